@@ -1,0 +1,44 @@
+"""The deep network with fewer poolings, for images of 28×28 pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from cellvision import Architecture
+from cellvision_architectures.deep import plain_network
+
+if TYPE_CHECKING:
+    import keras
+
+
+class FmnistDeep(Architecture):
+    """The network `deep` without its last four poolings, for small images (28×28).
+
+    Poolings follow the 1st, 2nd, 3rd and 4th convolution only. At 28×28×1 with ten classes it
+    has 179,728 weights. The dense layer of 512 grows with the image: at 256×256 pixels the
+    network would have over eight million weights.
+
+    Examples
+    --------
+    >>> import cellvision as cv
+    >>> model = cv.architectures.create("fmnist_deep").build((28, 28, 1), classes=10)
+    >>> model.count_params()
+    179728
+    """
+
+    dense: int | None = Field(default=50, ge=1)
+    """Width of the second dense layer; none with ``None``."""
+
+    def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+        """Make the network; see `cellvision.Architecture.build`.
+
+        Raises
+        ------
+        errors.ArchitectureError
+            Height or width is below 16.
+        """
+        return plain_network(
+            "fmnist_deep", input_shape, classes, pooled={1, 2, 3, 4}, dense=self.dense
+        )

@@ -1,0 +1,82 @@
+"""The multi-layer perceptron that one can write from scratch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from cellvision import Architecture
+from cellvision_architectures import sizes
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Perceptron(Architecture):
+    """Fully connected sigmoid neurons, quadratic cost, plain SGD: the from-scratch network.
+
+    With the default width and images of 28×28×1 in ten classes it is the network 784-20-10.
+    The same is written out in pure Python and in NumPy in `cellvision_architectures.teaching`.
+
+    The cost of an image is ½ Σ (a − y)²; a step goes down its mean over the batch. Weights
+    start as Keras has it (Glorot, uniform), biases at 0.
+
+    A neuron of the last layer answers for its class alone, by a number from 0 to 1, and
+    training compares these answers with the label. They need not add up to 1. Whenever the
+    network is *used*, they are therefore divided by their sum, which gives probabilities like
+    those of the other architectures and leaves the strongest answer the strongest. Costs of
+    validation and test images are those of the probabilities, and not quite comparable with
+    the cost while training; accuracies are.
+
+    Examples
+    --------
+    >>> import cellvision as cv
+    >>> model = cv.architectures.create("perceptron").build((28, 28, 1), classes=10)
+    >>> model.count_params()
+    15910
+    """
+
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = (20,)
+    """Neurons in each hidden layer, first to last; may be empty."""
+
+    rate: float = Field(default=0.1, gt=0)
+    """Learning rate of the gradient descent."""
+
+    def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+        """Make the network; see `cellvision.Architecture.build`.
+
+        Raises
+        ------
+        errors.ArchitectureError
+            There are fewer than two classes, or no pixels.
+        """
+        sizes.check("perceptron", input_shape, classes)
+        import keras
+        from keras import layers
+
+        image = keras.Input(input_shape, name="image")
+        x = layers.Flatten(name="flat")(image)
+        for number, width in enumerate(self.widths, start=1):
+            x = layers.Dense(width, activation="sigmoid", name=f"hidden_{number}")(x)
+        answers = layers.Dense(classes, activation="sigmoid", dtype="float32", name="classes")(x)
+
+        # Answers become probabilities when they are multiplied by 1 / sum = 1 + surplus.
+        # Dropping all of the surplus while training leaves the answers, and so the gradients
+        # of the network that is meant; and stock layers save and load.
+        total = keras.ops.sum(answers, axis=-1, keepdims=True)
+        surplus = keras.ops.stop_gradient(1 / keras.ops.maximum(total, 1e-30) - 1)
+        surplus = layers.Dropout(1.0, dtype="float32", name="only_when_used")(surplus)
+        return keras.Model(image, answers * (1 + surplus), name="perceptron")
+
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """Make plain gradient descent, without momentum."""
+        import keras
+
+        return keras.optimizers.SGD(self.rate)
+
+    def loss(self) -> keras.losses.Loss:
+        """Give the quadratic cost."""
+        from cellvision_architectures.quadratic_cost import QuadraticCost
+
+        return QuadraticCost()

@@ -1,0 +1,1 @@
+"""Augmenters for cellvision: rotation, translation, flip."""

@@ -1,0 +1,1 @@
+"""Microscope files for cellvision, through bioio's readers."""

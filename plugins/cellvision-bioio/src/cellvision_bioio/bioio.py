@@ -1,0 +1,203 @@
+"""Images in microscope files: their scenes and time points, by class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from cellvision import Dataset, PassedOver, errors
+
+from .layout import GROUPS, look_through
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from cellvision import DecodedImage
+
+    from .containers import Container, Scene
+
+Number = Annotated[int, Field(ge=0, strict=True)]
+Numbers = Annotated[tuple[Number, ...], Field(min_length=1)]
+
+_ID = re.compile(r"(?P<file>.+)#scene=(?P<scene>[0-9]+),t=(?P<time>[0-9]+)", re.DOTALL)
+_OWN = ("image", "label", "split", "scene", "time", "channels")
+
+
+class Bioio(Dataset):
+    """Microscope files (OME-TIFF, OME-Zarr, CZI, ND2, LIF) in a folder for each class.
+
+    They lie in FOLDER/<class>/* or FOLDER/<split>/<class>/*. Every time point of every scene
+    is one image: ``control/a.czi#scene=0,t=0``. The catalog tells its ``file``, ``scene`` (by
+    name), ``time`` and ``channels``; the columns of a ``groups.csv`` beside the classes (a
+    column ``file``, then provenance) come to these. The independent unit (``group``) is the
+    file, unless that table has a column ``group``, so that no file is divided between splits.
+    Channels come in the order of the file; choose with ``intake.channels``. Only the plane
+    that is asked for is read.
+
+    Readers are those of bioio (https://github.com/bioio-devs/bioio); all but OME-TIFF's are
+    installed by extras, such as ``cellvision-bioio[czi]``.
+
+    Examples
+    --------
+    >>> import tempfile, numpy, tifffile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("control", "treated"):
+    ...     (folder / name).mkdir()
+    ...     pixels = numpy.zeros((2, 8, 8), "uint16")
+    ...     tifffile.imwrite(folder / name / "a.ome.tif", pixels, metadata={"axes": "TYX"})
+    >>> list(Bioio(path=folder, t=(1,)).catalog()["image"])
+    ['control/a.ome.tif#scene=0,t=1', 'treated/a.ome.tif#scene=0,t=1']
+    """
+
+    path: Path
+    """The folder."""
+
+    scenes: Numbers | None = None
+    """The numbers of the scenes to use (positions, series), from 0. None uses all."""
+
+    z: Number | Literal["middle", "max"] = "middle"
+    """Which plane of a stack: its number from 0, the middle one, or the maximum of all."""
+
+    t: Numbers | None = None
+    """The numbers of the time points to use, from 0. None uses all."""
+
+    def catalog(self) -> pd.DataFrame:
+        """List the images of all files; the head of every file is read.
+
+        A file that cannot be opened is listed by its name alone, and refused when it is read.
+
+        Raises
+        ------
+        errors.FolderError
+            The folder is missing, or has another layout.
+        errors.CatalogError
+            A file has not a scene or a time point that the settings name, or ``groups.csv``
+            cannot be used.
+        errors.InvalidInput
+            The reader for a format is not installed.
+        """
+        import pandas as pd
+
+        layout = look_through(self._root)
+        rows = []
+        for found in layout.containers:
+            first: dict[str, object] = {"image": found.name, "label": found.label}
+            if found.split is not None:
+                first["split"] = found.split
+            first |= {"group": found.name, "file": found.name}
+            rows += [{**first, **image} for image in self._images(found.name)]
+        table = pd.DataFrame(rows)
+        if layout.table:
+            from .provenance import read_groups
+
+            columns = read_groups(self._root / GROUPS, set(table["file"]))
+            for column, values in columns.items():
+                name = f"{column}_in_table" if column in _OWN else column
+                table[name] = table["file"].map(values)
+        return table
+
+    def decode(self, image: str) -> DecodedImage:
+        """Read one image with the bit depth that the file declares; nothing is scaled.
+
+        Raises
+        ------
+        errors.UnreadableImage
+            It cannot be read, or has not the plane that `z` names.
+        """
+        from cellvision import DecodedImage
+
+        from .containers import depth_of, one_line, open_container
+
+        parts = _ID.fullmatch(image)
+        file = parts["file"] if parts else image
+        container = open_container(self._root / file, image)
+        if parts is None:
+            raise errors.UnreadableImage(image, "it names no scene and no time point")
+        number, time = int(parts["scene"]), int(parts["time"])
+        try:
+            scene = container.scene(number)
+            if time >= scene.times:
+                raise IndexError(f"it has {scene.times} time point(s)")
+            pixels, note = self._planes(container, number, scene, time)
+        except Exception as fault:  # a reader raises whatever its format's damage leads it to
+            reason = one_line(fault, self._root / file)
+            raise errors.UnreadableImage(image, reason) from fault
+        names = f"channels: {', '.join(scene.channels)}" if scene.channels else ""
+        notes = tuple(text for text in (note, names) if text)
+        return DecodedImage(pixels, depth_of(pixels, scene.significant_bits), notes)
+
+    def read(self, image: str) -> np.ndarray:
+        """Read one image: (height, width, channels) in its native dtype."""
+        return self.decode(image).pixels
+
+    def passed_over(self) -> Sequence[PassedOver]:
+        """List every file that is no microscope file, or misplaced."""
+        layout = look_through(self._root)
+        table = [PassedOver(GROUPS, "provenance table")] if layout.table else []
+        return [*layout.passed_over, *table]
+
+    @property
+    def _root(self) -> Path:
+        return self.path.expanduser()
+
+    def _images(self, file: str) -> Iterator[dict[str, object]]:
+        from .containers import one_line, open_container
+
+        try:
+            container = open_container(self._root / file, file)
+        except errors.UnreadableImage:
+            yield {"scene": None, "time": None, "channels": None}  # reading it tells
+            return
+        for number in self._chosen(self.scenes, len(container.scenes), file, "scene"):
+            try:
+                scene = container.scene(number)
+            except Exception as fault:
+                raise errors.CatalogError(
+                    f"{self._root / file}: scene {number} cannot be listed: "
+                    f"{one_line(fault, self._root / file)}",
+                    "Choose others with dataset.scenes, or move the file away",
+                ) from fault
+            for time in self._chosen(self.t, scene.times, file, "time point"):
+                yield {
+                    "image": f"{file}#scene={number},t={time}",
+                    "scene": scene.name,
+                    "time": time,
+                    "channels": ", ".join(scene.channels) or None,
+                }
+
+    def _chosen(
+        self, asked: Sequence[int] | None, count: int, file: str, what: str
+    ) -> Sequence[int]:
+        if asked is None:
+            return range(count)
+        missing = [number for number in asked if number >= count]
+        if missing:
+            setting = "scenes" if what == "scene" else "t"
+            raise errors.CatalogError(
+                f"{self._root / file} has {count} {what}(s), and so no {what} {missing[0]}",
+                f"Numbers begin with 0; correct dataset.{setting}",
+            )
+        return sorted(set(asked))
+
+    def _planes(
+        self, container: Container, number: int, scene: Scene, time: int
+    ) -> tuple[np.ndarray, str]:
+        """The pixels that `z` asks for, and a note about it where there was a choice."""
+        import numpy as np
+
+        if self.z == "max":
+            pixels = container.plane(number, time, 0)
+            for z in range(1, scene.planes):  # one after the other, for memory's sake
+                pixels = np.maximum(pixels, container.plane(number, time, z))
+            return pixels, f"maximum of {scene.planes} planes" if scene.planes > 1 else ""
+        z = scene.planes // 2 if self.z == "middle" else self.z
+        if z >= scene.planes:
+            raise IndexError(f"it has {scene.planes} plane(s), and so no plane {z} (dataset.z)")
+        note = f"plane {z} of 0 to {scene.planes - 1}" if scene.planes > 1 else ""
+        return container.plane(number, time, z), note

@@ -1,0 +1,124 @@
+"""What lies below a folder of microscope files: containers by split and class, and the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from cellvision import PassedOver, errors, is_phantom
+
+from .formats import format_of
+
+GROUPS = "groups.csv"
+
+_SPLIT_NAMES = frozenset({"train", "training", "validation", "valid", "val", "test", "testing"})
+
+_EXPECTED = "Expected FOLDER/<class>/* or FOLDER/<split>/<class>/*"
+
+
+@dataclass(frozen=True)
+class ContainerFile:
+    """One microscope file: its path relative to the folder (POSIX), its class and its split."""
+
+    name: str
+    label: str
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every file below a folder; an OME-Zarr, which is a folder, counts as one.
+
+    Attributes
+    ----------
+    containers
+        Sorted by path.
+    table
+        Whether ``groups.csv`` lies beside the classes.
+    passed_over
+        All other files.
+    """
+
+    containers: tuple[ContainerFile, ...]
+    table: bool
+    passed_over: tuple[PassedOver, ...]
+
+
+def look_through(root: Path) -> Layout:
+    """Find the microscope files of ``ROOT/<class>/*`` or ``ROOT/<split>/<class>/*``.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder is missing, cannot be listed, or has another layout.
+    """
+    if not root.is_dir():
+        raise errors.FolderError(f"there is no folder {root}", "Check the path")
+    names, others, table = [], [], False
+    for name in _walk(root, PurePosixPath()):
+        reason, expected = _not_a_container(root, name)
+        if name == PurePosixPath(GROUPS):
+            table = True
+        elif reason:
+            others.append(PassedOver(str(name), reason, expected))
+        else:
+            names.append(name)
+    depth = _depth(root, names)
+    found = []
+    for name in names:
+        if len(name.parts) == depth:
+            split = name.parts[0] if depth == 3 else None
+            found.append(ContainerFile(str(name), name.parts[-2], split))
+        else:
+            others.append(PassedOver(str(name), "lies beside the classes, or deeper"))
+    return Layout(tuple(found), table, tuple(others))
+
+
+def _walk(root: Path, below: PurePosixPath) -> Iterator[PurePosixPath]:
+    folder = root / below
+    try:
+        entries = sorted(place.name for place in folder.iterdir())
+    except OSError as fault:
+        raise errors.FolderError(
+            f"{folder} cannot be listed: {fault.strerror}", "Change its permissions or move it away"
+        ) from fault
+    for entry in entries:
+        name = below / entry
+        place = root / name
+        # Links to folders are not followed: they may lead back to a folder above.
+        if place.is_dir() and not place.is_symlink() and format_of(place) is None:
+            yield from _walk(root, name)
+        else:
+            yield name
+
+
+def _not_a_container(root: Path, name: PurePosixPath) -> tuple[str, bool]:
+    """Why this is no microscope file, and whether anybody would miss it."""
+    if any(is_phantom(Path(part)) for part in name.parts):
+        return "hidden, or left by the operating system", True
+    if format_of(root / name) is None:
+        return f"not a microscope file: {name.suffix or 'no suffix'}", False
+    return "", False
+
+
+def _depth(root: Path, names: Sequence[PurePosixPath]) -> int:
+    """Decide between ``<class>/*`` (2) and ``<split>/<class>/*`` (3), or refuse."""
+    first = {len(name.parts): name for name in reversed(names)}
+    if 2 in first and 3 in first:
+        raise errors.FolderError(
+            f"{root} is laid out in two ways: {first[2]} and {first[3]}",
+            f"{_EXPECTED}, one or the other",
+        )
+    if 3 in first:
+        return 3
+    if 2 not in first:
+        what = f"no classes, only {names[0]}" if names else "no microscope files"
+        raise errors.FolderError(f"{root} holds {what}", _EXPECTED)
+    classes = {name.parts[0] for name in names if len(name.parts) == 2}
+    if all(name.casefold() in _SPLIT_NAMES for name in classes):
+        raise errors.FolderError(
+            f"{root} has the splits {', '.join(sorted(classes))}, but no class folders in them",
+            "Expected FOLDER/<split>/<class>/*",
+        )
+    return 2

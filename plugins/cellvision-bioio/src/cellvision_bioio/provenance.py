@@ -1,0 +1,62 @@
+"""Where the files came from: `groups.csv`, beside the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from cellvision import errors
+
+
+def read_groups(table: Path, files: Collection[str]) -> dict[str, dict[str, str | None]]:
+    """Read a table with a column ``file`` and provenance columns; all values stay text.
+
+    Parameters
+    ----------
+    table
+        The table.
+    files
+        The microscope files, relative to its folder; rows about others are passed over.
+
+    Returns
+    -------
+    dict
+        By column, by file; an empty cell is None.
+
+    Raises
+    ------
+    errors.CatalogError
+        It cannot be read, has no column ``file``, names a file twice, or none that is there.
+    """
+    import pandas as pd
+
+    try:
+        rows = pd.read_csv(table, dtype=str, keep_default_na=False, sep=None, engine="python")
+    except Exception as fault:  # the parser raises whatever the damage leads it to
+        reason = " ".join(str(fault).split())[:160]
+        raise errors.CatalogError(
+            f"{table} cannot be read as CSV: {reason}", "Save it again as CSV UTF-8"
+        ) from fault
+    if "file" not in rows.columns:
+        raise errors.CatalogError(
+            f"{table} has no column 'file'; its columns are: {', '.join(rows.columns)}",
+            "It must name the path of each microscope file, relative to the table's folder",
+        )
+    named = rows["file"].str.strip().str.replace("\\", "/").str.removeprefix("./")
+    twice = sorted(set(named[named.duplicated()]))
+    if twice:
+        raise errors.CatalogError(f"{table} names {twice[0]} twice", "Keep one line for each file")
+    rows = rows.assign(file=named)[named.isin(set(files))]
+    if rows.empty:
+        raise errors.CatalogError(
+            f"{table}: none of its rows names a microscope file here",
+            "Write paths relative to the table's folder, or remove the table",
+        )
+    return {
+        str(column): {
+            file: value.strip() or None
+            for file, value in zip(rows["file"], rows[column], strict=True)
+        }
+        for column in rows.columns
+        if column != "file"
+    }

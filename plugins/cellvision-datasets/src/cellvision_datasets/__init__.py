@@ -1,0 +1,1 @@
+"""Data sets for cellvision: folders of images, tables, Fashion-MNIST, flowers, synthetic cells."""

@@ -1,0 +1,259 @@
+"""What lies below a folder of images: the images by split and class, and everything else."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellvision import IMAGE_SUFFIXES, PassedOver, errors, is_phantom
+
+MANIFEST = "manifest.csv"
+GROUPS = "groups.csv"
+
+_INTERRUPTED = {".prepare.jsonl": "preparation", ".number.json": "numbering"}
+"""Records of `cellvision prepare`; see `_refuse_unfinished`."""
+
+_SPLIT_NAMES = frozenset({"train", "training", "validation", "valid", "val", "test", "testing"})
+
+_EXPECTED = "Expected FOLDER/<class>/* or FOLDER/<split>/<class>/*"
+
+_FURTHER_SUFFIXES = frozenset(
+    (
+        *(".svg", ".heif", ".jxl", ".j2k", ".exr", ".pcx", ".dng", ".icns", ".fits", ".nii"),
+        *(".dicom", ".mrc", ".dv", ".ims", ".vsi", ".zvi", ".svs", ".ndpi", ".scn", ".flex"),
+    )
+)
+"""Further formats that a person may take for an image: they are refused when they are read,
+with a reason, and not passed over."""
+
+_MAGIC = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|8BPS|II[*+]\0|MM\0[*+]|RIFF....WEBP"
+    rb"|BM.{12}[\x0c\x28\x6c\x7c]\0\0\0|P[1-6]\s+(?:#.*\s+)?\d+\s+\d+\s|\0\0\0\x0cjP  "
+    rb"|....ftyp(?:avif|hei)|ZISRAWFILE|\xda\xce\xbe\x0a",
+    re.DOTALL,
+)
+"""How the files of common image formats begin; for files whose suffix says nothing."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image file: its path relative to the folder (POSIX), its class and its split."""
+
+    name: str
+    label: str
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every file below a folder, once.
+
+    Attributes
+    ----------
+    images
+        In natural order: s2 before s10.
+    tables
+        Paths of the provenance tables, relative to the folder, outermost first.
+    passed_over
+        All other files, and empty folders; the tables are not among them.
+    """
+
+    images: tuple[ImageFile, ...]
+    tables: tuple[str, ...]
+    passed_over: tuple[PassedOver, ...]
+
+
+def look_through(root: Path) -> Layout:
+    """Find all images of ``ROOT/<class>/*`` or ``ROOT/<split>/<class>/*``; none is decoded.
+
+    Links are followed; a link back to a folder above it is not.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder is missing, cannot be listed, has another layout or is still being prepared.
+    """
+    if not root.is_dir():
+        if root.exists():
+            raise errors.FolderError(
+                f"{root} is a file, not a folder", "For a list of files use the data set 'table'"
+            )
+        raise errors.FolderError(f"there is no folder {root}", "Check the path")
+    found = list(_walk(root, (), frozenset()))
+    _refuse_unfinished(root, found)
+    depth = _depth(root, [entry.parts for entry in found if entry.is_image])
+    images, tables, others = [], [], []
+    for entry in found:
+        name = "/".join(entry.parts)
+        if entry.is_image and len(entry.parts) == depth:
+            _refuse_unwritable(root, name)
+            split = _composed(entry.parts[0]) if depth == 3 else None
+            images.append(ImageFile(name, _composed(entry.parts[-2]), split))
+        elif entry.is_table and len(entry.parts) <= depth:
+            tables.append(name)
+        else:
+            others.append(entry.passed_over(depth))
+    tables.sort(key=lambda name: name.count("/"))
+    return Layout(tuple(images), tuple(tables), tuple(others))
+
+
+def natural(name: str) -> tuple[object, ...]:
+    """Order names as people do: s2 before s10."""
+    runs = re.split(r"([0-9]+)", name.casefold())
+    # Every second run is digits; the signs of other scripts that count as digits are not.
+    return ([int(run) if place % 2 else run for place, run in enumerate(runs)], name)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file, or a folder that is passed over as a whole."""
+
+    parts: tuple[str, ...]
+    is_image: bool = False
+    reason: str = ""
+    expected: bool = False
+
+    @property
+    def is_table(self) -> bool:
+        return self.parts[-1] in (MANIFEST, GROUPS) and not self.expected
+
+    def passed_over(self, depth: int) -> PassedOver:
+        reason = self.reason
+        if self.is_image:
+            wide = len(self.parts) > depth
+            reason = "lies deeper than the class folders" if wide else "lies beside the classes"
+        # A name that is no Unicode can be told, but not written as it is.
+        name = os.fsencode("/".join(self.parts)).decode("utf-8", "backslashreplace")
+        return PassedOver(name, reason, self.expected)
+
+
+def _walk(
+    folder: Path, parts: tuple[str, ...], above: frozenset[tuple[int, int]]
+) -> Iterator[_Entry]:
+    try:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in above:
+            yield _Entry(parts, reason="a link back to a folder above it")
+            return
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: natural(entry.name))
+    except OSError as fault:
+        raise errors.FolderError(
+            f"{folder} cannot be listed: {fault.strerror}", "Change its permissions or move it away"
+        ) from fault
+    if not entries and parts:
+        yield _Entry((*parts, ""), reason="empty folder", expected=True)
+    above |= {(status.st_dev, status.st_ino)}
+    for entry in entries:
+        below = (*parts, entry.name)
+        if _is_folder(entry):
+            yield from _walk(folder / entry.name, below, above)
+        else:
+            yield _judge(entry, below)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _judge(entry: os.DirEntry[str], parts: tuple[str, ...]) -> _Entry:
+    """Tell an image from anything else, by its suffix, or else by how it begins."""
+    if is_phantom(Path(entry.path)):
+        return _Entry(parts, reason="hidden, or left by the operating system", expected=True)
+    if any(part.startswith(".") for part in parts[:-1]):
+        return _Entry(parts, reason="in a hidden folder", expected=True)
+    suffix = Path(entry.name).suffix.lower()
+    known = suffix in IMAGE_SUFFIXES or suffix in _FURTHER_SUFFIXES
+    path = Path(entry.path)
+    if not path.is_file():
+        if known and entry.is_symlink():
+            return _Entry(parts, is_image=True)  # a link to nothing: reading it tells
+        reason = "a link to nothing" if entry.is_symlink() else "not a regular file"
+        return _Entry(parts, reason=reason)
+    if entry.name in (MANIFEST, GROUPS):
+        return _Entry(parts, reason="a table that is not beside the classes or images")
+    # Deeper, as in the thousands of chunks of a Zarr, and beside the classes nobody looks.
+    if known or (len(parts) in (2, 3) and _begins_like_an_image(path)):
+        return _Entry(parts, is_image=True)
+    return _Entry(parts, reason=f"not an image: {suffix or 'no suffix'}")
+
+
+def _begins_like_an_image(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return _MAGIC.match(file.read(64)) is not None
+    except OSError:
+        return False
+
+
+def _depth(root: Path, images: Sequence[tuple[str, ...]]) -> int:
+    """Decide between ``<class>/*`` (2) and ``<split>/<class>/*`` (3), or refuse."""
+    outer = {depth: {parts[0] for parts in images if len(parts) == depth} for depth in (2, 3)}
+    if not outer[2] and not outer[3]:
+        raise _no_classes(root, images)
+    only = {2: len(outer[2] - outer[3]), 3: len(outer[3] - outer[2])}
+    count = {depth: sum(len(parts) == depth for parts in images) for depth in (2, 3)}
+    if (only[2] and only[3]) or (not only[2] and not only[3] and count[2] == count[3]):
+        first, second = (next(p for p in images if len(p) == depth) for depth in (2, 3))
+        raise errors.FolderError(
+            f"{root} is laid out in two ways: {'/'.join(first)} and {'/'.join(second)}",
+            f"{_EXPECTED}, one or the other",
+        )
+    # A folder that holds images at one depth only cannot be otherwise; else most images decide.
+    decisive = only if only[2] or only[3] else count
+    depth = 2 if decisive[2] > decisive[3] else 3
+    if depth == 2 and all(name.casefold() in _SPLIT_NAMES for name in outer[2]):
+        raise errors.FolderError(
+            f"{root} has the splits {', '.join(sorted(outer[2]))}, but no class folders in them",
+            "Expected FOLDER/<split>/<class>/*",
+        )
+    return depth
+
+
+def _no_classes(root: Path, images: Sequence[tuple[str, ...]]) -> errors.FolderError:
+    if not images:
+        return errors.FolderError(f"{root} holds no images", _EXPECTED)
+    first = images[0]
+    if len(first) == 1:
+        return errors.FolderError(
+            f"{root}: the images lie directly in it, not in class folders (first: {first[0]})",
+            "Give each class a folder, or list files and labels for the data set 'table'",
+        )
+    return errors.FolderError(
+        f"{root}: the images lie too deep (first: {'/'.join(first)})",
+        f"{_EXPECTED}; perhaps FOLDER is {root.joinpath(*first[:-2])}",
+    )
+
+
+def _refuse_unfinished(root: Path, found: Sequence[_Entry]) -> None:
+    """Refuse a folder that is still being prepared: images and their fields are missing."""
+    names = {entry.parts for entry in found}
+    for parts in names:
+        work = _INTERRUPTED.get(parts[-1])
+        finished = parts[-1] == ".prepare.jsonl" and (*parts[:-1], MANIFEST) in names
+        if work and len(parts) <= 3 and not finished:
+            raise errors.FolderError(
+                f"{root.joinpath(*parts[:-1])}: its {work} was interrupted",
+                "Give the same 'cellvision prepare' command again; it makes the rest",
+            )
+
+
+def _refuse_unwritable(root: Path, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise errors.FolderError(
+            f"{root}: {name!r} is no Unicode file name, so no table can hold it", "Rename it"
+        ) from None
+
+
+def _composed(name: str) -> str:
+    """One spelling for one name: macOS takes letters and their accents apart."""
+    return unicodedata.normalize("NFC", name)

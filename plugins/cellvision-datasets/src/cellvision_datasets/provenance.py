@@ -1,0 +1,207 @@
+"""Where images came from: `groups.csv` and `manifest.csv`, beside the classes or below."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from cellvision import errors
+
+from .layout import MANIFEST
+
+OF_THE_CATALOG = ("image", "label", "split")
+"""Columns that the folders decide on; a table's own are kept as ``<name>_in_table``."""
+
+_DELIMITERS = (",", ";", "\t")
+
+
+@dataclass
+class Provenance:
+    """What the tables say, joined.
+
+    Attributes
+    ----------
+    columns
+        All columns, in the order of the tables.
+    rows
+        Image to its values, by column; empty cells are left out.
+    absent
+        Table to the number of its rows that name no image.
+    """
+
+    columns: dict[str, None] = field(default_factory=dict)
+    rows: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    absent: dict[str, int] = field(default_factory=dict)
+
+
+def read_provenance(root: Path, tables: Sequence[str], images: Sequence[str]) -> Provenance:
+    """Join provenance tables on the images.
+
+    All values stay text, so that well 01 stays 01. In a table that lies below `root`, files
+    are relative to its folder; fields and sources of a manifest there get the folder's name
+    before them, since another folder's manifest may use the same ones.
+
+    Parameters
+    ----------
+    root
+        The folder of the data set.
+    tables, images
+        POSIX paths relative to it.
+
+    Raises
+    ------
+    errors.CatalogError
+        A table that cannot be read, names an image twice, fits no image, or contradicts another.
+    """
+    joined = Provenance()
+    told_by: dict[tuple[str, str], str] = {}
+    for table in tables:
+        base = PurePosixPath(table).parent
+        columns, rows = read_csv(root / table)
+        renamed = {c: f"{c}_in_table" if c in OF_THE_CATALOG else c for c in columns}
+        joined.columns |= dict.fromkeys(renamed.values())
+        matched = _match(root / table, rows, [i for i in images if _below(i, base)], base)
+        joined.absent[table] = len(rows) - len(matched)
+        for image, (_, row) in matched.items():
+            for column, value in row.items():
+                if column not in renamed or value == "":
+                    continue
+                if table.endswith(MANIFEST) and column in ("field", "source"):
+                    value = (base / value).as_posix()
+                known = joined.rows[image].setdefault(renamed[column], value)
+                before = told_by.setdefault((image, renamed[column]), table)
+                if known != value:
+                    raise errors.CatalogError(
+                        f"{root}: {image} has {column} {known!r} in {before} "
+                        f"and {value!r} in {table}",
+                        f"Correct one of them, or remove the column {column!r} from one",
+                    )
+    return joined
+
+
+Row = tuple[int, dict[str, str]]
+"""Line number in the file, and the values by column."""
+
+
+def read_csv(path: Path, file: str = "file") -> tuple[list[str], list[Row]]:
+    """Read a table of files: its columns except the one of the files, and its rows.
+
+    Commas, semicolons (as spreadsheets write them in many countries) and tabs are understood.
+
+    Parameters
+    ----------
+    path
+        The table.
+    file
+        The column that names the files.
+
+    Raises
+    ------
+    errors.CatalogError
+        It is not a table in UTF-8, has not that column, a column twice, or a ragged line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise errors.CatalogError(
+            f"{path} is not in UTF-8 (byte {fault.start})", "Save it again as CSV UTF-8"
+        ) from fault
+    except OSError as fault:
+        raise errors.CatalogError(f"{path} cannot be read: {fault.strerror}") from fault
+    if not text.strip():
+        raise errors.CatalogError(f"{path} is empty", "Fill it, or remove it")
+    top = text.lstrip().partition("\n")[0]
+    delimiter = next((d for d in _DELIMITERS if file in _names(top, d)), ",")
+    # strict: a quote that is never closed would swallow the rest of the table in silence.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: list[str] = []
+    rows: list[Row] = []
+    try:
+        for cells in reader:
+            if not any(cells):
+                continue
+            if not header:
+                header = _header(path, cells, file)
+                continue
+            if len(cells) < len(header) or any(cells[len(header) :]):
+                raise errors.CatalogError(
+                    f"{path}, line {reader.line_num}: {len(cells)} values "
+                    f"for {len(header)} columns",
+                    "Give every line one value for each column",
+                )
+            rows.append((reader.line_num, dict(zip(header, cells, strict=False))))
+    except csv.Error as fault:
+        raise errors.CatalogError(
+            f"{path}, line {reader.line_num}: {fault}", "Save it again as CSV UTF-8"
+        ) from fault
+    return [name for name in header if name not in ("", file)], rows
+
+
+def _names(line: str, delimiter: str) -> list[str]:
+    return [name.strip().strip('"') for name in line.split(delimiter)]
+
+
+def _header(path: Path, cells: Sequence[str], file: str) -> list[str]:
+    names = [name.strip() for name in cells]
+    if file not in names:
+        raise errors.CatalogError(
+            f"{path} has no column {file!r}; its columns are: {', '.join(names)}",
+            "It must name the path of each image, relative to the table's folder",
+        )
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise errors.CatalogError(f"{path} has the column {twice[0]!r} twice", "Rename one of them")
+    return names
+
+
+def _match(
+    table: Path, rows: Sequence[Row], images: Sequence[str], base: PurePosixPath
+) -> dict[str, Row]:
+    """Find the image that each row names: by its path, or by its bare name where unique."""
+    by_path = {_key(PurePosixPath(image).relative_to(base).as_posix()): image for image in images}
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for path, image in by_path.items():
+        by_name[PurePosixPath(path).name].append(image)
+    matched: dict[str, Row] = {}
+    for line, row in rows:
+        file = _key(row["file"])
+        if not row["file"].strip():
+            raise errors.CatalogError(f"{table}, line {line}: no file", "Name it, or drop the line")
+        # A name with a folder is a path and nothing else.
+        same = by_name.get(file, []) if "/" not in file else []
+        found = by_path.get(file) or (same[0] if len(same) == 1 else None)
+        if found is None and len(same) > 1:
+            raise errors.CatalogError(
+                f"{table}, line {line}: {file} may be {same[0]} or {same[1]}",
+                "Write the path relative to the table's folder",
+            )
+        if found is None:
+            continue
+        if found in matched:
+            raise errors.CatalogError(
+                f"{table}, lines {matched[found][0]} and {line} are both about {found}",
+                "Keep one line for each file",
+            )
+        matched[found] = (line, row)
+    if rows and not matched:
+        raise errors.CatalogError(
+            f"{table}: none of its {len(rows)} rows names an image here "
+            f"(first: {rows[0][1]['file']})",
+            "Write paths relative to the table's folder, or remove the table",
+        )
+    return matched
+
+
+def _key(file: str) -> str:
+    """One spelling for one path: forward slashes, composed accents, no leading './'."""
+    slashed = unicodedata.normalize("NFC", file.strip().replace("\\", "/"))
+    return PurePosixPath(slashed).as_posix()
+
+
+def _below(image: str, base: PurePosixPath) -> bool:
+    return base in PurePosixPath(image).parents

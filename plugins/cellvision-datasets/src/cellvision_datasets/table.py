@@ -1,0 +1,137 @@
+"""Images listed in a table: a file, a label, and what else is known, in a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from cellvision import errors
+
+from .image_files import ImageFiles
+from .provenance import OF_THE_CATALOG, read_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEXT = (".csv", ".tsv", ".txt")
+_PARQUET = (".parquet", ".pq")
+
+
+class Table(ImageFiles):
+    r"""Images listed in a CSV, TSV or Parquet table with a column for file and for label.
+
+    An image's id is its file as the table names it, with forward slashes. All further columns
+    are provenance, as text; a column ``group`` is the independent unit. Those that are called
+    like the catalog's own (``image``, ``label``, ``split``) and are not chosen by a setting
+    become ``image_in_table`` and so on.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "cells.csv").write_text("file,moa,well\nx/1.tif,DMSO,01\n")
+    >>> Table(path=folder / "cells.csv", label="moa").catalog()
+         image label well
+    0  x/1.tif  DMSO   01
+    """
+
+    path: Path
+    """The table: CSV or TSV (`.csv`, `.tsv`, `.txt`; UTF-8) or Parquet (`.parquet`, `.pq`)."""
+
+    file: str = "file"
+    """The column that names each image's file."""
+
+    label: str = "label"
+    """The column that names its class."""
+
+    split: str | None = None
+    """The column that names its split. None: a column ``split``, where there is one."""
+
+    root: Path | None = None
+    """The folder that files are relative to. None: the folder of the table."""
+
+    def catalog(self) -> pd.DataFrame:
+        """List all rows of the table.
+
+        Raises
+        ------
+        errors.CatalogError
+            The table is missing, cannot be read, lacks a column, or has a row without file.
+        """
+        import pandas as pd
+
+        path = self.path.expanduser()
+        if not path.is_file():
+            if path.is_dir():
+                raise errors.CatalogError(
+                    f"{path} is a folder, not a table", "Name the table, or use 'folder'"
+                )
+            raise errors.CatalogError(f"there is no table {path}", "Check the path")
+        columns = self._columns(path)
+        for name in (self.label, self.split):
+            if name is not None and name not in columns:
+                raise errors.CatalogError(
+                    f"{path} has no column {name!r}; its columns are: {', '.join(columns)}",
+                    "Name the columns with dataset.file, dataset.label and dataset.split",
+                )
+        split = self.split or ("split" if "split" in columns else None)
+        table = {
+            "image": [str(file).strip().replace("\\", "/") for file in columns[self.file]],
+            "label": columns[self.label],
+        }
+        if split is not None:
+            table["split"] = columns[split]
+        for name, values in columns.items():
+            if name not in (self.file, self.label, split):
+                table[f"{name}_in_table" if name in OF_THE_CATALOG else name] = values
+        return pd.DataFrame(table)
+
+    def locate(self, image: str) -> Path:
+        """Give the file of one image."""
+        root = self.path.parent if self.root is None else self.root
+        return root.expanduser() / image
+
+    def _columns(self, path: Path) -> dict[str, Sequence[str | None]]:
+        """All columns as text; an empty cell is None, and in the column of files a fault."""
+        suffix = path.suffix.lower()
+        columns: dict[str, list[str | None]]
+        if suffix in _TEXT:
+            names, rows = read_csv(path, self.file)
+            columns = {name: [row[name] or None for _, row in rows] for name in (self.file, *names)}
+            places = [f"line {line}" for line, _ in rows]
+        elif suffix in _PARQUET:
+            columns = _read_parquet(path)
+            if self.file not in columns:
+                raise errors.CatalogError(
+                    f"{path} has no column {self.file!r}; its columns are: {', '.join(columns)}",
+                    "Name the column of files with dataset.file",
+                )
+            places = [f"row {row}" for row in range(len(columns[self.file]))]
+        else:
+            raise errors.CatalogError(
+                f"{path} is not a table by its suffix",
+                f"Save it as one of {' '.join((*_TEXT, *_PARQUET))}",
+            )
+        for place, file in zip(places, columns[self.file], strict=True):
+            if not (file or "").strip():
+                raise errors.CatalogError(f"{path}, {place}: no file", "Name it, or drop the row")
+        return cast("dict[str, Sequence[str | None]]", columns)
+
+
+def _read_parquet(path: Path) -> dict[str, list[str | None]]:
+    import pandas as pd
+
+    try:
+        # Nullable types: whole numbers with gaps stay whole, so that well 1 is not "1.0".
+        table = pd.read_parquet(path, dtype_backend="numpy_nullable")
+    except Exception as fault:  # the reader raises whatever the damage leads it to
+        reason = " ".join(str(fault).split())[:160]
+        raise errors.CatalogError(
+            f"{path} cannot be read as Parquet: {reason}", "Write it again, or save it as CSV"
+        ) from fault
+    return {
+        str(name): [None if pd.isna(value) else str(value) for value in table[name]]
+        for name in table.columns
+    }

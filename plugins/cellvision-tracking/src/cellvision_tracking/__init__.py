@@ -1,0 +1,1 @@
+"""Live reporters for cellvision: TensorBoard and MLflow."""

@@ -1,0 +1,111 @@
+"""``cellvision study``: several runs from several seeds."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cellvision import errors
+from cellvision.cli import experiments
+from cellvision.cli.train import Out
+
+if TYPE_CHECKING:
+    from cellvision.experiment import Experiment
+    from cellvision.training.study import Study
+
+
+def run(
+    source: experiments.Source,
+    out: Out,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", help="Runs of each experiment.")] = 5,
+    changes: experiments.Set = [],  # noqa: B006 - Typer copies it
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            metavar="KEY=[A,B,...]",
+            help="Do the study for each of these values, such as architecture=[deep,alexnet]; "
+            "given again, for all combinations.",
+        ),
+    ] = [],  # noqa: B006 - Typer copies it
+    expert: Annotated[
+        list[str],
+        typer.Option(
+            "--expert",
+            metavar="SPLIT=ACCURACY",
+            help="A person's accuracy on a split, such as test=0.93, for figures to show.",
+        ),
+    ] = [],  # noqa: B006 - Typer copies it
+) -> None:
+    """Train from several seeds and show the spread; an interrupted study goes on."""
+    asked = grid(source, changes, vary)
+    people = dict(_accuracy(text) for text in expert)
+    from cellvision.training.backend import start_quietly
+    from cellvision.training.study import study
+
+    start_quietly()
+    show(study(asked, runs, out, expert=people, progress=True))
+
+
+def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experiment]:
+    """The experiments that ``--vary`` asks for, by names that tell their values."""
+    axes = []
+    for text in vary:
+        key, _, values = text.partition("=")
+        choices = experiments.parse(values)
+        if not key or not isinstance(choices, list) or not choices:
+            raise errors.ExperimentError(
+                f"--vary {text}: expected KEY=[A,B,...]",
+                "Such as --vary architecture=[deep,resnet]",
+            )
+        axes.append([(key, choice) for choice in choices])
+    found = {}
+    for chosen in itertools.product(*axes):
+        extra = [f"{key}={_text(value)}" for key, value in chosen]
+        name = ", ".join(_text(value) for _, value in chosen)
+        found[name] = experiments.read(source, [*changes, *extra])
+    return found
+
+
+def _text(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _accuracy(text: str) -> tuple[str, float]:
+    split, _, value = text.partition("=")
+    try:
+        accuracy = float(value)
+    except ValueError:
+        accuracy = -1.0
+    if not split or not 0 <= accuracy <= 1:
+        raise errors.ExperimentError(
+            f"--expert {text}: expected SPLIT=ACCURACY, 0 to 1", "Such as --expert test=0.93"
+        )
+    return split, accuracy
+
+
+def show(finished: Study) -> None:
+    """Print the spread over runs."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table("experiment", "split", "runs", "mean accuracy", "SD", "range", box=None)
+    for (name, split), rows in finished.table.groupby(["experiment", "split"], sort=False):
+        values = rows["accuracy"]
+        table.add_row(
+            escape(str(name)),
+            escape(str(split)),
+            str(len(values)),
+            f"{values.mean():.3f}",
+            f"{values.std():.3f}" if len(values) > 1 else "",
+            f"{values.min():.3f} to {values.max():.3f}",
+        )
+    console.print(table)
+    page = finished.folder / "reports" / "report.html"
+    console.print(escape(str(page if page.is_file() else finished.folder)), soft_wrap=True)

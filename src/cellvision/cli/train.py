@@ -1,0 +1,69 @@
+"""``cellvision train``: one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cellvision.cli import experiments
+
+if TYPE_CHECKING:
+    from cellvision.training.run import Run
+
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.", show_default=False)
+]
+
+
+def run(
+    source: experiments.Source,
+    out: Out,
+    changes: experiments.Set = [],  # noqa: B006 - Typer copies it
+) -> None:
+    """Train a network once, evaluate it on every split and write the run's folder."""
+    experiment = experiments.read(source, changes)
+    from cellvision.training.backend import start_quietly
+    from cellvision.training.train import train
+
+    start_quietly()
+    show(train(experiment, out, progress=True))
+
+
+def show(finished: Run) -> None:
+    """Print a run's warnings, scores and files."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for warning in finished.warnings:
+        style = "bold red" if warning.startswith("LEAK") else "yellow"
+        console.print(f"Mind: {escape(warning)}", style=style)
+    unit = finished.record["group_column"] or "units unknown"
+    table = Table("split", "images", escape(unit), "accuracy", "95 % interval", box=None)
+    for split, score in finished.scores.items():
+        table.add_row(
+            escape(split),
+            str(score["n"]),
+            "" if score["groups"] is None else str(score["groups"]),
+            f"{score['accuracy']:.3f}",
+            f"{score['accuracy_low']:.3f} to {score['accuracy_high']:.3f}",
+        )
+    console.print(table)
+    console.print(f"Guessing gives {1 / len(finished.class_names):.3f}{_commonest(finished)}.")
+    page = finished.folder / "reports" / "report.html"
+    console.print(f"{escape(str(page if page.is_file() else finished.folder))}", soft_wrap=True)
+
+
+def _commonest(finished: Run) -> str:
+    """What a network gets that always gives the same answer, which can be far above guessing."""
+    shares = [
+        (max(counts.values()) / sum(counts.values()), split)
+        for split, counts in finished.record["counts"].items()
+        if split in finished.test_splits
+    ]
+    return "".join(
+        f"; always the commonest class of {split}: {share:.3f}" for share, split in shares
+    )

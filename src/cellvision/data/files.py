@@ -1,0 +1,224 @@
+"""Decode one image file, with its pixels as they were measured.
+
+Native dtype, native values: nothing is scaled, cast or guessed, and what had to be applied
+or left out is told in the notes. What cannot be read faithfully is refused, in one line.
+
+Decisions
+---------
+- The content decides the format; a suffix that lies gets a note.
+- Pages of a TIFF are channels, in the order of the file. Thumbnails, pyramid levels and masks
+  are not pages. Planes of an OME-TIFF or ImageJ stack (Z, T, C) are flattened in that order.
+- *White is zero* TIFFs of unsigned integers are inverted, as every viewer shows them, so that
+  more light is a larger value whatever the scanner's habit.
+- Palettes that are a grey ramp keep their values; other grey palettes become their grey values,
+  colour palettes become RGB (8-bit; 16-bit where a TIFF's palette holds 16-bit colours).
+- Grey of 2 or 4 bits is spread to 8 bits by an exact factor (85 or 17), as PNG prescribes.
+  PGM values stay as stored, whatever largest value the header declares.
+- Alpha is dropped, a transparent colour is ignored, colour profiles and gamma are not applied.
+- Strips that a TIFF declares and does not hold are refused: a zero would be made up.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from cellvision import errors
+from cellvision.interfaces.decoded import DecodedImage
+
+if TYPE_CHECKING:
+    from cellvision.data.decoders.parts import Decoded, Refusal
+
+_SUFFIXES = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "BMP": (".bmp", ".dib"),
+    "WebP": (".webp",),
+    "PNM": (".pbm", ".pgm", ".ppm", ".pnm"),
+    "TIFF": (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"),
+}
+_REFUSED_SUFFIXES = (
+    *(".gif", ".ico", ".tga", ".jp2", ".psd", ".heic", ".avif"),
+    *(".czi", ".nd2", ".lif", ".oib", ".oif", ".dcm"),
+)
+
+IMAGE_SUFFIXES: frozenset[str] = frozenset(
+    suffix for suffixes in (*_SUFFIXES.values(), _REFUSED_SUFFIXES) for suffix in suffixes
+)
+"""Suffixes, in lower case, of the files that are tried as images.
+
+Formats that are images and are not read (GIF, TGA, CZI, ...) are among them, so that such a
+file is refused with a reason and a way out, rather than passed over.
+"""
+
+_PHANTOMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+
+_MICROSCOPE = "Export it as OME-TIFF in the microscope's program or in Fiji"
+_CONVERT = "Convert it to PNG or TIFF"
+_UNREAD = (  # magic bytes, where they stand, what they mean, the way out
+    (b"GIF8", 0, "GIF images are not read", _CONVERT),
+    (b"\0\0\1\0", 0, "ICO icons are not read", _CONVERT),
+    (b"8BPS", 0, "Photoshop files are not read", _CONVERT),
+    (b"\0\0\0\x0cjP  ", 0, "JPEG 2000 images are not read", _CONVERT),
+    (b"ftypavif", 4, "AVIF images are not read", _CONVERT),
+    (b"ftyphei", 4, "HEIC images are not read", _CONVERT),
+    (b"P7\n", 0, "PAM images are not read", _CONVERT),
+    (b"%PDF", 0, "it is a PDF", _CONVERT),
+    (b"DICM", 128, "DICOM files are not read", _CONVERT),
+    (b"ZISRAWFILE", 0, "Zeiss CZI files are not read", _MICROSCOPE),
+    (b"\xda\xce\xbe\x0a", 0, "Nikon ND2 files are not read", _MICROSCOPE),
+    (b"\xd0\xcf\x11\xe0", 0, "OLE containers (Olympus OIB, old ZVI) are not read", _MICROSCOPE),
+    (b"\x89HDF", 0, "HDF5 files are not read", _MICROSCOPE),
+)
+_PNM_MAGIC = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
+_BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
+_HEAD_BYTES = 132
+
+
+def is_phantom(path: Path) -> bool:
+    """Tell whether a file is one that the operating system strews about.
+
+    ``.DS_Store``, ``._*`` and other hidden files, ``Thumbs.db``, ``desktop.ini``: they are
+    passed over and counted, not refused.
+
+    Examples
+    --------
+    >>> is_phantom(Path("plate1/._B02.tif")), is_phantom(Path("plate1/B02.tif"))
+    (True, False)
+    """
+    return path.name.startswith(".") or path.name.lower() in _PHANTOMS
+
+
+def read_image(path: str | os.PathLike[str]) -> DecodedImage:
+    """Decode one image file: PNG, JPEG, BMP, WebP, PBM/PGM/PPM or TIFF.
+
+    Pixels keep their dtype and their values; nothing is scaled. See the module's
+    text for the decisions (palettes, white-is-zero, pages). Safe to call from
+    several threads at once.
+
+    Parameters
+    ----------
+    path
+        The file. Its content decides the format, not its suffix.
+
+    Returns
+    -------
+    DecodedImage
+        ``pixels`` (H, W, C): bool, uint8, uint16, or for TIFF any integer or float dtype;
+        ``bit_depth``; ``notes``.
+
+    Raises
+    ------
+    cellvision.errors.UnreadableImage
+        Missing, damaged, cut off, of a format or colour space that is not read, or above
+        4 GiB when decoded (told from the header, before memory is taken).
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, tifffile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/cell.tif", np.full((4, 5), 4095, np.uint16))
+    ...     image = read_image(f"{folder}/cell.tif")
+    >>> image.pixels.shape, image.pixels.dtype, image.bit_depth
+    ((4, 5, 1), dtype('uint16'), 16)
+    """
+    from cellvision.data.decoders.parts import Refusal
+
+    name, place = os.fspath(path), Path(path)
+    again = "Copy or export the file again, or leave it out"
+    kind = ""
+    try:
+        mode = place.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise Refusal("it is a folder", "Name the files in it")
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+            raise Refusal("it is not a regular file", "Give a file on disk")
+        with place.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            file.seek(0)
+            kind = _kind(head)
+            if not kind:
+                raise _unknown(head, place.suffix.lower())
+            pixels, bit_depth, notes = _decode(file, kind)
+    except Refusal as refusal:
+        raise errors.UnreadableImage(name, refusal.reason, refusal.mend) from refusal.__cause__
+    except FileNotFoundError as error:
+        raise errors.UnreadableImage(name, "no such file", "Check the path") from error
+    except PermissionError as error:
+        raise errors.UnreadableImage(
+            name, "no permission to read it", "Change its permissions, or leave it out"
+        ) from error
+    except MemoryError as error:
+        raise errors.UnreadableImage(
+            name, "there is not enough memory to decode it", "Export it in smaller parts"
+        ) from error
+    except Exception as error:  # a decoder raises whatever its format's damage leads it to
+        reason = f"damaged {kind}: {_one_line(error)}" if kind else _one_line(error)
+        raise errors.UnreadableImage(name, reason, again) from error
+    suffix = place.suffix.lower()
+    if suffix in IMAGE_SUFFIXES and suffix not in _SUFFIXES[kind]:
+        notes.append(f"named {suffix}, but holds {kind}")
+    return DecodedImage(pixels, bit_depth, tuple(notes))
+
+
+def _decode(file: BinaryIO, kind: str) -> Decoded:
+    if kind == "TIFF":
+        from cellvision.data.decoders import tiff
+
+        return tiff.decode(file)
+    if kind == "PNM":
+        from cellvision.data.decoders import netpbm
+
+        return netpbm.decode(file)
+    from cellvision.data.decoders import raster
+
+    return raster.decode(file, kind)
+
+
+def _kind(head: bytes) -> str:
+    """Return the format that the first bytes announce, or nothing."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP"
+    if head.startswith(_PNM_MAGIC) and (head[2:3].isspace() or head[2:3] == b"#"):
+        return "PNM"
+    # "BM" alone could open a text: the size of the info header that follows is one of a few
+    if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
+        return "BMP"
+    return ""
+
+
+def _unknown(head: bytes, suffix: str) -> Refusal:
+    from cellvision.data.decoders.parts import Refusal
+
+    if not head:
+        return Refusal("the file is empty", "Copy or export it again, or leave it out")
+    for magic, start, reason, mend in _UNREAD:
+        if head[start:].startswith(magic):
+            return Refusal(reason, mend)
+    if suffix == ".tga":
+        return Refusal("TGA images are not read", _CONVERT)
+    if suffix in IMAGE_SUFFIXES and suffix not in _REFUSED_SUFFIXES:
+        return Refusal(
+            f"its content is not an image, whatever its suffix {suffix} says",
+            "Copy or export it again, or leave it out",
+        )
+    return Refusal("its content is no image format that is read", _CONVERT)
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what a decoder said, in one line of moderate length."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, (struct.error, LookupError)):  # a decoder ran over the end
+        return "it is cut off, or its header is broken"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."

@@ -1,0 +1,1 @@
+"""The four interfaces, one a file."""

@@ -1,0 +1,310 @@
+"""ROC and precision-recall curves, one class against the rest, with bands over groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cellvision.errors import InvalidInput
+from cellvision.statistics import checks, resampling
+from cellvision.statistics.intervals import Interval, statistic_interval
+
+GRID = 101
+_BLOCKS = 200  # more groups than this are left out together in the jackknife
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RocCurve:
+    """Receiver operating characteristic of one class against the rest.
+
+    Attributes
+    ----------
+    class_name : str
+        The positive class.
+    false_positive_rate, true_positive_rate, thresholds : numpy.ndarray
+        The curve, as scikit-learn gives it; empty where the class, or the rest, has no image.
+    auc : Interval
+        Area under the curve; NaN within [0, 1] where the curve is empty.
+    grid, band_low, band_high : numpy.ndarray
+        (101,) false positive rates, and the pointwise limits of the true positive rate at each.
+    """
+
+    class_name: str
+    false_positive_rate: Floats
+    true_positive_rate: Floats
+    thresholds: Floats
+    auc: Interval
+    grid: Floats
+    band_low: Floats
+    band_high: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionRecallCurve:
+    """Precision against recall of one class against the rest.
+
+    Attributes
+    ----------
+    class_name : str
+        The positive class.
+    precision, recall, thresholds : numpy.ndarray
+        The curve, as scikit-learn gives it; empty where the class, or the rest, has no image.
+    average_precision : Interval
+        Area under the steps; NaN within [0, 1] where the curve is empty.
+    prevalence : float
+        Share of images of this class: the precision of guessing.
+    grid, band_low, band_high : numpy.ndarray
+        (101,) recalls, and the pointwise limits of the precision at each.
+    """
+
+    class_name: str
+    precision: Floats
+    recall: Floats
+    thresholds: Floats
+    average_precision: Interval
+    prevalence: float
+    grid: Floats
+    band_low: Floats
+    band_high: Floats
+
+
+def roc_curve(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[RocCurve, ...]:
+    """One ROC curve a class, with its area and a pointwise band from resampled groups.
+
+    Parameters
+    ----------
+    labels
+        (n,) class numbers from 0, or names with ``class_names``.
+    probabilities
+        (n, classes) scores from 0 to 1, higher for a more probable class.
+    groups
+        (n,) the unit each image came from; None where images are independent.
+    class_names
+        Names in the order of the columns.
+    confidence, resamples, seed
+        Level, number of resamples of groups, and their seed.
+
+    Raises
+    ------
+    InvalidInput
+        No image, lengths that differ, probabilities outside 0 to 1 or NaN, an unknown label.
+
+    Notes
+    -----
+    The band holds at each false positive rate by itself, not for the whole curve at once.
+    Fawcett (2006), Pattern Recognit. Lett. 27, 861-874. The interval of the area: see
+    `group_bootstrap`.
+
+    Examples
+    --------
+    >>> curves = roc_curve([0, 0, 1, 1], [[0.9, 0.1], [0.4, 0.6], [0.45, 0.55], [0.2, 0.8]])
+    >>> curves[1].auc.estimate
+    0.75
+    """
+    from sklearn.metrics import auc
+    from sklearn.metrics import roc_curve as points
+
+    grid = np.linspace(0, 1, GRID)
+    curves = []
+    for one in _classes(labels, probabilities, groups, class_names, confidence, resamples, seed):
+        if one.problem is not None:
+            empty, nothing = np.array([]), one.undefined()
+            curves.append(
+                RocCurve(one.name, empty, empty, empty, nothing, grid, grid * 0, grid * 0 + 1)
+            )
+            continue
+        false, true, thresholds = points(one.positive, one.scores)
+        interval, low, high = one.interval(float(auc(false, true)), _roc, grid)
+        curves.append(RocCurve(one.name, false, true, thresholds, interval, grid, low, high))
+    return tuple(curves)
+
+
+def precision_recall(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[PrecisionRecallCurve, ...]:
+    """One precision-recall curve a class, with average precision and a pointwise band.
+
+    More telling than ROC for a rare class. Parameters, errors and band as in `roc_curve`.
+
+    Notes
+    -----
+    Davis and Goadrich (2006), ICML, 233-240. Precision is not interpolated: scikit-learn's
+    average precision is the sum over steps.
+
+    Examples
+    --------
+    >>> curves = precision_recall([0, 0, 1, 1], [[0.9, 0.1], [0.4, 0.6], [0.45, 0.55], [0.2, 0.8]])
+    >>> round(curves[1].average_precision.estimate, 3), curves[1].prevalence
+    (0.833, 0.5)
+    """
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    grid = np.linspace(0, 1, GRID)
+    curves = []
+    for one in _classes(labels, probabilities, groups, class_names, confidence, resamples, seed):
+        share = float(one.positive.mean())
+        if one.problem is not None:
+            empty, nothing = np.array([]), one.undefined()
+            curves.append(
+                PrecisionRecallCurve(
+                    one.name, empty, empty, empty, nothing, share, grid, grid * 0, grid * 0 + 1
+                )
+            )
+            continue
+        precision, recall, thresholds = precision_recall_curve(one.positive, one.scores)
+        area = float(average_precision_score(one.positive, one.scores))
+        interval, low, high = one.interval(area, _precision_recall, grid)
+        curves.append(
+            PrecisionRecallCurve(
+                one.name, precision, recall, thresholds, interval, share, grid, low, high
+            )
+        )
+    return tuple(curves)
+
+
+def _roc(true: Floats, false: Floats, grid: Floats) -> tuple[Floats, Floats]:
+    """Areas (m,) and true positive rates at the grid (m, grid) from cumulative counts (m, k)."""
+    start = np.zeros((len(true), 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        hit = np.concatenate([start, true / true[:, -1:]], axis=1)
+        alarm = np.concatenate([start, false / false[:, -1:]], axis=1)
+    area = np.trapezoid(hit, alarm, axis=1)
+    return area, np.stack([np.interp(grid, a, h) for a, h in zip(alarm, hit, strict=True)])
+
+
+def _precision_recall(true: Floats, false: Floats, grid: Floats) -> tuple[Floats, Floats]:
+    """The same for average precision and the precision at each recall."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = true / true[:, -1:]
+        precision = np.where(true + false > 0, true / (true + false), 0.0)
+    area = (np.diff(recall, axis=1, prepend=0.0) * precision).sum(axis=1)
+    at = [
+        p[np.minimum(np.searchsorted(r, grid - 1e-12), len(r) - 1)]
+        for r, p in zip(recall, precision, strict=True)
+    ]
+    return area, np.stack(at)
+
+
+@dataclass(frozen=True, eq=False)
+class _OneClass:
+    """One class against the rest, and how to resample it."""
+
+    name: str
+    positive: NDArray[np.bool_]
+    scores: Floats
+    index: NDArray[np.intp]
+    grouped: bool
+    confidence: float
+    resamples: int
+    seed: int
+
+    @property
+    def problem(self) -> str | None:
+        if not self.positive.any():
+            return f"no image of class {self.name}"
+        if self.positive.all():
+            return f"every image is of class {self.name}"
+        return None
+
+    def undefined(self) -> Interval:
+        count = int(self.index.max()) + 1 if self.grouped else None
+        n = len(self.index)
+        return Interval(float("nan"), 0.0, 1.0, "no interval", n, count, self.problem)
+
+    def interval(
+        self, estimate: float, shape: Any, grid: Floats
+    ) -> tuple[Interval, Floats, Floats]:
+        """The interval of the area, and the band on the grid."""
+        sizes = np.bincount(self.index).astype(np.float64)
+        count = len(sizes)
+        # One column a distinct score, best first; equal scores cannot be told apart.
+        order = np.argsort(-self.scores, kind="stable")
+        positive, index, scores = self.positive[order], self.index[order], self.scores[order]
+        last = np.flatnonzero(np.append(np.diff(scores) != 0, True))
+
+        def measured(weights: Floats) -> tuple[Floats, Floats]:
+            images = weights[:, index]
+            true = np.cumsum(images * positive, axis=1)[:, last]
+            false = np.cumsum(images * ~positive, axis=1)[:, last]
+            area, at = shape(true, false, grid)
+            usable = (true[:, -1] > 0) & (false[:, -1] > 0)
+            return np.where(usable, area, np.nan), at[usable]
+
+        parts = [
+            measured(np.stack([np.bincount(d, minlength=count) for d in drawn]).astype(np.float64))
+            for drawn in resampling.draws(count, self.resamples, self.seed, len(scores))
+        ]
+        replicates = np.concatenate([area for area, _ in parts])
+        at = np.concatenate([values for _, values in parts])
+        blocks = min(count, _BLOCKS)
+        left_out = np.array([])
+        if count > 1:
+            block = np.arange(count) % blocks
+            left_out = np.concatenate(
+                [measured((block != b)[None].astype(np.float64))[0] for b in range(blocks)]
+            )
+        interval = statistic_interval(
+            estimate,
+            replicates,
+            left_out,
+            sizes,
+            bounds=(0.0, 1.0),
+            confidence=self.confidence,
+            grouped=self.grouped,
+        )
+        if len(at) == 0 or count == 1:
+            return interval, grid * 0, grid * 0 + 1
+        tail = (1 - self.confidence) / 2
+        low, high = np.quantile(at, [tail, 1 - tail], axis=0)
+        return interval, low, high
+
+
+def _classes(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    groups: ArrayLike | None,
+    class_names: Sequence[str] | None,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> list[_OneClass]:
+    checks.confidence_level(confidence)
+    if resamples < 100:
+        raise InvalidInput(f"resamples is {resamples}", "Give 100 or more.")
+    label, table, names = checks.class_probabilities(labels, probabilities, class_names)
+    index = checks.group_index(groups, len(label), "labels")
+    return [
+        _OneClass(
+            name,
+            label == number,
+            table[:, number],
+            index,
+            groups is not None,
+            confidence,
+            resamples,
+            seed,
+        )
+        for number, name in enumerate(names)
+    ]

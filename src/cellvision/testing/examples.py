@@ -1,0 +1,270 @@
+"""Small images, networks, runs and studies for checks to work on. This module imports no keras."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from cellvision import errors
+from cellvision.data.intake import Intake
+from cellvision.experiment import Experiment, Training
+from cellvision.interfaces.architecture import Architecture, architectures
+from cellvision.interfaces.dataset import Dataset, datasets
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import pandas as pd
+
+    from cellvision.training.run import Run
+    from cellvision.training.study import Study
+
+SIZE = (12, 16)
+"""Height and width of the made images, in pixels."""
+
+
+class MadeImages(Dataset):
+    """Made images of stripes, 12 x 16 pixels, 12 bits in uint16; each class has its own place.
+
+    Each class has, in each split, images from two units.
+    """
+
+    names: tuple[str, ...] = ("alpha", "beta", "gamma")
+    """The classes."""
+
+    splits: Mapping[str, int] = Field(
+        default={"train": 4, "validation": 2, "test": 2, "other lab": 2}
+    )
+    """How many images of a class each split has."""
+
+    absent: tuple[str, str] | None = None
+    """A split and a class that has no image there."""
+
+    def catalog(self) -> pd.DataFrame:
+        """List all images."""
+        import pandas as pd
+
+        rows = [
+            {
+                "image": f"{split}/{name}/{number}",
+                "label": name,
+                "split": split,
+                "group": f"{split}, unit {number % 2}",
+            }
+            for split, count in self.splits.items()
+            for name in self.names
+            for number in range(count)
+            if (split, name) != self.absent
+        ]
+        return pd.DataFrame(rows)
+
+    def read(self, image: str) -> np.ndarray:
+        """Make one image: (12, 16, 1), uint16."""
+        import numpy as np
+
+        names = [name for name in self.names if f"/{name}/" in image]
+        if not names:
+            raise errors.UnreadableImage(image, "there is no such image")
+        # No two images are alike, or they would count as a leak between splits.
+        noise = np.random.default_rng(zlib.crc32(image.encode()))
+        pixels = noise.integers(100, 400, (*SIZE, 1))
+        place = self.names.index(max(names, key=len)) * SIZE[1] // len(self.names)
+        pixels[:, place : place + 2] += 3000
+        return pixels.astype(np.uint16)
+
+
+class MadeNetwork(Architecture):
+    """The smallest network: one dense layer with softmax."""
+
+    def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+        """Make the network; see `cellvision.Architecture.build`."""
+        import keras
+
+        image = keras.Input(input_shape)
+        flat = keras.layers.Flatten()(image)
+        out = keras.layers.Dense(classes, activation="softmax", dtype="float32")(flat)
+        return keras.Model(image, out)
+
+
+@contextmanager
+def example_plugins() -> Iterator[None]:
+    """Offer `MadeImages` as ``made_images`` and `MadeNetwork` as ``made_network``.
+
+    What is on offer has a name, so that experiments with it can be written and read.
+    """
+    ours: tuple[tuple[Any, str, Any], ...] = (
+        (datasets, "made_images", MadeImages),
+        (architectures, "made_network", MadeNetwork),
+    )
+    new = [(registry, name, cls) for registry, name, cls in ours if name not in registry]
+    for registry, name, cls in new:
+        registry.register(name, cls)
+    try:
+        yield
+    finally:
+        for registry, name, _ in new:
+            registry.unregister(name)
+
+
+def example_experiment(**changes: Any) -> Experiment:
+    """A small experiment: made images, the smallest network, two epochs, no reports.
+
+    Parameters
+    ----------
+    **changes
+        Fields of `cellvision.Experiment` in place of these. Writing it down needs
+        `example_plugins`.
+
+    Examples
+    --------
+    >>> from cellvision.testing import example_experiment
+    >>> example_experiment().intake.input_shape
+    (12, 16, 1)
+    """
+    settings: dict[str, Any] = {
+        "dataset": MadeImages(),
+        "architecture": MadeNetwork(),
+        "training": Training(
+            epochs=2, batch_size=8, precision="float32", devices="cpu", steps_per_execution=1
+        ),
+        "intake": Intake(size=SIZE, channels=(0,)),
+        "reporters": (),
+    }
+    return Experiment(**{**settings, **changes})
+
+
+FORTY_CLASSES = tuple(f"class {number:02}" for number in range(40))
+
+ODD_NAMES = ("G0/G1 phase", "müde ß-Zellen, „alt“", "細胞 | <b>", "..")
+"""Class names with spaces, slashes, Unicode, and signs that formats give a meaning."""
+
+_ODD_SPLITS = {"train": 4, "validation": 2, "Tag 2 / größer": 2, "../test": 2}
+
+RUNS = ("ordinary", "missing class", "single epoch", "forty classes", "odd names")
+"""The kinds of example runs."""
+
+
+def _experiment(kind: str) -> Experiment:
+    one = Training(
+        epochs=1, batch_size=8, precision="float32", devices="cpu", steps_per_execution=1
+    )
+    match kind:
+        case "ordinary":
+            return example_experiment()
+        case "missing class":
+            return example_experiment(dataset=MadeImages(absent=("test", "gamma")))
+        case "single epoch":
+            return example_experiment(training=one)
+        case "forty classes":
+            return example_experiment(dataset=MadeImages(names=FORTY_CLASSES), training=one)
+        case "odd names":
+            return example_experiment(dataset=MadeImages(names=ODD_NAMES, splits=_ODD_SPLITS))
+    raise ValueError(f"no example run is called {kind!r}: {', '.join(RUNS)}")
+
+
+def example_run(folder: Path, kind: str = "ordinary") -> Run:
+    """Put a finished run into a folder, as `cellvision.train` made it.
+
+    It is trained once for this process, and copied.
+
+    Parameters
+    ----------
+    folder
+        A new folder.
+    kind
+        One of ``ordinary`` (three classes, two epochs, two test sets), ``missing class`` (a
+        class has no image in one test set), ``single epoch``, ``forty classes``, ``odd names``
+        (of classes and test sets: spaces, slashes, Unicode).
+    """
+    from cellvision.training.run import load_run
+
+    shutil.copytree(_trained(kind), folder)
+    return load_run(folder)
+
+
+def example_study(folder: Path) -> Study:
+    """Put a finished study of two runs into a folder, as `cellvision.study` made it."""
+    from cellvision.training.study import load_study
+
+    shutil.copytree(_studied(), folder)
+    return load_study(folder)
+
+
+@functools.cache
+def _home() -> Path:
+    made = tempfile.mkdtemp(prefix="cellvision-examples-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+@functools.cache
+def _trained(kind: str) -> Path:
+    from cellvision.training.train import train
+
+    with example_plugins():
+        return train(_experiment(kind), _home() / kind, progress=False).folder
+
+
+@functools.cache
+def _studied() -> Path:
+    from cellvision.training.study import study
+
+    with example_plugins():
+        made = study(_experiment("ordinary"), 2, _home() / "study", progress=False)
+    return made.folder
+
+
+def write_images(
+    folder: Path,
+    classes: Sequence[str] = ("alpha", "beta"),
+    count: int = 6,
+    suffix: str = ".png",
+    shape: Sequence[int] = (12, 16),
+) -> list[Path]:
+    """Write small 8-bit images to ``folder/<class>/0.png``, ``1.png``, ...
+
+    Parameters
+    ----------
+    folder
+        Made where missing.
+    classes
+        A folder each.
+    count
+        Images of each class.
+    suffix
+        ``.png``, ``.tif``, ``.jpg`` or ``.npy``.
+    shape
+        Height, width and, for colour, channels.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+    """
+    import numpy as np
+    from PIL import Image
+
+    files = []
+    for (place, name), number in itertools.product(enumerate(classes), range(count)):
+        noise = np.random.default_rng((place, number))
+        pixels = noise.integers(0, 60, tuple(shape), dtype=np.uint8)
+        width = max(1, shape[1] // len(classes))
+        pixels[:, place * width : (place + 1) * width] += 150
+        file = folder / name / f"{number}{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if suffix == ".npy":
+            np.save(file, pixels)
+        else:
+            Image.fromarray(pixels).save(file)
+        files.append(file)
+    return files

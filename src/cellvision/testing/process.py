@@ -1,0 +1,164 @@
+"""Other Python processes, in which checks do what must not depend on this one."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from typing import Any, Self
+
+_QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+"""What is compiled for a check runs a few times only, so little is spent on making it fast."""
+
+
+class ProcessFault(Exception):
+    """A function raised in another process, or the process died."""
+
+
+class Process:
+    """A new Python process that calls functions for us, one after another.
+
+    Arguments and results travel as JSON. The process sees our ``sys.path`` as it is at the
+    time of each call, and knows nothing else of us.
+
+    Parameters
+    ----------
+    backend
+        Keras' backend in the process; None leaves it to the environment.
+
+    Examples
+    --------
+    >>> with Process() as process:
+    ...     process.call(json_module_of, name="cellvision")  # doctest: +SKIP
+    """
+
+    def __init__(self, backend: str | None = None) -> None:
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": _QUICKLY, **os.environ}
+        if backend is not None:
+            environment["KERAS_BACKEND"] = backend
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from cellvision.testing.process import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            encoding="utf-8",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def call(self, function: Callable[..., Any], /, **arguments: Any) -> Any:
+        """Call a function of some module there; its arguments and its result are plain values.
+
+        Raises
+        ------
+        ProcessFault
+            It raised, or the process died; the message is the last line of the traceback.
+        """
+        return self.start(function, **arguments)()
+
+    def start(self, function: Callable[..., Any], /, **arguments: Any) -> Callable[[], Any]:
+        """Begin a call; what is given back waits for its result."""
+        request = {
+            "function": f"{function.__module__}:{function.__qualname__}",
+            "arguments": arguments,
+            "path": sys.path,
+        }
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise ProcessFault(self._last_words()) from None
+        return self._result
+
+    def _result(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ProcessFault(self._last_words())
+        answer = json.loads(line)
+        if "fault" in answer:
+            raise ProcessFault(answer["fault"]) from ProcessFault("\n" + answer["traceback"])
+        return answer["result"]
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f"the process ended with code {code}" + (f": {lines[-1]}" if lines else "")
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+
+def shared(purpose: str, backend: str | None = None) -> Process:
+    """A process that is kept for a purpose, since importing keras takes seconds.
+
+    It is new to whoever asks first, and again after it died.
+    """
+    process = _kept(purpose, backend)
+    if not process.alive:
+        _kept.cache_clear()
+        process = _kept(purpose, backend)
+    return process
+
+
+@functools.cache
+def _kept(purpose: str, backend: str | None) -> Process:
+    del purpose  # a key
+    process = Process(backend)
+    atexit.register(process.close)
+    return process
+
+
+def serve() -> None:
+    """Answer calls until there are no more; the whole life of the other process."""
+    # What libraries print must not get between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    for line in sys.stdin:
+        request = json.loads(line)
+        sys.path[:] = request["path"]
+        importlib.invalidate_caches()
+        try:
+            answer = {"result": imported(request["function"])(**request["arguments"])}
+        except BaseException as error:  # noqa: BLE001 - whatever a stranger's code raises, SystemExit too
+            last = " ".join(traceback.format_exception_only(error)[-1].split())
+            answer = {"fault": last, "traceback": traceback.format_exc()}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def imported(reference: str) -> Any:
+    """What ``package.module:name`` stands for."""
+    module, _, attribute = reference.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found

@@ -1,0 +1,113 @@
+"""Batches for the network: gathered from memory-mapped pixels while the last one is computed."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from cellvision.training.material import Material
+
+_AHEAD = 8
+"""How many batches are made before they are asked for."""
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+class Feed:
+    """An endless series of shuffled training batches, made in a thread of its own.
+
+    Images go out in their native integer type: they are converted on the device.
+
+    Parameters
+    ----------
+    material
+        The images.
+    rows
+        Which of them, as places in ``material.pixels``.
+    batch_size
+        Images a batch; an epoch's last batch has what is left.
+    seed
+        Seed of the order; each epoch has another one.
+    multiple_of
+        Batches hold a multiple of so many images, so that devices get equal shares; up to
+        one less than that are left out of an epoch, other ones in each. `batch_size` is one.
+
+    Attributes
+    ----------
+    usable : int
+        Images an epoch.
+    steps : int
+        Batches an epoch.
+    ready : array of float
+        When each batch was there to be taken (``time.perf_counter``), in order.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        rows: np.ndarray,
+        batch_size: int,
+        seed: int,
+        multiple_of: int = 1,
+    ) -> None:
+        self.material = material
+        self.rows = rows
+        self.batch_size = batch_size
+        self.seed = seed
+        self.usable = len(rows) // multiple_of * multiple_of
+        self.steps = -(-self.usable // self.batch_size)
+        self.ready = array("d")
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="cellvision-feed")
+        self._closed = False
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._ahead.shutdown(cancel_futures=True)
+
+    def batches(self) -> Iterator[Batch]:
+        """Give the batches, from the first epoch on, until the feed is closed."""
+        self.ready = ready = array("d")
+        chosen = self._chosen()
+        coming: deque[Future[Batch]] = deque()
+        try:
+            while True:
+                while len(coming) < _AHEAD:
+                    coming.append(self._ahead.submit(gather, self.material, next(chosen)))
+                batch = coming.popleft().result()
+                ready.append(time.perf_counter())
+                yield batch
+        except (CancelledError, RuntimeError):
+            # Keras reads ahead, and may still do so when the feed is closed.
+            if not self._closed:
+                raise
+
+    def _chosen(self) -> Iterator[np.ndarray]:
+        for epoch in itertools.count():
+            order = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+            for start in range(0, self.usable, self.batch_size):
+                yield order[start : min(start + self.batch_size, self.usable)]
+
+
+def gather(material: Material, rows: np.ndarray) -> Batch:
+    """Put images together: native pixels (n, height, width, channels) and one-hot labels."""
+    # In the order of the file, so that the disk is read forwards.
+    rows = np.sort(rows)
+    pixels = material.experiment.intake.complete(material.pixels[rows])
+    return pixels, one_hot(material.labels[rows], len(material.catalog.class_names))
+
+
+def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Labels as rows with a single 1, float32."""
+    rows: np.ndarray = np.eye(classes, dtype=np.float32)[labels]
+    return rows

@@ -1,0 +1,320 @@
+"""The generic trainer: any architecture, any images, any Keras backend, one loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellvision import atomic, errors
+from cellvision.training import devices, precision
+from cellvision.training.feed import Batch, Feed, gather
+from cellvision.training.network import Network
+
+if TYPE_CHECKING:
+    from cellvision.training.material import Material
+    from cellvision.training.progress import Display
+
+_STEP_BYTES = 2**21
+"""Batches of fewer values than this are too quick for Python: several run at once."""
+
+_MOST_STEPS = 50
+
+EpochHook = Callable[[int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What a training left behind.
+
+    Attributes
+    ----------
+    history : list of dict
+        One row an epoch, as in ``history.csv``.
+    seconds : float
+        All of it.
+    images_per_second : float
+        While training, without validation; without the first epoch where there are more,
+        since that one also compiles.
+    data_wait_fraction : float
+        Share of the training time in which a step was due and its images were not there yet.
+        Where a device works on its own while Python goes ahead (a GPU), and where several
+        steps run at once, it is the largest share that this can have been.
+    """
+
+    history: list[dict[str, float]]
+    seconds: float
+    images_per_second: float
+    data_wait_fraction: float
+
+
+class Trainer:
+    """Trains an experiment's network, any number of times, compiling it once.
+
+    Parameters
+    ----------
+    material
+        The images, split and checked.
+
+    Raises
+    ------
+    errors.ExperimentError
+        What is asked of the training cannot be had: devices, a validation split, ...
+    """
+
+    def __init__(self, material: Material) -> None:
+        training = material.experiment.training
+        self.material = material
+        self.precision = precision.resolve(training.precision)
+        self.devices = devices.choose(training.devices, training.batch_size)
+        self.sharing = devices.sharing(self.devices)
+        self.rows = material.rows(material.training_split)
+        held = material.validation_split
+        self.held_rows = material.rows(held) if held is not None else np.zeros(0, np.intp)
+        if held is None and (training.early_stopping is not None or training.keep == "best"):
+            raise errors.ExperimentError(
+                "training.early_stopping and training.keep=best look at a validation split, "
+                "and there is none",
+                "Make one: --set split.validation=0.15",
+            )
+        fewest = min(len(rows) for rows in (self.rows, self.held_rows) if len(rows))
+        if fewest < len(self.devices):
+            raise errors.ExperimentError(
+                f"{len(self.devices)} devices cannot share the {fewest} image(s) of a split",
+                "--set training.devices=1",
+            )
+        self._network: Network | None = None
+
+    def network(self, seed: int) -> Network:
+        """The network with new weights; built the first time, drawn anew after that."""
+        material = self.material
+        with self.sharing():
+            if self._network is not None:
+                self._network.draw(seed)
+                return self._network
+            self._network = Network(
+                material.experiment,
+                len(material.catalog.class_names),
+                material.zero,
+                material.one,
+                self.precision,
+                self._steps_per_execution(),
+                seed,
+            )
+        return self._network
+
+    def _steps_per_execution(self) -> int:
+        training = self.material.experiment.training
+        if len(self.devices) > 1:
+            return 1  # TensorFlow 2.21 cannot run several steps at once on several devices
+        if training.steps_per_execution == "auto":
+            values = training.batch_size * int(np.prod(self.material.experiment.intake.input_shape))
+            most = int(np.clip(_STEP_BYTES // values, 1, _MOST_STEPS))
+        else:
+            most = training.steps_per_execution
+        steps = self._feed(training.seed).steps
+        # A divisor: Keras would end an epoch with a full execution, by steps of the next one.
+        return max(size for size in range(1, most + 1) if steps % size == 0)
+
+    def fit(
+        self,
+        seed: int,
+        display: Display,
+        on_epoch: EpochHook,
+        checkpoints: Path | None = None,
+    ) -> tuple[Network, Fit]:
+        """Train from new weights.
+
+        Parameters
+        ----------
+        seed
+            Of weights, order, augmentation and dropout.
+        display
+            Shown to whoever waits.
+        on_epoch
+            Told of every finished epoch.
+        checkpoints
+            Where every epoch's model is kept; None keeps none.
+        """
+        start = time.perf_counter()
+        training = self.material.experiment.training
+        with self.sharing():
+            network = self.network(seed)
+            feed = self._feed(seed)
+            watch = _watch(self, network, feed, display, on_epoch, checkpoints)
+            with feed:
+                network.training_model.fit(
+                    self._series(feed, display),
+                    steps_per_epoch=feed.steps,
+                    epochs=training.epochs,
+                    validation_data=self._validation(),
+                    callbacks=[watch],
+                    shuffle=False,  # the feed has done it
+                    verbose=0,
+                )
+            watch.restore_best()
+        return network, Fit(
+            watch.history,
+            time.perf_counter() - start,
+            watch.images_per_second(),
+            watch.data_wait_fraction(),
+        )
+
+    def predict(self, network: Network, display: Display) -> np.ndarray:
+        """Give the probabilities of all images, shape (images, classes), float32."""
+        total = len(self.material.pixels)
+        done = 0
+
+        def step(images: int) -> None:
+            nonlocal done
+            done += images
+            display.task("predicting", done, total)
+
+        def pixels(rows: np.ndarray) -> np.ndarray:
+            return gather(self.material, rows)[0]
+
+        with self.sharing():
+            return network.predict(pixels, np.arange(total), step)
+
+    def _feed(self, seed: int) -> Feed:
+        size = self.material.experiment.training.batch_size
+        return Feed(self.material, self.rows, size, seed, multiple_of=len(self.devices))
+
+    def _series(self, feed: Feed, display: Display) -> Any:
+        """The feed's batches in the form from which Keras trains."""
+        import keras
+
+        def counted() -> Iterator[Batch]:
+            for pixels, labels in feed.batches():
+                display.step(len(pixels))
+                yield pixels, labels
+
+        if keras.backend.backend() != "tensorflow":
+            return counted()
+        # With several devices Keras takes a batch to build with, and begins again: it must
+        # have a series that can, for of a generator that batch would be lost.
+        from cellvision.training import tensorflow_only
+
+        material = self.material
+        return tensorflow_only.dataset(
+            counted,
+            material.experiment.intake.input_shape,
+            str(material.pixels.dtype),
+            len(material.catalog.class_names),
+        )
+
+    def _validation(self) -> Any:
+        if len(self.held_rows) == 0:
+            return None
+        size = self.material.experiment.training.batch_size
+        return _held_batches(self.material, self.held_rows, size, len(self.devices))
+
+
+def _held_batches(material: Material, rows: np.ndarray, size: int, multiple_of: int) -> Any:
+    import keras
+
+    usable = len(rows) // multiple_of * multiple_of
+
+    class HeldBatches(keras.utils.PyDataset):  # type: ignore[misc]
+        """The validation images, in order."""
+
+        def __len__(self) -> int:
+            return -(-usable // size)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            return gather(material, rows[:usable][index * size : (index + 1) * size])
+
+    return HeldBatches()
+
+
+def _watch(
+    trainer: Trainer,
+    network: Network,
+    feed: Feed,
+    display: Display,
+    on_epoch: EpochHook,
+    checkpoints: Path | None,
+) -> Any:
+    import keras
+
+    training = trainer.material.experiment.training
+
+    class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+        """Times epochs, keeps the best weights, and tells those who want to know."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.history: list[dict[str, float]] = []
+            self.best: tuple[float, list[np.ndarray]] = (np.inf, [])
+            self.since_best = 0
+            self.fitting: list[float] = []
+            self.waiting: list[float] = []
+            self._begin = self._due = self._waited = 0.0
+            self._taken = 0
+            self._trained = False
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+            self._begin, self._waited, self._trained = time.perf_counter(), 0.0, False
+            self._taken = epoch * feed.steps
+            display.epoch(epoch + 1, training.epochs, feed.usable)
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+            self._due = time.perf_counter()
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+            # Images may be there since long before, or have come while the step was due.
+            self._waited += max(0.0, feed.ready[self._taken + batch] - self._due)
+
+        def _end_of_training(self) -> None:
+            if not self._trained:
+                self._trained = True
+                self.fitting.append(time.perf_counter() - self._begin)
+                self.waiting.append(self._waited)
+
+        def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+            self._end_of_training()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self._end_of_training()
+            told = {name: float(value) for name, value in (logs or {}).items()}
+            row: dict[str, float] = {"epoch": epoch + 1}
+            for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+                row[name] = told.get(name, float("nan"))
+            row["seconds"] = time.perf_counter() - self._begin
+            self.history.append(row)
+            self._judge(row["val_loss"])
+            if checkpoints is not None:
+                with atomic.path(checkpoints / f"epoch_{epoch + 1:03d}.keras") as temporary:
+                    network.model.save(temporary)
+            on_epoch(epoch + 1, row)
+            display.epoch_done(row, self.images_per_second(), self.data_wait_fraction())
+
+        def _judge(self, held_loss: float) -> None:
+            if held_loss < self.best[0]:
+                weights = network.model.get_weights() if training.keep == "best" else []
+                self.best, self.since_best = (held_loss, weights), 0
+                return
+            self.since_best += 1
+            if training.early_stopping is not None and self.since_best >= training.early_stopping:
+                self.model.stop_training = True
+
+        def restore_best(self) -> None:
+            if self.best[1]:
+                network.model.set_weights(self.best[1])
+
+        def _steady(self, values: list[float]) -> list[float]:
+            return values[1:] if len(values) > 1 else values
+
+        def images_per_second(self) -> float:
+            steady = self._steady(self.fitting)
+            return feed.usable * len(steady) / max(sum(steady), 1e-9)
+
+        def data_wait_fraction(self) -> float:
+            steady = self._steady(self.fitting)
+            return min(sum(self._steady(self.waiting)) / max(sum(steady), 1e-9), 1.0)
+
+    return Watch()

@@ -1,0 +1,271 @@
+"""A finished run: its folder, and what can be asked of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellvision import errors
+from cellvision.data.catalog import is_test, is_training, is_validation
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import pandas as pd
+
+    from cellvision.data.intake import Intake
+    from cellvision.experiment import Experiment
+
+SCHEMA = 1
+"""The version of a run's folder."""
+
+
+def load_run(folder: str | os.PathLike[str]) -> Run:
+    """Open a run's folder.
+
+    Its record and tables can be read without the plugins that made it.
+
+    Parameters
+    ----------
+    folder
+        As given to `train`.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder is missing or holds no finished run.
+    """
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if (folder / "study.json").is_file():
+            raise errors.FolderError(
+                f"{folder}: this is a study; its runs are in {folder / 'runs'}",
+                "Open it with load_study, or name one of its runs",
+            ) from None
+        raise errors.FolderError(
+            f"{folder}: no finished run is here (it has no run.json)",
+            "Name the folder that cellvision train --out made",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise errors.FolderError(
+            f"{folder / 'run.json'}: cannot be read: {error}", "Restore it or train again"
+        ) from None
+    check_schema(folder / "run.json", record, SCHEMA)
+    return Run(folder, record)
+
+
+def check_schema(path: Path, record: Any, known: int) -> None:
+    """Refuse a record that another version has written, or nobody.
+
+    Raises
+    ------
+    errors.FolderError
+        It cannot be understood.
+    """
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != known:
+        raise errors.FolderError(
+            f"{path}: its schema is {schema!r}, not {known}", "Update cellvision to read it"
+        )
+
+
+class Run:
+    """A finished run.
+
+    Parameters
+    ----------
+    folder
+        Its folder.
+    record
+        What ``run.json`` holds.
+    """
+
+    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
+        self.folder = folder
+        self.record = record
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {s['accuracy']:.3f}" for name, s in self.scores.items())
+        return f"<Run {self.folder}: accuracy {scores}>"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, sorted; a class's number is its place."""
+        return tuple(self.record["class_names"])
+
+    @property
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """By split: n, groups, accuracy with its 95 % interval, balanced accuracy, loss."""
+        scores: dict[str, dict[str, Any]] = self.record["scores"]
+        return scores
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the results should know."""
+        return tuple(self.record["warnings"])
+
+    @property
+    def training_split(self) -> str | None:
+        """The split that was trained on."""
+        return next((name for name in self.scores if is_training(name)), None)
+
+    @property
+    def validation_split(self) -> str | None:
+        """The split that was looked at while training."""
+        return next((name for name in self.scores if is_validation(name)), None)
+
+    @property
+    def test_splits(self) -> tuple[str, ...]:
+        """All other splits."""
+        return tuple(name for name in self.scores if is_test(name))
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds."""
+        import pandas as pd
+
+        return pd.read_csv(self._file("history.csv"))
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """One row an evaluated image: image, split, group, label, predicted, p_<class>..."""
+        import pandas as pd
+
+        names = ("image", "split", "group", "label", "predicted")
+        # Names stay text, also a class called "1" or "NA".
+        return pd.read_csv(
+            self._file("predictions.csv"),
+            dtype=dict.fromkeys(names, str),
+            keep_default_na=False,
+            na_values=[""],
+        )
+
+    def _file(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise errors.FolderError(f"{path}: there is no such file", "Restore it or train again")
+        return path
+
+    @cached_property
+    def audit(self) -> dict[str, Any] | None:
+        """What was found out about the images, as ``cellvision audit --json`` tells it."""
+        path = self.folder / "audit.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The complete experiment.
+
+        Raises
+        ------
+        errors.UnknownPlugin
+            Plugins that it needs are not installed: all are named, with their versions.
+        """
+        from cellvision.experiment import experiment_from
+
+        self._check_plugins()
+        return experiment_from(self.record["experiment"], str(self.folder / "run.json"))
+
+    @cached_property
+    def intake(self) -> Intake:
+        """How an image becomes the network's input; needs none of the run's plugins."""
+        from cellvision.data.intake import Intake
+
+        return Intake.from_settings(self.record["experiment"]["intake"], str(self.folder))
+
+    def _check_plugins(self) -> None:
+        from cellvision.interfaces.architecture import architectures
+        from cellvision.interfaces.augmenter import augmenters
+        from cellvision.interfaces.dataset import datasets
+        from cellvision.interfaces.reporter import reporters
+
+        kinds = (architectures, augmenters, datasets, reporters)
+        registries = {registry.group: registry for registry in kinds}
+        missing = []
+        for full, requirement in self.record["plugins"].items():
+            group, _, name = full.partition(":")
+            if group in registries and name.rpartition(":")[2] not in registries[group]:
+                missing.append((full, requirement))
+        if missing:
+            raise errors.UnknownPlugin(
+                f"{self.folder}: plugins that this run needs are not installed: "
+                + ", ".join(f"{name} ({requirement})" for name, requirement in missing),
+                "python -m pip install "
+                + " ".join(sorted({f'"{requirement}"' for _, requirement in missing})),
+            )
+
+    def model(self) -> keras.Model:
+        """Load the trained model: native pixels (n, height, width, channels) to probabilities.
+
+        Raises
+        ------
+        errors.FolderError
+            There is no model in the folder, or it cannot be read.
+        errors.UnknownPlugin
+            It has layers of a plugin's own, and plugins of the run are not installed.
+        """
+        import keras
+
+        path = self._file("model.keras")
+        try:
+            return keras.models.load_model(path, compile=False)
+        except (OSError, TypeError, ValueError):
+            # Layers of a plugin's own are known to Keras once the plugin has built with them.
+            architecture = self.experiment.architecture
+        architecture.build(self.intake.input_shape, len(self.class_names))
+        try:
+            return keras.models.load_model(path, compile=False)
+        except (OSError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise errors.FolderError(
+                f"{path}: the model cannot be read: {reason}", "Restore it or train again"
+            ) from error
+
+    def read(self, image: str) -> np.ndarray:
+        """Read one of its images: native pixels, shape (height, width, channels)."""
+        return self.experiment.dataset.read(image)
+
+    def stored(self, images: Sequence[str]) -> np.ndarray:
+        """Images as they go into the model: right size and channels, native intensities."""
+        import numpy as np
+
+        intake = self.intake
+        made = [intake.complete(intake.shape(intake.pick(self.read(image)))) for image in images]
+        return np.stack(made) if made else np.zeros((0, *intake.input_shape), np.uint8)
+
+    def seen(self, images: Sequence[str]) -> np.ndarray:
+        """Images exactly as the network sees them.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, height, width, channels), float32; 0 to 1 spans the intensity range.
+        """
+        import numpy as np
+
+        zero, one = self.record["intensity_zero"], self.record["intensity_scale"]
+        scaled = (self.stored(images).astype(np.float32) - zero) / (one - zero)
+        return np.asarray(scaled, dtype=np.float32)
+
+    def augmented(self, images: Sequence[str], seed: int = 0) -> np.ndarray:
+        """Images as the network saw them in training: one random variation of each.
+
+        Returns
+        -------
+        numpy.ndarray
+            As for `seen`.
+        """
+        import keras
+        import numpy as np
+
+        batch = self.seen(images)
+        for number, augmenter in enumerate(self.experiment.augmenters):
+            layer = augmenter.build(seed + number)
+            batch = keras.ops.convert_to_numpy(layer(batch, training=True))
+        return np.asarray(batch, dtype=np.float32)

@@ -1,0 +1,45 @@
+"""The few things that only TensorFlow has; the one place where it is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+
+@cache
+def mirrored(devices: tuple[str, ...]) -> Callable[[], AbstractContextManager[Any]]:
+    """Keep a copy of the network on each device and sum their gradients.
+
+    The same devices always get the same strategy: a second one would count its collective
+    operations from the start again and be given the first one's.
+    """
+    import tensorflow as tf
+
+    scope: Callable[[], AbstractContextManager[Any]] = tf.distribute.MirroredStrategy(devices).scope
+    return scope
+
+
+def dataset(
+    batches: Callable[[], Iterator[Any]], shape: tuple[int, ...], dtype: str, classes: int
+) -> Any:
+    """Make a ``tf.data.Dataset`` of batches that calls for them anew whenever it is begun."""
+    import tensorflow as tf
+
+    signature = (
+        tf.TensorSpec((None, *shape), dtype),
+        tf.TensorSpec((None, classes), "float32"),
+    )
+    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
+
+
+def compute_capability() -> float:
+    """The first GPU's compute capability; 0 where it has none."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    major, minor = tf.config.experimental.get_device_details(gpus[0]).get(
+        "compute_capability", (0, 0)
+    )
+    return float(f"{major}.{minor}")

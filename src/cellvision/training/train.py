@@ -1,0 +1,162 @@
+"""One run: from an experiment to a folder that can be opened again."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellvision import atomic
+from cellvision.training import record
+from cellvision.training.fit import Trainer
+from cellvision.training.material import Material, gather_material
+from cellvision.training.network import check_reloads
+from cellvision.training.progress import Display, displayed
+from cellvision.training.reports import automatic, begin_run, make_reports, tell_epoch
+from cellvision.training.run import SCHEMA, Run, load_run
+
+if TYPE_CHECKING:
+    from cellvision.experiment import Experiment
+    from cellvision.training.network import Network
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    experiment: Experiment, out: str | os.PathLike[str], *, progress: bool | None = None
+) -> Run:
+    """Train an experiment's network once, evaluate it on every split, and write it all down.
+
+    Parameters
+    ----------
+    experiment
+        What is asked.
+    out
+        The run's folder; new, empty, or what an interrupted training left.
+    progress
+        Whether to show progress on standard error; by default where that is a terminal.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    errors.InvalidInput
+        Something asked for cannot be done: an unreadable file, a missing plugin, a folder
+        that is taken, ...
+    errors.LeakError
+        Splits share a unit or an image.
+
+    Examples
+    --------
+    >>> import cellvision as cv
+    >>> experiment = cv.Experiment(dataset=cv.datasets.create("folder", path="images"))
+    >>> run = cv.train(experiment, out="runs/first")  # doctest: +SKIP
+    >>> run.scores["test"]["accuracy"]  # doctest: +SKIP
+    0.91
+    """
+    folder = record.claim(Path(out))
+    experiment = with_reporters(experiment)
+    with displayed(progress) as display:
+        material = gather_material(experiment, display.decoded)
+        run = train_once(Trainer(material), experiment.training.seed, folder, display)
+        for fault in make_reports(run, experiment.reporters or ())[1]:
+            _log.warning("%s", fault.what)
+    return run
+
+
+def with_reporters(experiment: Experiment) -> Experiment:
+    """The experiment with its reporters named, so that its record is complete."""
+    if experiment.reporters is not None:
+        return experiment
+    return experiment.model_copy(update={"reporters": automatic()})
+
+
+def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> Run:
+    """Train from new weights and write the run's folder, without reports.
+
+    Parameters
+    ----------
+    trainer
+        Holds the images and, after the first run, the compiled network.
+    seed
+        Of this run.
+    folder
+        An existing folder, free to write to.
+    display
+        Shown to whoever waits.
+    """
+    material = trainer.material
+    experiment = _with_seed(material.experiment, seed)
+    rows: list[Mapping[str, float]] = []
+    listening = begin_run(experiment.reporters or (), folder, experiment)
+
+    def on_epoch(epoch: int, row: Mapping[str, float]) -> None:
+        nonlocal listening
+        rows.append(row)
+        record.write_table(folder / "history.csv", record.history_table(rows))
+        listening = tell_epoch(listening, epoch, row)
+
+    checkpoints = folder / "checkpoints" if experiment.training.checkpoints else None
+    network, fitted = trainer.fit(seed, display, on_epoch, checkpoints)
+    probabilities = trainer.predict(network, display)
+    predictions = record.predictions_table(material.catalog, probabilities)
+    scores = _scores(material, network, probabilities)
+    model_path = folder / "model.keras"
+    with atomic.path(model_path) as temporary:
+        network.model.save(temporary)
+        intake = experiment.intake
+        samples = intake.complete(np.asarray(material.pixels[: min(4, len(material.pixels))]))
+        warnings = [*material.warnings, *check_reloads(str(temporary), network.model, samples)]
+    record.write_table(folder / "predictions.csv", predictions)
+    record.write_json(folder / "audit.json", material.audit.to_json())
+    if not all(np.isfinite(row["loss"]) for row in fitted.history):
+        warnings.append("The loss became infinite or not a number: the network did not train.")
+    content = {
+        "schema": SCHEMA,
+        "experiment": experiment.model_dump(mode="json"),
+        "plugins": record.plugins_of(experiment),
+        "environment": record.environment(trainer.precision, trainer.devices),
+        "seed": seed,
+        "class_names": list(material.catalog.class_names),
+        "intensity_zero": material.zero,
+        "intensity_scale": material.one,
+        "group_column": material.catalog.group_column,
+        "counts": material.catalog.counts(),
+        "scores": scores,
+        "timings": {
+            "intake_s": material.seconds,
+            "fit_s": fitted.seconds,
+            "train_images_per_s": fitted.images_per_second,
+            "data_wait_fraction": fitted.data_wait_fraction,
+        },
+        "leaks": [leak.to_json() for leak in material.audit.leaks],
+        "warnings": warnings,
+    }
+    record.write_json(folder / "run.json", content)
+    return load_run(folder)
+
+
+def _with_seed(experiment: Experiment, seed: int) -> Experiment:
+    training = experiment.training.model_copy(update={"seed": seed})
+    return experiment.model_copy(update={"training": training})
+
+
+def _scores(
+    material: Material, network: Network, probabilities: np.ndarray
+) -> dict[str, dict[str, object]]:
+    groups = material.catalog.table["group"].to_numpy()
+    scores = {}
+    for split in material.catalog.splits():
+        rows = material.rows(split)
+        labels = material.labels[rows]
+        loss = network.evaluate_loss(labels, probabilities[rows])
+        units = None if material.catalog.group_column is None else groups[rows]
+        scores[split] = record.score(labels, probabilities[rows], units, loss)
+    return scores

@@ -1,0 +1,273 @@
+"""The audit: every file once, what splits share, and what a reader should be wary of."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import InMemory, noise, unreadable, write, write_folder
+
+import cellvision as cv
+from cellvision import errors
+
+NAMED = {"train/a": 4, "train/b": 4, "test/a": 2, "test/b": 2}
+
+
+def audit(root: Path, **options: Any) -> dict[str, Any]:
+    told = cv.audit(cv.datasets.create("folder", path=root, **options)).to_json()
+    found: dict[str, Any] = json.loads(json.dumps(told))
+    return found
+
+
+def walked(root: Path) -> list[str]:
+    return sorted(
+        (Path(folder) / name).relative_to(root).as_posix()
+        for folder, _, names in os.walk(root)
+        for name in names
+    )
+
+
+def test_the_contract(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 20, "b": 20})
+    (tmp_path / "a" / "notes.txt").write_text("x")
+    (tmp_path / "b" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    found = audit(tmp_path)
+    assert list(found) == [
+        *("class_names", "counts", "group_column", "groups", "files", "leaks", "warnings")
+    ]
+    assert found["class_names"] == ["a", "b"]
+    assert list(found["counts"]) == ["train", "validation", "test"]
+    assert sum(n for by_class in found["counts"].values() for n in by_class.values()) == 40
+    assert found["group_column"] is None
+    assert found["groups"] == {s: sum(c.values()) for s, c in found["counts"].items()}
+    assert found["leaks"] == []
+    keys = ["file", "status", "reason", "shape", "dtype", "bit_depth", "low", "high"]
+    assert all(list(file) == [*keys, "saturated_fraction"] for file in found["files"])
+    files = {file["file"]: file for file in found["files"]}
+    assert files["a/notes.txt"]["status"] == "skipped"
+    assert files["b/cut.png"]["status"] == "refused"
+    assert files["b/cut.png"]["shape"] is None
+    assert files["a/0.png"] == {
+        "file": "a/0.png",
+        "status": "read",
+        "reason": "",
+        "shape": [6, 5, 1],
+        "dtype": "uint8",
+        "bit_depth": 8,
+        "low": noise(1).min(),
+        "high": noise(1).max(),
+        "saturated_fraction": np.mean(noise(1) == 255),
+    }
+    assert all(isinstance(warning, str) for warning in found["warnings"])
+
+
+def test_units(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 12, "b": 12})
+    rows = "".join(f"{c}/{n}.png,w{c}{n // 2}\n" for c in "ab" for n in range(12))
+    (tmp_path / "groups.csv").write_text("file,well\n" + rows)
+    found = audit(tmp_path, group="well")
+    assert found["group_column"] == "well"
+    assert sum(found["groups"].values()) == 12
+    assert sorted(file["file"] for file in found["files"]) == walked(tmp_path)
+
+
+def test_every_file_is_listed_once(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 3, "b": 3, "c": 3})
+    for name in (
+        *(".DS_Store", "a/.DS_Store", "a/._0.png", "Thumbs.db", "b/desktop.ini", "README.md"),
+        *("b/deep/er/x.png", "stray.png", "a/no_suffix", ".git/config", "c/.hidden.png"),
+        *("b/Größe µ.txt", "a/x.PNG.tmp"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "b" / "empty.tif").write_bytes(b"")
+    (tmp_path / "a" / "film.gif").write_bytes(b"GIF89a")
+    (tmp_path / "a" / "to nowhere.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "a" / "linked.png").symlink_to(tmp_path / "b" / "0.png")
+    (tmp_path / "empty folder").mkdir()
+    found = audit(tmp_path, classes=["a", "b"])
+    listed = [file["file"] for file in found["files"]]
+    assert len(set(listed)) == len(listed)
+    assert sorted(set(listed) - {"empty folder/"}) == walked(tmp_path)
+    by_status = {file["file"]: (file["status"], file["reason"]) for file in found["files"]}
+    assert by_status["b/empty.tif"] == ("refused", "the file is empty")
+    assert by_status["a/film.gif"] == ("refused", "GIF images are not read")
+    assert by_status["a/to nowhere.png"] == ("refused", "no such file")
+    assert by_status["a/linked.png"][0] == "read"
+    assert by_status["c/0.png"] == ("skipped", "class 'c' is not among dataset.classes")
+    assert by_status["a/._0.png"][0] == "skipped"
+    assert all(reason for status, reason in by_status.values() if status != "read")
+    others = next(w for w in found["warnings"] if "passed over" in w)
+    phantoms = {
+        ".DS_Store",
+        "a/.DS_Store",
+        "a/._0.png",
+        "Thumbs.db",
+        "b/desktop.ini",
+        ".git/config",
+        "c/.hidden.png",
+        "empty folder/",
+    }
+    passed = [f for f, (s, reason) in by_status.items() if s == "skipped" and "class" not in reason]
+    deeper = [
+        f
+        for f in by_status
+        if by_status[f][1] in ("lies deeper than the class folders", "lies beside the classes")
+    ]
+    assert others.startswith(f"{len(set(passed) - phantoms | set(deeper))} file(s)")
+
+
+@settings(max_examples=15)
+@given(
+    folder=st.sampled_from(["", "a", "b", "new", "a/deep", ".hidden", "b/x/y"]),
+    name=st.sampled_from(["x", ".x", "._x", "Thumbs", "m µ", "groups", "-", "x.y"]),
+    suffix=st.sampled_from(["", ".png", ".TIF", ".txt", ".db", ".csv.bak", ".gif", ".czi"]),
+    content=st.sampled_from([b"", b"text", b"\x89PNG\r\n\x1a\n"]),
+)
+def test_a_file_dropped_anywhere_is_listed(
+    folder: str, name: str, suffix: str, content: bytes
+) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        root = write_folder(Path(place), {"a": 2, "b": 2})
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / f"{name}{suffix}").write_bytes(content)
+        found = audit(root)
+        assert sorted(file["file"] for file in found["files"]) == walked(root)
+
+
+def test_a_unit_on_both_sides(tmp_path: Path) -> None:
+    write_folder(tmp_path, NAMED)
+    rows = [f"{place}/{n}.png,{place}{n}" for place, count in NAMED.items() for n in range(count)]
+    rows[0], rows[-1] = "train/a/0.png,shared", "test/b/1.png,shared"
+    (tmp_path / "groups.csv").write_text("\n".join(["file,donor", *rows]))
+    found = audit(tmp_path, group="donor")
+    (leak,) = found["leaks"]
+    assert leak["kind"] == "shared_group"
+    assert sorted(leak["splits"]) == leak["splits"]
+    assert set(leak["splits"]) <= {"train", "validation", "test"}
+    assert sorted(leak["files"]) == ["test/b/1.png", "train/a/0.png"]
+    assert audit(tmp_path)["leaks"] == []  # nobody said that the donor is the unit
+
+
+def test_identical_images_on_both_sides(tmp_path: Path) -> None:
+    write_folder(tmp_path, NAMED)
+    shutil.copy(tmp_path / "train/a/0.png", tmp_path / "test/a/copy.png")
+    write(tmp_path / "test/a/again.tif", noise(1))  # the same pixels in another format
+    found = audit(tmp_path)
+    (leak,) = found["leaks"]
+    assert leak["kind"] == "identical_pixels"
+    assert sorted(leak["files"]) == ["test/a/again.tif", "test/a/copy.png", "train/a/0.png"]
+    assert "2 image(s) repeat the pixels of another one." in found["warnings"]
+
+
+def test_identical_images_stay_on_one_side_of_our_own_split(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 10, "b": 10})
+    for number in range(5):
+        shutil.copy(tmp_path / "a/0.png", tmp_path / f"a/copy {number}.png")
+    assert audit(tmp_path)["leaks"] == []
+
+
+def test_identical_images_of_two_classes(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 9, "b": 9})
+    for number in range(8):
+        shutil.copy(tmp_path / f"a/{number}.png", tmp_path / f"b/copy {number}.png")
+    found = audit(tmp_path)
+    torn = [w for w in found["warnings"] if "different labels" in w]
+    assert "Identical images have different labels: 'a/0.png', 'b/copy 0.png'." in torn
+    assert torn[-1] == "3 more groups of identical images have different labels."
+    assert len(torn) == 6
+
+
+def in_memory(pixels: dict[str, Any], **columns: Any) -> dict[str, Any]:
+    labels = [image[0] for image in pixels]
+    dataset = InMemory.of({"image": list(pixels), "label": labels, **columns}, pixels)
+    return cv.audit(dataset).to_json()
+
+
+def test_warnings_of_pixels() -> None:
+    pixels: dict[str, Any] = {
+        f"{c}{n}": noise(n + ord(c), (4, 4, 1)) for c in "ab" for n in "12345" for n in [int(n)]
+    }
+    pixels["a1"] = np.full((4, 4, 1), 9, np.uint8)
+    pixels["a2"] = noise(0, (4, 4, 1)) | 255
+    pixels["b1"] = noise(3, (4, 4, 1), np.uint16) // 2
+    warnings = in_memory(pixels)["warnings"]
+    assert any("differ in pixel type (9 uint8, 1 uint16)" in w for w in warnings)
+    assert any(w.startswith("2 image(s) are one flat intensity, such as 'a1'") for w in warnings)
+    assert any("of their samples saturated" in w for w in warnings)
+
+
+@pytest.mark.parametrize(
+    ("what", "first", "second"),
+    [
+        ("image size", (4, 4, 1), (4, 5, 1)),
+        ("number of channels", (4, 4, 1), (4, 4, 3)),
+    ],
+)
+def test_what_tells_the_classes_apart_by_itself(what: str, first: Any, second: Any) -> None:
+    pixels = {f"a{n}": noise(n, first) for n in range(5)}
+    pixels |= {f"b{n}": noise(9 + n, second) for n in range(5)}
+    told = f"The {what} alone tells the classes apart: no class shares it."
+    assert told in in_memory(pixels)["warnings"]
+    pixels["b0"] = noise(99, first)
+    assert told not in in_memory(pixels)["warnings"]
+
+
+def test_the_format_that_tells_the_class(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 5})
+    write_folder(tmp_path, {"b": 5}, ".tif")
+    assert any("file format alone" in w for w in audit(tmp_path)["warnings"])
+    no_suffixes = in_memory({f"{c}{n}": noise(n + ord(c), (4, 4, 1)) for c in "ab" for n in (1, 2)})
+    assert not any("file format" in w for w in no_suffixes["warnings"])
+
+
+def test_unreadable_images_count_in_no_split() -> None:
+    pixels: dict[str, Any] = {f"{c}{n}": noise(n + ord(c), (4, 4, 1)) for c in "ab" for n in (1, 2)}
+    found = in_memory({**pixels, "a3": unreadable("a3")}, split=["train"] * 5)
+    assert sum(n for by_class in found["counts"].values() for n in by_class.values()) == 4
+    assert "1 image(s) cannot be read." in found["warnings"]
+    nothing = in_memory({"a": unreadable("a"), "b": unreadable("b")})
+    assert nothing["counts"] == {}
+    assert "Not one image can be read." in nothing["warnings"]
+    assert nothing["class_names"] == ["a", "b"]
+
+
+def test_what_cannot_be_split_is_audited_all_the_same(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 1, "b": 4})
+    found = audit(tmp_path)
+    assert found["counts"] == {"train": {"a": 1, "b": 4}}
+    assert any(
+        "cannot be split as asked: class 'a' has one image left" in w for w in found["warnings"]
+    )
+
+
+def test_a_class_that_a_split_lacks(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"train/a": 4, "train/b": 4, "new day/a": 2})
+    found = audit(tmp_path)
+    assert found["counts"]["new day"] == {"a": 2, "b": 0}
+    assert "Split 'new day' has no image of class 'b'." in found["warnings"]
+
+
+def test_an_experiment_is_audited_with_its_own_split(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 10, "b": 10})
+    dataset = cv.datasets.create("folder", path=tmp_path)
+    seen: list[int] = []
+    experiment = cv.Experiment(dataset=dataset, split=cv.Split(test=0.5, validation=0))
+    found = cv.audit(experiment, lambda done, total: seen.append(done))
+    assert found.counts == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
+    assert seen == list(range(1, 21))
+
+
+@pytest.mark.parametrize("content", [{}, {"a": 3}])
+def test_folders_that_hold_no_problem(tmp_path: Path, content: dict[str, int]) -> None:
+    write_folder(tmp_path, content)
+    with pytest.raises(errors.InvalidInput):
+        audit(tmp_path)

@@ -1,0 +1,276 @@
+"""The table of images: its rules, and what is made of names and units."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from images import InMemory, write_folder
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.data.catalog import Catalog, is_test, is_training, is_validation
+
+
+def catalog(labels: list[Any], settings: dict[str, Any] | None = None, **columns: Any) -> Catalog:
+    images = [f"{number}.png" for number in range(len(labels))]
+    dataset = InMemory.of({"image": images, "label": labels, **columns}, **(settings or {}))
+    return Catalog.of(dataset)
+
+
+def refused(says: str, *args: Any, **kwargs: Any) -> errors.CatalogError:
+    with pytest.raises(errors.CatalogError, match=says) as caught:
+        catalog(*args, **kwargs)
+    assert caught.value.mend
+    return caught.value
+
+
+def test_a_catalog_of_files(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"b": 2, "a": 1})
+    found = Catalog.of(cv.datasets.create("folder", path=tmp_path))
+    assert found.class_names == ("a", "b")
+    assert list(found.table.columns) == ["image", "label", "split", "group"]
+    assert len(found) == 3
+    assert not found.has_splits
+    assert found.group_column is None
+    assert "is unknown" in found.warnings[0]
+
+
+@pytest.mark.parametrize("names", [("NA", "nan"), ("1", "true"), ("null", "None"), (1, 2), (0, 1)])
+def test_classes_keep_strange_names(names: tuple[Any, Any]) -> None:
+    found = catalog([*names, *names])
+    assert found.class_names == tuple(sorted(map(str, names)))
+    assert found.table["label"].map(type).eq(str).all()
+
+
+def test_strange_names_from_folders(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"NA": 1, "1": 1, "true": 1, "None": 1})
+    found = Catalog.of(cv.datasets.create("folder", path=tmp_path))
+    assert found.class_names == ("1", "NA", "None", "true")
+    kept = Catalog.of(cv.datasets.create("folder", path=tmp_path, classes=[1, "NA"]))
+    assert kept.class_names == ("1", "NA")
+    assert len(kept.left_out) == 2
+
+
+def test_names_that_look_alike_are_one_class() -> None:
+    apart = unicodedata.normalize("NFD", "Zürich")
+    found = catalog(["Zürich", apart, " Zürich ", "b"], {"classes": (apart, "b")})
+    assert found.class_names == ("Zürich", "b")
+    assert list(found.table["label"]) == ["Zürich"] * 3 + ["b"]
+
+
+def test_spelling_between_splits() -> None:
+    apart = unicodedata.normalize("NFD", "über")
+    found = catalog(["über", "b", apart, "b "], split=["train", "train", "test", " test"])
+    assert found.counts() == {"train": {"b": 1, "über": 1}, "test": {"b": 1, "über": 1}}
+
+
+def test_capital_letters_are_pointed_out() -> None:
+    found = catalog(["DMSO", "dmso", "b"])
+    assert any("'DMSO', 'dmso' differ in capital letters only" in w for w in found.warnings)
+
+
+def test_repeated_ids() -> None:
+    dataset = InMemory.of({"image": ["x", "y", "x"], "label": ["a", "b", "a"]})
+    with pytest.raises(errors.CatalogError, match=r"'x' \(row\(s\) 2, 4\)"):
+        Catalog.of(dataset)
+
+
+@pytest.mark.parametrize("blank", [None, np.nan, "", "  ", pd.NA])
+def test_missing_labels(blank: Any) -> None:
+    assert "row(s) 3" in refused("1 image.s. have no label: '1.png'", ["a", blank, "b"]).what
+
+
+@pytest.mark.parametrize("blank", [None, np.nan, ""])
+def test_missing_ids(blank: Any) -> None:
+    with pytest.raises(errors.CatalogError, match=r"1 image\(s\) have no id \(row\(s\) 2\)"):
+        Catalog.of(InMemory.of({"image": [blank, "y"], "label": ["a", "b"]}))
+
+
+def test_too_few_classes() -> None:
+    refused(r"all 2 images are of one class \('a'\)", ["a", "a"])
+    refused("all 1 images are of one class", ["a"])
+    refused("all 1 images are of one class", ["a", "b"], {"classes": ("a",)})
+
+
+@pytest.mark.parametrize("columns", [{}, {"image": [], "label": []}])
+def test_no_images(columns: dict[str, Any]) -> None:
+    with pytest.raises(errors.CatalogError, match="holds no images"):
+        Catalog.of(InMemory.of(columns))
+
+
+def test_classes_that_are_chosen() -> None:
+    found = catalog(["a", "b", "c"], {"classes": ("c", "a")})
+    assert found.class_names == ("a", "c")
+    assert found.left_out == {"1.png": "class 'b' is not among dataset.classes"}
+    assert list(found.table.index) == [0, 1]
+    assert "Classes: a, b" in refused("names 'x'", ["a", "b"], {"classes": ("a", "x")}).mend
+    refused("names no class", ["a", "b"], {"classes": ()})
+
+
+def test_units_by_a_column() -> None:
+    found = catalog(list("abab"), {"group": "donor"}, donor=[1, 1, 2, 2], stain=["x"] * 4)
+    assert found.group_column == "donor"
+    assert list(found.table["group"]) == ["1", "1", "2", "2"]
+    assert found.warnings == ()
+    assert (
+        "set dataset.group; columns that may tell: donor"
+        in catalog(list("ab"), donor=[1, 2]).warnings[0]
+    )
+
+
+def test_units_by_the_data_sets_own_word() -> None:
+    found = catalog(list("abab"), group=[1, 1, 2, 2])
+    assert (found.group_column, list(found.table["group"])) == ("group", ["1", "1", "2", "2"])
+
+
+def test_wells_begin_anew_on_each_plate() -> None:
+    found = catalog(
+        list("abab"), {"group": "well"}, plate=["P1", "P1", "P2", "P2"], well=["B1", "B2"] * 2
+    )
+    assert found.group_column == "well"
+    assert list(found.table["group"]) == ["P1/B1", "P1/B2", "P2/B1", "P2/B2"]
+
+
+def test_units_by_several_columns() -> None:
+    found = catalog(list("abab"), {"group": ("day", "dish")}, day=[1, 1, 2, 2], dish=[1, 2, 1, 2])
+    assert found.group_column == "day+dish"
+    assert found.table["group"].nunique() == 4
+
+
+@pytest.mark.parametrize("blank", [None, np.nan, "", " "])
+def test_images_of_unknown_units_are_left_out(blank: Any) -> None:
+    found = catalog(list("aabb"), {"group": "donor"}, donor=["x", blank, "y", "z"])
+    assert found.left_out == {"1.png": "its donor is not known"}
+    assert "1 image(s) are left out, for their donor is not known" in found.warnings[0]
+    assert list(found.table["image"]) == ["0.png", "2.png", "3.png"]
+    assert list(found.table.index) == [0, 1, 2]
+
+
+def test_a_class_of_unknown_units() -> None:
+    fault = refused(
+        "no image of class 'b' has a 'donor'",
+        list("aab"),
+        {"group": "donor"},
+        donor=["x", "y", None],
+    )
+    assert "row(s) 4" in fault.what
+
+
+def test_rows_are_told_as_the_data_set_has_them() -> None:
+    fault = refused(
+        "no image of class 'c' has a 'donor'",
+        list("abbcc"),
+        {"group": "donor", "classes": ("b", "c")},
+        donor=["u", "v", "w", None, None],
+    )
+    assert "row(s) 5, 6" in fault.what
+
+
+@pytest.mark.parametrize("group", ["plate", "label", "split", ("donor", "plate")])
+def test_columns_that_are_no_units(group: Any) -> None:
+    fault = refused("which is no provenance column", list("ab"), {"group": group}, donor=[1, 2])
+    assert fault.mend == "Provenance columns: donor"
+
+
+def test_no_columns_at_all() -> None:
+    assert "groups.csv" in refused("names 'well'", list("ab"), {"group": "well"}).mend
+    refused("names no column", list("ab"), {"group": ()}, donor=[1, 2])
+
+
+def test_splits_keep_their_names_and_order() -> None:
+    found = catalog(
+        list("ab") * 4, split=["day 2"] * 2 + ["val"] * 2 + ["day 1"] * 2 + ["Train"] * 2
+    )
+    assert found.has_splits
+    assert found.splits() == ("Train", "val", "day 1", "day 2")
+    assert found.counts()["day 1"] == {"a": 1, "b": 1}
+    assert [is_training("Train"), is_validation("Valid"), is_test("Train"), is_test("x")] == [
+        *(True, True, False, True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("split", "says"),
+    [
+        (["train", "train", "test", None], "1 image.s. have no split while others do: '3.png'"),
+        (["train", "train", "test", ""], "1 image.s. have no split while others do: '3.png'"),
+        (["x", "x", "test", "test"], "none of them is called 'train'"),
+        (["train", "train", "training", "training"], "two of them are for training"),
+        (["train", "train", "val", "valid"], "two of them are for validation"),
+        (["train", "test", "test", "train"], "'test' has class 'b', which 'train' has not"),
+    ],
+)
+def test_splits_that_cannot_be(split: list[Any], says: str) -> None:
+    refused(
+        says,
+        ["a", "b", "a", "a" if "two" in says else "b"]
+        if "class" not in says
+        else ["a", "b", "a", "a"],
+        split=split,
+    )
+
+
+def test_counts_tell_zeros() -> None:
+    found = catalog(["a", "b", "a"], split=["train", "train", "test"])
+    assert found.counts() == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 0}}
+
+
+def test_many_classes() -> None:
+    found = catalog(
+        [f"class {number % 5000}" for number in range(20_000)], split=["train"] * 20_000
+    )
+    assert len(found.class_names) == 5000
+    assert sum(found.counts()["train"].values()) == 20_000
+
+
+def test_take() -> None:
+    found = catalog(list("aab"))
+    assert list(found.take([True, False, True]).table["image"]) == ["0.png", "2.png"]
+    with pytest.raises(errors.CatalogError, match="no image of class 'b' is left"):
+        found.take([True, True, False])
+
+
+class Failing(cv.Dataset):
+    gives: Any = None
+
+    def catalog(self) -> pd.DataFrame:
+        if isinstance(self.gives, Exception):
+            raise self.gives
+        return self.gives  # type: ignore[no-any-return]
+
+    def read(self, image: str) -> np.ndarray:
+        raise NotImplementedError
+
+
+def test_a_data_set_that_fails() -> None:
+    with pytest.raises(errors.CellvisionError, match=r"Failing cannot list .* KeyError: 'x'") as e:
+        Catalog.of(Failing(gives=KeyError("x")))
+    assert isinstance(e.value.__cause__, KeyError)
+    assert e.value.exit_code == 1
+    own = errors.FolderError("there is no folder x")
+    with pytest.raises(errors.FolderError, match="no folder x"):
+        Catalog.of(Failing(gives=own))
+
+
+def test_a_data_set_that_gives_something_else() -> None:
+    with pytest.raises(errors.PluginContractError, match=r"gave list, not a pandas\.DataFrame"):
+        Catalog.of(Failing(gives=[1]))
+    with pytest.raises(errors.CatalogError, match="no column 'label'"):
+        Catalog.of(Failing(gives=pd.DataFrame({"image": ["x"]})))
+    twice = pd.DataFrame([["x", "a", "b"]], columns=["image", "label", "label"])
+    with pytest.raises(errors.CatalogError, match="column 'label' twice"):
+        Catalog.of(Failing(gives=twice))
+
+
+def test_any_index_and_kind_of_column_will_do() -> None:
+    table = pd.DataFrame(
+        {"image": ["x", "y"], "label": pd.Categorical(["a", "b"]), 7: [1.5, 2.5]}, index=[9, 9]
+    )
+    found = Catalog.of(Failing(gives=table, group=7))
+    assert list(found.table["group"]) == ["1.5", "2.5"]
+    assert list(found.table.index) == [0, 1]

@@ -1,0 +1,447 @@
+"""The command: exit codes, what it says when it cannot, and what it leaves unimported."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from images import write_folder
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.cli import main
+
+VERBS = ["demo", "audit", "train", "study", "predict", "report", "plugins"]
+HEAVY = ("keras", "tensorflow", "jax", "torch", "pandas", "matplotlib", "sklearn", "scipy")
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *words: object) -> Said:
+        with pytest.raises(SystemExit) as caught:
+            main([str(word) for word in words])
+        told = self.capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return Said(caught.value.code, told.out, told.err)
+
+    def refused(self, *words: object, code: int = 2) -> list[str]:
+        """What it says on standard error, in lines, and that it says it as it should."""
+        said = self(*words)
+        assert said.code == code, said
+        assert said.out == ""
+        assert "Traceback" not in said.err
+        lines = [line for line in said.err.splitlines() if line.strip()]
+        assert lines[0].startswith("error: ")
+        assert lines[-1].startswith("  ")
+        assert len(lines) >= 2
+        return lines
+
+
+@pytest.fixture
+def cellvision(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
+    for name in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.setenv(name, os.environ.get(name, "tensorflow" if "KERAS" in name else "3"))
+    monkeypatch.setenv("COLUMNS", "200")
+    handlers = logging.root.handlers[:]
+    yield Command(capsys)
+    logging.root.handlers[:] = handlers
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "images", {"a": 10, "b": 10})
+
+
+@pytest.fixture
+def leaking(tmp_path: Path) -> Path:
+    root = write_folder(
+        tmp_path / "leaking", {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 2}
+    )
+    shutil.copy(root / "train/a/0.png", root / "test/a/copy.png")
+    return root
+
+
+# --- help and lists ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "verb", [[], *([verb] for verb in VERBS), ["prepare"], ["prepare", "slice"]]
+)
+def test_help(cellvision: Command, verb: list[str]) -> None:
+    said = cellvision(*verb, "--help")
+    assert said.code == 0
+    assert said.err == ""
+    assert " ".join(["Usage: cellvision", *verb]) in said.out
+    assert cellvision(*verb, "-h") == said
+
+
+def test_no_verb_is_a_call_for_help(cellvision: Command) -> None:
+    for words in ([], ["prepare"]):
+        said = cellvision(*words)
+        assert (said.code, said.err) == (0, "")
+        assert said.out.strip() == cellvision(*words, "--help").out.strip()
+    assert all(verb in cellvision().out for verb in VERBS)
+
+
+def test_version(cellvision: Command) -> None:
+    assert cellvision("--version") == Said(0, "cellvision 0.1.0\n", "")
+
+
+def test_plugins(cellvision: Command) -> None:
+    said = cellvision("plugins", "--json")
+    rows = json.loads(said.out)
+    assert (said.code, said.err) == (0, "")
+    assert all(
+        list(row) == ["group", "name", "distribution", "version", "state", "reason", "description"]
+        for row in rows
+    )
+    assert {row["group"] for row in rows} == {
+        f"cellvision.{kind}" for kind in ("datasets", "augmenters", "architectures", "reporters")
+    }
+    assert "folder" in [row["name"] for row in rows]
+    shown = cellvision("plugins").out
+    assert all(row["name"] in shown for row in rows)
+
+
+def test_a_broken_plugin_is_listed(
+    cellvision: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "lab_broken-0.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-broken\nVersion: 0.3\n")
+    (info / "entry_points.txt").write_text("[cellvision.datasets]\nbroken_one = lab_gone:X\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rows = json.loads(cellvision("plugins", "--json").out)
+    (row,) = [row for row in rows if row["name"] == "broken_one"]
+    assert (row["distribution"], row["version"], row["state"]) == ("lab-broken", "0.3", "broken")
+    assert "lab_gone" in row["reason"]
+    assert "lab_gone" in cellvision("plugins").out
+    assert "lab-broken" in cellvision.refused("audit", tmp_path, "--set", "dataset=broken_one")[0]
+
+
+# --- audit -------------------------------------------------------------------------------
+
+
+def test_audit(cellvision: Command, images: Path) -> None:
+    said = cellvision("audit", images)
+    assert said.code == 0
+    assert "20 images read" in said.out
+    assert "6 × 5 × 1  uint8, 8 bits a sample" in said.out
+    found = json.loads(cellvision("audit", images, "--json").out)
+    assert found == json.loads(
+        json.dumps(cv.audit(cv.datasets.create("folder", path=images)).to_json())
+    )
+
+
+def test_audit_of_strange_names(cellvision: Command, tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {"[bold]µ": 3, "細胞": 3})
+    said = cellvision("audit", root)
+    assert said.code == 0
+    assert "[bold]µ" in said.out
+    assert "細胞" in said.out
+    assert json.loads(cellvision("audit", root, "--json").out)["class_names"] == ["[bold]µ", "細胞"]
+
+
+def test_audit_of_an_experiment_with_changes(
+    cellvision: Command, images: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "experiment.toml"
+    target.write_text('[dataset]\ntype = "folder"\npath = "images"\n[split]\nvalidation = 0\n')
+    found = json.loads(cellvision("audit", target, "--set", "split.test=0.5", "--json").out)
+    assert found["counts"] == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
+
+
+def test_a_leak_is_refused_and_told(cellvision: Command, leaking: Path) -> None:
+    said = cellvision("audit", leaking, "--json")
+    assert said.code == 3
+    assert json.loads(said.out)["leaks"][0]["kind"] == "identical_pixels"
+    assert "error: 1 leak(s) between splits" in said.err
+    assert "--set split.allow_leak=true" in said.err
+    shown = cellvision("audit", leaking)
+    assert shown.code == 3
+    assert "images read" in shown.out
+
+
+def test_unreadable_files_do_not_stop_an_audit(cellvision: Command, images: Path) -> None:
+    (images / "a" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    said = cellvision("audit", images)
+    assert said.code == 0
+    assert "a/cut.png: " in said.out
+
+
+# --- refusals ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["audit", "train", "study"])
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("nowhere", "nowhere: there is no such folder or file"),
+        ("nowhere.toml", "nowhere.toml: No such file"),
+        ("experiment.txt", "an experiment is a .toml, .yaml or .json file"),
+        ("broken.toml", "not valid TOML"),
+    ],
+)
+def test_sources_that_cannot_be_used(
+    cellvision: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    source: str,
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiment.txt").write_text("x")
+    (tmp_path / "broken.toml").write_text("[x")
+    words = [] if verb == "audit" else ["--out", "out"]
+    assert says in cellvision.refused(verb, source, *words)[0]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("dataset.type=foldr", "no dataset is called 'foldr'"),
+        ("architecture=deeep", "no architecture is called 'deeep'"),
+        ("reporters=[mlflow_]", "no reporter is called 'mlflow_'"),
+        ("training.epochs=0", "training.epochs: "),
+        ("training.epoch=1", "there is no setting 'training.epoch'"),
+        ("training.epochs", "expected KEY=VALUE"),
+        ("dataset.path=/nowhere/at/all", "/nowhere/at/all"),
+        ("dataset.group=well", "dataset.group names 'well'"),
+        ("dataset.classes=[a,x]", "names 'x'"),
+    ],
+)
+def test_changes_that_cannot_be_made(
+    cellvision: Command, images: Path, change: str, says: str
+) -> None:
+    assert says in cellvision.refused("audit", images, "--set", change)[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["audit"], "Missing argument 'EXPERIMENT_OR_FOLDER'"),
+        (["audit", "x", "y"], "unexpected extra argument"),
+        (["audit", "x", "--wild"], "No such option"),
+        (["train", "x"], "Missing option '--out'"),
+        (["study", "x", "--out", "y", "--runs", "many"], "Invalid value for '--runs'"),
+        (["predict", "x"], "Missing argument"),
+    ],
+)
+def test_words_that_are_not_understood(cellvision: Command, words: list[str], says: str) -> None:
+    lines = cellvision.refused(*words)
+    assert says.lower() in lines[0].lower()
+    assert lines[1].endswith("--help tells how it is used")
+
+
+def test_runs_that_are_not_there(cellvision: Command, tmp_path: Path, images: Path) -> None:
+    for verb in (["report", tmp_path], ["report", tmp_path / "x"]):
+        assert "no finished run is here" in cellvision.refused(*verb)[0]
+    out = tmp_path / "table.csv"
+    cellvision.refused("predict", tmp_path / "x", images, "--out", out)
+    assert not out.exists()
+
+
+def test_training_on_a_leak_is_refused(cellvision: Command, leaking: Path, tmp_path: Path) -> None:
+    lines = cellvision.refused("train", leaking, "--out", tmp_path / "run", code=3)
+    assert "leak(s) between splits" in lines[0]
+    assert "'train/a/0.png'" in "".join(lines)
+
+
+def test_unreadable_files_stop_a_training_with_all_of_them_listed(
+    cellvision: Command, images: Path, tmp_path: Path
+) -> None:
+    for name in ("a/cut.png", "b/cut.png"):
+        (images / name).write_bytes(b"\x89PNG\r\n\x1a\n")
+    (images / "b" / "empty.tif").write_bytes(b"")
+    lines = cellvision.refused("train", images, "--out", tmp_path / "run")
+    assert lines[0] == "error: 3 file(s) cannot be read:"
+    assert [line.strip().partition(":")[0] for line in lines[1:4]] == [
+        *("a/cut.png", "b/cut.png", "b/empty.tif")
+    ]
+    assert "intake.on_unreadable=skip" in lines[-1]
+
+
+def test_a_cache_that_cannot_be_written(
+    cellvision: Command, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "file"))
+    assert "CELLVISION_CACHE" in cellvision.refused("train", images, "--out", tmp_path / "r")[-1]
+
+
+# --- failures ----------------------------------------------------------------------------
+
+
+class Failing(cv.Dataset):
+    fault: Any = None
+
+    def catalog(self) -> Any:
+        raise self.fault
+
+    def read(self, image: str) -> Any:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """Make every experiment one whose data set raises."""
+    from cellvision.cli import experiments
+
+    cv.datasets.register("failing", Failing)
+
+    def fail(fault: BaseException) -> str:
+        made = cv.Experiment(dataset=Failing(fault=fault))
+        monkeypatch.setattr(experiments, "read", lambda *_: made)
+        return str(tmp_path)
+
+    yield fail
+    cv.datasets.unregister("failing")
+
+
+def test_work_that_fails(cellvision: Command, failing: Any) -> None:
+    lines = cellvision.refused("audit", failing(RuntimeError("no\nluck")), code=1)
+    assert lines == [
+        "error: data set Failing cannot list its images: RuntimeError: no",
+        "  --debug shows where; tell its author, unless a setting or a file explains it",
+    ]
+
+
+def test_debug_shows_the_traceback(cellvision: Command, failing: Any) -> None:
+    source = failing(RuntimeError("no luck"))
+    for words in (["--debug", "audit", source], ["audit", source, "--debug"]):
+        said = cellvision(*words)
+        assert said.code == 1
+        assert "Traceback" in said.err
+        assert "raise self.fault" in said.err
+        assert "error: data set Failing" in said.err
+
+
+def test_debug_keeps_the_exit_code(cellvision: Command) -> None:
+    refused = cellvision("audit", "nowhere", "--debug")
+    assert refused.code == 2
+    assert "Traceback" in refused.err
+
+
+def test_an_interruption(cellvision: Command, failing: Any) -> None:
+    assert cellvision("audit", failing(KeyboardInterrupt())) == Said(
+        130, "", "error: interrupted\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (errors.CellvisionError("the work failed", "Try again"), "the work failed"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+        (OSError(28, "No space left on device", "/data/x"), "/data/x: No space left on device"),
+    ],
+)
+def test_whatever_goes_wrong_is_two_lines(
+    cellvision: Command, images: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, says: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("cellvision.cli.experiments.read", fail)
+    lines = cellvision.refused("audit", images, code=1)
+    assert lines[0] == f"error: {says}"
+    assert len(lines) == 2
+
+
+# --- new processes -----------------------------------------------------------------------
+
+
+def process(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=False, **options
+    )
+
+
+RUN = "import sys; from cellvision.cli import main; main(sys.argv[1:])"
+
+
+def imported(*words: str) -> set[str]:
+    """Run Python and tell which heavy packages that imported."""
+    done = process("-X", "importtime", *words)
+    assert done.returncode == 0, done.stderr
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "cellvision" in modules
+    return modules & set(HEAVY)
+
+
+def test_importing_is_light() -> None:
+    assert imported("-c", "import cellvision") == set()
+
+
+def test_help_is_light() -> None:
+    assert imported("-c", RUN, "--help") == set()
+    assert imported("-c", RUN, "train", "--help") == set()
+
+
+def test_making_a_component_is_light() -> None:
+    program = "import cellvision as cv; cv.datasets.create('folder', path='x')"
+    assert imported("-c", program) & {"keras", "tensorflow", "jax", "torch"} == set()
+
+
+def test_listing_plugins_is_light() -> None:
+    assert imported("-c", RUN, "plugins") & {"keras", "tensorflow", "jax", "torch"} == set()
+
+
+def test_exit_codes_of_processes(leaking: Path) -> None:
+    # Without a validation split to carve, scikit-learn need not be imported.
+    done = process("-c", RUN, "audit", str(leaking), "--json", "--set", "split.validation=0")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["leaks"]
+    gone = process("-c", RUN, "audit", "nowhere")
+    assert (gone.returncode, gone.stdout) == (2, "")
+    assert gone.stderr == (
+        "error: nowhere: there is no such folder or file\n  Name a folder of images\n"
+    )
+
+
+def test_a_reader_who_has_had_enough() -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-c", RUN, "plugins", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert command.stdout is not None
+    assert command.stderr is not None
+    command.stdout.close()
+    told = command.stderr.read()
+    assert command.wait() == 0
+    assert told == b""
+    command.stderr.close()
+
+
+def test_a_terminal_without_the_letters(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {"train/細胞": 2, "train/b": 2})
+    light = ["--set", "split.validation=0"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = process("-c", RUN, "audit", str(root), *light, env=environment)
+    assert done.returncode == 0, done.stderr
+    found = process("-c", RUN, "audit", str(root), *light, "--json", env=environment)
+    assert json.loads(found.stdout)["class_names"] == ["b", "細胞"]

@@ -1,0 +1,109 @@
+"""Several devices share a training: two virtual processors stand in for two GPUs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from cellvision import errors
+from cellvision.training import devices
+
+TWO = {
+    "jax": "",
+    "tensorflow": """
+import tensorflow
+processor = tensorflow.config.list_physical_devices("CPU")[0]
+half = tensorflow.config.LogicalDeviceConfiguration()
+tensorflow.config.set_logical_device_configuration(processor, [half, half])
+""",
+}
+
+SCRIPT = """
+import json
+from pathlib import Path
+import tiny
+import cellvision as cv
+from cellvision import errors
+root = Path({root!r})
+held = {{"validation": {{"dark": 4, "light": 4}}, "test": {{"dark": 4, "light": 5}}}}
+even = tiny.make_splits(root / "even", {{"train": {{"dark": 13, "light": 13}}, **held}})
+odd = tiny.make_splits(root / "odd", {{"train": {{"dark": 6, "light": 7}}, **held}})
+
+def refusal(images, **settings):
+    try:
+        cv.train(tiny.experiment(images, **settings), root / "refused")
+    except errors.ExperimentError as error:
+        return error.what
+
+with tiny.on_offer():
+    one = cv.train(tiny.experiment(even, batch_size=6, seed=1), root / "one")
+    study = cv.study(tiny.experiment(even, batch_size=6, devices=2), runs=2, out=root / "study")
+    two = study.runs[1]
+    again = tiny.probabilities(cv.predict(two, even / "test"))
+    kept = tiny.probabilities(two.predictions[two.predictions["split"] == "test"])
+    flip = [{{"type": "flip"}}]
+    mixed = tiny.experiment(odd, "mixed", devices=2, epochs=2, batch_size=4, augmenters=flip)
+    print(json.dumps({{
+        "devices": [run.record["environment"]["device"] for run in (one, two)],
+        "histories": [run.history.iloc[:, :-1].to_numpy().tolist() for run in (one, two)],
+        "losses": [run.scores["test"]["loss"] for run in (one, two)],
+        "again": float(abs(again - kept).max()),
+        "mixed": cv.train(mixed, root / "mixed").history["loss"].tolist(),
+        "three": refusal(even, devices=3, batch_size=6),
+        "uneven": refusal(even, devices=2, batch_size=5),
+    }}))
+"""
+
+
+@pytest.mark.parametrize("backend", sorted(TWO))
+def test_two_devices_train_as_one_does(backend: str, tmp_path: Path) -> None:
+    found = tiny.json_of(
+        TWO[backend] + SCRIPT.format(root=str(tmp_path)),
+        KERAS_BACKEND=backend,
+        XLA_FLAGS="--xla_force_host_platform_device_count=2",
+        CELLVISION_CACHE=str(tmp_path / "cache"),
+    )
+    assert found["devices"] == ["cpu:0", "cpu:0, cpu:1"]
+    # The same batches in the same order; only sums are added up in another one.
+    one, two = found["histories"]
+    np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)
+    assert found["losses"][1] == pytest.approx(found["losses"][0], rel=1e-3)
+    assert found["again"] < 1e-5
+    # Dropout, batch normalisation, an augmenter and an odd number of images are no obstacle.
+    assert len(found["mixed"]) == 2
+    assert np.isfinite(found["mixed"]).all()
+    assert "asks for 3 devices, and there are 2" in found["three"]
+    assert "batch of 5" in found["uneven"]
+
+
+def test_auto_takes_as_many_accelerators_as_divide_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "accelerators", lambda: [f"gpu:{k}" for k in range(8)])
+    assert devices.choose("auto", 32) == [f"gpu:{k}" for k in range(8)]
+    assert len(devices.choose("auto", 20)) == 5
+    assert devices.choose("auto", 7)[-1] == "gpu:6"
+    assert devices.choose("cpu", 20) == ["cpu:0"]
+    assert devices.choose(2, 20) == ["gpu:0", "gpu:1"]
+
+
+def test_other_backends_train_on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    monkeypatch.setattr(devices, "accelerators", lambda: ["gpu:0", "gpu:1"])
+    assert devices.choose("auto", 20) == ["gpu:0"]
+    with pytest.raises(errors.ExperimentError, match="torch backend"):
+        devices.sharing(["gpu:0", "gpu:1"])
+
+
+def test_one_processor_is_taken_where_there_is_no_accelerator() -> None:
+    if devices.accelerators():
+        pytest.skip("this machine has an accelerator")
+    assert devices.choose("auto", 20) == ["cpu:0"]
+    with pytest.raises(errors.ExperimentError, match=r"training\.devices=auto|there are"):
+        devices.choose((os.cpu_count() or 1) + 1000, 20)

@@ -1,0 +1,192 @@
+"""What the documentation tells a reader to type works as it stands there."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import importlib
+import pkgutil
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import cellvision as cv
+from cellvision import cli
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+# A block that is not run has a line before it that says why, unless it installs packages.
+BLOCK = re.compile(
+    r"^(?:% not run: (?P<why>[^\n]+)\n+)?```(?P<kind>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S
+)
+SHELL = re.compile(r"[|><*;&$]")
+
+
+@dataclass(frozen=True)
+class Block:
+    kind: str
+    body: str
+    skipped: bool
+
+
+def blocks(page: str) -> Iterator[Block]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for found in BLOCK.finditer(text):
+        skipped = found["why"] is not None or "pip install" in found["body"]
+        yield Block(found["kind"].strip(), found["body"], skipped)
+
+
+def how_to() -> list[str]:
+    """The pages on how to do something on which there is something to do."""
+    pages = sorted(page.relative_to(DOCS).as_posix() for page in (DOCS / "howto").glob("*.md"))
+    # Its Python makes thousands of images of the tutorial's; it gets fewer, below.
+    pages.remove("howto/prepare.md")
+    return [
+        page
+        for page in pages
+        if any(
+            block.kind in ("python", "console", "sh") and not block.skipped
+            for block in blocks(page)
+        )
+    ]
+
+
+def follow(page: str, folder: Path) -> int:
+    """Do what a page says, in a folder; gives how many blocks were done."""
+    done = 0
+    with contextlib.chdir(folder):
+        for block in blocks(page):
+            if block.skipped:
+                continue
+            if block.kind == "python":
+                exec(compile(block.body, f"docs/{page}", "exec"), {"__name__": "docs"})
+            elif block.kind in ("console", "sh"):
+                for line in block.body.splitlines():
+                    if block.kind == "sh" or line.startswith("$ "):
+                        type_in(line.removeprefix("$ "))
+            elif block.kind.startswith("{code-block}"):
+                write(block.body)
+            else:
+                continue
+            done += 1
+    return done
+
+
+def type_in(line: str) -> None:
+    words = shlex.split(line)
+    if words[0] == "cellvision" and not SHELL.search(line):
+        # In this process: keras is imported once, not for every command.
+        with pytest.raises(SystemExit) as end:
+            cli.main(words[1:])
+        assert end.value.code == 0, line
+    else:
+        subprocess.run(["bash", "-euc", line], check=True, capture_output=True)
+
+
+def write(body: str) -> None:
+    """Write the file that a block's caption names, with one epoch and the quickest reporter."""
+    caption, _, content = body.partition("\n")
+    content = re.sub(r"^epochs = \d+$", "epochs = 1", content, flags=re.M)
+    Path(caption.removeprefix(":caption: ")).write_text(
+        'reporters = ["tables"]\n' + content, encoding="utf-8"
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def after_the_tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tutorial")
+    assert follow("tutorial/own-folder.md", folder) >= 8
+    return folder
+
+
+def test_the_tutorial_leads_to_its_results(after_the_tutorial: Path) -> None:
+    made = {
+        path.relative_to(after_the_tutorial).as_posix() for path in after_the_tutorial.glob("*/*")
+    }
+    assert {"runs/first", "studies/first", "images/manifest.csv"} <= made
+    assert len((after_the_tutorial / "new.csv").read_text().splitlines()) == 17
+
+
+@pytest.mark.parametrize("page", how_to())
+def test_a_how_to_page_works_after_the_tutorial(
+    page: str, after_the_tutorial: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(after_the_tutorial, tmp_path, dirs_exist_ok=True)
+    assert follow(page, tmp_path) >= 1
+
+
+def test_preparing_in_python_works(tmp_path: Path) -> None:
+    cells = cv.datasets.create("synthetic_cells", fields=1, field_size=64)
+    cells.write_fields(tmp_path / "fields")
+    with pytest.warns(cv.prepare.PrepareNotice):
+        assert follow("howto/prepare.md", tmp_path) >= 1
+    assert (tmp_path / "series" / "manifest.csv").is_file()
+
+
+def test_the_python_page_begins_with_what_works(after_the_tutorial: Path, tmp_path: Path) -> None:
+    shutil.copytree(after_the_tutorial / "images", tmp_path / "images")
+    assert follow("reference/api.md", tmp_path) == 1
+    assert cv.load_run(tmp_path / "runs" / "python").record["seed"] == 0
+
+
+def test_every_public_name_is_on_the_python_page() -> None:
+    text = "\n".join((DOCS / "reference" / f"{page}.md").read_text() for page in ("api", "errors"))
+    listed = set(re.findall(r"auto(?:class|function|data):: (\w+)$", text, re.M))
+    listed |= set(re.findall(r"automodule:: cellvision\.(\w+)$", text, re.M))
+    assert set(cv.__all__) - listed == set()
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    first, second = re.findall(
+        r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S
+    )[:2]
+    assert first.strip() == "python -m pip install . plugins/*/ && cellvision demo"
+    assert second.strip() == "python -m pip install '.[test]' plugins/*/ && python -m pytest"
+
+
+def test_local_links_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+PACKAGES = ("cellvision", "cellvision_augmenters", "cellvision_datasets", "cellvision_reporters")
+
+
+def modules() -> list[str]:
+    # The examples of cellvision_architectures build networks of millions of weights; the tests
+    # of that plugin build them too.
+    return [
+        found.name
+        for package in PACKAGES
+        for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
+        if not found.name.endswith(("tensorflow_only", "__main__"))
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_examples_in_docstrings_are_true(tmp_path: Path) -> None:
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    with contextlib.chdir(tmp_path):
+        for name in modules():
+            module = importlib.import_module(name)
+            for example in doctest.DocTestFinder(exclude_empty=True).find(module, name):
+                runner.run(example, out=sys.stderr.write)
+    results = runner.summarize(verbose=False)
+    assert results.failed == 0
+    assert results.attempted > 50

@@ -1,0 +1,41 @@
+"""The same tests on the JAX backend, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+FILES = ("test_train.py", "test_study.py", "test_predict.py")
+
+
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="JAX is the backend already")
+def test_the_behaviour_is_the_same_on_jax() -> None:
+    done = subprocess.run(
+        # What a process of its own shows does not depend on the backend.
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            "not process and not deep",
+        ]
+        + [str(HERE / name) for name in FILES],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE.parent,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    counted = re.search(r"(\d+) passed", done.stdout)
+    assert counted is not None
+    assert int(counted[1]) >= 45

@@ -1,0 +1,165 @@
+"""New plugins: what is rendered works, and nothing is overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cellvision import errors
+from cellvision.cli import main
+from cellvision.new_plugin import render
+
+KINDS = ("architecture", "augmenter", "dataset", "reporter")
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """One of each kind, installed by hand: a .dist-info folder beside the package."""
+    out = tmp_path_factory.mktemp("rendered")
+    made = [render(f"tiny_{kind}", kind, out) for kind in KINDS]
+    for folder in made:
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        metadata = ["Metadata-Version: 2.1", f"Name: {project['name']}", "Version: 0.1.0"]
+        metadata += [f"Requires-Dist: {each}" for each in project["dependencies"]]
+        points = [
+            line
+            for group, names in project["entry-points"].items()
+            for line in (f"[{group}]", *(f"{name} = {to}" for name, to in names.items()))
+        ]
+        information = folder / "src" / f"{project['name'].replace('-', '_')}-0.1.0.dist-info"
+        information.mkdir()
+        (information / "METADATA").write_text("\n".join(metadata) + "\n")
+        (information / "entry_points.txt").write_text("\n".join(points) + "\n")
+    return made
+
+
+def within(rendered: list[Path], *words: str) -> subprocess.CompletedProcess[str]:
+    path = [str(folder / "src") for folder in rendered]
+    return subprocess.run(
+        [sys.executable, *words],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        cwd=rendered[0].parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_they_pass_their_own_tests(rendered: list[Path]) -> None:
+    """Which hold them to the kit, and train with each."""
+    tests = [str(folder / "tests") for folder in rendered]
+    done = within(rendered, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    assert done.returncode == 0, done.stdout[-5000:]
+    last = done.stdout.splitlines()[-1]
+    assert " passed" in last
+    assert " skipped" not in last or "jax" in done.stdout
+
+
+def test_they_are_listed(rendered: list[Path]) -> None:
+    code = "from cellvision.cli import main; main(['plugins', '--json'])"
+    done = within(rendered, "-c", code)
+    found = {entry["name"]: entry for entry in json.loads(done.stdout)}
+    for kind in KINDS:
+        assert found[f"tiny_{kind}"]["state"] == "fine"
+        assert found[f"tiny_{kind}"]["group"] == f"cellvision.{kind}s"
+        assert found[f"tiny_{kind}"]["distribution"] == f"cellvision-tiny-{kind}"
+
+
+def test_their_style_is_clean(rendered: list[Path]) -> None:
+    if shutil.which("ruff", path=str(Path(sys.executable).parent)) is None:
+        pytest.skip("ruff is not installed: python -m pip install ruff")
+    for words in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
+        done = within(rendered, "-m", "ruff", *words, *map(str, rendered))
+        assert done.returncode == 0, done.stdout
+
+
+def test_their_types_hold(rendered: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="mypy is not installed: python -m pip install mypy")
+    settings = str(rendered[0] / "pyproject.toml")
+    sources = [str(next((folder / "src").glob("*/py.typed")).parent) for folder in rendered]
+    done = within(
+        rendered, "-m", "mypy", "--config-file", settings, "--cache-dir", str(tmp_path), *sources
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_files_are_there(kind: str, tmp_path: Path) -> None:
+    made = render("tiny", kind, tmp_path)
+    assert made == tmp_path / "cellvision-tiny"
+    files = {str(file.relative_to(made)) for file in made.rglob("*") if file.is_file()}
+    assert files >= {
+        "pyproject.toml",
+        "README.md",
+        ".gitignore",
+        ".github/workflows/test.yml",
+        "src/cellvision_tiny/__init__.py",
+        "src/cellvision_tiny/py.typed",
+        "src/cellvision_tiny/tiny.py",
+        "tests/test_tiny.py",
+    }
+    text = "".join(file.read_text() for file in made.rglob("*") if file.is_file())
+    assert "{%" not in text
+    assert [path.name for path in tmp_path.iterdir()] == ["cellvision-tiny"]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    made = render("tiny", "dataset", tmp_path)
+    (made / "README.md").write_text("mine")
+    with pytest.raises(errors.FolderError, match="is there already"):
+        render("tiny", "dataset", tmp_path)
+    assert (made / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Tiny", "tiny-net", "1tiny", "class", "tiny net", "../tiny", "_tiny", "tiny__net"]
+)
+def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match="cannot be called"):
+        render(name, "architecture", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("deep", "architecture"), ("html", "reporter"), ("datasets", "reporter")]
+)
+def test_names_that_are_taken(name: str, kind: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.PluginConflict, match="already"):
+        render(name, kind, tmp_path)
+
+
+def test_a_name_that_the_example_uses_itself(tmp_path: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match="means something else"):
+        render("path", "dataset", tmp_path)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["new-plugin", "tiny_net", "--kind", "architecture", "--out", str(tmp_path)]
+    for code, expected in ((0, "cellvision-tiny-net"), (2, "")):
+        with pytest.raises(SystemExit) as done:
+            main(words)
+        assert (done.value.code or 0) == code
+        said = capsys.readouterr()
+        assert expected in said.out
+    assert "is there already" in said.err
+
+
+def test_the_tutorial_shows_what_is_rendered(tmp_path: Path) -> None:
+    names = ("tiny_net", "tiny_factor", "tiny_arrays", "surest")
+    code = ""
+    for name, kind in zip(names, KINDS, strict=True):
+        made = render(name, kind, tmp_path)
+        code += "".join(file.read_text(encoding="utf-8") for file in made.rglob("*.py"))
+    page = Path(__file__).parents[1] / "docs" / "tutorial" / "plugin.md"
+    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    assert len(blocks) == 5
+    for block in blocks:
+        assert block in code, block

@@ -1,0 +1,181 @@
+"""Splits: units stay whole, identical images together, classes near their shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from images import InMemory
+from pydantic import ValidationError
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.data.catalog import Catalog
+
+
+def catalog(labels: list[str], groups: list[Any] | None = None, **columns: Any) -> Catalog:
+    images = [f"{number}.png" for number in range(len(labels))]
+    given = {} if groups is None else {"group": groups}
+    return Catalog.of(InMemory.of({"image": images, "label": labels, **given, **columns}))
+
+
+def sides(found: Catalog) -> dict[str, set[str]]:
+    table = found.table
+    return {split: set(table.loc[table["split"] == split, "image"]) for split in found.splits()}
+
+
+units = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(1, 4)), min_size=8, max_size=30
+).filter(lambda units: all(sum(c == name for c, _ in units) >= 3 for name in {c for c, _ in units}))
+
+
+@settings(max_examples=10)
+@given(units=units, seed=st.integers(0, 2**31 - 1), twins=st.data())
+def test_what_belongs_together_stays_together(
+    units: list[tuple[str, int]], seed: int, twins: st.DataObject
+) -> None:
+    assume(len({label for label, _ in units}) > 1)
+    labels = [label for label, size in units for _ in range(size)]
+    groups = [f"u{number}" for number, (_, size) in enumerate(units) for _ in range(size)]
+    whole = catalog(labels, groups)
+    images = list(whole.table["image"])
+    pair = twins.draw(st.lists(st.sampled_from(images), min_size=2, max_size=2, unique=True))
+    digests = {image: image for image in images} | {pair[1]: pair[0]}
+    try:
+        found = cv.Split(seed=seed).apply(whole, digests)
+    except errors.SplitError:  # the twins may have bound two of a class's three units together
+        same = {groups[images.index(image)] for image in pair}
+        assert len(same) == 2
+        return
+    table = found.table
+    assert list(table["image"]) == images
+    assert table["split"].notna().all()
+    assert (table.groupby("group")["split"].nunique() == 1).all()
+    assert table.set_index("image").loc[pair, "split"].nunique() == 1
+    assert set(found.splits()) == {"train", "validation", "test"}
+    again = cv.Split(seed=seed).apply(whole, digests).table
+    assert list(again["split"]) == list(table["split"])
+
+
+@settings(max_examples=6)
+@given(
+    counts=st.lists(st.integers(3, 60), min_size=2, max_size=4),
+    size=st.sampled_from([1, 3]),
+    seed=st.integers(0, 99),
+)
+def test_every_class_is_in_every_split(counts: list[int], size: int, seed: int) -> None:
+    labels = [f"c{n}" for n, count in enumerate(counts) for _ in range(count * size)]
+    groups = [number // size for number in range(len(labels))] if size > 1 else None
+    found = cv.Split(seed=seed).apply(catalog(labels, groups))
+    assert all(count > 0 for by_class in found.counts().values() for count in by_class.values())
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize(
+    ("validation", "test"), [(0.15, 0.2), (0.25, 0.25), (0.1, 0.6), (0.3, 0.4), (0.0, 0.75)]
+)
+def test_shares_are_near(size: int, validation: float, test: float) -> None:
+    labels = ["a"] * 200 + ["b"] * 100
+    groups = [number // size for number in range(300)] if size > 1 else None
+    found = cv.Split(validation=validation, test=test).apply(catalog(labels, groups)).counts()
+    for split, share in (("validation", validation), ("test", test)):
+        for name, total in (("a", 200), ("b", 100)):
+            assert found.get(split, {}).get(name, 0) / total == pytest.approx(share, abs=0.04)
+
+
+def test_a_rare_class_does_not_change_the_shares_of_the_others() -> None:
+    found = cv.Split().apply(catalog(["a"] * 200 + ["b"] * 3)).counts()
+    assert found["test"]["a"] == pytest.approx(40, abs=4)
+    assert [by_class["b"] for by_class in found.values()] == [1, 1, 1]
+
+
+def test_units_of_several_classes() -> None:
+    labels = ["a", "b"] * 60
+    groups = [number // 6 for number in range(120)]
+    found = cv.Split().apply(catalog(labels, groups))
+    assert (found.table.groupby("group")["split"].nunique() == 1).all()
+    assert found.counts()["test"] == {"a": 12, "b": 12}
+
+
+def test_very_many_units() -> None:
+    labels = [f"c{number % 7}" for number in range(12_000)]
+    groups = [number // 3 for number in range(12_000)]
+    found = cv.Split().apply(catalog(labels, groups))
+    assert (found.table.groupby("group")["split"].nunique() == 1).all()
+    assert (found.table["split"] == "test").mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_seeds_differ() -> None:
+    whole = catalog(["a", "b"] * 40, [number // 4 for number in range(80)])
+    tests = {frozenset(sides(cv.Split(seed=seed).apply(whole))["test"]) for seed in range(4)}
+    assert len(tests) > 2
+
+
+def test_named_splits_are_kept_and_validation_is_carved_from_training() -> None:
+    split = ["train"] * 40 + ["plate 2"] * 10 + ["plate 3"] * 10
+    whole = catalog(["a", "b"] * 30, split=split)
+    found = sides(cv.Split(validation=0.25, test=0.9 - 0.25).apply(whole))
+    before = sides(whole)
+    assert found["plate 2"] == before["plate 2"]
+    assert found["plate 3"] == before["plate 3"]
+    assert found["train"] | found["validation"] == before["train"]
+    assert len(found["validation"]) == 10
+
+
+def test_a_named_validation_split_is_kept() -> None:
+    whole = catalog(["a", "b"] * 6, split=["Training"] * 8 + ["val"] * 4)
+    assert sides(cv.Split().apply(whole)) == sides(whole)
+    assert whole.splits() == ("Training", "val")
+
+
+def test_without_validation_or_test() -> None:
+    whole = catalog(["a", "b"] * 10)
+    assert cv.Split(validation=0).apply(whole).splits() == ("train", "test")
+    assert cv.Split(test=0).apply(whole).splits() == ("train", "validation")
+    assert cv.Split(test=0, validation=0).apply(whole).splits() == ("train",)
+    named = catalog(["a", "b"] * 3, split=["train"] * 4 + ["test"] * 2)
+    assert sides(cv.Split(validation=0).apply(named)) == sides(named)
+
+
+def test_too_few_units() -> None:
+    one_each = catalog(["a", "a", "b", "b", "b"], ["w1", "w1", "w2", "w3", "w4"])
+    with pytest.raises(errors.SplitError, match="class 'a' has one unit left") as caught:
+        cv.Split().apply(one_each)
+    assert "--set split.test=0" in caught.value.mend
+    two_each = catalog(["a", "a", "b", "b"])
+    with pytest.raises(errors.SplitError, match="class 'a' has one image left") as caught:
+        cv.Split().apply(two_each)
+    assert "--set split.validation=0" in caught.value.mend
+    assert cv.Split(validation=0).apply(two_each).counts()["test"] == {"a": 1, "b": 1}
+
+
+def test_what_is_trained_on_comes_before_validation() -> None:
+    found = cv.Split().apply(catalog(["a", "a", *"bbbbb"])).counts()
+    assert (found["train"]["a"], found["validation"]["a"], found["test"]["a"]) == (1, 0, 1)
+    assert min(by_class["b"] for by_class in found.values()) > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_twins_that_leave_next_to_nothing(seed: int) -> None:
+    whole = catalog(["a", "a", "b", "b"])
+    digests = {"0.png": "x", "1.png": "y", "2.png": "y", "3.png": "z"}
+    with pytest.raises(errors.SplitError, match="one image left"):
+        cv.Split(seed=seed).apply(whole, digests)
+    found = cv.Split(seed=seed, validation=0).apply(whole, digests).table
+    assert found["split"][1] == found["split"][2]
+
+
+def test_the_catalog_given_is_not_changed() -> None:
+    whole = catalog(["a", "b"] * 10)
+    cv.Split().apply(whole)
+    assert whole.table["split"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"test": 1.0}, {"validation": -0.1}, {"test": 0.6, "validation": 0.4}, {"seed": -1}]
+)
+def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        cv.Split(**wrong)

@@ -1,0 +1,219 @@
+"""Studies: every run is the run that it would have been alone, and an interruption costs none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+
+import cellvision as cv
+from cellvision import errors
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch, tiny.on_offer():
+        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_folder(tmp_path_factory.mktemp("images"), count=18, wells=6)
+
+
+def asked(images: Path, **settings: Any) -> cv.Experiment:
+    """An experiment in which everything that a run must start afresh is at work."""
+    varied = [{"type": "rotation", "degrees": 20}, {"type": "flip"}]
+    return tiny.experiment(images, "mixed", augmenters=varied, seed=5, **settings)
+
+
+@pytest.fixture(scope="module")
+def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
+    """Many tests look at this one."""
+    out = tmp_path_factory.mktemp("whole") / "study"
+    return cv.study(asked(images), runs=3, out=out, expert={"test": 0.93})
+
+
+def same(first: cv.Run, second: cv.Run) -> bool:
+    histories = [each.history.drop(columns="seconds") for each in (first, second)]
+    return first.predictions.equals(second.predictions) and histories[0].equals(histories[1])
+
+
+# --- the contract ------------------------------------------------------------------------
+
+
+def test_a_study_folder_holds_what_the_contract_names(study: cv.Study) -> None:
+    there = {path.name for path in study.folder.iterdir() if not path.name.startswith(".")}
+    assert there == {"study.json", "runs.csv", "history.csv", "runs", "reports"}
+    assert sorted(path.name for path in (study.folder / "runs").iterdir()) == ["000", "001", "002"]
+    record = json.loads((study.folder / "study.json").read_text())
+    assert record["schema"] == 1
+    assert record["seeds"] == [5, 6, 7]
+    assert record["runs"] == ["000", "001", "002"]
+    assert record["expert"] == {"test": 0.93}
+    assert [entry["name"] for entry in record["experiments"]] == ["mixed"]
+    head = (study.folder / "runs.csv").read_text().splitlines()[0].split(",")
+    assert head[:6] == ["run", "experiment", "seed", "split", "accuracy", "loss"]
+    head = (study.folder / "history.csv").read_text().splitlines()[0]
+    assert head == "run,experiment,epoch,loss,accuracy,val_loss,val_accuracy,seconds"
+
+
+def test_its_tables_are_those_of_its_runs(study: cv.Study) -> None:
+    opened = cv.load_study(study.folder)
+    assert len(opened.table) == 9
+    for run, (label, rows) in zip(opened.runs, opened.table.groupby("run"), strict=True):
+        assert run.folder.name == label
+        assert set(rows["seed"]) == {run.record["seed"]}
+        for _, row in rows.iterrows():
+            assert row["accuracy"] == pytest.approx(run.scores[row["split"]]["accuracy"])
+        history = opened.history[opened.history["run"] == label]
+        np.testing.assert_array_equal(history["loss"], run.history["loss"])
+
+
+def test_runs_differ_in_seed_and_not_in_split(study: cv.Study) -> None:
+    first, second, _ = study.runs
+    assert not same(first, second)
+    assert first.record["counts"] == second.record["counts"]
+    assert list(first.predictions["split"]) == list(second.predictions["split"])
+    # What a run's record says is enough to do it alone.
+    assert second.record["experiment"]["training"]["seed"] == 6
+
+
+def test_each_run_is_what_it_would_be_alone(study: cv.Study, tmp_path: Path) -> None:
+    alone = cv.train(study.runs[2].experiment, tmp_path / "alone")
+    pairs = zip(alone.model().get_weights(), study.runs[2].model().get_weights(), strict=True)
+    assert max(float(np.abs(a - b).max()) for a, b in pairs) < 1e-6
+    np.testing.assert_allclose(
+        tiny.probabilities(alone.predictions),
+        tiny.probabilities(study.runs[2].predictions),
+        atol=1e-6,
+    )
+
+
+def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
+    tiny.heard.clear()
+    counting = tiny.experiment(images, "traced", epochs=2, reporters=[{"type": "listener"}])
+    cv.study(counting, runs=3, out=tmp_path / "study")
+    counts = [count for _, _, count in tiny.heard]
+    assert len(counts) == 6
+    assert counts[0] > 0
+    assert set(counts) == {counts[0]}
+
+
+# --- interruptions -----------------------------------------------------------------------
+
+
+def test_a_killed_process_is_gone_on_with(study: cv.Study, images: Path, tmp_path: Path) -> None:
+    cv.dump(asked(images), tmp_path / "asked.json")
+    folder = tmp_path / "study"
+    words = ["study", str(tmp_path / "asked.json"), "--runs", "3", "--expert", "test=0.93"]
+    started = tiny.process(*words, "--out", str(folder))
+    assert started.stderr is not None
+    assert any("run 2/3" in line for line in started.stderr)
+    started.kill()
+    started.communicate()
+    assert started.returncode == -signal.SIGKILL
+    first = folder / "runs" / "000" / "run.json"
+    made = first.stat().st_mtime_ns
+    with pytest.raises(errors.FolderError, match=r"no study\.json") as caught:
+        cv.load_study(folder)
+    assert "goes on" in caught.value.mend
+    again = cv.study(asked(images), runs=3, out=folder, expert={"test": 0.93})
+    assert first.stat().st_mtime_ns == made
+    pairs = zip(study.runs, again.runs, strict=True)
+    assert all(same(one, other) for one, other in pairs)
+    numbers = ["run", "seed", "split", "n", "accuracy", "loss"]
+    assert again.table[numbers].equals(study.table[numbers])
+
+
+def test_more_runs_extend_it_and_fewer_are_refused(
+    study: cv.Study, images: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(study.folder, tmp_path / "study")
+    shutil.rmtree(folder / "runs" / "002")
+    (folder / "study.json").unlink()
+    people = {"test": 0.93}
+    longer = cv.study(asked(images), runs=4, out=folder, expert=people)
+    assert longer.record["seeds"] == [5, 6, 7, 8]
+    assert all(same(*pair) for pair in zip(study.runs, longer.runs[:3], strict=True))
+    with pytest.raises(errors.FolderError, match="4 runs"):
+        cv.study(asked(images), runs=2, out=folder, expert=people)
+    assert len(cv.load_study(folder).runs) == 4
+
+
+def test_another_studys_folder_is_refused(study: cv.Study, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.FolderError, match="another study"):
+        cv.study(asked(images, epochs=4), runs=3, out=study.folder)
+    with pytest.raises(errors.FolderError, match="finished"):
+        cv.study(asked(images), runs=3, out=study.runs[0].folder)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(errors.FolderError, match=r"notes\.txt"):
+        cv.study(asked(images), runs=3, out=tmp_path)
+    assert len(cv.load_study(study.folder).runs) == 3
+
+
+def test_a_study_needs_runs_and_experiments(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match="at least one run"):
+        cv.study(asked(images), runs=0, out=tmp_path / "study")
+    with pytest.raises(errors.ExperimentError, match="at least one experiment"):
+        cv.study({}, runs=1, out=tmp_path / "study")
+
+
+def test_a_reporter_that_fails_loses_nothing(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails = {"type": "listener", "fails": ["epoch", "run", "study"]}
+    failing = tiny.experiment(images, epochs=1, reporters=[fails])
+    made = cv.study(failing, runs=2, out=tmp_path / "study")
+    assert "no paper" in caplog.text
+    assert len(cv.load_study(made.folder).runs) == 2
+
+
+# --- several experiments -----------------------------------------------------------------
+
+
+def test_several_experiments_keep_their_names(images: Path, tmp_path: Path) -> None:
+    grid = {
+        "null": tiny.experiment(images, "level", epochs=1),
+        "50": tiny.experiment(images, {"type": "level", "width": 50}, epochs=1, seed=40),
+    }
+    made = cv.load_study(cv.study(grid, runs=2, out=tmp_path / "study").folder)
+    assert made.names == ("null", "50")
+    rows = made.table[made.table["split"] == "test"]
+    assert list(rows["experiment"]) == ["null", "null", "50", "50"]
+    assert list(rows["seed"]) == [0, 1, 40, 41]
+    assert list(rows["run"]) == ["000", "001", "002", "003"]
+    assert set(made.history["experiment"]) == {"null", "50"}
+    assert made.runs[3].experiment.architecture.width == 50
+    with pytest.raises(errors.FolderError, match="2 runs"):
+        cv.study(grid, runs=3, out=made.folder)
+
+
+# --- opening a study again ---------------------------------------------------------------
+
+
+def test_folders_that_are_no_study(study: cv.Study, tmp_path: Path) -> None:
+    with pytest.raises(errors.FolderError, match=r"no study\.json"):
+        cv.load_study(tmp_path)
+    with pytest.raises(errors.FolderError, match="this is a study"):
+        cv.load_run(study.folder)
+    for text, what in (("{", "cannot be read"), ('{"schema": 99}', "99")):
+        (tmp_path / "study.json").write_text(text)
+        with pytest.raises(errors.FolderError, match=what):
+            cv.load_study(tmp_path)
+    folder = shutil.copytree(study.folder, tmp_path / "damaged")
+    (folder / "runs.csv").unlink()
+    shutil.rmtree(folder / "runs" / "001")
+    damaged = cv.load_study(folder)
+    with pytest.raises(errors.FolderError, match=r"runs\.csv"):
+        _ = damaged.table
+    with pytest.raises(errors.FolderError, match="001"):
+        _ = damaged.runs

@@ -1,0 +1,491 @@
+"""One training: what it leaves behind, what it refuses, and that it can be trusted again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.training import precision
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch, tiny.on_offer():
+        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_folder(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Named splits: the validation labels are swapped, one test set has one class only."""
+    counts = {
+        "train": {"dark": 11, "light": 12},
+        "validation": {"dark": 3, "light": 3},
+        "day1": {"dark": 4, "light": 5},
+        "day2": {"light": 3},
+    }
+    return tiny.make_splits(tmp_path_factory.mktemp("splits"), counts, swapped="validation")
+
+
+def mixed(images: Path, **settings: Any) -> cv.Experiment:
+    flip = {"type": "flip"}
+    return tiny.experiment(images, "mixed", augmenters=[flip], group="well", **settings)
+
+
+@pytest.fixture(scope="module")
+def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
+    """Many tests look at this one."""
+    return cv.train(mixed(images), tmp_path_factory.mktemp("mixed") / "run")
+
+
+@pytest.fixture(scope="module")
+def level(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
+    """One that has learned."""
+    asked = tiny.experiment(images, epochs=8)
+    return cv.train(asked, tmp_path_factory.mktemp("level") / "run")
+
+
+def weights(run: cv.Run) -> list[np.ndarray]:
+    return run.model().get_weights()
+
+
+def differ(first: cv.Run, second: cv.Run) -> float:
+    pairs = zip(weights(first), weights(second), strict=True)
+    return max(float(np.abs(a - b).max()) for a, b in pairs)
+
+
+# --- the record --------------------------------------------------------------------------
+
+
+def test_a_run_folder_holds_what_the_contract_names(run: cv.Run) -> None:
+    assert {path.name for path in run.folder.iterdir()} == {
+        "run.json", "history.csv", "predictions.csv", "model.keras", "audit.json", "reports",
+    }  # fmt: skip
+    record = json.loads((run.folder / "run.json").read_text())
+    assert set(record) == {
+        "schema", "experiment", "plugins", "environment", "seed", "class_names",
+        "intensity_scale", "intensity_zero", "group_column", "counts", "scores", "timings",
+        "leaks", "warnings",
+    }  # fmt: skip
+    assert record["schema"] == 1
+    assert cv.Experiment.model_validate(record["experiment"]) == run.experiment
+    assert run.experiment.model_dump(mode="json") == record["experiment"]
+    assert record["plugins"]["cellvision.datasets:folder"].startswith("cellvision-datasets==")
+    assert set(record["environment"]) >= {
+        "python", "keras", "backend", "device", "precision", "platform",
+    }  # fmt: skip
+    assert record["class_names"] == ["dark", "light"]
+    assert (record["intensity_zero"], record["intensity_scale"]) == (0, 255)
+    assert record["group_column"] == "well"
+    assert set(record["timings"]) == {
+        "intake_s", "fit_s", "train_images_per_s", "data_wait_fraction",
+    }  # fmt: skip
+    assert all(value >= 0 for value in record["timings"].values())
+    assert record["timings"]["data_wait_fraction"] <= 1
+
+
+def test_the_tables_have_the_columns_of_the_contract(run: cv.Run) -> None:
+    head = (run.folder / "history.csv").read_text().splitlines()[0]
+    assert head == "epoch,loss,accuracy,val_loss,val_accuracy,seconds"
+    assert list(run.history["epoch"]) == [1, 2, 3]
+    head = (run.folder / "predictions.csv").read_text().splitlines()[0]
+    assert head == "image,split,group,label,predicted,p_dark,p_light"
+    assert len(run.predictions) == 48
+    assert run.predictions["image"].is_unique
+
+
+def test_scores_follow_from_the_predictions(run: cv.Run) -> None:
+    assert set(run.scores) == {"train", "validation", "test"}
+    for split, score in run.scores.items():
+        rows = run.predictions[run.predictions["split"] == split]
+        right = rows["label"] == rows["predicted"]
+        assert score["n"] == len(rows)
+        assert score["groups"] == rows["group"].nunique()
+        assert score["accuracy"] == pytest.approx(right.mean())
+        recalls = right.groupby(rows["label"]).mean()
+        assert score["balanced_accuracy"] == pytest.approx(recalls.mean())
+        assert 0 <= score["accuracy_low"] <= score["accuracy"] <= score["accuracy_high"] <= 1
+        true = np.where(rows["label"] == "dark", rows["p_dark"], rows["p_light"])
+        assert score["loss"] == pytest.approx(-np.log(true).mean(), rel=1e-4)
+        assert run.record["counts"][split] == rows["label"].value_counts().to_dict()
+    # Units are whole.
+    assert run.predictions.groupby("group")["split"].nunique().eq(1).all()
+
+
+def test_the_history_agrees_with_the_predictions(run: cv.Run) -> None:
+    last, held = run.history.iloc[-1], run.scores["validation"]
+    assert last["val_accuracy"] == pytest.approx(held["accuracy"])
+    assert last["val_loss"] == pytest.approx(held["loss"], rel=1e-4)
+
+
+def test_a_saved_model_gives_the_same_probabilities(run: cv.Run) -> None:
+    stored = run.stored(list(run.predictions["image"]))
+    assert stored.dtype == np.uint8
+    given = np.asarray(run.model().predict(stored.astype("float32"), batch_size=7, verbose=0))
+    np.testing.assert_allclose(given, tiny.probabilities(run.predictions), atol=1e-5)
+
+
+# --- seeds -------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(
+    run: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    again = cv.train(mixed(images), tmp_path / "again")
+    other = cv.train(mixed(images, seed=1), tmp_path / "other")
+    # Bit by bit on a CPU; only a GPU adds in another order each time.
+    assert differ(run, again) == 0
+    assert again.predictions.equals(run.predictions)
+    assert differ(run, other) > 1e-3
+    assert list(other.predictions["split"]) == list(run.predictions["split"])
+
+
+def test_several_steps_at_once_give_the_same_weights(
+    run: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    one = cv.train(mixed(images, steps_per_execution=1), tmp_path / "one")
+    two = cv.train(mixed(images, steps_per_execution=2), tmp_path / "two")
+    assert differ(run, one) < 1e-6
+    assert differ(run, two) < 1e-6
+
+
+# --- pixels ------------------------------------------------------------------------------
+
+
+def test_absolute_intensity_is_learned_and_per_image_scaling_destroys_it(
+    level: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    assert level.scores["test"]["accuracy"] == 1
+    asked = tiny.experiment(images, epochs=8, intake={"intensity": "per_image"})
+    stretched = cv.train(asked, tmp_path / "stretched")
+    assert stretched.scores["train"]["accuracy"] < 0.85
+    assert any("absolute intensity is lost" in text for text in stretched.warnings)
+
+
+@pytest.mark.parametrize("chosen", ["float32", "bfloat16"])
+def test_sixteen_bits_reach_the_network(chosen: str, tmp_path: Path) -> None:
+    # In bfloat16 all these intensities would be one and the same number, 60160 or 59904.
+    for number, (name, value) in enumerate({"dark": 60020, "light": 60080}.items()):
+        for k in range(16):
+            noise = np.random.default_rng(100 * number + k).integers(-9, 10, (32, 32))
+            tiny.write(tmp_path / f"images/{name}/s{k}.tif", (value + noise).astype(np.uint16))
+    intake = {"intensity": (60000.0, 60100.0)}
+    asked = tiny.experiment(tmp_path / "images", epochs=8, intake=intake, precision=chosen)
+    run = cv.train(asked, tmp_path / "run")
+    assert run.record["environment"]["precision"] == chosen
+    assert run.scores["test"]["accuracy"] == 1
+    # And so they do when the model is read back, whatever they come as.
+    names = list(run.predictions["image"])
+    stored = run.stored(names)
+    assert stored.dtype == np.uint16
+    scaled = run.model().get_layer("intensity")(stored.astype(np.float32))
+    np.testing.assert_allclose(np.asarray(scaled), run.seen(names), atol=1e-4)
+    for dtype in (np.uint16, np.float32):
+        given = np.asarray(run.model().predict_on_batch(stored.astype(dtype)))
+        np.testing.assert_allclose(given, tiny.probabilities(run.predictions), atol=1e-5)
+
+
+def test_precision_is_recorded_and_automatic(images: Path, tmp_path: Path) -> None:
+    run = cv.train(tiny.experiment(images, precision="auto", epochs=1), tmp_path / "run")
+    assert run.record["environment"]["precision"] == precision.resolve("auto")
+    assert run.record["experiment"]["training"]["precision"] == "auto"
+    assert all(weight.dtype == np.float32 for weight in weights(run))
+
+
+def test_augmenters_act_in_training_only(images: Path, tmp_path: Path) -> None:
+    asked = tiny.experiment(images, augmenters=[{"type": "blackout"}], epochs=2)
+    run = cv.train(asked, tmp_path / "run")
+    # In training every image is black, so that nothing can be learned of it ...
+    assert run.history["loss"].min() > 0.6
+    # ... and elsewhere the network sees it: its probabilities are not all the same.
+    assert run.predictions["p_light"].nunique() > 1
+    assert not [layer.name for layer in run.model().layers if "black" in layer.name]
+
+
+# --- options -----------------------------------------------------------------------------
+
+
+def test_named_splits_partial_batches_and_a_missing_class(splits: Path, tmp_path: Path) -> None:
+    asked = tiny.experiment(splits, epochs=4, batch_size=10, early_stopping=2, keep="best")
+    run = cv.train(asked.model_copy(), tmp_path / "run")
+    assert run.test_splits == ("day1", "day2")
+    assert run.record["counts"]["day2"] == {"dark": 0, "light": 3}
+    assert run.scores["day2"]["balanced_accuracy"] == run.scores["day2"]["accuracy"]
+    # The validation labels are swapped: its loss rises from the first epoch on, training stops
+    # and the first epoch's weights are kept.
+    assert len(run.history) == 3
+    assert run.history["val_loss"].idxmin() == 0
+    assert run.scores["validation"]["loss"] == pytest.approx(
+        run.history["val_loss"].min(), rel=1e-4
+    )
+
+
+def test_checkpoints_are_the_model_of_each_epoch(splits: Path, tmp_path: Path) -> None:
+    import keras
+
+    run = cv.train(tiny.experiment(splits, epochs=2, checkpoints=True), tmp_path / "run")
+    kept = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
+    assert kept == ["epoch_001.keras", "epoch_002.keras"]
+    last = keras.models.load_model(run.folder / "checkpoints" / "epoch_002.keras", compile=False)
+    for kept_weight, weight in zip(last.get_weights(), weights(run), strict=True):
+        np.testing.assert_array_equal(kept_weight, weight)
+
+
+def test_a_batch_larger_than_the_data_one_epoch_and_no_validation(
+    images: Path, tmp_path: Path
+) -> None:
+    asked = tiny.experiment(images, epochs=1, batch_size=1000, split={"validation": 0})
+    run = cv.train(asked, tmp_path / "run")
+    assert set(run.scores) == {"train", "test"}
+    assert len(run.history) == 1
+    assert run.history[["val_loss", "val_accuracy"]].isna().all().all()
+    assert run.history[["loss", "accuracy"]].notna().all().all()
+
+
+@pytest.mark.parametrize("option", [{"early_stopping": 2}, {"keep": "best"}])
+def test_what_looks_at_validation_needs_one(
+    option: dict[str, Any], images: Path, tmp_path: Path
+) -> None:
+    asked = tiny.experiment(images, split={"validation": 0}, **option)
+    with pytest.raises(errors.ExperimentError, match="there is none"):
+        cv.train(asked, tmp_path / "run")
+
+
+def test_optimizer_and_rate_replace_the_recipe(images: Path, tmp_path: Path) -> None:
+    asked = tiny.experiment(images, optimizer="sgd", learning_rate=1e-30, epochs=2)
+    run = cv.train(asked, tmp_path / "run")
+    assert run.history["val_loss"].nunique() == 1
+
+
+def test_an_unknown_optimizer_is_named(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match="adamm") as caught:
+        cv.train(tiny.experiment(images, optimizer="adamm"), tmp_path / "run")
+    assert "adamw" in caught.value.mend
+
+
+@pytest.mark.parametrize(("name", "what"), [("wrong-shape", "3"), ("no-model", "str")])
+def test_an_architecture_that_breaks_its_contract(
+    name: str, what: str, images: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(errors.PluginContractError, match=what):
+        cv.train(tiny.experiment(images, name), tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_is_warned_of(images: Path, tmp_path: Path) -> None:
+    asked = tiny.experiment(images, optimizer="sgd", learning_rate=1e38, batch_size=5)
+    run = cv.load_run(cv.train(asked, tmp_path / "run").folder)
+    assert any("did not train" in text for text in run.warnings)
+    assert run.predictions["p_dark"].isna().all()
+    assert run.scores["test"]["loss"] is None
+    json.loads((run.folder / "run.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_a_layer_that_nobody_knows_is_warned_of(images: Path, tmp_path: Path) -> None:
+    run = cv.train(tiny.experiment(images, "traced", epochs=1), tmp_path / "run")
+    assert any("model.keras" in text for text in run.warnings)
+    with pytest.raises(errors.CellvisionError, match=r"model\.keras"):
+        run.model()
+
+
+def test_the_deep_network_trains(tmp_path: Path) -> None:
+    tiny.make_folder(tmp_path / "images", count=6, wells=6)
+    asked = tiny.experiment(
+        tmp_path / "images", "deep", epochs=1, intake={"size": (256, 256), "channels": "rgb"}
+    )
+    run = cv.train(asked, tmp_path / "run")
+    assert run.model().count_params() == 154_882
+    assert np.isfinite(run.history["loss"]).all()
+
+
+# --- what is refused ---------------------------------------------------------------------
+
+
+def test_a_leak_is_refused_and_else_stamped(splits: Path, tmp_path: Path) -> None:
+    leaky = shutil.copytree(splits, tmp_path / "leaky")
+    shutil.copy(leaky / "train/dark/s0.png", leaky / "day1/dark/same.png")
+    with pytest.raises(errors.LeakError, match="identical images"):
+        cv.train(tiny.experiment(leaky), tmp_path / "refused")
+    allowed = tiny.experiment(leaky, split={"allow_leak": True}, epochs=1)
+    run = cv.train(allowed, tmp_path / "run")
+    assert any(text.startswith("LEAK") for text in run.warnings)
+    assert run.record["leaks"][0]["files"] == ["day1/dark/same.png", "train/dark/s0.png"]
+    assert run.record["experiment"]["split"]["allow_leak"] is True
+
+
+def test_unreadable_files_stop_it_or_are_skipped_with_a_warning(
+    images: Path, tmp_path: Path
+) -> None:
+    spoiled = shutil.copytree(images, tmp_path / "spoiled")
+    for name in ("dark/s3.png", "light/s7.png"):
+        (spoiled / name).write_bytes(b"not an image")
+    with pytest.raises(errors.UnreadableImages) as caught:
+        cv.train(tiny.experiment(spoiled), tmp_path / "run")
+    assert {fault.file for fault in caught.value.faults} == {"dark/s3.png", "light/s7.png"}
+    asked = tiny.experiment(spoiled, epochs=1, intake={"on_unreadable": "skip"})
+    run = cv.train(asked, tmp_path / "run")
+    assert len(run.predictions) == 46
+    assert "2 image(s) cannot be read." in run.warnings
+    assert run.audit is not None
+    refused = {file["file"] for file in run.audit["files"] if file["status"] == "refused"}
+    assert refused == {"dark/s3.png", "light/s7.png"}
+
+
+def test_a_folder_that_is_taken_is_left_alone(level: cv.Run, images: Path, tmp_path: Path) -> None:
+    asked = tiny.experiment(images)
+    before = (level.folder / "run.json").read_bytes()
+    with pytest.raises(errors.FolderError, match="finished"):
+        cv.train(asked, level.folder)
+    assert (level.folder / "run.json").read_bytes() == before
+    for name in ("notes.txt", "reports", "model.keras"):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(errors.FolderError, match=name):
+            cv.train(asked, folder)
+        assert (folder / name).read_text() == "mine"
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(errors.FolderError, match="a file"):
+        cv.train(asked, tmp_path / "file")
+
+
+def test_what_an_interrupted_training_left_is_cleared_and_nothing_else(
+    level: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(level.folder, tmp_path / "run")
+    (folder / "run.json").unlink()
+    shutil.rmtree(folder / "reports")
+    half = folder / ".run.0123456789ab.json"
+    half.write_text("{")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_text("mine")
+    again = cv.train(tiny.experiment(images, epochs=8), folder)
+    assert again.predictions.equals(level.predictions)
+    assert not half.exists()
+    assert (folder / ".git" / "HEAD").read_text() == "mine"
+
+
+# --- reporters and interruptions ---------------------------------------------------------
+
+
+def test_reporters_hear_of_epochs_and_cannot_lose_a_run(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny.heard.clear()
+    fails = {"type": "listener", "fails": ["epoch", "run"]}
+    asked = tiny.experiment(images, epochs=2, reporters=[fails, {"type": "listener"}])
+    run = cv.train(asked, tmp_path / "run")
+    assert [epoch for epoch, _, _ in tiny.heard] == [1, 1, 2]
+    assert set(tiny.heard[0][1]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert "no ink" in caplog.text
+    assert "no paper" in caplog.text
+    assert len(run.history) == 2
+    assert [path.name for path in (run.folder / "reports").iterdir()] == ["heard.txt"]
+
+
+def test_an_interruption_ends_with_130_and_stops_the_feed(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cellvision.cli import main
+
+    asked = tiny.experiment(images, reporters=[{"type": "listener", "fails": ["interrupt"]}])
+    cv.dump(asked, tmp_path / "asked.json")
+    with pytest.raises(SystemExit) as caught:
+        main(["train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run")])
+    assert caught.value.code == 130
+    assert not [each for each in threading.enumerate() if each.name.startswith("cellvision-feed")]
+    assert not (tmp_path / "run" / "run.json").exists()
+    cv.train(tiny.experiment(images), tmp_path / "run")
+    assert (tmp_path / "run" / "run.json").exists()
+
+
+@pytest.mark.parametrize("moment", ["epoch", "model.keras"])
+def test_a_killed_process_leaves_nothing_half_written(
+    moment: str, level: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    epochs = 8 if moment == "model.keras" else 100_000
+    asked = tiny.experiment(images, epochs=epochs)
+    cv.dump(asked, tmp_path / "asked.json")
+    words = ("train", str(tmp_path / "asked.json"), "--out", str(folder))
+    started = tiny.process(*words, TINY_DIE_BEFORE=moment)
+    assert started.stderr is not None
+    if moment == "epoch":
+        seen = next(line for line in started.stderr if "epoch 1/" in line)
+        assert "images/s" in seen
+        started.kill()
+    started.communicate()
+    assert started.returncode == -signal.SIGKILL
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert there == {"history.csv"}
+    last = (folder / "history.csv").read_text()
+    assert last.endswith("\n")
+    assert {line.count(",") for line in last.splitlines()} == {5}
+    again = cv.train(tiny.experiment(images, epochs=8), folder)
+    assert again.predictions.equals(level.predictions)
+    assert {path.name for path in folder.iterdir()} == {
+        path.name for path in level.folder.iterdir()
+    }
+
+
+# --- opening a run again -----------------------------------------------------------------
+
+
+def test_folders_that_are_no_run(level: cv.Run, tmp_path: Path) -> None:
+    with pytest.raises(errors.FolderError, match=r"no run\.json"):
+        cv.load_run(tmp_path)
+    with pytest.raises(errors.FolderError, match=r"no run\.json"):
+        cv.load_run(tmp_path / "missing")
+    for text, what in (("{", "cannot be read"), ('{"schema": 99}', "99"), ("[1]", "schema")):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(errors.FolderError, match=what):
+            cv.load_run(tmp_path)
+    folder = shutil.copytree(level.folder, tmp_path / "damaged")
+    (folder / "model.keras").unlink()
+    (folder / "predictions.csv").unlink()
+    damaged = cv.load_run(folder)
+    assert damaged.scores == level.scores
+    with pytest.raises(errors.FolderError, match=r"model\.keras"):
+        damaged.model()
+    with pytest.raises(errors.FolderError, match=r"predictions\.csv"):
+        _ = damaged.predictions
+    (folder / "model.keras").write_bytes(b"not a model")
+    with pytest.raises(errors.CellvisionError, match=r"model\.keras"):
+        damaged.model()
+
+
+def test_a_record_is_readable_without_its_plugins(level: cv.Run, tmp_path: Path) -> None:
+    folder = shutil.copytree(level.folder, tmp_path / "run")
+    record = json.loads((folder / "run.json").read_text())
+    record["experiment"]["architecture"] = {"type": "gone"}
+    record["experiment"]["augmenters"] = [{"type": "lost"}]
+    record["plugins"] = {
+        "cellvision.datasets:folder": record["plugins"]["cellvision.datasets:folder"],
+        "cellvision.architectures:gone": "gone-networks==1.2",
+        "cellvision.augmenters:lost": "lost-augmenters==3.4",
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    run = cv.load_run(folder)
+    assert run.scores == level.scores
+    assert run.predictions.equals(level.predictions)
+    assert run.model().count_params() == level.model().count_params()
+    with pytest.raises(errors.UnknownPlugin) as caught:
+        _ = run.experiment
+    for name in ("gone (gone-networks==1.2)", "lost (lost-augmenters==3.4)"):
+        assert name in caught.value.what
+    assert "folder" not in caught.value.what.partition("not installed")[2]
