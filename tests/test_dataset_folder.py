@@ -327,6 +327,16 @@ def test_tiles_of_one_field_stay_together(tmp_path: Path) -> None:
     assert sum(reason == "provenance table" for reason, _ in over.values()) == 4
 
 
+def test_a_part_of_a_prepared_folder_goes_by_the_manifest_above(tmp_path: Path) -> None:
+    source = put(tmp_path / "source", *(f"plate1/{c}/field{k}.tif" for c in "ab" for k in "01"))
+    prepare.slice_images(source, tmp_path / "tiles", tiles=4)
+    found = Folder(path=tmp_path / "tiles" / "plate1").catalog()
+    assert set(found["group"]) == {f"plate1/{c}/field{k}" for c in "ab" for k in "01"}
+    assert set(found.groupby("group")["image"].count()) == {4}
+    (tmp_path / "tiles" / "manifest.csv").write_text("name\nnot a table of files\n")
+    assert "group" not in Folder(path=tmp_path / "tiles" / "plate1").catalog()
+
+
 def test_an_interrupted_preparation_is_refused(two: Path) -> None:
     groups(two, "{}\n", "a/.prepare.jsonl")
     with pytest.raises(errors.FolderError, match="preparation was interrupted"):

@@ -644,6 +644,21 @@ def test_unreadable_images_are_listed_after_the_others_are_finished(
     assert len(prepare.slice_images(fields, tmp_path / "out", tiles=4)) == 16
 
 
+def test_a_part_of_a_prepared_folder_keeps_its_provenance(fields: Path, tmp_path: Path) -> None:
+    prepare.slice_images(fields, tmp_path / "tiles", tiles=4)
+    turned = prepare.rotate_images(tmp_path / "tiles" / "control", tmp_path / "c", angles=[5, -5])
+    assert set(turned["field"]) == {"control/a1", "control/a2"}
+    assert set(turned["well"]) == {"B02", "B03"}
+    one = tmp_path / "tiles" / "treated" / "b9_r00_c01.tif"
+    turned = prepare.rotate_images(one, tmp_path / "t", angles=[90])
+    assert list(turned["field"]) == ["treated/b9"]
+    assert list(turned["transformation"]) == ["slice r=0 c=1 y=0 x=30 h=20 w=30; rotate 90"]
+    # A table further up that is of something else is none of their business.
+    (fields.parent / "groups.csv").write_text("name\nx\n")
+    (fields / "groups.csv").unlink()
+    assert len(prepare.slice_images(fields, tmp_path / "out", tiles=4)) == 16
+
+
 # Refusals
 
 

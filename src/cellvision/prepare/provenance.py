@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.csv"
 GROUPS = "groups.csv"
 OWN_COLUMNS = ("file", "source", "field", "transformation")
+
+_ABOVE = 2
+"""How many folders above its images a table may lie: above a class, or above a split's class."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,15 @@ def read_table(path: Path) -> Provenance:
 def read_provenance(folder: Path) -> Provenance:
     """Join `manifest.csv` and `groups.csv` of one folder.
 
+    A split or a class of a prepared folder may be prepared further by itself: a table that is
+    not in the folder is taken from the next folder above that has one for its images.
+
     Raises
     ------
     cellvision.errors.InvalidInput
         The two tables say different things about one file.
     """
-    manifest, groups = read_table(folder / MANIFEST), read_table(folder / GROUPS)
+    manifest, groups = _nearest(folder, MANIFEST), _nearest(folder, GROUPS)
     rows = {file: dict(row) for file, row in manifest.rows.items()}
     for file, row in groups.rows.items():
         known = rows.setdefault(file, {})
@@ -102,6 +109,24 @@ def read_provenance(folder: Path) -> Provenance:
                     f"Correct one of them, or remove the column from {GROUPS}.",
                 )
     return Provenance(tuple(dict.fromkeys(manifest.columns + groups.columns)), rows)
+
+
+def _nearest(folder: Path, name: str) -> Provenance:
+    """The table of that name in a folder, or the rows on its images in one further up."""
+    if (folder / name).exists():
+        return read_table(folder / name)
+    whole = folder.resolve()
+    for outer in whole.parents[:_ABOVE]:
+        start = whole.relative_to(outer).as_posix() + "/"
+        # A table there that is no table of files belongs to something else.
+        with contextlib.suppress(errors.InvalidInput):
+            table = read_table(outer / name)
+            rows = {
+                f.removeprefix(start): row for f, row in table.rows.items() if f.startswith(start)
+            }
+            if rows:
+                return Provenance(table.columns, rows)
+    return Provenance()
 
 
 def derived_row(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class FmnistDeep(Architecture):
     """The network `deep` without its last four poolings, for small images (28×28).
 
-    Poolings follow the 1st, 2nd, 3rd and 4th convolution only. At 28×28×1 with ten classes it
-    has 179,728 weights. The dense layer of 512 grows with the image: at 256×256 pixels the
-    network would have over eight million weights.
+    Poolings follow the 1st, 2nd, 3rd and 4th convolution only, unless `pooled` says otherwise.
+    At 28×28×1 with ten classes it has 179,728 weights. The dense layer of 512 grows with the
+    image: at 256×256 pixels the network would have over eight million weights.
 
     Examples
     --------
@@ -31,14 +31,19 @@ class FmnistDeep(Architecture):
     dense: int | None = Field(default=50, ge=1)
     """Width of the second dense layer; none with ``None``."""
 
+    pooled: tuple[Annotated[int, Field(ge=1, le=9)], ...] = (1, 2, 3, 4)
+    """The convolutions, 1 to 9, behind which a 2×2 max pooling halves the image. With the first
+    four, five convolutions see an image of 28×28 pixels as a single one; ``(3, 6, 9)`` leaves
+    them more to look at."""
+
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
         """Make the network; see `cellvision.Architecture.build`.
 
         Raises
         ------
         errors.ArchitectureError
-            Height or width is below 16.
+            The poolings leave nothing of the image: with four, height or width is below 16.
         """
         return plain_network(
-            "fmnist_deep", input_shape, classes, pooled={1, 2, 3, 4}, dense=self.dense
+            "fmnist_deep", input_shape, classes, pooled=set(self.pooled), dense=self.dense
         )

@@ -10,7 +10,7 @@ from cellvision import PassedOver, errors
 
 from .image_files import ImageFiles
 from .layout import MANIFEST, Layout, look_through
-from .provenance import Provenance, read_provenance
+from .provenance import Provenance, manifest_above, read_provenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,8 @@ class Folder(ImageFiles):
     An image's id is its path relative to the folder. `groups.csv` (a column ``file``, then
     provenance) and the `manifest.csv` that ``cellvision prepare`` writes are used where they
     lie beside the classes, or in a split's or a class's folder: a column ``group`` is the
-    independent unit, else the ``field`` of a manifest is. Columns that are called like the
+    independent unit, else the ``field`` of a manifest is. A split or a class of a prepared
+    folder, used by itself, goes by the manifest above it. Columns that are called like the
     catalog's own (``image``, ``label``, ``split``) become ``image_in_table`` and so on: class
     and split are what the folders say.
 
@@ -65,7 +66,7 @@ class Folder(ImageFiles):
         if layout.images[0].split is not None:
             columns["split"] = [found.split for found in layout.images]
         names = list(provenance.columns)
-        if "group" not in names and "field" in names and MANIFEST in _file_names(layout.tables):
+        if "group" not in names and provenance.has_fields:
             columns["group"] = _values(provenance, images, "field")
             self._refuse_gaps(images, columns["group"])
         for name in sorted(names, key=lambda name: name != "group"):
@@ -96,7 +97,10 @@ class Folder(ImageFiles):
         return self.path.expanduser()
 
     def _provenance(self, layout: Layout) -> Provenance:
-        return read_provenance(self._root, layout.tables, [found.name for found in layout.images])
+        images = [found.name for found in layout.images]
+        if not layout.tables:
+            return manifest_above(self._root, images)
+        return read_provenance(self._root, layout.tables, images)
 
     def _refuse_gaps(self, images: Sequence[str], units: Sequence[str | None]) -> None:
         """Refuse to guess the field of an image that the manifest leaves out."""
@@ -108,10 +112,6 @@ class Folder(ImageFiles):
                 "Prepare them in the same way, or name every image's unit in groups.csv "
                 "(a column 'group')",
             )
-
-
-def _file_names(tables: Sequence[str]) -> set[str]:
-    return {Path(table).name for table in tables}
 
 
 def _values(provenance: Provenance, images: Sequence[str], column: str) -> list[str | None]:

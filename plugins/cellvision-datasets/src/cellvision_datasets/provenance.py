@@ -19,6 +19,9 @@ OF_THE_CATALOG = ("image", "label", "split")
 
 _DELIMITERS = (",", ";", "\t")
 
+_ABOVE = 2
+"""How many folders above its images a manifest may lie: above a class, or above a split's class."""
+
 
 @dataclass
 class Provenance:
@@ -32,11 +35,14 @@ class Provenance:
         Image to its values, by column; empty cells are left out.
     absent
         Table to the number of its rows that name no image.
+    has_fields
+        Whether a manifest tells the field of each image.
     """
 
     columns: dict[str, None] = field(default_factory=dict)
     rows: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     absent: dict[str, int] = field(default_factory=dict)
+    has_fields: bool = False
 
 
 def read_provenance(root: Path, tables: Sequence[str], images: Sequence[str]) -> Provenance:
@@ -63,8 +69,9 @@ def read_provenance(root: Path, tables: Sequence[str], images: Sequence[str]) ->
     for table in tables:
         base = PurePosixPath(table).parent
         columns, rows = read_csv(root / table)
-        renamed = {c: f"{c}_in_table" if c in OF_THE_CATALOG else c for c in columns}
+        renamed = _renamed(columns)
         joined.columns |= dict.fromkeys(renamed.values())
+        joined.has_fields |= table.endswith(MANIFEST) and "field" in columns
         matched = _match(root / table, rows, [i for i in images if _below(i, base)], base)
         joined.absent[table] = len(rows) - len(matched)
         for image, (_, row) in matched.items():
@@ -82,6 +89,40 @@ def read_provenance(root: Path, tables: Sequence[str], images: Sequence[str]) ->
                         f"Correct one of them, or remove the column {column!r} from one",
                     )
     return joined
+
+
+def manifest_above(root: Path, images: Sequence[str]) -> Provenance:
+    """What a manifest says that lies above `root`: of a split or a class that is used by itself.
+
+    Parameters
+    ----------
+    root
+        The folder of the data set.
+    images
+        POSIX paths relative to it.
+    """
+    whole = root.resolve()
+    for outer in whole.parents[:_ABOVE]:
+        if not (outer / MANIFEST).is_file():
+            continue
+        try:
+            columns, rows = read_csv(outer / MANIFEST)
+        except errors.CatalogError:
+            continue  # it belongs to something else
+        renamed, start = _renamed(columns), whole.relative_to(outer).as_posix()
+        by_file = {_key(row["file"]): row for _, row in rows}
+        above = Provenance(dict.fromkeys(renamed.values()), has_fields="field" in columns)
+        for image in images:
+            for column, value in by_file.get(_key(f"{start}/{image}"), {}).items():
+                if column in renamed and value:
+                    above.rows[image][renamed[column]] = value
+        if above.rows:
+            return above
+    return Provenance()
+
+
+def _renamed(columns: Sequence[str]) -> dict[str, str]:
+    return {name: f"{name}_in_table" if name in OF_THE_CATALOG else name for name in columns}
 
 
 Row = tuple[int, dict[str, str]]
