@@ -7,6 +7,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -128,6 +129,22 @@ def test_a_how_to_page_works_after_the_tutorial(
 ) -> None:
     shutil.copytree(after_the_tutorial, tmp_path, dirs_exist_ok=True)
     assert follow(page, tmp_path) >= 1
+
+
+def test_the_ten_steps_lead_to_their_pictures(tmp_path: Path) -> None:
+    script = runpy.run_path(str(DOCS / "ten_steps.py"))
+    with pytest.warns(cv.prepare.PrepareNotice):
+        study = script["ten_steps"](tmp_path, script["QUICK"])
+    page = (DOCS / "tutorial" / "ten-steps.md").read_text(encoding="utf-8")
+    told = re.findall(r"`((?:images|run|study)/[^`]+)`", page)
+    assert [name for name in told if not (tmp_path / name).is_file()] == []
+    run = study.runs[1]
+    assert set(run.test_splits) == {"plate_2", "low_dose"}
+    assert set(study.table["run"]) == {"000", "001"}
+    # Four fields a class, of which each copy of each tile is on one side only.
+    sides = run.predictions.groupby("group")["split"].nunique()
+    assert len(sides) == 3 * 2 * script["QUICK"].fields
+    assert set(sides) == {1}
 
 
 def test_preparing_in_python_works(tmp_path: Path) -> None:

@@ -296,6 +296,14 @@ def test_a_loss_that_is_no_number_is_warned_of(images: Path, tmp_path: Path) -> 
     json.loads((run.folder / "run.json").read_text(), parse_constant=pytest.fail)
 
 
+def test_a_network_that_never_starts_is_warned_of(images: Path, tmp_path: Path) -> None:
+    # So large a step leaves no neuron that answers to anything.
+    asked = tiny.experiment(images, optimizer="sgd", learning_rate=1e4, batch_size=5)
+    run = cv.train(asked, tmp_path / "run")
+    assert run.predictions["p_dark"].nunique() == 1
+    assert any("Every training image got the same answer" in text for text in run.warnings)
+
+
 def test_a_layer_that_nobody_knows_is_warned_of(images: Path, tmp_path: Path) -> None:
     run = cv.train(tiny.experiment(images, "traced", epochs=1), tmp_path / "run")
     assert any("model.keras" in text for text in run.warnings)

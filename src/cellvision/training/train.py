@@ -118,6 +118,11 @@ def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> R
     record.write_json(folder / "audit.json", material.audit.to_json())
     if not all(np.isfinite(row["loss"]) for row in fitted.history):
         warnings.append("The loss became infinite or not a number: the network did not train.")
+    elif len(set(predictions.loc[material.rows(material.training_split), "predicted"])) == 1:
+        warnings.append(
+            "Every training image got the same answer: the network did not train. Another seed, "
+            "a lower training.learning_rate or more epochs may start it."
+        )
     content = {
         "schema": SCHEMA,
         "experiment": experiment.model_dump(mode="json"),
