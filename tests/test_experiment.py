@@ -102,6 +102,29 @@ def test_a_run_is_an_experiment(tmp_path: Path) -> None:
     assert cv.load(tmp_path / "run.json") == whole
 
 
+def test_a_run_of_other_versions_and_missing_plugins_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = cv.datasets.requirement("folder")
+    record = {
+        "experiment": full(tmp_path).model_dump(mode="json"),
+        "plugins": {
+            "cellvision.datasets:folder": ours,
+            "cellvision.reporters:html": "cellvision-reporters==0.0.9",
+            "cellvision.reporters:gone": "gone-reports==1.2",
+            "cellvision.augmenters:lost": "lost-augmenters==3.4",
+        },
+        "environment": {"keras": "3.0.0", "cellvision": cv.__version__},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    cv.load(tmp_path / "run.json")
+    missing, versions = caplog.messages
+    assert "gone (gone-reports==1.2)" in missing
+    assert "lost (lost-augmenters==3.4)" in missing
+    assert "cellvision-reporters 0.0.9, now 0.1.0; keras 3.0.0, now 3." in versions
+    assert "cellvision-datasets" not in versions
+
+
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     for suffix, text in (("json", '{"dataset": "x"}'), ("toml", 'dataset = "x"')):
         target = tmp_path / f"experiment.{suffix}"

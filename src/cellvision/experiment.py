@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -19,6 +20,9 @@ from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.interfaces.augmenter import Augmenter
 from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.reporter import Reporter
+from cellvision.recorded import missing_plugins, other_versions
+
+_log = logging.getLogger(__name__)
 
 Count = Annotated[int, Field(gt=0)]
 
@@ -145,7 +149,11 @@ def load(path: str | os.PathLike[str]) -> Experiment:
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read an experiment file's plain values; paths are made absolute, nothing is checked."""
+    """Read an experiment file's plain values; paths are made absolute, nothing is checked.
+
+    Of a run's record its experiment is taken, with a warning where plugins are missing or
+    versions differ.
+    """
     path = Path(path)
     parsers: dict[str, Callable[[str], Any]] = {
         ".toml": tomllib.loads,
@@ -175,6 +183,7 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
             "The least is: dataset with a type and a path",
         )
     if isinstance(settings.get("experiment"), dict):
+        _compare(path, settings)
         settings = settings["experiment"]  # a run's record holds its experiment
     made: dict[str, Any] = settings
     dataset = made.get("dataset")
@@ -182,6 +191,17 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
         anchored = _from(path.resolve().parent, dataset["path"])
         made = {**made, "dataset": {**dataset, "path": anchored}}
     return made
+
+
+def _compare(path: Path, record: Mapping[str, Any]) -> None:
+    """Warn where a record was made with what is not installed now, or in another version."""
+    missing = missing_plugins(record.get("plugins", {}))
+    if missing:
+        listed = ", ".join(f"{name} ({requirement})" for name, requirement in missing.items())
+        _log.warning("%s: made with plugins that are not installed: %s", path, listed)
+    others = other_versions(record)
+    if others:
+        _log.warning("%s: made with other versions: %s", path, "; ".join(others))
 
 
 def _from(folder: Path, place: str) -> str:

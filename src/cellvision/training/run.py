@@ -180,24 +180,15 @@ class Run:
         return Intake.from_settings(self.record["experiment"]["intake"], str(self.folder))
 
     def _check_plugins(self) -> None:
-        from cellvision.interfaces.architecture import architectures
-        from cellvision.interfaces.augmenter import augmenters
-        from cellvision.interfaces.dataset import datasets
-        from cellvision.interfaces.reporter import reporters
+        from cellvision.recorded import missing_plugins
 
-        kinds = (architectures, augmenters, datasets, reporters)
-        registries = {registry.group: registry for registry in kinds}
-        missing = []
-        for full, requirement in self.record["plugins"].items():
-            group, _, name = full.partition(":")
-            if group in registries and name.rpartition(":")[2] not in registries[group]:
-                missing.append((full, requirement))
+        missing = missing_plugins(self.record["plugins"])
         if missing:
             raise errors.UnknownPlugin(
                 f"{self.folder}: plugins that this run needs are not installed: "
-                + ", ".join(f"{name} ({requirement})" for name, requirement in missing),
+                + ", ".join(f"{name} ({requirement})" for name, requirement in missing.items()),
                 "python -m pip install "
-                + " ".join(sorted({f'"{requirement}"' for _, requirement in missing})),
+                + " ".join(sorted({f'"{requirement}"' for requirement in missing.values()})),
             )
 
     def model(self) -> keras.Model:
