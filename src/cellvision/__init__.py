@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cellvision.interfaces.decoded import DecodedImage
     from cellvision.interfaces.reporter import Reporter, reporters
     from cellvision.training.predict import predict
+    from cellvision.training.probe import Probe
     from cellvision.training.run import Run, load_run
     from cellvision.training.study import Study, load_study, study
     from cellvision.training.train import train
@@ -46,6 +47,7 @@ _HOMES = {
     "IMAGE_SUFFIXES": "data.files",
     "Intake": "data.intake",
     "PassedOver": "interfaces.dataset",
+    "Probe": "training.probe",
     "Reporter": "interfaces.reporter",
     "Run": "training.run",
     "Split": "data.split",
@@ -79,6 +81,7 @@ __all__ = [
     "Experiment",
     "Intake",
     "PassedOver",
+    "Probe",
     "Reporter",
     "Run",
     "Split",

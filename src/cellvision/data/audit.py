@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
 from cellvision.data.catalog import Catalog, listed
+from cellvision.data.duplicates import NearDuplicate, find_near_duplicates, warnings_of
 from cellvision.data.facts import Facts, Progress, digests, scan
 from cellvision.data.leaks import Leak, find_leaks
 from cellvision.data.split import Split
@@ -59,6 +60,8 @@ class Audit:
         Every file once.
     leaks : tuple of Leak
         What splits share.
+    near_duplicates : tuple of NearDuplicate
+        Images of different splits that look like copies of one another; never refused.
     warnings : tuple of str
         What a reader should know, a line each.
     """
@@ -69,6 +72,7 @@ class Audit:
     groups: dict[str, int]
     files: tuple[FileRecord, ...]
     leaks: tuple[Leak, ...]
+    near_duplicates: tuple[NearDuplicate, ...]
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -143,16 +147,32 @@ def _split_where_possible(
 
 
 def describe(
-    dataset: Dataset, catalog: Catalog, facts: Sequence[Facts], warnings: Sequence[str] = ()
+    dataset: Dataset,
+    catalog: Catalog,
+    facts: Sequence[Facts],
+    warnings: Sequence[str] = (),
+    most_comparisons: int | None = None,
 ) -> Audit:
-    """Put together what is known of a split catalog and its images' facts."""
+    """Put together what is known of a split catalog and its images' facts.
+
+    Parameters
+    ----------
+    dataset, catalog, facts
+        The images.
+    warnings
+        What is known already.
+    most_comparisons
+        How many pairs of images are compared at most in search of near-duplicates; where there
+        are more, none is searched for. None always searches.
+    """
     listed_files = [_of_facts(fact) for fact in facts]
     known = {file.file for file in listed_files}
     passed = [over for over in dataset.passed_over() if over.file not in known]
     listed_files += [FileRecord(over.file, "skipped", over.reason) for over in passed]
     listed_files += [FileRecord(file, "skipped", why) for file, why in catalog.left_out.items()]
     leaks = find_leaks(catalog, facts)
-    told = [*catalog.warnings, *warnings, *image_warnings(catalog, facts)]
+    alike = find_near_duplicates(catalog, facts, most_comparisons)
+    told = [*catalog.warnings, *warnings, *image_warnings(catalog, facts), *warnings_of(alike)]
     others = [over.file for over in passed if not over.expected]
     if others:
         told.append(
@@ -165,6 +185,7 @@ def describe(
         group_counts(catalog),
         tuple(listed_files),
         leaks,
+        alike,
         tuple(told),
     )
 
@@ -180,7 +201,7 @@ def group_counts(catalog: Catalog) -> dict[str, int]:
 
 def _of_facts(fact: Facts) -> FileRecord:
     row = fact.to_json()
-    del row["digest"]
+    del row["digest"], row["sketch"]
     return FileRecord(row.pop("image"), **row)
 
 

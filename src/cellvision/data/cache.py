@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from cellvision.data.intake import Intake
     from cellvision.interfaces.dataset import Dataset
 
-_FORMAT = 2
-"""Counted up whenever stored pixels would come out otherwise."""
+_FORMAT = 3
+"""Counted up whenever stored pixels or facts would come out otherwise."""
 
 _ABANDONED = 24 * 3600.0
 """Seconds after which an unfinished folder is taken for that of a process that was killed."""

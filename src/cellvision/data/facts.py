@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from cellvision import errors
+from cellvision.data.duplicates import sketch
 
 if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset
@@ -47,6 +48,8 @@ class Facts:
         Share of samples at the largest value that the bit depth allows.
     digest : str
         Identifies the pixels: equal for images of equal shape, dtype and values.
+    sketch : str
+        What near-duplicates have in common; see `cellvision.data.duplicates`.
     """
 
     image: str
@@ -59,6 +62,7 @@ class Facts:
     high: float | None = None
     saturated_fraction: float | None = None
     digest: str = ""
+    sketch: str = ""
 
     @classmethod
     def of(cls, image: str, decoded: DecodedImage) -> Facts:
@@ -83,6 +87,7 @@ class Facts:
             high,
             saturated,
             digest.hexdigest(),
+            sketch(pixels),
         )
 
     @classmethod

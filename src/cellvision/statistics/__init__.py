@@ -28,6 +28,7 @@ from cellvision.statistics.intervals import (
 from cellvision.statistics.paired import McNemar, mcnemar, paired_difference
 from cellvision.statistics.permutation import Permutation, permutation_test
 from cellvision.statistics.seeds import SeedSpread, seed_spread
+from cellvision.statistics.variance import VarianceShares, variance_shares
 
 __all__ = [
     "Calibration",
@@ -38,6 +39,7 @@ __all__ = [
     "PrecisionRecallCurve",
     "RocCurve",
     "SeedSpread",
+    "VarianceShares",
     "accuracy_interval",
     "calibration",
     "cohen_kappa",
@@ -48,5 +50,6 @@ __all__ = [
     "precision_recall",
     "roc_curve",
     "seed_spread",
+    "variance_shares",
     "wilson",
 ]

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
 
 
+_MOST_COMPARISONS = 10**8
+"""So many pairs of images are compared within seconds; ``cellvision audit`` compares more."""
+
+
 @dataclass(frozen=True, eq=False)
 class Material:
     """The images of an experiment.
@@ -100,7 +104,7 @@ def gather_material(experiment: Experiment, progress: Progress | None = None) ->
         raise errors.UnreadableImages(faults)
     catalog = catalog.take([fact.status == "read" for fact in stored.facts])
     catalog = experiment.split.apply(catalog, digests(stored.facts))
-    audit = describe(experiment.dataset, catalog, stored.facts)
+    audit = describe(experiment.dataset, catalog, stored.facts, (), _MOST_COMPARISONS)
     if not experiment.split.allow_leak:
         refuse(audit.leaks)
     splits = catalog.splits()

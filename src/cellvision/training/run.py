@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cellvision.data.intake import Intake
     from cellvision.experiment import Experiment
+    from cellvision.training.probe import Probe
 
 SCHEMA = 1
 """The version of a run's folder."""
@@ -217,6 +218,30 @@ class Run:
             raise errors.FolderError(
                 f"{path}: the model cannot be read: {reason}", "Restore it or train again"
             ) from error
+
+    def probe(self) -> Probe:
+        """Load the trained network to ask it about images: answers, gradients, features.
+
+        It takes images as `seen` gives them, changed or not. Loading takes a moment, and every
+        call loads anew.
+
+        Raises
+        ------
+        errors.CellvisionError
+            As for `model`.
+
+        Examples
+        --------
+        >>> import cellvision as cv
+        >>> run = cv.load_run("runs/first")  # doctest: +SKIP
+        >>> images = run.seen(["treated/0.png"])  # doctest: +SKIP
+        >>> run.probe().gradients(images, [1]).shape  # doctest: +SKIP
+        (1, 256, 256, 3)
+        """
+        from cellvision.training.probe import Probe
+
+        zero, one = self.record["intensity_zero"], self.record["intensity_scale"]
+        return Probe(self.model(), zero, one)
 
     def read(self, image: str) -> np.ndarray:
         """Read one of its images: native pixels, shape (height, width, channels)."""

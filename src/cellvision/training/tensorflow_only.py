@@ -43,3 +43,26 @@ def compute_capability() -> float:
         "compute_capability", (0, 0)
     )
     return float(f"{major}.{minor}")
+
+
+def gradient(score: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Make a function that gives the gradient of a score by its first argument, as an array.
+
+    Parameters
+    ----------
+    score
+        Maps images and a second argument to one number.
+    """
+    import tensorflow as tf
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def compiled(images: Any, other: Any) -> Any:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            total = score(images, other)
+        return tape.gradient(total, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def numbers(images: Any, other: Any) -> Any:
+        return compiled(tf.constant(images), tf.constant(other)).numpy()
+
+    return numbers
