@@ -31,6 +31,7 @@ def test_shares_are_those_of_a_nested_analysis_of_variance() -> None:
     assert found.class_share == pytest.approx(1 - within_class / total)
     assert found.group_share == pytest.approx((within_class - within_group) / total)
     assert found.group_chance == pytest.approx(9 * within_group / 48 / total)
+    assert found.class_chance == pytest.approx(2 * (found.group_share or 0) / 9)
     assert (found.n, found.classes, found.groups) == (60, 3, 12)
 
 
@@ -53,6 +54,12 @@ def test_groups_beyond_class_are_found() -> None:
     assert found.group_excess < 0.05
 
 
+def test_classes_that_mean_nothing_differ_as_units_do() -> None:
+    found = [variance_shares(*points(seed, 0.0, 2.0)) for seed in range(200)]
+    assert np.mean([f.class_share for f in found]) > 0.1
+    assert np.mean([f.class_share - f.class_chance for f in found]) == pytest.approx(0, abs=0.02)
+
+
 def test_unknown_groups_and_groups_of_one_image() -> None:
     x, label, _ = points(0, 1.0, 0.0)
     alone = variance_shares(x, label)
@@ -61,6 +68,7 @@ def test_unknown_groups_and_groups_of_one_image() -> None:
     assert single.group_share is None
     assert single.class_share == alone.class_share
     assert single.class_chance == alone.class_chance > 0
+    assert variance_shares(x, label, label).group_share is None
 
 
 def test_turning_the_axes_changes_nothing() -> None:

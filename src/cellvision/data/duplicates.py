@@ -83,7 +83,8 @@ def sketch(pixels: np.ndarray) -> str:
     largest = np.abs(means).max()
     if not largest > 1e-6 * max(abs(float(pixels.max())), abs(float(pixels.min()))):
         return ""
-    return np.rint(127 * means / largest).astype(np.int8).tobytes().hex()
+    numbers: np.ndarray = np.rint(127 * means / largest).astype(np.int8)
+    return numbers.tobytes().hex()
 
 
 def find_near_duplicates(

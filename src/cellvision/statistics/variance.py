@@ -21,11 +21,12 @@ class VarianceShares:
     class_share : float
         Between the means of the classes (eta squared).
     class_chance : float
-        What of it as many classes would have if they meant nothing.
+        What of it as many classes would have if they meant nothing: as much as as many units
+        have, where units are known, and else as as many images.
     group_share, group_chance : float or None
         The same for groups within their class: what the class does not explain. None where
-        groups are unknown, or every one has one image, so that a group cannot be told from an
-        image.
+        groups are unknown, where every one has one image, so that a group cannot be told from an
+        image, or where every class has one group, so that it cannot be told from the class.
     """
 
     n: int
@@ -112,15 +113,20 @@ def variance_shares(
         if cells < n:
             finest, in_cells = cells, _between(x, cell)
     noise = (total - in_cells) / (n - finest) if finest < n else 0.0
-    told = groups is not None and cells < n
+    if groups is None or not count < cells < n:
+        return VarianceShares(
+            n, count, cells, between / total, (count - 1) * noise / total, None, None
+        )
+    # Classes that mean nothing would differ as units do, and not as images do.
+    by_units = (in_cells - between) / (cells - count)
     return VarianceShares(
         n,
         count,
         cells,
         between / total,
-        (count - 1) * noise / total,
-        (in_cells - between) / total if told else None,
-        (cells - count) * noise / total if told else None,
+        (count - 1) * by_units / total,
+        (in_cells - between) / total,
+        (cells - count) * noise / total,
     )
 
 

@@ -99,10 +99,12 @@ class Probe:
         probabilities.
         """
         if self._encoder is None:
-            return np.log(np.maximum(self.probabilities(images), np.float32(_LEAST)))
+            found = self.probabilities(images)
+            return np.asarray(np.log(np.maximum(found, np.float32(_LEAST))))
         found = _in_batches(self._encoder.predict_on_batch, self._native(images))
         places = tuple(range(1, found.ndim - 1))
-        return found.mean(axis=places) if places else found
+        pooled: np.ndarray = found.mean(axis=places) if places else found
+        return pooled
 
     @property
     def layers(self) -> tuple[str, ...]:

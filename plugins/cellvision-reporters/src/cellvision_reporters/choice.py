@@ -5,8 +5,12 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
+from cellvision import errors
+
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cellvision import Run
 
 
 def _order(image: str) -> int:
@@ -58,3 +62,20 @@ def true_to_accuracy(rows: pd.DataFrame, count: int) -> pd.DataFrame:
         .sort_values(["label", "_right", "image"], ascending=[True, False, True])
         .drop(columns="_right")
     )
+
+
+def splits_shown(run: Run, asked: str | None) -> list[str]:
+    """The splits that a reporter shows: the one asked for, or every test set.
+
+    Where there is no test set, the validation split, and else the training split.
+    """
+    evaluated = set(run.predictions["split"]) & set(run.scores)
+    if asked is not None:
+        if asked not in evaluated:
+            raise errors.ExperimentError(
+                f"there is no split {asked!r}", f"One of {', '.join(sorted(evaluated))}"
+            )
+        return [asked]
+    found = [split for split in run.test_splits if split in evaluated]
+    others = (run.validation_split, run.training_split)
+    return found or [split for split in others if split is not None and split in evaluated][:1]

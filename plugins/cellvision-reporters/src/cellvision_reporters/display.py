@@ -11,6 +11,8 @@ from cellvision_reporters.colours import CHANNELS
 if TYPE_CHECKING:
     import numpy as np
 
+    from cellvision import Run
+
 _PERCENTILE = 99.8
 _DARK = 0.5
 """Images whose brightest parts stay below this share of the full range are brightened."""
@@ -139,6 +141,13 @@ class Stretch:
         colours = ("red", "green", "blue") if count == 3 else tuple(CHANNELS)
         named = ", ".join(f"{n} {c}" for n, c in zip(self.channels, colours, strict=False))
         return f" Channels: {named}."
+
+
+def stretch_of(run: Run, images: Sequence[np.ndarray] | np.ndarray) -> Stretch:
+    """The stretch for images as the network sees them (`Run.seen`)."""
+    asked = run.record.get("experiment", {}).get("intake", {}).get("channels")
+    channels = asked if isinstance(asked, list | tuple) else None
+    return Stretch.of(list(images), 1.0, 0.0, channels, colour=channels is None)
 
 
 def by_itself(image: np.ndarray, colour: bool) -> np.ndarray:

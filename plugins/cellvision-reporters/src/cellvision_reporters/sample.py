@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from cellvision_reporters.choice import even_over_classes
-from cellvision_reporters.display import Stretch
+from cellvision_reporters.display import stretch_of
 from cellvision_reporters.grid import FONT, Grid
 from cellvision_reporters.names import file_names
 from cellvision_reporters.picture import Picture
@@ -46,9 +46,7 @@ class Sample(Picture):
         images = np.asarray(run.augmented(list(chosen["image"]), seed=self.seed))
         count, height, width, depth = images.shape
         experiment = run.record.get("experiment", {})
-        asked = experiment.get("intake", {}).get("channels")
-        channels = asked if isinstance(asked, list | tuple) else None
-        stretch = Stretch.of(list(images), 1.0, 0.0, channels, colour=channels is None)
+        stretch = stretch_of(run, images)
 
         grid = Grid(list(chosen["label"]), [], height / width)
         sheet = grid.sheet(
