@@ -29,6 +29,7 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cellvision.datasets": {
         "cellvision-datasets": ("fashion_mnist", "flowers", "folder", "synthetic_cells", "table"),
         "cellvision-bioio": ("bioio",),
+        "cellvision-cleanlab": ("one_fold",),
     },
     "cellvision.augmenters": {
         "cellvision-augmenters": ("flip", "rotation", "translation"),
@@ -41,9 +42,10 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "cellvision.reporters": {
         "cellvision-reporters": (
-            *("boxplot", "confusion", "curves", "diagram", "html", "learning", "panel"),
-            *("sample", "summary", "tables"),
+            *("attention", "boxplot", "confusion", "curves", "diagram", "html", "learning"),
+            *("panel", "robustness", "sample", "summary", "tables"),
         ),
+        "cellvision-cleanlab": ("suspicious_labels",),
         "cellvision-tracking": ("mlflow", "tensorboard"),
     },
 }

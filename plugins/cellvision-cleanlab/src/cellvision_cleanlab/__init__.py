@@ -1,0 +1,1 @@
+"""Suspicious labels, ranked by cleanlab on out-of-fold probabilities."""
