@@ -225,10 +225,10 @@ def _without_last(model: keras.Model) -> keras.Model:
 
 
 def _in_batches(work: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
-    """Do the work on a few images at a time, in batches of few sizes: each size is compiled."""
+    """Do the work on a few images at a time, in batches of three sizes: each is compiled."""
     count = len(arrays[0])
-    size = int(np.clip(_VALUES_AT_ONCE // max(arrays[0][:1].size, 1), 8, 512))
-    size = min(size, 1 << max(count - 1, 0).bit_length())
+    most = int(np.clip(_VALUES_AT_ONCE // max(arrays[0][:1].size, 1), 8, 512))
+    size = next((size for size in (8, 64) if count <= size <= most), most)
     found = []
     for start in range(0, count, size):
         batch = [array[start : start + size] for array in arrays]

@@ -55,7 +55,7 @@ def gradient(score: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """
     import tensorflow as tf
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def compiled(images: Any, other: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
