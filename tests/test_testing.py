@@ -140,10 +140,16 @@ class TestPretrained(ArchitectureChecks):
     example = {"backbone": "MobileNet", "random": True}
 
 
+_QUICK: dict[str, dict[str, Any]] = {
+    "attention": {"images": 2, "steps": 2, "patch": 0.4},
+    "robustness": {"images": 6, "rotation": [9], "blur": [], "shift": [], "attack_steps": 2},
+}
+
 for _name in cv.reporters.names():
     if cv.reporters.info(_name).distribution == "cellvision-reporters":
         _class = f"Test{_name.title().replace('_', '')}Reporter"
-        globals()[_class] = type(_class, (ReporterChecks,), {"name": _name, "__module__": __name__})
+        _settings = {"name": _name, "example": _QUICK.get(_name, {}), "__module__": __name__}
+        globals()[_class] = type(_class, (ReporterChecks,), _settings)
 
 
 def test_every_plugin_of_ours_is_checked() -> None:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision import Reporter, atomic
 from cellvision_reporters.arms import Arm, arms_of
+from cellvision_reporters.attention import Attention
 from cellvision_reporters.boxplot import Boxplot
 from cellvision_reporters.confusion import Confusion
 from cellvision_reporters.curves import Curves
 from cellvision_reporters.diagram import Diagram
 from cellvision_reporters.learning import Learning
 from cellvision_reporters.panel import Panel
+from cellvision_reporters.robustness import Robustness
 from cellvision_reporters.sample import Sample
 from cellvision_reporters.stamps import leak_stamp, unit_note
 from cellvision_reporters.summary import EXPLANATION, readable, summary_table
@@ -124,6 +126,15 @@ def run_parts(run: Run, folder: Path) -> dict[str, Any]:
     ]
     if (folder / Diagram().files(run)[""]).is_file():
         reports.append(("Architecture", Diagram()))
+    # These take their time, and are shown where somebody asked for them.
+    costly: tuple[tuple[str, Attention | Robustness], ...] = (
+        ("What the network looks at", Attention()),
+        ("Accuracy on changed images", Robustness()),
+    )
+    for title, reporter in costly:
+        files = reporter.files(run).values()
+        if files and all(_usable(folder / file, run) for file in files):
+            reports.append((title, reporter))
     return {
         "subtitle": _asked_in_short(run.record),
         "warnings": list(run.warnings),
