@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,15 +39,27 @@ def run(
             help="A person's accuracy on a split, such as test=0.93, for figures to show.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="A Dask scheduler, such as tcp://host:8786, or the file that it wrote: its "
+            "workers do the runs. Default: they are done here.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train from several seeds and show the spread; an interrupted study goes on."""
     asked = grid(source, changes, vary)
     people = dict(_accuracy(text) for text in expert)
     from cellvision.training.backend import start_quietly
+    from cellvision.training.cluster import connect
     from cellvision.training.study import study
 
-    start_quietly()
-    show(study(asked, runs, out, expert=people, progress=True))
+    with nullcontext() if scheduler is None else connect(scheduler) as client:
+        start_quietly()
+        show(study(asked, runs, out, expert=people, client=client, progress=True))
 
 
 def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experiment]:
