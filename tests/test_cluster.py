@@ -167,7 +167,7 @@ def test_a_killed_client_is_started_again_and_goes_on(
     assert any("1/4 runs done" in line for line in started.stderr)
     started.kill()
     started.communicate()
-    kept = [path for path in (tmp_path / "study" / "runs").glob("*/run.json")]
+    kept = list((tmp_path / "study" / "runs").glob("*/run.json"))
     made = {path: path.stat().st_mtime_ns for path in kept}
     assert 1 <= len(made) < 4
     with pytest.raises(SystemExit) as end:
@@ -254,7 +254,7 @@ def test_a_run_that_ends_its_workers_is_given_up(
         update={"dataset": Unlike(deadly=True)}
     )
     cluster.scheduler.allowed_failures = 0
-    with pytest.raises(errors.CellvisionError, match="run 000 .* ended 1 workers") as caught:
+    with pytest.raises(errors.CellvisionError, match=r"run 000 .* ended 1 workers") as caught:
         cv.study(deadly, runs=1, out=tmp_path / "study", client=client)
     assert "memory" in caught.value.mend
 

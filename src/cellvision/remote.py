@@ -69,7 +69,7 @@ Place = Annotated[Path | str, AfterValidator(_place)]
 
 
 @contextlib.contextmanager
-def folder(place: Path | str) -> Iterator[Path]:
+def folder(place: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a folder of this machine that holds what is at a place now.
 
     Errors that are raised in the block and name that folder name the address.
@@ -99,7 +99,7 @@ def folder(place: Path | str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def file(place: Path | str) -> Iterator[Path]:
+def file(place: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a file of this machine that holds what is at a place now; see `folder`."""
     if not is_address(place):
         yield Path(place).expanduser()
@@ -112,7 +112,7 @@ def file(place: Path | str) -> Iterator[Path]:
         yield copies.files / name
 
 
-def fetch(place: Path | str, names: Sequence[str]) -> None:
+def fetch(place: str | os.PathLike[str], names: Sequence[str]) -> None:
     """Copy some of the files below a place, all at once; those that are missing are passed over.
 
     Parameters
@@ -129,7 +129,7 @@ def fetch(place: Path | str, names: Sequence[str]) -> None:
                 copies.refresh(theirs)
 
 
-def locate(place: Path | str, name: str) -> Path:
+def locate(place: str | os.PathLike[str], name: str) -> Path:
     """Give the file of a name below a place; from an address it is copied if it was not.
 
     Parameters
@@ -172,9 +172,11 @@ def results(place: str | os.PathLike[str]) -> Iterator[Path]:
     copies.send()
 
 
-def _by_place(place: Path | str, names: Iterable[str]) -> dict[Path | str, list[str]]:
+def _by_place(
+    place: str | os.PathLike[str], names: Iterable[str]
+) -> dict[str | os.PathLike[str], list[str]]:
     """Names by the place that they are relative to; an address starts from its storage's root."""
-    found: dict[Path | str, list[str]] = {}
+    found: dict[str | os.PathLike[str], list[str]] = {}
     for name in names:
         if is_address(name):
             parts = urlsplit(name)
@@ -307,6 +309,7 @@ class _Copies:
         except errors.CellvisionError as error:
             error.what = error.what.replace(str(self.files), self.address)
             error.mend = error.mend.replace(str(self.files), self.address)
+            error.args = (error.what, error.mend)
             raise
 
     def _all(self) -> dict[str, Mapping[str, Any]]:

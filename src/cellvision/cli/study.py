@@ -59,7 +59,7 @@ def run(
 
     with nullcontext() if scheduler is None else connect(scheduler) as client:
         start_quietly()
-        show(study(asked, runs, out, expert=people, client=client, progress=True))
+        show(study(asked, runs, out, expert=people, client=client, progress=True), out)
 
 
 def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experiment]:
@@ -101,11 +101,13 @@ def _accuracy(text: str) -> tuple[str, float]:
     return split, accuracy
 
 
-def show(finished: Study) -> None:
-    """Print the spread over runs."""
+def show(finished: Study, out: str) -> None:
+    """Print the spread over runs, and where they are."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from cellvision.remote import is_address
 
     console = Console(highlight=False)
     table = Table("experiment", "split", "runs", "mean accuracy", "SD", "range", box=None)
@@ -122,3 +124,5 @@ def show(finished: Study) -> None:
     console.print(table)
     page = finished.folder / "reports" / "report.html"
     console.print(escape(str(page if page.is_file() else finished.folder)), soft_wrap=True)
+    if is_address(out):
+        console.print(escape(out), soft_wrap=True)

@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import errors
+from cellvision import errors, remote
 from cellvision.training import cluster, record
 from cellvision.training.fit import Trainer
 from cellvision.training.material import gather_material
@@ -40,12 +40,21 @@ _log = logging.getLogger(__name__)
 def load_study(folder: str | os.PathLike[str]) -> Study:
     """Open a study's folder.
 
+    Parameters
+    ----------
+    folder
+        As given to `study`. From an address on remote storage it is copied to this machine.
+
     Raises
     ------
     errors.FolderError
         The folder is missing or holds no finished study.
     """
-    folder = Path(folder)
+    with remote.folder(folder) as here:
+        return _load_study(here)
+
+
+def _load_study(folder: Path) -> Study:
     try:
         content = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -140,7 +149,8 @@ def study(
         How many runs of each. Their seeds are the experiment's ``training.seed`` and the
         numbers that follow it.
     out
-        The study's folder.
+        The study's folder, or an address on remote storage, where the study arrives when it is
+        finished.
     expert
         A person's accuracy on a split, by the split's name, for figures to show.
     client
@@ -165,7 +175,6 @@ def study(
     """
     if runs < 1:
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
-    folder = Path(out)
     experiments = _named(experiment)
     plan = {
         "schema": SCHEMA,
@@ -176,15 +185,15 @@ def study(
         "seeds": [next(iter(experiments.values())).training.seed + k for k in range(runs)],
         "expert": dict(expert or {}),
     }
-    _claim(folder, plan)
     planned = _planned(experiments, runs)
-    waiting = [run for run in planned if not (folder / "runs" / run.name / "run.json").is_file()]
-    with displayed(progress) as display:
+    with displayed(progress) as display, remote.results(out) as folder:
+        _claim(folder, plan)
+        places = folder / "runs"
+        waiting = [run for run in planned if not (places / run.name / "run.json").is_file()]
         if client is None:
-            _carry_out_here(waiting, folder / "runs", len(planned), display)
+            _carry_out_here(waiting, places, len(planned), display)
         else:
-            done = len(planned) - len(waiting)
-            cluster.carry_out(client, waiting, folder / "runs", done, display)
+            cluster.carry_out(client, waiting, places, len(planned) - len(waiting), display)
         finished = _finish(folder, plan, experiments, runs)
         first = next(iter(experiments.values()))
         for fault in make_reports(finished, first.reporters or ())[1]:
