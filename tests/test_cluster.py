@@ -78,7 +78,7 @@ def _offered() -> Iterator[None]:
 
 def asked(images: Path, **settings: Any) -> cv.Experiment:
     # A network of a plugin: the workers are processes that know nothing of this file.
-    return tiny.experiment(images, "perceptron", **{"seed": 5, "epochs": 30, **settings})
+    return tiny.experiment(images, "perceptron", **{"seed": 5, "epochs": 12, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_workers_that_see_other_images_are_noticed(
         update={"dataset": Unlike()}
     )
     with pytest.raises(errors.CellvisionError, match="other images than run"):
-        cv.study(unlike, runs=4, out=tmp_path / "study", client=client)
+        cv.study(unlike, runs=3, out=tmp_path / "study", client=client)
 
 
 def test_workers_that_differ_are_refused(

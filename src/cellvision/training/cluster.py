@@ -109,7 +109,7 @@ def carry_out(
     errors.CellvisionError
         The cluster is lost, a run ended several workers, or workers have other versions or
         other images than this process; and whatever a run itself raises, when those that
-        had begun have ended. What has finished is kept.
+        workers already have are ended. What has finished is kept.
     """
     _check(client)
     pending = _submit(client, waiting)
@@ -128,12 +128,16 @@ def carry_out(
                     _check_images(run, files, seen)
                     _keep(run, files, folder)
                 except Exception as error:  # noqa: BLE001 - raised when the others have ended
+                    if fault is None and pending:
+                        _log.warning(
+                            "%s; no further run is handed out", str(error).partition("\n")[0]
+                        )
                     fault = fault or error
                 else:
                     done += 1
                     display.runs(done, total, len(threads))
-            if fault is not None:
-                _cancel_those_not_begun(client, pending)
+            if fault is not None and pending:
+                _cancel_those_not_handed_out(client, pending)
             time.sleep(_LOOK_EVERY)
     finally:
         for future in pending.values():
@@ -199,17 +203,22 @@ def _submit(client: Client, waiting: Sequence[PlannedRun]) -> dict[PlannedRun, F
             run.seed,
             _installed(run.experiment),
             _backend(),
-            key=f"cellvision-run-{run.name}-{call}",
+            # One group of tasks: the scheduler keeps those that no worker has room for, and gives
+            # them to workers that join later.
+            key=(f"cellvision-{call}", run.place),
             priority=-run.place,  # in the study's order: a worker changes experiments once
         )
         for run in waiting
     }
 
 
-def _cancel_those_not_begun(client: Client, pending: dict[PlannedRun, Future]) -> None:
-    """After a fault, wait for what is under way, which cannot be stopped, and for no more."""
-    begun = {key for keys in _ask(client.processing).values() for key in keys}
-    for run in [run for run, future in pending.items() if future.key not in begun]:
+def _cancel_those_not_handed_out(client: Client, pending: dict[PlannedRun, Future]) -> None:
+    """After a fault, wait for what workers have, which cannot be stopped, and for no more."""
+    held = {key for keys in _ask(client.processing).values() for key in keys}
+    # Asked second, so that what has ended between the two questions counts.
+    futures = list(pending.values())
+    held |= {key for key, there in _ask(lambda: client.who_has(futures)).items() if there}
+    for run in [run for run, future in pending.items() if future.key not in held]:
         pending.pop(run).cancel()
 
 
