@@ -61,7 +61,13 @@ def _place(value: Path | str) -> Path | str:
             "an address must not hold a password: it is written into every run's record; "
             "put it into fsspec's configuration"
         )
-    return value.rstrip("/") if not value.endswith("://") else value
+    return _spelled(value)
+
+
+def _spelled(address: str) -> str:
+    """One spelling for one address: without slashes at its end, except that of a root."""
+    kind, _, rest = address.rpartition("://")
+    return f"{kind}://{rest.rstrip('/') or rest[:1]}"
 
 
 Place = Annotated[Path | str, AfterValidator(_place)]
@@ -197,8 +203,8 @@ class _Copies:
     def __init__(self, address: str) -> None:
         from cellvision.data import cache
 
-        self.address = address
-        name = hashlib.sha256(address.encode()).hexdigest()[:32]
+        self.address = _spelled(address)
+        name = hashlib.sha256(self.address.encode()).hexdigest()[:32]
         self.home = cache.folder().absolute() / "remote" / name
         self.files = self.home / "files"
 
