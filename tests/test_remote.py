@@ -309,6 +309,14 @@ def test_a_remote_study_arrives_when_it_is_finished_and_grows(
     assert opened.table[opened.table["run"] < "002"].equals(made.table)
 
 
+def test_what_is_no_result_is_refused_and_not_copied(images: Path, copied: list[str]) -> None:
+    put(images, "memory://bucket/images")
+    for work in (cv.load_run, cv.load_study, lambda place: cv.train(asked(images), place)):
+        with pytest.raises(errors.FolderError, match=r"holds no run or study, .* 'images/dark/s0"):
+            work("memory://bucket")
+    assert copied == []
+
+
 def test_results_that_cannot_be_sent_are_kept_here_and_gone_on_with(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,25 @@ def locate(place: str | os.PathLike[str], name: str) -> Path:
 
 
 @contextlib.contextmanager
+def finished(place: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a folder of this machine with the results that are at a place; see `folder`.
+
+    Raises
+    ------
+    errors.FolderError
+        There is nothing at the address, or other files, of which none is copied.
+    """
+    if not is_address(place):
+        yield Path(place).expanduser()
+        return
+    copies = _Copies(place)
+    with copies.named():
+        if not copies.refresh(results=True):
+            raise errors.FolderError(f"there is nothing at {place}", "Check the address")
+        yield copies.files
+
+
+@contextlib.contextmanager
 def results(place: str | os.PathLike[str]) -> Iterator[Path]:
     """Give the folder to write results to; at an address they arrive when the block has ended.
 
@@ -165,6 +184,8 @@ def results(place: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises
     ------
+    errors.FolderError
+        There are other files at the address.
     errors.CellvisionError
         The results cannot be sent; the message says where they are.
     """
@@ -173,7 +194,7 @@ def results(place: str | os.PathLike[str]) -> Iterator[Path]:
         return
     copies = _Copies(place)
     with copies.named():
-        copies.refresh()
+        copies.refresh(results=True)
         yield copies.files
     copies.send()
 
@@ -250,19 +271,27 @@ class _Copies:
             )
         return f"{self._storage[1].rstrip('/')}/{name}"
 
-    def refresh(self, names: Sequence[str] | None = None) -> bool:
+    def refresh(self, names: Sequence[str] | None = None, *, results: bool = False) -> bool:
         """Copy what is new or has changed, and drop what is gone; gives whether anything is there.
 
         Parameters
         ----------
         names
             Of certain files; None takes all.
+        results
+            Whether to refuse what is neither a run nor a study, before any of it is copied.
         """
         with self._alone(), self._faults("read"):
             system, _ = self._storage
             system.invalidate_cache()
             there = self._all() if names is None else self._some(names)
             known = self._known()
+            if results and there and there.keys().isdisjoint((*_LAST, *known)):
+                raise errors.FolderError(
+                    f"{self.address} holds no run or study, but other files, such as "
+                    f"{min(there)!r}",
+                    "Name the place of a run or a study, or an empty one for new results",
+                )
             gone = known.keys() - there.keys() if names is None else set(names) - there.keys()
             for name in gone:
                 (self.files / name).unlink(missing_ok=True)
@@ -419,6 +448,10 @@ class _Copies:
             yield
         except errors.CellvisionError:
             raise
+        except FileNotFoundError as error:  # a bucket, say
+            raise errors.FolderError(
+                f"{self.address} is not there: {error}", "Check the address"
+            ) from error
         except Exception as error:  # drivers raise what their storage's library raises
             raise self._fault(error, done) from error
 

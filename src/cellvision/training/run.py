@@ -39,7 +39,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     errors.FolderError
         The folder is missing or holds no finished run.
     """
-    with remote.folder(folder) as here:
+    with remote.finished(folder) as here:
         return _load_run(here)
 
 

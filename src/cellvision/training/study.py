@@ -50,7 +50,7 @@ def load_study(folder: str | os.PathLike[str]) -> Study:
     errors.FolderError
         The folder is missing or holds no finished study.
     """
-    with remote.folder(folder) as here:
+    with remote.finished(folder) as here:
         return _load_study(here)
 
 
