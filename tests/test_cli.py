@@ -21,7 +21,10 @@ from cellvision import errors
 from cellvision.cli import main
 
 VERBS = ["demo", "audit", "train", "study", "predict", "report", "plugins"]
-HEAVY = ("keras", "tensorflow", "jax", "torch", "pandas", "matplotlib", "sklearn", "scipy")
+HEAVY = (
+    *("keras", "tensorflow", "jax", "torch", "pandas", "matplotlib", "sklearn", "scipy"),
+    *("distributed", "fsspec"),
+)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cellvision import errors
 
 if TYPE_CHECKING:
-    from cellvision import prepare, statistics
+    from cellvision import prepare, remote, statistics
     from cellvision.data.audit import Audit, audit
     from cellvision.data.catalog import Catalog
     from cellvision.data.files import (
@@ -68,7 +68,7 @@ _HOMES = {
     "study": "training.study",
     "train": "training.train",
 }
-_MODULES = frozenset({"prepare", "statistics", "testing"})
+_MODULES = frozenset({"prepare", "remote", "statistics", "testing"})
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -100,6 +100,7 @@ __all__ = [
     "predict",
     "prepare",
     "read_image",
+    "remote",
     "reporters",
     "statistics",
     "study",

@@ -20,7 +20,7 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="EXPERIMENT_OR_FOLDER",
-        help="A folder of images (<class>/* or <split>/<class>/*), "
+        help="A folder of images (<class>/* or <split>/<class>/*), its address on remote storage, "
         "or an experiment file (.toml, .yaml, .json).",
         show_default=False,
     ),
@@ -52,9 +52,12 @@ def read(source: str, changes: Sequence[str]) -> Experiment:
 def settings(source: str, changes: Sequence[str]) -> dict[str, Any]:
     """The experiment's plain values, with the changes made."""
     from cellvision.experiment import from_folder, read_settings
+    from cellvision.remote import is_address
 
     path = Path(source)
-    if path.is_dir():
+    if is_address(source):
+        values = from_folder(source)
+    elif path.is_dir():
         values = from_folder(path.resolve())
     elif path.exists() or path.suffix.lower() in (".toml", ".yaml", ".yml", ".json"):
         values = read_settings(path)

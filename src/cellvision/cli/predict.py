@@ -9,7 +9,9 @@ import typer
 
 
 def run(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run's folder.")],
+    run_dir: Annotated[
+        str, typer.Argument(metavar="RUN_DIR", help="A finished run's folder, or its address.")
+    ],
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGES_OR_FOLDER", help="Images, or folders of them.")
     ],

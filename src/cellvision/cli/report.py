@@ -11,8 +11,11 @@ from cellvision import errors
 
 
 def run(
-    folder: Annotated[
-        Path, typer.Argument(metavar="RUN_OR_STUDY_DIR", help="A finished run or study.")
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_OR_STUDY_DIR", help="A finished run's or study's folder, or its address."
+        ),
     ],
     names: Annotated[
         list[str],
@@ -24,6 +27,13 @@ def run(
     ] = [],  # noqa: B006 - Typer copies it
 ) -> None:
     """Make the reports of a finished run or study again."""
+    from cellvision import remote
+
+    with remote.results(place) as folder:
+        _report(folder, names)
+
+
+def _report(folder: Path, names: list[str]) -> None:
     from cellvision.interfaces.reporter import reporters
     from cellvision.training.backend import start_quietly
     from cellvision.training.reports import automatic, make_reports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,15 +39,27 @@ def run(
             help="A person's accuracy on a split, such as test=0.93, for figures to show.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="A Dask scheduler, such as tcp://host:8786, or the file that it wrote: its "
+            "workers do the runs. Default: they are done here.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train from several seeds and show the spread; an interrupted study goes on."""
     asked = grid(source, changes, vary)
     people = dict(_accuracy(text) for text in expert)
     from cellvision.training.backend import start_quietly
+    from cellvision.training.cluster import connect
     from cellvision.training.study import study
 
-    start_quietly()
-    show(study(asked, runs, out, expert=people, progress=True))
+    with nullcontext() if scheduler is None else connect(scheduler) as client:
+        start_quietly()
+        show(study(asked, runs, out, expert=people, client=client, progress=True), out)
 
 
 def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experiment]:
@@ -88,11 +101,13 @@ def _accuracy(text: str) -> tuple[str, float]:
     return split, accuracy
 
 
-def show(finished: Study) -> None:
-    """Print the spread over runs."""
+def show(finished: Study, out: str) -> None:
+    """Print the spread over runs, and where they are."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from cellvision.remote import is_address
 
     console = Console(highlight=False)
     table = Table("experiment", "split", "runs", "mean accuracy", "SD", "range", box=None)
@@ -109,3 +124,5 @@ def show(finished: Study) -> None:
     console.print(table)
     page = finished.folder / "reports" / "report.html"
     console.print(escape(str(page if page.is_file() else finished.folder)), soft_wrap=True)
+    if is_address(out):
+        console.print(escape(out), soft_wrap=True)

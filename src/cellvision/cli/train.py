@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,13 @@ if TYPE_CHECKING:
     from cellvision.training.run import Run
 
 Out = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.", show_default=False)
+    str,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="A new or empty folder, or an address such as s3://bucket/runs/first.",
+        show_default=False,
+    ),
 ]
 
 
@@ -28,14 +33,16 @@ def run(
     from cellvision.training.train import train
 
     start_quietly()
-    show(train(experiment, out, progress=True))
+    show(train(experiment, out, progress=True), out)
 
 
-def show(finished: Run) -> None:
-    """Print a run's warnings, scores and files."""
+def show(finished: Run, out: str) -> None:
+    """Print a run's warnings and scores, and where it is."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from cellvision.remote import is_address
 
     console = Console(highlight=False)
     for warning in finished.warnings:
@@ -55,6 +62,8 @@ def show(finished: Run) -> None:
     console.print(f"Guessing gives {1 / len(finished.class_names):.3f}{_commonest(finished)}.")
     page = finished.folder / "reports" / "report.html"
     console.print(f"{escape(str(page if page.is_file() else finished.folder))}", soft_wrap=True)
+    if is_address(out):
+        console.print(escape(out), soft_wrap=True)
 
 
 def _commonest(finished: Run) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.training import precision as precisions
 from cellvision.training.feed import one_hot
+from cellvision.training.seeding import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,9 +79,12 @@ class Network:
         ]
 
     def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
+        with seeded(seed):
+            return self._build_layers(seed)
+
+    def _build_layers(self, seed: int) -> tuple[keras.Model, keras.Model]:
         import keras
 
-        keras.utils.set_random_seed(seed)
         zero, one = self.limits
         shape = self.experiment.intake.input_shape
         inputs = keras.Input(shape, name="pixels", dtype="float32")

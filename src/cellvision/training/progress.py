@@ -20,6 +20,9 @@ class Display:
     def run(self, number: int, total: int, seed: int) -> None:
         """A study's next run begins."""
 
+    def runs(self, done: int, total: int, workers: int) -> None:
+        """So many of a study's runs are done, and so many workers are on the others."""
+
     def epoch(self, number: int, total: int, images: int) -> None:
         """An epoch begins."""
 
@@ -63,6 +66,12 @@ class TerminalDisplay(Display):
         """Say which run it is."""
         self._prefix = _run_words(number, total, seed)
 
+    def runs(self, done: int, total: int, workers: int) -> None:
+        """Show how far the study is."""
+        self._show("runs", done, total)
+        if "runs" in self._bars:
+            self._progress.update(self._bars["runs"], description=f"runs on {workers} worker(s)")
+
     def epoch(self, number: int, total: int, images: int) -> None:
         """Start the bar anew."""
         self._close_epoch()
@@ -95,6 +104,14 @@ class LineDisplay(Display):
     def __init__(self) -> None:
         self._prefix = ""
         self._epoch = ""
+        self._runs = ""
+
+    def runs(self, done: int, total: int, workers: int) -> None:
+        """Print a line whenever that has changed."""
+        line = f"{done}/{total} runs done, {workers} worker(s)"
+        if line != self._runs:
+            print(line, file=sys.stderr, flush=True)
+        self._runs = line
 
     def run(self, number: int, total: int, seed: int) -> None:
         """Remember which run it is."""

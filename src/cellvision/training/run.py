@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import errors
+from cellvision import errors, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
 
 if TYPE_CHECKING:
@@ -33,14 +33,18 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     Parameters
     ----------
     folder
-        As given to `train`.
+        As given to `train`. From an address on remote storage it is copied to this machine.
 
     Raises
     ------
     errors.FolderError
         The folder is missing or holds no finished run.
     """
-    folder = Path(folder)
+    with remote.finished(folder) as here:
+        return _load_run(here)
+
+
+def _load_run(folder: Path) -> Run:
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:

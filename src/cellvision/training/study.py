@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import errors
-from cellvision.training import record
+from cellvision import errors, remote
+from cellvision.training import cluster, record
 from cellvision.training.fit import Trainer
 from cellvision.training.material import gather_material
-from cellvision.training.progress import displayed
+from cellvision.training.progress import Display, displayed
 from cellvision.training.reports import make_reports
 from cellvision.training.run import Run, check_schema, load_run
 from cellvision.training.train import train_once, with_reporters
 
 if TYPE_CHECKING:
     import pandas as pd
+    from distributed import Client
 
     from cellvision.experiment import Experiment
 
@@ -36,12 +40,21 @@ _log = logging.getLogger(__name__)
 def load_study(folder: str | os.PathLike[str]) -> Study:
     """Open a study's folder.
 
+    Parameters
+    ----------
+    folder
+        As given to `study`. From an address on remote storage it is copied to this machine.
+
     Raises
     ------
     errors.FolderError
         The folder is missing or holds no finished study.
     """
-    folder = Path(folder)
+    with remote.finished(folder) as here:
+        return _load_study(here)
+
+
+def _load_study(folder: Path) -> Study:
     try:
         content = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -120,6 +133,7 @@ def study(
     out: str | os.PathLike[str],
     *,
     expert: Mapping[str, float] | None = None,
+    client: Client | None = None,
     progress: bool | None = None,
 ) -> Study:
     """Repeat a training from several seeds, to see how much of a result is luck.
@@ -135,9 +149,13 @@ def study(
         How many runs of each. Their seeds are the experiment's ``training.seed`` and the
         numbers that follow it.
     out
-        The study's folder.
+        The study's folder, or an address on remote storage, where the study arrives when it is
+        finished.
     expert
         A person's accuracy on a split, by the split's name, for figures to show.
+    client
+        A ``distributed.Client``: the runs are done by its Dask cluster's workers, which must
+        find the images where this process does. None does them here, one after the other.
     progress
         Whether to show progress on standard error; by default where that is a terminal.
 
@@ -152,10 +170,11 @@ def study(
         The folder holds something else, or a study of other experiments.
     errors.InvalidInput, errors.LeakError
         As for `train`.
+    errors.CellvisionError
+        The cluster was lost, or its workers differ from this process or end over a run.
     """
     if runs < 1:
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
-    folder = Path(out)
     experiments = _named(experiment)
     plan = {
         "schema": SCHEMA,
@@ -166,25 +185,62 @@ def study(
         "seeds": [next(iter(experiments.values())).training.seed + k for k in range(runs)],
         "expert": dict(expert or {}),
     }
-    _claim(folder, plan)
-    with displayed(progress) as display:
-        number = 0
-        for each in experiments.values():
-            places = [folder / "runs" / f"{number + k:03d}" for k in range(runs)]
-            number += runs
-            waiting = [k for k in range(runs) if not (places[k] / "run.json").is_file()]
-            if not waiting:
-                continue
-            trainer = Trainer(gather_material(each, display.decoded))
-            for k in waiting:
-                seed = each.training.seed + k
-                display.run(number - runs + k + 1, runs * len(experiments), seed)
-                train_once(trainer, seed, record.claim(places[k]), display)
+    planned = _planned(experiments, runs)
+    with displayed(progress) as display, remote.results(out) as folder:
+        _claim(folder, plan)
+        places = folder / "runs"
+        waiting = [run for run in planned if not (places / run.name / "run.json").is_file()]
+        if client is None:
+            _carry_out_here(waiting, places, len(planned), display)
+        else:
+            cluster.carry_out(client, waiting, places, len(planned) - len(waiting), display)
         finished = _finish(folder, plan, experiments, runs)
         first = next(iter(experiments.values()))
         for fault in make_reports(finished, first.reporters or ())[1]:
             _log.warning("%s", fault.what)
     return finished
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """One run of a study, done or not.
+
+    Attributes
+    ----------
+    place : int
+        Its place in the study, from 0.
+    experiment : Experiment
+        What is asked.
+    seed : int
+        Of this run.
+    """
+
+    place: int
+    experiment: Experiment
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"{self.place:03d}"
+
+
+def _planned(experiments: Mapping[str, Experiment], runs: int) -> list[PlannedRun]:
+    asked = itertools.product(experiments.values(), range(runs))
+    return [
+        PlannedRun(place, each, each.training.seed + k) for place, (each, k) in enumerate(asked)
+    ]
+
+
+def _carry_out_here(
+    waiting: Sequence[PlannedRun], folder: Path, total: int, display: Display
+) -> None:
+    """Do runs in this process, those of one experiment with one compiled network."""
+    for experiment, theirs in itertools.groupby(waiting, attrgetter("experiment")):
+        trainer = Trainer(gather_material(experiment, display.decoded))
+        for run in theirs:
+            display.run(run.place + 1, total, run.seed)
+            train_once(trainer, run.seed, record.claim(folder / run.name), display)
 
 
 def _named(experiment: Experiment | Mapping[str, Experiment]) -> dict[str, Experiment]:

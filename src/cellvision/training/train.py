@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellvision import atomic
+from cellvision import atomic, remote
 from cellvision.training import record
 from cellvision.training.fit import Trainer
 from cellvision.training.material import Material, gather_material
@@ -36,7 +36,8 @@ def train(
     experiment
         What is asked.
     out
-        The run's folder; new, empty, or what an interrupted training left.
+        The run's folder; new, empty, or what an interrupted training left. Or an address on
+        remote storage, where the run arrives when it is finished.
     progress
         Whether to show progress on standard error; by default where that is a terminal.
 
@@ -61,9 +62,9 @@ def train(
     >>> run.scores["test"]["accuracy"]  # doctest: +SKIP
     0.91
     """
-    folder = record.claim(Path(out))
     experiment = with_reporters(experiment)
-    with displayed(progress) as display:
+    with displayed(progress) as display, remote.results(out) as place:
+        folder = record.claim(place)
         material = gather_material(experiment, display.decoded)
         run = train_once(Trainer(material), experiment.training.seed, folder, display)
         for fault in make_reports(run, experiment.reporters or ())[1]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import PassedOver, errors
+from cellvision import PassedOver, errors, remote
 
 from .image_files import ImageFiles
 from .layout import MANIFEST, Layout, look_through
@@ -41,8 +41,8 @@ class Folder(ImageFiles):
     1  treated/s0.tif  treated
     """
 
-    path: Path
-    """The folder."""
+    path: remote.Place
+    """The folder, or its address on remote storage, such as ``s3://bucket/images``."""
 
     def catalog(self) -> pd.DataFrame:
         """List all images, in natural order, with the columns of the provenance tables.
@@ -54,11 +54,15 @@ class Folder(ImageFiles):
         errors.CatalogError
             A provenance table cannot be read or contradicts another.
         """
+        with remote.folder(self.path) as root:
+            return self._catalog(root)
+
+    def _catalog(self, root: Path) -> pd.DataFrame:
         import pandas as pd
 
-        layout = look_through(self._root)
+        layout = look_through(root)
         images = [found.name for found in layout.images]
-        provenance = self._provenance(layout)
+        provenance = _provenance(root, layout)
         columns: dict[str, list[str | None]] = {
             "image": list(images),
             "label": [found.label for found in layout.images],
@@ -75,12 +79,13 @@ class Folder(ImageFiles):
 
     def locate(self, image: str) -> Path:
         """Give the file of one image."""
-        return self._root / image
+        return remote.locate(self.path, image)
 
     def passed_over(self) -> Sequence[PassedOver]:
         """List every file that is not in the catalog: no image, misplaced, or a table."""
-        layout = look_through(self._root)
-        absent = self._provenance(layout).absent
+        with remote.folder(self.path) as root:
+            layout = look_through(root)
+            absent = _provenance(root, layout).absent
         tables = [
             PassedOver(
                 table,
@@ -92,16 +97,6 @@ class Folder(ImageFiles):
         ]
         return [*layout.passed_over, *tables]
 
-    @property
-    def _root(self) -> Path:
-        return self.path.expanduser()
-
-    def _provenance(self, layout: Layout) -> Provenance:
-        images = [found.name for found in layout.images]
-        if not layout.tables:
-            return manifest_above(self._root, images)
-        return read_provenance(self._root, layout.tables, images)
-
     def _refuse_gaps(self, images: Sequence[str], units: Sequence[str | None]) -> None:
         """Refuse to guess the field of an image that the manifest leaves out."""
         gaps = [image for image, unit in zip(images, units, strict=True) if unit is None]
@@ -112,6 +107,13 @@ class Folder(ImageFiles):
                 "Prepare them in the same way, or name every image's unit in groups.csv "
                 "(a column 'group')",
             )
+
+
+def _provenance(root: Path, layout: Layout) -> Provenance:
+    images = [found.name for found in layout.images]
+    if not layout.tables:
+        return manifest_above(root, images)
+    return read_provenance(root, layout.tables, images)
 
 
 def _values(provenance: Provenance, images: Sequence[str], column: str) -> list[str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from cellvision import errors
+from cellvision import errors, remote
 
 from .image_files import ImageFiles
 from .provenance import OF_THE_CATALOG, read_csv
@@ -21,7 +21,8 @@ _PARQUET = (".parquet", ".pq")
 class Table(ImageFiles):
     r"""Images listed in a CSV, TSV or Parquet table with a column for file and for label.
 
-    An image's id is its file as the table names it, with forward slashes. All further columns
+    An image's id is its file as the table names it, with forward slashes; it may be an address
+    on remote storage of its own, wherever the table is. All further columns
     are provenance, as text; a column ``group`` is the independent unit. Those that are called
     like the catalog's own (``image``, ``label``, ``split``) and are not chosen by a setting
     become ``image_in_table`` and so on.
@@ -37,8 +38,9 @@ class Table(ImageFiles):
     0  x/1.tif  DMSO   01
     """
 
-    path: Path
-    """The table: CSV or TSV (`.csv`, `.tsv`, `.txt`; UTF-8) or Parquet (`.parquet`, `.pq`)."""
+    path: remote.Place
+    """The table, or its address on remote storage: CSV or TSV (`.csv`, `.tsv`, `.txt`; UTF-8)
+    or Parquet (`.parquet`, `.pq`)."""
 
     file: str = "file"
     """The column that names each image's file."""
@@ -49,8 +51,8 @@ class Table(ImageFiles):
     split: str | None = None
     """The column that names its split. None: a column ``split``, where there is one."""
 
-    root: Path | None = None
-    """The folder that files are relative to. None: the folder of the table."""
+    root: remote.Place | None = None
+    """The folder, or address, that files are relative to. None: the folder of the table."""
 
     def catalog(self) -> pd.DataFrame:
         """List all rows of the table.
@@ -60,9 +62,14 @@ class Table(ImageFiles):
         errors.CatalogError
             The table is missing, cannot be read, lacks a column, or has a row without file.
         """
+        with remote.file(self.path) as path:
+            table = self._catalog(path)
+        remote.fetch(self._root, list(table["image"]))
+        return table
+
+    def _catalog(self, path: Path) -> pd.DataFrame:
         import pandas as pd
 
-        path = self.path.expanduser()
         if not path.is_file():
             if path.is_dir():
                 raise errors.CatalogError(
@@ -90,8 +97,13 @@ class Table(ImageFiles):
 
     def locate(self, image: str) -> Path:
         """Give the file of one image."""
-        root = self.path.parent if self.root is None else self.root
-        return root.expanduser() / image
+        return remote.locate(self._root, image)
+
+    @property
+    def _root(self) -> Path | str:
+        if self.root is not None:
+            return self.root
+        return self.path.rpartition("/")[0] if isinstance(self.path, str) else self.path.parent
 
     def _columns(self, path: Path) -> dict[str, Sequence[str | None]]:
         """All columns as text; an empty cell is None, and in the column of files a fault."""
