@@ -94,9 +94,15 @@ class Feed:
 
     def _chosen(self) -> Iterator[np.ndarray]:
         for epoch in itertools.count():
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+            order = epoch_order(self.rows, self.seed, epoch)
             for start in range(0, self.usable, self.batch_size):
                 yield order[start : min(start + self.batch_size, self.usable)]
+
+
+def epoch_order(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Shuffle the images of an epoch (the first is 0)."""
+    order: np.ndarray = np.random.default_rng([seed, epoch]).permutation(rows)
+    return order
 
 
 def gather(material: Material, rows: np.ndarray) -> Batch:

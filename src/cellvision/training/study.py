@@ -17,6 +17,7 @@ from cellvision.training.material import gather_material
 from cellvision.training.progress import displayed
 from cellvision.training.reports import make_reports
 from cellvision.training.run import Run, check_schema, load_run
+from cellvision.training.together import train_many
 from cellvision.training.train import train_once, with_reporters
 
 if TYPE_CHECKING:
@@ -176,7 +177,9 @@ def study(
             if not waiting:
                 continue
             trainer = Trainer(gather_material(each, display.decoded))
-            for k in waiting:
+            seeds = [each.training.seed + k for k in waiting]
+            done = train_many(trainer, seeds, [places[k] for k in waiting], display)
+            for k in waiting[done:]:
                 seed = each.training.seed + k
                 display.run(number - runs + k + 1, runs * len(experiments), seed)
                 train_once(trainer, seed, record.claim(places[k]), display)

@@ -12,7 +12,7 @@ import numpy as np
 
 from cellvision import atomic
 from cellvision.training import record
-from cellvision.training.fit import Trainer
+from cellvision.training.fit import Fit, Trainer
 from cellvision.training.material import Material, gather_material
 from cellvision.training.network import check_reloads
 from cellvision.training.progress import Display, displayed
@@ -92,19 +92,48 @@ def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> R
     display
         Shown to whoever waits.
     """
+    writer = RunWriter(trainer, seed, folder)
+    network, fitted = trainer.fit(seed, display, writer.epoch, writer.checkpoints)
+    return finish_run(writer, network, fitted, display)
+
+
+class RunWriter:
+    """Writes what a training tells of itself while it goes on.
+
+    Parameters
+    ----------
+    trainer
+        Holds the images.
+    seed
+        Of this run.
+    folder
+        An existing folder, free to write to.
+    """
+
+    def __init__(self, trainer: Trainer, seed: int, folder: Path) -> None:
+        self.trainer = trainer
+        self.seed = seed
+        self.folder = folder
+        self.experiment = _with_seed(trainer.material.experiment, seed)
+        self._rows: list[Mapping[str, float]] = []
+        self._listening = begin_run(self.experiment.reporters or (), folder, self.experiment)
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """Where every epoch's model is kept, if that is asked for."""
+        return self.folder / "checkpoints" if self.experiment.training.checkpoints else None
+
+    def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Write a finished epoch down, and tell the reporters of it."""
+        self._rows.append(row)
+        record.write_table(self.folder / "history.csv", record.history_table(self._rows))
+        self._listening = tell_epoch(self._listening, epoch, row)
+
+
+def finish_run(writer: RunWriter, network: Network, fitted: Fit, display: Display) -> Run:
+    """Write a trained network, what it gives for every image, and the record."""
+    trainer, experiment, folder = writer.trainer, writer.experiment, writer.folder
     material = trainer.material
-    experiment = _with_seed(material.experiment, seed)
-    rows: list[Mapping[str, float]] = []
-    listening = begin_run(experiment.reporters or (), folder, experiment)
-
-    def on_epoch(epoch: int, row: Mapping[str, float]) -> None:
-        nonlocal listening
-        rows.append(row)
-        record.write_table(folder / "history.csv", record.history_table(rows))
-        listening = tell_epoch(listening, epoch, row)
-
-    checkpoints = folder / "checkpoints" if experiment.training.checkpoints else None
-    network, fitted = trainer.fit(seed, display, on_epoch, checkpoints)
     probabilities = trainer.predict(network, display)
     predictions = record.predictions_table(material.catalog, probabilities)
     scores = _scores(material, network, probabilities)
@@ -128,7 +157,7 @@ def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> R
         "experiment": experiment.model_dump(mode="json"),
         "plugins": record.plugins_of(experiment),
         "environment": record.environment(trainer.precision, trainer.devices),
-        "seed": seed,
+        "seed": writer.seed,
         "class_names": list(material.catalog.class_names),
         "intensity_zero": material.zero,
         "intensity_scale": material.one,
@@ -140,6 +169,7 @@ def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> R
             "fit_s": fitted.seconds,
             "train_images_per_s": fitted.images_per_second,
             "data_wait_fraction": fitted.data_wait_fraction,
+            **({"together": fitted.together} if fitted.together > 1 else {}),
         },
         "leaks": [leak.to_json() for leak in material.audit.leaks],
         "warnings": warnings,
