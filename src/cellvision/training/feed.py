@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.training import processes
+
 if TYPE_CHECKING:
     from cellvision.training.material import Material
 
@@ -24,7 +26,8 @@ Batch = tuple[np.ndarray, np.ndarray]
 class Feed:
     """An endless series of shuffled training batches, made in a thread of its own.
 
-    Images go out in their native integer type: they are converted on the device.
+    Images go out in their native integer type: they are converted on the device. Where several
+    processes train together, each gets its part of every batch.
 
     Parameters
     ----------
@@ -96,7 +99,8 @@ class Feed:
         for epoch in itertools.count():
             order = epoch_order(self.rows, self.seed, epoch)
             for start in range(0, self.usable, self.batch_size):
-                yield order[start : min(start + self.batch_size, self.usable)]
+                batch = np.sort(order[start : min(start + self.batch_size, self.usable)])
+                yield processes.share(batch)
 
 
 def epoch_order(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
@@ -106,9 +110,10 @@ def epoch_order(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 def gather(material: Material, rows: np.ndarray) -> Batch:
-    """Put images together: native pixels (n, height, width, channels) and one-hot labels."""
-    # In the order of the file, so that the disk is read forwards.
-    rows = np.sort(rows)
+    """Put images together: native pixels (n, height, width, channels) and one-hot labels.
+
+    Rows that go up let the disk be read forwards.
+    """
     pixels = material.experiment.intake.complete(material.pixels[rows])
     return pixels, one_hot(material.labels[rows], len(material.catalog.class_names))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic, errors
-from cellvision.training import devices, precision
+from cellvision.training import devices, precision, processes
 from cellvision.training.feed import Batch, Feed, gather
 from cellvision.training.network import Network
 
@@ -91,24 +91,39 @@ class Trainer:
                 "--set training.devices=1",
             )
         self._network: Network | None = None
+        # What follows a training is done by one process, on a device of its own.
+        self.alone = self.sharing
+        if processes.count() > 1:
+            self.alone = devices.sharing(processes.own(self.devices)[:1])
 
     def network(self, seed: int) -> Network:
         """The network with new weights; built the first time, drawn anew after that."""
-        material = self.material
         with self.sharing():
             if self._network is not None:
                 self._network.draw(seed)
                 return self._network
-            self._network = Network(
-                material.experiment,
-                len(material.catalog.class_names),
-                material.zero,
-                material.one,
-                self.precision,
-                self._steps_per_execution(),
-                seed,
-            )
+            self._network = self._build(seed)
         return self._network
+
+    def _build(self, seed: int) -> Network:
+        material = self.material
+        return Network(
+            material.experiment,
+            len(material.catalog.class_names),
+            material.zero,
+            material.one,
+            self.precision,
+            self._steps_per_execution(),
+            seed,
+        )
+
+    def _own(self, network: Network, seed: int) -> Network:
+        """A network that several processes have trained, for one of them."""
+        weights = network.model.get_weights()
+        with self.alone():
+            own = self._build(seed)
+            own.model.set_weights(weights)
+        return own
 
     def _steps_per_execution(self) -> int:
         training = self.material.experiment.training
@@ -160,6 +175,8 @@ class Trainer:
                     verbose=0,
                 )
             watch.restore_best()
+        if processes.count() > 1:
+            network = self._own(network, seed)
         return network, Fit(
             watch.history,
             time.perf_counter() - start,
@@ -180,7 +197,7 @@ class Trainer:
         def pixels(rows: np.ndarray) -> np.ndarray:
             return gather(self.material, rows)[0]
 
-        with self.sharing():
+        with self.alone():
             return network.predict(pixels, np.arange(total), step)
 
     def _feed(self, seed: int) -> Feed:
@@ -193,7 +210,7 @@ class Trainer:
 
         def counted() -> Iterator[Batch]:
             for pixels, labels in feed.batches():
-                display.step(len(pixels))
+                display.step(len(pixels) * processes.count())
                 yield pixels, labels
 
         if keras.backend.backend() != "tensorflow":
@@ -264,7 +281,8 @@ def _held_batches(material: Material, rows: np.ndarray, size: int, multiple_of: 
             return -(-usable // size)
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-            return gather(material, rows[:usable][index * size : (index + 1) * size])
+            batch = rows[:usable][index * size : (index + 1) * size]
+            return gather(material, processes.share(batch))
 
     return HeldBatches()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
-from cellvision.training import record
+from cellvision.training import processes, record
 from cellvision.training.fit import Trainer
 from cellvision.training.material import gather_material
 from cellvision.training.progress import displayed
@@ -156,6 +156,7 @@ def study(
     """
     if runs < 1:
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
+    processes.refuse_several("a study")
     folder = Path(out)
     experiments = _named(experiment)
     plan = {

@@ -75,19 +75,23 @@ def train_many(
     import jax
 
     with trainer.sharing():
-        done, most = 0, len(seeds)
+        most = len(seeds)
         try:
             joint = _Joint(trainer, seeds[0])
             most = joint.fitting(most)
-            if most < 2 or not (_asked(trainer) or joint.pays(most)):
+            if most > 1 and not _asked(trainer) and not joint.pays(most):
                 return 0
         except jax.errors.JaxRuntimeError as error:
             _refuse_others(error)
-            _log.warning("The runs go one by one: the device's memory is too small for several.")
+            most = 0
+        if most < 2:
+            _log.warning("The device's memory is too small for several runs: they go one by one.")
             return 0
+        done = 0
         while done < len(seeds):
             # Groups of one size, or one less, so that few programs are compiled.
-            size = -(-(len(seeds) - done) // -(-(len(seeds) - done) // most))
+            waiting = len(seeds) - done
+            size = -(-waiting // -(-waiting // most))
             group = slice(done, done + size)
             claimed = [record.claim(folder) for folder in folders[group]]
             try:
@@ -97,7 +101,7 @@ def train_many(
                 if size < 3:
                     _log.warning("The device's memory is too small: the runs go one by one.")
                     return done
-                most = size // 2
+                most = -(-size // 2)
                 _log.warning(
                     "%d runs at once are too many for the device's memory: trying %d.", size, most
                 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import atomic
-from cellvision.training import record
+from cellvision.training import processes, record
 from cellvision.training.fit import Fit, Trainer
 from cellvision.training.material import Material, gather_material
 from cellvision.training.network import check_reloads
@@ -61,14 +61,22 @@ def train(
     >>> run.scores["test"]["accuracy"]  # doctest: +SKIP
     0.91
     """
-    folder = record.claim(Path(out))
+    processes.join()
+    folder = processes.claimed(record.claim, Path(out))
     experiment = with_reporters(experiment)
-    with displayed(progress) as display:
+    first = processes.number() == 0
+    with displayed(progress if first else False) as display:
         material = gather_material(experiment, display.decoded)
-        run = train_once(Trainer(material), experiment.training.seed, folder, display)
-        for fault in make_reports(run, experiment.reporters or ())[1]:
-            _log.warning("%s", fault.what)
-    return run
+        processes.compare(material)
+        trainer = Trainer(material)
+        if first:
+            run = train_once(trainer, experiment.training.seed, folder, display)
+            for fault in make_reports(run, experiment.reporters or ())[1]:
+                _log.warning("%s", fault.what)
+        else:
+            trainer.fit(experiment.training.seed, display, lambda *_: None)
+        processes.wait_for_first(folder)
+    return run if first else load_run(folder)
 
 
 def with_reporters(experiment: Experiment) -> Experiment:
