@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,12 @@ with tiny.on_offer():
     run = cv.train(asked, root / "run{total}")
 print(json.dumps({{**told, "accuracy": run.scores["test"]["accuracy"]}}))
 """
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plugins() -> Iterator[None]:
+    with tiny.on_offer():
+        yield
 
 
 def port() -> int:
@@ -121,8 +128,7 @@ def test_what_they_cannot_share_is_refused_in_all_of_them(shown: Any) -> None:
 def test_environments_that_name_no_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with tiny.on_offer():
-        asked = tiny.experiment(tmp_path / "images")
+    asked = tiny.experiment(tmp_path / "images")
     monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
     with pytest.raises(errors.ExperimentError, match="JOB_ADDRESSES is not"):
         cv.train(asked, tmp_path / "run")
@@ -136,7 +142,7 @@ def test_environments_that_name_no_process(
         cv.study(asked, 2, tmp_path / "study")
     if os.environ.get("KERAS_BACKEND") != "jax":
         cv.dump(asked, tmp_path / "asked.json")
-        with tiny.on_offer(), pytest.raises(SystemExit) as end:
+        with pytest.raises(SystemExit) as end:
             cli.main(["train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run")])
         assert end.value.code == 2
         assert "takes the JAX backend, and this is tensorflow" in capsys.readouterr().err
@@ -148,5 +154,5 @@ def test_tensorflows_own_way_to_name_machines_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
-    with tiny.on_offer(), pytest.raises(errors.ExperimentError, match="takes the JAX backend"):
+    with pytest.raises(errors.ExperimentError, match="takes the JAX backend"):
         cv.train(tiny.experiment(tmp_path), tmp_path / "run")
