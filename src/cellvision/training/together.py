@@ -21,7 +21,7 @@ from cellvision import atomic, errors
 from cellvision.training import devices, record
 from cellvision.training.feed import epoch_order
 from cellvision.training.fit import Fit, Standing, history_row
-from cellvision.training.train import RunWriter, finish_run
+from cellvision.training.train import RunWriter, write_run
 
 if TYPE_CHECKING:
     from cellvision.training.fit import Trainer
@@ -75,15 +75,18 @@ def train_many(
     import jax
 
     with trainer.sharing():
-        most = len(seeds)
+        most = 0
+        display.task(f"compiling {len(seeds)} runs", 0, 1)
         try:
-            joint = _Joint(trainer, seeds[0])
-            most = joint.fitting(most)
-            if most > 1 and not _asked(trainer) and not joint.pays(most):
-                return 0
+            if _bytes_of_images(trainer) < _room():
+                joint = _Joint(trainer, seeds[0])
+                most = joint.fitting(len(seeds))
+                if most > 1 and not _asked(trainer) and not joint.pays(most):
+                    return 0
         except jax.errors.JaxRuntimeError as error:
             _refuse_others(error)
-            most = 0
+        finally:
+            display.task(f"compiling {len(seeds)} runs", 1, 1)
         if most < 2:
             _log.warning("The device's memory is too small for several runs: they go one by one.")
             return 0
@@ -136,6 +139,11 @@ def _wanted(trainer: Trainer) -> bool:
             "--set training.devices=1, or --set training.together=auto",
         )
     return wanted
+
+
+def _bytes_of_images(trainer: Trainer) -> int:
+    pixels = trainer.material.pixels
+    return (len(trainer.rows) + len(trainer.held_rows)) * int(pixels[0].nbytes)
 
 
 def _refuse_others(error: Exception) -> None:
@@ -191,7 +199,7 @@ class _Run:
         model.optimizer.finalize_variable_values(model.trainable_weights)
         if self.best is not None:
             self.joint.load(self.best)
-        finish_run(self.writer, self.joint.network, self.fit, display)
+        write_run(self.writer, self.joint.network, self.fit, display)
 
 
 class _Joint:
@@ -451,13 +459,12 @@ def _no_logs(state: State) -> dict[str, np.ndarray]:
 
 
 def _room() -> int:
-    """The bytes that may be used on the device, or in the computer where that is the device."""
+    """The bytes that may be used on the device and, as the images pass it, in the computer."""
     import jax
     import psutil
 
+    free = psutil.virtual_memory().available
     told = jax.numpy.zeros(()).devices().pop().memory_stats()
-    if told and "bytes_limit" in told:
-        free = told["bytes_limit"] - told["bytes_in_use"]
-    else:
-        free = psutil.virtual_memory().available
+    if told and "bytes_limit" in told:  # a processor has no memory of its own
+        free = min(free, told["bytes_limit"] - told["bytes_in_use"])
     return int(_USABLE * free)

@@ -102,7 +102,7 @@ def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> R
     """
     writer = RunWriter(trainer, seed, folder)
     network, fitted = trainer.fit(seed, display, writer.epoch, writer.checkpoints)
-    return finish_run(writer, network, fitted, display)
+    return write_run(writer, network, fitted, display)
 
 
 class RunWriter:
@@ -138,7 +138,7 @@ class RunWriter:
         self._listening = tell_epoch(self._listening, epoch, row)
 
 
-def finish_run(writer: RunWriter, network: Network, fitted: Fit, display: Display) -> Run:
+def write_run(writer: RunWriter, network: Network, fitted: Fit, display: Display) -> Run:
     """Write a trained network, what it gives for every image, and the record."""
     trainer, experiment, folder = writer.trainer, writer.experiment, writer.folder
     material = trainer.material
