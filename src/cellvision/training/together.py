@@ -295,14 +295,16 @@ class _Joint:
         display.together(seeds)
         runs = [_Run(self, *pair) for pair in zip(seeds, folders, strict=True)]
         epochs = self.trainer.material.experiment.training.epochs
-        images = len(runs) * len(self.trainer.rows)
+        images = len(self.trainer.rows)
         state = self._begin(seeds)
-        fitting: list[float] = []
+        fitting: list[tuple[int, float]] = []
         for epoch in range(epochs):
             begin = time.perf_counter()
-            display.epoch(epoch + 1, epochs, images)
+            display.epoch(epoch + 1, epochs, images * len(runs))
             state, logs = self._pass("train", state, self._orders(seeds, epoch), display)
-            fitting.append(time.perf_counter() - begin)
+            # A run that has stopped is carried along; its images do not count.
+            wanted = images * sum(run.last is None for run in runs)
+            fitting.append((wanted, time.perf_counter() - begin))
             if self._held:
                 state, held = self._pass("test", state, self._held, display)
                 logs |= {f"val_{name}": values for name, values in held.items()}
@@ -314,7 +316,7 @@ class _Joint:
                     rows.append(history_row(epoch + 1, told, seconds))
                     run.epoch(rows[-1], lambda: _slice(state, number))  # noqa: B023 - called now
             steady = fitting[1:] or fitting
-            speed = images * len(steady) / max(sum(steady), 1e-9)
+            speed = sum(done for done, _ in steady) / max(sum(took for _, took in steady), 1e-9)
             display.epochs_done(rows, speed)
             if all(run.last is not None for run in runs):
                 break
