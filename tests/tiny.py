@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class Level(cv.Architecture):
 class Mixed(cv.Architecture):
     """Has everything that a new run must start afresh: statistics, dropout, a schedule."""
 
+    penalty: ClassVar[str | None] = None
+
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
         import keras
         from keras import layers
@@ -62,7 +64,9 @@ class Mixed(cv.Architecture):
             layers.BatchNormalization(),
             layers.Flatten(),
             layers.Dropout(0.3),
-            layers.Dense(classes, activation="softmax", dtype="float32"),
+            layers.Dense(
+                classes, activation="softmax", dtype="float32", kernel_regularizer=self.penalty
+            ),
         ]
         return keras.Sequential(stack, name="mixed")
 
@@ -71,6 +75,18 @@ class Mixed(cv.Architecture):
 
         schedule = keras.optimizers.schedules.InverseTimeDecay(0.05, 1, 0.3)
         return keras.optimizers.SGD(schedule, momentum=0.9)
+
+
+class Penalised(Mixed):
+    """Adds a penalty on weights to the loss, and an optimiser that ends with averages."""
+
+    penalty: ClassVar[str | None] = "l2"
+
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        import keras
+
+        averaged = {"use_ema": True, "ema_momentum": 0.5}
+        return keras.optimizers.SGD(0.05, 0.9, weight_decay=0.01, clipnorm=1.0, **averaged)
 
 
 class Traced(Level):
@@ -147,6 +163,7 @@ heard: list[tuple[int, dict[str, float], int]] = []
 
 _OFFERED = (
     (cv.architectures, {"level": Level, "mixed": Mixed, "traced": Traced}),
+    (cv.architectures, {"penalised": Penalised}),
     (cv.architectures, {"wrong-shape": WrongShape, "no-model": NoModel}),
     (cv.augmenters, {"blackout": Blackout}),
     (cv.reporters, {"listener": Listener}),

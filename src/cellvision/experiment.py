@@ -56,6 +56,10 @@ class Training(Settings):
     steps_per_execution: Literal["auto"] | Count = "auto"
     """How many steps run without returning to Python."""
 
+    together: Literal["auto"] | bool = "auto"
+    """Whether the runs of a study train side by side in one program, which takes the JAX backend.
+    ``"auto"``: on a GPU, where a short trial shows that it is faster; true: also on a CPU."""
+
     early_stopping: Count | None = None
     """Stop when the validation loss has not fallen for this many epochs; None never stops."""
 

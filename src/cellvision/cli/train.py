@@ -29,11 +29,14 @@ def run(
 ) -> None:
     """Train a network once, evaluate it on every split and write the run's folder."""
     experiment = experiments.read(source, changes)
+    from cellvision.training import processes
     from cellvision.training.backend import start_quietly
     from cellvision.training.train import train
 
-    start_quietly()
-    show(train(experiment, out, progress=True), out)
+    start_quietly(processes.join)
+    finished = train(experiment, out, progress=True)
+    if processes.number() == 0:
+        show(finished, out)
 
 
 def show(finished: Run, out: str) -> None:

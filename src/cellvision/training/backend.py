@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+
+from cellvision import errors
 
 
-def start_quietly() -> None:
+def start_quietly(prepare: Callable[[], None] = lambda: None) -> None:
     """Import keras and find the devices, keeping what native code prints meanwhile.
 
     TensorFlow writes of its processor options and of missing GPU drivers straight to standard
     error, whatever the log level. Where the start fails, all that was kept is shown.
+
+    Parameters
+    ----------
+    prepare
+        What has to be done before devices are looked for.
     """
     if "keras" in sys.modules:
         return
@@ -22,8 +30,11 @@ def start_quietly() -> None:
         try:
             import keras
 
+            prepare()
             keras.distribution.list_devices()
             keras.ops.convert_to_numpy(keras.ops.ones(1))
+        except errors.CellvisionError:
+            raise  # it says what was wrong
         except BaseException:
             kept.seek(0)
             os.write(stderr, kept.read())

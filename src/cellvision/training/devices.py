@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from cellvision import errors
+from cellvision.training import processes
 
 Scope = Callable[[], AbstractContextManager[Any]]
 """Makes the context in which a network is built, trained and used on its devices."""
@@ -46,6 +47,8 @@ def choose(asked: Literal["auto", "cpu"] | int, batch_size: int) -> list[str]:
 
     processors: list[str] = keras.distribution.list_devices("cpu")
     pool = accelerators() or processors
+    if processes.count() > 1:
+        return _choose_in_each(asked, batch_size, processors if asked == "cpu" else pool)
     if asked == "cpu":
         return processors[:1]
     if asked == "auto":
@@ -64,6 +67,32 @@ def choose(asked: Literal["auto", "cpu"] | int, batch_size: int) -> list[str]:
             "or --set training.devices=auto",
         )
     return pool[:asked]
+
+
+def _choose_in_each(
+    asked: Literal["auto", "cpu"] | int, batch_size: int, pool: list[str]
+) -> list[str]:
+    """Name as many devices of each process, in the order of the processes."""
+    groups = processes.grouped(pool)
+    total, most = len(groups), min(map(len, groups))
+    if isinstance(asked, int) and (asked % total or asked > most * total):
+        raise errors.ExperimentError(
+            f"training.devices asks for {asked} devices, and there are {total} processes with "
+            f"{most} each",
+            f"Ask for a multiple of {total}, or --set training.devices=auto",
+        )
+    if isinstance(asked, int):
+        most = asked // total
+    elif asked == "cpu" or not accelerators():
+        most = 1
+    able = [each for each in range(1, most + 1) if batch_size % (each * total) == 0]
+    if not able or (isinstance(asked, int) and able[-1] != most):
+        raise errors.ExperimentError(
+            f"{most * total} devices of {total} processes cannot share a batch of {batch_size} "
+            "images equally",
+            f"--set training.batch_size={-(-batch_size // (most * total)) * most * total}",
+        )
+    return [name for group in groups for name in group[: able[-1]]]
 
 
 def sharing(devices: list[str]) -> Scope:
@@ -86,8 +115,10 @@ def sharing(devices: list[str]) -> Scope:
 
         return tensorflow_only.mirrored(tuple(devices))
     if backend == "jax":
-        shared: Scope = keras.distribution.DataParallel(devices=devices).scope
-        return shared
+        # The feed gives each process its part of a batch.
+        shared = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
+        scope: Scope = shared.scope
+        return scope
     raise errors.ExperimentError(
         f"several devices cannot share a training on the {backend} backend",
         "Set KERAS_BACKEND to tensorflow or jax, or --set training.devices=1",

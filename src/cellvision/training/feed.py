@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.training import processes
+
 if TYPE_CHECKING:
     from cellvision.training.material import Material
 
@@ -24,7 +26,8 @@ Batch = tuple[np.ndarray, np.ndarray]
 class Feed:
     """An endless series of shuffled training batches, made in a thread of its own.
 
-    Images go out in their native integer type: they are converted on the device.
+    Images go out in their native integer type: they are converted on the device. Where several
+    processes train together, each gets its part of every batch.
 
     Parameters
     ----------
@@ -94,15 +97,23 @@ class Feed:
 
     def _chosen(self) -> Iterator[np.ndarray]:
         for epoch in itertools.count():
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+            order = epoch_order(self.rows, self.seed, epoch)
             for start in range(0, self.usable, self.batch_size):
-                yield order[start : min(start + self.batch_size, self.usable)]
+                batch = np.sort(order[start : min(start + self.batch_size, self.usable)])
+                yield processes.share(batch)
+
+
+def epoch_order(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Shuffle the images of an epoch (the first is 0)."""
+    order: np.ndarray = np.random.default_rng([seed, epoch]).permutation(rows)
+    return order
 
 
 def gather(material: Material, rows: np.ndarray) -> Batch:
-    """Put images together: native pixels (n, height, width, channels) and one-hot labels."""
-    # In the order of the file, so that the disk is read forwards.
-    rows = np.sort(rows)
+    """Put images together: native pixels (n, height, width, channels) and one-hot labels.
+
+    Rows that go up let the disk be read forwards.
+    """
     pixels = material.experiment.intake.complete(material.pixels[rows])
     return pixels, one_hot(material.labels[rows], len(material.catalog.class_names))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic, errors
-from cellvision.training import devices, precision
+from cellvision.training import devices, precision, processes
 from cellvision.training.feed import Batch, Feed, gather
 from cellvision.training.network import Network
 
@@ -44,12 +44,15 @@ class Fit:
         Share of the training time in which a step was due and its images were not there yet.
         Where a device works on its own while Python goes ahead (a GPU), and where several
         steps run at once, it is the largest share that this can have been.
+    together : int
+        How many runs trained as one program; the times and the speed are of all of them.
     """
 
     history: list[dict[str, float]]
     seconds: float
     images_per_second: float
     data_wait_fraction: float
+    together: int = 1
 
 
 class Trainer:
@@ -88,24 +91,39 @@ class Trainer:
                 "--set training.devices=1",
             )
         self._network: Network | None = None
+        # What follows a training is done by one process, on a device of its own.
+        self.alone = self.sharing
+        if processes.count() > 1:
+            self.alone = devices.sharing(processes.own(self.devices)[:1])
 
     def network(self, seed: int) -> Network:
         """The network with new weights; built the first time, drawn anew after that."""
-        material = self.material
         with self.sharing():
             if self._network is not None:
                 self._network.draw(seed)
                 return self._network
-            self._network = Network(
-                material.experiment,
-                len(material.catalog.class_names),
-                material.zero,
-                material.one,
-                self.precision,
-                self._steps_per_execution(),
-                seed,
-            )
+            self._network = self._build(seed)
         return self._network
+
+    def _build(self, seed: int) -> Network:
+        material = self.material
+        return Network(
+            material.experiment,
+            len(material.catalog.class_names),
+            material.zero,
+            material.one,
+            self.precision,
+            self._steps_per_execution(),
+            seed,
+        )
+
+    def _own(self, network: Network, seed: int) -> Network:
+        """A network that several processes have trained, for one of them."""
+        weights = network.model.get_weights()
+        with self.alone():
+            own = self._build(seed)
+            own.model.set_weights(weights)
+        return own
 
     def _steps_per_execution(self) -> int:
         training = self.material.experiment.training
@@ -157,6 +175,8 @@ class Trainer:
                     verbose=0,
                 )
             watch.restore_best()
+        if processes.count() > 1:
+            network = self._own(network, seed)
         return network, Fit(
             watch.history,
             time.perf_counter() - start,
@@ -177,7 +197,7 @@ class Trainer:
         def pixels(rows: np.ndarray) -> np.ndarray:
             return gather(self.material, rows)[0]
 
-        with self.sharing():
+        with self.alone():
             return network.predict(pixels, np.arange(total), step)
 
     def _feed(self, seed: int) -> Feed:
@@ -190,7 +210,7 @@ class Trainer:
 
         def counted() -> Iterator[Batch]:
             for pixels, labels in feed.batches():
-                display.step(len(pixels))
+                display.step(len(pixels) * processes.count())
                 yield pixels, labels
 
         if keras.backend.backend() != "tensorflow":
@@ -214,6 +234,41 @@ class Trainer:
         return _held_batches(self.material, self.held_rows, size, len(self.devices))
 
 
+class Standing:
+    """How a training stands by its validation loss: which epoch is the best, and when to stop.
+
+    Parameters
+    ----------
+    patience
+        After how many epochs without a better one it is over; None: never.
+    """
+
+    def __init__(self, patience: int | None) -> None:
+        self.patience = patience
+        self._best = np.inf
+        self._since_best = 0
+
+    def is_best(self, held_loss: float) -> bool:
+        """Whether the epoch that has just ended is the best so far."""
+        better = bool(held_loss < self._best)
+        self._since_best = 0 if better else self._since_best + 1
+        self._best = held_loss if better else self._best
+        return better
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the patience is at its end."""
+        return self.patience is not None and self._since_best >= self.patience
+
+
+def history_row(epoch: int, logs: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    """An epoch's row of ``history.csv``; without validation its columns are not a number."""
+    row: dict[str, float] = {"epoch": epoch}
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        row[name] = float(logs.get(name, float("nan")))
+    return {**row, "seconds": seconds}
+
+
 def _held_batches(material: Material, rows: np.ndarray, size: int, multiple_of: int) -> Any:
     import keras
 
@@ -226,7 +281,8 @@ def _held_batches(material: Material, rows: np.ndarray, size: int, multiple_of: 
             return -(-usable // size)
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-            return gather(material, rows[:usable][index * size : (index + 1) * size])
+            batch = rows[:usable][index * size : (index + 1) * size]
+            return gather(material, processes.share(batch))
 
     return HeldBatches()
 
@@ -249,8 +305,8 @@ def _watch(
         def __init__(self) -> None:
             super().__init__()
             self.history: list[dict[str, float]] = []
-            self.best: tuple[float, list[np.ndarray]] = (np.inf, [])
-            self.since_best = 0
+            self.standing = Standing(training.early_stopping)
+            self.best: list[np.ndarray] = []
             self.fitting: list[float] = []
             self.waiting: list[float] = []
             self._begin = self._due = self._waited = 0.0
@@ -280,11 +336,7 @@ def _watch(
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self._end_of_training()
-            told = {name: float(value) for name, value in (logs or {}).items()}
-            row: dict[str, float] = {"epoch": epoch + 1}
-            for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-                row[name] = told.get(name, float("nan"))
-            row["seconds"] = time.perf_counter() - self._begin
+            row = history_row(epoch + 1, logs or {}, time.perf_counter() - self._begin)
             self.history.append(row)
             self._judge(row["val_loss"])
             if checkpoints is not None:
@@ -294,17 +346,14 @@ def _watch(
             display.epoch_done(row, self.images_per_second(), self.data_wait_fraction())
 
         def _judge(self, held_loss: float) -> None:
-            if held_loss < self.best[0]:
-                weights = network.model.get_weights() if training.keep == "best" else []
-                self.best, self.since_best = (held_loss, weights), 0
-                return
-            self.since_best += 1
-            if training.early_stopping is not None and self.since_best >= training.early_stopping:
+            if self.standing.is_best(held_loss) and training.keep == "best":
+                self.best = network.model.get_weights()
+            if self.standing.is_over:
                 self.model.stop_training = True
 
         def restore_best(self) -> None:
-            if self.best[1]:
-                network.model.set_weights(self.best[1])
+            if self.best:
+                network.model.set_weights(self.best)
 
         def _steady(self, values: list[float]) -> list[float]:
             return values[1:] if len(values) > 1 else values

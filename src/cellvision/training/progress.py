@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ class Display:
     def runs(self, done: int, total: int, workers: int) -> None:
         """So many of a study's runs are done, and so many workers are on the others."""
 
+    def together(self, seeds: Sequence[int]) -> None:
+        """A study's next runs begin, all at once."""
+
     def epoch(self, number: int, total: int, images: int) -> None:
         """An epoch begins."""
 
@@ -33,6 +36,9 @@ class Display:
         self, row: Mapping[str, float], images_per_second: float, waiting: float
     ) -> None:
         """An epoch is over."""
+
+    def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
+        """An epoch of runs that train together is over; a row of each."""
 
     def task(self, what: str, done: int, total: int) -> None:
         """Some other work has got so far."""
@@ -72,6 +78,10 @@ class TerminalDisplay(Display):
         if "runs" in self._bars:
             self._progress.update(self._bars["runs"], description=f"runs on {workers} worker(s)")
 
+    def together(self, seeds: Sequence[int]) -> None:
+        """Say which runs they are."""
+        self._prefix = _runs_words(seeds)
+
     def epoch(self, number: int, total: int, images: int) -> None:
         """Start the bar anew."""
         self._close_epoch()
@@ -88,7 +98,13 @@ class TerminalDisplay(Display):
         self, row: Mapping[str, float], images_per_second: float, waiting: float
     ) -> None:
         """Leave a line."""
-        line = _line(self._epoch, row, images_per_second, waiting)
+        self._leave(_line(self._epoch, row, images_per_second, waiting))
+
+    def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
+        """Leave a line for all of them."""
+        self._leave(_line_of_all(self._epoch, rows, images_per_second))
+
+    def _leave(self, line: str) -> None:
         self._progress.console.print(line, highlight=False, soft_wrap=True)
         self._close_epoch()
 
@@ -117,6 +133,10 @@ class LineDisplay(Display):
         """Remember which run it is."""
         self._prefix = _run_words(number, total, seed)
 
+    def together(self, seeds: Sequence[int]) -> None:
+        """Remember which runs they are."""
+        self._prefix = _runs_words(seeds)
+
     def epoch(self, number: int, total: int, images: int) -> None:
         """Remember which epoch it is."""
         del images
@@ -129,9 +149,21 @@ class LineDisplay(Display):
         line = _line(self._epoch, row, images_per_second, waiting)
         print(line, file=sys.stderr, flush=True)
 
+    def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
+        """Print one line for all of them."""
+        line = _line_of_all(self._epoch, rows, images_per_second)
+        print(line, file=sys.stderr, flush=True)
+
 
 def _run_words(number: int, total: int, seed: int) -> str:
     return f"run {number}/{total} (seed {seed})  "
+
+
+def _runs_words(seeds: Sequence[int]) -> str:
+    named = ", ".join(map(str, seeds))
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        named = f"{seeds[0]} to {seeds[-1]}"
+    return f"{len(seeds)} runs together (seeds {named})  "
 
 
 def _line(epoch: str, row: Mapping[str, float], images_per_second: float, waiting: float) -> str:
@@ -140,6 +172,21 @@ def _line(epoch: str, row: Mapping[str, float], images_per_second: float, waitin
     return (
         f"{epoch}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}{validation}  "
         f"{images_per_second:,.0f} images/s  waiting for data {waiting:.0%}"
+    )
+
+
+def _line_of_all(epoch: str, rows: Sequence[Mapping[str, float]], images_per_second: float) -> str:
+    def spread(name: str) -> str:
+        values = [row[name] for row in rows]
+        mean = sum(values) / len(values)
+        return f"{mean:.3f} ({min(values):.3f} to {max(values):.3f})"
+
+    held = rows[0]["val_accuracy"]
+    validation = f"  validation {spread('val_accuracy')}" if held == held else ""
+    still = f"  {len(rows)} still training" if f"{len(rows)} runs" not in epoch else ""
+    return (
+        f"{epoch}  loss {spread('loss')}  accuracy {spread('accuracy')}{validation}  "
+        f"{images_per_second:,.0f} images/s{still}"
     )
 
 

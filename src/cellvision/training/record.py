@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic, errors, statistics
+from cellvision.training import processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,6 +188,7 @@ def environment(precision: str, devices: Sequence[str]) -> dict[str, Any]:
     import keras
 
     backend = keras.backend.backend()
+    together = processes.count()
     return {
         "cellvision": importlib_metadata.version("cellvision"),
         "python": platform.python_version(),
@@ -198,4 +200,5 @@ def environment(precision: str, devices: Sequence[str]) -> dict[str, Any]:
         "precision": precision,
         "platform": platform.platform(),
         "processors": os.cpu_count(),
+        **({"processes": together} if together > 1 else {}),
     }

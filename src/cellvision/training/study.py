@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors, remote
-from cellvision.training import cluster, record
+from cellvision.training import cluster, processes, record
 from cellvision.training.fit import Trainer
 from cellvision.training.material import gather_material
 from cellvision.training.progress import Display, displayed
 from cellvision.training.reports import make_reports
 from cellvision.training.run import Run, check_schema, load_run
+from cellvision.training.together import train_many
 from cellvision.training.train import train_once, with_reporters
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def study(
     """
     if runs < 1:
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
+    processes.refuse_several("a study")
     experiments = _named(experiment)
     plan = {
         "schema": SCHEMA,
@@ -237,8 +239,11 @@ def _carry_out_here(
 ) -> None:
     """Do runs in this process, those of one experiment with one compiled network."""
     for experiment, theirs in itertools.groupby(waiting, attrgetter("experiment")):
+        runs = list(theirs)
         trainer = Trainer(gather_material(experiment, display.decoded))
-        for run in theirs:
+        seeds, places = [run.seed for run in runs], [folder / run.name for run in runs]
+        done = train_many(trainer, seeds, places, display)
+        for run in runs[done:]:
             display.run(run.place + 1, total, run.seed)
             train_once(trainer, run.seed, record.claim(folder / run.name), display)
 

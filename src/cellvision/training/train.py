@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellvision import atomic, remote
-from cellvision.training import record
-from cellvision.training.fit import Trainer
+from cellvision import atomic, errors, remote
+from cellvision.training import processes, record
+from cellvision.training.fit import Fit, Trainer
 from cellvision.training.material import Material, gather_material
 from cellvision.training.network import check_reloads
 from cellvision.training.progress import Display, displayed
@@ -62,14 +62,27 @@ def train(
     >>> run.scores["test"]["accuracy"]  # doctest: +SKIP
     0.91
     """
+    processes.join()
+    if processes.count() > 1 and remote.is_address(out):
+        raise errors.ExperimentError(
+            f"{out}: several processes cannot write to an address",
+            "Name a folder that all of them share, and copy it when the run is finished",
+        )
     experiment = with_reporters(experiment)
-    with displayed(progress) as display, remote.results(out) as place:
-        folder = record.claim(place)
+    first = processes.number() == 0
+    with displayed(progress if first else False) as display, remote.results(out) as place:
+        folder = processes.claimed(record.claim, place)
         material = gather_material(experiment, display.decoded)
-        run = train_once(Trainer(material), experiment.training.seed, folder, display)
-        for fault in make_reports(run, experiment.reporters or ())[1]:
-            _log.warning("%s", fault.what)
-    return run
+        processes.compare(material)
+        trainer = Trainer(material)
+        if first:
+            run = train_once(trainer, experiment.training.seed, folder, display)
+            for fault in make_reports(run, experiment.reporters or ())[1]:
+                _log.warning("%s", fault.what)
+        else:
+            trainer.fit(experiment.training.seed, display, lambda *_: None)
+        processes.wait_for_first(folder)
+    return run if first else load_run(folder)
 
 
 def with_reporters(experiment: Experiment) -> Experiment:
@@ -93,19 +106,48 @@ def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> R
     display
         Shown to whoever waits.
     """
+    writer = RunWriter(trainer, seed, folder)
+    network, fitted = trainer.fit(seed, display, writer.epoch, writer.checkpoints)
+    return write_run(writer, network, fitted, display)
+
+
+class RunWriter:
+    """Writes what a training tells of itself while it goes on.
+
+    Parameters
+    ----------
+    trainer
+        Holds the images.
+    seed
+        Of this run.
+    folder
+        An existing folder, free to write to.
+    """
+
+    def __init__(self, trainer: Trainer, seed: int, folder: Path) -> None:
+        self.trainer = trainer
+        self.seed = seed
+        self.folder = folder
+        self.experiment = _with_seed(trainer.material.experiment, seed)
+        self._rows: list[Mapping[str, float]] = []
+        self._listening = begin_run(self.experiment.reporters or (), folder, self.experiment)
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """Where every epoch's model is kept, if that is asked for."""
+        return self.folder / "checkpoints" if self.experiment.training.checkpoints else None
+
+    def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Write a finished epoch down, and tell the reporters of it."""
+        self._rows.append(row)
+        record.write_table(self.folder / "history.csv", record.history_table(self._rows))
+        self._listening = tell_epoch(self._listening, epoch, row)
+
+
+def write_run(writer: RunWriter, network: Network, fitted: Fit, display: Display) -> Run:
+    """Write a trained network, what it gives for every image, and the record."""
+    trainer, experiment, folder = writer.trainer, writer.experiment, writer.folder
     material = trainer.material
-    experiment = _with_seed(material.experiment, seed)
-    rows: list[Mapping[str, float]] = []
-    listening = begin_run(experiment.reporters or (), folder, experiment)
-
-    def on_epoch(epoch: int, row: Mapping[str, float]) -> None:
-        nonlocal listening
-        rows.append(row)
-        record.write_table(folder / "history.csv", record.history_table(rows))
-        listening = tell_epoch(listening, epoch, row)
-
-    checkpoints = folder / "checkpoints" if experiment.training.checkpoints else None
-    network, fitted = trainer.fit(seed, display, on_epoch, checkpoints)
     probabilities = trainer.predict(network, display)
     predictions = record.predictions_table(material.catalog, probabilities)
     scores = _scores(material, network, probabilities)
@@ -129,7 +171,7 @@ def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> R
         "experiment": experiment.model_dump(mode="json"),
         "plugins": record.plugins_of(experiment),
         "environment": record.environment(trainer.precision, trainer.devices),
-        "seed": seed,
+        "seed": writer.seed,
         "class_names": list(material.catalog.class_names),
         "intensity_zero": material.zero,
         "intensity_scale": material.one,
@@ -141,6 +183,7 @@ def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> R
             "fit_s": fitted.seconds,
             "train_images_per_s": fitted.images_per_second,
             "data_wait_fraction": fitted.data_wait_fraction,
+            **({"together": fitted.together} if fitted.together > 1 else {}),
         },
         "leaks": [leak.to_json() for leak in material.audit.leaks],
         "warnings": warnings,
