@@ -15,6 +15,7 @@ import tiny
 
 import cellvision as cv
 from cellvision import cli, errors
+from cellvision.training import processes
 
 # Both processes run it; the first of two, and a process alone, write.
 SCRIPT = """
@@ -146,6 +147,24 @@ def test_environments_that_name_no_process(
             cli.main(["train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run")])
         assert end.value.code == 2
         assert "takes the JAX backend, and this is tensorflow" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_first_process_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+    monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", f"127.0.0.1:{port()}")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
+    with pytest.raises(errors.CellvisionError, match="does not answer at 127"):
+        cv.train(tiny.experiment(tmp_path / "images"), tmp_path / "run")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", "somewhere")
+    with pytest.raises(errors.ExperimentError, match="not HOST:PORT"):
+        cv.train(tiny.experiment(tmp_path / "images"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -33,6 +33,9 @@ def run(
     from cellvision.training.backend import start_quietly
     from cellvision.training.train import train
 
+    total, this = processes.named()
+    if total > 1:
+        typer.echo(f"process {this} of {total}: waiting for the others", err=True)
     start_quietly(processes.join)
     finished = train(experiment, out, progress=True)
     if processes.number() == 0:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable
-
-from cellvision import errors
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 def start_quietly(prepare: Callable[[], None] = lambda: None) -> None:
@@ -19,22 +18,27 @@ def start_quietly(prepare: Callable[[], None] = lambda: None) -> None:
     Parameters
     ----------
     prepare
-        What has to be done before devices are looked for.
+        What has to be done before devices are looked for; what it prints is shown.
     """
     if "keras" in sys.modules:
         return
+    with _kept():
+        import keras
+    prepare()
+    with _kept():
+        keras.distribution.list_devices()
+        keras.ops.convert_to_numpy(keras.ops.ones(1))
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Keep what is written to standard error, and show it only after a failure."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:
         stderr = os.dup(2)
         os.dup2(kept.fileno(), 2)
         try:
-            import keras
-
-            prepare()
-            keras.distribution.list_devices()
-            keras.ops.convert_to_numpy(keras.ops.ones(1))
-        except errors.CellvisionError:
-            raise  # it says what was wrong
+            yield
         except BaseException:
             kept.seek(0)
             os.write(stderr, kept.read())

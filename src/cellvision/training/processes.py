@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 ADDRESS = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 """The first process' host and port."""
+
+_PATIENCE = 300.0
+"""How many seconds a process waits for the first one, as long as JAX does."""
 
 COUNT = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 NUMBER = "KERAS_DISTRIBUTION_PROCESS_ID"
@@ -46,6 +52,8 @@ def named() -> tuple[int, int]:
         total, this = int(os.environ[COUNT]), int(os.environ[NUMBER])
     except ValueError:
         total, this = 0, 0
+    if not re.fullmatch(r"[^,]+:\d+(,.+)?", os.environ[ADDRESS]):
+        raise errors.ExperimentError(f"{ADDRESS}={os.environ[ADDRESS]}: not HOST:PORT", mend)
     if not 0 <= this < total:
         raise errors.ExperimentError(
             f"{COUNT}={os.environ[COUNT]}, {NUMBER}={os.environ[NUMBER]}: there is no such process",
@@ -67,10 +75,10 @@ def join() -> None:
     errors.ExperimentError
         The environment names them in part, or the backend is another one than JAX.
     errors.CellvisionError
-        They do not come.
+        The first one cannot be reached, or something was computed before.
     """
     global _met
-    total, _ = named()
+    total, this = named()
     if _met or (total == 1 and "TF_CONFIG" not in os.environ):
         return
     import keras
@@ -82,15 +90,35 @@ def join() -> None:
             f"Set KERAS_BACKEND=jax, {ADDRESS}, {COUNT} and {NUMBER} for each; TF_CONFIG for none",
         )
     if total > 1:
+        if this > 0:
+            _reach(os.environ[ADDRESS].partition(",")[0])
         try:
             keras.distribution.initialize()
         except RuntimeError as error:
             reason = (str(error).splitlines() or [""])[0]
             raise errors.CellvisionError(
-                f"the {total} processes did not meet at {os.environ[ADDRESS]}: {reason}",
-                "Start all of them anew, within five minutes, where they can reach that address",
+                f"the {total} processes cannot be joined: {reason}", "Start all of them anew"
             ) from None
         _met = True
+
+
+def _reach(address: str) -> None:
+    """Wait for the first process: JAX would end this one, and hardly say why."""
+    host, _, port = address.rpartition(":")
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            if time.monotonic() >= until:
+                raise errors.CellvisionError(
+                    f"the first process does not answer at {address}: {error}",
+                    f"Start it within {_PATIENCE / 60:.0f} minutes of this one, where {ADDRESS} "
+                    "says and others can reach it",
+                ) from None
+            time.sleep(0.5)
+        else:
+            return
 
 
 def refuse_several(what: str) -> None:
