@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FILES = ("test_train.py", "test_study.py", "test_predict.py")
+FILES = ("test_train.py", "test_study.py", "test_predict.py", "test_probe.py")
 
 
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="JAX is the backend already")

@@ -229,6 +229,13 @@ def test_what_is_by_chance_depends_on_the_seed_only(
         assert_nothing_is_clipped(figure)
 
 
+def test_the_page_shows_what_was_asked_for(run: cv.Run, shaken: Path) -> None:
+    (page,) = cv.reporters.create("html").run(run, shaken)
+    text = page.read_text(encoding="utf-8")
+    assert "Accuracy on changed images" in text
+    assert "What the network looks at" not in text  # nobody asked for it: it takes its time
+
+
 def test_attacks_stay_within_reach(run: cv.Run) -> None:
     from cellvision_reporters.attacks import fast_gradient, projected_gradient
     from cellvision_reporters.changes import Scale
