@@ -109,6 +109,7 @@ def run(
         print(f"{export}: {written(store, export)} answers")
     if not returned and static is None and export is None:
         _serve(store, port, browser)
+    store.tidy()
 
 
 def _of_experiment(source: str, changes: list[str], out: Path | None, rules: Rules) -> Store:

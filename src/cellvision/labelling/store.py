@@ -1,9 +1,10 @@
 """The file of answers: an SQLite database that holds what was asked and what was answered.
 
-An answer is on the disk before anybody is told that it is kept. The rollback journal is used
-rather than a write-ahead log, so that after every answer the one file holds everything and can
-be copied; ``synchronous=EXTRA`` also syncs the folder in which the journal was, without which a
-power cut could bring the journal, and so the state before the answer, back.
+An answer is on the disk before anybody is told that it is kept (``synchronous=FULL``). The
+rollback journal is used rather than a write-ahead log, so that after every answer the one file
+holds everything and can be copied. The journal is truncated and not deleted: SQLite syncs that,
+whereas a deleted journal could come back after a power cut and take the answer with it, unless
+the folder is synced as well, which takes three times as long.
 """
 
 from __future__ import annotations
@@ -191,7 +192,8 @@ class Store:
         except sqlite3.Error as error:
             raise errors.FolderError(f"{self.path}: {error}", "Is it on this disk?") from error
         try:
-            db.execute("pragma synchronous=extra")
+            db.execute("pragma synchronous=full")
+            db.execute("pragma journal_mode=truncate")
             db.execute("pragma foreign_keys=on")
             yield db
         except sqlite3.DatabaseError as error:
@@ -223,6 +225,11 @@ class Store:
         """Write a fact down."""
         with self._writing() as db:
             db.execute("insert or replace into facts values (?, ?)", (name, json.dumps(value)))
+
+    def tidy(self) -> None:
+        """Remove the empty journal beside the file."""
+        with self._open() as db:
+            db.execute("pragma journal_mode=delete")
 
     def plan(self) -> Plan:
         """What is asked."""

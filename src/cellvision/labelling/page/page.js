@@ -22,8 +22,6 @@ let goOn = null;      // what Enter does on a pause or after feedback
 
 function show(screen) {
   for (const id of ["start", "work", "pause", "end"]) by(id).hidden = id !== screen;
-  document.body.classList.toggle("over", screen === "end");
-  if (by("table")) by("table").hidden = !backend.started() || screen === "start";
   if (screen === "start") by("name").focus();
   if (screen === "pause") by("pause-title").focus();
   if (screen === "end") by("end-title").focus();
@@ -347,7 +345,9 @@ function wire() {
       ui.notice(`${error.message}.`);
     }
   });
-  if (by("save")) on("save", save);
+  for (const button of document.querySelectorAll(".save")) button.addEventListener("click", save);
+  for (const button of document.querySelectorAll(".leave"))
+    button.addEventListener("click", () => { backend.leave(); location.reload(); });
 }
 
 function save() {

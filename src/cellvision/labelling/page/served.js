@@ -66,5 +66,6 @@ const backend = (() => {
     picture: (showing, view, low, high) =>
       `image/${showing}/${view}.png?window=${low.toFixed(3)},${high.toFixed(3)}`,
     redraws: true,
+    leave: () => remember("rater", ""),
   };
 })();

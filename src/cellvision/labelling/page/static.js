@@ -68,6 +68,6 @@ const backend = (() => {
       return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
     },
     file: () => `answers-${rater.name.replace(/[^\p{L}\p{N}]+/gu, "-")}.csv`,
-    started: () => rater !== null,
+    leave: () => localStorage.removeItem(place("")),
   };
 })();
