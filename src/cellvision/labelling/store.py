@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -384,8 +385,12 @@ class Store:
             )
             return self._state(db, key)
 
+    @cached_property
+    def _class_names(self) -> list[str]:
+        return list(self.fact("plan")["class_names"])
+
     def _check(self, answer: str, seconds: float) -> None:
-        names = self.fact("plan")["class_names"]
+        names = self._class_names
         if answer not in names:
             raise errors.InvalidInput(
                 f"there is no class {answer!r}", f"Classes: {', '.join(names)}"

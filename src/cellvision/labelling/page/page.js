@@ -56,30 +56,38 @@ function end() {
 
 /* --- one image ----------------------------------------------------------------------- */
 
-async function load(showing) {
-  const addresses = ["native", "seen"].map((name) =>
-    backend.picture(showing, name, view.low, view.high));
-  await Promise.all(addresses.map((address) => {
+const VIEWS = ["native", "seen"];
+let ahead = { key: "", images: null };  // the next image, on its way while this one is looked at
+
+function load(showing) {
+  const key = backend.redraws ? `${showing} ${view.low} ${view.high}` : showing;
+  if (ahead.key !== key) ahead = { key, images: fetched(showing) };
+  return ahead.images;
+}
+
+function fetched(showing) {
+  const images = Promise.all(VIEWS.map(async (name) => {
     const image = new Image();
-    image.src = address;
-    return image.decode();
+    image.src = backend.picture(showing, name, view.low, view.high);
+    await image.decode();
+    return image;
   }));
-  return addresses;
+  images.catch(() => { ahead = { key: "", images: null }; });
+  return images;
 }
 
 async function draw() {
   const showing = state.showing;
-  const addresses = await load(showing);
+  const images = await load(showing);
   if (state.showing !== showing) return;
-  await Promise.all(["native", "seen"].map((name, place) => {
-    const image = by(name);
-    if (image.getAttribute("src") !== addresses[place]) image.src = addresses[place];
-    return image.decode();
-  }));
-  for (const name of ["native", "seen"]) {
-    const image = by(name);
+  VIEWS.forEach((name, number) => {
+    const old = by(name), image = images[number];
+    if (old !== image) {
+      Object.assign(image, { id: name, alt: old.alt, draggable: false });
+      old.replaceWith(image);
+    }
     by(`${name}-size`).textContent = `${image.naturalWidth} × ${image.naturalHeight} pixels`;
-  }
+  });
   place();
 }
 
@@ -229,7 +237,7 @@ function place() {
   view.x = Math.min(Math.max(view.x, half), 1 - half);
   view.y = Math.min(Math.max(view.y, half), 1 - half);
   const across = (0.5 - view.x) * 100, down = (0.5 - view.y) * 100;
-  for (const name of ["native", "seen"]) {
+  for (const name of VIEWS) {
     const image = by(name), frame = image.parentElement;
     image.style.transform = `scale(${view.zoom}) translate(${across}%, ${down}%)`;
     frame.classList.toggle("zoomed", view.zoom > 1);
