@@ -17,7 +17,6 @@ from test_reporters import (
     drawn,  # noqa: F401 - a fixture
     make_run,
     make_study,
-    out,  # noqa: F401 - a fixture
     texts_of,
 )
 
@@ -26,6 +25,13 @@ from cellvision import Run, errors, statistics
 from cellvision.cli import main
 
 NAMES = ("control", "treated")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    return folder
 
 
 def answers(
@@ -72,11 +78,7 @@ def report(about: Any, folder: Path, **settings: Any) -> dict[str, Any]:
     [(60, range(0), "expert better"), (0, range(60), "network better"), (20, range(5, 27), None)],
 )
 def test_the_verdict_follows_the_interval_of_the_difference(
-    network_wrong: int,
-    expert_wrong: range,
-    verdict: str | None,
-    tmp_path: Path,
-    out: Path,  # noqa: F811
+    network_wrong: int, expert_wrong: range, verdict: str | None, tmp_path: Path, out: Path
 ) -> None:
     run = make_run(tmp_path / "run", n=120, wrong=network_wrong, group=None)
     table = answers(run, tmp_path / "a.csv", list(expert_wrong))
@@ -100,7 +102,7 @@ def test_the_verdict_follows_the_interval_of_the_difference(
     assert "n = 120 images" in page
 
 
-def test_units_decide_the_interval(tmp_path: Path, out: Path) -> None:  # noqa: F811
+def test_units_decide_the_interval(tmp_path: Path, out: Path) -> None:
     run = make_run(tmp_path / "run", n=120, wrong=60)
     table = answers(run, tmp_path / "a.csv", range(30, 60))
     (found,) = report(run, out, answers=table)["comparisons"]
@@ -116,7 +118,7 @@ def test_units_decide_the_interval(tmp_path: Path, out: Path) -> None:  # noqa: 
     assert "the interval of the difference is the one to trust" in page
 
 
-def test_only_images_that_both_have_judged_count(tmp_path: Path, out: Path) -> None:  # noqa: F811
+def test_only_images_that_both_have_judged_count(tmp_path: Path, out: Path) -> None:
     run = make_run(tmp_path / "run", n=30, wrong=3)
     table = answers(run, tmp_path / "a.csv", [0], keep=12, repeats=[(1, "control"), (2, "treated")])
     (found,) = report(run, out, answers=table)["comparisons"]
@@ -149,7 +151,7 @@ def test_who_calls_what_how_and_where_they_disagree_most(
     assert any("Ana: " in text for text in texts_of(drawn[1]))
 
 
-def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out: Path) -> None:  # noqa: F811
+def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out: Path) -> None:
     run = make_run(tmp_path / "run", n=20, wrong=5)
     table = tmp_path / "a.csv"
     answers(run, table, [0], repeats=[(k, NAMES[k % 2]) for k in range(2, 8)])
@@ -167,7 +169,7 @@ def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out:
     assert "this is not known" in (out / "expert.md").read_text(encoding="utf-8")
 
 
-def test_what_was_not_declared_beforehand_is_said(tmp_path: Path, out: Path) -> None:  # noqa: F811
+def test_what_was_not_declared_beforehand_is_said(tmp_path: Path, out: Path) -> None:
     run = make_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv")
     assert report(run, out, answers=table)["declared_beforehand"] is False
@@ -179,7 +181,7 @@ def test_what_was_not_declared_beforehand_is_said(tmp_path: Path, out: Path) -> 
     assert report(run, out, answers=table, rater="Ana")["declared_beforehand"] is False
 
 
-def test_answers_that_do_not_fit_are_refused(tmp_path: Path, out: Path) -> None:  # noqa: F811
+def test_answers_that_do_not_fit_are_refused(tmp_path: Path, out: Path) -> None:
     run = make_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv")
     good = pd.read_csv(table)
@@ -213,7 +215,7 @@ def study(tmp_path: Path) -> FakeStudy:
     return make_study(tmp_path / "study", arms, n=40, splits=("train", "validation", "test"))
 
 
-def test_the_mean_of_a_study_is_over_its_runs(study: FakeStudy, tmp_path: Path, out: Path) -> None:  # noqa: F811
+def test_the_mean_of_a_study_is_over_its_runs(study: FakeStudy, tmp_path: Path, out: Path) -> None:
     table = answers(study.runs[0], tmp_path / "a.csv", range(6))
     told = report(study, out, answers=table, declared="mean")
     deep, alexnet = told["comparisons"]

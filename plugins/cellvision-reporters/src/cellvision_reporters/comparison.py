@@ -173,9 +173,9 @@ def compare(
     right = named == labels
     names = counted[0].class_names
     place = {name: number for number, name in enumerate(names)}
-    agreement = np.zeros((len(names), len(names)))
+    counts = np.zeros((len(names), len(names)), dtype=int)
     for row in named:
-        np.add.at(agreement, ([place[n] for n in row], [place[n] for n in told]), 1 / len(named))
+        np.add.at(counts, ([place[name] for name in row], [place[name] for name in told]), 1)
     if len(counted) == 1:
         network = statistics.accuracy_interval(right[0], groups)
         difference = statistics.paired_difference(right[0], expert, groups)
@@ -204,7 +204,7 @@ def compare(
         statistics.accuracy_interval(expert, groups),
         difference,
         tuple(statistics.mcnemar(row, expert) for row in right),
-        tuple(tuple(float(count) for count in row) for row in agreement),
+        tuple(tuple(count / len(named) for count in row) for row in counts.tolist()),
     )
 
 

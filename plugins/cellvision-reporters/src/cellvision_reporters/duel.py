@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from cellvision import Run, Study
 
 _ROW = 0.66
-_FONT = 10.0
+_FONT, _SMALL = 10.0, 9.0
+_SIDE = 2.3
 _MOST_MATRICES = 6
 _FEW = 12
 """Up to so many classes a matrix has numbers in its cells."""
@@ -29,15 +30,13 @@ def draw_duel(about: Run | Study, found: Sequence[Comparison], note: str) -> She
     label = min(max(width_of(text, _FONT) for pair in lines for text in pair), 2.6)
     height = _ROW * len(found)
     matrices = [each for each in found[:_MOST_MATRICES] if len(each.class_names) <= _FEW]
-    side = 2.3
-    names = max(
-        (width_of(name, 9.0) for each in matrices for name in each.class_names), default=0.0
-    )
-    names = min(names, 1.3)
+    names = [width_of(name, _SMALL) for each in matrices for name in each.class_names]
+    widest = min(max(names, default=0.0), 1.3)
+    depth = 0.2 if all(map(_upright, matrices)) else widest
     width = label + 8.3
-    across = max(int((width - 0.2) // (side + names + 0.6)), 1)
-    block = side + names + 0.85
-    total = 0.75 + height + 0.75 + block * -(-len(matrices) // across)
+    across = max(int((width - 0.2) // (_SIDE + widest + 0.6)), 1)
+    block = _SIDE + depth + 0.75
+    total = 1.15 + height + block * -(-len(matrices) // across)
     sheet = Sheet(
         about,
         width,
@@ -57,12 +56,12 @@ def draw_duel(about: Run | Study, found: Sequence[Comparison], note: str) -> She
     for place, each in enumerate(matrices):
         row, column = divmod(place, across)
         axis = sheet.axes(
-            names + 0.55 + column * (side + names + 0.6),
-            0.3 + height + 1.3 + row * block,
-            side,
-            side,
+            widest + 0.55 + column * (_SIDE + widest + 0.6),
+            0.3 + height + 1.1 + row * block,
+            _SIDE,
+            _SIDE,
         )
-        _matrix(axis, each, names, titled=len(found) > 1)
+        _matrix(axis, each, widest, titled=len(found) > 1)
     return sheet
 
 
@@ -166,6 +165,12 @@ def _height_of(axis: Any) -> float:
     return float(axis.get_position().height * axis.figure.get_figheight())
 
 
+def _upright(comparison: Comparison) -> bool:
+    """Whether the names of the classes have room side by side below a matrix."""
+    room = 0.92 * _SIDE / len(comparison.class_names)
+    return all(width_of(name, _SMALL) < room for name in comparison.class_names)
+
+
 def _matrix(axis: Any, comparison: Comparison, names: float, *, titled: bool) -> None:
     import numpy as np
 
@@ -186,16 +191,16 @@ def _matrix(axis: Any, comparison: Comparison, names: float, *, titled: bool) ->
                 color="white" if dark else colours.BLACK,
                 weight="bold" if row == column else "normal",
             )
-    shown = [fitted(name, names + 0.02, 9.0) for name in comparison.class_names]
-    upright = max(width_of(name, 9.0) for name in shown) < 2.1 / len(shown)
-    axis.set_xticks(range(len(shown)), shown, rotation=0 if upright else 90, fontsize=9)
-    axis.set_yticks(range(len(shown)), shown, fontsize=9)
+    shown = [fitted(name, names + 0.02, _SMALL) for name in comparison.class_names]
+    turned = 0 if _upright(comparison) else 90
+    axis.set_xticks(range(len(shown)), shown, rotation=turned, fontsize=_SMALL)
+    axis.set_yticks(range(len(shown)), shown, fontsize=_SMALL)
     axis.tick_params(length=0)
     axis.set_xlabel(f"{fitted(comparison.rater, 1.6, _FONT)} says", fontsize=_FONT)
     axis.set_ylabel("Network says", fontsize=_FONT)
     agreed = f"{100 * comparison.agreed:.0f} % the same"
     title = f"{_lines(comparison)[0]}: {agreed}" if titled else agreed
-    axis.set_title(fitted(title, 2.3 + names, _FONT), fontsize=_FONT, loc="left", pad=5)
+    axis.set_title(fitted(title, _SIDE + names, _FONT), fontsize=_FONT, loc="left", pad=5)
 
 
 def draw_images(about: Run | Study, run: Run, comparison: Comparison, rows: pd.DataFrame) -> Sheet:
