@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -104,10 +105,10 @@ class Expert(Picture):
             "declared": self.declared,
             "declared_beforehand": beforehand,
             "comparisons": [each.to_json() for each in found],
-            "agreement": [{**names, **asdict(kappa)} for names, kappa in agreements],
+            "agreement": [{**names, **_plain(kappa)} for names, kappa in agreements],
         }
         made = [
-            atomic.text(folder / "expert.json", json.dumps(content, indent=2, allow_nan=True)),
+            atomic.text(folder / "expert.json", json.dumps(content, indent=2)),
             atomic.text(
                 folder / "expert.md", self._page(about, found, agreements, beforehand=beforehand)
             ),
@@ -281,6 +282,14 @@ def _tests(found: Sequence[Comparison]) -> list[dict[str, str]]:
         for each in found
         for run, test in zip(each.runs, each.tests, strict=True)
     ]
+
+
+def _plain(kappa: Kappa) -> dict[str, Any]:
+    """As JSON has it, which knows no number that is none."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in asdict(kappa).items()
+    }
 
 
 def _kappa_row(kappa: Kappa) -> dict[str, str]:
