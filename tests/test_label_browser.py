@@ -191,6 +191,9 @@ def test_contrast_zoom_and_help_from_the_keyboard(new_page: NewPage, file: Path)
         assert page.is_visible("#keys")
         page.keyboard.press("1")  # is no answer while the list is open
         page.keyboard.press("Escape")
+        page.keyboard.press("?")
+        page.keyboard.press("Enter")  # closes it, too
+        page.wait_for_selector("#keys", state="hidden")
         assert page.inner_text("#count") == "Practice 1 of 2"
         page.keyboard.down("1")
         page.keyboard.down("1")  # held down
