@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from cellvision.testing import (
     write_images,
 )
 from cellvision.testing.component import ComponentChecks, demanding
+from cellvision.testing.examples import FORTY_CLASSES, ODD_NAMES, MadeImages
 
 # --- ours --------------------------------------------------------------------------------
 
@@ -140,6 +141,26 @@ class TestPretrained(ArchitectureChecks):
     example = {"backbone": "MobileNet", "random": True}
 
 
+class TestExpertReporter(ReporterChecks):
+    name = "expert"
+    wrong = {"declared": "the best run"}
+
+    def settings(self, folder: Path) -> Mapping[str, Any]:
+        """Answers to the images of every example run, each of the same class."""
+        lines = ["image,split,label,rater,answer,repeat"]
+        every = (
+            MadeImages(),
+            MadeImages(names=FORTY_CLASSES),
+            MadeImages(names=ODD_NAMES, splits={"Tag 2 / größer": 2, "../test": 2}),
+        )
+        for images in every:
+            for row in images.catalog().to_dict("records"):
+                names = [row["image"], row["split"], row["label"], "Ana", images.names[0]]
+                lines += [",".join(f'"{name}"' for name in names) + ",1"]
+        (folder / "answers.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return {"answers": str(folder / "answers.csv")}
+
+
 _QUICK: dict[str, dict[str, Any]] = {
     "attention": {"images": 2, "steps": 2, "patch": 0.4},
     "robustness": {"images": 6, "rotation": [9], "blur": [], "shift": [], "attack_steps": 2},
@@ -148,6 +169,8 @@ _QUICK: dict[str, dict[str, Any]] = {
 for _name in cv.reporters.names():
     if cv.reporters.info(_name).distribution == "cellvision-reporters":
         _class = f"Test{_name.title().replace('_', '')}Reporter"
+        if _class in globals():
+            continue
         _settings = {"name": _name, "example": _QUICK.get(_name, {}), "__module__": __name__}
         globals()[_class] = type(_class, (ReporterChecks,), _settings)
 

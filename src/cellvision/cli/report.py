@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cellvision import errors
+from cellvision.cli import experiments
+
+if TYPE_CHECKING:
+    from cellvision.interfaces.reporter import Reporter
 
 
 def run(
@@ -25,16 +30,24 @@ def run(
             help="Which; may be given again. Default: those of the experiment.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    changes: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the one reporter named, such as answers=expert.csv; the "
+            "others are as the experiment has them.",
+        ),
+    ] = [],  # noqa: B006 - Typer copies it
 ) -> None:
     """Make the reports of a finished run or study again."""
     from cellvision import remote
 
     with remote.results(place) as folder:
-        _report(folder, names)
+        _report(folder, names, changes)
 
 
-def _report(folder: Path, names: list[str]) -> None:
-    from cellvision.interfaces.reporter import reporters
+def _report(folder: Path, names: list[str], changes: list[str]) -> None:
     from cellvision.training.backend import start_quietly
     from cellvision.training.reports import automatic, make_reports
     from cellvision.training.run import load_run
@@ -42,12 +55,16 @@ def _report(folder: Path, names: list[str]) -> None:
 
     is_study = (folder / "study.json").is_file()
     finished = load_study(folder) if is_study else load_run(folder)
+    asked = finished.record["experiments"][0] if is_study else finished.record
+    declared = asked["experiment"].get("reporters")
+    if changes and len(names) != 1:
+        raise errors.InvalidInput("--set is for one reporter", "Name it: --reporter NAME")
     if names:
-        wanted = tuple(reporters.create(name) for name in names)
-    elif is_study:
+        wanted = tuple(_named(name, declared or (), changes) for name in names)
+    elif is_study and not declared:
         wanted = automatic()
     else:
-        wanted = load_run(folder).experiment.reporters or ()
+        wanted = tuple(_named(settings["type"], (settings,), ()) for settings in declared or ())
     start_quietly()
     made, faults = make_reports(finished, wanted)
     for path in made:
@@ -59,3 +76,20 @@ def _report(folder: Path, names: list[str]) -> None:
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "cellvision plugins lists the reporters; some are for runs, some for studies",
         )
+
+
+def _named(name: str, declared: Sequence[Mapping[str, Any]], changes: Sequence[str]) -> Reporter:
+    """A reporter with the settings that the experiment has for it, and those that are changed."""
+    from cellvision.interfaces.reporter import reporters
+
+    settings = next((dict(each) for each in declared if each["type"] == name), {})
+    settings.pop("type", None)
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise errors.InvalidInput(
+                f"--set {change}: expected KEY=VALUE", "Such as --set answers=expert.csv"
+            )
+        settings[key.strip()] = experiments.parse(value.strip())
+    made: Reporter = reporters.create(name, **settings)
+    return made

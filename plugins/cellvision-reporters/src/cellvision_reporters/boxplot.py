@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision_reporters.arms import Arm, arms_of, span
 from cellvision_reporters.colours import BLACK, BLUE, GREY, SKY, VERMILION
+from cellvision_reporters.expert_line import expert_lines
 from cellvision_reporters.picture import Picture
 from cellvision_reporters.sheet import Sheet, fitted, width_of
 
@@ -25,8 +26,8 @@ _ENOUGH = 3
 class Boxplot(Picture):
     """Box and points of test accuracy over the runs of a study, a row for each experiment.
 
-    Every run is a point; chance is marked in each row and a human expert's accuracy, where the
-    study names one, across the rows.
+    Every run is a point; chance is marked in each row and a human expert's accuracy across the
+    rows, where the reporter `expert` has answers or the study was given a number.
     """
 
     automatic: ClassVar[bool] = True
@@ -62,14 +63,14 @@ class Boxplot(Picture):
                 "test images would change is not in it: see the sampling interval in the summary."
             ],
         )
-        expert = study.record.get("expert") or {}
+        expert = expert_lines(study)
         low = _lowest(shown, expert)
         top = above
         for split, height in zip(splits, heights, strict=True):
             axis = sheet.axes(label + 0.3, top, 6.0, height)
             _rows(axis, shown[split], split, label)
-            if split in expert:
-                axis.axvline(expert[split], color=VERMILION, linestyle="-.", linewidth=2, zorder=1)
+            for accuracy in expert.get(split, ()):
+                axis.axvline(accuracy, color=VERMILION, linestyle="-.", linewidth=2, zorder=1)
             axis.set_xlim(low, 1.015)
             axis.set_title(fitted(split, 6.0, 11.0), fontsize=11, loc="left", pad=6)
             top += height + above + below
@@ -87,14 +88,15 @@ def _size(arm: Arm, split: str) -> str:
     return f"{len(rows)} run{'s' if len(rows) != 1 else ''}, n = {span(rows['n'])} images"
 
 
-def _lowest(shown: dict[str, list[Arm]], expert: dict[str, float]) -> float:
+def _lowest(shown: dict[str, list[Arm]], expert: dict[str, tuple[float, ...]]) -> float:
     values = [
         value
         for split, arms in shown.items()
         for arm in arms
         for value in (arm.chance, float(arm.scores(split)["accuracy"].min()))
     ]
-    return max(min([*values, *expert.values()]) - 0.06, -0.015)
+    people = [accuracy for split in shown for accuracy in expert.get(split, ())]
+    return max(min([*values, *people]) - 0.06, -0.015)
 
 
 def _rows(axis: Any, arms: Sequence[Arm], split: str, label: float) -> None:

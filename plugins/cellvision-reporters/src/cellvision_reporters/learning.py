@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision_reporters.arms import Arm, arms_of
-from cellvision_reporters.colours import BLUE, GREY, ORANGE
+from cellvision_reporters.colours import BLUE, GREY, ORANGE, VERMILION
 from cellvision_reporters.epochs import ticks
+from cellvision_reporters.expert_line import expert_lines
 from cellvision_reporters.picture import Picture
 from cellvision_reporters.sheet import Sheet, fitted
 
@@ -24,7 +25,8 @@ class Learning(Picture):
     """Training and validation accuracy per epoch, for each experiment of a study.
 
     Every run's points (shifted sideways a little, so that they do not hide each other), the
-    mean over runs as a line, and the 95 % interval of that mean over seeds as a band.
+    mean over runs as a line, and the 95 % interval of that mean over seeds as a band. A human
+    expert's accuracy on the test images, where one is known, is a line across.
     """
 
     automatic: ClassVar[bool] = True
@@ -51,6 +53,7 @@ class Learning(Picture):
                 "over seeds (Student's t); a single run has none."
             ],
         )
+        people = sorted({value for values in expert_lines(study).values() for value in values})
         for place, arm in enumerate(arms):
             row, column = divmod(place, columns)
             axis = sheet.axes(
@@ -60,7 +63,9 @@ class Learning(Picture):
                 _HEIGHT,
             )
             _draw(axis, arm, _history(study, arm))
-        _legend(sheet, axis)
+            for accuracy in people:
+                axis.axhline(accuracy, color=VERMILION, linestyle="-.", linewidth=1.6, zorder=1)
+        _legend(sheet, axis, expert=bool(people))
         return [sheet.save(folder / self.files(study)[""], self.dpi)]
 
 
@@ -130,7 +135,7 @@ def _mean(axis: Any, known: pd.DataFrame, column: str, colour: str, line: str) -
     axis.plot(epochs, means, color=colour, linestyle=line, linewidth=2)
 
 
-def _legend(sheet: Sheet, axis: Any) -> None:
+def _legend(sheet: Sheet, axis: Any, *, expert: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -147,6 +152,16 @@ def _legend(sheet: Sheet, axis: Any) -> None:
         ),
         Line2D([], [], color=GREY, linestyle=":", linewidth=1.8, label="chance"),
     ]
+    if expert:
+        style: dict[str, Any] = {"color": VERMILION, "linestyle": "-.", "linewidth": 1.6}
+        handles.append(Line2D([], [], label="human expert, test images", **style))
     bottom = axis.get_position().y0 - 0.52 / sheet.figure.get_figheight()
-    style = {"ncols": 3, "frameon": False, "fontsize": 10, "borderaxespad": 0}
-    sheet.figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, bottom), **style)
+    sheet.figure.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, bottom),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=10,
+        borderaxespad=0,
+    )

@@ -1,0 +1,1 @@
+"""An expert labels the network's test images, blindly, on a page of this computer."""

@@ -1,0 +1,148 @@
+"""Servers of ``cellvision label`` for tests, as processes that can be killed.
+
+``python -m labelling FILE`` starts one for every line that it is given. It has everything
+imported by then, so that a start takes a moment and not a second.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+import pytest
+
+
+def begin(images: Path, out: Path, *words: str) -> Path:
+    """Make a file of answers and a page, without serving any; gives the file."""
+    from cellvision.cli import main
+
+    page = out.parent / f"{out.stem}-page"
+    size = ("--set", "intake.size=[16,16]", "--set", "intake.channels=gray")
+    with pytest.raises(SystemExit) as end:
+        main(["label", str(images), "--out", str(out), "--static", str(page), *size, *words])
+    assert end.value.code == 0
+    return out
+
+
+def _address(lines: IO[str]) -> str:
+    for line in lines:
+        if line.strip().startswith("http://"):
+            return line.strip()
+    raise AssertionError("the server did not say where it is")
+
+
+@contextmanager
+def serving(file: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run the command itself; gives the page's address and the process."""
+    script = "from cellvision.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "label", str(file), *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    try:
+        yield _address(process.stdout), process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+class Client:
+    """Talks to a server as the page does."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.http = httpx.Client(timeout=20, verify=False)  # quicker, and it is not https
+        self.origin = address.partition("//")[0] + "//" + address.split("/")[2]
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.http.post(self.address + path, json=body, headers={"origin": self.origin})
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self.http.get(self.address + path, headers=headers)
+
+
+@contextmanager
+def in_thread(file: Path) -> Iterator[Client]:
+    """Serve a file in this process, which takes less time to start; gives a client."""
+    import uvicorn
+
+    from cellvision.labelling.images import Gallery
+    from cellvision.labelling.server import HOST, application
+    from cellvision.labelling.store import Store
+
+    store = Store(file)
+    token = store.fact("token")
+    listening = socket.create_server((HOST, 0))
+    port = listening.getsockname()[1]
+    app = application(store, Gallery(store.plan()), token, port)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    client = Client(f"http://{HOST}:{port}/{token}/")
+    try:
+        yield client
+    finally:
+        client.http.close()
+        server.should_exit = True
+        thread.join()
+
+
+class Servers:
+    """Starts servers of one file, one at a time."""
+
+    def __init__(self, file: Path) -> None:
+        here = str(Path(__file__).parent)
+        self._parent = subprocess.Popen(
+            [sys.executable, "-m", "labelling", str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": here, "PYTHONUNBUFFERED": "1"},
+        )
+
+    def start(self) -> tuple[str, int]:
+        """Start the next one; gives the page's address and the process's number."""
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        self._parent.stdin.write("\n")
+        self._parent.stdin.flush()
+        pid = 0
+        for line in self._parent.stdout:
+            if line.startswith("process "):
+                pid = int(line.split()[1])
+                break
+        return _address(self._parent.stdout), pid
+
+    def close(self) -> None:
+        self._parent.communicate(timeout=20)
+
+
+def _serve_each(file: Path) -> None:
+    from cellvision.cli import main
+    from cellvision.cli.app import command
+
+    command()
+    with in_thread(file) as client:  # whatever is imported late is imported now
+        assert client.get("").status_code == 200
+    for _ in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            print("process", os.getpid(), flush=True)
+            main(["label", str(file)])
+        os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    _serve_each(Path(sys.argv[1]))
