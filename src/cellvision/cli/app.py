@@ -10,6 +10,7 @@ from cellvision.cli import (
     audit,
     check,
     demo,
+    export,
     new_plugin,
     plugins,
     predict,
@@ -34,7 +35,7 @@ def command() -> Any:
     )
     app.callback()(_whole)
     for verb in (
-        *(demo, audit, train, study, predict, report, plugins),
+        *(demo, audit, train, study, predict, export, report, plugins),
         *(check, schema, new_plugin),
     ):
         app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.run)

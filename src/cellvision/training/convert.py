@@ -177,7 +177,7 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
+        with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere:
             warnings.simplefilter("ignore")
             with contextlib.redirect_stdout(nowhere):
                 yield

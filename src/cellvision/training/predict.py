@@ -23,7 +23,6 @@ from cellvision.training.progress import displayed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellvision.training.engines import Engine
     from cellvision.training.run import Run
 
 _TOGETHER = 16
