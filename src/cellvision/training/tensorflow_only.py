@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache
@@ -111,7 +112,9 @@ class LiteRt:
 
             Interpreter = tf.lite.Interpreter  # noqa: N806 - a class
 
-        self._interpreter = Interpreter(model_path=str(file))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow would rather have ai_edge_litert
+            self._interpreter = Interpreter(model_path=str(file))
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
