@@ -177,7 +177,7 @@ def test_an_engine_that_is_not_installed(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     assert cv.predict(run, images).attrs["engine"].startswith("keras ")
-    with pytest.raises(errors.InvalidInput, match="one of auto, keras"):
+    with pytest.raises(errors.InvalidInput, match="One of auto, keras"):
         cv.predict(run, images, engine="abacus")  # type: ignore[arg-type]
 
 

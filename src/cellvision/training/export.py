@@ -190,6 +190,8 @@ def _checked(run: Run, format: Format, made: Path) -> dict[str, Any]:  # noqa: A
     recorded = chosen[[f"p_{name}" for name in run.class_names]].to_numpy(np.float64)
     try:
         pixels = run.stored(list(chosen["image"]))
+    except errors.PluginError:
+        raise
     except (errors.InvalidInput, OSError) as error:
         raise errors.FolderError(
             f"{run.folder}: the images of this run are needed to check what is exported: "
