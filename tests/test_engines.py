@@ -63,10 +63,12 @@ def run_of(folder: Path, run: cv.Run, architecture: str, precision: Any, size: i
     )
     shutil.copytree(run.folder, folder)
     network = Network(asked, 2, 0.0, run.record["intensity_scale"], precision, 1, seed=1)
-    # As if trained: biases and statistics that are not zero.
+    # As after a training: no bias is zero, and statistics let the signal through many layers.
     random = np.random.default_rng(0)
     for weight in network.model.weights:
-        if len(weight.shape) == 1:
+        if "moving_variance" in weight.path:
+            weight.assign(random.uniform(0.05, 0.15, weight.shape))
+        elif len(weight.shape) == 1:
             weight.assign(np.asarray(weight) + random.uniform(0, 0.1, weight.shape))
     network.model.save(folder / "model.keras")
     record = json.loads((folder / "run.json").read_text())
