@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.data.facts import processors
 from cellvision.training import predict as module
+from cellvision.training.engines import with_onnxruntime
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -94,27 +97,41 @@ def test_bfloat16_gives_the_same_probabilities_to_its_own_precision(
     asked = tiny.experiment(images, "mixed", epochs=2, precision="bfloat16")
     run = cv.train(asked, tmp_path / "run")
     table = cv.predict(run, images)
-    # Sums are rounded to 8 bits, and another size of batch may add in another order.
+    # The record was computed in bfloat16, whose sums are rounded to 8 bits.
     np.testing.assert_allclose(by_image(table, images), by_image(run.predictions), atol=1e-2)
 
 
-def test_memory_is_flat_and_chunks_change_nothing(
-    run: cv.Run, images: Path, monkeypatch: pytest.MonkeyPatch
+def test_memory_is_flat_and_blocks_change_nothing(
+    run: cv.Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = cv.predict(run, images)
-    most = []
+    whole = cv.predict(run, images, tmp_path / "whole.csv", engine="onnxruntime")
+    alive: set[int] = set()
+    most = 0
 
-    def watched(model: object, prepared: list[np.ndarray]) -> np.ndarray:
-        most.append(len(prepared))
-        return predicted(model, prepared)
+    def watched(file: Path) -> cv.DecodedImage:
+        nonlocal most
+        image = cv.read_image(file)
+        alive.add(id(image.pixels))
+        weakref.finalize(image.pixels, alive.discard, id(image.pixels))
+        most = max(most, len(alive))
+        return image
 
-    predicted = module._predicted
-    monkeypatch.setattr(module, "_AT_ONCE", 7)
-    monkeypatch.setattr(module, "_predicted", watched)
-    chunked = cv.predict(run, images)
-    assert most == [7, 7, 7, 7, 4]
-    assert list(chunked["image"]) == list(whole["image"])
-    np.testing.assert_allclose(tiny.probabilities(chunked), tiny.probabilities(whole), atol=1e-5)
+    monkeypatch.setattr(module, "read_image", watched)
+    monkeypatch.setattr(module, "_TOGETHER", 4)
+    monkeypatch.setattr(module, "_ROWS", 10)
+    monkeypatch.setattr(with_onnxruntime, "VALUES", 2 * 16 * 16)
+    twelve_times = [images] * 12
+    blocks = cv.predict(run, twelve_times, tmp_path / "blocks.csv", engine="onnxruntime")
+    assert len(blocks) == 12 * 32
+    # Four are read to try the engine; then each thread has two, and a third on the way.
+    assert 0 < most <= max(4, 3 * processors())
+    assert list(blocks["image"]) == 12 * list(whole["image"])
+    np.testing.assert_allclose(
+        tiny.probabilities(blocks), np.tile(tiny.probabilities(whole), (12, 1)), atol=1e-6
+    )
+    lines = (tmp_path / "blocks.csv").read_text().splitlines()
+    assert len(lines) == 1 + 12 * 32
+    assert lines[0] == (tmp_path / "whole.csv").read_text().splitlines()[0]
 
 
 def test_files_and_folders_in_the_order_given(run: cv.Run, images: Path, tmp_path: Path) -> None:
@@ -138,7 +155,9 @@ def test_pixels_of_another_kind_are_refused(run: cv.Run, tmp_path: Path) -> None
         cv.predict(run, tmp_path / "deep")
 
 
-def test_unreadable_files_are_listed_or_skipped(run: cv.Run, images: Path, tmp_path: Path) -> None:
+def test_unreadable_files_are_listed_or_skipped(
+    run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     mixed = shutil.copytree(images / "dark", tmp_path / "mixed")
     for name in ("bad.tif", "worse.png"):
         (mixed / name).write_bytes(b"not an image")
@@ -150,7 +169,12 @@ def test_unreadable_files_are_listed_or_skipped(run: cv.Run, images: Path, tmp_p
     assert not (tmp_path / "new.csv").exists()
     lenient = cv.load_run(run.folder)
     lenient.record["experiment"]["intake"]["on_unreadable"] = "skip"
-    assert len(cv.predict(lenient, mixed)) == 16
+    with caplog.at_level("WARNING"):
+        table = cv.predict(lenient, mixed)
+    assert len(table) == 16
+    assert "2 file(s) cannot be read and are left out" in caplog.text
+    with pytest.raises(errors.UnreadableImages):
+        cv.predict(lenient, [mixed / "bad.tif", mixed / "worse.png"])
 
 
 def test_nothing_to_predict_is_said(run: cv.Run, tmp_path: Path) -> None:

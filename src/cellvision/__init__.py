@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset, PassedOver, datasets
     from cellvision.interfaces.decoded import DecodedImage
     from cellvision.interfaces.reporter import Reporter, reporters
+    from cellvision.training.export import export
     from cellvision.training.predict import predict
     from cellvision.training.probe import Probe
     from cellvision.training.run import Run, load_run
@@ -58,6 +59,7 @@ _HOMES = {
     "augmenters": "interfaces.augmenter",
     "datasets": "interfaces.dataset",
     "dump": "experiment",
+    "export": "training.export",
     "is_phantom": "data.files",
     "load": "experiment",
     "load_run": "training.run",
@@ -93,6 +95,7 @@ __all__ = [
     "datasets",
     "dump",
     "errors",
+    "export",
     "is_phantom",
     "load",
     "load_run",

@@ -17,6 +17,7 @@
     │       ├── PluginConflict               two distributions offer this name
     │       ├── BrokenPlugin                 it is installed and cannot be imported
     │       └── PluginContractError          it imports and does not keep the contract
+    ├── ConversionError                      a network that another program cannot compute alike
     └── LeakError                   exit 3   splits that share units or images
 
 Each error is one line of *what* and one line of *how to mend it*.
@@ -135,6 +136,10 @@ class BrokenPlugin(PluginError):
 
 class PluginContractError(PluginError):
     """The plugin imports, but is not what its entry-point group promises."""
+
+
+class ConversionError(CellvisionError):
+    """A network that cannot be had in another format, or does not give the same numbers there."""
 
 
 class LeakError(CellvisionError):

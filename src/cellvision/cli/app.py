@@ -10,6 +10,7 @@ from cellvision.cli import (
     audit,
     check,
     demo,
+    export,
     label,
     new_plugin,
     plugins,
@@ -35,7 +36,7 @@ def command() -> Any:
     )
     app.callback()(_whole)
     for verb in (
-        *(demo, audit, train, study, label, predict, report, plugins),
+        *(demo, audit, train, study, label, predict, export, report, plugins),
         *(check, schema, new_plugin),
     ):
         app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.run)

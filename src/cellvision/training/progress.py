@@ -207,13 +207,21 @@ def displayed(show: bool | None) -> Iterator[Display]:
         yield Display()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """How quick it is; whatever is counted here is images."""
+
+        def render(self, task: rich.progress.Task) -> Text:
+            return Text(f"{task.speed:,.0f} images/s" if task.speed else "")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         Remaining(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -105,8 +105,13 @@ def _plain(value: Any) -> Any:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a CSV with enough digits to tell any two float32 numbers apart."""
-    with atomic.path(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+    with atomic.path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        append_table(file, table, first=True)
+
+
+def append_table(file: TextIO, table: pd.DataFrame, *, first: bool) -> None:
+    """Write rows to an open CSV, as `write_table` does; the `first` ones below the header."""
+    table.to_csv(file, header=first, index=False, float_format="%.9g", lineterminator="\n")
 
 
 def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:

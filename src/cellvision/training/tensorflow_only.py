@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 @cache
@@ -66,3 +70,57 @@ def gradient(score: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return compiled(tf.constant(images), tf.constant(other)).numpy()
 
     return numbers
+
+
+class SavedModel:
+    """Computes what Keras exported as a SavedModel.
+
+    Parameters
+    ----------
+    folder
+        Where it is.
+    """
+
+    at_once = 16
+
+    def __init__(self, folder: Path) -> None:
+        import tensorflow as tf
+
+        self._model = tf.saved_model.load(str(folder))
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Give probabilities of a few images."""
+        return np.asarray(self._model.serve(pixels.astype(np.float32)))
+
+
+class LiteRt:
+    """Computes what Keras exported for LiteRT.
+
+    Parameters
+    ----------
+    file
+        The ``.tflite``.
+    """
+
+    at_once = 1
+
+    def __init__(self, file: Path) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            import tensorflow as tf
+
+            Interpreter = tf.lite.Interpreter  # noqa: N806 - a class
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow would rather have ai_edge_litert
+            self._interpreter = Interpreter(model_path=str(file))
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Give probabilities of one image."""
+        self._interpreter.set_tensor(self._input, pixels.astype(np.float32))
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._output))

@@ -1,0 +1,203 @@
+"""What computes predictions: any engine gives Keras' numbers, and the right one is taken."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.training.engines import choice
+from cellvision.training.engines.with_openvino import OpenVinoEngine
+from cellvision.training.network import Network
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plugins() -> Iterator[None]:
+    with tiny.on_offer():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
+
+
+def kept(tmp_path: Path) -> list[Path]:
+    """The folders of converted networks."""
+    return sorted((tmp_path / "cache").glob("engines/*"))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("images")
+    for number, (name, level) in enumerate({"dark": 1000, "light": 2000}.items()):
+        for k in range(12):
+            noise = np.random.default_rng(100 * number + k).integers(0, 1200, (32, 32))
+            tiny.write(root / name / f"s{k}.tif", (level + noise).astype(np.uint16))
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
+    asked = tiny.experiment(images, "mixed", epochs=1)
+    return cv.train(asked, tmp_path_factory.mktemp("run") / "run")
+
+
+def run_of(folder: Path, run: cv.Run, architecture: str, precision: Any, size: int) -> cv.Run:
+    """A run's folder with a network of another architecture, as it is before its training."""
+    intake = cv.Intake(size=(size, size), channels="gray")
+    settings = {"random": True} if architecture == "pretrained" else {}
+    asked = run.experiment.model_copy(
+        update={"architecture": cv.architectures.create(architecture, **settings), "intake": intake}
+    )
+    shutil.copytree(run.folder, folder)
+    network = Network(asked, 2, 0.0, run.record["intensity_scale"], precision, 1, seed=1)
+    # As after a training: no bias is zero, and statistics let the signal through many layers.
+    random = np.random.default_rng(0)
+    for weight in network.model.weights:
+        if "moving_variance" in weight.path:
+            weight.assign(random.uniform(0.05, 0.15, weight.shape))
+        elif len(weight.shape) == 1:
+            weight.assign(np.asarray(weight) + random.uniform(0, 0.1, weight.shape))
+    network.model.save(folder / "model.keras")
+    record = json.loads((folder / "run.json").read_text())
+    record["experiment"] = asked.model_dump(mode="json")
+    record["environment"]["precision"] = precision
+    (folder / "run.json").write_text(json.dumps(record))
+    return cv.load_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "engine", "precision"),
+    [
+        ("deep", 256, "openvino", "bfloat16"),
+        ("deep_functional", 16, "onnxruntime", "bfloat16"),
+        ("alexnet", 67, "openvino", "float32"),
+        ("fmnist_deep", 28, "onnxruntime", "float32"),
+        ("fmnist_alexnet", 28, "onnxruntime", "bfloat16"),
+        ("perceptron", 16, "openvino", "bfloat16"),
+        ("perceptron", 16, "onnxruntime", "float32"),
+        ("resnet", 16, "openvino", "float32"),
+        ("resnet", 16, "onnxruntime", "bfloat16"),
+        ("pretrained", 32, "openvino", "bfloat16"),
+    ],
+)
+def test_every_architecture_gives_the_same_in_every_engine(
+    run: cv.Run,
+    images: Path,
+    tmp_path: Path,
+    architecture: str,
+    size: int,
+    engine: Any,
+    precision: Any,
+) -> None:
+    other = run_of(tmp_path / "run", run, architecture, precision, size)
+    few = sorted(images.glob("*/s*.tif"))[::4]
+    ours = cv.predict(other, few, engine=engine)
+    keras = cv.predict(other, few, engine="keras")
+    assert ours.attrs["engine"].startswith(f"{engine} ")
+    assert keras.attrs["engine"].startswith("keras ")
+    probabilities = tiny.probabilities(keras)
+    assert np.ptp(probabilities[:, 0]) > 1e-6  # it is no constant that agrees
+    np.testing.assert_allclose(tiny.probabilities(ours), probabilities, atol=1e-5)
+    assert list(ours["predicted"]) == list(keras["predicted"])
+
+
+def test_pixels_of_8_bits_are_predicted_alike(tmp_path: Path) -> None:
+    folder = tiny.make_folder(tmp_path / "images", count=8, wells=8)
+    run = cv.train(tiny.experiment(folder, "mixed", epochs=1), tmp_path / "run")
+    for engine in ("openvino", "onnxruntime"):
+        table = cv.predict(run, folder, engine=engine)
+        known = run.predictions.set_index("image")
+        names = [Path(name).relative_to(folder).as_posix() for name in table["image"]]
+        np.testing.assert_allclose(
+            tiny.probabilities(table), tiny.probabilities(known.loc[names]), atol=1e-5
+        )
+
+
+def test_auto_converts_where_it_pays_and_starts_without_keras_after_that(
+    run: cv.Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = cv.predict(run, images)
+    assert few.attrs["engine"].startswith("keras ")
+    assert kept(tmp_path) == []
+    monkeypatch.setattr(choice, "CONVERT_ABOVE", 0)
+    table = cv.predict(run, images)
+    assert table.attrs["engine"].startswith("openvino ")
+    np.testing.assert_allclose(tiny.probabilities(table), tiny.probabilities(few), atol=1e-5)
+    (made,) = kept(tmp_path)
+    script = f"""
+import json, sys
+from cellvision.cli import main
+try:
+    main(["predict", {str(run.folder)!r}, {str(images)!r}, "--out", {str(tmp_path / "n.csv")!r}])
+except SystemExit as error:
+    print(json.dumps([error.code, "keras" in sys.modules, "tensorflow" in sys.modules]))
+"""
+    assert tiny.json_of(script) == [0, False, False]
+    again = pd.read_csv(tmp_path / "n.csv")
+    np.testing.assert_allclose(tiny.probabilities(again), tiny.probabilities(few), atol=1e-5)
+    assert kept(tmp_path) == [made]
+
+
+def test_a_damaged_conversion_is_made_again(
+    run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = cv.predict(run, images, engine="openvino")
+    (made,) = kept(tmp_path)
+    weights = made / "model.bin"
+    weights.write_bytes(weights.read_bytes()[:-8] + b"damaged!")
+    with caplog.at_level(logging.WARNING, "cellvision"):
+        again = cv.predict(run, images, engine="openvino")
+    assert "damaged" in caplog.text
+    assert kept(tmp_path) == [made]
+    np.testing.assert_array_equal(tiny.probabilities(again), tiny.probabilities(whole))
+    (made / "index.json").unlink()
+    assert cv.predict(run, images).attrs["engine"].startswith("keras ")
+    assert kept(tmp_path) == []
+
+
+def test_an_engine_that_is_not_installed(
+    run: cv.Run, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "CONVERT_ABOVE", 0)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(errors.InvalidInput, match="pip install openvino"):
+        cv.predict(run, images, engine="openvino")
+    assert cv.predict(run, images).attrs["engine"].startswith("onnxruntime ")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    assert cv.predict(run, images).attrs["engine"].startswith("keras ")
+    with pytest.raises(errors.InvalidInput, match="One of auto, keras"):
+        cv.predict(run, images, engine="abacus")  # type: ignore[arg-type]
+
+
+def test_an_engine_that_computes_otherwise_is_not_used(
+    run: cv.Run,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    right = OpenVinoEngine.predict
+    monkeypatch.setattr(OpenVinoEngine, "predict", lambda *given: right(*given) + 0.002)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(choice, "CONVERT_ABOVE", 0)
+    with caplog.at_level(logging.WARNING, "cellvision"):
+        assert cv.predict(run, images).attrs["engine"].startswith("keras ")
+    assert "openvino is not used" in caplog.text
+    assert "differ by 0.002" in caplog.text
+    with pytest.raises(errors.ConversionError, match=r"differ by 0\.002"):
+        cv.predict(run, images, engine="openvino")
+    assert kept(tmp_path) == []
