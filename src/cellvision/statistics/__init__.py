@@ -28,9 +28,12 @@ from cellvision.statistics.intervals import (
 from cellvision.statistics.paired import McNemar, mcnemar, paired_difference
 from cellvision.statistics.permutation import Permutation, permutation_test
 from cellvision.statistics.seeds import SeedSpread, seed_spread
+from cellvision.statistics.verdict import Control, ControlResult, Verdict, verdict
 
 __all__ = [
     "Calibration",
+    "Control",
+    "ControlResult",
     "Interval",
     "Kappa",
     "McNemar",
@@ -38,6 +41,7 @@ __all__ = [
     "PrecisionRecallCurve",
     "RocCurve",
     "SeedSpread",
+    "Verdict",
     "accuracy_interval",
     "calibration",
     "cohen_kappa",
@@ -48,5 +52,6 @@ __all__ = [
     "precision_recall",
     "roc_curve",
     "seed_spread",
+    "verdict",
     "wilson",
 ]

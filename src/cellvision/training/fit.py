@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -87,16 +88,22 @@ class Trainer:
                 f"{len(self.devices)} devices cannot share the {fewest} image(s) of a split",
                 "--set training.devices=1",
             )
-        self._network: Network | None = None
+        self._built: list[Network] = []
+
+    def on(self, material: Material) -> Trainer:
+        """The same trainer and network, for other pixels or labels of the same images."""
+        other = copy.copy(self)
+        other.material = material
+        return other
 
     def network(self, seed: int) -> Network:
         """The network with new weights; built the first time, drawn anew after that."""
         material = self.material
         with self.sharing():
-            if self._network is not None:
-                self._network.draw(seed)
-                return self._network
-            self._network = Network(
+            if self._built:
+                self._built[0].draw(seed)
+                return self._built[0]
+            network = Network(
                 material.experiment,
                 len(material.catalog.class_names),
                 material.zero,
@@ -105,7 +112,8 @@ class Trainer:
                 self._steps_per_execution(),
                 seed,
             )
-        return self._network
+            self._built.append(network)
+        return network
 
     def _steps_per_execution(self) -> int:
         training = self.material.experiment.training

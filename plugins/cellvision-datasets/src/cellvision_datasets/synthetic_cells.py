@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -69,6 +69,10 @@ class SyntheticCells(Dataset):
     strength: float = Field(default=1.0, ge=0.0, le=1.0)
     """How strong the phenotype is: 0 is none at all, 1 puts about half of the protein of each
     treated cell into aggregates."""
+
+    phenotype: Literal["aggregates", "location"] = "aggregates"
+    """What differs. ``"aggregates"``: as above. ``"location"``: both classes have as many
+    aggregates, in `treated` in the cytoplasm and in `control` in the nucleus."""
 
     fields: int = Field(default=20, ge=1)
     """Wide-field images of each class."""
@@ -154,10 +158,12 @@ class SyntheticCells(Dataset):
             if file.exists():
                 return file
             treated = name == "treated"
+            located = self.phenotype == "location"
             scene = Scene(
                 size=self.field_size,
                 density=self.density,
-                aggregation=self.strength if treated else 0.0,
+                aggregation=1.0 if located else self.strength if treated else 0.0,
+                nuclear=0.5 + (-0.5 if treated else 0.5) * self.strength if located else None,
                 background=1.0 + (self.shortcut if treated else 0.0),
                 nuisance=self.nuisance,
             )
