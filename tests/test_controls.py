@@ -233,6 +233,31 @@ def test_the_reports_show_it(study: cv.Study) -> None:
     assert "A run alone gives no verdict." in alone.read_text(encoding="utf-8")
 
 
+def test_pictures_of_controls_are_whole(
+    study: cv.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cellvision_reporters.sheet import Sheet
+    from test_reporters import assert_is_a_picture, assert_nothing_is_clipped, texts_of
+
+    figures: list[Any] = []
+    save = Sheet.save
+
+    def keep(self: Sheet, target: Path, dpi: int) -> Path:
+        figures.append(self.figure)
+        return save(self, target, dpi)
+
+    monkeypatch.setattr(Sheet, "save", keep)
+    made = cv.reporters.create("controls").study(study, tmp_path)
+    assert [path.name for path in made] == ["controls.png", "masks.png"]
+    for path, figure in zip(made, figures, strict=True):
+        assert_is_a_picture(path)
+        assert_nothing_is_clipped(figure)
+    shown = texts_of(figures[0])
+    assert {"true labels", "labels permuted over groups", "intensity alone"} <= set(shown)
+    assert "true labels: 0.9 by epoch" in " ".join(" ".join(shown).split())
+    assert "what is left" in texts_of(figures[1])
+
+
 # --- interruptions -----------------------------------------------------------------------
 
 

@@ -120,8 +120,8 @@ def _question(run: Run, name: str, split: str) -> str:
     """What was asked, in a sentence."""
     classes = ", ".join(run.class_names)
     unit = run.record["group_column"]
-    held = f"of other units ({unit})" if unit is not None else "that it has not seen"
-    return f"Can {name} tell {classes} apart, on images of {split} {held}?"
+    held = f"units ({unit})" if unit is not None else "images"
+    return f"Can {name} tell {classes} apart, on {held} of {split} that it has not seen?"
 
 
 def _plain(found: Verdict, fitted: dict[str, float]) -> dict[str, Any]:
