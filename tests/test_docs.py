@@ -173,7 +173,9 @@ def test_the_readme_has_the_two_commands() -> None:
         r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S
     )[:2]
     assert first.strip() == "python -m pip install . plugins/*/ && cellvision demo"
-    assert second.strip() == "python -m pip install '.[test]' plugins/*/ && python -m pytest -n auto"
+    assert (
+        second.strip() == "python -m pip install '.[test]' plugins/*/ && python -m pytest -n auto"
+    )
 
 
 def test_local_links_of_the_readme_lead_somewhere() -> None:

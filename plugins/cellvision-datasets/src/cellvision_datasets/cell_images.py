@@ -44,12 +44,13 @@ class Scene:
     aggregation
         0: the protein is diffuse; 1: about half of it is in aggregates. The protein of each
         cell is the same in sum.
-    nuclear
-        The share of the aggregates that lie in the nucleus; the others are in the cytoplasm.
     background
         Factor on the fluorescence where there is no cell.
     nuisance
         How much brightness and focus differ from field to field; 0 for not at all.
+    nuclear
+        The share of the aggregates that lie in the nucleus; the others lie in a ring around it
+        that is as large, so that they are as crowded there. None: anywhere in the cytoplasm.
     """
 
     size: int
@@ -122,9 +123,11 @@ def _cells(
     mesh = 1.0 + 0.22 * _noise(size, 1.3, rng) + 0.15 * _noise(size, 4.0, rng)
     expression = _f32(rng.lognormal(0.0, 0.3, n).clip(0.4, 2.2))
     protein = _PROTEIN * body * (1.0 - 0.75 * nucleus) * mesh.clip(0.1, None) * expression[owner]
-    cytoplasm = (body > 0.25) & (nucleus < 0.3)
-    core, ring = inside < 0.8, (body > 0.1) & (inside > 1.4) & (inside < 2.2)
-    return dna, protein, owner, core, (ring if scene.nuclear is not None else cytoplasm)
+    if scene.nuclear is None:
+        cytoplasm = (body > 0.25) & (nucleus < 0.3)
+    else:
+        cytoplasm = (body > 0.1) & (inside > 1.4) & (inside < 2.2)
+    return dna, protein, owner, inside < 0.8, cytoplasm
 
 
 def _centres(size: int, spacing: float, rng: np.random.Generator) -> NDArray[np.float64]:

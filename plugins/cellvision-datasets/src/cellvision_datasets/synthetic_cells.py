@@ -39,7 +39,7 @@ class SyntheticCells(Dataset):
     """Wide-field fluorescence images of made cells, cut into tiles; the truth is known.
 
     In `treated` cells the protein (channel 1) forms bright aggregates, in `control` it is
-    diffuse; its sum in a cell is the same, so intensity does not tell the classes, texture
+    diffuse; its sum in a cell is the same, so mean intensity does not tell the classes, texture
     does. DNA (channel 0) is alike in both. Every field has a brightness and a focus of its own,
     drawn without regard to the class: with ``strength=0`` they are all there is to remember.
 
@@ -72,7 +72,8 @@ class SyntheticCells(Dataset):
 
     phenotype: Literal["aggregates", "location"] = "aggregates"
     """What differs. ``"aggregates"``: as above. ``"location"``: both classes have as many
-    aggregates, in `treated` in the cytoplasm and in `control` in the nucleus."""
+    aggregates, in `treated` around the nucleus and in `control` in it, so that intensity tells
+    little; with ``strength=0`` half of them are here and half there in both."""
 
     fields: int = Field(default=20, ge=1)
     """Wide-field images of each class."""

@@ -102,8 +102,8 @@ def _draw(study: Study, arm: Arm) -> Sheet:
             continue
         mean = history.groupby("epoch")["accuracy"].mean()
         _, colour, marker, line = STYLES[name]
-        style = {"color": colour, "marker": marker, "linestyle": line, "markersize": 4}
-        axis.plot(mean.index, mean.to_numpy(), linewidth=2, **style)
+        style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line}
+        axis.plot(mean.index, mean.to_numpy(), linewidth=2, markersize=4, **style)
     axis.axhline(arm.chance, color=GREY, linestyle=":", linewidth=1.8)
     last = int(study.history["epoch"].max())
     axis.set_xticks(ticks(1, last))
