@@ -58,7 +58,7 @@ tables = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(tables, st.integers(0, 9), st.booleans())
 def test_labels_are_permuted_over_whole_units(
     rows: list[tuple[int, str, str]], seed: int, pure: bool
