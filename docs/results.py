@@ -1,7 +1,7 @@
 """Print the tables of ``docs/results.md`` and ``docs/reproduction.md`` from studies' folders.
 
 Run as ``python docs/results.py STUDY_DIR...``; each folder gives one row a test set and
-experiment. Nothing is chosen: every run of a study counts.
+experiment, and one in a second table for its verdict. Nothing is chosen: every run counts.
 """
 
 from __future__ import annotations
@@ -55,13 +55,50 @@ def rows(folder: Path) -> list[tuple[str, ...]]:
     return found
 
 
-def main() -> None:
+VERDICT_HEAD = (
+    *("study", "experiment", "test set", "verdict", "images", "units", "runs"),
+    *("accuracy (95 % interval)", "balanced accuracy, effect", "p (smallest possible)", "controls"),
+)
+
+
+def verdict_rows(folder: Path) -> list[tuple[str, ...]]:
+    """The verdicts of one study, a row for each experiment and test set."""
+    return [
+        (
+            folder.name,
+            told["experiment"],
+            told["split"],
+            f"**{told['sentence']}**",
+            str(told["n"]),
+            "unknown" if told["group_column"] is None else f"{told['groups']}",
+            str(told["runs"]),
+            f"{told['accuracy']:.2f} ({told['accuracy_low']:.2f} to {told['accuracy_high']:.2f})",
+            f"{told['balanced_accuracy']:.2f}, {told['effect']:+.2f}",
+            f"{told['p']:.2g} ({told['smallest_p']:.2g})",
+            "; ".join(
+                f"{each['control']} {each['accuracy']:.2f}, p {each['p']:.2g}"
+                for each in told["controls"]
+            )
+            or "none",
+        )
+        for told in cv.load_study(folder).verdicts
+    ]
+
+
+def show(head: tuple[str, ...], table: list[tuple[str, ...]]) -> None:
     """Print one Markdown table."""
-    print("| " + " | ".join(HEAD) + " |")
-    print("|" + "---|" * len(HEAD))
-    for argument in sys.argv[1:]:
-        for row in rows(Path(argument)):
-            print("| " + " | ".join(row) + " |")
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for row in table:
+        print("| " + " | ".join(row) + " |")
+
+
+def main() -> None:
+    """Print a table of accuracies and one of verdicts."""
+    folders = [Path(argument) for argument in sys.argv[1:]]
+    show(HEAD, [row for folder in folders for row in rows(folder)])
+    print()
+    show(VERDICT_HEAD, [row for folder in folders for row in verdict_rows(folder)])
 
 
 if __name__ == "__main__":

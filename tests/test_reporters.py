@@ -532,6 +532,8 @@ def test_the_page_of_a_study(study: FakeStudy, out: Path) -> None:
     assert "deep, test: mean accuracy 0.85, SD 0.050 over 3 runs" in shown
     assert "a human expert: 0.93" in shown
     assert "a <long> & odd name of an experiment / with more" in shown
+    assert shown.index("Can deep tell control, treated apart") < shown.index("mean accuracy")
+    assert "Controls not run" in shown
     assert len(page.sources) == 2 + 2 * 4
 
 
@@ -566,7 +568,7 @@ def test_the_diagram_shows_shapes_and_weights(tmp_path: Path, out: Path, drawn: 
 
 def test_reporters_are_found_and_automatic() -> None:
     automatic = {name for name in cv.reporters.names() if cv.reporters.get(name).automatic}
-    ours = {*RUN_PICTURES, "tables", "html", "boxplot", "learning", "summary"}
+    ours = {*RUN_PICTURES, "tables", "html", "boxplot", "controls", "learning", "summary"}
     assert ours <= automatic
     assert "diagram" not in automatic
     made = cv.reporters.create("panel", images=6, contrast="image")

@@ -52,7 +52,7 @@ def same(first: cv.Run, second: cv.Run) -> bool:
 
 def test_a_study_folder_holds_what_the_contract_names(study: cv.Study) -> None:
     there = {path.name for path in study.folder.iterdir() if not path.name.startswith(".")}
-    assert there == {"study.json", "runs.csv", "history.csv", "runs", "reports"}
+    assert there == {"study.json", "verdict.json", "runs.csv", "history.csv", "runs", "reports"}
     assert sorted(path.name for path in (study.folder / "runs").iterdir()) == ["000", "001", "002"]
     record = json.loads((study.folder / "study.json").read_text())
     assert record["schema"] == 1

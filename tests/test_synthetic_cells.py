@@ -171,6 +171,25 @@ def test_aggregates_change_texture_and_not_the_sum() -> None:
     assert min(peaks) > 1.5
 
 
+def test_aggregates_may_differ_in_place_alone() -> None:
+    """Where they lie differs; how bright images are hardly does."""
+
+    def located(nuclear: float, field: int) -> np.ndarray:
+        return draw(Scene(192, 4.5, 1.0, 1.0, 0.0, nuclear), (0, 1, field)).astype(float)
+
+    inside, sums, peaks = [], [], []
+    for field in range(4):
+        nucleus, ring = located(1.0, field), located(0.0, field)
+        assert np.array_equal(nucleus[0], ring[0])
+        where = nucleus[0] > np.percentile(nucleus[0], 85)
+        inside.append(nucleus[1][where].mean() / ring[1][where].mean())
+        sums.append(nucleus[1].sum() / ring[1].sum())
+        peaks.append(np.percentile(nucleus[1], 99) / np.percentile(ring[1], 99))
+    assert min(inside) > 1.5
+    assert np.mean(sums) == pytest.approx(1.0, abs=0.01)
+    assert np.mean(peaks) == pytest.approx(1.0, abs=0.2)
+
+
 def test_the_effect_grows_with_strength() -> None:
     spread = [draw(scene(strength), (0, 1, 0))[1].std() for strength in (0.0, 0.3, 0.6, 1.0)]
     assert spread == sorted(spread)

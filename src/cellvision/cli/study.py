@@ -31,6 +31,23 @@ def run(
             "given again, for all combinations.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    all_controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls",
+            help="Also do the runs of every control, from which nothing should be learned: the "
+            "verdict rests on them.",
+        ),
+    ] = False,
+    some_controls: Annotated[
+        list[str],
+        typer.Option(
+            "--control",
+            metavar="NAME",
+            help="Only this control: permuted_groups, permuted_images, background or "
+            "intensity; may be given again.",
+        ),
+    ] = [],  # noqa: B006 - Typer copies it
     expert: Annotated[
         list[str],
         typer.Option(
@@ -55,11 +72,16 @@ def run(
     people = dict(_accuracy(text) for text in expert)
     from cellvision.training.backend import start_quietly
     from cellvision.training.cluster import connect
+    from cellvision.training.controls import CONTROLS
     from cellvision.training.study import study
 
+    controls = CONTROLS if all_controls else some_controls
     with nullcontext() if scheduler is None else connect(scheduler) as client:
         start_quietly()
-        show(study(asked, runs, out, expert=people, client=client, progress=True), out)
+        made = study(
+            asked, runs, out, controls=controls, expert=people, client=client, progress=True
+        )
+        show(made, out)
 
 
 def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experiment]:
@@ -122,6 +144,12 @@ def show(finished: Study, out: str) -> None:
             f"{values.min():.3f} to {values.max():.3f}",
         )
     console.print(table)
+    for verdict in finished.verdicts:
+        several = len(finished.verdicts) > 1
+        about = f"{verdict['experiment']}, {verdict['split']}: " if several else ""
+        console.print(f"Verdict: {escape(about)}{verdict['sentence']}", style="bold")
+        for line in (*verdict["reasons"], *verdict["warnings"]):
+            console.print(f"  {escape(line)}", soft_wrap=True)
     page = finished.folder / "reports" / "report.html"
     console.print(escape(str(page if page.is_file() else finished.folder)), soft_wrap=True)
     if is_address(out):

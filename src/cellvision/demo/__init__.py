@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import atomic, errors
+from cellvision import atomic, errors, statistics
 from cellvision.data.audit import Audit, audit
 from cellvision.data.intake import Intake
 from cellvision.experiment import Experiment, Training
@@ -104,25 +104,25 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
 
 
 def verdict(run: Run) -> str:
-    """Say what the accuracy on the test set shows: the interval above chance, or not.
+    """Say what the test set shows, in one of the five sentences of `cellvision.statistics.verdict`.
 
-    Chance is the share of the commonest class in the test set, which is what a network gets
-    that always gives the same answer.
+    One run and no controls is the least that there can be a verdict on; the page says so.
     """
+    rows = run.predictions[run.predictions["split"] == "test"]
     score = run.scores["test"]
-    counts = run.record["counts"]["test"]
-    chance = max(counts.values()) / sum(counts.values())
-    told = (
-        f"{score['accuracy']:.0%} of {score['n']} test images from {score['groups']} fields are "
-        f"right (95 % interval {score['accuracy_low']:.0%} to {score['accuracy_high']:.0%}); "
-        f"chance is {chance:.0%}"
+    found = statistics.verdict(
+        rows["label"].to_numpy(),
+        rows["predicted"].to_numpy(),
+        rows["group"].to_numpy(),
+        training=run.scores["train"]["balanced_accuracy"],
     )
-    if score["accuracy_low"] > chance:
-        return f"The network learned something: {told}."
-    fitted = run.scores["train"]["accuracy"]
     return (
-        f"There is no evidence that the network learned anything: {told}. "
-        f"(Of the images it was trained on, {fitted:.0%} are right: that shows nothing.)"
+        f"{found.sentence[0].upper()}{found.sentence[1:]}. {score['accuracy']:.0%} of {score['n']} "
+        f"test images from {score['groups']} fields are right (95 % interval "
+        f"{score['accuracy_low']:.0%} to {score['accuracy_high']:.0%}); the commonest class makes "
+        f"{found.commonest:.0%}; p = {found.test.p:.2g} that labels which say nothing do as well. "
+        f"Of the images it was trained on, {run.scores['train']['accuracy']:.0%} are right, which "
+        "shows nothing."
     )
 
 

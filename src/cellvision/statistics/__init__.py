@@ -29,9 +29,12 @@ from cellvision.statistics.paired import McNemar, mcnemar, paired_difference
 from cellvision.statistics.permutation import Permutation, permutation_test
 from cellvision.statistics.seeds import SeedSpread, seed_spread
 from cellvision.statistics.variance import VarianceShares, variance_shares
+from cellvision.statistics.verdict import Control, ControlResult, Verdict, verdict
 
 __all__ = [
     "Calibration",
+    "Control",
+    "ControlResult",
     "Interval",
     "Kappa",
     "McNemar",
@@ -40,6 +43,7 @@ __all__ = [
     "RocCurve",
     "SeedSpread",
     "VarianceShares",
+    "Verdict",
     "accuracy_interval",
     "calibration",
     "cohen_kappa",
@@ -51,5 +55,6 @@ __all__ = [
     "roc_curve",
     "seed_spread",
     "variance_shares",
+    "verdict",
     "wilson",
 ]

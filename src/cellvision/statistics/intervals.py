@@ -134,8 +134,21 @@ def accuracy_interval(
     >>> interval.method
     'Wilson, effective sample size'
     """
+    return share_interval(checks.correct_column(correct), groups, confidence, seed)
+
+
+def share_interval(
+    right: NDArray[np.float64],
+    groups: ArrayLike | None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The interval of an accuracy, from the share of runs (0 to 1) that got each image right.
+
+    Not public: `accuracy_interval` and the verdict share it. Where shares are not 0 or 1, it
+    takes them for as uncertain as whole images, and so is never too narrow for that.
+    """
     checks.confidence_level(confidence)
-    right = checks.correct_column(correct)
     index = checks.group_index(groups, len(right), "correct")
     n = len(right)
     count = int(index.max()) + 1

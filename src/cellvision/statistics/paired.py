@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cellvision.statistics import checks, resampling
 from cellvision.statistics.intervals import RESAMPLES, Interval
@@ -119,15 +119,29 @@ def paired_difference(
     >>> round(interval.estimate, 2), interval.low > 0
     (0.2, True)
     """
-    checks.confidence_level(confidence)
     a = checks.correct_column(correct_a, "correct_a")
     b = checks.correct_column(correct_b, "correct_b")
+    return share_difference(a, b, groups, confidence, seed)
+
+
+def share_difference(
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    groups: ArrayLike | None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The same from the shares of runs, 0 to 1, that got each image right.
+
+    Not public: `paired_difference` and the verdict share it.
+    """
+    checks.confidence_level(confidence)
     checks.same_length(correct_a=a, correct_b=b)
     index = checks.group_index(groups, len(a), "correct_a")
     n, count = len(a), int(index.max()) + 1
     sizes, totals = resampling.group_sums(index), resampling.group_sums(index, a - b)
     estimate = float(totals.sum() / n)
-    only_a, only_b = float(np.mean(a > b)), float(np.mean(b > a))
+    only_a, only_b = (float(np.mean(np.clip(d, 0, None))) for d in (a - b, b - a))
     discordant = int(np.count_nonzero(np.bincount(index, weights=(a != b).astype(float))))
     warning: str | None = None
     if count == n:

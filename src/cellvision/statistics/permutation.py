@@ -90,8 +90,13 @@ def permutation_test(
 
     Parameters
     ----------
-    labels, predictions
-        (n,) true and predicted class of held-out images.
+    labels
+        (n,) the true class of held-out images. (runs, n) where each run has labels of its own,
+        drawn at random for it: then every run's labels are permuted by themselves.
+    predictions
+        (n,) the predicted class, or (runs, n) of several runs on the same images: the statistic
+        is the mean over runs, and each arrangement of labels serves all of them, so that runs
+        do not count as further images.
     groups
         (n,) the unit each image came from; None where images are independent.
     statistic
@@ -128,56 +133,38 @@ def permutation_test(
         )
     if permutations < 1:
         raise InvalidInput(f"permutations is {permutations}", "Give 1 or more.")
-    truth = checks.column(labels, "labels")
-    answer = checks.column(predictions, "predictions")
-    checks.same_length(labels=truth, predictions=answer)
-    n = len(truth)
+    truth, answer = _by_run(labels, "labels"), _by_run(predictions, "predictions")
+    checks.same_length(labels=truth[0], predictions=answer[0])
+    if len(truth) not in (1, len(answer)):
+        raise InvalidInput(
+            f"labels of {len(truth)} runs, predictions of {len(answer)}",
+            "Give one row of labels for all runs, or one a run.",
+        )
+    n = truth.shape[1]
     group = checks.group_index(groups, n, "labels")
     label, predicted, classes = _class_numbers(truth, answer)
-    count = int(group.max()) + 1
-
-    # images[g, true, predicted]
-    cell = (group * classes + label) * classes + predicted
-    images = np.bincount(cell, minlength=count * classes * classes)
-    images = images.reshape(count, classes, classes)
-    pure = (images.sum(axis=2) > 0).sum(axis=1) == 1
-    group_label = images.sum(axis=2).argmax(axis=1)
-
-    pure_images, pure_labels = images[pure].sum(axis=1).astype(float), group_label[pure]
-    blocks = [images[g] for g in np.flatnonzero(~pure)]
-    size_one = bool(pure.any()) and bool((pure_images.sum(axis=1) == 1).all())
-
-    log_count = _log_arrangements(np.bincount(pure_labels, minlength=classes))
-    log_count += sum(_log_arrangements(block.sum(axis=1)) for block in blocks)
-    exact = not blocks and bool(log_count <= log(_ENUMERABLE) + 1e-9)
     rng = np.random.default_rng(seed)
-
-    if exact:
-        tallies = [_pure_tally(np.array(list(_arrangements(pure_labels.tolist()))), pure_images)]
-    elif size_one:
-        # Single images swapping labels are one block; tables are quicker than labels.
-        tallies = [_block_tally(images[pure].sum(axis=0), permutations, rng)]
-    elif pure.any():
-        tallies = [_sampled_pure_tally(pure_labels, pure_images, permutations, rng)]
-    else:
-        tallies = []
-    tallies += [_block_tally(block, permutations, rng) for block in blocks]
-    right = sum((t[0] for t in tallies), np.zeros(1))
-    number = sum((t[1] for t in tallies), np.zeros(1))
-
-    table = images.sum(axis=0)
-    observed = float(_score(np.diag(table)[None], table.sum(axis=1)[None], statistic)[0])
-    null = _score(right, number, statistic)
+    # Runs that share labels are one test of their mean; labels of their own, one test each.
+    tested = [predicted] if len(label) == 1 else list(predicted[:, None])
+    parts = [
+        _arrange(own, _votes(runs, classes), group, statistic, permutations, rng, len(label) == 1)
+        for own, runs in zip(label, tested, strict=True)
+    ]
+    observed = float(np.mean([part.observed for part in parts]))
+    null = np.mean([part.null for part in parts], axis=0)
     as_good = int((null >= observed - 1e-12).sum())
+    exact = parts[0].exact
     if exact:
         p, smallest = as_good / len(null), 1 / len(null)
     else:
-        smallest = max(1 / (permutations + 1), exp(-log_count))
+        possible = sum(part.log_count for part in parts)
+        smallest = max(1 / (permutations + 1), exp(-possible))
         p = max((as_good + 1) / (permutations + 1), smallest)
     sd = float(null.std())
     sd = sd if sd > 1e-12 else 0.0
     low, high = np.quantile(null, [0.025, 0.975])
     mean = float(null.mean())
+    count = int(group.max()) + 1
     return Permutation(
         observed,
         mean,
@@ -190,24 +177,102 @@ def permutation_test(
         (observed - mean) / sd if sd else float("nan"),
         len(null),
         exact,
-        _in_words(int(pure.sum()), len(blocks), count == n),
+        _in_words(parts[0].pure, parts[0].mixed, count == n),
         n,
         count,
-        _warning(smallest, count, table),
+        _warning(smallest, count, max(len(np.unique(own)) for own in label)),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrangements:
+    """What permuted labels score, and what the given ones do."""
+
+    observed: float
+    null: NDArray[np.float64]
+    log_count: float
+    exact: bool
+    pure: int
+    mixed: int
+
+
+def _arrange(
+    label: NDArray[np.intp],
+    votes: NDArray[np.float64],
+    group: NDArray[np.intp],
+    statistic: Statistic,
+    permutations: int,
+    rng: np.random.Generator,
+    enumerated: bool,
+) -> _Arrangements:
+    """Score one row of labels and its permutations; all of them where `enumerated` and few.
+
+    `votes`, (n, classes), are the runs' answers: the share of runs that name each class.
+    """
+    classes = votes.shape[1]
+    count = int(group.max()) + 1
+    labels = np.bincount(group * classes + label, minlength=count * classes)
+    labels = labels.reshape(count, classes)
+    pure = (labels > 0).sum(axis=1) == 1
+    answers = np.stack(
+        [np.bincount(group, weights=votes[:, c], minlength=count) for c in range(classes)], axis=1
+    )
+    pure_answers, pure_labels = answers[pure], labels[pure].argmax(axis=1)
+    single = bool(pure.any()) and bool((labels[pure].sum(axis=1) == 1).all())
+    blocks = [group == g for g in np.flatnonzero(~pure)]
+
+    log_count = _log_arrangements(np.bincount(pure_labels, minlength=classes))
+    log_count += sum(_log_arrangements(labels[g]) for g in np.flatnonzero(~pure))
+    exact = enumerated and not blocks and bool(log_count <= log(_ENUMERABLE) + 1e-9)
+    if exact:
+        tallies = [_pure_tally(np.array(list(_arrangements(pure_labels.tolist()))), pure_answers)]
+    elif single:
+        # Single images swapping labels are one block; tables are quicker than labels.
+        tallies = [_block_tally(pure_labels, pure_answers, permutations, rng)]
+    elif pure.any():
+        tallies = [_sampled_pure_tally(pure_labels, pure_answers, permutations, rng)]
+    else:
+        tallies = []
+    tallies += [_block_tally(label[rows], votes[rows], permutations, rng) for rows in blocks]
+    right = sum((t[0] for t in tallies), np.zeros(1))
+    number = sum((t[1] for t in tallies), np.zeros(1))
+    hits = np.bincount(label, weights=votes[np.arange(len(label)), label], minlength=classes)
+    observed = _score(hits[None], labels.sum(axis=0)[None], statistic)[0]
+    null = _score(right, number, statistic)
+    return _Arrangements(
+        float(observed), null, log_count, exact, int(pure.sum()), int(np.sum(~pure))
+    )
+
+
+def _by_run(values: ArrayLike, name: str) -> NDArray[np.generic]:
+    """Columns as (runs, n): one row for one run."""
+    array = np.asarray(values)
+    if array.ndim != 2 or len(array) == 0:
+        return checks.column(array, name)[None]
+    return np.stack([checks.column(row, name) for row in array])
+
+
+def _votes(predicted: NDArray[np.intp], classes: int) -> NDArray[np.float64]:
+    """The share of runs, (n, classes), that name each class for each image."""
+    return np.stack([(predicted == c).sum(axis=0) for c in range(classes)], axis=1) / len(predicted)
 
 
 def _class_numbers(
     truth: NDArray[np.generic], answer: NDArray[np.generic]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-    """Both columns as numbers of the classes that occur in either."""
+    """Both as numbers of the classes that occur in either."""
     if (truth.dtype.kind in "biuf") != (answer.dtype.kind in "biuf"):
         raise InvalidInput(
             f"labels are {truth.dtype}, predictions {answer.dtype}",
             "Give names or numbers in both.",
         )
-    distinct, index = checks.codes(np.concatenate([truth, answer]))
-    return index[: len(truth)], index[len(truth) :], len(distinct)
+    distinct, index = checks.codes(np.concatenate([truth.ravel(), answer.ravel()]))
+    split = truth.size
+    return (
+        index[:split].reshape(truth.shape),
+        index[split:].reshape(answer.shape),
+        max(len(distinct), 2),
+    )
 
 
 def _log_arrangements(counts: NDArray[np.intp]) -> float:
@@ -260,14 +325,26 @@ def _sampled_pure_tally(
 
 
 def _block_tally(
-    block: NDArray[np.intp], permutations: int, rng: np.random.Generator
+    labels: NDArray[np.intp],
+    votes: NDArray[np.float64],
+    permutations: int,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The same where images swap labels: tables with the margins that they have."""
+    """The same where images swap labels: tables of labels and equal answers, with their margins."""
     from scipy.stats import random_table
 
-    true, predicted = block.sum(axis=1), block.sum(axis=0)
-    tables = random_table.rvs(true, predicted, size=permutations, random_state=rng)
-    right = np.diagonal(tables, axis1=1, axis2=2).astype(float)
+    classes = votes.shape[1]
+    kinds, times = np.unique(votes, axis=0, return_counts=True)
+    if len(kinds) == 1:  # of a table with one column SciPy 1.17 gives zeros
+        kinds, times = np.vstack([kinds, kinds]), np.append(times, 0)
+    true = np.bincount(labels, minlength=classes)
+    rows = max(1, _CHUNK // kinds.size)
+    parts = []
+    for start in range(0, permutations, rows):
+        some = min(rows, permutations - start)
+        tables = random_table.rvs(true, times, size=some, random_state=rng)
+        parts.append(np.einsum("mck,kc->mc", tables, kinds))
+    right = np.concatenate(parts)
     return right, np.broadcast_to(true.astype(float), right.shape)
 
 
@@ -293,8 +370,8 @@ def _in_words(pure: int, mixed: int, single: bool) -> str:
     return within if not pure else f"{across} ({pure}); {within} ({mixed} mixed groups)"
 
 
-def _warning(smallest: float, groups: int, table: NDArray[np.intp]) -> str | None:
-    if (table.sum(axis=1) > 0).sum() < 2:
+def _warning(smallest: float, groups: int, classes: int) -> str | None:
+    if classes < 2:
         return "only one class among the labels: nothing can be tested"
     if smallest > 0.05:
         return f"no p below {smallest:.2g} is possible with {groups} group{'s' * (groups > 1)}"

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from cellvision.experiment import Experiment
-    from cellvision.training.fit import Trainer
+    from cellvision.training.planned import PlannedRun, Runner
     from cellvision.training.progress import Display
-    from cellvision.training.study import PlannedRun
 
 _CONNECT = 10
 """Seconds in which a scheduler must answer."""
@@ -201,14 +200,15 @@ def _submit(client: Client, waiting: Sequence[PlannedRun]) -> dict[PlannedRun, F
             call,
             run.experiment.model_dump_json(),
             run.seed,
+            run.control,
             _installed(run.experiment),
             _backend(),
             # One group of tasks: the scheduler keeps those that no worker has room for, and gives
             # them to workers that join later.
-            key=(f"cellvision-{call}", run.place),
-            priority=-run.place,  # in the study's order: a worker changes experiments once
+            key=(f"cellvision-{call}", run.name),
+            priority=-place,  # in the study's order: a worker changes experiments once
         )
-        for run in waiting
+        for place, run in enumerate(waiting)
     }
 
 
@@ -268,7 +268,12 @@ def _keep(run: PlannedRun, files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def train_here(
-    call: str, settings: str, seed: int, installed: Mapping[str, str], backend: str
+    call: str,
+    settings: str,
+    seed: int,
+    control: str | None,
+    installed: Mapping[str, str],
+    backend: str,
 ) -> dict[str, bytes]:
     """Train one run on a worker and give its folder's files.
 
@@ -278,8 +283,8 @@ def train_here(
         Identifies the call of `study` that this run belongs to.
     settings
         The experiment, as JSON.
-    seed
-        Of this run.
+    seed, control
+        Those of this run.
     installed
         The distributions that the study's process has, with their versions.
     backend
@@ -292,16 +297,13 @@ def train_here(
     """
     from distributed import get_worker
 
-    from cellvision.training.progress import Display
-    from cellvision.training.train import train_once
-
     worker = get_worker()
     with _one_at_a_time:
         _check_alike(worker.address, installed, backend)
-        trainer = _trainer(call, settings)
+        runner = _runner(call, settings)
         with tempfile.TemporaryDirectory(prefix="run-", dir=worker.local_directory) as scratch:
             folder = Path(scratch)
-            train_once(trainer, seed, folder, Display())
+            runner.do(seed, control, folder)
             return {
                 path.relative_to(folder).as_posix(): path.read_bytes()
                 for path in sorted(folder.rglob("*"))
@@ -310,14 +312,14 @@ def train_here(
 
 
 @lru_cache(maxsize=1)
-def _trainer(call: str, settings: str) -> Trainer:
+def _runner(call: str, settings: str) -> Runner:
     """The images and the compiled network, kept from run to run."""
     del call  # another study must look at its images anew
     from cellvision.experiment import Experiment
-    from cellvision.training.fit import Trainer
-    from cellvision.training.material import gather_material
+    from cellvision.training.planned import Runner
+    from cellvision.training.progress import Display
 
-    return Trainer(gather_material(Experiment.model_validate_json(settings)))
+    return Runner(Experiment.model_validate_json(settings), Display())
 
 
 def _installed(experiment: Experiment) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -90,20 +91,26 @@ class Trainer:
                 f"{len(self.devices)} devices cannot share the {fewest} image(s) of a split",
                 "--set training.devices=1",
             )
-        self._network: Network | None = None
+        self._built: list[Network] = []
         # What follows a training is done by one process, on a device of its own.
         self.alone = self.sharing
         if processes.count() > 1:
             self.alone = devices.sharing(processes.own(self.devices)[:1])
 
+    def on(self, material: Material) -> Trainer:
+        """The same trainer and network, for other pixels or labels of the same images."""
+        other = copy.copy(self)
+        other.material = material
+        return other
+
     def network(self, seed: int) -> Network:
         """The network with new weights; built the first time, drawn anew after that."""
         with self.sharing():
-            if self._network is not None:
-                self._network.draw(seed)
-                return self._network
-            self._network = self._build(seed)
-        return self._network
+            if self._built:
+                self._built[0].draw(seed)
+            else:
+                self._built.append(self._build(seed))
+        return self._built[0]
 
     def _build(self, seed: int) -> Network:
         material = self.material

@@ -45,6 +45,8 @@ class Material:
         What a reader of the results should know.
     seconds : float
         How long all this took.
+    control : str or None
+        The control whose images or labels these are; None for the experiment's own.
     """
 
     experiment: Experiment
@@ -56,6 +58,7 @@ class Material:
     one: float
     warnings: tuple[str, ...]
     seconds: float
+    control: str | None = None
 
     def rows(self, split: str) -> np.ndarray:
         """The places of a split's images in `pixels`."""

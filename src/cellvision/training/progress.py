@@ -17,8 +17,11 @@ class Display:
     def decoded(self, done: int, total: int) -> None:
         """So many images are decoded."""
 
-    def run(self, number: int, total: int, seed: int) -> None:
-        """A study's next run begins."""
+    def masked(self, done: int, total: int) -> None:
+        """So many images have their cells masked."""
+
+    def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
+        """A study's next run begins; that of a control, where one is named."""
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """So many of a study's runs are done, and so many workers are on the others."""
@@ -64,13 +67,17 @@ class TerminalDisplay(Display):
         """Show how far decoding is."""
         self._show("reading images", done, total)
 
+    def masked(self, done: int, total: int) -> None:
+        """Show how far masking is."""
+        self._show("masking cells", done, total)
+
     def task(self, what: str, done: int, total: int) -> None:
         """Show how far some other work is."""
         self._show(what, done, total)
 
-    def run(self, number: int, total: int, seed: int) -> None:
+    def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
         """Say which run it is."""
-        self._prefix = _run_words(number, total, seed)
+        self._prefix = _run_words(number, total, seed, control)
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Show how far the study is."""
@@ -129,9 +136,9 @@ class LineDisplay(Display):
             print(line, file=sys.stderr, flush=True)
         self._runs = line
 
-    def run(self, number: int, total: int, seed: int) -> None:
+    def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
         """Remember which run it is."""
-        self._prefix = _run_words(number, total, seed)
+        self._prefix = _run_words(number, total, seed, control)
 
     def together(self, seeds: Sequence[int]) -> None:
         """Remember which runs they are."""
@@ -155,8 +162,9 @@ class LineDisplay(Display):
         print(line, file=sys.stderr, flush=True)
 
 
-def _run_words(number: int, total: int, seed: int) -> str:
-    return f"run {number}/{total} (seed {seed})  "
+def _run_words(number: int, total: int, seed: int, control: str | None) -> str:
+    which = f"{control}, " if control is not None else ""
+    return f"run {number}/{total} ({which}seed {seed})  "
 
 
 def _runs_words(seeds: Sequence[int]) -> str:

@@ -105,6 +105,12 @@ class Run:
         return tuple(self.record["class_names"])
 
     @property
+    def control(self) -> str | None:
+        """The control that it is a run of; None for a run of the experiment itself."""
+        name: str | None = self.record.get("control")
+        return name
+
+    @property
     def scores(self) -> dict[str, dict[str, Any]]:
         """By split: n, groups, accuracy with its 95 % interval, balanced accuracy, loss."""
         scores: dict[str, dict[str, Any]] = self.record["scores"]
@@ -256,7 +262,12 @@ class Run:
         import numpy as np
 
         intake = self.intake
-        made = [intake.complete(intake.shape(intake.pick(self.read(image)))) for image in images]
+        made = [intake.shape(intake.pick(self.read(image))) for image in images]
+        if self.control == "background":
+            from cellvision.data.background import without_cells
+
+            made = [without_cells(image) for image in made]
+        made = [intake.complete(image) for image in made]
         return np.stack(made) if made else np.zeros((0, *intake.input_shape), np.uint8)
 
     def seen(self, images: Sequence[str]) -> np.ndarray:

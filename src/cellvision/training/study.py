@@ -7,21 +7,19 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors, remote
-from cellvision.training import cluster, processes, record
-from cellvision.training.fit import Trainer
-from cellvision.training.material import gather_material
+from cellvision.training import cluster, processes, record, verdicts
+from cellvision.training.controls import chosen
+from cellvision.training.planned import PlannedRun, Runner, plan_runs
 from cellvision.training.progress import Display, displayed
 from cellvision.training.reports import make_reports
 from cellvision.training.run import Run, check_schema, load_run
-from cellvision.training.together import train_many
-from cellvision.training.train import train_once, with_reporters
+from cellvision.training.train import with_reporters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,8 +98,17 @@ class Study:
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """Its runs, in order."""
+        """Its runs, in order; those of controls are not among them."""
         return tuple(load_run(self.folder / "runs" / name) for name in self.record["runs"])
+
+    @cached_property
+    def controls(self) -> dict[str, tuple[Run, ...]]:
+        """The runs of each control, by its name; empty where none was run."""
+        named = self.record.get("controls") or {}
+        return {
+            control: tuple(load_run(self.folder / "runs" / name) for name in names)
+            for control, names in named.items()
+        }
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -113,6 +120,26 @@ class Study:
         """One row for each run and epoch: run, experiment, and a run's history."""
         return self._table("history.csv")
 
+    @cached_property
+    def control_table(self) -> pd.DataFrame:
+        """As `table`, for the runs of controls, with a column ``control``."""
+        return self._table("control_runs.csv")
+
+    @cached_property
+    def control_history(self) -> pd.DataFrame:
+        """As `history`, for the runs of controls, with a column ``control``."""
+        return self._table("control_history.csv")
+
+    @cached_property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """What it shows, for each experiment and test set, as ``verdict.json`` tells it."""
+        path = self.folder / "verdict.json"
+        try:
+            told: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["verdicts"]
+        except FileNotFoundError:  # made by an earlier version
+            return verdicts.of_study(self)
+        return told
+
     def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd
 
@@ -122,7 +149,7 @@ class Study:
         # Names stay text, also an experiment called "50" or "null".
         return pd.read_csv(
             path,
-            dtype=dict.fromkeys(("run", "experiment", "split"), str),
+            dtype=dict.fromkeys(("run", "experiment", "control", "split"), str),
             keep_default_na=False,
             na_values=[""],
         )
@@ -133,6 +160,7 @@ def study(
     runs: int,
     out: str | os.PathLike[str],
     *,
+    controls: Sequence[str] = (),
     expert: Mapping[str, float] | None = None,
     client: Client | None = None,
     progress: bool | None = None,
@@ -152,6 +180,10 @@ def study(
     out
         The study's folder, or an address on remote storage, where the study arrives when it is
         finished.
+    controls
+        Which controls to run beside them, with the same network, epochs and seeds:
+        ``"permuted_groups"``, ``"permuted_images"``, ``"background"``, ``"intensity"``. A study
+        that was done without may be given them later.
     expert
         A person's accuracy on a split, by the split's name, for figures to show.
     client
@@ -169,6 +201,8 @@ def study(
     ------
     errors.FolderError
         The folder holds something else, or a study of other experiments.
+    errors.ExperimentError
+        There is no such control.
     errors.InvalidInput, errors.LeakError
         As for `train`.
     errors.CellvisionError
@@ -178,74 +212,44 @@ def study(
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
     processes.refuse_several("a study")
     experiments = _named(experiment)
-    plan = {
+    plan: dict[str, Any] = {
         "schema": SCHEMA,
         "experiments": [
             {"name": name, "experiment": each.model_dump(mode="json")}
             for name, each in experiments.items()
         ],
         "seeds": [next(iter(experiments.values())).training.seed + k for k in range(runs)],
+        "controls": list(chosen(controls)),
         "expert": dict(expert or {}),
     }
-    planned = _planned(experiments, runs)
+    planned = plan_runs(experiments, runs, plan["controls"])
     with displayed(progress) as display, remote.results(out) as folder:
         _claim(folder, plan)
         places = folder / "runs"
         waiting = [run for run in planned if not (places / run.name / "run.json").is_file()]
         if client is None:
-            _carry_out_here(waiting, places, len(planned), display)
+            _carry_out_here(waiting, planned, places, display)
         else:
             cluster.carry_out(client, waiting, places, len(planned) - len(waiting), display)
-        finished = _finish(folder, plan, experiments, runs)
+        finished = _finish(folder, plan, planned)
         first = next(iter(experiments.values()))
         for fault in make_reports(finished, first.reporters or ())[1]:
             _log.warning("%s", fault.what)
     return finished
 
 
-@dataclass(frozen=True, eq=False)
-class PlannedRun:
-    """One run of a study, done or not.
-
-    Attributes
-    ----------
-    place : int
-        Its place in the study, from 0.
-    experiment : Experiment
-        What is asked.
-    seed : int
-        Of this run.
-    """
-
-    place: int
-    experiment: Experiment
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """The name of its folder."""
-        return f"{self.place:03d}"
-
-
-def _planned(experiments: Mapping[str, Experiment], runs: int) -> list[PlannedRun]:
-    asked = itertools.product(experiments.values(), range(runs))
-    return [
-        PlannedRun(place, each, each.training.seed + k) for place, (each, k) in enumerate(asked)
-    ]
-
-
 def _carry_out_here(
-    waiting: Sequence[PlannedRun], folder: Path, total: int, display: Display
+    waiting: Sequence[PlannedRun], planned: Sequence[PlannedRun], folder: Path, display: Display
 ) -> None:
     """Do runs in this process, those of one experiment with one compiled network."""
     for experiment, theirs in itertools.groupby(waiting, attrgetter("experiment")):
+        runner = Runner(experiment, display)
         runs = list(theirs)
-        trainer = Trainer(gather_material(experiment, display.decoded))
-        seeds, places = [run.seed for run in runs], [folder / run.name for run in runs]
-        done = train_many(trainer, seeds, places, display)
-        for run in runs[done:]:
-            display.run(run.place + 1, total, run.seed)
-            train_once(trainer, run.seed, record.claim(folder / run.name), display)
+        true = [run for run in runs if run.control is None]
+        done = runner.do_together(true, folder)
+        for run in runs[done:]:  # those of the true labels come first
+            display.run(planned.index(run) + 1, len(planned), run.seed, run.control)
+            runner.do(run.seed, run.control, record.claim(folder / run.name))
 
 
 def _named(experiment: Experiment | Mapping[str, Experiment]) -> dict[str, Experiment]:
@@ -265,7 +269,7 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
     path = folder / _PLAN
     if path.is_file():
         begun = json.loads(path.read_text(encoding="utf-8"))
-        if _but_seeds(begun) != _but_seeds(plan) or begun["seeds"][0] != plan["seeds"][0]:
+        if _fixed(begun) != _fixed(plan) or begun["seeds"][0] != plan["seeds"][0]:
             raise errors.FolderError(
                 f"{folder}: another study was begun here", "Name another folder, or remove it"
             )
@@ -276,37 +280,67 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
                 f"{folder}: a study of {len(begun['seeds'])} runs was begun here",
                 f"Ask for {len(begun['seeds'])} runs again, or name another folder",
             )
+        left_out = [name for name in begun.get("controls", ()) if name not in plan["controls"]]
+        if left_out:
+            raise errors.FolderError(
+                f"{folder}: a study with the control {left_out[0]!r} was begun here",
+                f"Ask for its controls again ({', '.join(begun['controls'])}), or name another "
+                "folder",
+            )
     else:
         record.claim(folder)
     record.write_json(path, plan)
     (folder / "study.json").unlink(missing_ok=True)
 
 
-def _but_seeds(plan: dict[str, Any]) -> Any:
+def _fixed(plan: dict[str, Any]) -> Any:
+    """What a study cannot change once it was begun."""
     plain = json.loads(json.dumps(plan))
-    return {key: value for key, value in plain.items() if key != "seeds"}
+    return {key: value for key, value in plain.items() if key not in ("seeds", "controls")}
 
 
-def _finish(
-    folder: Path, plan: dict[str, Any], experiments: Mapping[str, Experiment], runs: int
-) -> Study:
+def _finish(folder: Path, plan: dict[str, Any], planned: Sequence[PlannedRun]) -> Study:
+    true = [run for run in planned if run.control is None]
+    others = [run for run in planned if run.control is not None]
+    _write_tables(folder, true, "runs.csv", "history.csv", ["run", "experiment"])
+    if others:
+        leading = ["run", "experiment", "control"]
+        _write_tables(folder, others, "control_runs.csv", "control_history.csv", leading)
+    content = {
+        **plan,
+        "runs": [run.name for run in true],
+        "controls": {
+            control: [run.name for run in others if run.control == control]
+            for control in plan["controls"]
+        },
+    }
+    made = Study(folder, content)
+    record.write_json(
+        folder / "verdict.json", {"schema": SCHEMA, "verdicts": verdicts.of_study(made)}
+    )
+    record.write_json(folder / "study.json", content)
+    return made
+
+
+def _write_tables(
+    folder: Path, planned: Sequence[PlannedRun], scores: str, history: str, leading: list[str]
+) -> None:
     import pandas as pd
 
-    scores, histories = [], []
-    names = {f"{k:03d}": name for k, name in enumerate(n for n in experiments for _ in range(runs))}
-    for label, name in names.items():
-        run = load_run(folder / "runs" / label)
-        first = {"run": label, "experiment": name}
-        scores += [
-            {**first, "seed": run.record["seed"], "split": split, **values}
-            for split, values in run.scores.items()
+    rows, histories = [], []
+    for each in planned:
+        run = load_run(folder / "runs" / each.name)
+        values = {"run": each.name, "experiment": each.of, "control": each.control}
+        first = {name: values[name] for name in leading}
+        rows += [
+            {**first, "seed": run.record["seed"], "split": split, **of_split}
+            for split, of_split in run.scores.items()
         ]
         histories.append(run.history.assign(**first)[[*first, *run.history.columns]])
-    table = pd.DataFrame(scores)
-    leading = ["run", "experiment", "seed", "split", "accuracy", "loss"]
+    table = pd.DataFrame(rows)
+    leading = [*leading, "seed", "split", "accuracy", "loss"]
     table = table[leading + [column for column in table.columns if column not in leading]]
-    record.write_table(folder / "runs.csv", table)
-    record.write_table(folder / "history.csv", pd.concat(histories, ignore_index=True))
-    content = {**plan, "runs": list(names)}
-    record.write_json(folder / "study.json", content)
-    return Study(folder, content)
+    record.write_table(folder / scores, table)
+    # A control without epochs has no rows here.
+    told = [each for each in histories if not each.empty] or histories[:1]
+    record.write_table(folder / history, pd.concat(told, ignore_index=True))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -128,7 +128,7 @@ class RunWriter:
         self.trainer = trainer
         self.seed = seed
         self.folder = folder
-        self.experiment = _with_seed(trainer.material.experiment, seed)
+        self.experiment = with_seed(trainer.material.experiment, seed)
         self._rows: list[Mapping[str, float]] = []
         self._listening = begin_run(self.experiment.reporters or (), folder, self.experiment)
 
@@ -149,63 +149,107 @@ def write_run(writer: RunWriter, network: Network, fitted: Fit, display: Display
     trainer, experiment, folder = writer.trainer, writer.experiment, writer.folder
     material = trainer.material
     probabilities = trainer.predict(network, display)
-    predictions = record.predictions_table(material.catalog, probabilities)
-    scores = _scores(material, network, probabilities)
     model_path = folder / "model.keras"
     with atomic.path(model_path) as temporary:
         network.model.save(temporary)
         intake = experiment.intake
         samples = intake.complete(np.asarray(material.pixels[: min(4, len(material.pixels))]))
-        warnings = [*material.warnings, *check_reloads(str(temporary), network.model, samples)]
-    record.write_table(folder / "predictions.csv", predictions)
-    record.write_json(folder / "audit.json", material.audit.to_json())
+        warnings = [*check_reloads(str(temporary), network.model, samples)]
     if not all(np.isfinite(row["loss"]) for row in fitted.history):
         warnings.append("The loss became infinite or not a number: the network did not train.")
-    elif len(set(predictions.loc[material.rows(material.training_split), "predicted"])) == 1:
+    elif len(np.unique(probabilities[trainer.rows].argmax(axis=1))) == 1:
         warnings.append(
             "Every training image got the same answer: the network did not train. Another seed, "
             "a lower training.learning_rate or more epochs may start it."
         )
-    content = {
-        "schema": SCHEMA,
-        "experiment": experiment.model_dump(mode="json"),
-        "plugins": record.plugins_of(experiment),
-        "environment": record.environment(trainer.precision, trainer.devices),
-        "seed": writer.seed,
-        "class_names": list(material.catalog.class_names),
-        "intensity_zero": material.zero,
-        "intensity_scale": material.one,
-        "group_column": material.catalog.group_column,
-        "counts": material.catalog.counts(),
-        "scores": scores,
-        "timings": {
+    return finish_run(
+        material,
+        writer.seed,
+        folder,
+        probabilities,
+        network.evaluate_loss,
+        record.environment(trainer.precision, trainer.devices),
+        {
             "intake_s": material.seconds,
             "fit_s": fitted.seconds,
             "train_images_per_s": fitted.images_per_second,
             "data_wait_fraction": fitted.data_wait_fraction,
             **({"together": fitted.together} if fitted.together > 1 else {}),
         },
+        warnings,
+    )
+
+
+def finish_run(
+    material: Material,
+    seed: int,
+    folder: Path,
+    probabilities: np.ndarray,
+    loss: Callable[[np.ndarray, np.ndarray], float],
+    environment: Mapping[str, Any],
+    timings: Mapping[str, float],
+    warnings: Sequence[str] = (),
+) -> Run:
+    """Write what is known of a run when its network, or what stands for one, has answered.
+
+    Parameters
+    ----------
+    material
+        The images.
+    seed
+        Of this run.
+    folder
+        With all that is written while training; ``run.json`` comes last.
+    probabilities
+        Of all images, shape (images, classes).
+    loss
+        Gives the mean loss of some labels and their probabilities.
+    environment, timings, warnings
+        What ``run.json`` says of them; the material's own warnings come first.
+    """
+    experiment = with_seed(material.experiment, seed)
+    record.write_table(
+        folder / "predictions.csv", record.predictions_table(material.catalog, probabilities)
+    )
+    record.write_json(folder / "audit.json", material.audit.to_json())
+    content = {
+        "schema": SCHEMA,
+        "experiment": experiment.model_dump(mode="json"),
+        "plugins": record.plugins_of(experiment),
+        "environment": environment,
+        "seed": seed,
+        "control": material.control,
+        "class_names": list(material.catalog.class_names),
+        "intensity_zero": material.zero,
+        "intensity_scale": material.one,
+        "group_column": material.catalog.group_column,
+        "counts": material.catalog.counts(),
+        "scores": _scores(material, loss, probabilities),
+        "timings": timings,
         "leaks": [leak.to_json() for leak in material.audit.leaks],
-        "warnings": warnings,
+        "warnings": [*material.warnings, *warnings],
     }
     record.write_json(folder / "run.json", content)
     return load_run(folder)
 
 
-def _with_seed(experiment: Experiment, seed: int) -> Experiment:
+def with_seed(experiment: Experiment, seed: int) -> Experiment:
+    """The experiment as one run of a study asks it."""
     training = experiment.training.model_copy(update={"seed": seed})
     return experiment.model_copy(update={"training": training})
 
 
 def _scores(
-    material: Material, network: Network, probabilities: np.ndarray
+    material: Material,
+    mean_loss: Callable[[np.ndarray, np.ndarray], float],
+    probabilities: np.ndarray,
 ) -> dict[str, dict[str, object]]:
     groups = material.catalog.table["group"].to_numpy()
     scores = {}
     for split in material.catalog.splits():
         rows = material.rows(split)
         labels = material.labels[rows]
-        loss = network.evaluate_loss(labels, probabilities[rows])
+        loss = mean_loss(labels, probabilities[rows])
         units = None if material.catalog.group_column is None else groups[rows]
         scores[split] = record.score(labels, probabilities[rows], units, loss)
     return scores

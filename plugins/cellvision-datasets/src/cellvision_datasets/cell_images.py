@@ -48,6 +48,9 @@ class Scene:
         Factor on the fluorescence where there is no cell.
     nuisance
         How much brightness and focus differ from field to field; 0 for not at all.
+    nuclear
+        The share of the aggregates that lie in the nucleus; the others lie in a ring around it
+        that is as large, so that they are as crowded there. None: anywhere in the cytoplasm.
     """
 
     size: int
@@ -55,6 +58,7 @@ class Scene:
     aggregation: float
     background: float
     nuisance: float
+    nuclear: float | None = None
 
 
 def draw(scene: Scene, entropy: Sequence[int]) -> NDArray[np.uint16]:
@@ -77,9 +81,9 @@ def draw(scene: Scene, entropy: Sequence[int]) -> NDArray[np.uint16]:
     """
     streams = np.random.SeedSequence(list(entropy)).spawn(4)
     for_cells, for_nuisance, for_aggregates, for_noise = map(np.random.default_rng, streams)
-    dna, protein, owner, cytoplasm = _cells(scene, for_cells)
+    dna, protein, owner, nucleus, cytoplasm = _cells(scene, for_cells)
     if scene.aggregation > 0:
-        protein = _aggregated(protein, owner, cytoplasm, scene, for_aggregates)
+        protein = _aggregated(protein, owner, nucleus, cytoplasm, scene, for_aggregates)
     focus = 0.9 + scene.nuisance * for_nuisance.uniform(0.0, 1.1)
     brightness = np.exp(scene.nuisance * for_nuisance.normal(0.0, 0.25, 2))
     light = _illumination(scene.size, for_nuisance)
@@ -92,8 +96,8 @@ def draw(scene: Scene, entropy: Sequence[int]) -> NDArray[np.uint16]:
 
 def _cells(
     scene: Scene, rng: np.random.Generator
-) -> tuple[Plane, Plane, NDArray[np.intp], NDArray[np.bool_]]:
-    """DNA, protein, the cell that owns each pixel, and where cytoplasm is."""
+) -> tuple[Plane, Plane, NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]:
+    """DNA, protein, the cell that owns each pixel, and where nuclei and cytoplasm are."""
     size = scene.size
     spacing = 100.0 / np.sqrt(scene.density)
     centres = _centres(size, spacing, rng)
@@ -119,8 +123,11 @@ def _cells(
     mesh = 1.0 + 0.22 * _noise(size, 1.3, rng) + 0.15 * _noise(size, 4.0, rng)
     expression = _f32(rng.lognormal(0.0, 0.3, n).clip(0.4, 2.2))
     protein = _PROTEIN * body * (1.0 - 0.75 * nucleus) * mesh.clip(0.1, None) * expression[owner]
-    cytoplasm = (body > 0.25) & (nucleus < 0.3)
-    return dna, protein, owner, cytoplasm
+    if scene.nuclear is None:
+        cytoplasm = (body > 0.25) & (nucleus < 0.3)
+    else:
+        cytoplasm = (body > 0.1) & (inside > 1.4) & (inside < 2.2)
+    return dna, protein, owner, inside < 0.8, cytoplasm
 
 
 def _centres(size: int, spacing: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -153,24 +160,24 @@ def _ellipse(
 def _aggregated(
     protein: Plane,
     owner: NDArray[np.intp],
+    nucleus: NDArray[np.bool_],
     cytoplasm: NDArray[np.bool_],
     scene: Scene,
     rng: np.random.Generator,
 ) -> Plane:
-    """Move a part of each cell's protein into a few bright spots of its own cytoplasm."""
+    """Move a part of each cell's protein into a few bright spots of the same cell."""
     n = int(owner.max()) + 1
     total = np.bincount(owner.ravel(), protein.ravel(), n)
-    # The cytoplasm's pixels, sorted by cell: a spot picks one of its cell's.
-    places = np.flatnonzero(cytoplasm)
-    places = places[np.argsort(owner.ravel()[places], kind="stable")]
-    room = np.bincount(owner.ravel()[places], minlength=n)
-    start = np.concatenate([[0], np.cumsum(room)[:-1]])
+    room = np.bincount(owner[cytoplasm], minlength=n)
     # In proportion to its room, so that a cell cut by the border has no more than its share.
     whole = 0.5 * 100.0**2 / scene.density  # pixels of cytoplasm in a cell that is not cut
     spots = np.where(room > 0, 1 + rng.poisson(_SPOTS * room / whole), 0)
     share = scene.aggregation * rng.normal(0.55, 0.08, n).clip(0.35, 0.75) * (room > 0)
     cell = np.repeat(np.arange(n), spots)
-    pixel = places[start[cell] + (rng.random(len(cell)) * room[cell]).astype(np.intp)]
+    pixel = _some_pixel(cytoplasm, owner, cell, rng)
+    if scene.nuclear is not None:
+        inside = _some_pixel(nucleus, owner, cell, rng)
+        pixel = np.where((rng.random(len(cell)) < scene.nuclear) & (inside >= 0), inside, pixel)
     weight = rng.gamma(3.0, 1.0, len(cell))
     weight *= (share * total / np.bincount(cell, weight, n).clip(1e-9))[cell]
     small = rng.random(len(cell)) < 0.6
@@ -182,6 +189,22 @@ def _aggregated(
         for chosen, sigma in ((small, 1.2), (~small, 1.9))
     )
     return protein * _f32(1.0 - share)[owner] + moved
+
+
+def _some_pixel(
+    where: NDArray[np.bool_],
+    owner: NDArray[np.intp],
+    cell: NDArray[np.intp],
+    rng: np.random.Generator,
+) -> NDArray[np.intp]:
+    """One random pixel of each of the cells that lies in `where`; -1 where a cell has none."""
+    # The pixels sorted by cell: each draw picks one of its cell's.
+    places = np.flatnonzero(where)
+    places = places[np.argsort(owner.ravel()[places], kind="stable")]
+    room = np.bincount(owner.ravel()[places], minlength=int(owner.max()) + 1)
+    start = np.concatenate([[0], np.cumsum(room)[:-1]])[cell]
+    drawn = start + (rng.random(len(cell)) * room[cell]).astype(np.intp)
+    return np.where(room[cell] > 0, np.append(places, -1)[np.minimum(drawn, len(places))], -1)
 
 
 def _illumination(size: int, rng: np.random.Generator) -> Plane:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -39,7 +39,7 @@ class SyntheticCells(Dataset):
     """Wide-field fluorescence images of made cells, cut into tiles; the truth is known.
 
     In `treated` cells the protein (channel 1) forms bright aggregates, in `control` it is
-    diffuse; its sum in a cell is the same, so intensity does not tell the classes, texture
+    diffuse; its sum in a cell is the same, so mean intensity does not tell the classes, texture
     does. DNA (channel 0) is alike in both. Every field has a brightness and a focus of its own,
     drawn without regard to the class: with ``strength=0`` they are all there is to remember.
 
@@ -69,6 +69,11 @@ class SyntheticCells(Dataset):
     strength: float = Field(default=1.0, ge=0.0, le=1.0)
     """How strong the phenotype is: 0 is none at all, 1 puts about half of the protein of each
     treated cell into aggregates."""
+
+    phenotype: Literal["aggregates", "location"] = "aggregates"
+    """What differs. ``"aggregates"``: as above. ``"location"``: both classes have as many
+    aggregates, in `treated` around the nucleus and in `control` in it, so that intensity tells
+    little; with ``strength=0`` half of them are here and half there in both."""
 
     fields: int = Field(default=20, ge=1)
     """Wide-field images of each class."""
@@ -154,10 +159,12 @@ class SyntheticCells(Dataset):
             if file.exists():
                 return file
             treated = name == "treated"
+            located = self.phenotype == "location"
             scene = Scene(
                 size=self.field_size,
                 density=self.density,
-                aggregation=self.strength if treated else 0.0,
+                aggregation=1.0 if located else self.strength if treated else 0.0,
+                nuclear=0.5 + (-0.5 if treated else 0.5) * self.strength if located else None,
                 background=1.0 + (self.shortcut if treated else 0.0),
                 nuisance=self.nuisance,
             )

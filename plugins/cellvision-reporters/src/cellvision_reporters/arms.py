@@ -56,6 +56,16 @@ def arms_of(study: Study) -> list[Arm]:
     return arms
 
 
+def controls_of(study: Study, arm: Arm) -> dict[str, tuple[Run, ...]]:
+    """The runs of each control that belong to an experiment of the study."""
+    own = {run.folder.name for run in arm.runs}
+    found = {
+        control: tuple(r for r in runs if r.folder.name.removeprefix(f"{control}_") in own)
+        for control, runs in study.controls.items()
+    }
+    return {control: runs for control, runs in found.items() if runs}
+
+
 def span(values: pd.Series) -> str:
     """One number, or the range where runs differ; a dash where nothing is known."""
     known = values.dropna()

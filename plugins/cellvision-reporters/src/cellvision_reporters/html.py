@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cellvision import Reporter, atomic
 from cellvision_reporters.arms import Arm, arms_of
 from cellvision_reporters.attention import Attention
+from cellvision_reporters.boxes import run_boxes, study_boxes
 from cellvision_reporters.boxplot import Boxplot
 from cellvision_reporters.confusion import Confusion
+from cellvision_reporters.controls import Controls
 from cellvision_reporters.curves import Curves
 from cellvision_reporters.diagram import Diagram
 from cellvision_reporters.learning import Learning
 from cellvision_reporters.panel import Panel
 from cellvision_reporters.robustness import Robustness
 from cellvision_reporters.sample import Sample
-from cellvision_reporters.stamps import leak_stamp, unit_note
+from cellvision_reporters.stamps import control_stamp, leak_stamp, unit_note
 from cellvision_reporters.summary import EXPLANATION, readable, summary_table
 from cellvision_reporters.tables import count_table
 from cellvision_reporters.wording import (
@@ -104,6 +106,7 @@ def _write(folder: Path, about: Run | Study, kind: str, parts: Mapping[str, Any]
         kind=kind,
         name=about.folder.resolve().name,
         leak=leak_stamp(about),
+        control=control_stamp(about),
         unit=_unit(about, parts["warnings"]),
         **parts,
     )
@@ -136,6 +139,7 @@ def run_parts(run: Run, folder: Path) -> dict[str, Any]:
         if files and all(_usable(folder / file, run) for file in files):
             reports.append((title, reporter))
     return {
+        "boxes": run_boxes(run) if run.control is None else [],
         "subtitle": _asked_in_short(run.record),
         "warnings": list(run.warnings),
         "sentences": [
@@ -206,6 +210,7 @@ def study_parts(study: Study, folder: Path) -> dict[str, Any]:
     warnings = Counter(w for arm in arms for run in arm.runs for w in dict.fromkeys(run.warnings))
     total = sum(len(arm.runs) for arm in arms)
     leading = [
+        ("Controls", pictures(Controls(), study, folder)),
         ("Test accuracy over runs", pictures(Boxplot(), study, folder)),
         ("Learning over epochs", pictures(Learning(), study, folder)),
     ]
@@ -214,6 +219,7 @@ def study_parts(study: Study, folder: Path) -> dict[str, Any]:
         for arm in arms[:_MOST_ARMS]
     ]
     return {
+        "boxes": study_boxes(study),
         "subtitle": f"{len(arms)} experiment{_s(len(arms))}, {total} run{_s(total)}",
         "warnings": [f"{w} ({n} of {total} runs)" for w, n in warnings.items()],
         "sentences": [_tied(_arm_sentence(row)) for row in table.to_dict("records")],

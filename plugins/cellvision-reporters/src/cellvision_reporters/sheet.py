@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic
 from cellvision_reporters.colours import WRONG
-from cellvision_reporters.stamps import leak_stamp, unit_note
+from cellvision_reporters.stamps import control_stamp, leak_stamp, unit_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,7 +141,7 @@ class Sheet:
 
         inner = width - 2 * _MARGIN
         title_lines = wrapped(title, inner, _TITLE, "bold")
-        leak = leak_stamp(about)
+        leak = " ".join(line for line in (leak_stamp(about), control_stamp(about)) if line)
         leak_lines = wrapped(leak, inner - 0.2, _STAMP, "bold") if leak else []
         caption = " ".join(line for line in (*captions, unit_note(about)) if line)
         caption_lines = wrapped(caption, inner, _CAPTION) if caption else []

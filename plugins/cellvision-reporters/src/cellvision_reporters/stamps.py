@@ -1,4 +1,4 @@
-"""What must be said on every figure and table: a leak, and where images come from."""
+"""What must be said on every figure and table: leaks, controls, and where images come from."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ def leak_stamp(about: Run | Study) -> str:
     return f"LEAK: {'; '.join(told)}. The scores flatter."
 
 
+def control_stamp(about: Run | Study) -> str:
+    """Say that a run is one of a control; empty for all others."""
+    control = about.record.get("control")
+    return f"CONTROL ({control}): this is no result of the experiment." if control else ""
+
+
 def unit_note(about: Run | Study) -> str:
     """Say that units are unknown; empty where they are known."""
     records = records_of(about)
@@ -43,5 +49,5 @@ def unit_note(about: Run | Study) -> str:
 
 
 def stamps(about: Run | Study) -> Sequence[str]:
-    """Both lines, without the empty ones."""
-    return [line for line in (leak_stamp(about), unit_note(about)) if line]
+    """All lines, without the empty ones."""
+    return [line for line in (leak_stamp(about), control_stamp(about), unit_note(about)) if line]

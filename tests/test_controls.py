@@ -1,0 +1,331 @@
+"""Controls: what they change, that nobody takes them for results, and that none is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.cli import main
+from cellvision.data.background import cell_regions, otsu, without_cells
+from cellvision.training.controls import CONTROLS, permuted
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch, tiny.on_offer():
+        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five dark and five light wells in the test set: 252 arrangements."""
+    return tiny.make_folder(tmp_path_factory.mktemp("images"), count=20, wells=10)
+
+
+def asked(images: Path, **changes: Any) -> cv.Experiment:
+    given = {"epochs": 4, "split": {"validation": 0, "test": 0.5}, **changes}
+    return tiny.experiment(images, "level", group="well", **given)
+
+
+@pytest.fixture(scope="module")
+def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
+    """Many tests look at this one."""
+    out = tmp_path_factory.mktemp("whole") / "study"
+    reporters = [{"type": name} for name in ("summary", "boxplot", "controls", "html")]
+    return cv.study(asked(images, reporters=reporters), 2, out, controls=CONTROLS)
+
+
+# --- permuted labels ---------------------------------------------------------------------
+
+tables = st.lists(
+    st.tuples(st.integers(0, 8), st.sampled_from("abc"), st.sampled_from(["train", "test"])),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=40)
+@given(tables, st.integers(0, 9), st.booleans())
+def test_labels_are_permuted_over_whole_units(
+    rows: list[tuple[int, str, str]], seed: int, pure: bool
+) -> None:
+    table = pd.DataFrame(rows, columns=["unit", "label", "split"])
+    if pure:
+        table["label"] = table["unit"].map(lambda unit: "abc"[unit % 3])
+    new = permuted(table, table["unit"], [seed])
+    assert list(new) == list(permuted(table, table["unit"], [seed]))
+    drawn = table.assign(new=new)
+    before = table.groupby("unit")["label"].agg(lambda values: tuple(sorted(values)))
+    after = drawn.groupby("unit")["new"].agg(lambda values: tuple(sorted(values)))
+    one = before.map(lambda values: len(set(values)) == 1)
+    # A unit of one label has one label again; in a unit of several, its images have swapped.
+    assert after[one].map(lambda values: len(set(values)) == 1).all()
+    assert (after[~one] == before[~one]).all()
+    # Over whole units, as many have each label as before, in each split where none is shared.
+    firsts = drawn[drawn["unit"].isin(one.index[one])].drop_duplicates("unit")
+    shared = drawn.groupby("unit")["split"].nunique().max() > 1
+    for _, part in firsts.groupby("label" if shared else "split") if not shared else [(0, firsts)]:
+        assert sorted(part["label"]) == sorted(part["new"])
+
+
+def test_each_seed_draws_another_permutation() -> None:
+    table = pd.DataFrame({"label": list("ab") * 10, "split": "train"})
+    units = pd.Series(range(20))
+    drawn = {tuple(permuted(table, units, [seed, 0])) for seed in range(5)}
+    assert len(drawn) == 5
+    assert tuple(table["label"]) not in drawn
+
+
+# --- the background ----------------------------------------------------------------------
+
+
+def cells_on(background: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Bright discs on noise, uint16, two channels, and where they are."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:64, :64]
+    discs = sum((y - cy) ** 2 + (x - cx) ** 2 < 36 for cy, cx in ((15, 20), (44, 40))) > 0
+    image = rng.normal(background, 8, (64, 64, 2))
+    image[..., 1] += 900 * discs
+    return image.clip(0).astype(np.uint16), discs
+
+
+def test_cells_are_masked_with_a_margin() -> None:
+    image, discs = cells_on(200)
+    found = cell_regions(image)
+    assert found[discs].all()
+    assert discs.sum() < found.sum() < 5 * discs.sum()
+    left = without_cells(image)
+    assert (left.dtype, left.shape) == (image.dtype, image.shape)
+    np.testing.assert_array_equal(left[~found], image[~found])
+    # Nothing of a cell is left: neither its light nor its outline.
+    assert left[found].max() < 260
+    assert abs(left[found].mean() - 200) < 5
+    assert left[found].std() == pytest.approx(left[~found].std(), rel=0.2)
+    np.testing.assert_array_equal(without_cells(image), left)
+
+
+def test_images_without_cells_or_without_background() -> None:
+    flat = np.full((20, 20, 1), 7, np.uint8)
+    np.testing.assert_array_equal(without_cells(flat), flat)
+    noise = np.random.default_rng(0).normal(0, 1, (20, 20, 1)).astype(np.float32)
+    full = without_cells(np.concatenate([noise, -noise], axis=-1))
+    assert full.dtype == np.float32
+    assert np.isfinite(full).all()
+
+
+def test_otsu_parts_two_kinds_of_pixels() -> None:
+    rng = np.random.default_rng(0)
+    dark, light = rng.normal(10, 1, 900), rng.normal(50, 3, 100)
+    assert dark.max() <= otsu(np.concatenate([dark, light])) < light.min()
+    assert otsu(np.full(5, 3.0)) == 3.0
+
+
+# --- a study with controls ---------------------------------------------------------------
+
+
+def test_runs_and_tables_hold_no_control(study: cv.Study) -> None:
+    assert [run.folder.name for run in study.runs] == ["000", "001"]
+    assert set(study.table["run"]) == set(study.history["run"]) == {"000", "001"}
+    head = (study.folder / "runs.csv").read_text().splitlines()[0].split(",")
+    assert head[:6] == ["run", "experiment", "seed", "split", "accuracy", "loss"]
+    assert list(study.controls) == list(CONTROLS)
+    assert {name: len(runs) for name, runs in study.controls.items()} == {
+        **dict.fromkeys(CONTROLS, 2),
+        "intensity": 1,
+    }
+    told = study.control_table
+    assert set(told["control"]) == set(CONTROLS)
+    assert set(study.control_history["control"]) == set(CONTROLS) - {"intensity"}
+    assert len(pd.read_csv(study.folder / "reports" / "summary.csv")) == 2
+
+
+def test_a_control_is_marked_and_complete(study: cv.Study) -> None:
+    for name, runs in study.controls.items():
+        for run, true in zip(runs, study.runs, strict=False):
+            assert run.control == name
+            assert run.folder.name == f"{name}_{true.folder.name}"
+            assert run.record["seed"] == true.record["seed"]
+            assert run.warnings[0].startswith("CONTROL")
+            assert run.record["experiment"] == true.record["experiment"]
+            assert list(run.predictions["image"]) == list(true.predictions["image"])
+            assert len(run.history) == (0 if name == "intensity" else len(true.history))
+    assert all(run.control is None for run in study.runs)
+
+
+def test_permuted_runs_are_trained_and_judged_on_their_own_labels(study: cv.Study) -> None:
+    first, second = study.controls["permuted_groups"]
+    true = study.runs[0].predictions
+    for run in (first, second):
+        drawn = run.predictions
+        assert drawn.groupby("group")["label"].nunique().max() == 1
+        assert (drawn["label"] != true["label"]).any()
+        for split, counts in run.record["counts"].items():
+            assert counts == study.runs[0].record["counts"][split]
+        rows = drawn[drawn["split"] == "test"]
+        right = (rows["label"] == rows["predicted"]).mean()
+        assert run.scores["test"]["accuracy"] == pytest.approx(right)
+    assert list(first.predictions["label"]) != list(second.predictions["label"])
+    by_image = study.controls["permuted_images"][0].predictions
+    assert by_image.groupby("group")["label"].nunique().max() == 2
+
+
+def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
+    (background, _), true = study.controls["background"], study.runs[0]
+    some = list(true.predictions["image"][:3])
+    stored = true.stored(some)
+    masked = np.stack([without_cells(image) for image in stored])
+    np.testing.assert_array_equal(background.stored(some), masked)
+    # Its model answers on masked pixels as its predictions say.
+    answers = np.asarray(background.model().predict_on_batch(masked.astype(np.float32)))
+    np.testing.assert_allclose(
+        answers, tiny.probabilities(background.predictions)[:3], rtol=0, atol=1e-5
+    )
+
+
+def test_brightness_is_found_out_as_a_shortcut(study: cv.Study) -> None:
+    """The classes differ in brightness and nothing else, so a ruler does as well."""
+    (told,) = study.verdicts
+    assert told == json.loads((study.folder / "verdict.json").read_text())["verdicts"][0]
+    assert told["sentence"] == "shortcut: background or intensity alone does as well"
+    assert (told["experiment"], told["split"]) == ("level", "test")
+    assert (told["n"], told["groups"], told["group_column"]) == (20, 10, "well")
+    assert told["p"] >= told["smallest_p"] == pytest.approx(1 / 252)
+    assert told["missing_controls"] == []
+    by_name = {each["control"]: each for each in told["controls"]}
+    assert by_name["intensity"]["accuracy"] == 1.0
+    assert by_name["intensity"]["beats_chance"]
+    assert not by_name["permuted_groups"]["beats_chance"]
+    run = study.runs[0].predictions
+    rows = run[run["split"] == "test"]
+    share = sum(
+        (r.predictions["label"] == r.predictions["predicted"])[rows.index] for r in study.runs
+    )
+    assert told["accuracy"] == pytest.approx((share / 2).mean())
+
+
+def test_the_reports_show_it(study: cv.Study) -> None:
+    reports = study.folder / "reports"
+    assert {"controls.png", "masks.png", "report.html"} <= {p.name for p in reports.iterdir()}
+    page = (reports / "report.html").read_text(encoding="utf-8")
+    box = page[page.index('class="verdict shortcut"') : page.index("</section>")]
+    for said in ("Shortcut: background or intensity alone does as well.", "10 wells", "level"):
+        assert said in box
+    assert page.index("<main>") < page.index(box) < page.index("<h2>")
+    (own,) = cv.reporters.create("html").run(study.controls["background"][0], reports)
+    marked = own.read_text(encoding="utf-8")
+    assert "CONTROL (background)" in marked
+    assert 'class="verdict' not in marked
+    (alone,) = cv.reporters.create("html").run(study.runs[0], reports)
+    assert "A run alone gives no verdict." in alone.read_text(encoding="utf-8")
+
+
+def test_pictures_of_controls_are_whole(
+    study: cv.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cellvision_reporters.sheet import Sheet
+    from test_reporters import assert_is_a_picture, assert_nothing_is_clipped, texts_of
+
+    figures: list[Any] = []
+    save = Sheet.save
+
+    def keep(self: Sheet, target: Path, dpi: int) -> Path:
+        figures.append(self.figure)
+        return save(self, target, dpi)
+
+    monkeypatch.setattr(Sheet, "save", keep)
+    made = cv.reporters.create("controls").study(study, tmp_path)
+    assert [path.name for path in made] == ["controls.png", "masks.png"]
+    for path, figure in zip(made, figures, strict=True):
+        assert_is_a_picture(path)
+        assert_nothing_is_clipped(figure)
+    shown = texts_of(figures[0])
+    assert {"true labels", "labels permuted over groups", "intensity alone"} <= set(shown)
+    assert "true labels: 0.9 by epoch" in " ".join(" ".join(shown).split())
+    assert "what is left" in texts_of(figures[1])
+
+
+# --- interruptions -----------------------------------------------------------------------
+
+
+def test_a_study_killed_among_its_controls_is_gone_on_with(
+    study: cv.Study, images: Path, tmp_path: Path
+) -> None:
+    cv.dump(asked(images), tmp_path / "asked.json")
+    folder = tmp_path / "study"
+    words = ["study", str(tmp_path / "asked.json"), "--runs", "2", "--controls"]
+    started = tiny.process(*words, "--out", str(folder))
+    assert started.stderr is not None
+    assert any("permuted_images, seed 1" in line for line in started.stderr)
+    started.kill()
+    started.communicate()
+    assert started.returncode == -signal.SIGKILL
+    done = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
+    assert 5 <= len(done) < 9
+    again = cv.study(asked(images), 2, folder, controls=CONTROLS)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    for name, runs in study.controls.items():
+        for one, other in zip(runs, again.controls[name], strict=True):
+            assert one.predictions.equals(other.predictions)
+    assert again.verdicts == study.verdicts
+
+
+def test_controls_may_come_later_and_not_go(
+    study: cv.Study, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(study.folder, tmp_path / "study")
+    settings = cv.dump(
+        asked(images, reporters=study.runs[0].experiment.reporters), tmp_path / "a.json"
+    )
+    for path in folder.glob("runs/*_*"):
+        shutil.rmtree(path)
+    (folder / "study.json").unlink()
+    plan = json.loads((folder / ".plan.json").read_text())
+    (folder / ".plan.json").write_text(json.dumps({**plan, "controls": []}))
+    made = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
+    with pytest.raises(SystemExit) as end:
+        main(
+            ["study", str(settings), "--runs", "2", "--out", str(folder), "--control", "intensity"]
+        )
+    assert end.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Verdict: shortcut: background or intensity alone does as well" in said
+    assert "Controls not run: permuted_groups, permuted_images, background" in said
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    with pytest.raises(errors.FolderError, match="control 'intensity' was begun"):
+        cv.study(cv.load(settings), 2, folder)
+
+
+def test_a_control_that_does_not_exist_is_refused(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match="no control 'colour'") as caught:
+        cv.study(asked(images), 1, tmp_path / "study", controls=["colour"])
+    assert "permuted_groups" in caught.value.mend
+    assert not (tmp_path / "study").exists()
+
+
+def test_each_experiment_and_test_set_has_its_verdict(images: Path, tmp_path: Path) -> None:
+    grid = {
+        "one": asked(images, epochs=1),
+        "two": asked(images, epochs=2, seed=7),
+    }
+    made = cv.study(grid, 1, tmp_path / "study", controls=["intensity"])
+    assert [told["experiment"] for told in made.verdicts] == ["one", "two"]
+    assert all("2 verdicts" in told["warnings"][-1] for told in made.verdicts)
+    assert [run.folder.name for run in made.controls["intensity"]] == [
+        "intensity_000",
+        "intensity_001",
+    ]
+    assert [told["controls"][0]["accuracy"] for told in made.verdicts] == [1.0, 1.0]
