@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,9 +57,10 @@ def run(
     from cellvision.training.backend import start_quietly
     from cellvision.training.cluster import connect
     from cellvision.training.study import study
+    from cellvision.training.threads import settle
 
     with nullcontext() if scheduler is None else connect(scheduler) as client:
-        start_quietly()
+        start_quietly(partial(settle, *asked.values()))
         show(study(asked, runs, out, expert=people, client=client, progress=True), out)
 
 

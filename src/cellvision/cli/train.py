@@ -31,9 +31,14 @@ def run(
     experiment = experiments.read(source, changes)
     from cellvision.training import processes
     from cellvision.training.backend import start_quietly
+    from cellvision.training.threads import settle
     from cellvision.training.train import train
 
-    start_quietly(processes.join)
+    def prepare() -> None:
+        processes.join()
+        settle(experiment)
+
+    start_quietly(prepare)
     finished = train(experiment, out, progress=True)
     if processes.number() == 0:
         show(finished, out)
