@@ -72,7 +72,7 @@ class Bench:
             self.made[root.name] = images.synthetic_set(root, 256, 3, 2, train, test)
         return self.made[root.name]
 
-    def clothes(self, train: int = 12000, test: int = 2000) -> dict[str, str | int]:
+    def clothes(self, train: int = 6000, test: int = 1000) -> dict[str, str | int]:
         """Images of 28×28×1 in ten classes: Fashion-MNIST where its files are given."""
         train, test = (400, 100) if self.quick else (train, test)
         root = self.work / f"clothes_{train}_{test}"

@@ -12,15 +12,15 @@ from benchmarks.result import Result, best, compare
 OURS = Peer("cellvision, precision auto", "cellvision_train", options={"precision": "auto"})
 OURS_32 = Peer("cellvision, float32", "cellvision_train", options={"precision": "float32"})
 SCRIPT = Peer("the page's script", "script", options={"evaluate": False})
-TORCH = Peer("PyTorch by hand, best of three", "pytorch", ("torch",))
+TORCH = Peer("PyTorch by hand, best of three", "pytorch", ("torch",), options={"part": 3})
 ON_JAX = Peer(
     *("the page's script on JAX", "script", ("jax",)),
-    options={"evaluate": False, "images": 100},
+    options={"evaluate": False, "part": 6},
     environment={"KERAS_BACKEND": "jax"},
 )
 ON_TORCH = Peer(
     *("the page's script on PyTorch", "script", ("torch",)),
-    options={"evaluate": False, "images": 100},
+    options={"evaluate": False, "part": 6},
     environment={"KERAS_BACKEND": "torch"},
 )
 

@@ -13,7 +13,8 @@ def measure(bench: Bench) -> Result:
         "(a) Training, 256×256×3, batches of 20",
         "images/s",
         "The network `deep` with two classes, no validation; the first epoch, which also "
-        "compiles, is left out. The slowest two train on a quarter of the images.",
+        "compiles, is left out. Slow peers train on fewer images: PyTorch on a third, JAX and "
+        "Keras on PyTorch on a sixth.",
     )
     task = {
         **bench.cells(),

@@ -17,8 +17,9 @@ def main() -> None:
     from torch import nn
 
     stored = np.load(task["arrays"])
-    x = torch.from_numpy(stored["x_train"]).permute(0, 3, 1, 2).float() / 255
-    y = torch.from_numpy(stored["y_train"])
+    most = -(-len(stored["y_train"]) // task.get("part", 1))
+    x = torch.from_numpy(stored["x_train"][:most]).permute(0, 3, 1, 2).float() / 255
+    y = torch.from_numpy(stored["y_train"][:most])
 
     def network() -> nn.Sequential:
         stack: list[nn.Module] = []

@@ -41,7 +41,7 @@ def main() -> None:
 
     keras.utils.set_random_seed(task.get("seed", 0))
     stored = np.load(task["arrays"])
-    most = task.get("images")
+    most = -(-len(stored["y_train"]) // task.get("part", 1))
     x = stored["x_train"][:most].astype("float32") / 255
     y = keras.utils.to_categorical(stored["y_train"][:most], task["classes"])
     x_test = stored["x_test"].astype("float32") / 255
