@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import mean
+from typing import Any
 
 from benchmarks.bench import Bench, row_of
 from benchmarks.measures.throughput import OURS, OURS_32, SCRIPT
@@ -29,7 +31,7 @@ def measure(bench: Bench) -> list[Result]:
     return [_compare(bench, title, task) for title, task in tasks.items()]
 
 
-def _compare(bench: Bench, title: str, task: dict[str, object]) -> Result:
+def _compare(bench: Bench, title: str, task: Mapping[str, Any]) -> Result:
     seeds = 2 if bench.quick else max(5, bench.repeats)
     bench = Bench(bench.work, seeds, bench.quick, bench.data, bench.peers, bench.made)
     epochs = 1 if bench.quick else task["epochs"]

@@ -39,7 +39,7 @@ def measure(bench: Bench) -> Result:
         turns = bench.in_turns(peers, partial(_cold, bench, task))
         for epoch, order in (("second", 1), ("first", 0)):
             rows = [
-                kept.row(what, lambda took, order=order: took.told["rates"][order])
+                kept.row(what, partial(_rate, order))
                 for what, kept in turns.items()
                 if epoch == "first" or what != PILLOW.label
             ]
@@ -52,6 +52,10 @@ def measure(bench: Bench) -> Result:
                 row.what = f"{name}, {epoch} epoch: {row.what}"
             result.rows += rows
     return result
+
+
+def _rate(order: int, took: Took) -> float:
+    return float(took.told["rates"][order])
 
 
 def _cold(bench: Bench, task: dict[str, Any], peer: Peer, repeat: int) -> Took:

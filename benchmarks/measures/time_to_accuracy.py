@@ -33,7 +33,7 @@ def measure(bench: Bench) -> Result:
     def seconds(took: Took) -> float:
         spent = 0.0
         for epoch, held in zip(took.told["seconds"], took.told["held"], strict=True):
-            spent += epoch
+            spent += float(epoch)
             if held >= mark:
                 return spent
         raise Failed("a seed did not reach the mark")

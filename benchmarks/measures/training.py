@@ -22,7 +22,9 @@ def measure(bench: Bench) -> Result:
         "shape": [256, 256, 3],
         "batch": 20,
     }
-    peers = (throughput.OURS, throughput.SCRIPT, throughput.OURS_32, throughput.TORCH)
-    peers += (throughput.ON_JAX, throughput.ON_TORCH)
+    peers = (
+        *(throughput.OURS, throughput.SCRIPT, throughput.OURS_32, throughput.TORCH),
+        *(throughput.ON_JAX, throughput.ON_TORCH),
+    )
     aims = {"auto": "≥ 1.7", "float32": "≥ 1.0", "torch": "≥ 2.5"}
     return throughput.compare_training(bench, result, peers, task, aims)

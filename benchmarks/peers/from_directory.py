@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks import process
 from benchmarks.peers.script import network
@@ -15,7 +16,7 @@ def main() -> None:
     task = process.task()
     import keras
 
-    def images(split: str):
+    def images(split: str) -> Any:
         return keras.utils.image_dataset_from_directory(
             Path(task["folder"]) / split,
             label_mode="categorical",
@@ -35,7 +36,7 @@ def main() -> None:
         process.tell(rates=rates)
         return
 
-    def scaled(pixels, labels):
+    def scaled(pixels: Any, labels: Any) -> tuple[Any, Any]:
         return pixels / 255, labels
 
     model = network(task["network"], task["shape"], task["classes"])

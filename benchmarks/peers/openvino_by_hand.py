@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import process
 from benchmarks.peers.files import predict_files
 
@@ -16,6 +18,7 @@ def main() -> None:
     import openvino
 
     model = keras.models.load_model(Path(task["run"], "model.keras"), compile=False)
+    model(np.zeros((1, *task["shape"]), np.float32))  # or Keras has nothing to export
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "model.xml"))
         model.export(path, format="openvino", verbose=False)

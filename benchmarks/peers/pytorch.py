@@ -42,7 +42,7 @@ def main() -> None:
         model = network()
         pixels = x
         if last:
-            model = model.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             pixels = x.contiguous(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(model.parameters())
         loss_of = nn.CrossEntropyLoss()

@@ -6,15 +6,19 @@ The backend is the one that KERAS_BACKEND names, as everywhere in Keras.
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import process
 
+if TYPE_CHECKING:
+    import keras
+
 POOLED = {"deep": {1, 2, 3, 4, 6, 7, 8, 9}, "fmnist_deep": {1, 2, 3, 4}}
 
 
-def network(name: str, shape: list[int], classes: int):
+def network(name: str, shape: list[int], classes: int) -> keras.Model:
     """The page's network, written out with Keras."""
     import keras
     from keras import layers
@@ -49,10 +53,10 @@ def main() -> None:
     model = network(task["network"], task["shape"], task["classes"])
 
     class Clock(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_begin(self, logs=None) -> None:  # noqa: ARG002
+        def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
             self.ends = [time.perf_counter()]
 
-        def on_epoch_end(self, epoch, logs=None) -> None:  # noqa: ARG002
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
             self.ends.append(time.perf_counter())
 
     clock = Clock()
