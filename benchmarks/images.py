@@ -75,7 +75,7 @@ def write_set(
         write_folder(root / "folder", pixels, labels, split=split)
     arrays = {f"x_{split}": pixels for split, (pixels, _) in splits.items()}
     arrays |= {f"y_{split}": labels for split, (_, labels) in splits.items()}
-    np.savez(root / "arrays.npz", **arrays)
+    np.savez(root / "arrays.npz", **arrays)  # type: ignore[arg-type]
     return {
         "folder": str(root / "folder"),
         "arrays": str(root / "arrays.npz"),
