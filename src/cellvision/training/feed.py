@@ -124,7 +124,7 @@ class Feed:
 
 
 def _shares(rows: np.ndarray) -> np.ndarray:
-    """This process's share of each batch, in the order of the file."""
+    """What this process takes of each batch, in the order of the file."""
     return np.stack([processes.share(batch) for batch in np.sort(rows, axis=1)])
 
 
