@@ -27,7 +27,7 @@ def train_command(folder: str, out: Path, epochs: int, *more: str) -> list[str]:
 
 def measure(bench: Bench) -> Result:
     """Seconds of the whole process."""
-    epochs = 1 if bench.quick else 5
+    epochs = 1 if bench.quick else 9
     images = bench.cells()
     result = Result(
         f"(b) From a folder to a model, {epochs} epochs",
