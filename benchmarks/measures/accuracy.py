@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import mean
 from typing import Any
 
@@ -33,7 +34,7 @@ def measure(bench: Bench) -> list[Result]:
 
 def _compare(bench: Bench, title: str, task: Mapping[str, Any]) -> Result:
     seeds = 2 if bench.quick else max(5, bench.repeats)
-    bench = Bench(bench.work, seeds, bench.quick, bench.data, bench.peers, bench.made)
+    bench = replace(bench, repeats=seeds)
     epochs = 1 if bench.quick else task["epochs"]
 
     def work(peer: Peer, repeat: int) -> Took:

@@ -17,7 +17,7 @@ from benchmarks.result import Ratio, Result, Row, compare
 
 def measure(bench: Bench) -> Result:
     """Anonymous memory: what a process has of its own."""
-    base = 4 if bench.quick else 200
+    base = 4 if bench.quick else 150
     epoch = {"network": "deep", "shape": [256, 256, 3], "batch": 20, "epochs": 1}
     result = Result(
         "(g) Peak memory while training",
