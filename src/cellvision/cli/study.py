@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,10 +75,11 @@ def run(
     from cellvision.training.cluster import connect
     from cellvision.training.controls import CONTROLS
     from cellvision.training.study import study
+    from cellvision.training.threads import settle
 
     controls = CONTROLS if all_controls else some_controls
     with nullcontext() if scheduler is None else connect(scheduler) as client:
-        start_quietly()
+        start_quietly(partial(settle, *asked.values()))
         made = study(
             asked, runs, out, controls=controls, expert=people, client=client, progress=True
         )

@@ -31,12 +31,17 @@ def run(
     experiment = experiments.read(source, changes)
     from cellvision.training import processes
     from cellvision.training.backend import start_quietly
+    from cellvision.training.threads import settle
     from cellvision.training.train import train
+
+    def prepare() -> None:
+        processes.join()
+        settle(experiment)
 
     total, this = processes.named()
     if total > 1:
         typer.echo(f"process {this} of {total}: waiting for the others", err=True)
-    start_quietly(processes.join)
+    start_quietly(prepare)
     finished = train(experiment, out, progress=True)
     if processes.number() == 0:
         show(finished, out)

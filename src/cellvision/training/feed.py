@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cellvision.training.material import Material
 
 _AHEAD = 8
-"""How many batches are made before they are asked for."""
+"""How many groups of batches are made before they are asked for."""
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -42,6 +42,8 @@ class Feed:
     multiple_of
         Batches hold a multiple of so many images, so that devices get equal shares; up to
         one less than that are left out of an epoch, other ones in each. `batch_size` is one.
+    together
+        Batches that are gathered at once, so that small ones cost little in Python.
 
     Attributes
     ----------
@@ -60,6 +62,7 @@ class Feed:
         batch_size: int,
         seed: int,
         multiple_of: int = 1,
+        together: int = 1,
     ) -> None:
         self.material = material
         self.rows = rows
@@ -67,6 +70,7 @@ class Feed:
         self.seed = seed
         self.usable = len(rows) // multiple_of * multiple_of
         self.steps = -(-self.usable // self.batch_size)
+        self.together = together
         self.ready = array("d")
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="cellvision-feed")
         self._closed = False
@@ -80,27 +84,48 @@ class Feed:
 
     def batches(self) -> Iterator[Batch]:
         """Give the batches, from the first epoch on, until the feed is closed."""
+        for pixels, labels in self.groups():
+            yield from zip(pixels, labels, strict=True)
+
+    def groups(self) -> Iterator[Batch]:
+        """Give the same batches in groups: pixels (batches, n, height, width, channels)."""
         self.ready = ready = array("d")
         chosen = self._chosen()
         coming: deque[Future[Batch]] = deque()
         try:
             while True:
                 while len(coming) < _AHEAD:
-                    coming.append(self._ahead.submit(gather, self.material, next(chosen)))
-                batch = coming.popleft().result()
-                ready.append(time.perf_counter())
-                yield batch
+                    coming.append(self._ahead.submit(self._gather, next(chosen)))
+                group = coming.popleft().result()
+                ready.extend([time.perf_counter()] * len(group[0]))
+                yield group
         except (CancelledError, RuntimeError):
             # Keras reads ahead, and may still do so when the feed is closed.
             if not self._closed:
                 raise
 
     def _chosen(self) -> Iterator[np.ndarray]:
+        """The rows of each group, shape (batches, n); an epoch's short last batch is its own."""
+        whole = self.usable // self.batch_size
         for epoch in itertools.count():
-            order = epoch_order(self.rows, self.seed, epoch)
-            for start in range(0, self.usable, self.batch_size):
-                batch = np.sort(order[start : min(start + self.batch_size, self.usable)])
-                yield processes.share(batch)
+            order = epoch_order(self.rows, self.seed, epoch)[: self.usable]
+            full = order[: whole * self.batch_size].reshape(whole, self.batch_size)
+            for start in range(0, whole, self.together):
+                yield _shares(full[start : start + self.together])
+            if self.usable > whole * self.batch_size:
+                yield _shares(order[None, whole * self.batch_size :])
+
+    def _gather(self, rows: np.ndarray) -> Batch:
+        pixels, labels = gather(self.material, rows.ravel())
+        return (
+            pixels.reshape(*rows.shape, *pixels.shape[1:]),
+            labels.reshape(*rows.shape, *labels.shape[1:]),
+        )
+
+
+def _shares(rows: np.ndarray) -> np.ndarray:
+    """What this process takes of each batch, in the order of the file."""
+    return np.stack([processes.share(batch) for batch in np.sort(rows, axis=1)])
 
 
 def epoch_order(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:

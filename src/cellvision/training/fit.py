@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,14 +15,15 @@ import numpy as np
 from cellvision import atomic, errors
 from cellvision.training import devices, precision, processes
 from cellvision.training.feed import Batch, Feed, gather
-from cellvision.training.network import Network
+from cellvision.training.network import Network, predicted_at_once
+from cellvision.training.threads import settle
 
 if TYPE_CHECKING:
     from cellvision.training.material import Material
     from cellvision.training.progress import Display
 
-_STEP_BYTES = 2**21
-"""Batches of fewer values than this are too quick for Python: several run at once."""
+_AT_ONCE_VALUES = 2**21
+"""Batches of fewer values than this are too quick for Python: several are handled at once."""
 
 _MOST_STEPS = 50
 
@@ -72,6 +74,7 @@ class Trainer:
 
     def __init__(self, material: Material) -> None:
         training = material.experiment.training
+        settle(material.experiment)
         self.material = material
         self.precision = precision.resolve(training.precision)
         self.devices = devices.choose(training.devices, training.batch_size)
@@ -136,14 +139,17 @@ class Trainer:
         training = self.material.experiment.training
         if len(self.devices) > 1:
             return 1  # TensorFlow 2.21 cannot run several steps at once on several devices
-        if training.steps_per_execution == "auto":
-            values = training.batch_size * int(np.prod(self.material.experiment.intake.input_shape))
-            most = int(np.clip(_STEP_BYTES // values, 1, _MOST_STEPS))
-        else:
-            most = training.steps_per_execution
+        asked = training.steps_per_execution
+        most = self._at_once() if asked == "auto" else asked
         steps = self._feed(training.seed).steps
         # A divisor: Keras would end an epoch with a full execution, by steps of the next one.
         return max(size for size in range(1, most + 1) if steps % size == 0)
+
+    def _at_once(self) -> int:
+        """How many batches are worth handling together, so that Python is not what takes time."""
+        experiment = self.material.experiment
+        values = experiment.training.batch_size * math.prod(experiment.intake.input_shape)
+        return int(np.clip(_AT_ONCE_VALUES // values, 1, _MOST_STEPS))
 
     def fit(
         self,
@@ -209,26 +215,26 @@ class Trainer:
 
     def _feed(self, seed: int) -> Feed:
         size = self.material.experiment.training.batch_size
-        return Feed(self.material, self.rows, size, seed, multiple_of=len(self.devices))
+        return Feed(self.material, self.rows, size, seed, len(self.devices), self._at_once())
 
     def _series(self, feed: Feed, display: Display) -> Any:
         """The feed's batches in the form from which Keras trains."""
         import keras
 
-        def counted() -> Iterator[Batch]:
-            for pixels, labels in feed.batches():
-                display.step(len(pixels) * processes.count())
+        def counted(batches: Iterator[Batch], batch_axes: int) -> Iterator[Batch]:
+            for pixels, labels in batches:
+                display.step(math.prod(pixels.shape[:batch_axes]) * processes.count())
                 yield pixels, labels
 
         if keras.backend.backend() != "tensorflow":
-            return counted()
+            return counted(feed.batches(), 1)
         # With several devices Keras takes a batch to build with, and begins again: it must
         # have a series that can, for of a generator that batch would be lost.
         from cellvision.training import tensorflow_only
 
         material = self.material
         return tensorflow_only.dataset(
-            counted,
+            lambda: counted(feed.groups(), 2),
             material.experiment.intake.input_shape,
             str(material.pixels.dtype),
             len(material.catalog.class_names),
@@ -237,7 +243,9 @@ class Trainer:
     def _validation(self) -> Any:
         if len(self.held_rows) == 0:
             return None
-        size = self.material.experiment.training.batch_size
+        # Not the training's batches: larger ones give the same numbers sooner.
+        size = predicted_at_once(self.material.experiment.intake.input_shape)
+        size -= size % len(self.devices)
         return _held_batches(self.material, self.held_rows, size, len(self.devices))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,6 +141,11 @@ class Network:
         return float(np.mean(keras.ops.convert_to_numpy(loss(targets, probabilities))))
 
 
+def predicted_at_once(input_shape: tuple[int, ...]) -> int:
+    """How many images of that shape make a batch where nothing is learned from them."""
+    return int(np.clip(_PREDICTED_AT_ONCE // math.prod(input_shape), 16, 1024))
+
+
 def predict_rows(
     predict: Callable[[np.ndarray], np.ndarray],
     pixels: Callable[[np.ndarray], np.ndarray],
@@ -152,9 +158,7 @@ def predict_rows(
     found: list[np.ndarray] = []
     if len(rows) == 0:
         return np.zeros((0, 0), np.float32)
-    one = pixels(rows[:1])
-    size = int(np.clip(_PREDICTED_AT_ONCE // one.size, 16, 1024))
-    size = min(size, len(rows))
+    size = min(predicted_at_once(pixels(rows[:1]).shape[1:]), len(rows))
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(pixels, chunks[0])

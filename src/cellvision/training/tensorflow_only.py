@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -26,16 +27,33 @@ def mirrored(devices: tuple[str, ...]) -> Callable[[], AbstractContextManager[An
 
 
 def dataset(
-    batches: Callable[[], Iterator[Any]], shape: tuple[int, ...], dtype: str, classes: int
+    groups: Callable[[], Iterator[Any]], shape: tuple[int, ...], dtype: str, classes: int
 ) -> Any:
-    """Make a ``tf.data.Dataset`` of batches that calls for them anew whenever it is begun."""
+    """Make a ``tf.data.Dataset`` of batches that calls for their groups anew when it is begun."""
     import tensorflow as tf
 
     signature = (
-        tf.TensorSpec((None, *shape), dtype),
-        tf.TensorSpec((None, classes), "float32"),
+        tf.TensorSpec((None, None, *shape), dtype),
+        tf.TensorSpec((None, None, classes), "float32"),
     )
-    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
+    grouped = tf.data.Dataset.from_generator(groups, output_signature=signature)
+    return grouped.unbatch().prefetch(2)
+
+
+def use_one_thread_an_operation() -> bool:
+    """Say so to TensorFlow; False where it has started, has a GPU, or was told otherwise."""
+    import tensorflow as tf
+
+    threading = tf.config.threading
+    if tf.config.list_physical_devices("GPU") or "TF_NUM_INTRAOP_THREADS" in os.environ:
+        return False
+    if threading.get_intra_op_parallelism_threads():
+        return False
+    try:
+        threading.set_intra_op_parallelism_threads(1)
+    except RuntimeError:
+        return False
+    return True
 
 
 def compute_capability() -> float:

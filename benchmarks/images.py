@@ -1,0 +1,94 @@
+"""The images that everybody gets: made here, or taken from a folder of Fashion-MNIST."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+NAMES = tuple("abcdefghij")
+"""The classes' names, in their order."""
+
+
+def spots(count: int, side: int, channels: int, classes: int, seed: int) -> np.ndarray:
+    """Noise with bright spots; what tells the classes apart is the size of the spots.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (count, side, side, channels), uint8; image k is of class ``k % classes``.
+    """
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:side, :side]
+    made = np.empty((count, side, side, channels), np.uint8)
+    for number in range(count):
+        picture = rng.normal(60, 12, (side, side, channels))
+        radius = side / 40 * (1 + 2 * (number % classes))
+        for y, x in rng.uniform(0, side, (6, 2)):
+            inside = (rows - y) ** 2 + (columns - x) ** 2 < radius**2
+            picture[inside] += 100
+        made[number] = np.clip(picture, 0, 255)
+    return made
+
+
+def fashion_mnist(folder: Path, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first images of Fashion-MNIST and their labels, from its four files."""
+    stem = {"train": "train", "test": "t10k"}[split]
+    with gzip.open(folder / f"{stem}-images-idx3-ubyte.gz") as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28, 1)
+    with gzip.open(folder / f"{stem}-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8)
+    return pixels[:count], labels[:count].astype(np.int64)
+
+
+def write_folder(
+    root: Path, pixels: np.ndarray, labels: np.ndarray, suffix: str = ".png", split: str = "train"
+) -> Path:
+    """Write images as ``root/split/class/number.suffix``; 16-bit ones can only be TIFF."""
+    for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        file = root / split / NAMES[label] / f"{number:06d}{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        flat = image[..., 0] if image.shape[-1] == 1 else image
+        if suffix == ".tif":
+            import tifffile
+
+            tifffile.imwrite(file, flat)
+        else:
+            Image.fromarray(flat).save(file, quality=90)
+    return root
+
+
+def write_set(
+    root: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]], classes: int
+) -> dict[str, str | int]:
+    """Write the same images as a folder of PNG files and as arrays in one file.
+
+    Returns
+    -------
+    dict
+        ``folder``, ``arrays`` and ``classes``, as peers are told of them.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    for split, (pixels, labels) in splits.items():
+        write_folder(root / "folder", pixels, labels, split=split)
+    arrays = {f"x_{split}": pixels for split, (pixels, _) in splits.items()}
+    arrays |= {f"y_{split}": labels for split, (_, labels) in splits.items()}
+    np.savez(root / "arrays.npz", **arrays)  # type: ignore[arg-type]
+    return {
+        "folder": str(root / "folder"),
+        "arrays": str(root / "arrays.npz"),
+        "classes": classes,
+    }
+
+
+def synthetic_set(
+    root: Path, side: int, channels: int, classes: int, train: int, test: int
+) -> dict[str, str | int]:
+    """Make a set of `spots`; see `write_set`."""
+    splits = {}
+    for seed, (split, count) in enumerate({"train": train, "test": test}.items()):
+        pixels = spots(count, side, channels, classes, seed)
+        splits[split] = (pixels, np.arange(count) % classes)
+    return write_set(root, splits, classes)

@@ -1,0 +1,1 @@
+"""What is measured: one file a measure, each with a function ``measure(bench)``."""

@@ -1,0 +1,72 @@
+"""Equal accuracy: what speed must not cost. Takes long, and runs only where it is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from statistics import mean
+from typing import Any
+
+from benchmarks.bench import Bench, row_of
+from benchmarks.measures.throughput import OURS, OURS_32, SCRIPT
+from benchmarks.process import Peer, Took
+from benchmarks.result import Result, Row
+
+
+def measure(bench: Bench) -> list[Result]:
+    """Test accuracies of at least five seeds each, and intervals of their differences."""
+    tasks = {
+        "deep on the images of (a)": {
+            **bench.cells(train=400, test=400),
+            "network": "deep",
+            "shape": [256, 256, 3],
+            "epochs": 6,
+        },
+        f"fmnist_deep on {'made images' if bench.data is None else 'Fashion-MNIST'}": {
+            **bench.clothes(train=20000, test=10000),
+            "network": "fmnist_deep",
+            "shape": [28, 28, 1],
+            "epochs": 3,
+        },
+    }
+    return [_compare(bench, title, task) for title, task in tasks.items()]
+
+
+def _compare(bench: Bench, title: str, task: Mapping[str, Any]) -> Result:
+    seeds = 2 if bench.quick else max(5, bench.repeats)
+    bench = replace(bench, repeats=seeds)
+    epochs = 1 if bench.quick else task["epochs"]
+
+    def work(peer: Peer, repeat: int) -> Took:
+        return peer.run({**task, "epochs": epochs, "batch": 20, "seed": repeat, "evaluate": True})
+
+    # Its options switch the evaluation off, which is what counts here.
+    script = Peer(SCRIPT.label, SCRIPT.module)
+    rows = bench.rows((OURS, script, OURS_32), work, lambda took: float(took.told["test"]))
+    told = []
+    theirs = row_of(rows, script.label)
+    for peer in (OURS, OURS_32):
+        mine = row_of(rows, peer.label)
+        if mine is not None and theirs is not None:
+            told.append(_difference(mine, theirs))
+    return Result(
+        f"Test accuracy, {title}",
+        "accuracy",
+        f"{seeds} seeds, {epochs} epochs, batches of 20, the same images. {' '.join(told)}",
+        rows,
+    )
+
+
+def _difference(ours: Row, theirs: Row) -> str:
+    """The difference of the means with Welch's 95 % interval: the seeds are not the same luck."""
+    from scipy import stats
+
+    interval = stats.ttest_ind(ours.values, theirs.values, equal_var=False).confidence_interval(
+        0.95
+    )
+    low, high = float(interval.low), float(interval.high)
+    verdict = "not worse" if high >= 0 else "**worse**"
+    return (
+        f"{ours.what} − {theirs.what}: {mean(ours.values) - mean(theirs.values):+.4f}, 95 % "
+        f"interval {low:+.4f} to {high:+.4f} ({verdict})."
+    )

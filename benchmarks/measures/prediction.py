@@ -1,0 +1,52 @@
+"""(e) From image files to a CSV of probabilities."""
+
+from __future__ import annotations
+
+from benchmarks import process
+from benchmarks.bench import Bench, row_of
+from benchmarks.measures.folder_to_model import train_command
+from benchmarks.process import Peer
+from benchmarks.result import Result, compare
+
+OURS = Peer("cellvision predict", "cellvision_predict")
+KERAS = Peer("Keras predict", "keras_predict")
+PEERS = (
+    OURS,
+    KERAS,
+    Peer("ONNX Runtime by hand", "onnx_by_hand", ("onnxruntime", "onnx", "tf2onnx")),
+    Peer("OpenVINO by hand", "openvino_by_hand", ("openvino",)),
+)
+
+
+def measure(bench: Bench) -> Result:
+    """Images a second, with the model loaded and everything compiled."""
+    result = Result(
+        "(e) Prediction from files to CSV",
+        "images/s",
+        "PNG files of 256×256×3, one run's `deep`, trained in float32 so that every engine can "
+        "read it, the model loaded and a first prediction made "
+        "before the clock starts; decoding and the CSV are included.",
+    )
+    images = bench.cells(train=1200, test=20)
+    small = bench.cells(train=40, test=20)
+    trained = bench.work / "runs" / "predicting"
+    if not (trained / "run.json").is_file():
+        precision = ("--set", "training.precision=float32")
+        command = train_command(str(small["folder"]), trained, 1, *precision)
+        process.run(command, bench.cache("e"))
+    task = {"folder": images["folder"], "run": str(trained), "shape": [256, 256, 3], "warm": 40}
+    rows = bench.rows(PEERS, lambda p, _: p.run(task), lambda took: took.told["images_per_s"])
+    for row in rows:
+        bench.share(row, "deep", "bfloat16", training=False)
+    result.rows = rows
+    ours = row_of(rows, OURS.label)
+    result.ratios = [
+        compare(
+            f"{OURS.label} : {peer.label}",
+            ours,
+            row_of(rows, peer.label),
+            "≥ 2.0" if peer is KERAS else "",
+        )
+        for peer in PEERS[1:]
+    ]
+    return result

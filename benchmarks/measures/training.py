@@ -1,0 +1,30 @@
+"""(a) Steady training of the deep network."""
+
+from __future__ import annotations
+
+from benchmarks.bench import Bench
+from benchmarks.measures import throughput
+from benchmarks.result import Result
+
+
+def measure(bench: Bench) -> Result:
+    """Images a second after the first epoch."""
+    result = Result(
+        "(a) Training, 256×256×3, batches of 20",
+        "images/s",
+        "The network `deep` with two classes, no validation; the first epoch, which also "
+        "compiles, is left out. Slow peers train on fewer images: PyTorch on a third, JAX and "
+        "Keras on PyTorch on a sixth.",
+    )
+    task = {
+        **bench.cells(),
+        "network": "deep",
+        "shape": [256, 256, 3],
+        "batch": 20,
+    }
+    peers = (
+        *(throughput.OURS, throughput.SCRIPT, throughput.OURS_32, throughput.TORCH),
+        *(throughput.ON_JAX, throughput.ON_TORCH),
+    )
+    aims = {"auto": "≥ 1.7", "float32": "≥ 1.0", "torch": "≥ 2.5"}
+    return throughput.compare_training(bench, result, peers, task, aims)

@@ -1,0 +1,46 @@
+"""cellvision's intake: decoded, measured and stored in the first epoch, gathered in the second."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import time
+
+from benchmarks import process
+
+
+def main() -> None:
+    """Read the folder as a training does, and go through an epoch's batches."""
+    task = process.task()
+    import keras
+
+    import cellvision as cv
+    from cellvision.training.feed import Feed
+    from cellvision.training.material import gather_material
+
+    experiment = cv.Experiment(
+        dataset=cv.datasets.create("folder", path=task["folder"]),
+        intake={"size": task["shape"][:2], "channels": "rgb"},
+        split={"validation": 0},
+        training={"batch_size": task["batch"]},
+        reporters=(),
+    )
+    # Once before the clock starts, for all that is imported on the way; then cold again.
+    gather_material(experiment)
+    keras.backend.backend()
+    shutil.rmtree(os.environ["CELLVISION_CACHE"])
+    start = time.perf_counter()
+    material = gather_material(experiment)
+    first = len(material.pixels) / (time.perf_counter() - start)
+    rows = material.rows("train")
+    with Feed(material, rows, task["batch"], seed=0) as feed:
+        start = time.perf_counter()
+        for _ in itertools.islice(feed.batches(), feed.steps):
+            pass
+        second = len(rows) / (time.perf_counter() - start)
+    process.tell(rates=[first, second])
+
+
+if __name__ == "__main__":
+    main()

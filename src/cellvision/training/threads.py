@@ -1,0 +1,53 @@
+"""How many threads share one operation of the network: one where operations are small."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from cellvision.data.facts import processors
+
+if TYPE_CHECKING:
+    from cellvision.experiment import Experiment
+
+_WORTH_SHARING = 2**19
+"""Input values a step, times processors, from which threads gain more than they cost. Measured
+with two processors, where one thread an operation is up to twice as fast for 28×28 pixels, and
+slower from some 400,000 values a step on; with more of them there is more to gain."""
+
+_log = logging.getLogger(__name__)
+
+_narrow = False
+"""Whether this process computes with one thread an operation because of this module."""
+
+
+def settle(*experiments: Experiment) -> None:
+    """Let TensorFlow start with as many threads an operation as suit these experiments.
+
+    It can be told once, before it has touched a device; after that this does nothing. Operations
+    that do not depend on each other run side by side in any case. A number that the user has set
+    stays.
+
+    Parameters
+    ----------
+    experiments
+        All that this process is to train.
+    """
+    global _narrow
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return
+    from cellvision.training import tensorflow_only
+
+    most = max(
+        each.training.batch_size * math.prod(each.intake.input_shape) for each in experiments
+    )
+    if most * processors() < _WORTH_SHARING:
+        _narrow = tensorflow_only.use_one_thread_an_operation() or _narrow
+    elif _narrow:
+        _log.warning(
+            "this process began with small images, for which TensorFlow uses one thread an "
+            "operation: large ones are trained sooner in a new process"
+        )

@@ -1,0 +1,78 @@
+"""Batches are the same however many are gathered at once, and threads suit their size."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+import tiny
+
+from cellvision.training.feed import Feed
+from cellvision.training.material import Material, gather_material
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """22 training images: three batches of six and a short one of four."""
+    images = tiny.make_folder(tmp_path_factory.mktemp("feed") / "images", count=11)
+    return gather_material(tiny.experiment(images, "deep", split={"validation": 0, "test": 0}))
+
+
+def epochs(material: Material, together: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    rows = material.rows("train")
+    with Feed(material, rows, 6, seed=3, together=together) as feed:
+        assert feed.steps == 4
+        return list(itertools.islice(feed.batches(), 2 * feed.steps))
+
+
+@pytest.mark.parametrize("together", [2, 3, 50])
+def test_gathering_several_batches_at_once_changes_none(material: Material, together: int) -> None:
+    alone, grouped = epochs(material, 1), epochs(material, together)
+    assert [len(pixels) for pixels, _ in alone] == [6, 6, 6, 4] * 2
+    for one, other in zip(alone, grouped, strict=True):
+        assert np.array_equal(one[0], other[0])
+        assert np.array_equal(one[1], other[1])
+
+
+def test_an_epoch_has_every_image_once_and_the_next_another_order(material: Material) -> None:
+    both = epochs(material, 3)
+    first, second = (
+        [image.tobytes() for pixels, _ in both[start : start + 4] for image in pixels]
+        for start in (0, 4)
+    )
+    assert len(set(first)) == 22
+    assert set(first) == set(second)
+    assert first != second
+    assert all(pixels.dtype == np.uint8 for pixels, _ in both)
+
+
+_SETTLE = """
+import json, logging
+import cellvision as cv
+from cellvision.training.threads import settle
+
+told = []
+logging.getLogger("cellvision").addHandler(
+    type("Keep", (logging.Handler,), {"emit": lambda self, record: told.append(record.msg)})()
+)
+dataset = cv.datasets.create("folder", path=".")
+small = cv.Experiment(dataset=dataset, intake={"size": (28, 28), "channels": "gray"})
+large = cv.Experiment(dataset=dataset)
+import tensorflow as tf
+
+found = []
+for asked in ([large], [small, large], [small], [large]):
+    settle(*asked)
+    found.append(tf.config.threading.get_intra_op_parallelism_threads())
+print(json.dumps([found, len(told)]))
+"""
+
+
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="a setting of TensorFlow")
+def test_small_images_are_computed_with_one_thread_an_operation() -> None:
+    found, warnings = tiny.json_of(_SETTLE)
+    assert found == [0, 0, 1, 1]
+    assert warnings == 1  # the last one, which comes too late
+    assert tiny.json_of(_SETTLE, TF_NUM_INTRAOP_THREADS="2") == [[0, 0, 0, 0], 0]
