@@ -234,7 +234,11 @@ def test_a_study_waits_for_workers_and_warns_of_their_threads(
     caplog.set_level(logging.WARNING, "cellvision")
     with (
         distributed.LocalCluster(
-            n_workers=0, threads_per_worker=2, processes=False, dashboard_address=":0"
+            n_workers=0,
+            threads_per_worker=2,
+            processes=False,
+            memory_limit=0,
+            dashboard_address=":0",
         ) as later,
         distributed.Client(later, set_as_default=False) as client,
     ):
