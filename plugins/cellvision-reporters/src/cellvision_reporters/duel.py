@@ -217,7 +217,10 @@ def draw_images(about: Run | Study, run: Run, comparison: Comparison, rows: pd.D
         f"{100 * float(row['p_' + str(row['predicted'])]):.0f}\N{NO-BREAK SPACE}%"
         for row in told
     ]
-    below = [f"{comparison.rater}: {row['answer']}  true: {row['label']}" for row in told]
+    below = [
+        f"{comparison.rater}: {row['answer']}, true:\N{NO-BREAK SPACE}{row['label']}"
+        for row in told
+    ]
     differ = int((comparison.images["predicted"] != comparison.images["answer"]).sum())
     grid = Grid(above, below, images.shape[1] / images.shape[2])
     sheet = grid.sheet(
