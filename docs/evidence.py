@@ -184,14 +184,15 @@ def main() -> None:
     cv.architectures.register("remembering", Remembering)
     seeds = range(given.first, given.first + given.seeds)
     words = ("learned", "cannot tell", "memorised", "suspicious", "shortcut", "refused")
-    print(f"| planted | right | {' | '.join(words)} | wrong |")
-    print("|---" * (len(words) + 3) + "|")
+    print(f"| planted | right | studies | {' | '.join(words)} | wrong |")
+    print("|---" * (len(words) + 4) + "|")
     for name in given.only or CONDITIONS:
         title, right, _ = CONDITIONS[name]
         found = Counter(measure(name, seed, given.out) for seed in seeds)
         wrong = sum(count for word, count in found.items() if word not in right)
         counts = " | ".join(str(found[word]) for word in words)
-        print(f"| {title} | {' or '.join(right)} | {counts} | {wrong} |", flush=True)
+        told = (title, " or ".join(right), str(len(seeds)), counts, str(wrong))
+        print(f"| {' | '.join(told)} |", flush=True)
 
 
 if __name__ == "__main__":
