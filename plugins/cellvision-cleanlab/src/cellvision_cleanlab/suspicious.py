@@ -126,7 +126,7 @@ class SuspiciousLabels(Picture):
             of = int((ranked["group"] == units.index[0]).sum())
             told.append(
                 f"The flagged ones are of {len(units)} of {ranked['group'].nunique()} units; most "
-                f"are of {units.index[0]} ({units.iloc[0]} of its {of})."
+                f"are of unit {units.index[0]} ({units.iloc[0]} of its {of})."
             )
         if accuracy.low <= 1 / len(run.class_names):
             told.append(

@@ -68,7 +68,7 @@ def draw_study(study: Study, split: str, table: pd.DataFrame) -> Sheet:
     n = int(table["n"].max())
     captions = [
         f"Mean over runs and their range (bars), on the same {n} images in every run, evenly "
-        "over classes. Place 0: unchanged. Dotted: chance. The range is that of training; the "
+        "over classes. None: unchanged. Dotted: chance. The range is that of training; the "
         "95 % intervals of sampling, run by run, are in the table beside it."
     ]
     more = height_of(-(-len(arms) // 2), _FONT) + 0.1
@@ -93,18 +93,20 @@ def draw_study(study: Study, split: str, table: pd.DataFrame) -> Sheet:
             )
         first = table[(table["change"] == name) & (table["run"] == table["run"].iloc[0])]
         _finish(axis, name, first, chance)
+        ticks = [label.get_text() for label in axis.get_xticklabels()]
+        axis.set_xticks(range(len(ticks) + 1), ["none", *ticks], fontsize=_FONT)
         axis.set_xlim(-0.4, len(first) + 0.5)
     handles, labels = axes[0].get_legend_handles_labels()
     sheet.figure.legend(
         handles,
         labels,
-        loc="lower right",
-        bbox_to_anchor=(0.98, axes[-1].get_position().y0 - 0.55 / sheet.figure.get_figheight()),
+        loc="upper right",
+        bbox_to_anchor=(0.98, axes[-1].get_position().y0 - 0.45 / sheet.figure.get_figheight()),
         bbox_transform=sheet.figure.transFigure,
         ncols=2,
         fontsize=_FONT,
         frameon=False,
-    ).set_loc("upper right")
+    )
     return sheet
 
 
