@@ -161,6 +161,13 @@ class TestExpertReporter(ReporterChecks):
         return {"answers": str(folder / "answers.csv")}
 
 
+class TestControlsReporter(ReporterChecks):
+    name = "controls"
+    expected_failures = {
+        "test_reports_something": "the kit's studies have no controls; test_controls.py draws some"
+    }
+
+
 _QUICK: dict[str, dict[str, Any]] = {
     "attention": {"images": 2, "steps": 2, "patch": 0.4},
     "robustness": {"images": 6, "rotation": [9], "blur": [], "shift": [], "attack_steps": 2},

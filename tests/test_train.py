@@ -81,8 +81,9 @@ def test_a_run_folder_holds_what_the_contract_names(run: cv.Run) -> None:
     assert set(record) == {
         "schema", "experiment", "plugins", "environment", "seed", "class_names",
         "intensity_scale", "intensity_zero", "group_column", "counts", "scores", "timings",
-        "leaks", "warnings",
+        "leaks", "warnings", "control",
     }  # fmt: skip
+    assert record["control"] is None
     assert record["schema"] == 1
     assert cv.Experiment.model_validate(record["experiment"]) == run.experiment
     assert run.experiment.model_dump(mode="json") == record["experiment"]

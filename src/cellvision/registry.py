@@ -42,8 +42,8 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "cellvision.reporters": {
         "cellvision-reporters": (
-            *("attention", "boxplot", "confusion", "curves", "diagram", "expert", "html"),
-            *("learning", "panel", "robustness", "sample", "summary", "tables"),
+            *("attention", "boxplot", "confusion", "controls", "curves", "diagram", "expert"),
+            *("html", "learning", "panel", "robustness", "sample", "summary", "tables"),
         ),
         "cellvision-cleanlab": ("suspicious_labels",),
         "cellvision-tracking": ("mlflow", "tensorboard"),

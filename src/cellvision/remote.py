@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Strict
 
 from cellvision import errors
 
@@ -70,7 +70,7 @@ def _spelled(address: str) -> str:
     return f"{kind}://{rest.rstrip('/') or rest[:1]}"
 
 
-Place = Annotated[Path | str, AfterValidator(_place)]
+Place = Annotated[Path | Annotated[str, Strict()], AfterValidator(_place)]
 """The type of a setting that is a path, or an address on remote storage (then a `str`)."""
 
 
