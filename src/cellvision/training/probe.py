@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
+from cellvision.training.seeding import seeded
 
 if TYPE_CHECKING:
     import keras
@@ -128,9 +129,9 @@ class Probe:
         """
         import keras
 
-        keras.utils.set_random_seed(seed)
         try:
-            copy = keras.models.clone_model(self._model)
+            with seeded(seed):
+                copy = keras.models.clone_model(self._model)
         except (NotImplementedError, TypeError, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise errors.ArchitectureError(
