@@ -282,6 +282,32 @@ def test_figures_take_their_line_from_the_answers(
     assert line() == set()
 
 
+def test_summary_and_page_tell_the_comparison(study: FakeStudy, tmp_path: Path) -> None:
+    table = answers(study.runs[0], tmp_path / "a.csv", range(6))
+    reports = study.folder / "reports"
+    reports.mkdir()
+
+    def told() -> list[str]:
+        (summary,) = (
+            path
+            for path in cv.reporters.create("summary").study(study, reports)
+            if path.suffix == ".md"
+        )
+        (page,) = cv.reporters.create("html").study(study, reports)
+        return [path.read_text(encoding="utf-8") for path in (summary, page)]
+
+    assert all("Network and expert" not in text for text in told())
+    found = report(study, reports, answers=table, declared="mean")["comparisons"]
+    assert [each["experiment"] for each in found] == ["deep", "alexnet"]
+    for text in told():
+        for each in found:
+            assert each["sentence"].partition(": ")[2] in text
+        assert text.count("NOT declared in the experiment") == 2
+    declared = cv.reporters.create("expert", answers=table, declared="mean")
+    study.record["experiments"][0]["experiment"]["reporters"] = [declared.model_dump(mode="json")]
+    assert all("NOT declared in the experiment" not in text for text in told())
+
+
 # --- the command -------------------------------------------------------------------------
 
 

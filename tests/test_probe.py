@@ -65,6 +65,14 @@ def test_gradients_are_differences(probe: cv.Probe, images: np.ndarray) -> None:
         np.testing.assert_allclose(along, (ahead - behind) / (2 * step), rtol=0.05, atol=0.05)
 
 
+def test_gradients_stay_to_be_had_after_predictions(run: cv.Run, images: np.ndarray) -> None:
+    probe = run.probe()
+    classes = [0] * len(images)
+    before = probe.gradients(images, classes)
+    probe.probabilities(images)
+    np.testing.assert_allclose(probe.gradients(images, classes), before, atol=1e-6)
+
+
 def test_few_and_many_images_are_told_alike(probe: cv.Probe, images: np.ndarray) -> None:
     many = np.concatenate([images] * 60)
     np.testing.assert_allclose(

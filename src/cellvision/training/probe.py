@@ -194,9 +194,14 @@ def _jax_gradient(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.n
         return _summed_log_odds(given, wanted)
 
     gradient = jax.jit(jax.grad(score))
-    learned = [variable.value for variable in model.trainable_variables]
-    others = [variable.value for variable in model.non_trainable_variables]
-    return lambda images, wanted: np.asarray(gradient(images, wanted, learned, others))
+
+    def compute(images: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        # Taken anew each time: a prediction in between puts other arrays in their place.
+        learned = [variable.value for variable in model.trainable_variables]
+        others = [variable.value for variable in model.non_trainable_variables]
+        return np.asarray(gradient(images, wanted, learned, others))
+
+    return compute
 
 
 def _learned(model: keras.Model) -> list[Any]:

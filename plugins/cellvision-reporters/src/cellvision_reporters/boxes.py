@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cellvision_reporters.blinded import comparisons
 from cellvision_reporters.controls import STYLES
 from cellvision_reporters.wording import known, number, units
 
@@ -47,6 +48,7 @@ class Box:
 def study_boxes(study: Study) -> list[Box]:
     """A box for each experiment and test set of a study."""
     several = len(study.verdicts) > 1
+    against = comparisons(study)
     return [
         Box(
             f"{told['experiment']}, {told['split']}" if several else "",
@@ -54,7 +56,12 @@ def study_boxes(study: Study) -> list[Box]:
             f"{told['sentence'][0].upper()}{told['sentence'][1:]}.",
             told["word"],
             tuple(told["reasons"]),
-            (*_counts(told), *_test(told), *_controls(told)),
+            (
+                *_counts(told),
+                *_test(told),
+                *_controls(told),
+                *_experts(against, told["experiment"], told["split"]),
+            ),
             tuple(told["warnings"]),
         )
         for told in study.verdicts
@@ -66,6 +73,7 @@ def run_boxes(run: Run) -> list[Box]:
     from cellvision import statistics
 
     column = run.record.get("group_column")
+    against = comparisons(run)
     boxes = []
     for split in run.test_splits:
         rows = run.predictions[run.predictions["split"] == split]
@@ -100,7 +108,7 @@ def run_boxes(run: Run) -> list[Box]:
                 "A run alone gives no verdict.",
                 "",
                 (why,),
-                (*_counts(told), *_test(told)),
+                (*_counts(told), *_test(told), *_experts(against, "", split)),
                 () if test.warning is None else (f"{test.warning.capitalize()}.",),
             )
         )
@@ -127,7 +135,7 @@ def _counts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     if known(told.get("training_accuracy")):
         facts.append(("Training accuracy", number(told["training_accuracy"], 2)))
     if known(told.get("expert")):
-        facts.append(("Human expert", number(told["expert"], 2)))
+        facts.append(("Human expert, as given", number(told["expert"], 2)))
     return facts
 
 
@@ -165,3 +173,14 @@ def _controls(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
     missing = [STYLES[name][0] for name in told["missing_controls"]]
     return [*facts, *([("Controls not run", ", ".join(missing))] if missing else [])]
+
+
+def _experts(
+    against: Sequence[Mapping[str, Any]], experiment: str, split: str
+) -> list[tuple[str, str]]:
+    """The answer to every comparison with a blinded expert on this test set."""
+    return [
+        ("Network and expert", each["told"])
+        for each in against
+        if (each["experiment"], each["split"]) == (experiment, split)
+    ]
