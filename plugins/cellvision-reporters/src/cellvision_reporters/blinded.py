@@ -11,17 +11,24 @@ from cellvision_reporters.arms import arms_of
 from cellvision_reporters.expert import Expert, compared, raters_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cellvision import Run, Study
 
 
-def comparisons(about: Run | Study) -> list[Mapping[str, Any]]:
-    """Every comparison of a network with an expert, as ``expert.json`` holds them.
+def of_run(run: Run) -> list[Mapping[str, Any]]:
+    """Every comparison of a run with an expert; see `of_study`."""
+    return _comparisons(run.record.get("experiment", {}), {"": (run,)}, run.folder)
+
+
+def of_study(study: Study) -> list[Mapping[str, Any]]:
+    """Every comparison of a study with an expert, as ``expert.json`` holds them.
 
     From the answers where the experiment declares the reporter `expert`, else from what that
     reporter has found last. ``told`` is its sentence, with a note where it was not declared.
     """
-    found = _declared(about)
-    return _reported(about) if found is None else found
+    arms = {arm.name: arm.runs for arm in arms_of(study)}
+    return _comparisons(study.record["experiments"][0]["experiment"], arms, study.folder)
 
 
 def expert_lines(study: Study) -> dict[str, tuple[float, ...]]:
@@ -32,43 +39,29 @@ def expert_lines(study: Study) -> dict[str, tuple[float, ...]]:
     given = {split: (float(value),) for split, value in (study.record.get("expert") or {}).items()}
     first = arms_of(study)[0].name
     lines: dict[str, tuple[float, ...]] = {}
-    for each in comparisons(study):
+    for each in of_study(study):
         if each["experiment"] == first:
             split = each["split"]
             lines[split] = (*lines.get(split, ()), each["expert"]["estimate"])
     return given | lines
 
 
-def _declared(about: Run | Study) -> list[Mapping[str, Any]] | None:
-    asked, arms = _asked(about)
+def _comparisons(
+    asked: Mapping[str, Any], arms: Mapping[str, Sequence[Run]], folder: Path
+) -> list[Mapping[str, Any]]:
     for settings in asked.get("reporters") or ():
-        if str(settings.get("type", "")).rpartition(":")[2] != "expert":
-            continue
-        reporter = Expert(**{key: value for key, value in settings.items() if key != "type"})
-        try:
-            found = compared(reporter, arms, raters_of(reporter))
-        except errors.InvalidInput:
-            return []  # the reporter itself says what is wrong with the answers
-        return [_told(each.to_json(), beforehand=True) for each in found]
-    return None
-
-
-def _asked(about: Run | Study) -> tuple[Mapping[str, Any], Mapping[str, Sequence[Run]]]:
-    """The experiment that was asked for, and its runs by the name of their arm."""
-    if getattr(about, "runs", None) is None:
-        return about.record.get("experiment", {}), {"": (about,)}
-    first = about.record["experiments"][0]["experiment"]
-    return first, {arm.name: arm.runs for arm in arms_of(about)}
-
-
-def _reported(about: Run | Study) -> list[Mapping[str, Any]]:
-    path = about.folder / "reports" / "expert.json"
+        if str(settings.get("type", "")).rpartition(":")[2] == "expert":
+            reporter = Expert(**{key: value for key, value in settings.items() if key != "type"})
+            try:
+                found = compared(reporter, arms, raters_of(reporter))
+            except errors.InvalidInput:
+                return []  # the reporter itself says what is wrong with the answers
+            return [_told(each.to_json(), beforehand=True) for each in found]
+    path = folder / "reports" / "expert.json"
     if not path.is_file():
         return []
     report = json.loads(path.read_text(encoding="utf-8"))
-    return [
-        _told(each, beforehand=report["declared_beforehand"]) for each in report["comparisons"]
-    ]
+    return [_told(each, beforehand=report["declared_beforehand"]) for each in report["comparisons"]]
 
 
 def _told(comparison: Mapping[str, Any], *, beforehand: bool) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cellvision_reporters.blinded import comparisons
+from cellvision_reporters import blinded
 from cellvision_reporters.controls import STYLES
 from cellvision_reporters.wording import known, number, units
 
@@ -48,7 +48,7 @@ class Box:
 def study_boxes(study: Study) -> list[Box]:
     """A box for each experiment and test set of a study."""
     several = len(study.verdicts) > 1
-    against = comparisons(study)
+    against = blinded.of_study(study)
     return [
         Box(
             f"{told['experiment']}, {told['split']}" if several else "",
@@ -73,7 +73,7 @@ def run_boxes(run: Run) -> list[Box]:
     from cellvision import statistics
 
     column = run.record.get("group_column")
-    against = comparisons(run)
+    against = blinded.of_run(run)
     boxes = []
     for split in run.test_splits:
         rows = run.predictions[run.predictions["split"] == split]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision_reporters.arms import Arm, arms_of, span
-from cellvision_reporters.colours import BLACK, BLUE, GREY, SKY, VERMILION
 from cellvision_reporters.blinded import expert_lines
+from cellvision_reporters.colours import BLACK, BLUE, GREY, SKY, VERMILION
 from cellvision_reporters.picture import Picture
 from cellvision_reporters.sheet import Sheet, fitted, width_of
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision_reporters.arms import Arm, arms_of
+from cellvision_reporters.blinded import expert_lines
 from cellvision_reporters.colours import BLUE, GREY, ORANGE, VERMILION
 from cellvision_reporters.epochs import ticks
-from cellvision_reporters.blinded import expert_lines
 from cellvision_reporters.picture import Picture
 from cellvision_reporters.sheet import Sheet, fitted
 

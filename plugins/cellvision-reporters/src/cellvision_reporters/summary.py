@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cellvision import Reporter, atomic
 from cellvision_reporters.arms import arms_of, span
-from cellvision_reporters.blinded import comparisons
+from cellvision_reporters.blinded import of_study
 from cellvision_reporters.stamps import leak_stamp, stamps
 from cellvision_reporters.tables import markdown, write_csv
 from cellvision_reporters.wording import number
@@ -42,7 +42,7 @@ class Summary(Reporter):
         table = summary_table(study)
         notes = [item for line in stamps(study) for item in (f"**{line}**", "")]
         lines = ["# Summary", "", *notes, markdown(readable(table)), "", EXPLANATION, ""]
-        if against := comparisons(study):
+        if against := of_study(study):
             lines += ["## Network and expert", ""]
             lines += [f"- {each['experiment']}: {each['told']}" for each in against]
             lines += [""]
