@@ -164,7 +164,9 @@ def test_functional_convolutions_are_used_twice() -> None:
 
 def test_layers_of_the_page() -> None:
     deep = create("deep").build((256, 256, 3), classes=2)
-    assert [layer.name for layer in deep.layers] == [
+    relus = {layer.name for layer in deep.layers if layer.name.startswith("relu")}
+    assert len(relus) == 9  # one for each convolution, behind its pooling
+    assert [layer.name for layer in deep.layers if layer.name not in relus] == [
         *("conv_1", "pool_1", "conv_2", "pool_2", "conv_3", "pool_3", "conv_4", "pool_4"),
         *("conv_5", "conv_6", "pool_6", "conv_7", "pool_7", "conv_8", "pool_8"),
         *("conv_9", "pool_9", "flat", "dense_1", "classes"),
@@ -182,6 +184,40 @@ def test_layers_of_the_page() -> None:
     assert regularised == [
         *("conv_1", "conv_2", "conv_3", "conv_4", "conv_5", "dense_1", "dense_2", "classes")
     ]
+
+
+def test_relu_behind_the_pooling_is_the_network_of_the_page() -> None:
+    """The page's order is convolution, ReLU, pooling; one step of training leaves the same."""
+    import keras
+    from keras import layers
+
+    ours = create("fmnist_deep").build((28, 28, 1), classes=10)
+    stack: list[keras.layers.Layer] = [keras.Input((28, 28, 1))]
+    for number, filters in enumerate((16, 16, 16, 32, 32, 32, 64, 64, 64), start=1):
+        stack.append(layers.Conv2D(filters, 3, padding="same", activation="relu"))
+        if number <= 4:
+            stack.append(layers.MaxPooling2D(2))
+    stack += [
+        layers.Flatten(),
+        layers.Dense(512, activation="relu"),
+        layers.Dense(50, activation="relu"),
+        layers.Dense(10, activation="softmax"),
+    ]
+    page = keras.Sequential(stack)
+    page.set_weights(ours.get_weights())
+    rng = np.random.default_rng(0)
+    images = rng.random((12, 28, 28, 1)).astype("float32")
+    labels = np.eye(10, dtype="float32")[rng.integers(0, 10, 12)]
+    before = ours.get_weights()
+    found = []
+    for model in (ours, page):
+        model.compile(keras.optimizers.SGD(0.5), "categorical_crossentropy")
+        found.append(model.predict_on_batch(images))
+        model.train_on_batch(images, labels)
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
+    for start, one, other in zip(before, ours.get_weights(), page.get_weights(), strict=True):
+        assert np.abs(one - start).max() > 0
+        np.testing.assert_allclose(one - start, other - start, rtol=1e-3, atol=1e-6)
 
 
 def test_recipe_of_alexnet() -> None:

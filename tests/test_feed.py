@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import tiny
 
 from cellvision.training.feed import Feed
 from cellvision.training.material import Material, gather_material
+from cellvision.training.memory import Memory
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,61 @@ def test_an_epoch_has_every_image_once_and_the_next_another_order(material: Mate
     assert set(first) == set(second)
     assert first != second
     assert all(pixels.dtype == np.uint8 for pixels, _ in both)
+
+
+def test_batches_that_somebody_keeps_are_not_written_over(material: Material) -> None:
+    rows = material.rows("train")
+    with Feed(material, rows, 6, seed=3) as feed:
+        kept, copies = [], []
+        for pixels, _ in itertools.islice(feed.batches(), 60):
+            kept.append(pixels[1:, ::2])  # a view keeps its memory as well
+            copies.append(kept[-1].copy())
+    for view, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(view, copy)
+
+
+def test_memory_of_batches_that_are_gone_is_used_again(material: Material) -> None:
+    rows = material.rows("train")
+    with Feed(material, rows, 6, seed=3) as feed:
+        places = {pixels.ctypes.data for pixels, _ in itertools.islice(feed.batches(), 200)}
+    assert len(places) <= 24  # of two sizes, as many as are made ahead and a few more
+
+
+def test_what_another_program_holds_is_not_written_over() -> None:
+    """Keras' backends take an array's memory as theirs where they can."""
+    import keras
+
+    memory = Memory()
+    given = memory.array((64, 64, 3), "uint8")
+    given[:] = 1
+    held = keras.ops.convert_to_tensor(given)
+    del given
+    for _ in range(3):
+        memory.array((64, 64, 3), "uint8")[:] = 2
+    assert (keras.ops.convert_to_numpy(held) == 1).all()
+
+
+def test_arrays_have_the_shape_and_type_that_is_asked_for() -> None:
+    memory = Memory()
+    arrays = [memory.array((2, 5, 3), dtype) for dtype in ("uint8", "uint16", "float32") * 2]
+    for number, array in enumerate(arrays):
+        array[:] = number
+    assert [str(array.dtype) for array in arrays] == ["uint8", "uint16", "float32"] * 2
+    assert [(array == number).all() for number, array in enumerate(arrays)] == [True] * 6
+    assert all(array.ctypes.data % 64 == 0 for array in arrays)
+
+
+def test_grey_images_become_as_deep_as_the_network(tmp_path: Path) -> None:
+    images = tiny.make_folder(tmp_path / "images", count=6)
+    asked = tiny.experiment(
+        images, "deep", split={"validation": 0, "test": 0}, intake={"channels": "rgb"}
+    )
+    grey = gather_material(asked)
+    assert grey.pixels.shape[-1] == 1
+    with Feed(grey, np.arange(4), 4, seed=0) as feed:
+        pixels, _ = next(feed.batches())
+    expected = np.repeat(grey.pixels[:4], 3, axis=-1)
+    assert sorted(map(bytes, pixels)) == sorted(map(bytes, expected))
 
 
 _SETTLE = """

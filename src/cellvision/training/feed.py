@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision.training import processes
+from cellvision.training.memory import Memory
 
 if TYPE_CHECKING:
     from cellvision.training.material import Material
@@ -72,6 +73,7 @@ class Feed:
         self.steps = -(-self.usable // self.batch_size)
         self.together = together
         self.ready = array("d")
+        self._memory = Memory()
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="cellvision-feed")
         self._closed = False
 
@@ -116,7 +118,7 @@ class Feed:
                 yield _shares(order[None, whole * self.batch_size :])
 
     def _gather(self, rows: np.ndarray) -> Batch:
-        pixels, labels = gather(self.material, rows.ravel())
+        pixels, labels = gather(self.material, rows.ravel(), self._memory)
         return (
             pixels.reshape(*rows.shape, *pixels.shape[1:]),
             labels.reshape(*rows.shape, *labels.shape[1:]),
@@ -134,13 +136,30 @@ def epoch_order(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     return order
 
 
-def gather(material: Material, rows: np.ndarray) -> Batch:
+def gather(material: Material, rows: np.ndarray, memory: Memory | None = None) -> Batch:
     """Put images together: native pixels (n, height, width, channels) and one-hot labels.
 
     Rows that go up let the disk be read forwards.
+
+    Parameters
+    ----------
+    material
+        The images.
+    rows
+        Which, as places in ``material.pixels``.
+    memory
+        Where the pixels go; None: into memory of their own.
     """
-    pixels = material.experiment.intake.complete(material.pixels[rows])
-    return pixels, one_hot(material.labels[rows], len(material.catalog.class_names))
+    intake, stored = material.experiment.intake, material.pixels
+    labels = one_hot(material.labels[rows], len(material.catalog.class_names))
+    if memory is None:
+        return intake.complete(stored[rows]), labels
+    pixels = memory.array((len(rows), *intake.input_shape), stored.dtype)
+    if stored.shape[-1] == intake.depth:
+        np.take(stored, rows, axis=0, out=pixels, mode="clip")  # any other mode copies once more
+    else:
+        pixels[...] = intake.complete(stored[rows])
+    return pixels, labels
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:

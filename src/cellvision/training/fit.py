@@ -233,11 +233,13 @@ class Trainer:
         from cellvision.training import tensorflow_only
 
         material = self.material
+        grouped = feed.together > 1
         return tensorflow_only.dataset(
-            lambda: counted(feed.groups(), 2),
+            lambda: counted(feed.groups(), 2) if grouped else counted(feed.batches(), 1),
             material.experiment.intake.input_shape,
             str(material.pixels.dtype),
             len(material.catalog.class_names),
+            grouped=grouped,
         )
 
     def _validation(self) -> Any:

@@ -27,17 +27,36 @@ def mirrored(devices: tuple[str, ...]) -> Callable[[], AbstractContextManager[An
 
 
 def dataset(
-    groups: Callable[[], Iterator[Any]], shape: tuple[int, ...], dtype: str, classes: int
+    batches: Callable[[], Iterator[Any]],
+    shape: tuple[int, ...],
+    dtype: str,
+    classes: int,
+    *,
+    grouped: bool,
 ) -> Any:
-    """Make a ``tf.data.Dataset`` of batches that calls for their groups anew when it is begun."""
+    """Make a ``tf.data.Dataset`` of batches that calls for them anew when it is begun.
+
+    Parameters
+    ----------
+    batches
+        Gives images and labels, of which one batch, or where `grouped` several of them, are
+        the first axis.
+    shape, dtype
+        Of an image.
+    classes
+        How many.
+    grouped
+        Whether there are several batches in what `batches` gives.
+    """
     import tensorflow as tf
 
+    axes = (None, None) if grouped else (None,)
     signature = (
-        tf.TensorSpec((None, None, *shape), dtype),
-        tf.TensorSpec((None, None, classes), "float32"),
+        tf.TensorSpec((*axes, *shape), dtype),
+        tf.TensorSpec((*axes, classes), "float32"),
     )
-    grouped = tf.data.Dataset.from_generator(groups, output_signature=signature)
-    return grouped.unbatch().prefetch(2)
+    given = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return (given.unbatch() if grouped else given).prefetch(2)
 
 
 def use_one_thread_an_operation() -> bool:
