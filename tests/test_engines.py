@@ -134,7 +134,7 @@ def test_auto_converts_where_it_pays_and_starts_without_keras_after_that(
     assert kept(tmp_path) == []
     monkeypatch.setattr(choice, "CONVERT_ABOVE", 0)
     table = cv.predict(run, images)
-    assert table.attrs["engine"].startswith("openvino ")
+    assert table.attrs["engine"].startswith("onnxruntime ")
     np.testing.assert_allclose(tiny.probabilities(table), tiny.probabilities(few), atol=1e-5)
     (made,) = kept(tmp_path)
     script = f"""
@@ -172,12 +172,11 @@ def test_an_engine_that_is_not_installed(
     run: cv.Run, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "CONVERT_ABOVE", 0)
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(errors.InvalidInput, match="pip install openvino"):
-        cv.predict(run, images, engine="openvino")
-    assert cv.predict(run, images).attrs["engine"].startswith("onnxruntime ")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(errors.InvalidInput, match="pip install onnxruntime"):
+        cv.predict(run, images, engine="onnxruntime")
+    assert cv.predict(run, images).attrs["engine"].startswith("openvino ")
+    monkeypatch.setitem(sys.modules, "openvino", None)
     assert cv.predict(run, images).attrs["engine"].startswith("keras ")
     with pytest.raises(errors.InvalidInput, match="One of auto, keras"):
         cv.predict(run, images, engine="abacus")  # type: ignore[arg-type]

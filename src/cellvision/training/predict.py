@@ -80,7 +80,7 @@ def predict(
         What computes: ``"keras"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"`` for what is
         soonest done. The last two need their package, convert the network once, compare it with
         Keras on some of the images, and keep it in the cache folder. ``"auto"`` uses a
-        converted network that is there, converts where Keras would work for more than ten
+        converted network that is there, converts where Keras would work for more than four
         seconds, and takes Keras otherwise and wherever Keras has a GPU.
     progress
         Whether to show progress on standard error; by default where that is a terminal.

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 Program = Literal["onnxruntime", "openvino"]
 
-PROGRAMS: tuple[Program, ...] = ("openvino", "onnxruntime")
-"""The quickest first."""
+PROGRAMS: tuple[Program, ...] = ("onnxruntime", "openvino")
+"""The quickest first: alike for large networks, for small ones the first was up to five times as
+quick, and it leaves the threads alone that decode."""
 
 _WRITTEN_AS: dict[Program, Format] = {"onnxruntime": "onnx", "openvino": "openvino"}
 _LAYOUT = 1
