@@ -56,7 +56,11 @@ def dataset(
         tf.TensorSpec((*axes, classes), "float32"),
     )
     given = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    return (given.unbatch() if grouped else given).prefetch(2)
+    options = tf.data.Options()
+    # There is nothing to tune, and the thread that would do it, which sleeps for seconds at a
+    # time, is waited for at the end of every training (TensorFlow 2.21).
+    options.autotune.enabled = False
+    return (given.unbatch() if grouped else given).prefetch(2).with_options(options)
 
 
 def use_one_thread_an_operation() -> bool:
