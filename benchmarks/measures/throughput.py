@@ -35,7 +35,7 @@ def compare_training(
     """Let all peers train, and fill in the result."""
     rows = bench.rows(
         peers,
-        lambda peer, _: peer.run({**task, "epochs": 2 if bench.quick else 3}),
+        lambda peer, _: peer.run({**task, "epochs": 2 if bench.quick else 6}),
         lambda took: took.told["images_per_s"],
     )
     for row in rows:

@@ -49,6 +49,7 @@ def run(
 
 def _report(folder: Path, names: list[str], changes: list[str]) -> None:
     from cellvision.training.backend import start_quietly
+    from cellvision.training.progress import displayed
     from cellvision.training.reports import automatic, make_reports
     from cellvision.training.run import load_run
     from cellvision.training.study import load_study
@@ -66,7 +67,8 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
     else:
         wanted = tuple(_named(settings["type"], (settings,), ()) for settings in declared or ())
     start_quietly()
-    made, faults = make_reports(finished, wanted)
+    with displayed(None) as display:
+        made, faults = make_reports(finished, wanted, display)
     for path in made:
         print(path)
     if faults:

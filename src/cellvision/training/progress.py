@@ -43,6 +43,9 @@ class Display:
     def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
         """An epoch of runs that train together is over; a row of each."""
 
+    def report(self, name: str, done: int, total: int) -> None:
+        """A reporter begins; so many are through."""
+
     def task(self, what: str, done: int, total: int) -> None:
         """Some other work has got so far."""
 
@@ -56,10 +59,14 @@ class TerminalDisplay(Display):
         self._prefix = ""
         self._epoch = ""
 
-    def _show(self, what: str, done: int, total: int) -> None:
+    def _show(
+        self, what: str, done: int, total: int, description: str = "", unit: str = "images"
+    ) -> None:
         if what not in self._bars:
-            self._bars[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._bars[what], completed=done, total=total)
+            self._bars[what] = self._progress.add_task(what, total=total, unit=unit)
+        self._progress.update(
+            self._bars[what], description=description or what, completed=done, total=total
+        )
         if done >= total:
             self._progress.remove_task(self._bars.pop(what))
 
@@ -81,9 +88,11 @@ class TerminalDisplay(Display):
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Show how far the study is."""
-        self._show("runs", done, total)
-        if "runs" in self._bars:
-            self._progress.update(self._bars["runs"], description=f"runs on {workers} worker(s)")
+        self._show("runs", done, total, f"runs on {workers} worker(s)", unit="")
+
+    def report(self, name: str, done: int, total: int) -> None:
+        """Say who reports."""
+        self._show("reports", done, total, f"report: {name}", unit="")
 
     def together(self, seeds: Sequence[int]) -> None:
         """Say which runs they are."""
@@ -93,7 +102,9 @@ class TerminalDisplay(Display):
         """Start the bar anew."""
         self._close_epoch()
         self._epoch = f"{self._prefix}epoch {number}/{total}"
-        self._bars[self._epoch] = self._progress.add_task(self._epoch, total=images)
+        self._bars[self._epoch] = self._progress.add_task(
+            self._epoch, total=images, unit="images"
+        )
 
     def step(self, images: int) -> None:
         """Move the bar on."""
@@ -220,10 +231,11 @@ def displayed(show: bool | None) -> Iterator[Display]:
     from rich.text import Text
 
     class Rate(ProgressColumn):
-        """How quick it is; whatever is counted here is images."""
+        """How quick it is, where what is counted is images."""
 
         def render(self, task: rich.progress.Task) -> Text:
-            return Text(f"{task.speed:,.0f} images/s" if task.speed else "")
+            unit = task.fields["unit"]
+            return Text(f"{task.speed:,.0f} {unit}/s" if unit and task.speed else "")
 
     columns = (
         TextColumn("{task.description}"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cellvision import errors
 from cellvision.interfaces.reporter import Reporter, reporters
+from cellvision.training.progress import Display
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -35,7 +36,7 @@ def automatic() -> tuple[Reporter, ...]:
 
 
 def make_reports(
-    finished: Run | Study, wanted: Sequence[Reporter]
+    finished: Run | Study, wanted: Sequence[Reporter], display: Display
 ) -> tuple[list[Path], list[errors.CellvisionError]]:
     """Let reporters report; the fault of one does not keep the others from it.
 
@@ -45,6 +46,8 @@ def make_reports(
         What they report on. Their files go to its folder ``reports``.
     wanted
         The reporters.
+    display
+        Shown to whoever waits.
 
     Returns
     -------
@@ -59,13 +62,15 @@ def make_reports(
     folder.mkdir(exist_ok=True)
     made: list[Path] = []
     faults: list[errors.CellvisionError] = []
-    for reporter in wanted:
+    for number, reporter in enumerate(wanted):
+        display.report(reporters.name_of(type(reporter)), number, len(wanted))
         report = reporter.run if isinstance(finished, Run) else reporter.study
         try:
             made += report(finished, folder)  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001 - a stranger's code; the run is done and kept
             mend = f"The results are kept; try again: cellvision report {finished.folder}"
             faults.append(_fault(reporter, error, mend))
+    display.report("", len(wanted), len(wanted))
     return made, faults
 
 

@@ -233,7 +233,7 @@ def study(
             cluster.carry_out(client, waiting, places, len(planned) - len(waiting), display)
         finished = _finish(folder, plan, planned)
         first = next(iter(experiments.values()))
-        for fault in make_reports(finished, first.reporters or ())[1]:
+        for fault in make_reports(finished, first.reporters or (), display)[1]:
             _log.warning("%s", fault.what)
     return finished
 

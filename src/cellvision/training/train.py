@@ -77,7 +77,7 @@ def train(
         trainer = Trainer(material)
         if first:
             run = train_once(trainer, experiment.training.seed, folder, display)
-            for fault in make_reports(run, experiment.reporters or ())[1]:
+            for fault in make_reports(run, experiment.reporters or (), display)[1]:
                 _log.warning("%s", fault.what)
         else:
             trainer.fit(experiment.training.seed, display, lambda *_: None)

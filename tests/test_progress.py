@@ -1,0 +1,49 @@
+"""What is seen on a terminal while one waits."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import tiny
+
+
+def on_a_terminal(*arguments: str) -> str:
+    """What `cellvision` writes to standard error where that is a terminal."""
+    ours, theirs = pty.openpty()
+    shown = b""
+    with subprocess.Popen(
+        [sys.executable, "-c", "from cellvision.cli import main; main()", *arguments],
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "160", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    ) as process:
+        os.close(theirs)
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:  # Linux' way of telling that the other end is closed
+                break
+            if not part:
+                break
+            shown += part
+    os.close(ours)
+    assert process.returncode == 0, shown.decode(errors="replace")[-2000:]
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+
+def test_bars_of_a_training_and_its_reports(tmp_path: Path) -> None:
+    images = tiny.make_folder(tmp_path / "images", count=30)
+    shown = on_a_terminal(
+        *("train", str(images), "--out", str(tmp_path / "run")),
+        *("--set", "intake.size=[16,16]", "--set", "architecture=fmnist_deep"),
+        *("--set", "training.epochs=2"),
+    )
+    assert "epoch 2/2" in shown
+    assert re.search(r"loss \d\.\d+  accuracy \d\.\d+ .*images/s  waiting for data \d+%", shown)
+    assert re.search(r"report: (panel|curves|html)", shown)
+    assert not re.search(r"report: .*images/s", shown)
