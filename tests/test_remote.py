@@ -282,6 +282,33 @@ def test_a_run_from_storage_to_storage(
     assert len(sent) == before
 
 
+def test_images_at_addresses_are_predicted_under_their_own_names(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = cv.train(asked(images), tmp_path / "run")
+    source = put(images, "memory://bucket/images")
+    here = cv.predict(run, images, engine="keras").set_index("image")
+    there = cv.predict(run, source, engine="keras").set_index("image")
+    names = {f"{source}/{Path(name).relative_to(images).as_posix()}": name for name in here.index}
+    assert list(there.index) == list(names)
+    np.testing.assert_array_equal(
+        tiny.probabilities(there), tiny.probabilities(here.loc[[names[n] for n in there.index]])
+    )
+    some, other = there.index[0], here.index[0]
+    table = tmp_path / "few.csv"
+    with pytest.raises(SystemExit) as done:
+        cli.main(["predict", str(run.folder), some, other, some, "--out", str(table)])
+    assert done.value.code == 0
+    rows = table.read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.partition(",")[0] for row in rows] == [some, other, some]
+    with pytest.raises(errors.FolderError, match="nothing at memory://bucket/none"):
+        cv.predict(run, "memory://bucket/none")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("no image")
+    with pytest.raises(errors.FolderError, match="no image is here"):
+        cv.predict(run, put(tmp_path / "text", "memory://bucket/text"))
+
+
 def test_a_remote_study_arrives_when_it_is_finished_and_grows(
     images: Path, elsewhere: Callable[[], None], sent: list[str]
 ) -> None:

@@ -18,7 +18,10 @@ def run(
         str, typer.Argument(metavar="RUN_DIR", help="A finished run's folder, or its address.")
     ],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES_OR_FOLDER", help="Images, or folders of them.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGES_OR_FOLDER", help="Images, or folders of them, or their addresses."
+        ),
     ],
     out: Annotated[
         Path,

@@ -6,14 +6,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from cellvision import atomic, errors
+from cellvision import atomic, errors, remote
 from cellvision.data.facts import in_threads
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
 from cellvision.training import record
@@ -73,7 +73,8 @@ def predict(
     run
         A finished run.
     images
-        Files, or folders, which are searched to any depth.
+        Files, or folders, which are searched to any depth; also addresses of them, such as
+        ``s3://bucket/new``, which are copied into the cache folder first.
     out
         A CSV file to write the table to, whole or not at all.
     engine
@@ -131,7 +132,19 @@ def predict_blocks(
     run, images, out, engine, progress
         As for `predict`, and so is what is raised.
     """
-    files = _files(images)
+    with _found(images) as found:
+        return _predict_files(run, found, out, take, engine, progress)
+
+
+def _predict_files(
+    run: Run,
+    named: Sequence[tuple[Path, str]],
+    out: str | os.PathLike[str] | None,
+    take: Callable[[pd.DataFrame], None],
+    engine: Choice,
+    progress: bool | None,
+) -> Predicted:
+    files, names = [file for file, _ in named], dict(named)
     prepare = _preparing(run)
     strict = run.intake.on_unreadable == "error"
     pixels = _sample(prepare, files)
@@ -157,7 +170,7 @@ def predict_blocks(
         done = 0
         for chunk, found in zip(chunks, in_threads(predicted, chunks), strict=True):
             faults += [item for _, item in found if isinstance(item, errors.UnreadableImage)]
-            table.add([(name, row) for name, row in found if isinstance(row, np.ndarray)])
+            table.add([(names[path], row) for path, row in found if isinstance(row, np.ndarray)])
             done += len(chunk)
             display.task(f"predicting ({chosen.name})", done, len(files))
         if faults and (strict or len(faults) == len(files)):
@@ -238,10 +251,10 @@ class _Table:
         self._names = np.array(class_names, dtype=object)
         self._file = file
         self._take = take
-        self._waiting: list[tuple[Path, np.ndarray]] = []
+        self._waiting: list[tuple[str, np.ndarray]] = []
         self._first = True
 
-    def add(self, rows: Sequence[tuple[Path, np.ndarray]]) -> None:
+    def add(self, rows: Sequence[tuple[str, np.ndarray]]) -> None:
         """Add images with their probabilities."""
         self._waiting += rows
         if len(self._waiting) >= _ROWS:
@@ -254,7 +267,7 @@ class _Table:
         if not self._waiting:
             return
         probabilities = np.stack([row for _, row in self._waiting])
-        block = pd.DataFrame({"image": [file.as_posix() for file, _ in self._waiting]})
+        block = pd.DataFrame({"image": [name for name, _ in self._waiting]})
         block["predicted"] = self._names[probabilities.argmax(axis=1)]
         for number, name in enumerate(self._names):
             block[f"p_{name}"] = probabilities[:, number]
@@ -287,23 +300,41 @@ def _trained_dtype(run: Run) -> str | None:
     return next(read, None)
 
 
-def _files(images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
-    named = [images] if isinstance(images, str | os.PathLike) else list(images)
-    files: list[Path] = []
-    for item in map(Path, named):
-        if item.is_dir():
-            files += [
-                path
-                for path in sorted(item.rglob("*"))
-                if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not is_phantom(path)
-            ]
-        elif item.is_file():
-            files.append(item)
-        else:
-            raise errors.FolderError(f"{item}: there is no such file or folder", "Check the name")
-    if not files:
-        raise errors.FolderError(
-            f"{', '.join(map(str, named))}: no image is here",
-            f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}",
-        )
-    return files
+@contextmanager
+def _found(
+    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+) -> Iterator[list[tuple[Path, str]]]:
+    """Find the files of this machine that hold the images, with the names that the table has."""
+    asked = [images] if isinstance(images, str | os.PathLike) else list(images)
+    found: list[tuple[Path, str]] = []
+    with ExitStack() as copies:
+        for place in asked:
+            if not remote.is_address(place):
+                found += [(file, file.as_posix()) for file in _files(Path(place))]
+            elif PurePosixPath(place).suffix.lower() in IMAGE_SUFFIXES:
+                found.append((copies.enter_context(remote.file(place)), place))
+            else:
+                folder = copies.enter_context(remote.folder(place))
+                above = place.rstrip("/")
+                found += [
+                    (file, f"{above}/{file.relative_to(folder).as_posix()}")
+                    for file in _files(folder)
+                ]
+        if not found:
+            raise errors.FolderError(
+                f"{', '.join(map(str, asked))}: no image is here",
+                f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}",
+            )
+        yield found
+
+
+def _files(place: Path) -> list[Path]:
+    if place.is_dir():
+        return [
+            path
+            for path in sorted(place.rglob("*"))
+            if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not is_phantom(path)
+        ]
+    if place.is_file():
+        return [place]
+    raise errors.FolderError(f"{place}: there is no such file or folder", "Check the name")

@@ -102,9 +102,7 @@ class TerminalDisplay(Display):
         """Start the bar anew."""
         self._close_epoch()
         self._epoch = f"{self._prefix}epoch {number}/{total}"
-        self._bars[self._epoch] = self._progress.add_task(
-            self._epoch, total=images, unit="images"
-        )
+        self._bars[self._epoch] = self._progress.add_task(self._epoch, total=images, unit="images")
 
     def step(self, images: int) -> None:
         """Move the bar on."""

@@ -26,9 +26,9 @@ def plain_network(
 ) -> keras.Model:
     """Nine convolutions with a 2×2 max pooling behind those whose number (from 1) is `pooled`.
 
-    ReLU comes behind the pooling: the largest of four values that are cut off at zero is the
-    largest of the four, cut off at zero, and so are the gradients. It is a quarter of the work,
-    on the largest arrays of the network.
+    Where there is a pooling, ReLU comes behind it: the largest of four values that are cut off
+    at zero is the largest of the four, cut off at zero, and so are the gradients. It is a
+    quarter of the work, on the largest arrays of the network.
 
     Raises
     ------
@@ -41,10 +41,13 @@ def plain_network(
 
     stack = [keras.Input(input_shape, name="image")]
     for number, filters in enumerate(FILTERS, start=1):
-        stack.append(layers.Conv2D(filters, 3, padding="same", name=f"conv_{number}"))
+        activation = None if number in pooled else "relu"
+        stack.append(
+            layers.Conv2D(filters, 3, padding="same", activation=activation, name=f"conv_{number}")
+        )
         if number in pooled:
             stack.append(layers.MaxPooling2D(2, name=f"pool_{number}"))
-        stack.append(layers.ReLU(name=f"relu_{number}"))
+            stack.append(layers.ReLU(name=f"relu_{number}"))
     stack += [layers.Flatten(name="flat"), layers.Dense(512, activation="relu", name="dense_1")]
     if dense is not None:
         stack.append(layers.Dense(dense, activation="relu", name="dense_2"))
@@ -56,10 +59,10 @@ class Deep(Architecture):
     """Nine 3×3 convolutions, eight poolings: small, for images of 256×256 pixels and more.
 
     The convolutions have 16, 16, 16, 32, 32, 32, 64, 64 and 64 filters (same padding, ReLU); a
-    2×2 max pooling follows the 1st, 2nd, 3rd, 4th, 6th, 7th, 8th and 9th, and ReLU follows the
-    pooling, which gives the same values in less time. Then come a dense layer of 512, the
-    optional one of `dense`, and softmax. Adam trains it. At 256×256×3 with
-    two classes it has 154,882 weights, 179,608 with ``dense=50``.
+    2×2 max pooling follows the 1st, 2nd, 3rd, 4th, 6th, 7th, 8th and 9th, and there ReLU follows
+    the pooling, which gives the same values in less time. Then come a dense layer of 512, the
+    optional one of `dense`, and softmax. Adam trains it. At 256×256×3 with two classes it has
+    154,882 weights, 179,608 with ``dense=50``.
 
     Each pooling halves the image, so that 256 pixels are the least.
 
