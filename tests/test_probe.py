@@ -93,6 +93,32 @@ def test_features_feed_the_last_layer(run: cv.Run, probe: cv.Probe, images: np.n
     np.testing.assert_allclose(share, probe.probabilities(images), atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["functional", "sequential", "twice"])
+def test_features_of_networks_inside_networks(kind: str, images: np.ndarray) -> None:
+    import keras
+    from keras import layers
+
+    dense = layers.Dense(3, activation="softmax")
+    inner_inputs = keras.Input(images.shape[1:])
+    convolved = layers.Conv2D(4, 3, activation="relu")(inner_inputs)
+    features = layers.GlobalAveragePooling2D()(convolved)
+    network = keras.Model(inner_inputs, dense(features))
+    inputs = keras.Input(images.shape[1:])
+    if kind == "sequential":
+        model = keras.Sequential([inputs, layers.Rescaling(2.0), network])
+    else:
+        model = keras.Model(inputs, network(layers.Rescaling(2.0)(inputs)))
+    if kind == "twice":
+        again = keras.Input(images.shape[1:])
+        model = keras.Model(again, model(layers.Rescaling(0.5)(again)))
+    probe = cv.Probe(model, 0.0, 1.0)
+    found = probe.features(images)
+    assert found.shape == (len(images), 4)
+    logits = found @ keras.ops.convert_to_numpy(dense.kernel)
+    share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(share, probe.probabilities(images), atol=1e-5)
+
+
 def test_redrawn_layers_have_forgotten(probe: cv.Probe, images: np.ndarray) -> None:
     before = probe.probabilities(images)
     assert len(probe.layers) == 3  # dense, normalisation, convolution

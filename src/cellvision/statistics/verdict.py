@@ -344,10 +344,9 @@ def _difference(result: ControlResult) -> str:
 
 
 def _as_well(result: ControlResult) -> str:
-    what = _named(result.name)
     return (
-        f"{what[0].upper()}{what[1:]} gives {result.accuracy.estimate:.0%} ({_p(result.test.p)}); "
-        f"{_difference(result)}."
+        f"With {_named(result.name)} the accuracy is {result.accuracy.estimate:.0%} "
+        f"({_p(result.test.p)}); {_difference(result)}."
     )
 
 

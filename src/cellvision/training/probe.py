@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -225,9 +226,31 @@ def _without_last(model: keras.Model) -> keras.Model:
     import keras
 
     last = [layer for layer in model.layers if layer.weights][-1]
-    if isinstance(last, keras.Model):
-        return keras.Model(model.inputs, _without_last(last)(last.input))
-    return keras.Model(model.inputs, last.input)
+    inputs, given = _before(model, last)
+    return keras.Model(
+        inputs, _without_last(last)(given) if isinstance(last, keras.Model) else given
+    )
+
+
+def _before(model: keras.Model, last: keras.Layer) -> tuple[Any, Any]:
+    """The inputs of a network, and what one of its layers is given."""
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        inputs = given = keras.Input(model.input_shape[1:])
+        for layer in itertools.takewhile(lambda layer: layer is not last, model.layers):
+            given = layer(given)
+        return inputs, given
+    seen = []
+
+    def noted(layer: keras.Layer, *arguments: Any, **options: Any) -> Any:
+        if layer is last:
+            seen.append(arguments[0])
+        return layer(*arguments, **options)
+
+    # The same layers, called once more: a model that is a layer does not tell what it was given.
+    again = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=noted)
+    return again.inputs, seen[-1]
 
 
 def _in_batches(work: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
