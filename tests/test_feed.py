@@ -82,6 +82,22 @@ def test_what_another_program_holds_is_not_written_over() -> None:
     assert (keras.ops.convert_to_numpy(held) == 1).all()
 
 
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="a way of TensorFlow's")
+def test_batches_that_tensorflow_holds_are_not_written_over(material: Material) -> None:
+    from cellvision.training import tensorflow_only
+
+    expected = epochs(material, 1)
+    with Feed(material, material.rows("train"), 6, seed=3) as feed:
+        given = tensorflow_only.dataset(
+            feed.batches, material.pixels.shape[1:], "uint8", 2, grouped=False
+        )
+        held = [pixels for pixels, _ in itertools.islice(given, 8)]
+        for _ in itertools.islice(given, 40):  # begun anew, by the same feed
+            pass
+    for pixels, (kept, _) in zip(held, expected, strict=True):
+        np.testing.assert_array_equal(pixels.numpy(), kept)
+
+
 def test_arrays_have_the_shape_and_type_that_is_asked_for() -> None:
     memory = Memory()
     arrays = [memory.array((2, 5, 3), dtype) for dtype in ("uint8", "uint16", "float32") * 2]

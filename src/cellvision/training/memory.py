@@ -15,8 +15,13 @@ from numpy.typing import DTypeLike
 _ALIGNED = 64
 """Bytes: where arrays begin at a multiple of it, TensorFlow and JAX need no copy of their own."""
 
-_UNUSED = 3
-"""What ``sys.getrefcount`` tells of memory that only `Memory` knows: a list, a name, itself."""
+
+def _references(rooms: list[np.ndarray], number: int) -> int:
+    return sys.getrefcount(rooms[number])
+
+
+_UNUSED = _references([np.empty(0)], 0)
+"""What is counted where only a list refers to memory: versions of Python count differently."""
 
 
 class Memory:
@@ -48,9 +53,9 @@ class Memory:
         return room[start : start + size].view(dtype).reshape(shape)
 
     def _unused(self, size: int) -> np.ndarray:
-        for room in self._held:
-            if room.size == size and sys.getrefcount(room) == _UNUSED:
-                return room
+        for number in range(len(self._held)):
+            if self._held[number].size == size and _references(self._held, number) == _UNUSED:
+                return self._held[number]
         room = np.empty(size, np.uint8)
         self._held.append(room)
         return room
