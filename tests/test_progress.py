@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import tiny
+
+pty = pytest.importorskip("pty", reason="only Unix has terminals that a program can make")
 
 
 def on_a_terminal(*arguments: str) -> str:
