@@ -306,6 +306,8 @@ def test_summary_and_page_tell_the_comparison(study: FakeStudy, tmp_path: Path) 
     declared = cv.reporters.create("expert", answers=table, declared="mean")
     study.record["experiments"][0]["experiment"]["reporters"] = [declared.model_dump(mode="json")]
     assert all("NOT declared in the experiment" not in text for text in told())
+    table.unlink()  # as on another machine: what was found last is still told
+    assert all(found[0]["sentence"].partition(": ")[2] in text for text in told())
 
 
 # --- the command -------------------------------------------------------------------------

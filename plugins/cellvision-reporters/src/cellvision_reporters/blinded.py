@@ -55,7 +55,7 @@ def _comparisons(
             try:
                 found = compared(reporter, arms, raters_of(reporter))
             except errors.InvalidInput:
-                return []  # the reporter itself says what is wrong with the answers
+                break  # the reporter itself says what is wrong with the answers
             return [_told(each.to_json(), beforehand=True) for each in found]
     path = folder / "reports" / "expert.json"
     if not path.is_file():
