@@ -34,6 +34,7 @@ from cellvision_reporters.wording import (
     majority,
     number,
     sentence,
+    tied,
     units,
 )
 
@@ -143,7 +144,7 @@ def run_parts(run: Run, folder: Path) -> dict[str, Any]:
         "subtitle": _asked_in_short(run.record),
         "warnings": list(run.warnings),
         "sentences": [
-            _tied(sentence(split, run.scores[split], run.record.get("group_column"), _classes(run)))
+            tied(sentence(split, run.scores[split], run.record.get("group_column"), _classes(run)))
             for split in run.test_splits
         ],
         "scores": [("Scores", _scores(run), _scores_note(run))],
@@ -155,13 +156,6 @@ def run_parts(run: Run, folder: Path) -> dict[str, Any]:
         "versions": [("", _versions(run.record))],
         "every_run": None,
     }
-
-
-def _tied(text: str) -> str:
-    """Keep a number and its sign in one line."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(
-        "n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
-    )
 
 
 def _classes(run: Run) -> int:
@@ -222,7 +216,7 @@ def study_parts(study: Study, folder: Path) -> dict[str, Any]:
         "boxes": study_boxes(study),
         "subtitle": f"{len(arms)} experiment{_s(len(arms))}, {total} run{_s(total)}",
         "warnings": [f"{w} ({n} of {total} runs)" for w, n in warnings.items()],
-        "sentences": [_tied(_arm_sentence(row)) for row in table.to_dict("records")],
+        "sentences": [tied(_arm_sentence(row)) for row in table.to_dict("records")],
         "scores": [
             ("Summary", Table.of(readable(table)), EXPLANATION),
         ],

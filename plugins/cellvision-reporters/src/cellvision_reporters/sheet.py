@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cellvision import atomic
 from cellvision_reporters.colours import WRONG
 from cellvision_reporters.stamps import control_stamp, leak_stamp, unit_note
+from cellvision_reporters.wording import tied
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,7 +141,7 @@ class Sheet:
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 
         inner = width - 2 * _MARGIN
-        title_lines = wrapped(title, inner, _TITLE, "bold")
+        title_lines = wrapped(tied(title), inner, _TITLE, "bold")
         leak = " ".join(line for line in (leak_stamp(about), control_stamp(about)) if line)
         leak_lines = wrapped(leak, inner - 0.2, _STAMP, "bold") if leak else []
         caption = " ".join(line for line in (*captions, unit_note(about)) if line)

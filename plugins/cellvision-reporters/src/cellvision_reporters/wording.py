@@ -60,3 +60,10 @@ def majority(counts: Mapping[str, int]) -> float:
     """The share of the most common class: what always naming it would get right."""
     total = sum(counts.values())
     return max(counts.values()) / total if total else math.nan
+
+
+def tied(text: str) -> str:
+    """Keep a number and its sign in one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(
+        "n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
+    )
