@@ -292,7 +292,7 @@ def test_images_of_any_number_of_channels_are_shown(tmp_path: Path, channels: in
         tifffile.imwrite(
             target, noise(hash(place) % 1000, (channels, 9, 9)), photometric="minisblack"
         )
-    words = ["--set", f"intake.channels={list(range(channels))}".replace(" ", "")]
+    words = ["--set", f"preprocessing.channels={list(range(channels))}".replace(" ", "")]
     words += ["--set", "split.validation=0"]
     file = begin(tmp_path / "images", tmp_path / "a.sqlite", *words)
     plan = Store(file).plan()
@@ -504,7 +504,7 @@ def test_what_cannot_be_labelled_is_told(
     )
     (tmp_path / "text.sqlite").write_text("SQLite it is not")
     group = ("--set", "dataset.group=well")
-    size = ("--set", "intake.size=[16,16]", "--set", "intake.channels=gray")
+    size = ("--set", "preprocessing.size=[16,16]", "--set", "preprocessing.channels=gray")
     sqlite3.connect(tmp_path / "other.sqlite").execute("create table t (c)").connection.close()
     for words, reason in (
         ([images], "--out is missing"),

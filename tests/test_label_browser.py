@@ -268,7 +268,7 @@ def test_a_thousand_images(new_page: NewPage, tmp_path: Path, in_memory: Path) -
                 pixels[0, 0], pixels[0, 1], pixels[0, 2] = k % 256, k // 256, split == "test"
                 write(root / split / name / f"{k}.png", pixels)
     file = in_memory / "answers.sqlite"
-    words = ["--repeats", "0", "--breaks", "0", "--set", "intake.size=[8,8]"]
+    words = ["--repeats", "0", "--breaks", "0", "--set", "preprocessing.size=[8,8]"]
     with serving(root, "--out", str(file), *words) as (address, _):
         page = new_page(address, viewport={"width": 400, "height": 300})
         page.set_default_timeout(240_000)

@@ -18,7 +18,7 @@ def main() -> None:
     experiment = cv.Experiment(
         dataset=cv.datasets.create("folder", path=task["folder"]),
         architecture=cv.architectures.create(task["network"]),
-        intake={
+        preprocessing={
             "size": task["shape"][:2],
             "channels": "rgb" if task["shape"][2] == 3 else "gray",
         },
@@ -44,7 +44,7 @@ def main() -> None:
         held=[float(value) for value in run.history["val_accuracy"]],
         whole_s=whole,
         test=run.scores["test"]["accuracy"],
-        precision=run.record["environment"]["precision"],
+        precision=run.metadata["environment"]["precision"],
     )
     shutil.rmtree(out)
 

@@ -116,7 +116,7 @@ def _of_experiment(source: str, changes: list[str], out: Path | None, rules: Rul
     """The file of answers to an experiment's images: a new one, or the one that is there."""
     from cellvision.labelling.plan import plan, settings_of
     from cellvision.labelling.store import Store
-    from cellvision.training.progress import displayed
+    from cellvision.progress import displayed
 
     if (Path(source) / "run.json").is_file():
         source = str(Path(source) / "run.json")
@@ -130,7 +130,7 @@ def _of_experiment(source: str, changes: list[str], out: Path | None, rules: Rul
     begun = store.plan()
     if begun.experiment != settings_of(experiment):
         raise errors.InvalidInput(
-            f"{out}: it was begun with other images, intake or split", "Name another file"
+            f"{out}: it was begun with other images, preprocessing or split", "Name another file"
         )
     given = asdict(rules)
     other = [name for name, value in asdict(begun.rules).items() if value != given[name]]
@@ -151,7 +151,7 @@ def _take_in(store: Store, tables: list[Path]) -> None:
 
 def _write_page(store: Store, folder: Path) -> None:
     from cellvision.labelling.static import write_page
-    from cellvision.training.progress import displayed
+    from cellvision.progress import displayed
 
     with displayed(None) as display:
         page = write_page(

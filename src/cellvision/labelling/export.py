@@ -8,7 +8,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import atomic, errors
+from cellvision import atomic_io, errors
 
 if TYPE_CHECKING:
     from cellvision.labelling.store import Store
@@ -39,5 +39,5 @@ def export(store: Store, target: Path) -> int:
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(COLUMNS)
     table.writerows(astuple(answer) for answer in answers)
-    atomic.text(target, buffer.getvalue())
+    atomic_io.text(target, buffer.getvalue())
     return len(answers)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.facts import decode
-from cellvision.data.intake import Intake
+from cellvision.data.image_stats import decode
+from cellvision.data.preprocessing import Preprocessing
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.labelling.plan import digest
 
@@ -49,7 +49,9 @@ class Gallery:
         settings = dict(plan.experiment["dataset"])
         kind = settings.pop("type")
         self._dataset: Dataset = datasets.create(kind, **settings)
-        self._intake = Intake.from_settings(plan.experiment["intake"], "intake")
+        self._intake = Preprocessing.from_settings(
+            plan.experiment["preprocessing"], "preprocessing"
+        )
         self._display = plan.display
         self._views = lru_cache(maxsize=_KEPT)(self._decode)
 
@@ -83,15 +85,15 @@ class Gallery:
         facts, pixels = decode(self._dataset, item.image)
         if pixels is None:
             raise Changed(f"{item.image}: {facts.reason}", "Restore the file")
-        intake = self._intake
-        picked = intake.pick(pixels)
-        seen = intake.shape(picked)
-        if digest(seen, intake) != item.digest:
+        preprocessing = self._intake
+        picked = preprocessing.select_channels(pixels)
+        seen = preprocessing.resize(picked)
+        if digest(seen, preprocessing) != item.digest:
             raise Changed(
                 f"{item.image}: its pixels are not those that the session was begun with",
                 "Restore the file, or begin a new file of answers",
             )
-        if pixels.dtype == bool or not isinstance(intake.channels, str):
+        if pixels.dtype == bool or not isinstance(preprocessing.channels, str):
             pixels = picked
         return pixels, seen
 

@@ -15,10 +15,10 @@ from cellvision.labelling.keys import keys_of
 from cellvision.labelling.order import MOST_REPEATS
 
 if TYPE_CHECKING:
-    from cellvision.data.facts import Progress
-    from cellvision.data.intake import Intake
+    from cellvision.data.image_stats import Progress
+    from cellvision.data.prepared import PreparedData
+    from cellvision.data.preprocessing import Preprocessing
     from cellvision.experiment import Experiment
-    from cellvision.training.material import Material
 
 _MEASURED = 48
 """From how many images the first contrast is found."""
@@ -127,7 +127,7 @@ class Plan:
     Attributes
     ----------
     experiment : dict
-        The settings ``dataset``, ``intake`` and ``split``, complete.
+        The settings ``dataset``, ``preprocessing`` and ``split``, complete.
     rules : Rules
         How a session goes.
     class_names : tuple of str
@@ -151,7 +151,7 @@ class Plan:
 def settings_of(experiment: Experiment) -> dict[str, Any]:
     """What of an experiment decides which images there are and what the network sees of them."""
     settings = experiment.model_dump(mode="json")
-    return {key: settings[key] for key in ("dataset", "intake", "split")}
+    return {key: settings[key] for key in ("dataset", "preprocessing", "split")}
 
 
 def plan(experiment: Experiment, rules: Rules, progress: Progress | None = None) -> Plan:
@@ -173,33 +173,33 @@ def plan(experiment: Experiment, rules: Rules, progress: Progress | None = None)
     errors.LeakError
         Splits share a unit or an image.
     """
-    from cellvision.training.material import gather_material
+    from cellvision.data.prepared import prepare_data
 
     rules.check()
-    material = gather_material(experiment, progress)
-    keys_of(material.catalog.class_names)
-    splits = _splits(material, rules.splits)
-    if rules.practice and material.training_split in splits:
+    prepared = prepare_data(experiment, progress)
+    keys_of(prepared.catalog.class_names)
+    splits = _splits(prepared, rules.splits)
+    if rules.practice and prepared.training_split in splits:
         raise errors.InvalidInput(
-            f"practice shows images of {material.training_split!r}, which are to be labelled",
+            f"practice shows images of {prepared.training_split!r}, which are to be labelled",
             "Label another split, or leave out --practice",
         )
-    items = [item for split in splits for item in _items(material, split)]
+    items = [item for split in splits for item in _items(prepared, split)]
     if rules.images is not None and rules.images < len(items):
         drawn = np.random.default_rng(rules.seed).permutation(len(items))[: rules.images]
         items = [items[place] for place in sorted(drawn)]
     return Plan(
         settings_of(experiment),
         rules,
-        material.catalog.class_names,
-        _display(material),
+        prepared.catalog.class_names,
+        _display(prepared),
         tuple(items),
-        tuple(_items(material, material.training_split)) if rules.practice else (),
+        tuple(_items(prepared, prepared.training_split)) if rules.practice else (),
     )
 
 
-def _splits(material: Material, asked: Sequence[str]) -> tuple[str, ...]:
-    there = material.catalog.splits()
+def _splits(prepared: PreparedData, asked: Sequence[str]) -> tuple[str, ...]:
+    there = prepared.catalog.splits()
     unknown = [split for split in asked if split not in there]
     if unknown:
         raise errors.InvalidInput(
@@ -214,34 +214,40 @@ def _splits(material: Material, asked: Sequence[str]) -> tuple[str, ...]:
     return splits
 
 
-def _items(material: Material, split: str) -> list[Item]:
-    intake = material.experiment.intake
-    places = material.rows(split)
-    table = material.catalog.table.iloc[places]
-    known = material.catalog.group_column is not None
+def _items(prepared: PreparedData, split: str) -> list[Item]:
+    preprocessing = prepared.experiment.preprocessing
+    places = prepared.rows(split)
+    table = prepared.catalog.table.iloc[places]
+    known = prepared.catalog.group_column is not None
     return [
-        Item(image, split, group if known else None, label, digest(material.pixels[place], intake))
+        Item(
+            image,
+            split,
+            group if known else None,
+            label,
+            digest(prepared.pixels[place], preprocessing),
+        )
         for image, group, label, place in zip(
             table["image"], table["group"], table["label"], places, strict=True
         )
     ]
 
 
-def digest(prepared: np.ndarray, intake: Intake) -> str:
+def digest(prepared: np.ndarray, preprocessing: Preprocessing) -> str:
     """What identifies the pixels that the network sees of an image, in native intensities."""
-    pixels = np.ascontiguousarray(intake.complete(prepared))
+    pixels = np.ascontiguousarray(preprocessing.expand_channels(prepared))
     return hashlib.sha256(f"{pixels.dtype.str} ".encode() + pixels.tobytes()).hexdigest()[:32]
 
 
-def _display(material: Material) -> Display:
-    full = (float(material.zero), float(material.one))
-    if material.experiment.intake.intensity == "per_image":
-        files = [file for file in material.audit.files if file.high is not None]
+def _display(prepared: PreparedData) -> Display:
+    full = (float(prepared.zero), float(prepared.one))
+    if prepared.experiment.preprocessing.intensity == "per_image":
+        files = [file for file in prepared.audit.files if file.high is not None]
         low = min(file.low for file in files if file.low is not None)
         high = max(file.high for file in files if file.high is not None)
         return Display(full, (low, high if high > low else low + 1), (0.0, 1.0))
-    step = max(len(material.pixels) // _MEASURED, 1)
-    bright = float(np.percentile(material.pixels[::step], _PERCENTILE))
+    step = max(len(prepared.pixels) // _MEASURED, 1)
+    bright = float(np.percentile(prepared.pixels[::step], _PERCENTILE))
     share = (bright - full[0]) / (full[1] - full[0])
     return Display(full, full, (0.0, round(share, 3) if 0 < share < _DARK else 1.0))
 

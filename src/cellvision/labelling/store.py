@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from cellvision import atomic, errors
+from cellvision import atomic_io, errors
 from cellvision.labelling import plan
 from cellvision.labelling.order import even_over_classes, shuffled
 from cellvision.labelling.plan import Item, Plan
@@ -160,7 +160,7 @@ class Store:
     @classmethod
     def create(cls, path: Path, made: Plan) -> Store:
         """Write a new file; readable by its owner only, since it holds the true labels."""
-        with atomic.path(path) as temporary:
+        with atomic_io.path(path) as temporary:
             temporary.touch(0o600)
             db = sqlite3.connect(temporary)
             try:

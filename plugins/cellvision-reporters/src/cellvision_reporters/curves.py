@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision_reporters.colours import BLUE, GREY, ORANGE, PURPLE
-from cellvision_reporters.epochs import ticks
-from cellvision_reporters.picture import Picture
-from cellvision_reporters.sheet import Sheet, fitted
-from cellvision_reporters.wording import known
+from cellvision_reporters.figures.colours import BLUE, GREY, ORANGE, PURPLE
+from cellvision_reporters.figures.figure import Sheet, fitted
+from cellvision_reporters.figures.phrasing import known
+from cellvision_reporters.figures.settings import Picture
+from cellvision_reporters.figures.ticks import ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Curves(Picture):
     """Training and validation loss and accuracy per epoch, with chance and the test accuracy."""
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     def files(self, run: Run) -> dict[str, str]:
         """The file name."""
