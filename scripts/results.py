@@ -27,20 +27,20 @@ def rows(folder: Path) -> list[tuple[str, ...]]:
         runs = [run for run in study.runs if run.folder.name in set(table["run"])]
         first = runs[0]
         taught = table.loc[table["split"] == first.training_split, "accuracy"]
-        seconds = sum(run.metadata["timings"]["fit_s"] for run in runs) / len(runs)
+        seconds = sum(run.metadata.timings.fit_s for run in runs) / len(runs)
         for split in first.test_splits:
             scores = table[table["split"] == split]
             accuracy = scores["accuracy"]
             spread = cv.statistics.seed_spread(accuracy.to_numpy())
-            counts = first.metadata["counts"][split]
-            groups = first.scores[split]["groups"]
+            counts = first.metadata.counts[split]
+            groups = first.scores[split].groups
             low, high = scores["accuracy_low"].mean(), scores["accuracy_high"].mean()
             found.append(
                 (
                     folder.name,
                     name,
-                    first.metadata["group_column"] or "unknown",
-                    str(first.scores[split]["n"]),
+                    first.metadata.group_column or "unknown",
+                    str(first.scores[split].n),
                     "–" if groups is None else str(groups),
                     str(spread.runs),
                     f"{spread.mean:.3f}",

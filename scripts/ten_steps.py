@@ -71,9 +71,9 @@ def ten_steps(out: Path, scale: Scale) -> cv.Study:
     run = cv.train(experiment, out / "run")
     for name in run.test_splits:
         score = run.scores[name]
-        low, high = score["accuracy_low"], score["accuracy_high"]
+        low, high = score.accuracy_low, score.accuracy_high
         print(
-            f"{name}: {score['accuracy']:.3f} of {score['n']} images from {score['groups']} "
+            f"{name}: {score.accuracy:.3f} of {score.n} images from {score.groups} "
             f"fields (95 % interval {low:.3f} to {high:.3f})"
         )
     print("Look at", *sorted((run.folder / "reports").glob("*.png")), sep="\n  ")

@@ -158,9 +158,9 @@ def test_a_control_is_marked_and_complete(study: cv.Study) -> None:
         for run, true in zip(runs, study.runs, strict=False):
             assert run.control == name
             assert run.folder.name == f"{name}_{true.folder.name}"
-            assert run.metadata["seed"] == true.metadata["seed"]
+            assert run.metadata.seed == true.metadata.seed
             assert run.warnings[0].startswith("CONTROL")
-            assert run.metadata["experiment"] == true.metadata["experiment"]
+            assert run.metadata.experiment == true.metadata.experiment
             assert list(run.predictions["image"]) == list(true.predictions["image"])
             assert len(run.history) == (0 if name == "intensity" else len(true.history))
     assert all(run.control is None for run in study.runs)
@@ -173,11 +173,11 @@ def test_permuted_runs_are_trained_and_judged_on_their_own_labels(study: cv.Stud
         drawn = run.predictions
         assert drawn.groupby("group")["label"].nunique().max() == 1
         assert (drawn["label"] != true["label"]).any()
-        for split, counts in run.metadata["counts"].items():
+        for split, counts in run.metadata.counts.items():
             assert counts == study.runs[0].metadata["counts"][split]
         rows = drawn[drawn["split"] == "test"]
         right = (rows["label"] == rows["predicted"]).mean()
-        assert run.scores["test"]["accuracy"] == pytest.approx(right)
+        assert run.scores["test"].accuracy == pytest.approx(right)
     assert list(first.predictions["label"]) != list(second.predictions["label"])
     by_image = study.controls["permuted_images"][0].predictions
     assert by_image.groupby("group")["label"].nunique().max() == 2

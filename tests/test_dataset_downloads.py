@@ -131,7 +131,7 @@ def test_an_unknown_image_is_unreadable(copy: Path, image: str) -> None:
     ("name", "content", "says"),
     [
         ("train-images-idx3-ubyte.gz", b"no gzip", "cannot be unpacked"),
-        ("train-images-idx3-ubyte.gz", gzip.compress(b"no idx"), "no whole idx"),
+        ("train-images-idx3-ubyte.gz", gzip.compress(b"no idx", mtime=0), "no whole idx"),
         ("train-images-idx3-ubyte.gz", idx(np.zeros((2, 2, 2)))[:-9], "cannot be unpacked"),
         ("train-labels-idx1-ubyte.gz", idx(np.zeros(3)), "does not belong"),
         ("train-labels-idx1-ubyte.gz", idx(np.full(20, 10)), "does not belong"),

@@ -45,7 +45,7 @@ with tiny.on_offer():
         epochs=4, keep="best", checkpoints=True,
     )
     run = cv.train(asked, root / "run{total}")
-print(json.dumps({{**told, "accuracy": run.scores["test"]["accuracy"]}}))
+print(json.dumps({{**told, "accuracy": run.scores["test"].accuracy}}))
 """
 
 
@@ -93,7 +93,7 @@ def test_two_processes_train_as_one_does(shown: Any) -> None:
     two, one = cv.load_run(root / "run2"), cv.load_run(root / "run1")
     assert two.record["environment"]["processes"] == 2
     assert len(two.record["environment"]["device"].split(", ")) == 2
-    assert "processes" not in one.metadata["environment"]
+    assert "processes" not in one.metadata.environment
     columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     np.testing.assert_allclose(two.history[columns], one.history[columns], rtol=1e-3)
     pairs = zip(two.model().get_weights(), one.model().get_weights(), strict=True)

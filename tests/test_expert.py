@@ -175,7 +175,7 @@ def test_what_was_not_declared_beforehand_is_said(tmp_path: Path, out: Path) -> 
     assert report(run, out, answers=table)["declared_beforehand"] is False
     assert "NOT declared" in (out / "expert.md").read_text(encoding="utf-8")
     reporter = cv.reporters.create("expert", answers=table).model_dump(mode="json")
-    run.metadata["experiment"]["reporters"] = [reporter]
+    run.metadata.experiment["reporters"] = [reporter]
     assert report(run, out, answers=table)["declared_beforehand"] is True
     assert "before training" in (out / "expert.md").read_text(encoding="utf-8")
     assert report(run, out, answers=table, rater="Ana")["declared_beforehand"] is False
@@ -319,7 +319,7 @@ def test_the_command_takes_the_declared_settings(
     run = make_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv", [3])
     declared = {"type": "expert", "answers": str(table), "rater": None, "declared": "run"}
-    run.metadata["experiment"]["reporters"] = [{**declared, "images": 0}]
+    run.metadata.experiment["reporters"] = [{**declared, "images": 0}]
     (run.folder / "run.json").write_text(json.dumps(run.metadata))
 
     def command(*words: str) -> int:

@@ -73,7 +73,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
         home / "images", "corner", group="well", epochs=8, preprocessing={"size": (SIDE, SIDE)}
     )
     made = cv.train(asked, home / "run")
-    assert made.scores["test"]["accuracy"] == 1.0
+    assert made.scores["test"].accuracy == 1.0
     return made
 
 
@@ -113,7 +113,7 @@ def test_attention_finds_the_spot_and_forgets_it(
     assert 0 <= shares["group_share"] <= 1 - shares["class_share"]
     arranged = pd.read_csv(tmp_path / "embedding_test.csv")
     assert list(arranged.columns) == ["image", "group", "label", "predicted", "x", "y"]
-    assert len(arranged) == run.scores["test"]["n"]
+    assert len(arranged) == run.scores["test"].n
 
 
 def test_maps_are_where_the_spot_is(run: cv.Run) -> None:
@@ -187,8 +187,8 @@ def test_mild_changes_matter_less_than_strong_ones(run: cv.Run, shaken: Path) ->
         *("unchanged", "rotation", "shift", "darker", "brighter", "blur", "noise", "JPEG"),
         *("fast gradient", "projected gradient"),
     ]
-    assert (table["n"] == run.scores["test"]["n"]).all()
-    assert (table["groups"] == run.scores["test"]["groups"]).all()
+    assert (table["n"] == run.scores["test"].n).all()
+    assert (table["groups"] == run.scores["test"].groups).all()
     assert (table["accuracy_low"] <= table["accuracy"]).all()
     assert (table["accuracy"] <= table["accuracy_high"]).all()
     of = {name: rows["accuracy"].to_numpy() for name, rows in table.groupby("change")}

@@ -38,7 +38,7 @@ class FakeRun(Run):
 
     def seen(self, images: Sequence[str]) -> np.ndarray:
         stack = np.stack([self.read(image) for image in images]).astype(np.float32)
-        return stack / self.metadata["intensity_scale"]
+        return stack / self.metadata.intensity_scale
 
     def augmented(self, images: Sequence[str], seed: int = 0) -> np.ndarray:
         return self.network_input(images)[:, ::-1]

@@ -71,7 +71,7 @@ def test_its_tables_are_those_of_its_runs(study: cv.Study) -> None:
     assert len(opened.table) == 9
     for run, (label, rows) in zip(opened.runs, opened.table.groupby("run"), strict=True):
         assert run.folder.name == label
-        assert set(rows["seed"]) == {run.metadata["seed"]}
+        assert set(rows["seed"]) == {run.metadata.seed}
         for _, row in rows.iterrows():
             assert row["accuracy"] == pytest.approx(run.scores[row["split"]]["accuracy"])
         history = opened.history[opened.history["run"] == label]
@@ -81,7 +81,7 @@ def test_its_tables_are_those_of_its_runs(study: cv.Study) -> None:
 def test_runs_differ_in_seed_and_not_in_split(study: cv.Study) -> None:
     first, second, _ = study.runs
     assert not same(first, second)
-    assert first.metadata["counts"] == second.record["counts"]
+    assert first.metadata.counts == second.record["counts"]
     assert list(first.predictions["split"]) == list(second.predictions["split"])
     # What a run's record says is enough to do it alone.
     assert second.record["experiment"]["training"]["seed"] == 6

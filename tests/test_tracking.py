@@ -154,7 +154,7 @@ def test_tensorboard_has_the_results_and_figures_of_a_run(images: Path, tmp_path
     pytest.importorskip("cellvision_reporters", reason="cellvision-reporters is not installed")
     run = cv.train(tiny.experiment(images, reporters=["curves", "tensorboard"]), tmp_path / "run")
     found = numbers(run.folder / "reports" / RESULTS)
-    assert found[3, "final/test/accuracy"] == pytest.approx(run.scores["test"]["accuracy"])
+    assert found[3, "final/test/accuracy"] == pytest.approx(run.scores["test"].accuracy)
     values = [v for event in events(run.folder / "reports" / RESULTS) for v in event.summary.value]
     pictures = [v for v in values if v.WhichOneof("value") == "image"]
     assert pictures[0].image.encoded_image_string.startswith(b"\x89PNG")
@@ -181,7 +181,7 @@ def test_tensorboard_keeps_the_runs_of_a_study_apart(images: Path, tmp_path: Pat
         of_run = study.folder / "reports" / "tensorboard" / run.folder.name
         assert numbers(of_run / Path(EPOCHS).name) == expected
         found = numbers(of_run / Path(RESULTS).name)
-        assert found[3, "final/test/accuracy"] == pytest.approx(run.scores["test"]["accuracy"])
+        assert found[3, "final/test/accuracy"] == pytest.approx(run.scores["test"].accuracy)
     first, second = study.runs
     assert history_of(first) != history_of(second)
 
@@ -214,7 +214,7 @@ def test_mlflow_is_told_of_epochs_scores_settings_and_the_model(
     assert found.info.status == "FINISHED"
     expected = {step: value for (step, name), value in history_of(run).items() if name == "loss"}
     assert curve_of(store, found, "loss") == pytest.approx(expected)
-    score = run.scores["test"]["accuracy"]
+    score = run.scores["test"].accuracy
     assert found.data.metrics["final/test/accuracy"] == pytest.approx(score)
     assert found.data.params["training.epochs"] == "3"
     assert found.data.params["architecture.type"] == "level"
@@ -249,8 +249,8 @@ def test_mlflow_puts_the_runs_of_a_study_below_one(
     for found, run in zip(runs, study.runs, strict=True):
         assert found.info.status == "FINISHED"
         assert found.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert found.data.params["training.seed"] == str(run.metadata["seed"])
-        score = run.scores["test"]["accuracy"]
+        assert found.data.params["training.seed"] == str(run.metadata.seed)
+        score = run.scores["test"].accuracy
         assert found.data.metrics["final/test/accuracy"] == pytest.approx(score)
         assert sorted(curve_of(store, found, "loss")) == [1, 2, 3]
 

@@ -116,15 +116,15 @@ def test_scores_follow_from_the_predictions(run: cv.Run) -> None:
     for split, score in run.scores.items():
         rows = run.predictions[run.predictions["split"] == split]
         right = rows["label"] == rows["predicted"]
-        assert score["n"] == len(rows)
-        assert score["groups"] == rows["group"].nunique()
-        assert score["accuracy"] == pytest.approx(right.mean())
+        assert score.n == len(rows)
+        assert score.groups == rows["group"].nunique()
+        assert score.accuracy == pytest.approx(right.mean())
         recalls = right.groupby(rows["label"]).mean()
-        assert score["balanced_accuracy"] == pytest.approx(recalls.mean())
-        assert 0 <= score["accuracy_low"] <= score["accuracy"] <= score["accuracy_high"] <= 1
+        assert score.balanced_accuracy == pytest.approx(recalls.mean())
+        assert 0 <= score.accuracy_low <= score.accuracy <= score.accuracy_high <= 1
         true = np.where(rows["label"] == "dark", rows["p_dark"], rows["p_light"])
-        assert score["loss"] == pytest.approx(-np.log(true).mean(), rel=1e-4)
-        assert run.metadata["counts"][split] == rows["label"].value_counts().to_dict()
+        assert score.loss == pytest.approx(-np.log(true).mean(), rel=1e-4)
+        assert run.metadata.counts[split] == rows["label"].value_counts().to_dict()
     # Units are whole.
     assert run.predictions.groupby("group")["split"].nunique().eq(1).all()
 
@@ -172,10 +172,10 @@ def test_several_steps_at_once_give_the_same_weights(
 def test_absolute_intensity_is_learned_and_per_image_scaling_destroys_it(
     level: cv.Run, images: Path, tmp_path: Path
 ) -> None:
-    assert level.scores["test"]["accuracy"] == 1
+    assert level.scores["test"].accuracy == 1
     asked = tiny.experiment(images, epochs=8, preprocessing={"intensity": "per_image"})
     stretched = cv.train(asked, tmp_path / "stretched")
-    assert stretched.scores["train"]["accuracy"] < 0.85
+    assert stretched.scores["train"].accuracy < 0.85
     assert any("absolute intensity is lost" in text for text in stretched.warnings)
 
 
@@ -191,8 +191,8 @@ def test_sixteen_bits_reach_the_network(chosen: str, tmp_path: Path) -> None:
         tmp_path / "images", epochs=8, preprocessing=preprocessing, precision=chosen
     )
     run = cv.train(asked, tmp_path / "run")
-    assert run.metadata["environment"]["precision"] == chosen
-    assert run.scores["test"]["accuracy"] == 1
+    assert run.metadata.environment.precision == chosen
+    assert run.scores["test"].accuracy == 1
     # And so they do when the model is read back, whatever they come as.
     names = list(run.predictions["image"])
     stored = run.model_input(names)
@@ -206,8 +206,8 @@ def test_sixteen_bits_reach_the_network(chosen: str, tmp_path: Path) -> None:
 
 def test_precision_is_recorded_and_automatic(images: Path, tmp_path: Path) -> None:
     run = cv.train(tiny.experiment(images, precision="auto", epochs=1), tmp_path / "run")
-    assert run.metadata["environment"]["precision"] == precision.resolve("auto")
-    assert run.metadata["experiment"]["training"]["precision"] == "auto"
+    assert run.metadata.environment.precision == precision.resolve("auto")
+    assert run.metadata.experiment["training"]["precision"] == "auto"
     assert all(weight.dtype == np.float32 for weight in weights(run))
 
 
@@ -228,15 +228,13 @@ def test_named_splits_partial_batches_and_a_missing_class(splits: Path, tmp_path
     asked = tiny.experiment(splits, epochs=4, batch_size=10, early_stopping=2, keep="best")
     run = cv.train(asked.model_copy(), tmp_path / "run")
     assert run.test_splits == ("day1", "day2")
-    assert run.metadata["counts"]["day2"] == {"dark": 0, "light": 3}
-    assert run.scores["day2"]["balanced_accuracy"] == run.scores["day2"]["accuracy"]
+    assert run.metadata.counts["day2"] == {"dark": 0, "light": 3}
+    assert run.scores["day2"].balanced_accuracy == run.scores["day2"].accuracy
     # The validation labels are swapped: its loss rises from the first epoch on, training stops
     # and the first epoch's weights are kept.
     assert len(run.history) == 3
     assert run.history["val_loss"].idxmin() == 0
-    assert run.scores["validation"]["loss"] == pytest.approx(
-        run.history["val_loss"].min(), rel=1e-4
-    )
+    assert run.scores["validation"].loss == pytest.approx(run.history["val_loss"].min(), rel=1e-4)
 
 
 def test_checkpoints_are_the_model_of_each_epoch(splits: Path, tmp_path: Path) -> None:
@@ -295,7 +293,7 @@ def test_a_loss_that_is_no_number_is_warned_of(images: Path, tmp_path: Path) -> 
     run = cv.load_run(cv.train(asked, tmp_path / "run").folder)
     assert any("did not train" in text for text in run.warnings)
     assert run.predictions["p_dark"].isna().all()
-    assert run.scores["test"]["loss"] is None
+    assert run.scores["test"].loss is None
     json.loads((run.folder / "run.json").read_text(), parse_constant=pytest.fail)
 
 
@@ -335,8 +333,8 @@ def test_a_leak_is_refused_and_else_stamped(splits: Path, tmp_path: Path) -> Non
     allowed = tiny.experiment(leaky, split={"allow_leak": True}, epochs=1)
     run = cv.train(allowed, tmp_path / "run")
     assert any(text.startswith("LEAK") for text in run.warnings)
-    assert run.metadata["leaks"][0]["files"] == ["day1/dark/same.png", "train/dark/s0.png"]
-    assert run.metadata["experiment"]["split"]["allow_leak"] is True
+    assert run.metadata.leaks[0]["files"] == ["day1/dark/same.png", "train/dark/s0.png"]
+    assert run.metadata.experiment["split"]["allow_leak"] is True
 
 
 def test_unreadable_files_stop_it_or_are_skipped_with_a_warning(

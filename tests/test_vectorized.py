@@ -105,7 +105,7 @@ def differ(first: cv.Run, second: cv.Run) -> float:
 
 
 def is_together(run: cv.Run) -> int:
-    return run.metadata["timings"].get("vectorized", 1)
+    return run.metadata.timings.vectorized
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +146,13 @@ def test_the_runs_are_those_that_each_would_be_alone(shown: Any) -> None:
     assert [is_together(run) for run in joint.runs] == [3, 3, 3]
     assert [is_together(run) for run in alone.runs] == [1, 1, 1]
     for one, other in zip(joint.runs, alone.runs, strict=True):
-        assert one.metadata["counts"]["train"]["dark"] * 2 % 7
+        assert one.metadata.counts["train"]["dark"] * 2 % 7
         assert differ(one, other) < 1e-4
         columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
         np.testing.assert_allclose(one.history[columns], other.history[columns], rtol=1e-3)
-        assert one.metadata["seed"] == other.record["seed"]
+        assert one.metadata.seed == other.record["seed"]
         for split, score in one.scores.items():
-            assert score["loss"] == pytest.approx(other.scores[split]["loss"], rel=1e-3)
+            assert score.loss == pytest.approx(other.scores[split].loss, rel=1e-3)
     assert differ(joint.runs[0], joint.runs[1]) > 1e-2
 
 
@@ -163,7 +163,7 @@ def test_each_run_has_its_complete_folder(shown: Any) -> None:
             assert {path.name for path in run.folder.iterdir()} == {
                 "run.json", "history.csv", "predictions.csv", "model.keras", "audit.json",
             }  # fmt: skip
-            assert run.experiment.training.seed == run.metadata["seed"]
+            assert run.experiment.training.seed == run.metadata.seed
             stored = run.model_input(list(run.predictions["image"])).astype("float32")
             again = np.asarray(run.model().predict(stored, verbose=0))
             np.testing.assert_allclose(again, tiny.probabilities(run.predictions), atol=1e-5)
@@ -201,7 +201,7 @@ def test_as_many_go_together_as_the_memory_holds(shown: Any) -> None:
         "3 runs at once are too many for the device's memory: trying 2.",
         "The device's memory is too small for several runs: they go one by one.",
     ]
-    assert [run.metadata["seed"] for run in short.runs] == [5, 6, 7, 8, 9]
+    assert [run.metadata.seed for run in short.runs] == [5, 6, 7, 8, 9]
     # And it makes no difference, with Adam neither.
     assert [differ(*pair) < 1e-4 for pair in zip(short.runs, none.runs, strict=False)] == [True] * 2
 

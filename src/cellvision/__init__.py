@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from cellvision.interfaces.reporter import Reporter, reporters
     from cellvision.results.model_probe import Probe
     from cellvision.results.run import Run, load_run
-    from cellvision.studies.study import Study, load_study, study
+    from cellvision.results.study import Study, load_study
+    from cellvision.studies.study import study
     from cellvision.training.train import train
 
 __version__ = "0.1.0"
@@ -52,7 +53,7 @@ _HOMES = {
     "Reporter": "interfaces.reporter",
     "Run": "results.run",
     "Split": "data.split",
-    "Study": "studies.study",
+    "Study": "results.study",
     "Training": "experiment",
     "architectures": "interfaces.architecture",
     "audit": "data.audit",
@@ -63,7 +64,7 @@ _HOMES = {
     "is_phantom": "data.files",
     "load_experiment": "experiment",
     "load_run": "results.run",
-    "load_study": "studies.study",
+    "load_study": "results.study",
     "predict": "inference.predict",
     "read_image": "data.files",
     "reporters": "interfaces.reporter",

@@ -15,7 +15,7 @@ from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
-    from cellvision.studies.study import Study
+    from cellvision.results.study import Study
 
 
 def run(
@@ -148,9 +148,9 @@ def show(finished: Study, out: str) -> None:
     console.print(table)
     for verdict in finished.verdicts:
         several = len(finished.verdicts) > 1
-        about = f"{verdict['experiment']}, {verdict['split']}: " if several else ""
-        console.print(f"Verdict: {escape(about)}{verdict['sentence']}", style="bold")
-        for line in (*verdict["reasons"], *verdict["warnings"]):
+        about = f"{verdict.experiment}, {verdict.split}: " if several else ""
+        console.print(f"Verdict: {escape(about)}{verdict.sentence}", style="bold")
+        for line in (*verdict.reasons, *verdict.warnings):
             console.print(f"  {escape(line)}", soft_wrap=True)
     page = finished.folder / "reports" / "report.html"
     console.print(escape(str(page if page.is_file() else finished.folder)), soft_wrap=True)

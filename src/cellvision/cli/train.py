@@ -59,15 +59,15 @@ def show(finished: Run, out: str) -> None:
     for warning in finished.warnings:
         style = "bold red" if warning.startswith("LEAK") else "yellow"
         console.print(f"Mind: {escape(warning)}", style=style)
-    unit = finished.metadata["group_column"] or "units unknown"
+    unit = finished.metadata.group_column or "units unknown"
     table = Table("split", "images", escape(unit), "accuracy", "95 % interval", box=None)
     for split, score in finished.scores.items():
         table.add_row(
             escape(split),
-            str(score["n"]),
-            "" if score["groups"] is None else str(score["groups"]),
-            f"{score['accuracy']:.3f}",
-            f"{score['accuracy_low']:.3f} to {score['accuracy_high']:.3f}",
+            str(score.n),
+            "" if score.groups is None else str(score.groups),
+            f"{score.accuracy:.3f}",
+            f"{score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
         )
     console.print(table)
     console.print(f"Guessing gives {1 / len(finished.class_names):.3f}{_commonest(finished)}.")
@@ -81,7 +81,7 @@ def _commonest(finished: Run) -> str:
     """What a network gets that always gives the same answer, which can be far above guessing."""
     shares = [
         (max(counts.values()) / sum(counts.values()), split)
-        for split, counts in finished.metadata["counts"].items()
+        for split, counts in finished.metadata.counts.items()
         if split in finished.test_splits
     ]
     return "".join(

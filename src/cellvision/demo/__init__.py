@@ -114,14 +114,14 @@ def verdict(run: Run) -> str:
         rows["label"].to_numpy(),
         rows["predicted"].to_numpy(),
         rows["group"].to_numpy(),
-        training=run.scores["train"]["balanced_accuracy"],
+        training=run.scores["train"].balanced_accuracy,
     )
     return (
-        f"{found.sentence[0].upper()}{found.sentence[1:]}. {score['accuracy']:.0%} of {score['n']} "
-        f"test images from {score['groups']} fields are right (95 % interval "
-        f"{score['accuracy_low']:.0%} to {score['accuracy_high']:.0%}); the commonest class makes "
+        f"{found.sentence[0].upper()}{found.sentence[1:]}. {score.accuracy:.0%} of {score.n} "
+        f"test images from {score.groups} fields are right (95 % interval "
+        f"{score.accuracy_low:.0%} to {score.accuracy_high:.0%}); the commonest class makes "
         f"{found.commonest:.0%}; p = {found.test.p:.2g} that labels which say nothing do as well. "
-        f"Of the images it was trained on, {run.scores['train']['accuracy']:.0%} are right, which "
+        f"Of the images it was trained on, {run.scores['train'].accuracy:.0%} are right, which "
         "shows nothing."
     )
 
@@ -133,15 +133,15 @@ def _facts(problem: _Problem, found: Audit, run: Run) -> list[str]:
     )
     bits = sorted({file.bit_depth for file in found.files if file.bit_depth is not None})
     leaks = f"{len(found.leaks)} leaks" if found.leaks else "no field is in two of them"
-    seconds = run.metadata["timings"]["fit_s"]
+    seconds = run.metadata.timings.fit_s
     return [
         problem.truth,
         f"Audit: {splits}; {leaks}. {bits[-1]}-bit TIFFs, intensities up to "
         f"{max(file.high or 0 for file in found.files):g}, so that "
-        f"{run.metadata['intensity_scale']:g} counts as 1.",
+        f"{run.metadata.intensity_scale:g} counts as 1.",
         f"Training: {_EPOCHS} epochs in {seconds:.0f} s "
-        f"({run.metadata['timings']['train_images_per_s']:.0f} images/s, "
-        f"{run.metadata['environment']['precision']}).",
+        f"({run.metadata.timings.train_images_per_s:.0f} images/s, "
+        f"{run.metadata.environment.precision}).",
     ]
 
 

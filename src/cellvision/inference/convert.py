@@ -61,7 +61,7 @@ def float32_model(run: Run) -> keras.Model:
     import keras
 
     model = run.model()
-    if run.metadata["environment"]["precision"] == "float32":
+    if run.metadata.environment.precision == "float32":
         return model
 
     def wide(layer: Any) -> Any:

@@ -163,15 +163,15 @@ def _description(run: Run, format: Format, target: Path) -> dict[str, Any]:  # n
             ),
             "trained_on": next((file["dtype"] for file in read), None),
             "channels": preprocessing.channels,
-            "intensity_zero": run.metadata["intensity_zero"],
-            "intensity_scale": run.metadata["intensity_scale"],
+            "intensity_zero": run.metadata.intensity_zero,
+            "intensity_scale": run.metadata.intensity_scale,
         },
         "output": {"shape": ["images", len(run.class_names)], "dtype": "float32"},
         "run": {
-            "architecture": run.metadata["experiment"]["architecture"],
-            "seed": run.metadata["seed"],
-            "trained_in": run.metadata["environment"]["precision"],
-            "cellvision": run.metadata["environment"]["cellvision"],
+            "architecture": run.metadata.experiment["architecture"],
+            "seed": run.metadata.seed,
+            "trained_in": run.metadata.environment.precision,
+            "cellvision": run.metadata.environment.cellvision,
             "scores": run.scores,
         },
     }
@@ -200,7 +200,7 @@ def _checked(run: Run, format: Format, made: Path) -> dict[str, Any]:  # noqa: A
         ) from error
     what = f"{run.folder}: the network as {format}"
     told: dict[str, Any] = {"images": len(pixels), "against": "predictions.csv"}
-    if run.metadata["environment"]["precision"] == "float32":
+    if run.metadata.environment.precision == "float32":
         return {**told, "largest_difference": check_agrees(what, engine, pixels, recorded)}
     plain = float32_model(run).predict_on_batch(pixels.astype(np.float32))
     return {

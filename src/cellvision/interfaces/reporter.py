@@ -11,7 +11,7 @@ from cellvision.component import Component
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.results.run import Run
-    from cellvision.studies.study import Study
+    from cellvision.results.study import Study
 
 
 class Reporter(Component, group="cellvision.reporters"):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from cellvision import atomic_io, errors, statistics
+from cellvision import atomic_io, errors
 from cellvision.backends import distributed
+from cellvision.results.metadata import Environment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,45 +136,6 @@ def predictions_table(catalog: Catalog, probabilities: np.ndarray) -> pd.DataFra
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
 
 
-def score(
-    labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray | None, loss: float
-) -> dict[str, Any]:
-    """Score one split.
-
-    Parameters
-    ----------
-    labels
-        Class numbers.
-    probabilities
-        Shape (images, classes).
-    groups
-        The unit of each image; None where it is unknown.
-    loss
-        The mean loss.
-
-    Returns
-    -------
-    dict
-        ``n``, ``groups``, ``accuracy`` with its 95 % interval (``accuracy_low``,
-        ``accuracy_high``; how it was made: ``interval``), ``balanced_accuracy``, ``loss``.
-    """
-    predicted = probabilities.argmax(axis=1)
-    correct = predicted == labels
-    interval = statistics.accuracy_interval(correct, groups)
-    present = np.unique(labels)
-    recalls = [float(correct[labels == number].mean()) for number in present]
-    return {
-        "n": len(labels),
-        "groups": None if groups is None else len(np.unique(groups)),
-        "accuracy": float(correct.mean()),
-        "accuracy_low": interval.low,
-        "accuracy_high": interval.high,
-        "interval": interval.method,
-        "balanced_accuracy": float(np.mean(recalls)),
-        "loss": loss,
-    }
-
-
 def plugins_of(experiment: Experiment) -> dict[str, str]:
     """Which distribution made each component: ``group:name`` to ``distribution==version``."""
     components = [
@@ -190,23 +152,22 @@ def plugins_of(experiment: Experiment) -> dict[str, str]:
     return found
 
 
-def environment(precision: str, devices: Sequence[str]) -> dict[str, Any]:
-    """What it ran on."""
+def environment(precision: str, devices: Sequence[str]) -> Environment:
+    """Describe the software and hardware of this process."""
     import importlib_metadata
     import keras
 
     backend = keras.backend.backend()
-    together = distributed.world_size()
-    return {
-        "cellvision": importlib_metadata.version("cellvision"),
-        "python": platform.python_version(),
-        "keras": keras.__version__,
-        "backend": backend,
+    return Environment(
+        cellvision=importlib_metadata.version("cellvision"),
+        python=platform.python_version(),
+        keras=keras.__version__,
+        backend=backend,
         # Asked of the module: its distribution may be tensorflow, tensorflow-cpu, ...
-        "backend_version": str(importlib.import_module(backend).__version__),
-        "device": ", ".join(devices),
-        "precision": precision,
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        **({"processes": together} if together > 1 else {}),
-    }
+        backend_version=str(importlib.import_module(backend).__version__),
+        device=", ".join(devices),
+        precision=precision,
+        platform=platform.platform(),
+        processors=os.cpu_count(),
+        processes=distributed.world_size(),
+    )

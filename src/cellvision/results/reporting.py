@@ -14,7 +14,7 @@ from cellvision.progress import Display
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.results.run import Run
-    from cellvision.studies.study import Study
+    from cellvision.results.study import Study
 
 _log = logging.getLogger(__name__)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import errors, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
+from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings
+from cellvision.results.scores import Score
 
 if TYPE_CHECKING:
     import keras
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.experiment import Experiment
     from cellvision.results.model_probe import Probe
-
-SCHEMA = 1
-"""The version of a run's folder."""
 
 
 def load_run(folder: str | os.PathLike[str]) -> Run:
@@ -61,8 +60,8 @@ def _load_run(folder: Path) -> Run:
         raise errors.FolderError(
             f"{folder / 'run.json'}: cannot be read: {error}", "Restore it or train again"
         ) from None
-    check_schema(folder / "run.json", record, SCHEMA)
-    return Run(folder, record)
+    check_schema(folder / "run.json", record, RUN_SCHEMA)
+    return Run(folder, RunMetadata.from_json(json.dumps(record), str(folder / "run.json")))
 
 
 def check_schema(path: Path, record: Any, known: int) -> None:
@@ -87,39 +86,62 @@ class Run:
     ----------
     folder
         Its folder.
-    record
-        What ``run.json`` holds.
+    metadata
+        Content of ``run.json``.
     """
 
-    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, metadata: RunMetadata) -> None:
         self.folder = folder
-        self.metadata = record
+        self.metadata = metadata
 
     def __repr__(self) -> str:
-        scores = ", ".join(f"{name} {s['accuracy']:.3f}" for name, s in self.scores.items())
+        scores = ", ".join(f"{name} {s.accuracy:.3f}" for name, s in self.scores.items())
         return f"<Run {self.folder}: accuracy {scores}>"
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes, sorted; a class's number is its place."""
-        return tuple(self.metadata["class_names"])
+        return self.metadata.class_names
+
+    @property
+    def seed(self) -> int:
+        """Seed of the weights, the order of images, augmentation and dropout."""
+        return self.metadata.seed
+
+    @property
+    def group_column(self) -> str | None:
+        """Provenance column that names the groups; None if groups are unknown."""
+        return self.metadata.group_column
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images per split and class."""
+        return self.metadata.counts
+
+    @property
+    def intensity_range(self) -> tuple[float, float]:
+        """Intensities that the network sees as 0 and as 1."""
+        return self.metadata.intensity_zero, self.metadata.intensity_scale
+
+    @property
+    def timings(self) -> Timings:
+        """Duration of the steps."""
+        return self.metadata.timings
 
     @property
     def control(self) -> str | None:
         """The control that it is a run of; None for a run of the experiment itself."""
-        name: str | None = self.metadata.get("control")
-        return name
+        return self.metadata.control
 
     @property
-    def scores(self) -> dict[str, dict[str, Any]]:
-        """By split: n, groups, accuracy with its 95 % interval, balanced accuracy, loss."""
-        scores: dict[str, dict[str, Any]] = self.metadata["scores"]
-        return scores
+    def scores(self) -> dict[str, Score]:
+        """Score of each split: accuracy with its 95 % interval, balanced accuracy, loss."""
+        return self.metadata.scores
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader of the results should know."""
-        return tuple(self.metadata["warnings"])
+        return self.metadata.warnings
 
     @property
     def training_split(self) -> str | None:
@@ -181,21 +203,19 @@ class Run:
         from cellvision.experiment import experiment_from
 
         self._check_plugins()
-        return experiment_from(self.metadata["experiment"], str(self.folder / "run.json"))
+        return experiment_from(self.metadata.experiment, str(self.folder / "run.json"))
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
         """How an image becomes the network's input; needs none of the run's plugins."""
         from cellvision.data.preprocessing import Preprocessing
 
-        return Preprocessing.from_settings(
-            self.metadata["experiment"]["preprocessing"], str(self.folder)
-        )
+        return Preprocessing.model_validate(self.metadata.experiment["preprocessing"])
 
     def _check_plugins(self) -> None:
         from cellvision.plugin_versions import missing_plugins
 
-        missing = missing_plugins(self.metadata["plugins"])
+        missing = missing_plugins(self.metadata.plugins)
         if missing:
             raise errors.UnknownPlugin(
                 f"{self.folder}: plugins that this run needs are not installed: "
@@ -252,7 +272,7 @@ class Run:
         """
         from cellvision.results.model_probe import Probe
 
-        zero, one = self.metadata["intensity_zero"], self.metadata["intensity_scale"]
+        zero, one = self.intensity_range
         return Probe(self.model(), zero, one)
 
     def read_image(self, image: str) -> np.ndarray:
@@ -285,7 +305,7 @@ class Run:
         """
         import numpy as np
 
-        zero, one = self.metadata["intensity_zero"], self.metadata["intensity_scale"]
+        zero, one = self.intensity_range
         scaled = (self.model_input(images).astype(np.float32) - zero) / (one - zero)
         return np.asarray(scaled, dtype=np.float32)
 

@@ -21,6 +21,7 @@ from cellvision.data.image_stats import Progress, in_threads
 from cellvision.data.masking import without_cells
 from cellvision.data.prepared import PreparedData
 from cellvision.results import record
+from cellvision.results.metadata import Environment, Timings
 from cellvision.statistics.verdict import ALONE, PERMUTED
 from cellvision.training.train import finish_run
 
@@ -195,7 +196,7 @@ def summaries(pixels: np.ndarray) -> np.ndarray:
 
 
 def measure_once(prepared: PreparedData, seed: int, folder: Path) -> Run:
-    """TrainingResult a logistic regression on intensity summaries and write it down as a run.
+    """Fit a logistic regression on intensity summaries and write it down as a run.
 
     There is no chance in it, no epoch, and no model of Keras.
 
@@ -215,7 +216,7 @@ def measure_once(prepared: PreparedData, seed: int, folder: Path) -> Run:
         own = given[np.arange(len(labels)), labels].astype(np.float64)
         return float(-np.log(np.clip(own, 1e-7, 1)).mean())  # cross-entropy, as Keras clips it
 
-    timings = {"prepare_s": prepared.seconds, "fit_s": seconds}
+    timings = Timings(prepare_s=prepared.seconds, fit_s=seconds)
     return finish_run(prepared, seed, folder, probabilities, loss, _environment(), timings)
 
 
@@ -233,20 +234,20 @@ def _by_intensity(prepared: PreparedData) -> tuple[np.ndarray, float]:
     return model.predict_proba(features).astype(np.float32), time.perf_counter() - start
 
 
-def _environment() -> dict[str, Any]:
-    """What an intensity control ran on."""
+def _environment() -> Environment:
+    """Describe the software and hardware of a control without a network."""
     import os
     import platform
 
     import importlib_metadata
 
-    return {
-        "cellvision": importlib_metadata.version("cellvision"),
-        "python": platform.python_version(),
-        "backend": "scikit-learn",
-        "backend_version": importlib_metadata.version("scikit-learn"),
-        "device": "CPU",
-        "precision": "float64",
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-    }
+    return Environment(
+        cellvision=importlib_metadata.version("cellvision"),
+        python=platform.python_version(),
+        backend="scikit-learn",
+        backend_version=importlib_metadata.version("scikit-learn"),
+        device="CPU",
+        precision="float64",
+        platform=platform.platform(),
+        processors=os.cpu_count(),
+    )

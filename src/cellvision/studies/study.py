@@ -7,154 +7,30 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import errors, remote
+from cellvision import atomic_io, errors, remote
 from cellvision.backends import distributed
 from cellvision.progress import Display, displayed
 from cellvision.results import record
+from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.reporting import make_reports
-from cellvision.results.run import Run, check_schema, load_run
+from cellvision.results.run import load_run
+from cellvision.results.study import PLAN, Study
+from cellvision.results.verdicts import VerdictFile
 from cellvision.studies import dask, verdict
 from cellvision.studies.controls import chosen
 from cellvision.studies.plan import PlannedRun, Runner, plan_runs
 from cellvision.training.train import with_reporters
 
 if TYPE_CHECKING:
-    import pandas as pd
     from distributed import Client
 
     from cellvision.experiment import Experiment
 
-SCHEMA = 1
-"""The version of a study's folder."""
-
-_PLAN = ".plan.json"
-"""What was asked, written first: by it an interrupted study is known again."""
-
 _log = logging.getLogger(__name__)
-
-
-def load_study(folder: str | os.PathLike[str]) -> Study:
-    """Open a study's folder.
-
-    Parameters
-    ----------
-    folder
-        As given to `study`. From an address on remote storage it is copied to this machine.
-
-    Raises
-    ------
-    errors.FolderError
-        The folder is missing or holds no finished study.
-    """
-    with remote.finished(folder) as here:
-        return _load_study(here)
-
-
-def _load_study(folder: Path) -> Study:
-    try:
-        content = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        unfinished = (folder / _PLAN).is_file()
-        raise errors.FolderError(
-            f"{folder}: no finished study is here (it has no study.json)",
-            "It was interrupted: give the same command again and it goes on"
-            if unfinished
-            else "Name the folder that cellvision study --out made",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise errors.FolderError(
-            f"{folder / 'study.json'}: cannot be read: {error}", "Restore it"
-        ) from None
-    check_schema(folder / "study.json", content, SCHEMA)
-    return Study(folder, content)
-
-
-class Study:
-    """A finished study.
-
-    Parameters
-    ----------
-    folder
-        Its folder.
-    record
-        What ``study.json`` holds.
-    """
-
-    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
-        self.folder = folder
-        self.metadata = record
-
-    def __repr__(self) -> str:
-        runs, names = len(self.metadata["runs"]), len(self.names)
-        return f"<Study {self.folder}: {runs} run(s) of {names} experiment(s)>"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of its experiments."""
-        return tuple(entry["name"] for entry in self.metadata["experiments"])
-
-    @cached_property
-    def runs(self) -> tuple[Run, ...]:
-        """Its runs, in order; those of controls are not among them."""
-        return tuple(load_run(self.folder / "runs" / name) for name in self.metadata["runs"])
-
-    @cached_property
-    def controls(self) -> dict[str, tuple[Run, ...]]:
-        """The runs of each control, by its name; empty where none was run."""
-        named = self.metadata.get("controls") or {}
-        return {
-            control: tuple(load_run(self.folder / "runs" / name) for name in names)
-            for control, names in named.items()
-        }
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """One row for each run and split: run, experiment, seed, split and the scores."""
-        return self._table("runs.csv")
-
-    @cached_property
-    def history(self) -> pd.DataFrame:
-        """One row for each run and epoch: run, experiment, and a run's history."""
-        return self._table("history.csv")
-
-    @cached_property
-    def control_table(self) -> pd.DataFrame:
-        """As `table`, for the runs of controls, with a column ``control``."""
-        return self._table("control_runs.csv")
-
-    @cached_property
-    def control_history(self) -> pd.DataFrame:
-        """As `history`, for the runs of controls, with a column ``control``."""
-        return self._table("control_history.csv")
-
-    @cached_property
-    def verdicts(self) -> list[dict[str, Any]]:
-        """What it shows, for each experiment and test set, as ``verdict.json`` tells it."""
-        path = self.folder / "verdict.json"
-        try:
-            told: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["verdicts"]
-        except FileNotFoundError:  # made by an earlier version
-            return verdict.of_study(self)
-        return told
-
-    def _table(self, name: str) -> pd.DataFrame:
-        import pandas as pd
-
-        path = self.folder / name
-        if not path.is_file():
-            raise errors.FolderError(f"{path}: there is no such file", "Restore it")
-        # Names stay text, also an experiment called "50" or "null".
-        return pd.read_csv(
-            path,
-            dtype=dict.fromkeys(("run", "experiment", "control", "split"), str),
-            keep_default_na=False,
-            na_values=[""],
-        )
 
 
 def study(
@@ -215,7 +91,7 @@ def study(
     distributed.refuse_several("a study")
     experiments = _named(experiment)
     plan: dict[str, Any] = {
-        "schema": SCHEMA,
+        "schema": STUDY_SCHEMA,
         "experiments": [
             {"name": name, "experiment": each.model_dump(mode="json")}
             for name, each in experiments.items()
@@ -268,7 +144,7 @@ def _named(experiment: Experiment | Mapping[str, Experiment]) -> dict[str, Exper
 
 def _claim(folder: Path, plan: dict[str, Any]) -> None:
     """Take a new folder, or one in which the same study was begun."""
-    path = folder / _PLAN
+    path = folder / PLAN
     if path.is_file():
         begun = json.loads(path.read_text(encoding="utf-8"))
         if _fixed(begun) != _fixed(plan) or begun["seeds"][0] != plan["seeds"][0]:
@@ -308,20 +184,20 @@ def _finish(folder: Path, plan: dict[str, Any], planned: Sequence[PlannedRun]) -
     if others:
         leading = ["run", "experiment", "control"]
         _write_tables(folder, others, "control_runs.csv", "control_history.csv", leading)
-    content = {
-        **plan,
-        "runs": [run.name for run in true],
-        "controls": {
-            control: [run.name for run in others if run.control == control]
-            for control in plan["controls"]
-        },
-    }
-    made = Study(folder, content)
-    record.write_json(
-        folder / "verdict.json", {"schema": SCHEMA, "verdicts": verdict.of_study(made)}
+    metadata = StudyMetadata(
+        experiments=tuple(ExperimentRecord.model_validate(each) for each in plan["experiments"]),
+        seeds=tuple(plan["seeds"]),
+        expert=plan["expert"],
+        runs=tuple(
+            RunRecord(name=run.name, experiment=run.of, seed=run.seed, control=run.control)
+            for run in planned
+        ),
     )
-    record.write_json(folder / "study.json", content)
-    return made
+    finished = Study(folder, metadata)
+    verdicts = VerdictFile(verdicts=verdict.of_study(finished))
+    atomic_io.text(folder / "verdict.json", verdicts.to_json())
+    atomic_io.text(folder / "study.json", metadata.to_json())
+    return finished
 
 
 def _write_tables(
@@ -335,7 +211,7 @@ def _write_tables(
         values = {"run": each.name, "experiment": each.of, "control": each.control}
         first = {name: values[name] for name in leading}
         rows += [
-            {**first, "seed": run.metadata["seed"], "split": split, **of_split}
+            {**first, "seed": run.seed, "split": split, **of_split.model_dump()}
             for split, of_split in run.scores.items()
         ]
         histories.append(run.history.assign(**first)[[*first, *run.history.columns]])

@@ -9,64 +9,52 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
+from cellvision.results.verdicts import VerdictRecord
 from cellvision.statistics.verdict import ALPHA, PERMUTED, Control, Verdict, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision.results.run import Run
-    from cellvision.studies.study import Study
+    from cellvision.results.study import Study, StudyExperiment
 
 
-def of_study(study: Study) -> list[dict[str, Any]]:
-    """Give a verdict for each experiment and each of its test sets, as plain values.
+def of_study(study: Study) -> tuple[VerdictRecord, ...]:
+    """Give a verdict for each experiment and each of its test sets.
 
     Parameters
     ----------
     study
         A finished study.
-
-    Returns
-    -------
-    list of dict
-        ``experiment``, ``split``, ``question``, ``word``, ``sentence``, ``reasons``, ``n``,
-        ``groups``, ``group_column``, ``runs``, ``accuracy`` and its interval, ``p`` and what
-        belongs to it, ``controls``, ``missing_controls``, ``expert``, ``warnings``. Their
-        meanings are those of `cellvision.statistics.Verdict`.
     """
-    names = dict(zip(study.table["run"], study.table["experiment"], strict=True))
-    arms: dict[str, list[Run]] = {}
-    for run in study.runs:
-        arms.setdefault(str(names[run.folder.name]), []).append(run)
-    told = [
-        _of_split(study, name, runs, split)
-        for name, runs in arms.items()
-        for split in runs[0].test_splits
+    verdicts = [
+        _of_split(study, experiment, split)
+        for experiment in study.experiments
+        for split in experiment.test_splits
     ]
-    if len(told) > 1:
-        several = (
-            f"This study has {len(told)} verdicts, each with its own {ALPHA:.0%} risk of a "
+    if len(verdicts) > 1:
+        warning = (
+            f"This study has {len(verdicts)} verdicts, each with its own {ALPHA:.0%} risk of a "
             "chance result."
         )
-        for each in told:
-            each["warnings"].append(several)
-    return told
+        verdicts = [
+            verdict.model_copy(update={"warnings": (*verdict.warnings, warning)})
+            for verdict in verdicts
+        ]
+    return tuple(verdicts)
 
 
-def _of_split(study: Study, name: str, runs: Sequence[Run], split: str) -> dict[str, Any]:
+def _of_split(study: Study, experiment: StudyExperiment, split: str) -> VerdictRecord:
+    runs = experiment.runs
     first = runs[0]
     images = _rows(first, split)
     taught = first.training_split
-    balanced = [run.scores[taught]["balanced_accuracy"] for run in runs if taught is not None]
-    own = {run.folder.name for run in runs}
-    beside = {
-        control: [run for run in done if run.folder.name.removeprefix(f"{control}_") in own]
-        for control, done in study.controls.items()
-    }
+    balanced = [run.scores[taught].balanced_accuracy for run in runs if taught is not None]
+    beside = experiment.controls
     found = verdict(
         images["label"].to_numpy(),
         _column(runs, images, split, "predicted"),
-        None if first.metadata["group_column"] is None else images["group"].to_numpy(),
+        None if first.group_column is None else images["group"].to_numpy(),
         training=float(np.mean(balanced)) if balanced else None,
         controls={
             control: Control(
@@ -77,25 +65,27 @@ def _of_split(study: Study, name: str, runs: Sequence[Run], split: str) -> dict[
             if done
         },
         shared=any(
-            split in leak["splits"] and not {split, *first.test_splits} >= set(leak["splits"])
-            for leak in first.metadata["leaks"]
+            split in leak.splits and not {split, *first.test_splits} >= set(leak.splits)
+            for leak in first.metadata.leaks
         ),
     )
     fitted = {
-        control: float(np.mean([run.scores[taught]["accuracy"] for run in done]))
+        control: float(np.mean([run.scores[taught].accuracy for run in done]))
         for control, done in beside.items()
         if done and taught is not None
     }
-    accuracy = [run.scores[taught]["accuracy"] for run in runs if taught is not None]
-    return {
-        "experiment": name,
-        "split": split,
-        "question": _question(first, name, split),
-        **_plain(found, fitted),
-        "group_column": first.metadata["group_column"],
-        "training_accuracy": float(np.mean(accuracy)) if accuracy else None,
-        "expert": (study.metadata.get("expert") or {}).get(split),
-    }
+    accuracy = [run.scores[taught].accuracy for run in runs if taught is not None]
+    return VerdictRecord.model_validate(
+        {
+            "experiment": experiment.name,
+            "split": split,
+            "question": _question(first, experiment.name, split),
+            **_plain(found, fitted),
+            "group_column": first.group_column,
+            "training_accuracy": float(np.mean(accuracy)) if accuracy else None,
+            "expert": study.metadata.expert.get(split),
+        }
+    )
 
 
 def _rows(run: Run, split: str) -> pd.DataFrame:
@@ -119,7 +109,7 @@ def _column(runs: Sequence[Run], images: pd.DataFrame, split: str, column: str) 
 def _question(run: Run, name: str, split: str) -> str:
     """What was asked, in a sentence."""
     classes = ", ".join(run.class_names)
-    unit = run.metadata["group_column"]
+    unit = run.group_column
     held = f"units ({unit})" if unit is not None else "images"
     return f"Can {name} tell {classes} apart, on {held} of {split} that it has not seen?"
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision.results.run import Run
-    from cellvision.studies.study import Study
+    from cellvision.results.study import Study
 
 SIZE = (12, 16)
 """Height and width of the made images, in pixels."""
@@ -194,7 +194,7 @@ def example_run(folder: Path, kind: str = "ordinary") -> Run:
 
 def example_study(folder: Path) -> Study:
     """Put a finished study of two runs into a folder, as `cellvision.study` made it."""
-    from cellvision.studies.study import load_study
+    from cellvision.results.study import load_study
 
     shutil.copytree(_studied(), folder)
     return load_study(folder)

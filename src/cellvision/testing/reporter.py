@@ -12,7 +12,7 @@ from cellvision.testing.component import ComponentChecks, conformance_check
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
-    from cellvision.studies.study import Study
+    from cellvision.results.study import Study
 
 
 class _Reported(NamedTuple):

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from cellvision.backends import distributed
 from cellvision.data.prepared import PreparedData, prepare_data
 from cellvision.progress import Display, displayed
 from cellvision.results import record
+from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
 from cellvision.results.reporting import begin_run, default_reporters, make_reports, tell_epoch
-from cellvision.results.run import SCHEMA, Run, load_run
+from cellvision.results.run import Run, load_run
+from cellvision.results.scores import Score
 from cellvision.training.network import check_reloads
 from cellvision.training.trainer import Trainer, TrainingResult
 
@@ -60,7 +62,7 @@ def train(
     >>> import cellvision as cv
     >>> experiment = cv.Experiment(dataset=cv.datasets.create("folder", path="images"))
     >>> run = cv.train(experiment, out="runs/first")  # doctest: +SKIP
-    >>> run.scores["test"]["accuracy"]  # doctest: +SKIP
+    >>> run.scores["test"].accuracy  # doctest: +SKIP
     0.91
     """
     distributed.join()
@@ -172,13 +174,13 @@ def write_run(writer: RunWriter, network: Network, fitted: TrainingResult, displ
         probabilities,
         network.evaluate_loss,
         record.environment(trainer.precision, trainer.devices),
-        {
-            "prepare_s": prepared.seconds,
-            "fit_s": fitted.seconds,
-            "train_images_per_s": fitted.images_per_second,
-            "data_wait_fraction": fitted.data_wait_fraction,
-            **({"vectorized": fitted.vectorized} if fitted.vectorized > 1 else {}),
-        },
+        Timings(
+            prepare_s=prepared.seconds,
+            fit_s=fitted.seconds,
+            train_images_per_s=fitted.images_per_second,
+            data_wait_fraction=fitted.data_wait_fraction,
+            vectorized=fitted.vectorized,
+        ),
         warnings,
     )
 
@@ -189,8 +191,8 @@ def finish_run(
     folder: Path,
     probabilities: np.ndarray,
     loss: Callable[[np.ndarray, np.ndarray], float],
-    environment: Mapping[str, Any],
-    timings: Mapping[str, float],
+    environment: Environment,
+    timings: Timings,
     warnings: Sequence[str] = (),
 ) -> Run:
     """Write what is known of a run when its network, or what stands for one, has answered.
@@ -215,24 +217,23 @@ def finish_run(
         folder / "predictions.csv", record.predictions_table(prepared.catalog, probabilities)
     )
     record.write_json(folder / "audit.json", prepared.audit.to_json())
-    content = {
-        "schema": SCHEMA,
-        "experiment": experiment.model_dump(mode="json"),
-        "plugins": record.plugins_of(experiment),
-        "environment": environment,
-        "seed": seed,
-        "control": prepared.control,
-        "class_names": list(prepared.catalog.class_names),
-        "intensity_zero": prepared.zero,
-        "intensity_scale": prepared.one,
-        "group_column": prepared.catalog.group_column,
-        "counts": prepared.catalog.counts(),
-        "scores": _scores(prepared, loss, probabilities),
-        "timings": timings,
-        "leaks": [leak.to_json() for leak in prepared.audit.leaks],
-        "warnings": [*prepared.warnings, *warnings],
-    }
-    record.write_json(folder / "run.json", content)
+    metadata = RunMetadata(
+        experiment=experiment.model_dump(mode="json"),
+        plugins=record.plugins_of(experiment),
+        environment=environment,
+        seed=seed,
+        control=prepared.control,
+        class_names=prepared.catalog.class_names,
+        intensity_zero=prepared.zero,
+        intensity_scale=prepared.one,
+        group_column=prepared.catalog.group_column,
+        counts=prepared.catalog.counts(),
+        scores=_scores(prepared, loss, probabilities),
+        timings=timings,
+        leaks=tuple(LeakRecord.model_validate(leak.to_json()) for leak in prepared.audit.leaks),
+        warnings=(*prepared.warnings, *warnings),
+    )
+    atomic_io.text(folder / "run.json", metadata.to_json())
     return load_run(folder)
 
 
@@ -246,7 +247,7 @@ def _scores(
     prepared: PreparedData,
     mean_loss: Callable[[np.ndarray, np.ndarray], float],
     probabilities: np.ndarray,
-) -> dict[str, dict[str, object]]:
+) -> dict[str, Score]:
     groups = prepared.catalog.table["group"].to_numpy()
     scores = {}
     for split in prepared.catalog.splits():
@@ -254,5 +255,5 @@ def _scores(
         labels = prepared.labels[rows]
         loss = mean_loss(labels, probabilities[rows])
         units = None if prepared.catalog.group_column is None else groups[rows]
-        scores[split] = record.score(labels, probabilities[rows], units, loss)
+        scores[split] = Score.from_predictions(labels, probabilities[rows], units, loss)
     return scores

@@ -59,7 +59,7 @@ class SuspiciousLabels(Picture):
     def _table(self, run: Run, home: Path) -> Path:
         """Write which image is in which fold."""
         images = run.predictions[["image", "label", "group"]].copy()
-        if run.metadata["group_column"] is None:
+        if run.metadata.group_column is None:
             images["group"] = None
         digests = pixel_digests(run.experiment.dataset, list(images["image"]))
         images["fold"] = assign_folds(images, digests, self.folds, self.seed)
@@ -83,7 +83,7 @@ class SuspiciousLabels(Picture):
 
     def _draw(self, run: Run, ranked: pd.DataFrame) -> Sheet:
         shown = ranked.head(self.images)
-        channels = run.metadata["experiment"]["preprocessing"]["channels"]
+        channels = run.metadata.experiment["preprocessing"]["channels"]
         pictures = []
         for image in shown["image"]:
             pixels = thumbnail(run.read_image(image))
@@ -108,7 +108,7 @@ class SuspiciousLabels(Picture):
 
     def _captions(self, run: Run, ranked: pd.DataFrame) -> list[str]:
         right = (ranked["label"] == ranked["suggested"]).to_numpy()
-        known = run.metadata["group_column"] is not None
+        known = run.metadata.group_column is not None
         accuracy = cv.statistics.accuracy_interval(
             right, ranked["group"].to_numpy() if known else None
         )
@@ -194,7 +194,7 @@ def _trained(asked: Experiment, folder: Path) -> Run:
     """The run of one fold: the one that is there, where it is of the same images and settings."""
     if (folder / "run.json").is_file():
         there = cv.load_run(folder)
-        same = there.metadata["experiment"] == asked.model_dump(mode="json")
+        same = there.metadata.experiment == asked.model_dump(mode="json")
         if same and _divided(there.predictions) == _divided(asked.dataset.catalog()):
             return there
         shutil.rmtree(folder)

@@ -127,7 +127,7 @@ def _accuracies(
     runs = {"": arm.runs, **controls}
     for row, name in enumerate(runs):
         _, colour, marker, _ = STYLES[name]
-        values = np.array([run.scores[split]["accuracy"] for run in runs[name]])
+        values = np.array([run.scores[split].accuracy for run in runs[name]])
         spread = np.random.default_rng(row).uniform(-0.13, 0.13, len(values))
         axis.plot(
             *(values, row - 0.14 + spread),
@@ -198,7 +198,7 @@ def _masks(study: Study, true: Run, background: Run) -> Sheet:
     chosen = even_over_classes(rows[rows["split"] == background.training_split], _SHOWN)
     images = [np.asarray(image) for image in true.network_input(list(chosen["image"]))]
     left = [np.asarray(image) for image in background.network_input(list(chosen["image"]))]
-    asked = true.metadata.get("experiment", {}).get("preprocessing", {}).get("channels")
+    asked = true.metadata.experiment.get("preprocessing", {}).get("channels")
     channels = asked if isinstance(asked, list | tuple) else None
     stretch = Stretch.of(images, 1.0, 0.0, channels, colour=channels is None)
     cell, label, head = 1.35, 1.25, 0.3

@@ -93,12 +93,12 @@ def _tests(axis: Any, run: Run, tests: Sequence[str], last: float) -> None:
         score = run.scores[split]
         if not known(score.get("accuracy")):
             continue
-        accuracy = float(score["accuracy"])
+        accuracy = float(score.accuracy)
         error = None
         if known(score.get("accuracy_low")) and known(score.get("accuracy_high")):
             error = [
-                [max(accuracy - float(score["accuracy_low"]), 0)],
-                [max(float(score["accuracy_high"]) - accuracy, 0)],
+                [max(accuracy - float(score.accuracy_low), 0)],
+                [max(float(score.accuracy_high) - accuracy, 0)],
             ]
         axis.errorbar(
             last + (0.08 + 0.07 * place) * span,

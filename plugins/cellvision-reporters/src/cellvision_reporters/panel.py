@@ -77,7 +77,7 @@ class Panel(Picture):
         some = even_over_classes(run.predictions, _MEASURED)["image"]
         images = [_shown(run, image) for image in some]
         channels = _channels(run)
-        zero = float(run.metadata.get("intensity_zero") or 0.0)
+        zero = float(run.metadata.intensity_zero or 0.0)
         return Stretch.of(images, _full(run), zero, channels, _is_colour(run, images[0]))
 
     def _draw(self, run: Run, split: str, stretch: Stretch) -> Sheet:
@@ -140,7 +140,7 @@ def _cell(axes: Axes, picture: np.ndarray, above: str, below: str, right: bool) 
 
 def _channels(run: Run) -> tuple[int, ...] | None:
     """The channels that the network was given, where the experiment lists them."""
-    channels = run.metadata.get("experiment", {}).get("preprocessing", {}).get("channels")
+    channels = run.metadata.experiment.get("preprocessing", {}).get("channels")
     return tuple(channels) if isinstance(channels, list | tuple) else None
 
 
@@ -158,8 +158,8 @@ def _is_colour(run: Run, pixels: np.ndarray) -> bool:
 
 
 def _full(run: Run) -> float | None:
-    preprocessing = run.metadata.get("experiment", {}).get("preprocessing", {})
+    preprocessing = run.metadata.experiment.get("preprocessing", {})
     if preprocessing.get("intensity") == "per_image":
         return None  # there is no intensity that counts as 1 in every image
-    scale = run.metadata.get("intensity_scale")
+    scale = run.metadata.intensity_scale
     return float(scale) if scale is not None else None

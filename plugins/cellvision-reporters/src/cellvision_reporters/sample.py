@@ -45,7 +45,7 @@ class Sample(Picture):
         chosen = even_over_classes(rows, self.images)
         images = np.asarray(run.augmented_input(list(chosen["image"]), seed=self.seed))
         count, height, width, depth = images.shape
-        experiment = run.metadata.get("experiment", {})
+        experiment = run.metadata.experiment
         stretch = stretch_of(run, images)
 
         grid = Grid(list(chosen["label"]), [], height / width)
@@ -69,10 +69,10 @@ class Sample(Picture):
 
 
 def _intensity(run: Run) -> str:
-    preprocessing = run.metadata.get("experiment", {}).get("preprocessing", {})
+    preprocessing = run.metadata.experiment.get("preprocessing", {})
     if preprocessing.get("intensity") == "per_image":
         return "Each image was stretched by itself: absolute intensity is gone."
-    zero, one = run.metadata.get("intensity_zero") or 0, run.metadata.get("intensity_scale")
+    zero, one = run.metadata.intensity_zero or 0, run.metadata.intensity_scale
     if one is None:
         return ""
     return f"Intensity {zero:g} to {one:g} became 0 to 1 for the network."

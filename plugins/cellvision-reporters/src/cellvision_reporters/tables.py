@@ -51,7 +51,7 @@ def score_table(run: Run) -> pd.DataFrame:
     import pandas as pd
 
     chance = 1 / len(run.class_names)
-    counts: Mapping[str, Mapping[str, int]] = run.metadata.get("counts", {})
+    counts: Mapping[str, Mapping[str, int]] = run.metadata.counts
     rows = [
         {
             "split": split,
@@ -75,7 +75,7 @@ def count_table(run: Run) -> pd.DataFrame:
     """One row a class, one column a split: images."""
     import pandas as pd
 
-    counts: Mapping[str, Mapping[str, int]] = run.metadata.get("counts", {})
+    counts: Mapping[str, Mapping[str, int]] = run.metadata.counts
     columns: dict[str, list[Any]] = {"class": list(run.class_names)}
     table = pd.DataFrame(columns)
     for split, by_class in counts.items():
@@ -114,7 +114,7 @@ def _rounded(table: pd.DataFrame) -> pd.DataFrame:
 def _run_page(run: Run, scores: pd.DataFrame, counts: pd.DataFrame) -> str:
     import pandas as pd
 
-    column = run.metadata.get("group_column")
+    column = run.metadata.group_column
     classes = len(run.class_names)
     shown = pd.DataFrame(
         {

@@ -92,7 +92,7 @@ class Mlflow(Reporter):
 
     def _finish(self, run: Run, known: str | None) -> _Tracked:
         tracked = self._open(run.folder, known)
-        tracked.configure(settings_of(run.metadata["experiment"]))
+        tracked.configure(settings_of(run.metadata.experiment))
         there = tracked.epochs()
         for epoch, at, logs in epochs_of(run):
             if epoch not in there:
@@ -102,8 +102,8 @@ class Mlflow(Reporter):
         tracked.tag(
             {
                 "cellvision.model": str((run.folder / "model.keras").absolute()),
-                "cellvision.seed": str(run.metadata["seed"]),
-                **{f"cellvision.plugin.{k}": v for k, v in run.metadata["plugins"].items()},
+                "cellvision.seed": str(run.metadata.seed),
+                **{f"cellvision.plugin.{k}": v for k, v in run.metadata.plugins.items()},
             }
         )
         tracked.close()

@@ -86,7 +86,7 @@ def _report(run: Run, folder: Path, figures: Sequence[Path]) -> list[Path]:
     last = epochs[-1][0] if epochs else 0
     scores = scores_of(run)
     results = [_numbers(scores, last, time.time())]
-    settings = settings_of(run.metadata["experiment"])
+    settings = settings_of(run.metadata.experiment)
     results += [_event(part, 0) for part in summary.hparams(settings, scores)]
     results.append(_event(summary.text("run", _told(run)), 0))
     results += [_figure(file, last) for file in figures]
@@ -101,8 +101,8 @@ def _told(run: Run) -> str:
     lines = [
         f"Run: {name_of(run.folder)}",
         f"Model: {(run.folder / 'model.keras').absolute()}",
-        f"Seed: {run.metadata['seed']}",
-        *(f"Plugin: {name} {version}" for name, version in run.metadata["plugins"].items()),
+        f"Seed: {run.metadata.seed}",
+        *(f"Plugin: {name} {version}" for name, version in run.metadata.plugins.items()),
         *(f"Warning: {warning}" for warning in run.warnings),
     ]
     return "\n".join(f"- {line}" for line in lines)

@@ -167,7 +167,7 @@ def compare(
         return None
     labels, told = first["label"].to_numpy(), first["answer"].to_numpy()
     named = np.stack([table["predicted"].to_numpy() for table in tables])
-    column = counted[0].metadata.get("group_column")
+    column = counted[0].metadata.group_column
     groups = None if column is None else first["group"].to_numpy()
     expert = told == labels
     right = named == labels

@@ -74,7 +74,7 @@ class Expert(Picture):
                 "the mean of a study is declared, and this is one run",
                 "Make a study of it, or declare 'run'",
             )
-        return self._report(run, {"": (run,)}, run.metadata.get("experiment", {}), folder)
+        return self._report(run, {"": (run,)}, run.metadata.experiment, folder)
 
     def study(self, study: Study, folder: Path) -> Sequence[Path]:
         """Compare the experiments of a study; as for `run`."""

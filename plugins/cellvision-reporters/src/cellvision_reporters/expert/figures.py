@@ -208,7 +208,7 @@ def draw_images(about: Run | Study, run: Run, comparison: Comparison, rows: pd.D
     import numpy as np
 
     images = np.asarray(run.network_input(list(rows["image"])))
-    asked = run.metadata.get("experiment", {}).get("preprocessing", {}).get("channels")
+    asked = run.metadata.experiment.get("preprocessing", {}).get("channels")
     channels = asked if isinstance(asked, list | tuple) else None
     stretch = Stretch.of(list(images), 1.0, 0.0, channels, colour=channels is None)
     told = rows.to_dict("records")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def of_run(run: Run) -> list[Mapping[str, Any]]:
     """Every comparison of a run with an expert; see `of_study`."""
-    return _comparisons(run.metadata.get("experiment", {}), {"": (run,)}, run.folder)
+    return _comparisons(run.metadata.experiment, {"": (run,)}, run.folder)
 
 
 def of_study(study: Study) -> list[Mapping[str, Any]]:

@@ -78,7 +78,7 @@ class Embedding:
 
     def sheet(self) -> Sheet:
         """Draw the points twice: coloured by class, and by unit where it is known."""
-        column = self.run.metadata.get("group_column")
+        column = self.run.metadata.group_column
         panels = [("label", "by class")]
         if column is not None:
             count = self.table["group"].nunique()
@@ -230,7 +230,7 @@ def embed(
     ).astype(np.float64)
     if np.ptp(features, axis=0).max() == 0:
         return None
-    known = chosen["group"].notna().all() and run.metadata.get("group_column") is not None
+    known = chosen["group"].notna().all() and run.metadata.group_column is not None
     shares = statistics.variance_shares(
         features, chosen["label"], chosen["group"] if known else None
     )

@@ -38,7 +38,7 @@ def leak_stamp(about: Run | Study) -> str:
 
 def control_stamp(about: Run | Study) -> str:
     """Say that a run is one of a control; empty for all others."""
-    control = about.metadata.get("control")
+    control = about.metadata.control
     return f"CONTROL ({control}): this is no result of the experiment." if control else ""
 
 

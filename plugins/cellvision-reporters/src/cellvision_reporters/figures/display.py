@@ -145,7 +145,7 @@ class Stretch:
 
 def stretch_of(run: Run, images: Sequence[np.ndarray] | np.ndarray) -> Stretch:
     """The stretch for images as the network sees them (`Run.seen`)."""
-    asked = run.metadata.get("experiment", {}).get("preprocessing", {}).get("channels")
+    asked = run.metadata.experiment.get("preprocessing", {}).get("channels")
     channels = asked if isinstance(asked, list | tuple) else None
     return Stretch.of(list(images), 1.0, 0.0, channels, colour=channels is None)
 

@@ -47,7 +47,7 @@ class Diagram(Picture):
         label = min(max(width_of(text, _FONT) for text in texts) + 0.2, 4.8)
         gutter = 0.36 + 0.13 * max((lane + 1 for *_, lane in lanes), default=0)
         column = gutter + label + _SHAPE + _WEIGHTS
-        kind = run.metadata.get("experiment", {}).get("architecture", {}).get("type", "network")
+        kind = run.metadata.experiment.get("architecture", {}).get("type", "network")
         sheet = Sheet(
             run,
             columns * column + 0.3,

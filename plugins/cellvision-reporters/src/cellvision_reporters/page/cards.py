@@ -72,7 +72,7 @@ def run_boxes(run: Run) -> list[Box]:
     """What a run alone shows, on each test set; it is no verdict."""
     from cellvision import statistics
 
-    column = run.metadata.get("group_column")
+    column = run.metadata.group_column
     against = summary.of_run(run)
     boxes = []
     for split in run.test_splits:

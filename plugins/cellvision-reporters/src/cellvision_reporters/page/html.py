@@ -144,9 +144,7 @@ def run_parts(run: Run, folder: Path) -> dict[str, Any]:
         "subtitle": _asked_in_short(run.metadata),
         "warnings": list(run.warnings),
         "sentences": [
-            tied(
-                sentence(split, run.scores[split], run.metadata.get("group_column"), _classes(run))
-            )
+            tied(sentence(split, run.scores[split], run.metadata.group_column, _classes(run)))
             for split in run.test_splits
         ],
         "scores": [("Scores", _scores(run), _scores_note(run))],
@@ -154,7 +152,7 @@ def run_parts(run: Run, folder: Path) -> dict[str, Any]:
         "sections": [(title, pictures(reporter, run, folder)) for title, reporter in reports],
         "asked": [("", _asked(run.metadata))],
         "audits": [("", _audit(run))],
-        "experiments": [("", _json(run.metadata.get("experiment", {})))],
+        "experiments": [("", _json(run.metadata.experiment))],
         "versions": [("", _versions(run.metadata))],
         "every_run": None,
     }
@@ -165,8 +163,8 @@ def _classes(run: Run) -> int:
 
 
 def _scores(run: Run) -> Table:
-    column = run.metadata.get("group_column")
-    counts = run.metadata.get("counts", {})
+    column = run.metadata.group_column
+    counts = run.metadata.counts
     roles = {run.training_split: "training", run.validation_split: "validation"}
     rows = [
         (
@@ -382,13 +380,13 @@ def _audit(run: Run) -> dict[str, Any]:
         for file in files
         if file.get("status") == "read"
     )
-    leaks = audit.get("leaks") or run.metadata.get("leaks") or []
+    leaks = audit.get("leaks") or run.metadata.leaks or []
     return {
         "counts": Table.of(count_table(run)),
         "groups": {
-            split: units(count, run.metadata.get("group_column"))
+            split: units(count, run.metadata.group_column)
             for split, count in (audit.get("groups") or {}).items()
-            if run.metadata.get("group_column") is not None
+            if run.metadata.group_column is not None
         },
         "status": dict(Counter(str(file.get("status")) for file in files)),
         "formats": Table(

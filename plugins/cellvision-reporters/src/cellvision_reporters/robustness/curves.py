@@ -33,7 +33,7 @@ _MARKERS = "os^Dv<>"
 def draw_runs(run: Run, split: str, table: pd.DataFrame, scale: Scale) -> Sheet:
     """Draw the accuracy of one run on changed images, with 95 % intervals."""
     unchanged = table.iloc[0]
-    one, zero = run.metadata.get("intensity_scale"), run.metadata.get("intensity_zero") or 0.0
+    one, zero = run.metadata.intensity_scale, run.metadata.intensity_zero or 0.0
     counted = ""
     if one is not None:
         counted = f", {0.01 * scale.span * (one - zero):.3g} intensity levels"

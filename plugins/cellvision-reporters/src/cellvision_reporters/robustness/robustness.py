@@ -181,7 +181,7 @@ class Robustness(Picture):
         images = run.network_input(names)
         classes = np.array([run.class_names.index(label) for label in chosen["label"]])
         scale = Scale.of(images)
-        units = None if run.metadata.get("group_column") is None else chosen["group"].to_numpy()
+        units = None if run.metadata.group_column is None else chosen["group"].to_numpy()
         before = probe.probabilities(images)
         right = before.argmax(axis=1) == classes
         told = [_row("unchanged", 0.0, "", right, right, units)]
