@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
+from cellvision.backends.processor import enable_onednn
 
 if TYPE_CHECKING:
     from cellvision import prepare, remote, statistics
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from cellvision.training.train import train
 
 __version__ = "0.1.0"
+
+enable_onednn()  # TensorFlow reads the variable when it is imported
 
 _HOMES = {
     "Architecture": "interfaces.architecture",

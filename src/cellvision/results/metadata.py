@@ -43,6 +43,9 @@ class Environment(ResultModel):
     processors: int | None = None
     """Number of processors."""
 
+    onednn: bool | None = None
+    """Whether TensorFlow was told to use oneDNN; None if its own default applied."""
+
     processes: int = 1
     """Number of processes that shared the training."""
 

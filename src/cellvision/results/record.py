@@ -16,6 +16,7 @@ import numpy as np
 
 from cellvision import atomic_io, errors
 from cellvision.backends import distributed
+from cellvision.backends.processor import ONEDNN_VARIABLE
 from cellvision.results.metadata import Environment
 
 if TYPE_CHECKING:
@@ -169,5 +170,11 @@ def environment(precision: str, devices: Sequence[str]) -> Environment:
         precision=precision,
         platform=platform.platform(),
         processors=os.cpu_count(),
+        onednn=_onednn() if backend == "tensorflow" else None,
         processes=distributed.world_size(),
     )
+
+
+def _onednn() -> bool | None:
+    value = os.environ.get(ONEDNN_VARIABLE)
+    return None if value is None else value != "0"
