@@ -43,10 +43,10 @@ class Level(cv.Architecture):
         ]
         return keras.Sequential(stack, name="level")
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         import keras
 
-        return keras.optimizers.Adam(0.1)
+        return cv.TrainingRecipe(keras.optimizers.Adam(0.1))
 
 
 class Mixed(cv.Architecture):
@@ -70,11 +70,11 @@ class Mixed(cv.Architecture):
         ]
         return keras.Sequential(stack, name="mixed")
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         import keras
 
         schedule = keras.optimizers.schedules.InverseTimeDecay(0.05, 1, 0.3)
-        return keras.optimizers.SGD(schedule, momentum=0.9)
+        return cv.TrainingRecipe(keras.optimizers.SGD(schedule, momentum=0.9))
 
 
 class Penalised(Mixed):
@@ -82,11 +82,13 @@ class Penalised(Mixed):
 
     penalty: ClassVar[str | None] = "l2"
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         import keras
 
         averaged = {"use_ema": True, "ema_momentum": 0.5}
-        return keras.optimizers.SGD(0.05, 0.9, weight_decay=0.01, clipnorm=1.0, **averaged)
+        return cv.TrainingRecipe(
+            keras.optimizers.SGD(0.05, 0.9, weight_decay=0.01, clipnorm=1.0, **averaged)
+        )
 
 
 class Traced(Level):

@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment, Training, load_experiment, save_experiment
     from cellvision.inference.export import export
     from cellvision.inference.predict import predict
-    from cellvision.interfaces.architecture import Architecture, architectures
+    from cellvision.interfaces.architecture import (
+        Architecture,
+        TrainingPlan,
+        TrainingRecipe,
+        architectures,
+    )
+    from cellvision.interfaces.artifact import Artifact
     from cellvision.interfaces.augmenter import Augmenter, augmenters
     from cellvision.interfaces.dataset import Dataset, SkippedFile, datasets
     from cellvision.interfaces.decoded_image import DecodedImage
@@ -43,6 +49,7 @@ enable_onednn()  # TensorFlow reads the variable when it is imported
 
 _HOMES = {
     "Architecture": "interfaces.architecture",
+    "Artifact": "interfaces.artifact",
     "Audit": "data.audit",
     "Augmenter": "interfaces.augmenter",
     "Catalog": "data.catalog",
@@ -58,6 +65,8 @@ _HOMES = {
     "Split": "data.split",
     "Study": "results.study",
     "Training": "experiment",
+    "TrainingPlan": "interfaces.architecture",
+    "TrainingRecipe": "interfaces.architecture",
     "architectures": "interfaces.architecture",
     "audit": "data.audit",
     "augmenters": "interfaces.augmenter",
@@ -79,6 +88,7 @@ _MODULES = frozenset({"prepare", "remote", "statistics", "testing"})
 __all__ = [
     "IMAGE_SUFFIXES",
     "Architecture",
+    "Artifact",
     "Audit",
     "Augmenter",
     "Catalog",
@@ -93,6 +103,8 @@ __all__ = [
     "Split",
     "Study",
     "Training",
+    "TrainingPlan",
+    "TrainingRecipe",
     "architectures",
     "audit",
     "augmenters",

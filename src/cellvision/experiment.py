@@ -40,10 +40,42 @@ class Training(Settings):
     """Seed of the weights, the order of the images, augmentation and dropout."""
 
     optimizer: str | None = None
-    """Name of a Keras optimiser to use in place of the architecture's recipe."""
+    """Keras optimizer, by name. None: that of the architecture's recipe."""
 
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Learning rate to use in place of the recipe's; constant."""
+    """Highest learning rate. None: that of the architecture's recipe."""
+
+    schedule: Literal["constant", "cosine"] | None = None
+    """Learning-rate schedule after the warm-up: ``"constant"``, or ``"cosine"`` decay to 0 at the
+    last epoch. None: that of the architecture's recipe."""
+
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Epochs in which the learning rate rises linearly to its highest value; needs `schedule`."""
+
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    """Decoupled weight decay per step, times the learning rate. None: that of the recipe."""
+
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Scale gradients down to this norm over all weights. None: no clipping."""
+
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Momentum of an exponential moving average of the weights, such as 0.99. The averages become
+    the weights at the end of the training. None: no averaging."""
+
+    label_smoothing: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Label smoothing of the cross-entropy. None: that of the architecture's recipe."""
+
+    class_weights: Literal["balanced"] | dict[str, float] | None = None
+    """Weight of each class in the loss: ``"balanced"`` gives every class the same total weight.
+    None: every image weighs the same."""
+
+    refresh_batch_norm: bool = True
+    """Recompute the statistics of batch normalization on the training images at the end.
+    Running averages lag behind in short trainings."""
+
+    restarts: Annotated[int, Field(ge=0)] = 3
+    """How often to draw new weights if the network outputs the same for every image after the
+    warm-up. Every restart is recorded."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the network computes in. ``"auto"``: bfloat16 where the processor or GPU has

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cellvision.component import Component
 
@@ -16,6 +16,10 @@ class Augmenter(Component, group="cellvision.augmenters"):
 
     It runs on the training device, anew in every epoch, and only while training.
     """
+
+    mixes_labels: ClassVar[bool] = False
+    """Whether the layer also changes labels, as mixup does. Then it is called with a tuple of
+    images and one-hot labels (batch, classes), and returns both."""
 
     @abstractmethod
     def build(self, seed: int) -> keras.layers.Layer:

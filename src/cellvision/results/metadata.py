@@ -100,6 +100,10 @@ class RunMetadata(ResultModel):
     seed: int
     """Seed of the weights, the order of images, augmentation and dropout."""
 
+    restarted_seeds: tuple[int, ...] = ()
+    """Seeds whose networks output the same for every image after the warm-up, and were drawn
+    again."""
+
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 

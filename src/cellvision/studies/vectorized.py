@@ -21,8 +21,9 @@ from cellvision import atomic_io, errors
 from cellvision.backends import devices
 from cellvision.results import record
 from cellvision.training.batches import epoch_order
+from cellvision.training.callbacks import EarlyStopping, history_row
 from cellvision.training.train import RunWriter, write_run
-from cellvision.training.trainer import EarlyStopping, TrainingResult, history_row
+from cellvision.training.trainer import TrainingResult
 
 if TYPE_CHECKING:
     from cellvision.progress import Display
@@ -72,6 +73,9 @@ def train_vectorized(
         ``training.vectorize`` is true, and this backend or these devices cannot.
     """
     if not _wanted(trainer) or len(seeds) < 2:
+        return 0
+    if any(augmenter.mixes_labels for augmenter in trainer.prepared.experiment.augmenters):
+        _log.warning("Augmenters that mix labels need one run at a time: runs are not vectorized.")
         return 0
     import jax
 
@@ -144,7 +148,7 @@ def _wanted(trainer: Trainer) -> bool:
 
 def _bytes_of_images(trainer: Trainer) -> int:
     pixels = trainer.prepared.pixels
-    return (len(trainer.rows) + len(trainer.held_rows)) * int(pixels[0].nbytes)
+    return (len(trainer.rows) + len(trainer.validation_rows)) * int(pixels[0].nbytes)
 
 
 def _refuse_others(error: Exception) -> None:
@@ -194,12 +198,12 @@ class _Run:
         """Give the network this run's weights, and write its folder."""
         assert self.last is not None
         assert self.fit is not None
-        self.joint.load(self.last)
-        model = self.joint.network.training_model
-        # As Keras ends a training: some optimisers keep averages that become the weights.
+        self.joint.load(self.last if self.best is None else self.best)
+        network = self.joint.network
+        model = network.training_model
+        # As Keras ends a training: moving averages become the weights.
         model.optimizer.finalize_variable_values(model.trainable_weights)
-        if self.best is not None:
-            self.joint.load(self.best)
+        self.joint.trainer.refresh_batch_norm(network, self.writer.seed)
         write_run(self.writer, self.joint.network, self.fit, display)
 
 
@@ -229,7 +233,7 @@ class _Joint:
         model.compute_metrics(None, some, some)
         model.reset_metrics()
         self._metrics = _values(model.metrics_variables)
-        rows = np.concatenate([trainer.rows, trainer.held_rows])
+        rows = np.concatenate([trainer.rows, trainer.validation_rows])
         self._data = (
             jax.device_put(np.asarray(prepared.pixels[rows])),
             jax.device_put(prepared.labels[rows].astype(np.int32)),

@@ -11,6 +11,8 @@ from cellvision import errors
 from cellvision.backends import precision as precisions
 from cellvision.backends.seeding import seeded
 from cellvision.training.batches import one_hot
+from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
+from cellvision.training.optimization import training_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,65 +20,76 @@ if TYPE_CHECKING:
     import keras
 
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.architecture import TrainingPlan
 
 _PREDICTED_AT_ONCE = 2**22
 """How many pixel values a batch of predictions holds at most (more where one image does)."""
 
 
 class Network:
-    """An architecture joined to its preprocessing and augmenters, compiled once.
+    """An architecture with its preprocessing, augmenters and recipe, compiled once.
 
     Parameters
     ----------
     experiment
-        What is asked.
-    classes
-        How many there are.
-    zero, one
-        The intensities that become 0 and 1.
+        The experiment.
+    class_names
+        Names of the classes.
+    intensity_range
+        Intensities that become 0 and 1.
     precision
-        What it computes in.
+        Precision of the computation.
+    plan
+        Length of the training and class counts, for the architecture's recipe.
     steps_per_execution
-        How many steps run without returning to Python.
+        Training steps that run without returning to Python.
     seed
-        Of the first weights.
+        Seed of the first weights.
 
     Attributes
     ----------
     training_model : keras.Model
-        Scales, augments (while training only) and classifies.
+        Scales, augments (in training only) and classifies. If an augmenter mixes labels, it
+        takes pixels and labels, and returns probabilities and mixed labels side by side.
     model : keras.Model
-        The same layers without the augmenters; this is what is saved.
+        The same layers without the augmenters; this is the model that is saved.
+    callbacks : sequence of keras.callbacks.Callback
+        Callbacks of the architecture's recipe.
+    mixes_labels : bool
+        Whether an augmenter mixes labels.
     """
 
     def __init__(
         self,
         experiment: Experiment,
-        classes: int,
-        zero: float,
-        one: float,
+        class_names: tuple[str, ...],
+        intensity_range: tuple[float, float],
         precision: precisions.Precision,
+        plan: TrainingPlan,
         steps_per_execution: int,
         seed: int,
     ) -> None:
         import keras
 
         self.experiment = experiment
-        self.classes = classes
-        self.limits = (zero, one)
+        self.classes = len(class_names)
+        self.intensity_range = intensity_range
         self.precision = precision
+        self.mixes_labels = any(augmenter.mixes_labels for augmenter in experiment.augmenters)
         self.training_model, self.model = self._build(seed)
-        self.loss = experiment.architecture.loss()
-        optimizer = make_optimizer(experiment)
+        recipe = training_recipe(experiment, plan, class_names)
+        self.callbacks = recipe.callbacks
+        # Scores report the architecture's own loss, without smoothing and class weights.
+        self._loss = keras.losses.get(experiment.architecture.recipe(plan).loss)
         self.training_model.compile(
-            optimizer=optimizer,
-            loss=self.loss,
-            metrics=["accuracy"],
+            optimizer=recipe.optimizer,
+            loss=mixed_loss(recipe.loss, self.classes) if self.mixes_labels else recipe.loss,
+            metrics=[mixed_accuracy(self.classes) if self.mixes_labels else "accuracy"],
             steps_per_execution=steps_per_execution,
         )
-        optimizer.build(self.training_model.trainable_variables)
+        recipe.optimizer.build(self.training_model.trainable_variables)
         self._optimizer_start = [
-            keras.ops.convert_to_numpy(variable) for variable in optimizer.variables
+            keras.ops.convert_to_numpy(variable) for variable in recipe.optimizer.variables
         ]
 
     def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
@@ -86,23 +99,31 @@ class Network:
     def _build_layers(self, seed: int) -> tuple[keras.Model, keras.Model]:
         import keras
 
-        zero, one = self.limits
+        zero, one = self.intensity_range
         shape = self.experiment.preprocessing.input_shape
-        inputs = keras.Input(shape, name="pixels", dtype="float32")
-        # Intensities keep 24 bits of precision until the network's own layers take them over.
+        pixels = keras.Input(shape, name="pixels", dtype="float32")
+        # Intensities keep 24 bits of precision until the network's own layers take over.
         scale = 1.0 / (one - zero)
         scaled = keras.layers.Rescaling(
             scale, offset=-zero * scale, name="intensity", dtype="float32"
-        )(inputs)
+        )(pixels)
         with precisions.policy(self.precision):
             network = self.experiment.architecture.build(shape, self.classes)
         _check(network, self.experiment, self.classes)
-        varied = scaled
+        model = keras.Model(pixels, network(scaled), name="cellvision", dtype="float32")
+        labels = keras.Input((self.classes,), name="labels", dtype="float32")
+        images, targets = scaled, labels
         for number, augmenter in enumerate(self.experiment.augmenters):
-            varied = augmenter.build(seed + number)(varied)
-        training_model = keras.Model(inputs, network(varied), dtype="float32")
-        model = keras.Model(inputs, network(scaled), name="cellvision", dtype="float32")
-        return training_model, model
+            layer = augmenter.build(seed + number)
+            if augmenter.mixes_labels:
+                images, targets = layer((images, targets))
+            else:
+                images = layer(images)
+        probabilities = network(images)
+        if not self.mixes_labels:
+            return keras.Model(pixels, probabilities, dtype="float32"), model
+        both = keras.layers.Concatenate(dtype="float32")([probabilities, targets])
+        return keras.Model([pixels, labels], both, dtype="float32"), model
 
     def draw(self, seed: int) -> None:
         """Start again: weights, optimiser and all randomness as a new network with this seed."""
@@ -130,15 +151,16 @@ class Network:
         step
             Told how many images have just been done.
         """
-        return predict_rows(self.training_model.predict_on_batch, pixels, rows, step)
+        # Without label mixing, the compiled training model serves both, augmenters being inactive.
+        model = self.model if self.mixes_labels else self.training_model
+        return predict_rows(model.predict_on_batch, pixels, rows, step)
 
     def evaluate_loss(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
         """The mean of the architecture's loss over images, without penalties on weights."""
         import keras
 
-        loss = keras.losses.get(self.loss)
         targets = one_hot(labels, self.classes)
-        return float(np.mean(keras.ops.convert_to_numpy(loss(targets, probabilities))))
+        return float(np.mean(keras.ops.convert_to_numpy(self._loss(targets, probabilities))))
 
 
 def predicted_at_once(input_shape: tuple[int, ...]) -> int:
@@ -171,38 +193,6 @@ def predict_rows(
             found.append(np.asarray(predict(batch), dtype=np.float32)[: len(chunk)])
             step(len(chunk))
     return np.concatenate(found)
-
-
-def make_optimizer(experiment: Experiment) -> keras.optimizers.Optimizer:
-    """The architecture's recipe, with what the experiment overrides.
-
-    Raises
-    ------
-    errors.ExperimentError
-        Keras knows no optimiser of that name.
-    """
-    import keras
-
-    training = experiment.training
-    if training.optimizer is None:
-        optimizer = experiment.architecture.optimizer()
-    else:
-        try:
-            optimizer = keras.optimizers.get(training.optimizer)
-        except ValueError:
-            known = sorted(
-                name.lower()
-                for name, value in vars(keras.optimizers).items()
-                if isinstance(value, type) and issubclass(value, keras.optimizers.Optimizer)
-            )
-            raise errors.ExperimentError(
-                f"training.optimizer: Keras has no optimiser {training.optimizer!r}",
-                f"One of {', '.join(known)}",
-            ) from None
-    if training.learning_rate is not None:
-        settings = {**optimizer.get_config(), "learning_rate": training.learning_rate}
-        optimizer = type(optimizer).from_config(settings)
-    return optimizer
 
 
 def _check(network: Any, experiment: Experiment, classes: int) -> None:

@@ -141,7 +141,9 @@ class RunWriter:
         return self.folder / "checkpoints" if self.experiment.training.checkpoints else None
 
     def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Write a finished epoch down, and tell the reporters of it."""
+        """Write the history, and call the reporters' `on_epoch_end`."""
+        if epoch == 1:
+            self._rows.clear()  # a dead network was drawn again
         self._rows.append(row)
         record.write_table(self.folder / "history.csv", record.history_table(self._rows))
         self._listening = tell_epoch(self._listening, epoch, row)
@@ -160,12 +162,17 @@ def write_run(writer: RunWriter, network: Network, fitted: TrainingResult, displ
             np.asarray(prepared.pixels[: min(4, len(prepared.pixels))])
         )
         warnings = [*check_reloads(str(temporary), network.model, samples)]
+    if fitted.restarted_seeds:
+        warnings.append(
+            f"The network output the same for every image after the warm-up, and was drawn again "
+            f"{len(fitted.restarted_seeds)} time(s)."
+        )
     if not all(np.isfinite(row["loss"]) for row in fitted.history):
-        warnings.append("The loss became infinite or not a number: the network did not train.")
+        warnings.append("The loss became infinite or NaN: the network did not train.")
     elif len(np.unique(probabilities[trainer.rows].argmax(axis=1))) == 1:
         warnings.append(
-            "Every training image got the same answer: the network did not train. Another seed, "
-            "a lower training.learning_rate or more epochs may start it."
+            "The network predicts one class for every training image. Try another seed, a lower "
+            "learning rate or more epochs."
         )
     return finish_run(
         prepared,
@@ -182,6 +189,7 @@ def write_run(writer: RunWriter, network: Network, fitted: TrainingResult, displ
             vectorized=fitted.vectorized,
         ),
         warnings,
+        fitted.restarted_seeds,
     )
 
 
@@ -194,6 +202,7 @@ def finish_run(
     environment: Environment,
     timings: Timings,
     warnings: Sequence[str] = (),
+    restarted_seeds: tuple[int, ...] = (),
 ) -> Run:
     """Write what is known of a run when its network, or what stands for one, has answered.
 
@@ -222,6 +231,7 @@ def finish_run(
         plugins=record.plugins_of(experiment),
         environment=environment,
         seed=seed,
+        restarted_seeds=restarted_seeds,
         control=prepared.control,
         class_names=prepared.catalog.class_names,
         intensity_zero=prepared.zero,

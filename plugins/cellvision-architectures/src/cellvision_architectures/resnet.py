@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from cellvision import Architecture
+from cellvision import Architecture, TrainingPlan, TrainingRecipe
 from cellvision_architectures import sizes
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ class ResNet(Architecture):
         chances = layers.Dense(classes, activation="softmax", dtype="float32", name="classes")(x)
         return keras.Model(image, chances, name="resnet")
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """Make AdamW with rate 0.001 and weight decay 0.0001."""
+    def recipe(self, plan: TrainingPlan) -> TrainingRecipe:  # noqa: ARG002
+        """Train by AdamW with rate 0.001 and weight decay 0.0001."""
         import keras
 
-        return keras.optimizers.AdamW(0.001, weight_decay=0.0001)
+        return TrainingRecipe(keras.optimizers.AdamW(0.001, weight_decay=0.0001))
