@@ -89,7 +89,7 @@ def here(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
 
 def assert_same(made: cv.Study, expected: cv.Study) -> None:
     """Every run once, and each the run that it is in one process."""
-    assert made.record == expected.record
+    assert made.metadata == expected.metadata
     there = {path.name for path in (made.folder / "runs").iterdir()}
     assert there == {"000", "001", "002", "003"}
     columns = ["run", "experiment", "seed", "split", "n"]

@@ -91,8 +91,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 def test_two_processes_train_as_one_does(shown: Any) -> None:
     root, told = shown
     two, one = cv.load_run(root / "run2"), cv.load_run(root / "run1")
-    assert two.record["environment"]["processes"] == 2
-    assert len(two.record["environment"]["device"].split(", ")) == 2
+    assert two.metadata.environment.processes == 2
+    assert len(two.metadata.environment.device.split(", ")) == 2
     assert "processes" not in one.metadata.environment
     columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     np.testing.assert_allclose(two.history[columns], one.history[columns], rtol=1e-3)

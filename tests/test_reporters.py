@@ -181,7 +181,7 @@ def make_study(
                 for split, score in run.scores.items()
             ]
             histories.append(run.history.assign(run=label, experiment=name))
-        entries.append({"name": name, "experiment": made[-1].record["experiment"]})
+        entries.append({"name": name, "experiment": made[-1].metadata.experiment})
     pd.DataFrame(scores).to_csv(folder / "runs.csv", index=False)
     pd.concat(histories).to_csv(folder / "history.csv", index=False)
     record = {

@@ -150,7 +150,7 @@ def test_the_runs_are_those_that_each_would_be_alone(shown: Any) -> None:
         assert differ(one, other) < 1e-4
         columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
         np.testing.assert_allclose(one.history[columns], other.history[columns], rtol=1e-3)
-        assert one.metadata.seed == other.record["seed"]
+        assert one.metadata.seed == other.metadata.seed
         for split, score in one.scores.items():
             assert score.loss == pytest.approx(other.scores[split].loss, rel=1e-3)
     assert differ(joint.runs[0], joint.runs[1]) > 1e-2
