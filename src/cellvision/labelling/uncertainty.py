@@ -1,0 +1,90 @@
+"""Active labelling: rank images by a run's predictions, never those it was tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellvision import errors
+from cellvision.data.catalog import listed
+from cellvision.data.facts import scan
+from cellvision.labelling.plan import ImageToLabel
+
+if TYPE_CHECKING:
+    from cellvision import Dataset, Run
+    from cellvision.data.facts import Progress
+
+
+def raise_if_tested(
+    run: Run, images: Sequence[ImageToLabel], progress: Progress | None = None
+) -> None:
+    """Refuse images of the run's test sets, whatever their names: pixels are compared.
+
+    Labels chosen by a network's uncertainty on its own test images would bias the test.
+
+    Raises
+    ------
+    errors.LeakError
+        The run was tested on one of the images.
+    errors.InvalidInput
+        The run's test images cannot be read, so they cannot be compared.
+    """
+    table = run.predictions
+    tested = list(table.loc[table["split"].isin(run.test_splits), "image"])
+    facts = scan(run.experiment.dataset, tested, progress)
+    missing = [fact.image for fact in facts if not fact.digest]
+    if missing:
+        raise errors.InvalidInput(
+            f"{run.folder}: its test images cannot be compared with those to label, because "
+            f"some cannot be read: {listed(missing)}",
+            "Restore them, or label without --run",
+        )
+    digests = {fact.digest for fact in facts}
+    shared = [image.image for image in images if image.digest in digests]
+    if shared:
+        raise errors.LeakError(
+            f"{run.folder} was tested on {len(shared)} of the images to label: {listed(shared)}",
+            "Remove them or choose another split; or label without --run",
+        )
+
+
+def rank_by_own_label(
+    run: Run, dataset: Dataset, images: Sequence[ImageToLabel]
+) -> list[ImageToLabel]:
+    """Sort labelled images, those whose label the run finds least probable first.
+
+    Raises
+    ------
+    errors.InvalidInput
+        The run has no prediction of an image, because it was trained on another data set.
+    """
+    columns = {name: f"p_{name}" for name in run.class_names}
+    table = run.predictions.set_index("image")
+    unknown = [image.image for image in images if image.image not in table.index]
+    if unknown or run.experiment.dataset != dataset:
+        raise errors.InvalidInput(
+            f"{run.folder}: this run was trained on another data set, so it does not rank these "
+            "images",
+            "Name a run of this experiment, or omit --run",
+        )
+    return sorted(images, key=lambda image: float(table.at[image.image, columns[str(image.label)]]))
+
+
+def rank_unlabelled(run: Run, root: Path, images: Sequence[ImageToLabel]) -> list[ImageToLabel]:
+    """Sort unlabelled images, those whose most probable class is least probable first."""
+    from cellvision import predict
+
+    files = [root / image.image for image in images]
+    table = predict(run, files, progress=False)
+    certainty: Mapping[str, float] = dict(
+        zip(table["image"], table.filter(like="p_").max(axis=1), strict=True)
+    )
+    # Images that preprocessing skips (on_unreadable) have no prediction: they come last.
+    return [
+        image
+        for image, _ in sorted(
+            zip(images, files, strict=True),
+            key=lambda pair: certainty.get(pair[1].as_posix(), 1.0),
+        )
+    ]
