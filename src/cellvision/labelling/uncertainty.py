@@ -59,32 +59,32 @@ def rank_by_own_label(
     errors.InvalidInput
         The run has no prediction of an image, because it was trained on another data set.
     """
-    columns = {name: f"p_{name}" for name in run.class_names}
-    table = run.predictions.set_index("image")
-    unknown = [image.image for image in images if image.image not in table.index]
+    table = run.predictions
+    probability: dict[tuple[str, str | None], float] = {
+        (image, name): value
+        for name in run.class_names
+        for image, value in zip(table["image"], table[f"p_{name}"], strict=True)
+    }
+    unknown = [i.image for i in images if (i.image, i.label) not in probability]
     if unknown or run.experiment.dataset != dataset:
         raise errors.InvalidInput(
             f"{run.folder}: this run was trained on another data set, so it does not rank these "
             "images",
             "Name a run of this experiment, or omit --run",
         )
-    return sorted(images, key=lambda image: float(table.at[image.image, columns[str(image.label)]]))
+    return sorted(images, key=lambda image: probability[image.image, image.label])
 
 
 def rank_unlabelled(run: Run, root: Path, images: Sequence[ImageToLabel]) -> list[ImageToLabel]:
     """Sort unlabelled images, those whose most probable class is least probable first."""
     from cellvision import predict
 
-    files = [root / image.image for image in images]
-    table = predict(run, files, progress=False)
-    certainty: Mapping[str, float] = dict(
-        zip(table["image"], table.filter(like="p_").max(axis=1), strict=True)
-    )
-    # Images that preprocessing skips (on_unreadable) have no prediction: they come last.
-    return [
-        image
-        for image, _ in sorted(
-            zip(images, files, strict=True),
-            key=lambda pair: certainty.get(pair[1].as_posix(), 1.0),
-        )
-    ]
+    table = predict(run, [root / image.image for image in images], progress=False)
+    highest = table[[f"p_{name}" for name in run.class_names]].max(axis=1)
+    certainty: Mapping[str, float] = dict(zip(table["image"], highest, strict=True))
+
+    def key(image: ImageToLabel) -> float:
+        # Images without a prediction (preprocessing skips unreadable ones) come last.
+        return certainty.get((root / image.image).as_posix(), 1.0)
+
+    return sorted(images, key=key)
