@@ -57,7 +57,7 @@ def insert_returned(
     rater = rater_with_key(connection, key)
     if rater.order != order:
         raise InvalidAnswerError(
-            f"{name} has answered on another page already", "Change the name in the table"
+            f"{rater.name} has answered on another page already", "Change the name in the table"
         )
     row = connection.execute(
         "select 1 from showings where id = ? and order_number = ?", (submitted.showing, order)
@@ -72,7 +72,7 @@ def insert_returned(
             return False
     except StaleAnswerError as error:
         raise InvalidAnswerError(
-            f"{name}: {error.args[0]}", "Keep one of the tables, or change the name in one"
+            f"{rater.name}: {error.args[0]}", "Keep one of the tables, or change the name in one"
         ) from None
     insert_answer(connection, rater.number, submitted)
     return True
