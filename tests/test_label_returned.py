@@ -306,10 +306,8 @@ def test_names_round_trip_through_page_import_and_export(
         assert import_answers(store, root / "back.csv") == len(images)
         shown = [image.image for _, image, _ in store.page_showings(page)]
         export_answers(store, root / "out.csv")
-    exported = [
-        {name: unescape_cell(cell) for name, cell in row.items()}
-        for row in rows_of(root / "out.csv")
-    ]
+    written = rows_of(root / "out.csv")
+    exported = [{name: unescape_cell(cell) for name, cell in row.items()} for row in written]
     assert [row["image"] for row in exported] == shown
     assert [row["group"] for row in exported] == shown
     assert {row["label"] for row in exported} == {names[0]}

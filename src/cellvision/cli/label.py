@@ -275,7 +275,7 @@ def _export_table(store: Store, target: Path) -> None:
     from cellvision.labelling.export_table import export_table
 
     summary = export_table(store, target)
-    print(f"{target}: {summary.images} images, {summary.changed} labels changed")
+    print(f"{target}: {summary.images} images, changed labels: {summary.changed}")
     if summary.tied or summary.cannot_say:
         print(
             f"without a new label: {summary.tied} without a majority of answers, "

@@ -185,4 +185,5 @@ def _display(root: Path, facts: Sequence[Facts], run: Run | None) -> Display:
     else:
         full = Intake().limits(np.dtype(np.uint16), low, high)
     step = max(len(facts) // SAMPLE, 1)
-    return display_for(full, [read_image(root / fact.image).pixels for fact in facts[::step]])
+    sample = [read_image(root / fact.image).pixels for fact in facts[::step]]
+    return display_for(full, [p * np.uint8(255) if p.dtype == bool else p for p in sample])

@@ -367,7 +367,7 @@ function wire() {
   by("seen").closest("figure").hidden = !session.views.includes("seen");
   by("main-view").classList.toggle("single", session.views.length === 1);
   document.addEventListener("keydown", onKey);
-  addEventListener("resize", place);
+  addEventListener("resize", position);
   for (const frame of document.querySelectorAll(".frame")) enableDragging(frame);
   const on = (id, work) => by(id).addEventListener("click", work);
   on("undo", undo);
@@ -386,7 +386,9 @@ function wire() {
     event.preventDefault();
     if (!by("name").value.trim()) return;
     try {
-      enter(await backend.begin(by("name").value));
+      const progress = await backend.begin(by("name").value);
+      ui.notice("");
+      enter(progress);
     } catch (error) {
       ui.notice(`${error.message}.`);
     }
