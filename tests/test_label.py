@@ -197,9 +197,9 @@ def test_invalid_answers_are_refused(
     client: Client, file: Path, path: str, body: dict[str, Any]
 ) -> None:
     state = client.post("begin", name="Ana").json()
-    told = client.post(path, **{"rater": state["key"], "showing": state["showing"], **body})
-    assert told.status_code == 400
-    assert told.json()["error"]
+    reply = client.post(path, **{"rater": state["key"], "showing": state["showing"], **body})
+    assert reply.status_code == 400
+    assert reply.json()["error"]
     assert Store(file).answers() == []
 
 
@@ -306,7 +306,7 @@ def test_pictures_keep_the_grey_levels_of_the_full_bit_depth(
             assert np.array_equal(np.asarray(picture), np.rint(pixels / 4095 * 255))
         with Image.open(io.BytesIO(gallery.png(item, "seen", (0.0, 1.0)))) as picture:
             assert picture.size == (16, 16)
-        low, high = 0.25, 0.26  # 41 of 4096 grey levels, each of which can be told
+        low, high = 0.25, 0.26  # 41 of 4096 grey levels, all distinguishable
         with Image.open(io.BytesIO(gallery.png(item, "native", (low, high)))) as picture:
             shown = np.asarray(picture)
         inside = (pixels > low * 4095) & (pixels < high * 4095)
@@ -470,10 +470,10 @@ def test_invalid_commands_are_refused(
 
 def test_a_run_folder_stands_for_its_own_split(tmp_path: Path) -> None:
     images = make_folder(tmp_path / "images", count=12, wells=6)
-    asked = {"dataset": {"type": "folder", "path": str(images), "group": "well"}}
+    experiment = {"dataset": {"type": "folder", "path": str(images), "group": "well"}}
     run = tmp_path / "run"
     run.mkdir()
-    (run / "run.json").write_text(json.dumps({"schema": 1, "experiment": asked}))
+    (run / "run.json").write_text(json.dumps({"schema": 1, "experiment": experiment}))
     plan = Store(begin(run, tmp_path / "a.sqlite")).plan()
     wells = {image.group for image in plan.images}
     assert {image.split for image in plan.images} == {"test"}

@@ -49,7 +49,7 @@ function progress() {
 
 function end() {
   progress();
-  by("end-text").textContent = `${state.name}, you labelled ${state.total} images. ${backend.saves}`;
+  by("end-text").textContent = `${state.name} labelled ${state.total} images. ${backend.saves}`;
   show("end");
   busy = false;
 }
