@@ -16,7 +16,7 @@ from benchmarks.bench import Bench
 from benchmarks.result import Result, number
 
 MEASURES = (
-    *("training", "folder_to_model", "time_to_accuracy", "study", "prediction", "intake"),
+    *("training", "folder_to_model", "time_to_accuracy", "study", "prediction", "preprocessing"),
     *("memory", "start", "small_images", "accuracy"),
 )
 """In the order of the letters; the last takes long and runs only where it is named."""

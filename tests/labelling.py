@@ -27,7 +27,7 @@ def begin(images: Path, out: Path, *words: str) -> Path:
     from cellvision.cli import main
 
     page = out.parent / f"{out.stem}-page"
-    size = ("--set", "intake.size=[16,16]", "--set", "intake.channels=gray")
+    size = ("--set", "preprocessing.size=[16,16]", "--set", "preprocessing.channels=gray")
     with pytest.raises(SystemExit) as end:
         main(["label", str(images), "--out", str(out), "--static", str(page), *size, *words])
     assert end.value.code == 0

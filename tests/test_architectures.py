@@ -263,7 +263,7 @@ def test_smallest_size_is_the_smallest(name: str) -> None:
     assert f"{side}×{side - 1}" in str(refused.value)
     if side > 1:
         assert "vanishes at layer '" in refused.value.what
-        assert f"at least {side} work" in refused.value.mend
+        assert f"at least {side} work" in refused.value.hint
 
 
 def test_says_which_layer_vanished() -> None:
@@ -306,7 +306,7 @@ def test_is_made_of_stock_layers(name: str) -> None:
 def test_pretrained_needs_a_file(tmp_path: Path) -> None:
     with pytest.raises(errors.ArchitectureError, match="none is downloaded") as refused:
         cv.architectures.create("pretrained").build((64, 64, 3), classes=2)
-    assert "save_weights" in refused.value.mend
+    assert "save_weights" in refused.value.hint
     missing = cv.architectures.create("pretrained", weights=tmp_path / "none.weights.h5")
     with pytest.raises(errors.ArchitectureError, match=r"no weights file .*none\.weights\.h5"):
         missing.build((64, 64, 3), classes=2)
@@ -325,7 +325,7 @@ def test_pretrained_refuses_what_its_backbone_cannot_take() -> None:
     unknown = cv.architectures.create("pretrained", backbone="MobilNet", random=True)
     with pytest.raises(errors.ArchitectureError, match="no backbone 'MobilNet'") as refused:
         unknown.build((64, 64, 3), classes=2)
-    assert "MobileNetV2" in refused.value.mend
+    assert "MobileNetV2" in refused.value.hint
 
 
 def test_pretrained_takes_its_weights_from_the_file(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def test_training_and_its_peers_give_numbers_or_say_why_not(tmp_path: Path) -> N
 
 def test_files_are_read_in_turns(tmp_path: Path) -> None:
     peers = "cellvision_read,pillow_read"
-    _, told = run(tmp_path / "told.json", "--only", "intake", "--peers", peers)
-    (result,) = told["results"]["intake"]
+    _, told = run(tmp_path / "told.json", "--only", "preprocessing", "--peers", peers)
+    (result,) = told["results"]["preprocessing"]
     rows = {row["what"]: row for row in result["rows"]}
     for kind in ("PNG", "JPEG", "8-bit TIFF", "16-bit TIFF"):
         for epoch in ("first", "second"):

@@ -141,7 +141,7 @@ def test_groups_csv_tells_more(root: Path) -> None:
     table = bioio(root).catalog()
     assert list(table["donor"].fillna("unknown")) == ["D01", "D01", "unknown", "unknown"]
     assert list(table["label_in_table"]) == ["x", "x", "y", "y"]
-    assert [other.file for other in bioio(root).passed_over()] == ["groups.csv"]
+    assert [other.file for other in bioio(root).skipped_files()] == ["groups.csv"]
     (root / "groups.csv").write_text("file,group\ncontrol/a.ome.tif,G1\ntreated/b.ome.tif,G1\n")
     assert set(bioio(root).catalog()["group"]) == {"G1"}
 
@@ -181,7 +181,7 @@ def test_every_other_file_is_passed_over_with_a_reason(root: Path) -> None:
     (root / "control" / "notes.txt").write_text("")
     (root / "control" / ".DS_Store").write_text("")
     write_tiff(root / "c.ome.tif")
-    others = {other.file: (other.reason, other.expected) for other in bioio(root).passed_over()}
+    others = {other.file: (other.reason, other.expected) for other in bioio(root).skipped_files()}
     assert others == {
         "control/notes.txt": ("not a microscope file: .txt", False),
         "control/.DS_Store": ("hidden, or left by the operating system", True),
@@ -294,7 +294,7 @@ def test_a_missing_reader_names_the_extra(root: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "bioio_czi", None)
     with pytest.raises(errors.InvalidInput, match="Zeiss CZI") as caught:
         bioio(root).catalog()
-    assert caught.value.mend == 'python -m pip install "cellvision-bioio[czi]"'
+    assert caught.value.hint == 'python -m pip install "cellvision-bioio[czi]"'
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_ome_zarr_is_a_folder_and_one_file(tmp_path: Path) -> None:
     for file in ("control/a.zarr", "control/without suffix"):
         pixels = whole.read(f"{file}#scene=0,t=1")
         np.testing.assert_array_equal(pixels, np.moveaxis(STACK[1, 2], 0, -1))
-    assert whole.passed_over() == []
+    assert whole.skipped_files() == []
 
 
 def test_czi(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def catalog(labels: list[Any], settings: dict[str, Any] | None = None, **columns
 def refused(says: str, *args: Any, **kwargs: Any) -> errors.CatalogError:
     with pytest.raises(errors.CatalogError, match=says) as caught:
         catalog(*args, **kwargs)
-    assert caught.value.mend
+    assert caught.value.hint
     return caught.value
 
 
@@ -108,7 +108,7 @@ def test_classes_that_are_chosen() -> None:
     assert found.class_names == ("a", "c")
     assert found.left_out == {"1.png": "class 'b' is not among dataset.classes"}
     assert list(found.table.index) == [0, 1]
-    assert "Classes: a, b" in refused("names 'x'", ["a", "b"], {"classes": ("a", "x")}).mend
+    assert "Classes: a, b" in refused("names 'x'", ["a", "b"], {"classes": ("a", "x")}).hint
     refused("names no class", ["a", "b"], {"classes": ()})
 
 
@@ -174,11 +174,11 @@ def test_rows_are_told_as_the_data_set_has_them() -> None:
 @pytest.mark.parametrize("group", ["plate", "label", "split", ("donor", "plate")])
 def test_columns_that_are_no_units(group: Any) -> None:
     fault = refused("which is no provenance column", list("ab"), {"group": group}, donor=[1, 2])
-    assert fault.mend == "Provenance columns: donor"
+    assert fault.hint == "Provenance columns: donor"
 
 
 def test_no_columns_at_all() -> None:
-    assert "groups.csv" in refused("names 'well'", list("ab"), {"group": "well"}).mend
+    assert "groups.csv" in refused("names 'well'", list("ab"), {"group": "well"}).hint
     refused("names no column", list("ab"), {"group": ()}, donor=[1, 2])
 
 

@@ -24,7 +24,7 @@ PLANTED = ("light/w0.png", "light/w1.png", "dark/w2.png")
 
 class TestOneFold(DatasetChecks):
     name = "one_fold"
-    wrong = {"fold": -1}
+    invalid_settings = {"fold": -1}
 
     def settings(self, folder: Path) -> dict[str, object]:
         files = write_images(folder / "images")
@@ -45,7 +45,7 @@ class TestOneFold(DatasetChecks):
 class TestSuspiciousLabels(ReporterChecks):
     name = "suspicious_labels"
     example = {"folds": 2}
-    wrong = {"folds": 1}
+    invalid_settings = {"folds": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -137,7 +137,7 @@ def test_a_broken_plugin_is_listed(
     monkeypatch.syspath_prepend(str(tmp_path))
     rows = json.loads(cellvision("plugins", "--json").out)
     (row,) = [row for row in rows if row["name"] == "broken_one"]
-    assert (row["distribution"], row["version"], row["state"]) == ("lab-broken", "0.3", "broken")
+    assert (row["distribution"], row["version"], row["status"]) == ("lab-broken", "0.3", "broken")
     assert "lab_gone" in row["reason"]
     assert "lab_gone" in cellvision("plugins").out
     assert "lab-broken" in cellvision.refused("audit", tmp_path, "--set", "dataset=broken_one")[0]
@@ -285,7 +285,7 @@ def test_unreadable_files_stop_a_training_with_all_of_them_listed(
     assert [line.strip().partition(":")[0] for line in lines[1:4]] == [
         *("a/cut.png", "b/cut.png", "b/empty.tif")
     ]
-    assert "intake.on_unreadable=skip" in lines[-1]
+    assert "preprocessing.on_unreadable=skip" in lines[-1]
 
 
 def test_a_cache_that_cannot_be_written(

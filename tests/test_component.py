@@ -152,30 +152,30 @@ def test_an_unknown_setting_has_a_hint() -> None:
     with pytest.raises(errors.ExperimentError) as caught:
         cv.augmenters.create("rotation", degree=3)
     assert caught.value.what == "augmenter 'rotation': there is no setting 'degree'"
-    assert caught.value.mend == "Did you mean 'degrees'?"
+    assert caught.value.hint == "Did you mean 'degrees'?"
     with pytest.raises(errors.ExperimentError) as caught:
         cv.datasets.create("scope", wildly_other=3)
-    assert caught.value.mend.startswith("Settings: group, classes, number, share")
+    assert caught.value.hint.startswith("Settings: group, classes, number, share")
 
 
 def test_faults_have_their_path_in_the_file() -> None:
-    wrong = {
+    invalid_settings = {
         "dataset": {"type": "scope"},
         "training": {"epoch": 3, "batch_size": 0, "devices": "gpu"},
-        "intake": {"size": [64], "channels": [0, -1], "intensity": "maximal"},
+        "preprocessing": {"size": [64], "channels": [0, -1], "intensity": "maximal"},
         "split": {"validation": 0.6, "test": 0.6},
         "wild": 1,
     }
     with pytest.raises(errors.ExperimentError) as caught:
-        cv.Experiment.from_settings(wrong, "here.toml")
+        cv.Experiment.from_settings(invalid_settings, "here.toml")
     lines = caught.value.what.splitlines()
     assert all(line.startswith("here.toml: ") for line in lines)
     paths = [line.removeprefix("here.toml: ").partition(": ")[0] for line in lines]
     assert sorted(paths) == [
-        "intake.channels",
-        "intake.channels.1",
-        "intake.intensity",
-        "intake.size.1 is missing",
+        "preprocessing.channels",
+        "preprocessing.channels.1",
+        "preprocessing.intensity",
+        "preprocessing.size.1 is missing",
         "split",
         "there is no setting 'training.epoch'",
         "there is no setting 'wild'",
@@ -183,13 +183,15 @@ def test_faults_have_their_path_in_the_file() -> None:
         "training.devices",
     ]
     assert "(given: 0)" in caught.value.what
-    assert "Did you mean 'training.epochs'?" in caught.value.mend
+    assert "Did you mean 'training.epochs'?" in caught.value.hint
 
 
 def test_faults_of_a_component_within_name_the_file_and_the_component() -> None:
-    wrong = {"dataset": {"type": "scope", "optics": {"aperture": "wide"}, "number": "many"}}
+    invalid_settings = {
+        "dataset": {"type": "scope", "optics": {"aperture": "wide"}, "number": "many"}
+    }
     with pytest.raises(errors.ExperimentError) as caught:
-        cv.Experiment.from_settings(wrong, "here.toml")
+        cv.Experiment.from_settings(invalid_settings, "here.toml")
     lines = caught.value.what.splitlines()
     assert lines[0].startswith("here.toml: dataset 'scope': number: ")
     assert lines[1].startswith("here.toml: dataset 'scope': optics.aperture: ")
@@ -220,14 +222,14 @@ def test_what_has_no_name_cannot_be_written(mode: str) -> None:
     for whole in (Unregistered(), cv.Experiment(dataset=Unregistered())):
         with pytest.raises(errors.PluginError, match="Unregistered is not on offer") as caught:
             whole.model_dump_json() if mode == "text" else whole.model_dump(mode=mode)
-        assert "register('unregistered', Unregistered)" in caught.value.mend
+        assert "register('unregistered', Unregistered)" in caught.value.hint
 
 
 def test_the_json_schema_lists_the_names() -> None:
     schema = cv.Experiment.model_json_schema()
     assert set(schema["properties"]) == {
         *("schema", "dataset", "augmenters", "architecture"),
-        *("training", "intake", "split", "reporters"),
+        *("training", "preprocessing", "split", "reporters"),
     }
     dataset = schema["properties"]["dataset"]
     dataset = schema["$defs"][dataset["$ref"].rpartition("/")[2]] if "$ref" in dataset else dataset

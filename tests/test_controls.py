@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
-from cellvision.data.background import cell_regions, otsu, without_cells
-from cellvision.training.controls import CONTROLS, permuted
+from cellvision.data.masking import cell_regions, otsu, without_cells
+from cellvision.studies.controls import CONTROLS, permuted
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -158,9 +158,9 @@ def test_a_control_is_marked_and_complete(study: cv.Study) -> None:
         for run, true in zip(runs, study.runs, strict=False):
             assert run.control == name
             assert run.folder.name == f"{name}_{true.folder.name}"
-            assert run.record["seed"] == true.record["seed"]
+            assert run.metadata.seed == true.metadata.seed
             assert run.warnings[0].startswith("CONTROL")
-            assert run.record["experiment"] == true.record["experiment"]
+            assert run.metadata.experiment == true.metadata.experiment
             assert list(run.predictions["image"]) == list(true.predictions["image"])
             assert len(run.history) == (0 if name == "intensity" else len(true.history))
     assert all(run.control is None for run in study.runs)
@@ -173,11 +173,11 @@ def test_permuted_runs_are_trained_and_judged_on_their_own_labels(study: cv.Stud
         drawn = run.predictions
         assert drawn.groupby("group")["label"].nunique().max() == 1
         assert (drawn["label"] != true["label"]).any()
-        for split, counts in run.record["counts"].items():
-            assert counts == study.runs[0].record["counts"][split]
+        for split, counts in run.metadata.counts.items():
+            assert counts == study.runs[0].metadata["counts"][split]
         rows = drawn[drawn["split"] == "test"]
         right = (rows["label"] == rows["predicted"]).mean()
-        assert run.scores["test"]["accuracy"] == pytest.approx(right)
+        assert run.scores["test"].accuracy == pytest.approx(right)
     assert list(first.predictions["label"]) != list(second.predictions["label"])
     by_image = study.controls["permuted_images"][0].predictions
     assert by_image.groupby("group")["label"].nunique().max() == 2
@@ -186,7 +186,7 @@ def test_permuted_runs_are_trained_and_judged_on_their_own_labels(study: cv.Stud
 def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
     (background, _), true = study.controls["background"], study.runs[0]
     some = list(true.predictions["image"][:3])
-    stored = true.stored(some)
+    stored = true.model_input(some)
     masked = np.stack([without_cells(image) for image in stored])
     np.testing.assert_array_equal(background.stored(some), masked)
     # Its model answers on masked pixels as its predictions say.
@@ -236,7 +236,7 @@ def test_the_reports_show_it(study: cv.Study) -> None:
 def test_pictures_of_controls_are_whole(
     study: cv.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cellvision_reporters.sheet import Sheet
+    from cellvision_reporters.figures.figure import Sheet
     from test_reporters import assert_is_a_picture, assert_nothing_is_clipped, texts_of
 
     figures: list[Any] = []
@@ -264,7 +264,7 @@ def test_pictures_of_controls_are_whole(
 def test_a_study_killed_among_its_controls_is_gone_on_with(
     study: cv.Study, images: Path, tmp_path: Path
 ) -> None:
-    cv.dump(asked(images), tmp_path / "asked.json")
+    cv.save_experiment(asked(images), tmp_path / "asked.json")
     folder = tmp_path / "study"
     words = ["study", str(tmp_path / "asked.json"), "--runs", "2", "--controls"]
     started = tiny.process(*words, "--out", str(folder))
@@ -287,7 +287,7 @@ def test_controls_may_come_later_and_not_go(
     study: cv.Study, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shutil.copytree(study.folder, tmp_path / "study")
-    settings = cv.dump(
+    settings = cv.save_experiment(
         asked(images, reporters=study.runs[0].experiment.reporters), tmp_path / "a.json"
     )
     for path in folder.glob("runs/*_*"):
@@ -306,13 +306,13 @@ def test_controls_may_come_later_and_not_go(
     assert "Controls not run: permuted_groups, permuted_images, background" in said
     assert {path: path.stat().st_mtime_ns for path in made} == made
     with pytest.raises(errors.FolderError, match="control 'intensity' was begun"):
-        cv.study(cv.load(settings), 2, folder)
+        cv.study(cv.load_experiment(settings), 2, folder)
 
 
 def test_a_control_that_does_not_exist_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match="no control 'colour'") as caught:
         cv.study(asked(images), 1, tmp_path / "study", controls=["colour"])
-    assert "permuted_groups" in caught.value.mend
+    assert "permuted_groups" in caught.value.hint
     assert not (tmp_path / "study").exists()
 
 

@@ -38,7 +38,7 @@ def rows(folder: Path, **settings: object) -> list[dict[str, object]]:
 
 
 def passed(folder: Path) -> dict[str, tuple[str, bool]]:
-    listed = Folder(path=folder).passed_over()
+    listed = Folder(path=folder).skipped_files()
     assert len({over.file for over in listed}) == len(listed)
     return {over.file: (over.reason, over.expected) for over in listed}
 
@@ -124,7 +124,7 @@ def test_other_layouts_are_refused(tmp_path: Path, names: list[str], says: str) 
             put(tmp_path, name)
     with pytest.raises(errors.FolderError, match=says) as caught:
         Folder(path=tmp_path).catalog()
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_missing_folder_and_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from cellvision import errors
-from cellvision.training import devices
+from cellvision.backends import devices
 
 TWO = {
     "jax": "",
@@ -48,9 +48,9 @@ with tiny.on_offer():
     flip = [{{"type": "flip"}}]
     mixed = tiny.experiment(odd, "mixed", devices=2, epochs=2, batch_size=4, augmenters=flip)
     print(json.dumps({{
-        "devices": [run.record["environment"]["device"] for run in (one, two)],
+        "devices": [run.metadata.environment.device for run in (one, two)],
         "histories": [run.history.iloc[:, :-1].to_numpy().tolist() for run in (one, two)],
-        "losses": [run.scores["test"]["loss"] for run in (one, two)],
+        "losses": [run.scores["test"].loss for run in (one, two)],
         "again": float(abs(again - kept).max()),
         "mixed": cv.train(mixed, root / "mixed").history["loss"].tolist(),
         "three": refusal(even, devices=3, batch_size=6),

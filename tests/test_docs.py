@@ -133,7 +133,7 @@ def test_a_how_to_page_works_after_the_tutorial(
 
 def test_the_ten_steps_lead_to_their_pictures(tmp_path: Path) -> None:
     script = runpy.run_path(str(DOCS / "ten_steps.py"))
-    with pytest.warns(cv.prepare.PrepareNotice):
+    with pytest.warns(cv.prepare.PrepareWarning):
         study = script["ten_steps"](tmp_path, script["QUICK"])
     page = (DOCS / "tutorial" / "ten-steps.md").read_text(encoding="utf-8")
     told = re.findall(r"`((?:images|run|study)/[^`]+)`", page)
@@ -150,7 +150,7 @@ def test_the_ten_steps_lead_to_their_pictures(tmp_path: Path) -> None:
 def test_preparing_in_python_works(tmp_path: Path) -> None:
     cells = cv.datasets.create("synthetic_cells", fields=1, field_size=64)
     cells.write_fields(tmp_path / "fields")
-    with pytest.warns(cv.prepare.PrepareNotice):
+    with pytest.warns(cv.prepare.PrepareWarning):
         assert follow("howto/prepare.md", tmp_path) >= 1
     assert (tmp_path / "series" / "manifest.csv").is_file()
 

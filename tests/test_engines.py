@@ -17,8 +17,8 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.training.engines import choice
-from cellvision.training.engines.with_openvino import OpenVinoEngine
+from cellvision.inference.engines import selection
+from cellvision.inference.engines.openvino_engine import OpenVinoEngine
 from cellvision.training.network import Network
 
 
@@ -56,13 +56,16 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
 
 def run_of(folder: Path, run: cv.Run, architecture: str, precision: Any, size: int) -> cv.Run:
     """A run's folder with a network of another architecture, as it is before its training."""
-    intake = cv.Intake(size=(size, size), channels="gray")
+    preprocessing = cv.Preprocessing(size=(size, size), channels="gray")
     settings = {"random": True} if architecture == "pretrained" else {}
     asked = run.experiment.model_copy(
-        update={"architecture": cv.architectures.create(architecture, **settings), "intake": intake}
+        update={
+            "architecture": cv.architectures.create(architecture, **settings),
+            "preprocessing": preprocessing,
+        }
     )
     shutil.copytree(run.folder, folder)
-    network = Network(asked, 2, 0.0, run.record["intensity_scale"], precision, 1, seed=1)
+    network = Network(asked, 2, 0.0, run.metadata.intensity_scale, precision, 1, seed=1)
     # As after a training: no bias is zero, and 50 layers do not make every image alike.
     random = np.random.default_rng(0)
     for weight in network.model.weights:
@@ -132,7 +135,7 @@ def test_auto_converts_where_it_pays_and_starts_without_keras_after_that(
     few = cv.predict(run, images)
     assert few.attrs["engine"].startswith("keras ")
     assert kept(tmp_path) == []
-    monkeypatch.setattr(choice, "CONVERT_ABOVE", 0)
+    monkeypatch.setattr(selection, "CONVERT_ABOVE", 0)
     table = cv.predict(run, images)
     assert table.attrs["engine"].startswith("onnxruntime ")
     np.testing.assert_allclose(tiny.probabilities(table), tiny.probabilities(few), atol=1e-5)
@@ -171,7 +174,7 @@ def test_a_damaged_conversion_is_made_again(
 def test_an_engine_that_is_not_installed(
     run: cv.Run, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "CONVERT_ABOVE", 0)
+    monkeypatch.setattr(selection, "CONVERT_ABOVE", 0)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(errors.InvalidInput, match="pip install onnxruntime"):
         cv.predict(run, images, engine="onnxruntime")
@@ -192,7 +195,7 @@ def test_an_engine_that_computes_otherwise_is_not_used(
     right = OpenVinoEngine.predict
     monkeypatch.setattr(OpenVinoEngine, "predict", lambda *given: right(*given) + 0.002)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(choice, "CONVERT_ABOVE", 0)
+    monkeypatch.setattr(selection, "CONVERT_ABOVE", 0)
     with caplog.at_level(logging.WARNING, "cellvision"):
         assert cv.predict(run, images).attrs["engine"].startswith("keras ")
     assert "openvino is not used" in caplog.text

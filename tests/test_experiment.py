@@ -23,7 +23,7 @@ def full(folder: Path) -> cv.Experiment:
         augmenters=[cv.augmenters.create("rotation", degrees=5), cv.augmenters.create("flip")],
         architecture=cv.architectures.create("deep", dense=50),
         training=cv.Training(epochs=3, learning_rate=0.001, devices=2, keep="best"),
-        intake=cv.Intake(size=(32, 48), channels=(0, 2), intensity=(0, 4095)),
+        preprocessing=cv.Preprocessing(size=(32, 48), channels=(0, 2), intensity=(0, 4095)),
         split=cv.Split(validation=0.25, seed=4, allow_leak=True),
         reporters=[],
     )
@@ -34,8 +34,8 @@ def test_dump_and_load(tmp_path: Path, suffix: str) -> None:
     for number, whole in enumerate(
         (full(tmp_path / "Zellkörner"), cv.Experiment(dataset=full(tmp_path).dataset))
     ):
-        target = cv.dump(whole, tmp_path / f"{number}{suffix}")
-        assert cv.load(target) == whole
+        target = cv.save_experiment(whole, tmp_path / f"{number}{suffix}")
+        assert cv.load_experiment(target) == whole
         text = target.read_text(encoding="utf-8")
         assert "schema" in text
         assert "early_stopping" in text or suffix == ".toml"  # every default is written
@@ -46,12 +46,12 @@ def test_letters_that_end_lines(tmp_path: Path) -> None:
         dataset=cv.datasets.create("folder", path=tmp_path, classes=["ü\x85b", "c\u2028d", "\t"])
     )
     for suffix in ("toml", "yaml", "json"):
-        assert cv.load(cv.dump(whole, tmp_path / f"e.{suffix}")) == whole
+        assert cv.load_experiment(cv.save_experiment(whole, tmp_path / f"e.{suffix}")) == whole
 
 
 def test_dump_writes_whole_files_or_none(tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match=r"\.toml, \.yaml or \.json"):
-        cv.dump(full(tmp_path), tmp_path / "experiment.txt")
+        cv.save_experiment(full(tmp_path), tmp_path / "experiment.txt")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,9 +62,9 @@ def test_a_relative_path_starts_from_the_file(
     target.parent.mkdir()
     target.write_text('[dataset]\ntype = "folder"\npath = "images"\n')
     monkeypatch.chdir(tmp_path)
-    assert cv.load("lab/experiment.toml").model_dump(mode="json")["dataset"]["path"] == str(
-        tmp_path / "lab" / "images"
-    )
+    assert cv.load_experiment("lab/experiment.toml").model_dump(mode="json")["dataset"][
+        "path"
+    ] == str(tmp_path / "lab" / "images")
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_an_experiment_means_the_same_from_any_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     whole = cv.Experiment(dataset=cv.datasets.create("folder", path="images"))
-    target = cv.dump(whole, tmp_path / "deeper" / "experiment.json")
+    target = cv.save_experiment(whole, tmp_path / "deeper" / "experiment.json")
     monkeypatch.chdir(tmp_path / "deeper")
-    assert cv.load(target) == whole
+    assert cv.load_experiment(target) == whole
     assert json.loads(target.read_text())["dataset"]["path"] == str(tmp_path / "images")
 
 
@@ -99,7 +99,7 @@ def test_a_run_is_an_experiment(tmp_path: Path) -> None:
     whole = full(tmp_path)
     record = {"schema": 1, "experiment": whole.model_dump(mode="json"), "scores": {}}
     (tmp_path / "run.json").write_text(json.dumps(record))
-    assert cv.load(tmp_path / "run.json") == whole
+    assert cv.load_experiment(tmp_path / "run.json") == whole
 
 
 def test_a_run_of_other_versions_and_missing_plugins_is_warned_of(
@@ -117,7 +117,7 @@ def test_a_run_of_other_versions_and_missing_plugins_is_warned_of(
         "environment": {"keras": "3.0.0", "cellvision": cv.__version__},
     }
     (tmp_path / "run.json").write_text(json.dumps(record))
-    cv.load(tmp_path / "run.json")
+    cv.load_experiment(tmp_path / "run.json")
     missing, versions = caplog.messages
     assert "gone (gone-reports==1.2)" in missing
     assert "lost (lost-augmenters==3.4)" in missing
@@ -158,7 +158,7 @@ def test_the_network_is_deep_unless_named(tmp_path: Path) -> None:
         ("experiment.yaml", "training: {epochs: many}", "training.epochs: .*given: 'many'"),
         ("experiment.yaml", "training: {epochs: 2.5}", "training.epochs: .*given: 2.5"),
         ("experiment.yaml", "schema: 2", "schema: .*given: 2"),
-        ("experiment.yaml", "intake: 7", "intake: .*given: 7"),
+        ("experiment.yaml", "preprocessing: 7", "preprocessing: .*given: 7"),
         ("experiment.yaml", "split: {test: 1.0}", "split.test: "),
         ("experiment.yaml", "split: {seed: -1}", "split.seed: "),
         ("experiment.yaml", "augmenters: rotation", "augmenters: "),
@@ -171,16 +171,16 @@ def test_bad_files(tmp_path: Path, name: str, text: str | bytes | None, says: st
     elif text is not None:
         target.write_text(text)
     with pytest.raises(errors.ExperimentError, match=says) as caught:
-        cv.load(target)
+        cv.load_experiment(target)
     assert str(target) in caught.value.what
-    assert caught.value.mend
+    assert caught.value.hint
     assert caught.value.exit_code == 2
 
 
 def test_a_folder_with_a_files_name(tmp_path: Path) -> None:
     (tmp_path / "x.toml").mkdir()
     with pytest.raises(errors.ExperimentError, match="directory"):
-        cv.load(tmp_path / "x.toml")
+        cv.load_experiment(tmp_path / "x.toml")
 
 
 # --- --set -------------------------------------------------------------------------------
@@ -243,9 +243,9 @@ def test_changes(tmp_path: Path) -> None:
         "dataset.group=well",
         "training.epochs=20",
         " training.seed = 3 ",
-        "intake.size=[64,96]",
-        "intake.channels=gray",
-        "intake.intensity=4095",
+        "preprocessing.size=[64,96]",
+        "preprocessing.channels=gray",
+        "preprocessing.intensity=4095",
         "augmenters=[rotation,flip]",
         "augmenters.0.degrees=5",
         "architecture=deep",
@@ -257,7 +257,7 @@ def test_changes(tmp_path: Path) -> None:
     assert found.dataset.group == "well"
     assert found.dataset.classes == ("1", "b")
     assert (found.training.epochs, found.training.seed) == (20, 3)
-    assert found.intake == cv.Intake(size=(64, 96), channels="gray", intensity=4095.0)
+    assert found.preprocessing == cv.Preprocessing(size=(64, 96), channels="gray", intensity=4095.0)
     assert found.augmenters == (
         cv.augmenters.create("rotation", degrees=5),
         cv.augmenters.create("flip"),

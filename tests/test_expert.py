@@ -175,7 +175,7 @@ def test_what_was_not_declared_beforehand_is_said(tmp_path: Path, out: Path) -> 
     assert report(run, out, answers=table)["declared_beforehand"] is False
     assert "NOT declared" in (out / "expert.md").read_text(encoding="utf-8")
     reporter = cv.reporters.create("expert", answers=table).model_dump(mode="json")
-    run.record["experiment"]["reporters"] = [reporter]
+    run.metadata.experiment["reporters"] = [reporter]
     assert report(run, out, answers=table)["declared_beforehand"] is True
     assert "before training" in (out / "expert.md").read_text(encoding="utf-8")
     assert report(run, out, answers=table, rater="Ana")["declared_beforehand"] is False
@@ -276,7 +276,7 @@ def test_figures_take_their_line_from_the_answers(
     (reports / "expert.json").unlink()
     assert line() == set()
     declared = cv.reporters.create("expert", answers=table).model_dump(mode="json")
-    study.record["experiments"][0]["experiment"]["reporters"] = [declared]
+    study.metadata["experiments"][0]["experiment"]["reporters"] = [declared]
     assert 0.85 in line()
     table.unlink()
     assert line() == set()
@@ -304,7 +304,7 @@ def test_summary_and_page_tell_the_comparison(study: FakeStudy, tmp_path: Path) 
             assert each["sentence"].partition(": ")[2] in text
         assert text.count("NOT declared in the experiment") == 2
     declared = cv.reporters.create("expert", answers=table, declared="mean")
-    study.record["experiments"][0]["experiment"]["reporters"] = [declared.model_dump(mode="json")]
+    study.metadata["experiments"][0]["experiment"]["reporters"] = [declared.model_dump(mode="json")]
     assert all("NOT declared in the experiment" not in text for text in told())
     table.unlink()  # as on another machine: what was found last is still told
     assert all(found[0]["sentence"].partition(": ")[2] in text for text in told())
@@ -319,8 +319,8 @@ def test_the_command_takes_the_declared_settings(
     run = make_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv", [3])
     declared = {"type": "expert", "answers": str(table), "rater": None, "declared": "run"}
-    run.record["experiment"]["reporters"] = [{**declared, "images": 0}]
-    (run.folder / "run.json").write_text(json.dumps(run.record))
+    run.metadata.experiment["reporters"] = [{**declared, "images": 0}]
+    (run.folder / "run.json").write_text(json.dumps(run.metadata))
 
     def command(*words: str) -> int:
         with pytest.raises(SystemExit) as end:

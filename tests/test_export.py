@@ -80,7 +80,7 @@ def test_another_program_gives_the_numbers_of_the_record(
 ) -> None:
     path = cv.export(run, kind, tmp_path / name)
     assert path == tmp_path / name
-    pixels = run.stored(list(run.predictions["image"])).astype(np.float32)
+    pixels = run.model_input(list(run.predictions["image"])).astype(np.float32)
     np.testing.assert_allclose(
         compute(path, pixels), tiny.probabilities(run.predictions), atol=1e-5
     )
@@ -118,7 +118,7 @@ def test_a_training_in_bfloat16_is_exported_in_float32(tmp_path: Path) -> None:
     assert told["checked"]["largest_difference_from_float32"] < 1e-5
     table = cv.predict(run, root, engine="keras")
     names = [Path(name).relative_to(root).as_posix() for name in table["image"]]
-    pixels = run.stored(names).astype(np.float32)
+    pixels = run.model_input(names).astype(np.float32)
     np.testing.assert_allclose(by_onnx(path, pixels), tiny.probabilities(table), atol=1e-5)
 
 
@@ -180,7 +180,7 @@ print(json.dumps([keras.backend.backend(), path.name]))
         "jax",
         "cells.onnx",
     ]
-    pixels = run.stored(list(run.predictions["image"])).astype(np.float32)
+    pixels = run.model_input(list(run.predictions["image"])).astype(np.float32)
     np.testing.assert_allclose(
         by_onnx(tmp_path / "cells.onnx", pixels), tiny.probabilities(run.predictions), atol=1e-5
     )

@@ -23,7 +23,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image, ImageOps
 
 from cellvision import IMAGE_SUFFIXES, DecodedImage, is_phantom, read_image
-from cellvision.data.decoders import parts
+from cellvision.data.decoders import common
 from cellvision.errors import UnreadableImage
 
 RANDOM = np.random.default_rng(0)
@@ -95,8 +95,8 @@ def refused(path: Path | str, *words: str) -> UnreadableImage:
     fault = caught.value
     assert fault.file == str(path)
     assert "\n" not in fault.reason
-    assert "\n" not in fault.mend
-    assert fault.mend
+    assert "\n" not in fault.hint
+    assert fault.hint
     for word in words:
         assert word in fault.reason
     return fault
@@ -532,14 +532,14 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_formats_that_are_not_read(tmp_path: Path, name: str, magic: bytes, word: str) -> None:
     fault = refused(write(tmp_path / name, magic + bytes(200)), word)
-    assert "TIFF" in fault.mend
+    assert "TIFF" in fault.hint
     assert Path(name).suffix in IMAGE_SUFFIXES
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
 def test_cmyk_is_refused(tmp_path: Path, name: str) -> None:
     Image.new("CMYK", (5, 7)).save(tmp_path / name)
-    assert "RGB" in refused(tmp_path / name, "CMYK").mend
+    assert "RGB" in refused(tmp_path / name, "CMYK").hint
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.webp", "a.tif", "a.ppm"])
@@ -603,7 +603,7 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path) -> None:
     refused(ifd(tmp_path, tags), "100000 x 100000", "GiB")
     pages = tmp_path / "pages.tif"
     tifffile.imwrite(pages, np.zeros((3, 4, 4), np.uint8), photometric="minisblack", metadata=None)
-    limit = parts.MAX_DECODED_BYTES
+    limit = common.MAX_DECODED_BYTES
     assert limit == 4 * 2**30
     jpeg = io.BytesIO()
     Image.fromarray(RGB).save(jpeg, "JPEG")
@@ -616,9 +616,9 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path) -> None:
 def test_the_limit_counts_all_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages = np.zeros((3, 4, 4), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
-    monkeypatch.setattr(parts, "MAX_DECODED_BYTES", 47)
+    monkeypatch.setattr(common, "MAX_DECODED_BYTES", 47)
     refused(tmp_path / "a.tif", "3 channel(s)")
-    monkeypatch.setattr(parts, "MAX_DECODED_BYTES", 48)
+    monkeypatch.setattr(common, "MAX_DECODED_BYTES", 48)
     assert read_image(tmp_path / "a.tif").pixels.shape == (4, 4, 3)
 
 

@@ -323,7 +323,7 @@ def test_images_with_any_number_of_channels_are_shown(tmp_path: Path, channels: 
         tifffile.imwrite(
             target, noise(hash(place) % 1000, (channels, 9, 9)), photometric="minisblack"
         )
-    words = ["--set", f"intake.channels={list(range(channels))}".replace(" ", "")]
+    words = ["--set", f"preprocessing.channels={list(range(channels))}".replace(" ", "")]
     words += ["--set", "split.validation=0"]
     file = begin(tmp_path / "images", tmp_path / "a.sqlite", *words)
     plan = Store(file).plan()
@@ -341,8 +341,10 @@ def test_as_acquired_shows_all_channels_whatever_the_network_gets(tmp_path: Path
             pixels[channel, 4, 2 * channel] = 255
         (tmp_path / "images" / place).mkdir(parents=True)
         tifffile.imwrite(tmp_path / "images" / place / "0.tif", pixels, photometric="minisblack")
-    words = ["--set", "intake.channels=[2]", "--set", "split.validation=0"]
-    file = begin(tmp_path / "images", tmp_path / "a.sqlite", *words, "--set", "intake.size=[9,9]")
+    words = ["--set", "preprocessing.channels=[2]", "--set", "split.validation=0"]
+    file = begin(
+        tmp_path / "images", tmp_path / "a.sqlite", *words, "--set", "preprocessing.size=[9,9]"
+    )
     with Store(file) as store:
         plan = store.plan()
     views = {}
@@ -444,7 +446,7 @@ def test_invalid_commands_are_refused(
     )
     (tmp_path / "text.sqlite").write_text("SQLite it is not")
     group = ("--set", "dataset.group=well")
-    size = ("--set", "intake.size=[16,16]", "--set", "intake.channels=gray")
+    size = ("--set", "preprocessing.size=[16,16]", "--set", "preprocessing.channels=gray")
     sqlite3.connect(tmp_path / "other.sqlite").execute("create table t (c)").connection.close()
     for words, reason in (
         ([images], "--out is missing"),

@@ -194,7 +194,7 @@ def test_labels_of_training_images_are_corrected_and_trained_on(
     write(wrong, pixels(BRIGHTNESS["light"], 5000))
     experiment = tiny.experiment(images, epochs=12, split={"validation": 0})
     run = cv.train(experiment, out=tmp_path / "run")
-    settings = ["--set", "intake.size=[16,16]", "--set", "intake.channels=gray"]
+    settings = ["--set", "preprocessing.size=[16,16]", "--set", "preprocessing.channels=gray"]
     settings += ["--set", "split.validation=0"]
     file = tmp_path / "a.sqlite"
     words = ["--split", "train", "--run", run.folder, "--images", "4", "--repeats", "0"]
@@ -213,7 +213,7 @@ def test_labels_of_training_images_are_corrected_and_trained_on(
     assert catalog.loc["images/train/dark/s0.png", "label"] == "dark"
     assert sorted(set(catalog["split"])) == ["test", "train"]
     again = cv.train(experiment.model_copy(update={"dataset": table}), out=tmp_path / "again")
-    counts = again.record["counts"]["train"]
+    counts = again.counts["train"]
     assert (counts["dark"], counts["light"]) == (8, 9)
 
 
@@ -230,7 +230,7 @@ def test_what_does_not_fit_is_refused(
         ([unlabelled, "--classes", ",".join(f"c{k}" for k in range(34))], "34 classes"),
         ([unlabelled, "--classes", "a,b", "--practice", "2"], "whose class is known"),
         ([unlabelled, "--classes", "a,b", "--split", "test"], "whose class is known"),
-        ([unlabelled, "--classes", "a,b", "--set", "intake.size=[8,8]"], "Omit one"),
+        ([unlabelled, "--classes", "a,b", "--set", "preprocessing.size=[8,8]"], "Omit one"),
         ([unlabelled, "--classes", "a,b", "--run", tmp_path / "no"], "no finished run"),
         ([tmp_path / "empty", "--classes", "a,b"], "no image"),
         ([tmp_path / "nowhere", "--classes", "a,b"], "no such folder"),

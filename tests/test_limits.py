@@ -70,16 +70,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
             rows.append(f"{label}/{file.name},{label}{number % 8}")
     (home / "images" / "groups.csv").write_text("\n".join(rows) + "\n")
     asked = tiny.experiment(
-        home / "images", "corner", group="well", epochs=8, intake={"size": (SIDE, SIDE)}
+        home / "images", "corner", group="well", epochs=8, preprocessing={"size": (SIDE, SIDE)}
     )
     made = cv.train(asked, home / "run")
-    assert made.scores["test"]["accuracy"] == 1.0
+    assert made.scores["test"].accuracy == 1.0
     return made
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    from cellvision_reporters.sheet import Sheet
+    from cellvision_reporters.figures.figure import Sheet
 
     figures: list[Any] = []
     save = Sheet.save
@@ -113,14 +113,14 @@ def test_attention_finds_the_spot_and_forgets_it(
     assert 0 <= shares["group_share"] <= 1 - shares["class_share"]
     arranged = pd.read_csv(tmp_path / "embedding_test.csv")
     assert list(arranged.columns) == ["image", "group", "label", "predicted", "x", "y"]
-    assert len(arranged) == run.scores["test"]["n"]
+    assert len(arranged) == run.scores["test"].n
 
 
 def test_maps_are_where_the_spot_is(run: cv.Run) -> None:
-    from cellvision_reporters.attribution import integrated_gradients, occlusion, smoothed
+    from cellvision_reporters.explain.attribution import integrated_gradients, occlusion, smoothed
 
     rows = run.predictions[(run.predictions["split"] == "test")]
-    images = run.seen(list(rows["image"][rows["label"] == "spot"]))
+    images = run.network_input(list(rows["image"][rows["label"] == "spot"]))
     classes = np.ones(len(images), int)
     gradients = smoothed(integrated_gradients(run.probe(), images, classes, 16))
     covered, side = occlusion(run.probe(), images, classes, 0.2)
@@ -151,14 +151,14 @@ def test_umap_and_how_to_get_it(
     reporter = cv.reporters.create("attention", images=1, steps=2, patch=0.5, projection="umap")
     with pytest.raises(errors.InvalidInput, match="umap-learn") as caught:
         reporter.run(run, tmp_path)
-    assert "pip install umap-learn" in caught.value.mend
+    assert "pip install umap-learn" in caught.value.hint
 
 
 def test_a_split_that_is_not_there(run: cv.Run, tmp_path: Path) -> None:
     for name in ("attention", "robustness"):
         with pytest.raises(errors.ExperimentError, match="no split 'tset'") as caught:
             cv.reporters.create(name, split="tset").run(run, tmp_path)
-        assert "test, train, validation" in caught.value.mend
+        assert "test, train, validation" in caught.value.hint
 
 
 SETTINGS = {
@@ -187,8 +187,8 @@ def test_mild_changes_matter_less_than_strong_ones(run: cv.Run, shaken: Path) ->
         *("unchanged", "rotation", "shift", "darker", "brighter", "blur", "noise", "JPEG"),
         *("fast gradient", "projected gradient"),
     ]
-    assert (table["n"] == run.scores["test"]["n"]).all()
-    assert (table["groups"] == run.scores["test"]["groups"]).all()
+    assert (table["n"] == run.scores["test"].n).all()
+    assert (table["groups"] == run.scores["test"].groups).all()
     assert (table["accuracy_low"] <= table["accuracy"]).all()
     assert (table["accuracy"] <= table["accuracy_high"]).all()
     of = {name: rows["accuracy"].to_numpy() for name, rows in table.groupby("change")}
@@ -237,10 +237,10 @@ def test_the_page_shows_what_was_asked_for(run: cv.Run, shaken: Path) -> None:
 
 
 def test_attacks_stay_within_reach(run: cv.Run) -> None:
-    from cellvision_reporters.attacks import fast_gradient, projected_gradient
-    from cellvision_reporters.changes import Scale
+    from cellvision_reporters.robustness.attacks import fast_gradient, projected_gradient
+    from cellvision_reporters.robustness.perturbations import Scale
 
-    probe, images = run.probe(), run.seen(list(run.predictions["image"][:6]))
+    probe, images = run.probe(), run.network_input(list(run.predictions["image"][:6]))
     classes = np.array([0, 1] * 3)
     scale = Scale.of(images)
     before = probe.log_odds(images, classes)

@@ -68,7 +68,7 @@ def test_they_are_listed(rendered: list[Path]) -> None:
     done = within(rendered, "-c", code)
     found = {entry["name"]: entry for entry in json.loads(done.stdout)}
     for kind in KINDS:
-        assert found[f"tiny_{kind}"]["state"] == "fine"
+        assert found[f"tiny_{kind}"]["status"] == "ok"
         assert found[f"tiny_{kind}"]["group"] == f"cellvision.{kind}s"
         assert found[f"tiny_{kind}"]["distribution"] == f"cellvision-tiny-{kind}"
 

@@ -14,9 +14,9 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.data.facts import processors
-from cellvision.training import predict as module
-from cellvision.training.engines import with_onnxruntime
+from cellvision.data.image_stats import processors
+from cellvision.inference import predict as module
+from cellvision.inference.engines import onnxruntime_engine
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -68,7 +68,7 @@ def test_predict_gives_the_probabilities_of_the_record(
 def test_a_new_process_needs_neither_cellvision_nor_another_door(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:
-    np.save(tmp_path / "pixels.npy", run.stored(list(run.predictions["image"])))
+    np.save(tmp_path / "pixels.npy", run.model_input(list(run.predictions["image"])))
     script = f"""
 import json, sys
 import keras, numpy
@@ -119,7 +119,7 @@ def test_memory_is_flat_and_blocks_change_nothing(
     monkeypatch.setattr(module, "read_image", watched)
     monkeypatch.setattr(module, "_TOGETHER", 4)
     monkeypatch.setattr(module, "_ROWS", 10)
-    monkeypatch.setattr(with_onnxruntime, "VALUES", 2 * 16 * 16)
+    monkeypatch.setattr(onnxruntime_engine, "VALUES", 2 * 16 * 16)
     twelve_times = [images] * 12
     blocks = cv.predict(run, twelve_times, tmp_path / "blocks.csv", engine="onnxruntime")
     assert len(blocks) == 12 * 32
@@ -148,10 +148,10 @@ def test_files_and_folders_in_the_order_given(run: cv.Run, images: Path, tmp_pat
 
 def test_pixels_of_another_kind_are_refused(run: cv.Run, tmp_path: Path) -> None:
     tiny.write(tmp_path / "eight.png", tiny.pixels(100, 0))
-    with pytest.raises(errors.IntakeError, match=r"eight\.png.*uint8.*uint16"):
+    with pytest.raises(errors.PreprocessingError, match=r"eight\.png.*uint8.*uint16"):
         cv.predict(run, tmp_path)
     tiny.write(tmp_path / "deep/five.tif", np.zeros((5, 32, 32), np.uint16))
-    with pytest.raises(errors.IntakeError, match=r"five\.tif.*5 channels"):
+    with pytest.raises(errors.PreprocessingError, match=r"five\.tif.*5 channels"):
         cv.predict(run, tmp_path / "deep")
 
 
@@ -168,7 +168,7 @@ def test_unreadable_files_are_listed_or_skipped(
     assert {Path(fault.file).name for fault in caught.value.faults} == {"bad.tif", "worse.png"}
     assert not (tmp_path / "new.csv").exists()
     lenient = cv.load_run(run.folder)
-    lenient.record["experiment"]["intake"]["on_unreadable"] = "skip"
+    lenient.record["experiment"]["preprocessing"]["on_unreadable"] = "skip"
     with caplog.at_level("WARNING"):
         table = cv.predict(lenient, mixed)
     assert len(table) == 16

@@ -31,7 +31,7 @@ from cellvision.prepare.slice import layout, nearly_square
 EDGES = ("drop", "pad", "shift")
 
 # Notices are asked for where they matter.
-pytestmark = pytest.mark.filterwarnings("ignore::cellvision.prepare.PrepareNotice")
+pytestmark = pytest.mark.filterwarnings("ignore::cellvision.prepare.PrepareWarning")
 
 
 def noise(height: int, width: int, dtype: str = "uint16", channels: int = 0) -> np.ndarray:
@@ -262,7 +262,7 @@ def test_colour_tiffs_stay_colour_and_pages_stay_pages(tmp_path: Path) -> None:
 def test_the_three_edge_policies(tmp_path: Path) -> None:
     image = noise(25, 33) + 1
     tifffile.imwrite(tmp_path / "a.tif", image)
-    with pytest.warns(prepare.PrepareNotice, match="5 rows .* 3 columns"):
+    with pytest.warns(prepare.PrepareWarning, match="5 rows .* 3 columns"):
         drop = prepare.slice_images(tmp_path / "a.tif", tmp_path / "drop", size=(10, 10))
     pad = prepare.slice_images(tmp_path / "a.tif", tmp_path / "pad", size=(10, 10), edge="pad")
     shift = prepare.slice_images(
@@ -322,7 +322,7 @@ def test_a_link_that_leads_nowhere_is_unreadable(fields: Path, tmp_path: Path) -
 def test_notices(fields: Path, tmp_path: Path) -> None:
     (fields / "control" / "notes.txt").write_text("not an image")
     (fields / "groups.csv").write_text("file,well\ncontrol/a1.tif,B02\n")
-    with pytest.warns(prepare.PrepareNotice) as caught:
+    with pytest.warns(prepare.PrepareWarning) as caught:
         table = prepare.slice_images(fields, tmp_path / "out", tiles=5)
     text = "\n".join(str(notice.message) for notice in caught)
     assert "prime" in text
@@ -636,7 +636,7 @@ def test_unreadable_images_are_listed_after_the_others_are_finished(
         prepare.slice_images(fields, tmp_path / "out", tiles=4)
     assert [Path(fault.file).name for fault in caught.value.faults] == ["bad1.tif", "bad2.png"]
     assert caught.value.exit_code == 2
-    assert "intake" not in str(caught.value)
+    assert "preprocessing" not in str(caught.value)
     assert len(list((tmp_path / "out").rglob("*.tif"))) == 16
     assert not (tmp_path / "out" / "manifest.csv").exists()
     for name in ("bad1.tif", "bad2.png"):

@@ -42,7 +42,7 @@ def test_bars_of_a_training_and_its_reports(tmp_path: Path) -> None:
     images = tiny.make_folder(tmp_path / "images", count=30)
     shown = on_a_terminal(
         *("train", str(images), "--out", str(tmp_path / "run")),
-        *("--set", "intake.size=[16,16]", "--set", "architecture=fmnist_deep"),
+        *("--set", "preprocessing.size=[16,16]", "--set", "architecture=fmnist_deep"),
         *("--set", "training.epochs=2"),
     )
     assert "epoch 2/2" in shown

@@ -109,7 +109,7 @@ def test_create_and_info(install: Install) -> None:
     info = cv.datasets.info("tiny_in_lab")
     assert (info.distribution, info.version) == ("lab-tiny", "1.2")
     assert info.module == "lab_tiny:Tiny"
-    assert (info.state, info.reason, info.description) == ("fine", "", "Two images.")
+    assert (info.status, info.reason, info.description) == ("ok", "", "Two images.")
     assert cv.datasets.requirement("tiny_in_lab") == "lab-tiny==1.2"
 
 
@@ -126,9 +126,9 @@ def test_a_broken_plugin_hurts_only_whoever_uses_it(install: Install) -> None:
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
     for told in ("'broken_one'", "lab-broken 1.2", "no_such_dep", "lab_broken:Tiny"):
         assert told in caught.value.what
-    assert caught.value.mend.endswith("python -m pip install --upgrade lab-broken")
+    assert caught.value.hint.endswith("python -m pip install --upgrade lab-broken")
     info = cv.datasets.info("broken_one")
-    assert info.state == "broken"
+    assert info.status == "broken"
     assert "no_such_dep" in info.reason
 
 
@@ -165,7 +165,7 @@ def test_what_does_not_keep_the_contract(install: Install, target: str, says: st
     install("lab-odd", {"odd_one": f"lab_odd:{target}"}, {"lab_odd": GOOD})
     with pytest.raises(errors.PluginContractError, match=says):
         cv.datasets.get("odd_one")
-    assert cv.datasets.info("odd_one").state == "broken"
+    assert cv.datasets.info("odd_one").status == "broken"
 
 
 def test_a_module_is_no_class(install: Install) -> None:
@@ -202,15 +202,15 @@ def test_two_distributions_with_one_name(install: Install) -> None:
             use("twice")
         assert "lab-one 1.2" in caught.value.what
         assert "Lab_Two 3.0" in caught.value.what
-        assert ':twice"' in caught.value.mend
+        assert ':twice"' in caught.value.hint
     one, two = cv.datasets.create("lab-one:twice"), cv.datasets.create("lab.two:twice", size=9)
     assert (type(one).__module__, type(two).__module__) == ("lab_one", "lab_two")
     assert one.model_dump()["type"] == "lab-one:twice"
     assert two.model_dump()["type"] == "Lab_Two:twice"
     experiment = cv.Experiment(dataset=two)
     assert cv.Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
-    states = {i.distribution: i for i in cv.datasets.listing() if i.name == "twice"}
-    assert {i.state for i in states.values()} == {"conflict"}
+    states = {i.distribution: i for i in cv.datasets.plugins() if i.name == "twice"}
+    assert {i.status for i in states.values()} == {"conflict"}
     assert states["lab-one"].reason == "also offered by Lab_Two"
 
 
@@ -223,13 +223,13 @@ def test_the_nearest_name_is_suggested() -> None:
     with pytest.raises(errors.UnknownPlugin) as caught:
         cv.datasets.create("foldr")
     assert caught.value.what == "no dataset is called 'foldr'"
-    assert caught.value.mend.startswith("Did you mean 'folder'? (installed: ")
+    assert caught.value.hint.startswith("Did you mean 'folder'? (installed: ")
 
 
 def test_an_unknown_name_lists_what_is_installed() -> None:
     with pytest.raises(errors.UnknownPlugin) as caught:
         cv.augmenters.get("zzzzzz")
-    assert caught.value.mend == f"Installed: {', '.join(cv.augmenters.names())}"
+    assert caught.value.hint == f"Installed: {', '.join(cv.augmenters.names())}"
 
 
 @pytest.mark.parametrize(
@@ -250,20 +250,20 @@ def test_how_to_install_what_a_known_distribution_offers(
         return
     with pytest.raises(errors.UnknownPlugin) as caught:
         registry.get(name)
-    assert caught.value.mend.endswith(f"python -m pip install --upgrade {home}")
+    assert caught.value.hint.endswith(f"python -m pip install --upgrade {home}")
 
 
 def test_a_known_name_of_another_kind_is_no_hint() -> None:
     with pytest.raises(errors.UnknownPlugin) as caught:
         cv.datasets.get("tensorboard")
-    assert "pip install" not in caught.value.mend
+    assert "pip install" not in caught.value.hint
 
 
 def test_known_distributions_are_of_the_groups_there_are() -> None:
     registries = (cv.datasets, cv.augmenters, cv.architectures, cv.reporters)
     assert set(KNOWN_DISTRIBUTIONS) == {registry.group for registry in registries}
     for registry in registries:
-        for info in registry.listing():
+        for info in registry.plugins():
             offered = KNOWN_DISTRIBUTIONS[registry.group].get(info.distribution)
             assert offered is None or info.name in offered, info
 
@@ -274,9 +274,9 @@ def test_faults_are_values_in_the_listing(install: Install) -> None:
         {"fine_one": "lab_mixed:Tiny", "odd_one": "lab_mixed:Other", "gone_one": "nowhere:X"},
         {"lab_mixed": GOOD},
     )
-    rows = {i.name: i for i in cv.datasets.listing() if i.distribution == "lab-mixed"}
-    assert {name: row.state for name, row in rows.items()} == {
-        "fine_one": "fine",
+    rows = {i.name: i for i in cv.datasets.plugins() if i.distribution == "lab-mixed"}
+    assert {name: row.status for name, row in rows.items()} == {
+        "fine_one": "ok",
         "gone_one": "broken",
         "odd_one": "broken",
     }
@@ -354,8 +354,8 @@ def test_telling_about_everything_imports_no_keras() -> None:
     program = (
         "import sys, cellvision as cv\n"
         "rows = [i for r in (cv.datasets, cv.augmenters, cv.architectures, cv.reporters)"
-        " for i in r.listing()]\n"
-        "assert all(i.state == 'fine' for i in rows), rows\n"
+        " for i in r.plugins()]\n"
+        "assert all(i.status == 'ok' for i in rows), rows\n"
         "assert len(rows) > 10\n"
         "print([m for m in ('keras', 'tensorflow', 'jax') if m in sys.modules])"
     )

@@ -89,7 +89,7 @@ def test_a_remote_folder_is_what_the_folder_is(images: Path, tmp_path: Path, kin
     address = {"memory": "memory://bucket/images", "file": f"file://{tmp_path}/store"}[kind]
     here, there = folder(images), folder(put(images, address))
     assert there.catalog().equals(here.catalog())
-    assert there.passed_over() == here.passed_over()
+    assert there.skipped_files() == here.skipped_files()
     for image in ("dark/s0.png", "light/s17.png"):
         assert np.array_equal(there.read(image), here.read(image))
         assert there.fingerprint(image) == here.fingerprint(image)
@@ -103,7 +103,7 @@ def test_copies_are_made_once_and_follow_the_storage(images: Path, copied: list[
     before = there.catalog()
     assert len(copied) == 38
     there.catalog()
-    there.passed_over()
+    there.skipped_files()
     there.read("dark/s0.png")
     assert len(copied) == 38
     storage = fsspec.filesystem("memory")
@@ -216,10 +216,10 @@ def test_faults_name_the_address(images: Path, tmp_path: Path) -> None:
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is known" in refused("nowhere://images", errors.ExperimentError).what
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    assert refused("s3://bucket/images", errors.ExperimentError).mend.endswith("install s3fs")
+    assert refused("s3://bucket/images", errors.ExperimentError).hint.endswith("install s3fs")
     monkeypatch.setitem(sys.modules, "fsspec", None)
     missing = refused("memory://bucket/images", errors.ExperimentError)
-    assert "cellvision[remote]" in missing.mend
+    assert "cellvision[remote]" in missing.hint
 
 
 def test_a_password_is_not_written_into_records() -> None:
@@ -234,7 +234,7 @@ def test_a_storage_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(MemoryFileSystem, "find", refuse)
     fault = refused("memory://bucket/images", errors.CellvisionError)
     assert "Access Denied" in fault.what
-    assert "credentials" in fault.mend
+    assert "credentials" in fault.hint
 
 
 # --- results -----------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_a_run_from_storage_to_storage(
     opened = cv.load_run(out)
     assert opened.predictions.equals(alone.predictions)
     assert opened.record["experiment"]["dataset"]["path"] == source
-    seen = [run.seen(["dark/s0.png"]) for run in (opened, alone)]
+    seen = [run.network_input(["dark/s0.png"]) for run in (opened, alone)]
     assert np.array_equal(*seen)
     assert np.array_equal(
         *(run.model()(pixels) for run, pixels in zip((opened, alone), seen, strict=True))
@@ -354,7 +354,7 @@ def test_results_that_cannot_be_sent_are_kept_here_and_gone_on_with(
         patch.setattr(MemoryFileSystem, "put_file", refuse)
         with pytest.raises(errors.CellvisionError, match="cannot be written") as caught:
             cv.study(asked(images), runs=1, out="memory://bucket/study")
-    kept = caught.value.mend.rpartition("whole in ")[2]
+    kept = caught.value.hint.rpartition("whole in ")[2]
     assert len(cv.load_study(kept).runs) == 1
     first = Path(kept) / "runs" / "000" / "run.json"
     made = first.stat().st_mtime_ns
@@ -377,7 +377,12 @@ def test_the_command_line_takes_addresses(
         return told.out
 
     assert json.loads(command("audit", source, "--json"))["counts"]
-    quick = ["architecture=level", "training.epochs=1", "intake.size=[16,16]", "reporters=[tables]"]
+    quick = [
+        "architecture=level",
+        "training.epochs=1",
+        "preprocessing.size=[16,16]",
+        "reporters=[tables]",
+    ]
     settings = [word for setting in quick for word in ("--set", setting)]
     assert out in command("train", source, "--out", out, *settings)
     elsewhere()

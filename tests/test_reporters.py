@@ -38,10 +38,10 @@ class FakeRun(Run):
 
     def seen(self, images: Sequence[str]) -> np.ndarray:
         stack = np.stack([self.read(image) for image in images]).astype(np.float32)
-        return stack / self.record["intensity_scale"]
+        return stack / self.metadata.intensity_scale
 
     def augmented(self, images: Sequence[str], seed: int = 0) -> np.ndarray:
-        return self.seen(images)[:, ::-1]
+        return self.network_input(images)[:, ::-1]
 
 
 class DarkRun(FakeRun):
@@ -129,7 +129,7 @@ def make_run(
             "augmenters": [{"type": "rotation", "degrees": 5.0}],
             "architecture": {"type": "deep", "dense": None},
             "training": {"epochs": epochs, "batch_size": 20, "seed": seed},
-            "intake": {"size": [24, 24], "channels": channels, "intensity": "bit_depth"},
+            "preprocessing": {"size": [24, 24], "channels": channels, "intensity": "bit_depth"},
         },
         "plugins": {"cellvision.datasets:folder": "cellvision-datasets==0.1.0"},
         "environment": {"python": "3.12.1", "backend": "tensorflow"},
@@ -207,7 +207,7 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every figure that is saved, as it was saved."""
-    from cellvision_reporters.sheet import Sheet
+    from cellvision_reporters.figures.figure import Sheet
 
     figures: list[Any] = []
     save: Callable[..., Path] = Sheet.save
@@ -380,7 +380,7 @@ def test_a_dark_run_is_brightened_alike_and_says_so(
 
 
 def test_the_display_scale_is_one_for_all_images() -> None:
-    from cellvision_reporters.display import Stretch
+    from cellvision_reporters.figures.display import Stretch
 
     dim, bright = np.full((4, 4, 1), 100.0), np.full((4, 4, 1), 800.0)
     stretch = Stretch.of([dim, bright], full=4095)

@@ -73,8 +73,8 @@ def test_settings_are_described() -> None:
 def test_a_broken_plugin_is_left_out(isolated_registries: Isolation) -> None:
     isolated_registries.install(
         "mine",
-        {"architecture": {"mine": "no_such_module:Mine", "made": "mine:MadeNetwork"}},
-        {"mine": "from cellvision.testing import MadeNetwork"},
+        {"architecture": {"mine": "no_such_module:Mine", "made": "mine:SyntheticNetwork"}},
+        {"mine": "from cellvision.testing import SyntheticNetwork"},
     )
     found = experiment_schema()["$defs"]["architecture"]
     assert "mine: " in found["$comment"]

@@ -143,11 +143,11 @@ def test_too_few_units() -> None:
     one_each = catalog(["a", "a", "b", "b", "b"], ["w1", "w1", "w2", "w3", "w4"])
     with pytest.raises(errors.SplitError, match="class 'a' has one unit left") as caught:
         cv.Split().apply(one_each)
-    assert "--set split.test=0" in caught.value.mend
+    assert "--set split.test=0" in caught.value.hint
     two_each = catalog(["a", "a", "b", "b"])
     with pytest.raises(errors.SplitError, match="class 'a' has one image left") as caught:
         cv.Split().apply(two_each)
-    assert "--set split.validation=0" in caught.value.mend
+    assert "--set split.validation=0" in caught.value.hint
     assert cv.Split(validation=0).apply(two_each).counts()["test"] == {"a": 1, "b": 1}
 
 

@@ -764,4 +764,4 @@ def test_kappa_is_symmetric_and_in_its_interval(pairs: list[tuple[str, str]]) ->
 def test_what_cannot_be_used_is_named(call: object, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
         call()  # type: ignore[operator]
-    assert caught.value.mend
+    assert caught.value.hint

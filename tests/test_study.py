@@ -71,7 +71,7 @@ def test_its_tables_are_those_of_its_runs(study: cv.Study) -> None:
     assert len(opened.table) == 9
     for run, (label, rows) in zip(opened.runs, opened.table.groupby("run"), strict=True):
         assert run.folder.name == label
-        assert set(rows["seed"]) == {run.record["seed"]}
+        assert set(rows["seed"]) == {run.metadata.seed}
         for _, row in rows.iterrows():
             assert row["accuracy"] == pytest.approx(run.scores[row["split"]]["accuracy"])
         history = opened.history[opened.history["run"] == label]
@@ -81,7 +81,7 @@ def test_its_tables_are_those_of_its_runs(study: cv.Study) -> None:
 def test_runs_differ_in_seed_and_not_in_split(study: cv.Study) -> None:
     first, second, _ = study.runs
     assert not same(first, second)
-    assert first.record["counts"] == second.record["counts"]
+    assert first.metadata.counts == second.record["counts"]
     assert list(first.predictions["split"]) == list(second.predictions["split"])
     # What a run's record says is enough to do it alone.
     assert second.record["experiment"]["training"]["seed"] == 6
@@ -112,7 +112,7 @@ def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_process_is_gone_on_with(study: cv.Study, images: Path, tmp_path: Path) -> None:
-    cv.dump(asked(images), tmp_path / "asked.json")
+    cv.save_experiment(asked(images), tmp_path / "asked.json")
     folder = tmp_path / "study"
     words = ["study", str(tmp_path / "asked.json"), "--runs", "3", "--expert", "test=0.93"]
     started = tiny.process(*words, "--out", str(folder))
@@ -125,7 +125,7 @@ def test_a_killed_process_is_gone_on_with(study: cv.Study, images: Path, tmp_pat
     made = first.stat().st_mtime_ns
     with pytest.raises(errors.FolderError, match=r"no study\.json") as caught:
         cv.load_study(folder)
-    assert "goes on" in caught.value.mend
+    assert "goes on" in caught.value.hint
     again = cv.study(asked(images), runs=3, out=folder, expert={"test": 0.93})
     assert first.stat().st_mtime_ns == made
     pairs = zip(study.runs, again.runs, strict=True)

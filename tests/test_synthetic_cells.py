@@ -58,7 +58,7 @@ def test_files_are_made_once(cells: SyntheticCells) -> None:
     before = tile.stat().st_mtime_ns
     assert len(cells.catalog()) == 24
     assert tile.stat().st_mtime_ns == before
-    over = {found.file: found.expected for found in cells.passed_over()}
+    over = {found.file: found.expected for found in cells.skipped_files()}
     assert over == {"manifest.csv": True, ".prepare.jsonl": True}
 
 

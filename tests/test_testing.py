@@ -25,15 +25,15 @@ from cellvision.testing import (
     check,
     write_images,
 )
-from cellvision.testing.component import ComponentChecks, demanding
-from cellvision.testing.examples import FORTY_CLASSES, ODD_NAMES, MadeImages
+from cellvision.testing.component import ComponentChecks, conformance_check
+from cellvision.testing.examples import FORTY_CLASSES, ODD_NAMES, SyntheticImages
 
 # --- ours --------------------------------------------------------------------------------
 
 
 class TestFolder(DatasetChecks):
     name = "folder"
-    wrong = {"path": 3}
+    invalid_settings = {"path": 3}
 
     def settings(self, folder: Path) -> dict[str, Any]:
         write_images(folder, suffix=".tif")
@@ -43,7 +43,7 @@ class TestFolder(DatasetChecks):
 
 class TestTable(DatasetChecks):
     name = "table"
-    wrong = {"path": 3}
+    invalid_settings = {"path": 3}
 
     def settings(self, folder: Path) -> dict[str, Any]:
         files = write_images(folder)
@@ -54,7 +54,7 @@ class TestTable(DatasetChecks):
 
 class TestSyntheticCells(DatasetChecks):
     name = "synthetic_cells"
-    wrong = {"strength": 2}
+    invalid_settings = {"strength": 2}
 
     def settings(self, folder: Path) -> dict[str, Any]:
         return {"path": folder / "cells", "fields": 2, "field_size": 64, "tiles": 4}
@@ -89,12 +89,12 @@ class TestFashionMnist(DatasetChecks):
 class TestRotation(AugmenterChecks):
     name = "rotation"
     example = {"degrees": 30}
-    wrong = {"degrees": 181, "fill_mode": "wrap"}
+    invalid_settings = {"degrees": 181, "fill_mode": "wrap"}
 
 
 class TestTranslation(AugmenterChecks):
     name = "translation"
-    wrong = {"height": 2}
+    invalid_settings = {"height": 2}
 
 
 class TestFlip(AugmenterChecks):
@@ -104,7 +104,7 @@ class TestFlip(AugmenterChecks):
 class TestDeep(ArchitectureChecks):
     name = "deep"
     example = {"dense": 50}
-    wrong = {"dense": 0}
+    invalid_settings = {"dense": 0}
 
 
 class TestDeepFunctional(ArchitectureChecks):
@@ -128,12 +128,12 @@ class TestFmnistAlexNet(ArchitectureChecks):
 class TestResNet(ArchitectureChecks):
     name = "resnet"
     example = {"depth": 1, "width": 8}
-    wrong = {"depth": 0}
+    invalid_settings = {"depth": 0}
 
 
 class TestPerceptron(ArchitectureChecks):
     name = "perceptron"
-    wrong = {"widths": [0], "rate": 0}
+    invalid_settings = {"widths": [0], "rate": 0}
 
 
 class TestPretrained(ArchitectureChecks):
@@ -143,15 +143,15 @@ class TestPretrained(ArchitectureChecks):
 
 class TestExpertReporter(ReporterChecks):
     name = "expert"
-    wrong = {"declared": "the best run"}
+    invalid_settings = {"declared": "the best run"}
 
     def settings(self, folder: Path) -> Mapping[str, Any]:
         """Answers to the images of every example run, each of the same class."""
         lines = ["image,split,label,rater,answer,repeat"]
         every = (
-            MadeImages(),
-            MadeImages(names=FORTY_CLASSES),
-            MadeImages(names=ODD_NAMES, splits={"Tag 2 / größer": 2, "../test": 2}),
+            SyntheticImages(),
+            SyntheticImages(names=FORTY_CLASSES),
+            SyntheticImages(names=ODD_NAMES, splits={"Tag 2 / größer": 2, "../test": 2}),
         )
         for images in every:
             for row in images.catalog().to_dict("records"):
@@ -193,7 +193,7 @@ def test_every_plugin_of_ours_is_checked() -> None:
     installed = {
         (registry.kind, info.name)
         for registry in (cv.architectures, cv.augmenters, cv.datasets, cv.reporters)
-        for info in registry.listing()
+        for info in registry.plugins()
         if info.distribution in {f"cellvision-{kind}" for kind in ours}
     }
     assert installed
@@ -221,7 +221,7 @@ class {name}(cv.Reporter):
 DATASET = '''
 """A data set."""
 import cellvision as cv
-from cellvision.testing import MadeImages
+from cellvision.testing import SyntheticImages
 
 class Mine(cv.Dataset):
     """Made images."""
@@ -232,7 +232,7 @@ class Mine(cv.Dataset):
 
     def read(self, image):
         """Read one."""
-        return MadeImages().read(image)
+        return SyntheticImages().read(image)
 '''
 
 CUSTOM_LAYER = '''
@@ -268,8 +268,8 @@ def isolation(isolated_registries: Isolation) -> Iterator[Isolation]:
         "good",
         {
             "reporter": {"good": "good_reporter:Good"},
-            "dataset": {"good": "cellvision.testing.examples:MadeImages"},
-            "architecture": {"good": "cellvision.testing.examples:MadeNetwork"},
+            "dataset": {"good": "cellvision.testing.examples:SyntheticImages"},
+            "architecture": {"good": "cellvision.testing.examples:SyntheticNetwork"},
         },
         {"good_reporter": reporter("Good")},
     )
@@ -278,7 +278,7 @@ def isolation(isolated_registries: Isolation) -> Iterator[Isolation]:
     assert cv.reporters.create("good").model_dump() == {"type": "good"}
     assert len(cv.datasets.create("good").catalog()) == 30
     assert cv.architectures.info("good").state == "fine"
-    assert {info.name: info.state for info in cv.reporters.listing()}["good"] == "fine"
+    assert {info.name: info.state for info in cv.reporters.plugins()}["good"] == "fine"
 
 
 def failures(kind: str, name: str = "mine", **settings: Any) -> dict[str, str]:
@@ -412,7 +412,7 @@ def test_an_exception_in_catalog(isolation: Isolation) -> None:
 
 def test_memory_that_grows(isolation: Isolation) -> None:
     source = (
-        DATASET.format(catalog="return MadeImages().catalog()")
+        DATASET.format(catalog="return SyntheticImages().catalog()")
         + "\n"
         + (
             "_kept = []\n"
@@ -451,10 +451,10 @@ def test_a_check_that_is_taken_out_is_noticed() -> None:
 
 def test_a_check_that_demands_nothing_fails() -> None:
     class Checks(ComponentChecks):
-        @demanding
+        @conformance_check
         def test_of_an_empty_list(self) -> None:
             for _ in ():
-                self.demand(False, "", "")
+                self.require(False, "", "")
 
     with pytest.raises(CheckFailed, match="without having demanded anything"):
         Checks().test_of_an_empty_list()
@@ -535,7 +535,7 @@ def test_check_as_json(isolation: Isolation, capsys: pytest.CaptureFixture[str])
     assert code == 1
     assert found["loads"]["outcome"] == "failed"
     assert found["survives_json"]["outcome"] == "skipped"
-    assert set(found["loads"]) == {"check", "demand", "outcome", "reason", "mend"}
+    assert set(found["loads"]) == {"check", "demand", "outcome", "reason", "hint"}
 
 
 @pytest.mark.parametrize(

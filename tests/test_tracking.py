@@ -110,13 +110,13 @@ class TestMlflow(ReporterChecks):
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
 def test_a_reporter_that_follows_a_run_is_a_copy(name: str, images: Path, tmp_path: Path) -> None:
     reporter = cv.reporters.create(name)
-    reporter.epoch(1, {"loss": 0.5})  # of no run: nobody is told
-    told = reporter.begin(tmp_path / "reports", tiny.experiment(images))
+    reporter.on_epoch_end(1, {"loss": 0.5})  # of no run: nobody is told
+    told = reporter.on_run_begin(tmp_path / "reports", tiny.experiment(images))
     assert told is not reporter
     assert reporter == cv.reporters.create(name)
     assert pickle.loads(pickle.dumps(reporter)) == reporter
     assert list(tmp_path.iterdir()) == []
-    assert not reporter.automatic
+    assert not reporter.enabled_by_default
 
 
 # --- TensorBoard -------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_tensorboard_is_told_of_every_epoch_while_the_network_trains(
     class Watcher(cv.Reporter):
         """Looks at the file after each epoch."""
 
-        def epoch(self, epoch: int, logs: Any) -> None:
+        def on_epoch_end(self, epoch: int, logs: Any) -> None:
             look(epoch, logs)
 
     cv.reporters.register("watcher", Watcher)
@@ -154,7 +154,7 @@ def test_tensorboard_has_the_results_and_figures_of_a_run(images: Path, tmp_path
     pytest.importorskip("cellvision_reporters", reason="cellvision-reporters is not installed")
     run = cv.train(tiny.experiment(images, reporters=["curves", "tensorboard"]), tmp_path / "run")
     found = numbers(run.folder / "reports" / RESULTS)
-    assert found[3, "final/test/accuracy"] == pytest.approx(run.scores["test"]["accuracy"])
+    assert found[3, "final/test/accuracy"] == pytest.approx(run.scores["test"].accuracy)
     values = [v for event in events(run.folder / "reports" / RESULTS) for v in event.summary.value]
     pictures = [v for v in values if v.WhichOneof("value") == "image"]
     assert pictures[0].image.encoded_image_string.startswith(b"\x89PNG")
@@ -181,14 +181,14 @@ def test_tensorboard_keeps_the_runs_of_a_study_apart(images: Path, tmp_path: Pat
         of_run = study.folder / "reports" / "tensorboard" / run.folder.name
         assert numbers(of_run / Path(EPOCHS).name) == expected
         found = numbers(of_run / Path(RESULTS).name)
-        assert found[3, "final/test/accuracy"] == pytest.approx(run.scores["test"]["accuracy"])
+        assert found[3, "final/test/accuracy"] == pytest.approx(run.scores["test"].accuracy)
     first, second = study.runs
     assert history_of(first) != history_of(second)
 
 
 def test_tensorboard_keeps_what_a_killed_run_told(images: Path, tmp_path: Path) -> None:
     asked = tiny.experiment(images, reporters=["tensorboard"])
-    cv.dump(asked, tmp_path / "experiment.json")
+    cv.save_experiment(asked, tmp_path / "experiment.json")
     words = ("train", str(tmp_path / "experiment.json"), "--out", str(tmp_path / "run"))
     killed = tiny.process(*words, TINY_DIE_BEFORE="model.keras")
     killed.communicate()
@@ -214,7 +214,7 @@ def test_mlflow_is_told_of_epochs_scores_settings_and_the_model(
     assert found.info.status == "FINISHED"
     expected = {step: value for (step, name), value in history_of(run).items() if name == "loss"}
     assert curve_of(store, found, "loss") == pytest.approx(expected)
-    score = run.scores["test"]["accuracy"]
+    score = run.scores["test"].accuracy
     assert found.data.metrics["final/test/accuracy"] == pytest.approx(score)
     assert found.data.params["training.epochs"] == "3"
     assert found.data.params["architecture.type"] == "level"
@@ -227,7 +227,7 @@ def test_mlflow_is_told_while_the_network_trains_and_a_killed_run_stays_open(
     images: Path, tmp_path: Path, store: str
 ) -> None:
     asked = tiny.experiment(images, reporters=[{"type": "mlflow", "uri": store}])
-    cv.dump(asked, tmp_path / "experiment.json")
+    cv.save_experiment(asked, tmp_path / "experiment.json")
     words = ("train", str(tmp_path / "experiment.json"), "--out", str(tmp_path / "run"))
     killed = tiny.process(*words, TINY_DIE_BEFORE="model.keras")
     killed.communicate()
@@ -249,8 +249,8 @@ def test_mlflow_puts_the_runs_of_a_study_below_one(
     for found, run in zip(runs, study.runs, strict=True):
         assert found.info.status == "FINISHED"
         assert found.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert found.data.params["training.seed"] == str(run.record["seed"])
-        score = run.scores["test"]["accuracy"]
+        assert found.data.params["training.seed"] == str(run.metadata.seed)
+        score = run.scores["test"].accuracy
         assert found.data.metrics["final/test/accuracy"] == pytest.approx(score)
         assert sorted(curve_of(store, found, "loss")) == [1, 2, 3]
 

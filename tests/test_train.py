@@ -16,7 +16,7 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.training import precision
+from cellvision.backends import precision
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -95,7 +95,7 @@ def test_a_run_folder_holds_what_the_contract_names(run: cv.Run) -> None:
     assert (record["intensity_zero"], record["intensity_scale"]) == (0, 255)
     assert record["group_column"] == "well"
     assert set(record["timings"]) == {
-        "intake_s", "fit_s", "train_images_per_s", "data_wait_fraction",
+        "prepare_s", "fit_s", "train_images_per_s", "data_wait_fraction",
     }  # fmt: skip
     assert all(value >= 0 for value in record["timings"].values())
     assert record["timings"]["data_wait_fraction"] <= 1
@@ -116,15 +116,15 @@ def test_scores_follow_from_the_predictions(run: cv.Run) -> None:
     for split, score in run.scores.items():
         rows = run.predictions[run.predictions["split"] == split]
         right = rows["label"] == rows["predicted"]
-        assert score["n"] == len(rows)
-        assert score["groups"] == rows["group"].nunique()
-        assert score["accuracy"] == pytest.approx(right.mean())
+        assert score.n == len(rows)
+        assert score.groups == rows["group"].nunique()
+        assert score.accuracy == pytest.approx(right.mean())
         recalls = right.groupby(rows["label"]).mean()
-        assert score["balanced_accuracy"] == pytest.approx(recalls.mean())
-        assert 0 <= score["accuracy_low"] <= score["accuracy"] <= score["accuracy_high"] <= 1
+        assert score.balanced_accuracy == pytest.approx(recalls.mean())
+        assert 0 <= score.accuracy_low <= score.accuracy <= score.accuracy_high <= 1
         true = np.where(rows["label"] == "dark", rows["p_dark"], rows["p_light"])
-        assert score["loss"] == pytest.approx(-np.log(true).mean(), rel=1e-4)
-        assert run.record["counts"][split] == rows["label"].value_counts().to_dict()
+        assert score.loss == pytest.approx(-np.log(true).mean(), rel=1e-4)
+        assert run.metadata.counts[split] == rows["label"].value_counts().to_dict()
     # Units are whole.
     assert run.predictions.groupby("group")["split"].nunique().eq(1).all()
 
@@ -136,7 +136,7 @@ def test_the_history_agrees_with_the_predictions(run: cv.Run) -> None:
 
 
 def test_a_saved_model_gives_the_same_probabilities(run: cv.Run) -> None:
-    stored = run.stored(list(run.predictions["image"]))
+    stored = run.model_input(list(run.predictions["image"]))
     assert stored.dtype == np.uint8
     given = np.asarray(run.model().predict(stored.astype("float32"), batch_size=7, verbose=0))
     np.testing.assert_allclose(given, tiny.probabilities(run.predictions), atol=1e-5)
@@ -172,10 +172,10 @@ def test_several_steps_at_once_give_the_same_weights(
 def test_absolute_intensity_is_learned_and_per_image_scaling_destroys_it(
     level: cv.Run, images: Path, tmp_path: Path
 ) -> None:
-    assert level.scores["test"]["accuracy"] == 1
-    asked = tiny.experiment(images, epochs=8, intake={"intensity": "per_image"})
+    assert level.scores["test"].accuracy == 1
+    asked = tiny.experiment(images, epochs=8, preprocessing={"intensity": "per_image"})
     stretched = cv.train(asked, tmp_path / "stretched")
-    assert stretched.scores["train"]["accuracy"] < 0.85
+    assert stretched.scores["train"].accuracy < 0.85
     assert any("absolute intensity is lost" in text for text in stretched.warnings)
 
 
@@ -186,17 +186,19 @@ def test_sixteen_bits_reach_the_network(chosen: str, tmp_path: Path) -> None:
         for k in range(16):
             noise = np.random.default_rng(100 * number + k).integers(-9, 10, (32, 32))
             tiny.write(tmp_path / f"images/{name}/s{k}.tif", (value + noise).astype(np.uint16))
-    intake = {"intensity": (60000.0, 60100.0)}
-    asked = tiny.experiment(tmp_path / "images", epochs=8, intake=intake, precision=chosen)
+    preprocessing = {"intensity": (60000.0, 60100.0)}
+    asked = tiny.experiment(
+        tmp_path / "images", epochs=8, preprocessing=preprocessing, precision=chosen
+    )
     run = cv.train(asked, tmp_path / "run")
-    assert run.record["environment"]["precision"] == chosen
-    assert run.scores["test"]["accuracy"] == 1
+    assert run.metadata.environment.precision == chosen
+    assert run.scores["test"].accuracy == 1
     # And so they do when the model is read back, whatever they come as.
     names = list(run.predictions["image"])
-    stored = run.stored(names)
+    stored = run.model_input(names)
     assert stored.dtype == np.uint16
     scaled = run.model().get_layer("intensity")(stored.astype(np.float32))
-    np.testing.assert_allclose(np.asarray(scaled), run.seen(names), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(scaled), run.network_input(names), atol=1e-4)
     for dtype in (np.uint16, np.float32):
         given = np.asarray(run.model().predict_on_batch(stored.astype(dtype)))
         np.testing.assert_allclose(given, tiny.probabilities(run.predictions), atol=1e-5)
@@ -204,8 +206,8 @@ def test_sixteen_bits_reach_the_network(chosen: str, tmp_path: Path) -> None:
 
 def test_precision_is_recorded_and_automatic(images: Path, tmp_path: Path) -> None:
     run = cv.train(tiny.experiment(images, precision="auto", epochs=1), tmp_path / "run")
-    assert run.record["environment"]["precision"] == precision.resolve("auto")
-    assert run.record["experiment"]["training"]["precision"] == "auto"
+    assert run.metadata.environment.precision == precision.resolve("auto")
+    assert run.metadata.experiment["training"]["precision"] == "auto"
     assert all(weight.dtype == np.float32 for weight in weights(run))
 
 
@@ -226,15 +228,13 @@ def test_named_splits_partial_batches_and_a_missing_class(splits: Path, tmp_path
     asked = tiny.experiment(splits, epochs=4, batch_size=10, early_stopping=2, keep="best")
     run = cv.train(asked.model_copy(), tmp_path / "run")
     assert run.test_splits == ("day1", "day2")
-    assert run.record["counts"]["day2"] == {"dark": 0, "light": 3}
-    assert run.scores["day2"]["balanced_accuracy"] == run.scores["day2"]["accuracy"]
+    assert run.metadata.counts["day2"] == {"dark": 0, "light": 3}
+    assert run.scores["day2"].balanced_accuracy == run.scores["day2"].accuracy
     # The validation labels are swapped: its loss rises from the first epoch on, training stops
     # and the first epoch's weights are kept.
     assert len(run.history) == 3
     assert run.history["val_loss"].idxmin() == 0
-    assert run.scores["validation"]["loss"] == pytest.approx(
-        run.history["val_loss"].min(), rel=1e-4
-    )
+    assert run.scores["validation"].loss == pytest.approx(run.history["val_loss"].min(), rel=1e-4)
 
 
 def test_checkpoints_are_the_model_of_each_epoch(splits: Path, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_optimizer_and_rate_replace_the_recipe(images: Path, tmp_path: Path) -> 
 def test_an_unknown_optimizer_is_named(images: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match="adamm") as caught:
         cv.train(tiny.experiment(images, optimizer="adamm"), tmp_path / "run")
-    assert "adamw" in caught.value.mend
+    assert "adamw" in caught.value.hint
 
 
 @pytest.mark.parametrize(("name", "what"), [("wrong-shape", "3"), ("no-model", "str")])
@@ -293,7 +293,7 @@ def test_a_loss_that_is_no_number_is_warned_of(images: Path, tmp_path: Path) -> 
     run = cv.load_run(cv.train(asked, tmp_path / "run").folder)
     assert any("did not train" in text for text in run.warnings)
     assert run.predictions["p_dark"].isna().all()
-    assert run.scores["test"]["loss"] is None
+    assert run.scores["test"].loss is None
     json.loads((run.folder / "run.json").read_text(), parse_constant=pytest.fail)
 
 
@@ -315,7 +315,7 @@ def test_a_layer_that_nobody_knows_is_warned_of(images: Path, tmp_path: Path) ->
 def test_the_deep_network_trains(tmp_path: Path) -> None:
     tiny.make_folder(tmp_path / "images", count=6, wells=6)
     asked = tiny.experiment(
-        tmp_path / "images", "deep", epochs=1, intake={"size": (256, 256), "channels": "rgb"}
+        tmp_path / "images", "deep", epochs=1, preprocessing={"size": (256, 256), "channels": "rgb"}
     )
     run = cv.train(asked, tmp_path / "run")
     assert run.model().count_params() == 154_882
@@ -333,8 +333,8 @@ def test_a_leak_is_refused_and_else_stamped(splits: Path, tmp_path: Path) -> Non
     allowed = tiny.experiment(leaky, split={"allow_leak": True}, epochs=1)
     run = cv.train(allowed, tmp_path / "run")
     assert any(text.startswith("LEAK") for text in run.warnings)
-    assert run.record["leaks"][0]["files"] == ["day1/dark/same.png", "train/dark/s0.png"]
-    assert run.record["experiment"]["split"]["allow_leak"] is True
+    assert run.metadata.leaks[0]["files"] == ["day1/dark/same.png", "train/dark/s0.png"]
+    assert run.metadata.experiment["split"]["allow_leak"] is True
 
 
 def test_unreadable_files_stop_it_or_are_skipped_with_a_warning(
@@ -346,7 +346,7 @@ def test_unreadable_files_stop_it_or_are_skipped_with_a_warning(
     with pytest.raises(errors.UnreadableImages) as caught:
         cv.train(tiny.experiment(spoiled), tmp_path / "run")
     assert {fault.file for fault in caught.value.faults} == {"dark/s3.png", "light/s7.png"}
-    asked = tiny.experiment(spoiled, epochs=1, intake={"on_unreadable": "skip"})
+    asked = tiny.experiment(spoiled, epochs=1, preprocessing={"on_unreadable": "skip"})
     run = cv.train(asked, tmp_path / "run")
     assert len(run.predictions) == 46
     assert "2 image(s) cannot be read." in run.warnings
@@ -413,7 +413,7 @@ def test_an_interruption_ends_with_130_and_stops_the_feed(
     from cellvision.cli import main
 
     asked = tiny.experiment(images, reporters=[{"type": "listener", "fails": ["interrupt"]}])
-    cv.dump(asked, tmp_path / "asked.json")
+    cv.save_experiment(asked, tmp_path / "asked.json")
     with pytest.raises(SystemExit) as caught:
         main(["train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run")])
     assert caught.value.code == 130
@@ -430,7 +430,7 @@ def test_a_killed_process_leaves_nothing_half_written(
     folder = tmp_path / "run"
     epochs = 8 if moment == "model.keras" else 100_000
     asked = tiny.experiment(images, epochs=epochs)
-    cv.dump(asked, tmp_path / "asked.json")
+    cv.save_experiment(asked, tmp_path / "asked.json")
     words = ("train", str(tmp_path / "asked.json"), "--out", str(folder))
     started = tiny.process(*words, TINY_DIE_BEFORE=moment)
     assert started.stderr is not None

@@ -139,7 +139,7 @@ class Listener(cv.Reporter):
 
     fails: tuple[str, ...] = ()
 
-    def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         heard.append((epoch, dict(logs), traces["training"]))
         if "interrupt" in self.fails:
             raise KeyboardInterrupt
@@ -235,12 +235,12 @@ def experiment(path: Path, architecture: Any = "level", **settings: Any) -> cv.E
         for key in ("augmenters", "split", "reporters", "group")
         if key in settings
     }
-    intake = {"size": (16, 16), "channels": "gray", **settings.pop("intake", {})}
+    preprocessing = {"size": (16, 16), "channels": "gray", **settings.pop("preprocessing", {})}
     training = {"epochs": 3, "batch_size": 10, "precision": "float32", **settings}
     return cv.Experiment(
         dataset=cv.datasets.create("folder", path=path, group=rest.pop("group", None)),
         architecture=architecture,
-        intake=intake,
+        preprocessing=preprocessing,
         training=training,
         **{"reporters": (), **rest},
     )

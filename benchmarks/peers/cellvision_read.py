@@ -1,4 +1,4 @@
-"""cellvision's intake: decoded, measured and stored in the first epoch, gathered in the second."""
+"""cellvision's preprocessing: decoded, measured and stored in the first epoch, gathered in the second."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ def main() -> None:
     import keras
 
     import cellvision as cv
-    from cellvision.training.feed import Feed
-    from cellvision.training.material import gather_material
+    from cellvision.data.prepared import prepare_data
+    from cellvision.training.batches import BatchLoader
 
     experiment = cv.Experiment(
         dataset=cv.datasets.create("folder", path=task["folder"]),
-        intake={"size": task["shape"][:2], "channels": "rgb"},
+        preprocessing={"size": task["shape"][:2], "channels": "rgb"},
         split={"validation": 0},
         training={"batch_size": task["batch"]},
         reporters=(),
     )
     # Once before the clock starts, for all that is imported on the way; then cold again.
-    gather_material(experiment)
+    prepare_data(experiment)
     keras.backend.backend()
     shutil.rmtree(os.environ["CELLVISION_CACHE"])
     start = time.perf_counter()
-    material = gather_material(experiment)
-    first = len(material.pixels) / (time.perf_counter() - start)
-    rows = material.rows("train")
-    with Feed(material, rows, task["batch"], seed=0) as feed:
+    prepared = prepare_data(experiment)
+    first = len(prepared.pixels) / (time.perf_counter() - start)
+    rows = prepared.rows("train")
+    with BatchLoader(prepared, rows, task["batch"], seed=0) as feed:
         start = time.perf_counter()
         for _ in itertools.islice(feed.batches(), feed.steps):
             pass

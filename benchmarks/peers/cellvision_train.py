@@ -18,7 +18,7 @@ def main() -> None:
     experiment = cv.Experiment(
         dataset=cv.datasets.create("folder", path=task["folder"]),
         architecture=cv.architectures.create(task["network"]),
-        intake={
+        preprocessing={
             "size": task["shape"][:2],
             "channels": "rgb" if task["shape"][2] == 3 else "gray",
         },
@@ -35,7 +35,7 @@ def main() -> None:
     start = time.perf_counter()
     run = cv.train(experiment, out / "run", progress=False)
     whole = time.perf_counter() - start
-    images = run.scores["train"]["n"]
+    images = run.scores["train"].n
     seconds = [float(value) for value in run.history["seconds"]]
     process.tell(
         # The first epoch compiles as well.
@@ -43,8 +43,8 @@ def main() -> None:
         seconds=seconds,
         held=[float(value) for value in run.history["val_accuracy"]],
         whole_s=whole,
-        test=run.scores["test"]["accuracy"],
-        precision=run.record["environment"]["precision"],
+        test=run.scores["test"].accuracy,
+        precision=run.metadata.environment.precision,
     )
     shutil.rmtree(out)
 

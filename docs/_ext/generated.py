@@ -27,7 +27,7 @@ Lines = Iterator[str]
 
 def experiment() -> Lines:
     """Every setting of an experiment, from the models."""
-    parts = {"intake": cv.Intake, "split": cv.Split, "training": cv.Training}
+    parts = {"preprocessing": cv.Preprocessing, "split": cv.Split, "training": cv.Training}
     yield from ("## The whole", "")
     yield from settings(cv.Experiment, links=parts)
     yield from ("## `dataset`", "", "Settings that every data set understands:", "")
@@ -134,7 +134,7 @@ def plugins() -> Lines:
     """Every plugin of this project, from the registries."""
     for title, registry in _KINDS:
         yield from (f"## {title}", "")
-        for info in registry.listing():
+        for info in registry.plugins():
             if not info.distribution.startswith("cellvision-"):
                 continue
             cls = registry.get(info.name)

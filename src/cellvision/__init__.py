@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
+from cellvision.backends.processor import enable_onednn
 
 if TYPE_CHECKING:
     from cellvision import prepare, remote, statistics
@@ -20,22 +21,25 @@ if TYPE_CHECKING:
         is_phantom,
         read_image,
     )
-    from cellvision.data.intake import Intake
+    from cellvision.data.preprocessing import Preprocessing
     from cellvision.data.split import Split
-    from cellvision.experiment import Experiment, Training, dump, load
+    from cellvision.experiment import Experiment, Training, load_experiment, save_experiment
+    from cellvision.inference.export import export
+    from cellvision.inference.predict import predict
     from cellvision.interfaces.architecture import Architecture, architectures
     from cellvision.interfaces.augmenter import Augmenter, augmenters
-    from cellvision.interfaces.dataset import Dataset, PassedOver, datasets
-    from cellvision.interfaces.decoded import DecodedImage
+    from cellvision.interfaces.dataset import Dataset, SkippedFile, datasets
+    from cellvision.interfaces.decoded_image import DecodedImage
     from cellvision.interfaces.reporter import Reporter, reporters
-    from cellvision.training.export import export
-    from cellvision.training.predict import predict
-    from cellvision.training.probe import Probe
-    from cellvision.training.run import Run, load_run
-    from cellvision.training.study import Study, load_study, study
+    from cellvision.results.model_probe import Probe
+    from cellvision.results.run import Run, load_run
+    from cellvision.results.study import Study, load_study
+    from cellvision.studies.study import study
     from cellvision.training.train import train
 
 __version__ = "0.1.0"
+
+enable_onednn()  # TensorFlow reads the variable when it is imported
 
 _HOMES = {
     "Architecture": "interfaces.architecture",
@@ -43,31 +47,31 @@ _HOMES = {
     "Augmenter": "interfaces.augmenter",
     "Catalog": "data.catalog",
     "Dataset": "interfaces.dataset",
-    "DecodedImage": "interfaces.decoded",
+    "DecodedImage": "interfaces.decoded_image",
     "Experiment": "experiment",
     "IMAGE_SUFFIXES": "data.files",
-    "Intake": "data.intake",
-    "PassedOver": "interfaces.dataset",
-    "Probe": "training.probe",
+    "Preprocessing": "data.preprocessing",
+    "SkippedFile": "interfaces.dataset",
+    "Probe": "results.model_probe",
     "Reporter": "interfaces.reporter",
-    "Run": "training.run",
+    "Run": "results.run",
     "Split": "data.split",
-    "Study": "training.study",
+    "Study": "results.study",
     "Training": "experiment",
     "architectures": "interfaces.architecture",
     "audit": "data.audit",
     "augmenters": "interfaces.augmenter",
     "datasets": "interfaces.dataset",
-    "dump": "experiment",
-    "export": "training.export",
+    "save_experiment": "experiment",
+    "export": "inference.export",
     "is_phantom": "data.files",
-    "load": "experiment",
-    "load_run": "training.run",
-    "load_study": "training.study",
-    "predict": "training.predict",
+    "load_experiment": "experiment",
+    "load_run": "results.run",
+    "load_study": "results.study",
+    "predict": "inference.predict",
     "read_image": "data.files",
     "reporters": "interfaces.reporter",
-    "study": "training.study",
+    "study": "studies.study",
     "train": "training.train",
 }
 _MODULES = frozenset({"prepare", "remote", "statistics", "testing"})
@@ -81,11 +85,11 @@ __all__ = [
     "Dataset",
     "DecodedImage",
     "Experiment",
-    "Intake",
-    "PassedOver",
+    "Preprocessing",
     "Probe",
     "Reporter",
     "Run",
+    "SkippedFile",
     "Split",
     "Study",
     "Training",
@@ -93,11 +97,10 @@ __all__ = [
     "audit",
     "augmenters",
     "datasets",
-    "dump",
     "errors",
     "export",
     "is_phantom",
-    "load",
+    "load_experiment",
     "load_run",
     "load_study",
     "predict",
@@ -105,6 +108,7 @@ __all__ = [
     "read_image",
     "remote",
     "reporters",
+    "save_experiment",
     "statistics",
     "study",
     "train",

@@ -60,7 +60,7 @@ class Settings(BaseModel):
             raise errors.ExperimentError(*faults(error, where, cls)) from None
         except errors.ExperimentError as error:  # of a component among the settings
             what = "\n".join(f"{where}: {line}" for line in error.what.splitlines())
-            raise errors.ExperimentError(what, error.mend) from None
+            raise errors.ExperimentError(what, error.hint) from None
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """Give plain values, as pydantic does.

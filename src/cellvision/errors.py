@@ -8,7 +8,7 @@
     │   ├── CatalogError                     the table of images
     │   ├── UnreadableImage                  one file that cannot be decoded
     │   ├── UnreadableImages                 all of them, listed
-    │   ├── IntakeError                      pixels that do not fit the intake's settings
+    │   ├── PreprocessingError                      pixels that do not fit the preprocessing's settings
     │   ├── SplitError                       units that cannot be split as asked
     │   ├── FolderError                      a folder that is missing, taken or not a run
     │   ├── ArchitectureError                a network that cannot be built for this input
@@ -36,19 +36,19 @@ class CellvisionError(Exception):
     ----------
     what
         One line: what went wrong, naming the file, row or value.
-    mend
+    hint
         One line: the way out. Empty where there is none to offer.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, what: str, mend: str = "") -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what, hint)
         self.what = what
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.what}\n{self.mend}" if self.mend else self.what
+        return f"{self.what}\n{self.hint}" if self.hint else self.what
 
 
 class InvalidInput(CellvisionError):
@@ -76,13 +76,13 @@ class UnreadableImage(InvalidInput):
         Why, in one line.
     """
 
-    def __init__(self, file: str, reason: str, mend: str = "") -> None:
-        super().__init__(f"{file}: {reason}", mend)
+    def __init__(self, file: str, reason: str, hint: str = "") -> None:
+        super().__init__(f"{file}: {reason}", hint)
         self.file = file
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str, str]]:
-        return type(self), (self.file, self.reason, self.mend)
+        return type(self), (self.file, self.reason, self.hint)
 
 
 class UnreadableImages(InvalidInput):
@@ -92,7 +92,7 @@ class UnreadableImages(InvalidInput):
         listed = "".join(f"\n  {fault.file}: {fault.reason}" for fault in faults)
         super().__init__(
             f"{len(faults)} file(s) cannot be read:{listed}",
-            "Mend or remove them, or go on without them: --set intake.on_unreadable=skip",
+            "Mend or remove them, or go on without them: --set preprocessing.on_unreadable=skip",
         )
         self.faults = tuple(faults)
 
@@ -102,8 +102,8 @@ class UnreadableImages(InvalidInput):
         return type(self), (self.faults,)
 
 
-class IntakeError(InvalidInput):
-    """Pixels that do not fit the intake's settings (channels, range, bit depth)."""
+class PreprocessingError(InvalidInput):
+    """Pixels that do not fit the preprocessing's settings (channels, range, bit depth)."""
 
 
 class SplitError(InvalidInput):

@@ -12,15 +12,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from cellvision import atomic, errors
+from cellvision import atomic_io, errors
 from cellvision.component import Settings
-from cellvision.data.intake import Intake
+from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
 from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.interfaces.augmenter import Augmenter
 from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.reporter import Reporter
-from cellvision.recorded import missing_plugins, other_versions
+from cellvision.plugin_versions import missing_plugins, other_versions
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Training(Settings):
     steps_per_execution: Literal["auto"] | Count = "auto"
     """How many steps run without returning to Python."""
 
-    together: Literal["auto"] | bool = "auto"
+    vectorize: Literal["auto"] | bool = "auto"
     """Whether the runs of a study train side by side in one program, which takes the JAX backend.
     ``"auto"``: on a GPU, where a short trial shows that it is faster; true: also on a CPU."""
 
@@ -103,7 +103,7 @@ class Experiment(Settings):
     training: Training = Training()
     """How it is trained."""
 
-    intake: Intake = Intake()
+    preprocessing: Preprocessing = Preprocessing()
     """How an image becomes the network's input."""
 
     split: Split = Split()
@@ -136,7 +136,7 @@ def from_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {"dataset": {"type": "folder", "path": str(path)}}
 
 
-def load(path: str | os.PathLike[str]) -> Experiment:
+def load_experiment(path: str | os.PathLike[str]) -> Experiment:
     """Read an experiment from a TOML, YAML or JSON file, or a run's ``run.json``.
 
     Parameters
@@ -229,7 +229,7 @@ def _yaml(text: str) -> Any:
         raise ValueError(str(error)) from None
 
 
-def dump(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
+def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
     """Write an experiment, every default filled in, as TOML, YAML or JSON by the suffix.
 
     What is written reads back equal, from wherever it lies: an experiment holds the absolute
@@ -271,7 +271,7 @@ def dump(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
             raise errors.ExperimentError(
                 f"{path}: an experiment is written as .toml, .yaml or .json", "Choose one of these"
             )
-    return atomic.text(path, content)
+    return atomic_io.text(path, content)
 
 
 def _without_none(value: Any) -> Any:

@@ -68,7 +68,7 @@ class PluginInfo:
         The installed distribution that offers it.
     module : str
         Where the class is, as ``package.module:Class``.
-    state : {"fine", "broken", "conflict"}
+    status : {"ok", "broken", "conflict"}
         Whether using the name would work.
     reason : str
         Why not, in one line; empty where it is fine.
@@ -81,13 +81,13 @@ class PluginInfo:
     distribution: str
     version: str
     module: str
-    state: Literal["fine", "broken", "conflict"]
+    status: Literal["ok", "broken", "conflict"]
     reason: str
     description: str
 
 
 @dataclass(frozen=True)
-class _Offer:
+class _Candidate:
     """One name as one distribution offers it; the class is imported by `load` only."""
 
     name: str
@@ -128,8 +128,8 @@ class Registry(Generic[T]):
     def __init__(self, group: str, base: type[T]) -> None:
         self.group = group
         self.base = base
-        self._registered: dict[str, _Offer] = {}
-        self._scanned: tuple[tuple[str, ...], list[_Offer]] | None = None
+        self._registered: dict[str, _Candidate] = {}
+        self._scanned: tuple[tuple[str, ...], list[_Candidate]] | None = None
 
     def __repr__(self) -> str:
         return f"<Registry {self.group}: {', '.join(self.names())}>"
@@ -151,7 +151,7 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
-    def _offers(self, *, fresh: bool = False) -> list[_Offer]:
+    def _offers(self, *, fresh: bool = False) -> list[_Candidate]:
         # Reading all metadata takes milliseconds, so it is done once for a given sys.path,
         # and once more where a name is missing: it may have been installed since.
         path = tuple(sys.path)
@@ -162,10 +162,10 @@ class Registry(Generic[T]):
             )
         return [*self._scanned[1], *self._registered.values()]
 
-    def _find(self, name: str) -> list[_Offer]:
+    def _find(self, name: str) -> list[_Candidate]:
         distribution, _, bare = name.rpartition(":")
 
-        def matching(offers: list[_Offer]) -> list[_Offer]:
+        def matching(offers: list[_Candidate]) -> list[_Candidate]:
             return [
                 offer
                 for offer in offers
@@ -177,7 +177,7 @@ class Registry(Generic[T]):
             distribution = normalised(distribution)
         return matching(self._offers()) or matching(self._offers(fresh=True))
 
-    def _offer(self, name: str) -> _Offer:
+    def _offer(self, name: str) -> _Candidate:
         """The one offer for a name, or the error that says why there is none."""
         found = self._find(name)
         if not found:
@@ -185,13 +185,13 @@ class Registry(Generic[T]):
         if len(found) > 1:
             first = f"{found[0].distribution}:{found[0].name}"
             if len({offer.distribution for offer in found}) == 1:
-                mend = f"Its author must rename one: {' or '.join(o.module for o in found)}"
+                hint = f"Its author must rename one: {' or '.join(o.module for o in found)}"
             else:
-                mend = f'Choose one by its full name, such as "{first}", or uninstall the other'
+                hint = f'Choose one by its full name, such as "{first}", or uninstall the other'
             raise errors.PluginConflict(
                 f"{self.kind} {name!r} is offered by "
                 + " and ".join(f"{offer.distribution} {offer.version}" for offer in found),
-                mend,
+                hint,
             )
         return found[0]
 
@@ -237,7 +237,7 @@ class Registry(Generic[T]):
         """
         return self._load(self._offer(name))
 
-    def _load(self, offer: _Offer) -> type[T]:
+    def _load(self, offer: _Candidate) -> type[T]:
         origin = f"{offer.distribution} {offer.version}, {offer.module}"
         try:
             loaded = offer.load()
@@ -252,7 +252,7 @@ class Registry(Generic[T]):
 
     def _check(self, loaded: Any, name: str, origin: str) -> None:
         what = f"{self.kind} {name!r} ({origin})"
-        mend = (
+        hint = (
             f"It must be a class that derives from cellvision.{self.base.__name__} and defines "
             "its methods; its author can check that with cellvision.testing"
         )
@@ -262,14 +262,14 @@ class Registry(Generic[T]):
                 "Its author must rename the entry point",
             )
         if not inspect.isclass(loaded):
-            raise errors.PluginContractError(f"{what} is not a class", mend)
+            raise errors.PluginContractError(f"{what} is not a class", hint)
         if not issubclass(loaded, self.base) or loaded is self.base:
             raise errors.PluginContractError(
-                f"{what} does not derive from cellvision.{self.base.__name__}", mend
+                f"{what} does not derive from cellvision.{self.base.__name__}", hint
             )
         missing = sorted(getattr(loaded, "__abstractmethods__", ()))
         if missing:
-            raise errors.PluginContractError(f"{what} does not define {', '.join(missing)}", mend)
+            raise errors.PluginContractError(f"{what} does not define {', '.join(missing)}", hint)
 
     def create(self, name: str, /, **settings: Any) -> T:
         """Make a component from its name and its settings.
@@ -305,7 +305,7 @@ class Registry(Generic[T]):
                 f"{self.kind} {name!r} is offered by {installed[0].distribution}",
                 "Register yours under another name",
             )
-        self._registered[name] = _Offer(name, REGISTERED, "", module, cls=cls)
+        self._registered[name] = _Candidate(name, REGISTERED, "", module, cls=cls)
         return cls
 
     def unregister(self, name: str) -> None:
@@ -339,7 +339,7 @@ class Registry(Generic[T]):
     def info(self, name: str) -> PluginInfo:
         """Tell about one name: distribution, version, module and the class's first line.
 
-        A broken plugin is described, not raised: its ``state`` and ``reason`` say what is
+        A broken plugin is described, not raised: its ``status`` and ``reason`` say what is
         wrong.
 
         Raises
@@ -349,7 +349,7 @@ class Registry(Generic[T]):
         """
         return self._describe(self._offer(name), rivals=())
 
-    def listing(self) -> list[PluginInfo]:
+    def plugins(self) -> list[PluginInfo]:
         """Tell about everything on offer; faults are values in the list, not exceptions."""
         offers = sorted(self._offers(fresh=True), key=lambda o: (o.name, o.distribution))
         return [
@@ -364,24 +364,24 @@ class Registry(Generic[T]):
             for offer in offers
         ]
 
-    def _describe(self, offer: _Offer, rivals: tuple[str, ...]) -> PluginInfo:
-        state: Literal["fine", "broken", "conflict"] = "fine"
+    def _describe(self, offer: _Candidate, rivals: tuple[str, ...]) -> PluginInfo:
+        status: Literal["ok", "broken", "conflict"] = "ok"
         reason = description = ""
         try:
             cls = self._load(offer)
             # Not inspect.getdoc: that would give the interface's text for a class without any.
             description = inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
         except errors.PluginError as error:
-            state, reason = "broken", error.what
-        if rivals and state == "fine":
-            state, reason = "conflict", f"also offered by {', '.join(rivals)}"
+            status, reason = "broken", error.what
+        if rivals and status == "ok":
+            status, reason = "conflict", f"also offered by {', '.join(rivals)}"
         return PluginInfo(
             self.group,
             offer.name,
             offer.distribution,
             offer.version,
             offer.module,
-            state,
+            status,
             reason,
             description,
         )
@@ -392,17 +392,17 @@ class Registry(Generic[T]):
         return f"{offer.distribution}=={offer.version}" if offer.version else offer.distribution
 
 
-def _offer(entry_point: importlib_metadata.EntryPoint) -> _Offer:
+def _offer(entry_point: importlib_metadata.EntryPoint) -> _Candidate:
     name, version = "(unknown distribution)", ""
     if entry_point.dist is not None:
         with suppress(importlib_metadata.PackageNotFoundError, FileNotFoundError, KeyError):
             name, version = entry_point.dist.name or name, entry_point.dist.version or ""
     # Without the extras that may follow in brackets.
     module = entry_point.value.partition("[")[0].replace(" ", "")
-    return _Offer(entry_point.name, name, version, module, entry_point=entry_point)
+    return _Candidate(entry_point.name, name, version, module, entry_point=entry_point)
 
 
-def _leads_to(offer: _Offer, cls: type[Any]) -> bool:
+def _leads_to(offer: _Candidate, cls: type[Any]) -> bool:
     module = offer.module.partition(":")[0]
     if module not in sys.modules and module.partition(".")[0] != cls.__module__.partition(".")[0]:
         return False

@@ -222,11 +222,11 @@ class _Copies:
     """
 
     def __init__(self, address: str) -> None:
-        from cellvision.data import cache
+        from cellvision.data import pixel_cache
 
         self.address = _spelled(address)
         name = hashlib.sha256(self.address.encode()).hexdigest()[:32]
-        self.home = cache.folder().absolute() / "remote" / name
+        self.home = pixel_cache.folder().absolute() / "remote" / name
         self.files = self.home / "files"
 
     @cached_property
@@ -343,8 +343,8 @@ class _Copies:
             yield
         except errors.CellvisionError as error:
             error.what = error.what.replace(str(self.files), self.address)
-            error.mend = error.mend.replace(str(self.files), self.address)
-            error.args = (error.what, error.mend)
+            error.hint = error.hint.replace(str(self.files), self.address)
+            error.args = (error.what, error.hint)
             raise
 
     def _all(self) -> dict[str, Mapping[str, Any]]:

@@ -78,10 +78,10 @@ def _choice(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, A
     """One of the installed components: a table, or a bare name where no setting is needed."""
     choices: list[dict[str, Any]] = []
     bare, broken = [], []
-    for info in registry.listing():
-        name = info.name if info.state != "conflict" else f"{info.distribution}:{info.name}"
+    for info in registry.plugins():
+        name = info.name if info.status != "conflict" else f"{info.distribution}:{info.name}"
         key = f"{registry.kind}.{name}".replace("/", "_")
-        if info.state == "broken":
+        if info.status == "broken":
             broken.append(f"{name}: {info.reason}")
             continue
         try:

@@ -53,7 +53,7 @@ def _run(words: list[str], *, debug: bool) -> int:
     except errors.CellvisionError as error:
         if debug:
             traceback.print_exc()
-        _complain(error.what, error.mend)
+        _complain(error.what, error.hint)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted", "")
@@ -97,7 +97,7 @@ def _about_usage(error: Any) -> int:
     return 2
 
 
-def _complain(what: str, mend: str) -> None:
+def _complain(what: str, hint: str) -> None:
     print(f"error: {what}", file=sys.stderr)
-    if mend:
-        print(f"  {mend}", file=sys.stderr)
+    if hint:
+        print(f"  {hint}", file=sys.stderr)

@@ -23,8 +23,8 @@ def run(
 ) -> None:
     """Read every file and tell what is there; exit code 3 where splits leak."""
     from cellvision.data.audit import audit
-    from cellvision.data.leaks import refuse
-    from cellvision.training.progress import displayed
+    from cellvision.data.leaks import raise_if_leaking
+    from cellvision.progress import displayed
 
     experiment = experiments.read(source, changes)
     with displayed(None) as display:
@@ -33,7 +33,7 @@ def run(
         print(json.dumps(found.to_json(), indent=2))
     else:
         _show(found)
-    refuse(found.leaks)
+    raise_if_leaking(found.leaks)
 
 
 def _show(found: Audit) -> None:

@@ -70,6 +70,6 @@ def _show(result: CheckResult) -> None:
     line.append(result.check)
     if result.reason:
         line.append(f": {result.reason}")
-    if result.mend:
-        line.append(f" ({' '.join(result.mend.split())})", style="dim")
+    if result.hint:
+        line.append(f" ({' '.join(result.hint.split())})", style="dim")
     Console(highlight=False).print(line, soft_wrap=True)

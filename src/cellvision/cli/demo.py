@@ -14,8 +14,8 @@ def run(
     ] = Path("cellvision-demo"),
 ) -> None:
     """Train on an easy and on an impossible problem and tell which one was learned."""
+    from cellvision.backends.startup import start_backend
     from cellvision.demo import demo
-    from cellvision.training.backend import start_quietly
 
-    start_quietly()
+    start_backend()
     print(demo(out, progress=True))

@@ -25,7 +25,7 @@ def run(
     ] = None,
 ) -> None:
     """Write a run's network for other programs, and check that it predicts the same there."""
-    from cellvision.training.export import export
-    from cellvision.training.run import load_run
+    from cellvision.inference.export import export
+    from cellvision.results.run import load_run
 
     print(export(load_run(run_dir), format, out))

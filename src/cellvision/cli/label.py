@@ -182,11 +182,11 @@ def _open_store(
 def _plan(
     source: str, changes: list[str], rules: Rules, classes: list[str], run_dir: Path | None
 ) -> Plan:
-    from cellvision.training.progress import displayed
+    from cellvision.progress import displayed
 
     ranking = None
     if run_dir is not None:
-        from cellvision.training.run import load_run
+        from cellvision.results.run import load_run
 
         ranking = load_run(run_dir)
     if classes:
@@ -253,7 +253,7 @@ def _import(store: Store, tables: list[Path]) -> None:
 
 def _write_page(store: Store, folder: Path) -> None:
     from cellvision.labelling.static import write_page
-    from cellvision.training.progress import displayed
+    from cellvision.progress import displayed
 
     with displayed(None) as display:
         page = write_page(

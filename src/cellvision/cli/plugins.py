@@ -22,7 +22,7 @@ def run(
     from cellvision.interfaces.reporter import reporters
 
     kinds = (datasets, augmenters, architectures, reporters)
-    found = [info for registry in kinds for info in registry.listing()]
+    found = [info for registry in kinds for info in registry.plugins()]
     if as_json:
         print(json.dumps([_row(info) for info in found], indent=2))
         return
@@ -33,9 +33,9 @@ def run(
     table = Table(box=None, pad_edge=False)
     for heading in ("kind", "name", "distribution", "", "what it is"):
         table.add_column(heading, overflow="fold")
-    marks = {"fine": ("", ""), "broken": ("broken", "red"), "conflict": ("conflict", "yellow")}
+    marks = {"ok": ("", ""), "broken": ("broken", "red"), "conflict": ("conflict", "yellow")}
     for info in found:
-        mark, style = marks[info.state]
+        mark, style = marks[info.status]
         table.add_row(
             info.group.rpartition(".")[2],
             Text(info.name, style="bold"),

@@ -38,8 +38,8 @@ def run(
     ] = "auto",
 ) -> None:
     """Classify new images with a run's network; writes image, predicted and probabilities."""
-    from cellvision.training.predict import predict_blocks
-    from cellvision.training.run import load_run
+    from cellvision.inference.predict import predict_blocks
+    from cellvision.results.run import load_run
 
     counts: Counter[str] = Counter()
 

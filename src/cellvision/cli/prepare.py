@@ -147,11 +147,11 @@ def _shown(verb: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn,
     )
 
-    from cellvision.prepare import PrepareNotice
+    from cellvision.prepare import PrepareWarning
 
     columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", PrepareNotice)
+        warnings.simplefilter("always", PrepareWarning)
         try:
             with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
                 task = bar.add_task(verb, total=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -48,25 +48,29 @@ def run(
 
 
 def _report(folder: Path, names: list[str], changes: list[str]) -> None:
-    from cellvision.training.backend import start_quietly
-    from cellvision.training.progress import displayed
-    from cellvision.training.reports import automatic, make_reports
-    from cellvision.training.run import load_run
-    from cellvision.training.study import load_study
+    from cellvision.backends.startup import start_backend
+    from cellvision.progress import displayed
+    from cellvision.results.reporting import default_reporters, make_reports
+    from cellvision.results.run import Run, load_run
+    from cellvision.results.study import Study, load_study
 
     is_study = (folder / "study.json").is_file()
-    finished = load_study(folder) if is_study else load_run(folder)
-    asked = finished.record["experiments"][0] if is_study else finished.record
-    declared = asked["experiment"].get("reporters")
+    finished: Run | Study = load_study(folder) if is_study else load_run(folder)
+    experiment = (
+        finished.metadata.experiment
+        if isinstance(finished, Run)
+        else finished.metadata.experiments[0].experiment
+    )
+    declared = cast("list[dict[str, Any]]", experiment.get("reporters") or [])
     if changes and len(names) != 1:
         raise errors.InvalidInput("--set is for one reporter", "Name it: --reporter NAME")
     if names:
-        wanted = tuple(_named(name, declared or (), changes) for name in names)
+        wanted = tuple(_named(name, declared, changes) for name in names)
     elif is_study and not declared:
-        wanted = automatic()
+        wanted = default_reporters()
     else:
-        wanted = tuple(_named(settings["type"], (settings,), ()) for settings in declared or ())
-    start_quietly()
+        wanted = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
+    start_backend()
     with displayed(None) as display:
         made, faults = make_reports(finished, wanted, display)
     for path in made:

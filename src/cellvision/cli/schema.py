@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cellvision import atomic, errors
+from cellvision import atomic_io, errors
 
 
 def run(
@@ -36,4 +36,4 @@ def run(
     if out is None:
         print(text)
     else:
-        atomic.text(out, text + "\n")
+        atomic_io.text(out, text + "\n")

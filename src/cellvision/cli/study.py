@@ -15,7 +15,7 @@ from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
-    from cellvision.training.study import Study
+    from cellvision.results.study import Study
 
 
 def run(
@@ -71,15 +71,15 @@ def run(
     """Train from several seeds and show the spread; an interrupted study goes on."""
     asked = grid(source, changes, vary)
     people = dict(_accuracy(text) for text in expert)
-    from cellvision.training.backend import start_quietly
-    from cellvision.training.cluster import connect
-    from cellvision.training.controls import CONTROLS
-    from cellvision.training.study import study
-    from cellvision.training.threads import settle
+    from cellvision.backends.startup import start_backend
+    from cellvision.backends.threads import configure_threads
+    from cellvision.studies.controls import CONTROLS
+    from cellvision.studies.dask import connect
+    from cellvision.studies.study import study
 
     controls = CONTROLS if all_controls else some_controls
     with nullcontext() if scheduler is None else connect(scheduler) as client:
-        start_quietly(partial(settle, *asked.values()))
+        start_backend(partial(configure_threads, *asked.values()))
         made = study(
             asked, runs, out, controls=controls, expert=people, client=client, progress=True
         )
@@ -148,9 +148,9 @@ def show(finished: Study, out: str) -> None:
     console.print(table)
     for verdict in finished.verdicts:
         several = len(finished.verdicts) > 1
-        about = f"{verdict['experiment']}, {verdict['split']}: " if several else ""
-        console.print(f"Verdict: {escape(about)}{verdict['sentence']}", style="bold")
-        for line in (*verdict["reasons"], *verdict["warnings"]):
+        about = f"{verdict.experiment}, {verdict.split}: " if several else ""
+        console.print(f"Verdict: {escape(about)}{verdict.sentence}", style="bold")
+        for line in (*verdict.reasons, *verdict.warnings):
             console.print(f"  {escape(line)}", soft_wrap=True)
     page = finished.folder / "reports" / "report.html"
     console.print(escape(str(page if page.is_file() else finished.folder)), soft_wrap=True)

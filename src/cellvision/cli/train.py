@@ -9,7 +9,7 @@ import typer
 from cellvision.cli import experiments
 
 if TYPE_CHECKING:
-    from cellvision.training.run import Run
+    from cellvision.results.run import Run
 
 Out = Annotated[
     str,
@@ -29,21 +29,21 @@ def run(
 ) -> None:
     """Train a network once, evaluate it on every split and write the run's folder."""
     experiment = experiments.read(source, changes)
-    from cellvision.training import processes
-    from cellvision.training.backend import start_quietly
-    from cellvision.training.threads import settle
+    from cellvision.backends import distributed
+    from cellvision.backends.startup import start_backend
+    from cellvision.backends.threads import configure_threads
     from cellvision.training.train import train
 
     def prepare() -> None:
-        processes.join()
-        settle(experiment)
+        distributed.join()
+        configure_threads(experiment)
 
-    total, this = processes.named()
+    total, this = distributed.from_environment()
     if total > 1:
         typer.echo(f"process {this} of {total}: waiting for the others", err=True)
-    start_quietly(prepare)
+    start_backend(prepare)
     finished = train(experiment, out, progress=True)
-    if processes.number() == 0:
+    if distributed.rank() == 0:
         show(finished, out)
 
 
@@ -59,15 +59,15 @@ def show(finished: Run, out: str) -> None:
     for warning in finished.warnings:
         style = "bold red" if warning.startswith("LEAK") else "yellow"
         console.print(f"Mind: {escape(warning)}", style=style)
-    unit = finished.record["group_column"] or "units unknown"
+    unit = finished.metadata.group_column or "units unknown"
     table = Table("split", "images", escape(unit), "accuracy", "95 % interval", box=None)
     for split, score in finished.scores.items():
         table.add_row(
             escape(split),
-            str(score["n"]),
-            "" if score["groups"] is None else str(score["groups"]),
-            f"{score['accuracy']:.3f}",
-            f"{score['accuracy_low']:.3f} to {score['accuracy_high']:.3f}",
+            str(score.n),
+            "" if score.groups is None else str(score.groups),
+            f"{score.accuracy:.3f}",
+            f"{score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
         )
     console.print(table)
     console.print(f"Guessing gives {1 / len(finished.class_names):.3f}{_commonest(finished)}.")
@@ -81,7 +81,7 @@ def _commonest(finished: Run) -> str:
     """What a network gets that always gives the same answer, which can be far above guessing."""
     shares = [
         (max(counts.values()) / sum(counts.values()), split)
-        for split, counts in finished.record["counts"].items()
+        for split, counts in finished.metadata.counts.items()
         if split in finished.test_splits
     ]
     return "".join(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
 from cellvision.data.catalog import Catalog, listed
-from cellvision.data.duplicates import NearDuplicate, find_near_duplicates, warnings_of
-from cellvision.data.facts import Facts, Progress, digests, scan
+from cellvision.data.image_stats import ImageStats, Progress, digests, scan
 from cellvision.data.leaks import Leak, find_leaks
+from cellvision.data.near_duplicates import NearDuplicate, find_near_duplicates, warnings_of
 from cellvision.data.split import Split
 
 if TYPE_CHECKING:
@@ -123,22 +123,22 @@ def audit(source: Experiment | Dataset, progress: Progress | None = None) -> Aud
     else:
         dataset, split = source.dataset, source.split
     catalog = Catalog.of(dataset)
-    facts = scan(dataset, list(catalog.table["image"]), progress)
+    stats = scan(dataset, list(catalog.table["image"]), progress)
     # As in a training, images that cannot be read count in no split.
-    read = [fact.status == "read" for fact in facts]
+    read = [stat.status == "read" for stat in stats]
     catalog = replace(catalog, table=catalog.table[read].reset_index(drop=True))
-    catalog, warnings = _split_where_possible(catalog, split, facts)
-    return describe(dataset, catalog, facts, warnings)
+    catalog, warnings = _split_where_possible(catalog, split, stats)
+    return build_audit(dataset, catalog, stats, warnings)
 
 
 def _split_where_possible(
-    catalog: Catalog, split: Split, facts: Sequence[Facts]
+    catalog: Catalog, split: Split, stats: Sequence[ImageStats]
 ) -> tuple[Catalog, list[str]]:
     """Split a catalog; where that cannot be done, leave it whole and say why."""
     if len(catalog) == 0:
         return catalog, ["Not one image can be read."]
     try:
-        return split.apply(catalog, digests(facts)), []
+        return split.apply(catalog, digests(stats)), []
     except errors.SplitError as error:
         told = [f"These images cannot be split as asked: {error.what}."]
         if catalog.has_splits:
@@ -146,18 +146,18 @@ def _split_where_possible(
         return replace(catalog, table=catalog.table.assign(split="train")), told
 
 
-def describe(
+def build_audit(
     dataset: Dataset,
     catalog: Catalog,
-    facts: Sequence[Facts],
+    stats: Sequence[ImageStats],
     warnings: Sequence[str] = (),
     most_comparisons: int | None = None,
 ) -> Audit:
-    """Put together what is known of a split catalog and its images' facts.
+    """Put together what is known of a split catalog and its images' stats.
 
     Parameters
     ----------
-    dataset, catalog, facts
+    dataset, catalog, stats
         The images.
     warnings
         What is known already.
@@ -165,14 +165,14 @@ def describe(
         How many pairs of images are compared at most in search of near-duplicates; where there
         are more, none is searched for. None always searches.
     """
-    listed_files = [_of_facts(fact) for fact in facts]
+    listed_files = [_of_facts(stat) for stat in stats]
     known = {file.file for file in listed_files}
-    passed = [over for over in dataset.passed_over() if over.file not in known]
+    passed = [over for over in dataset.skipped_files() if over.file not in known]
     listed_files += [FileRecord(over.file, "skipped", over.reason) for over in passed]
     listed_files += [FileRecord(file, "skipped", why) for file, why in catalog.left_out.items()]
-    leaks = find_leaks(catalog, facts)
-    alike = find_near_duplicates(catalog, facts, most_comparisons)
-    told = [*catalog.warnings, *warnings, *image_warnings(catalog, facts), *warnings_of(alike)]
+    leaks = find_leaks(catalog, stats)
+    alike = find_near_duplicates(catalog, stats, most_comparisons)
+    told = [*catalog.warnings, *warnings, *image_warnings(catalog, stats), *warnings_of(alike)]
     others = [over.file for over in passed if not over.expected]
     if others:
         told.append(
@@ -199,16 +199,16 @@ def group_counts(catalog: Catalog) -> dict[str, int]:
     }
 
 
-def _of_facts(fact: Facts) -> FileRecord:
-    row = fact.to_json()
+def _of_facts(stat: ImageStats) -> FileRecord:
+    row = stat.to_json()
     del row["digest"], row["sketch"]
     return FileRecord(row.pop("image"), **row)
 
 
-def image_warnings(catalog: Catalog, facts: Sequence[Facts]) -> list[str]:
+def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
     """What the images and their division should make a reader wary of, a line each."""
-    read = [fact for fact in facts if fact.status == "read"]
-    refused = len(facts) - len(read)
+    read = [stat for stat in stats if stat.status == "read"]
+    refused = len(stats) - len(read)
     told = []
     if refused:
         told.append(f"{refused} image(s) cannot be read.")
@@ -217,28 +217,28 @@ def image_warnings(catalog: Catalog, facts: Sequence[Facts]) -> list[str]:
         if absent:
             told.append(f"Split {split!r} has no image of class {listed(absent)}.")
     # Black and white is taken in as uint8, so it goes with that.
-    dtypes = Counter("uint8" if fact.dtype == "bool" else fact.dtype for fact in read)
+    dtypes = Counter("uint8" if stat.dtype == "bool" else stat.dtype for stat in read)
     if len(dtypes) > 1:
         mixed = ", ".join(f"{count} {dtype}" for dtype, count in dtypes.most_common())
         told.append(f"Images differ in pixel type ({mixed}): one factor cannot scale them all.")
     told += _confounded(catalog, read)
-    saturated = sum((fact.saturated_fraction or 0) > _SATURATED for fact in read)
+    saturated = sum((stat.saturated_fraction or 0) > _SATURATED for stat in read)
     if saturated:
         told.append(
             f"{saturated} image(s) have more than {_SATURATED:.1%} of their samples saturated."
         )
-    flat = [fact.image for fact in read if fact.low == fact.high]
+    flat = [stat.image for stat in read if stat.low == stat.high]
     if flat:
         told.append(f"{len(flat)} image(s) are one flat intensity, such as {flat[0]!r}.")
     told += _repeated(catalog, read)
     return told
 
 
-def _repeated(catalog: Catalog, read: Sequence[Facts]) -> list[str]:
+def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
     """Images with the pixels of another one; worst where their labels differ."""
     same: dict[str, list[str]] = {}
-    for fact in read:
-        same.setdefault(fact.digest, []).append(fact.image)
+    for stat in read:
+        same.setdefault(stat.digest, []).append(stat.image)
     told = []
     repeats = len(read) - len(same)
     if repeats:
@@ -255,21 +255,21 @@ def _repeated(catalog: Catalog, read: Sequence[Facts]) -> list[str]:
     return told
 
 
-def _confounded(catalog: Catalog, read: Sequence[Facts]) -> list[str]:
+def _confounded(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
     """Properties of the files that tell the class: a network would learn those."""
     label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
     told = []
-    properties: tuple[tuple[str, Callable[[Facts], Any]], ...] = (
-        ("image size", lambda fact: (fact.shape or ())[:2]),
-        ("number of channels", lambda fact: (fact.shape or ())[2:]),
-        ("bit depth", lambda fact: fact.bit_depth),
-        ("file format", lambda fact: PurePosixPath(fact.image).suffix.lower()),
+    properties: tuple[tuple[str, Callable[[ImageStats], Any]], ...] = (
+        ("image size", lambda stat: (stat.shape or ())[:2]),
+        ("number of channels", lambda stat: (stat.shape or ())[2:]),
+        ("bit depth", lambda stat: stat.bit_depth),
+        ("file format", lambda stat: PurePosixPath(stat.image).suffix.lower()),
     )
     for what, of in properties:
         by_class: dict[str, set[Any]] = {}
-        for fact in read:
-            if fact.image in label:
-                by_class.setdefault(label[fact.image], set()).add(of(fact))
+        for stat in read:
+            if stat.image in label:
+                by_class.setdefault(label[stat.image], set()).add(of(stat))
         values = list(by_class.values())
         overlap = any(a & b for i, a in enumerate(values) for b in values[i + 1 :])
         if len(values) > 1 and len(set.union(*values)) > 1 and not overlap:

@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from cellvision import errors
-from cellvision.interfaces.decoded import DecodedImage
+from cellvision.interfaces.decoded_image import DecodedImage
 
 if TYPE_CHECKING:
-    from cellvision.data.decoders.parts import Decoded, Refusal
+    from cellvision.data.decoders.common import Decoded, Refusal
 
 _SUFFIXES = {
     "PNG": (".png", ".apng"),
@@ -125,7 +125,7 @@ def read_image(path: str | os.PathLike[str]) -> DecodedImage:
     >>> image.pixels.shape, image.pixels.dtype, image.bit_depth
     ((4, 5, 1), dtype('uint16'), 16)
     """
-    from cellvision.data.decoders.parts import Refusal
+    from cellvision.data.decoders.common import Refusal
 
     name, place = os.fspath(path), Path(path)
     again = "Copy or export the file again, or leave it out"
@@ -144,7 +144,7 @@ def read_image(path: str | os.PathLike[str]) -> DecodedImage:
                 raise _unknown(head, place.suffix.lower())
             pixels, bit_depth, notes = _decode(file, kind)
     except Refusal as refusal:
-        raise errors.UnreadableImage(name, refusal.reason, refusal.mend) from refusal.__cause__
+        raise errors.UnreadableImage(name, refusal.reason, refusal.hint) from refusal.__cause__
     except FileNotFoundError as error:
         raise errors.UnreadableImage(name, "no such file", "Check the path") from error
     except PermissionError as error:
@@ -197,13 +197,13 @@ def _kind(head: bytes) -> str:
 
 
 def _unknown(head: bytes, suffix: str) -> Refusal:
-    from cellvision.data.decoders.parts import Refusal
+    from cellvision.data.decoders.common import Refusal
 
     if not head:
         return Refusal("the file is empty", "Copy or export it again, or leave it out")
-    for magic, start, reason, mend in _UNREAD:
+    for magic, start, reason, hint in _UNREAD:
         if head[start:].startswith(magic):
-            return Refusal(reason, mend)
+            return Refusal(reason, hint)
     if suffix == ".tga":
         return Refusal("TGA images are not read", _CONVERT)
     if suffix in IMAGE_SUFFIXES and suffix not in _REFUSED_SUFFIXES:

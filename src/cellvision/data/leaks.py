@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cellvision import errors
 from cellvision.data.catalog import Catalog, listed
-from cellvision.data.facts import Facts, digests
+from cellvision.data.image_stats import ImageStats, digests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,21 +41,21 @@ class Leak:
         return {"kind": self.kind, "splits": list(self.splits), "files": list(self.files)}
 
 
-def find_leaks(catalog: Catalog, facts: Sequence[Facts]) -> tuple[Leak, ...]:
+def find_leaks(catalog: Catalog, stats: Sequence[ImageStats]) -> tuple[Leak, ...]:
     """List every unit and every image that occurs in more than one split.
 
     Parameters
     ----------
     catalog
         With splits.
-    facts
+    stats
         Of its images; only exactly equal pixels count as identical.
     """
     table = catalog.table
     found: list[Leak] = []
     if catalog.group_column is not None:
         found += _shared(table, table["group"], "shared_group")
-    found += _shared(table, table["image"].map(digests(facts)), "identical_pixels")
+    found += _shared(table, table["image"].map(digests(stats)), "identical_pixels")
     return tuple(found)
 
 
@@ -70,7 +70,7 @@ def _shared(
     ]
 
 
-def refuse(leaks: Sequence[Leak]) -> None:
+def raise_if_leaking(leaks: Sequence[Leak]) -> None:
     """Stop where there is a leak.
 
     Raises

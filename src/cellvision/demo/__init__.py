@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import atomic, errors, statistics
+from cellvision import atomic_io, errors, statistics
 from cellvision.data.audit import Audit, audit
-from cellvision.data.intake import Intake
+from cellvision.data.preprocessing import Preprocessing
 from cellvision.experiment import Experiment, Training
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
-from cellvision.training.progress import displayed
-from cellvision.training.record import claim
+from cellvision.progress import displayed
+from cellvision.results.record import claim
 from cellvision.training.train import train
 
 if TYPE_CHECKING:
-    from cellvision.training.run import Run
+    from cellvision.results.run import Run
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
                 "synthetic_cells", path=folder / problem.name / "images", strength=problem.strength
             ),
             augmenters=(augmenters.create("flip"),),
-            intake=Intake(channels=(0, 1)),
+            preprocessing=Preprocessing(channels=(0, 1)),
             training=Training(epochs=_EPOCHS, learning_rate=_LEARNING_RATE),
         )
         with displayed(progress) as display:
@@ -99,8 +99,8 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
                 "report": f"{problem.name}/run/reports/report.html",
             }
         )
-    atomic.text(folder / "index.md", _page("page.md.j2", results))
-    return atomic.text(folder / "index.html", _page("page.html.j2", results))
+    atomic_io.text(folder / "index.md", _page("page.md.j2", results))
+    return atomic_io.text(folder / "index.html", _page("page.html.j2", results))
 
 
 def verdict(run: Run) -> str:
@@ -114,14 +114,14 @@ def verdict(run: Run) -> str:
         rows["label"].to_numpy(),
         rows["predicted"].to_numpy(),
         rows["group"].to_numpy(),
-        training=run.scores["train"]["balanced_accuracy"],
+        training=run.scores["train"].balanced_accuracy,
     )
     return (
-        f"{found.sentence[0].upper()}{found.sentence[1:]}. {score['accuracy']:.0%} of {score['n']} "
-        f"test images from {score['groups']} fields are right (95 % interval "
-        f"{score['accuracy_low']:.0%} to {score['accuracy_high']:.0%}); the commonest class makes "
+        f"{found.sentence[0].upper()}{found.sentence[1:]}. {score.accuracy:.0%} of {score.n} "
+        f"test images from {score.groups} fields are right (95 % interval "
+        f"{score.accuracy_low:.0%} to {score.accuracy_high:.0%}); the commonest class makes "
         f"{found.commonest:.0%}; p = {found.test.p:.2g} that labels which say nothing do as well. "
-        f"Of the images it was trained on, {run.scores['train']['accuracy']:.0%} are right, which "
+        f"Of the images it was trained on, {run.scores['train'].accuracy:.0%} are right, which "
         "shows nothing."
     )
 
@@ -133,15 +133,15 @@ def _facts(problem: _Problem, found: Audit, run: Run) -> list[str]:
     )
     bits = sorted({file.bit_depth for file in found.files if file.bit_depth is not None})
     leaks = f"{len(found.leaks)} leaks" if found.leaks else "no field is in two of them"
-    seconds = run.record["timings"]["fit_s"]
+    seconds = run.metadata.timings.fit_s
     return [
         problem.truth,
         f"Audit: {splits}; {leaks}. {bits[-1]}-bit TIFFs, intensities up to "
         f"{max(file.high or 0 for file in found.files):g}, so that "
-        f"{run.record['intensity_scale']:g} counts as 1.",
+        f"{run.metadata.intensity_scale:g} counts as 1.",
         f"Training: {_EPOCHS} epochs in {seconds:.0f} s "
-        f"({run.record['timings']['train_images_per_s']:.0f} images/s, "
-        f"{run.record['environment']['precision']}).",
+        f"({run.metadata.timings.train_images_per_s:.0f} images/s, "
+        f"{run.metadata.environment.precision}).",
     ]
 
 

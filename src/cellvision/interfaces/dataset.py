@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellvision.component import Component
-from cellvision.interfaces.decoded import DecodedImage
+from cellvision.interfaces.decoded_image import DecodedImage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PassedOver:
+class SkippedFile:
     """A file that is not an image of the data set, and why; the audit lists every one.
 
     Attributes
@@ -111,7 +111,7 @@ class Dataset(Component, group="cellvision.datasets"):
         head = f"{pixels.shape} {pixels.dtype.str} ".encode()
         return hashlib.sha256(head + pixels.tobytes()).hexdigest()
 
-    def passed_over(self) -> Sequence[PassedOver]:
+    def skipped_files(self) -> Sequence[SkippedFile]:
         """List the files that are there and are not in the catalog, each with its reason."""
         return ()
 

@@ -10,8 +10,8 @@ from cellvision.component import Component
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
-    from cellvision.training.run import Run
-    from cellvision.training.study import Study
+    from cellvision.results.run import Run
+    from cellvision.results.study import Study
 
 
 class Reporter(Component, group="cellvision.reporters"):
@@ -20,10 +20,10 @@ class Reporter(Component, group="cellvision.reporters"):
     A reporter defines `run`, `study` or both.
     """
 
-    automatic: ClassVar[bool] = False
+    enabled_by_default: ClassVar[bool] = False
     """Whether it reports on runs and studies whose experiment names no reporters."""
 
-    gathers: ClassVar[bool] = False
+    runs_last: ClassVar[bool] = False
     """Whether it uses files that other reporters make, and so comes after them."""
 
     def run(self, run: Run, folder: Path) -> Sequence[Path]:
@@ -47,7 +47,7 @@ class Reporter(Component, group="cellvision.reporters"):
         """Report on a study; as for `run`."""
         return ()
 
-    def begin(self, folder: Path, experiment: Experiment) -> Reporter:
+    def on_run_begin(self, folder: Path, experiment: Experiment) -> Reporter:
         """Give the reporter that is told of the epochs of a run that is about to start.
 
         By default that is this one. A reporter that has to know whose epochs they are gives a
@@ -64,7 +64,7 @@ class Reporter(Component, group="cellvision.reporters"):
         """
         return self
 
-    def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Look at an epoch that has just ended.
 
         Parameters

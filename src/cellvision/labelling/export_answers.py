@@ -6,7 +6,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import atomic, errors
+from cellvision import atomic_io, errors
 from cellvision.labelling.csv_cells import format_table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def export_answers(store: Store, target: Path) -> list[Answer]:
         There is no answer yet.
     """
     answers = answers_or_error(store)
-    atomic.text(target, format_table(COLUMNS, map(astuple, answers)))
+    atomic_io.text(target, format_table(COLUMNS, map(astuple, answers)))
     return answers
 
 

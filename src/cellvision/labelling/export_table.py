@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import atomic, errors
+from cellvision import atomic_io, errors
 from cellvision.labelling.csv_cells import format_table
 from cellvision.labelling.export_answers import answers_or_error
 
@@ -86,7 +86,7 @@ def export_table(store: Store, target: Path) -> TableSummary:
         )
     root = _root(target, [row.file for row in written], plan)
     names = list(dict.fromkeys(name for row in written for name in row.columns))
-    atomic.text(
+    atomic_io.text(
         target,
         format_table(
             ["file", "label", *names, "agreement"],
@@ -148,8 +148,8 @@ def _read_provenance(path: Path) -> list[dict[str, str]]:
 
 
 def _experiment_rows(plan: Plan) -> list[_Row]:
+    from cellvision.data.prepared import prepare_data
     from cellvision.experiment import experiment_from
-    from cellvision.training.material import gather_material
 
     experiment = experiment_from(plan.experiment, "the answer file")
     locate = getattr(experiment.dataset, "locate", None)
@@ -158,7 +158,7 @@ def _experiment_rows(plan: Plan) -> list[_Row]:
             "the images of this data set are not files, so a table cannot list them",
             "Use --export for the answers by image id",
         )
-    catalog = gather_material(experiment).catalog
+    catalog = prepare_data(experiment).catalog
     names = [
         name
         for name in catalog.table.columns

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.facts import Facts, decode
 from cellvision.data.files import read_image
-from cellvision.data.intake import Intake
+from cellvision.data.image_stats import ImageStats, decode
+from cellvision.data.preprocessing import Preprocessing
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.labelling.plan import VIEWS
 
@@ -48,11 +48,13 @@ class Gallery:
     def __init__(self, plan: Plan) -> None:
         self._folder = None if plan.folder is None else Path(plan.folder)
         self._dataset: Dataset | None = None
-        self._intake: Intake | None = None
+        self._preprocessing: Preprocessing | None = None
         if plan.experiment:
             settings = dict(plan.experiment["dataset"])
             self._dataset = datasets.create(settings.pop("type"), **settings)
-            self._intake = Intake.from_settings(plan.experiment["intake"], "intake")
+            self._preprocessing = Preprocessing.from_settings(
+                plan.experiment["preprocessing"], "preprocessing"
+            )
         self._display = plan.display
         self._cached_views = lru_cache(maxsize=_CACHED)(self._decode_views)
 
@@ -85,27 +87,27 @@ class Gallery:
         return _encode(render(pixels, low, high))
 
     def _decode_views(self, image: ImageToLabel) -> tuple[np.ndarray, ...]:
-        facts, pixels = self._decode(image)
+        stats, pixels = self._decode(image)
         if pixels is None:
-            raise ImageChangedError(f"{image.image}: {facts.reason}", "Restore the file")
-        if facts.digest != image.digest:
+            raise ImageChangedError(f"{image.image}: {stats.reason}", "Restore the file")
+        if stats.digest != image.digest:
             raise ImageChangedError(
                 f"{image.image}: its pixels have changed since the session started",
                 "Restore the file, or start a new answer file",
             )
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * np.uint8(255)
-        if self._intake is None:
+        if self._preprocessing is None:
             return (pixels,)
-        return pixels, self._intake.shape(self._intake.pick(pixels))
+        return pixels, self._preprocessing.resize(self._preprocessing.select_channels(pixels))
 
-    def _decode(self, image: ImageToLabel) -> tuple[Facts, np.ndarray | None]:
+    def _decode(self, image: ImageToLabel) -> tuple[ImageStats, np.ndarray | None]:
         if image.label is None and self._folder is not None:
             try:
                 decoded = read_image(self._folder / image.image)
             except errors.UnreadableImage as error:
-                return Facts.refused(image.image, error), None
-            return Facts.of(image.image, decoded), decoded.pixels
+                return ImageStats.refused(image.image, error), None
+            return ImageStats.of(image.image, decoded), decoded.pixels
         if self._dataset is None:
             raise RuntimeError("a labelled image without a data set")
         return decode(self._dataset, image.image)

@@ -65,8 +65,8 @@ class Plan:
     Attributes
     ----------
     experiment : dict
-        Complete settings of ``dataset``, ``intake`` and ``split``. For unlabelled images those
-        of the run that ranks them; empty without a run.
+        Complete settings of ``dataset``, ``preprocessing`` and ``split``. For unlabelled images
+        those of the run that ranks them; empty without a run.
     folder : str or None
         Folder of unlabelled images; None if the images come from the experiment.
     run : str or None

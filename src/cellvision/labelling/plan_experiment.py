@@ -9,7 +9,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.data.catalog import is_test, listed
-from cellvision.data.facts import Facts, scan
+from cellvision.data.image_stats import ImageStats, scan
 from cellvision.labelling.display_range import SAMPLE, display_for, stretched_display
 from cellvision.labelling.keys import assign_keys
 from cellvision.labelling.order import balanced_sample
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision import Run
-    from cellvision.data.facts import Progress
+    from cellvision.data.image_stats import Progress
+    from cellvision.data.prepared import PreparedData
     from cellvision.experiment import Experiment
-    from cellvision.training.material import Material
 
 
 def data_settings(experiment: Experiment) -> dict[str, Any]:
     """Settings that determine the images and what the network sees of them."""
     settings = experiment.model_dump(mode="json")
-    return {key: settings[key] for key in ("dataset", "intake", "split")}
+    return {key: settings[key] for key in ("dataset", "preprocessing", "split")}
 
 
 def plan_experiment(
@@ -58,10 +58,10 @@ def plan_experiment(
     errors.LeakError
         Splits share a group or an image, or `run` was tested on one of the images.
     """
-    from cellvision.training.material import gather_material
+    from cellvision.data.prepared import prepare_data
 
     rules.check()
-    prepared = gather_material(experiment, progress)
+    prepared = prepare_data(experiment, progress)
     assign_keys(prepared.catalog.class_names)
     splits = _splits(prepared, rules)
     table = prepared.catalog.table
@@ -73,8 +73,8 @@ def plan_experiment(
     practice = [int(row) for row in training] if rules.practice else []
     examples = [] if prepared.training_split in splits else _examples(table, training, rules)
     needed = sorted({*rows, *practice, *examples})
-    facts = scan(experiment.dataset, list(table["image"].iloc[needed]), progress)
-    described = dict(zip(needed, _described(prepared, needed, facts), strict=True))
+    stats = scan(experiment.dataset, list(table["image"].iloc[needed]), progress)
+    described = dict(zip(needed, _described(prepared, needed, stats), strict=True))
     images = [described[row] for row in rows]
     if run is not None:
         raise_if_tested(run, images, progress)
@@ -92,7 +92,7 @@ def plan_experiment(
     )
 
 
-def _splits(prepared: Material, rules: Rules) -> tuple[str, ...]:
+def _splits(prepared: PreparedData, rules: Rules) -> tuple[str, ...]:
     existing = prepared.catalog.splits()
     unknown = [split for split in rules.splits if split not in existing]
     if unknown:
@@ -123,26 +123,26 @@ def _examples(table: pd.DataFrame, training: np.ndarray, rules: Rules) -> list[i
 
 
 def _described(
-    prepared: Material, rows: Sequence[int], facts: Sequence[Facts]
+    prepared: PreparedData, rows: Sequence[int], stats: Sequence[ImageStats]
 ) -> list[ImageToLabel]:
     unreadable = [
-        errors.UnreadableImage(fact.image, fact.reason) for fact in facts if not fact.digest
+        errors.UnreadableImage(entry.image, entry.reason) for entry in stats if not entry.digest
     ]
     if unreadable:
         raise errors.UnreadableImages(unreadable)
     table = prepared.catalog.table.iloc[list(rows)]
     known = prepared.catalog.group_column is not None
     return [
-        ImageToLabel(image, split, group if known else None, label, fact.digest)
-        for image, split, group, label, fact in zip(
-            table["image"], table["split"], table["group"], table["label"], facts, strict=True
+        ImageToLabel(image, split, group if known else None, label, entry.digest)
+        for image, split, group, label, entry in zip(
+            table["image"], table["split"], table["group"], table["label"], stats, strict=True
         )
     ]
 
 
-def _display(prepared: Material) -> Display:
+def _display(prepared: PreparedData) -> Display:
     full = (float(prepared.zero), float(prepared.one))
-    if prepared.experiment.intake.intensity == "per_image":
+    if prepared.experiment.preprocessing.intensity == "per_image":
         files = [file for file in prepared.audit.files if file.high is not None]
         low = min(file.low for file in files if file.low is not None)
         return stretched_display(full, low, max(file.high for file in files if file.high))

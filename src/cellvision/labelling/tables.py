@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from cellvision import atomic, errors
+from cellvision import atomic_io, errors
 from cellvision.labelling.plan import ImageToLabel, Plan, Role, plan_to_json
 
 _MAGIC = b"SQLite format 3\0"
@@ -83,7 +83,7 @@ def create_file(path: Path, plan: Plan) -> None:
     images = list(_images_with_roles(plan))
     for _, image in images:
         _check_text(image)
-    with atomic.path(path) as temporary:
+    with atomic_io.path(path) as temporary:
         temporary.touch(0o600)
         connection = sqlite3.connect(temporary)
         try:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from cellvision import errors
 from cellvision.data.catalog import listed
-from cellvision.data.facts import scan
+from cellvision.data.image_stats import scan
 from cellvision.labelling.plan import ImageToLabel
 
 if TYPE_CHECKING:
     from cellvision import Dataset, Run
-    from cellvision.data.facts import Progress
+    from cellvision.data.image_stats import Progress
 
 
 def raise_if_tested(
@@ -32,15 +32,15 @@ def raise_if_tested(
     """
     table = run.predictions
     tested = list(table.loc[table["split"].isin(run.test_splits), "image"])
-    facts = scan(run.experiment.dataset, tested, progress)
-    missing = [fact.image for fact in facts if not fact.digest]
+    stats = scan(run.experiment.dataset, tested, progress)
+    missing = [entry.image for entry in stats if not entry.digest]
     if missing:
         raise errors.InvalidInput(
             f"{run.folder}: its test images cannot be compared with those to label, because "
             f"some cannot be read: {listed(missing)}",
             "Restore them, or label without --run",
         )
-    digests = {fact.digest for fact in facts}
+    digests = {entry.digest for entry in stats}
     shared = [image.image for image in images if image.digest in digests]
     if shared:
         raise errors.LeakError(

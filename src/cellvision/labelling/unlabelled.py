@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.facts import Facts, in_threads
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
+from cellvision.data.image_stats import ImageStats, in_threads
 from cellvision.labelling.display_range import SAMPLE, display_for, stretched_display
 from cellvision.labelling.keys import assign_keys
 from cellvision.labelling.plan import Display, ImageToLabel, Plan
@@ -22,7 +22,7 @@ from cellvision.labelling.uncertainty import raise_if_tested, rank_unlabelled
 
 if TYPE_CHECKING:
     from cellvision import Run
-    from cellvision.data.facts import Progress
+    from cellvision.data.image_stats import Progress
 
 
 def parse_classes(options: Sequence[str]) -> tuple[str, ...]:
@@ -121,13 +121,13 @@ def plan_folder(
         )
     root = root.resolve()
     names = find_images(root)
-    facts = list(in_threads(lambda name: _facts(root, name), names, progress))
+    stats = list(in_threads(lambda name: _stats(root, name), names, progress))
     unreadable = [
-        errors.UnreadableImage(fact.image, fact.reason) for fact in facts if not fact.digest
+        errors.UnreadableImage(entry.image, entry.reason) for entry in stats if not entry.digest
     ]
     if unreadable:
         raise errors.UnreadableImages(unreadable)
-    images = [ImageToLabel(fact.image, "", None, None, fact.digest) for fact in facts]
+    images = [ImageToLabel(entry.image, "", None, None, entry.digest) for entry in stats]
     if run is not None:
         raise_if_tested(run, images, progress)
         images = rank_unlabelled(run, root, images)[: rules.images]
@@ -140,50 +140,50 @@ def plan_folder(
         None if run is None else str(run.folder.resolve()),
         rules,
         class_names,
-        _display(root, facts, run),
+        _display(root, stats, run),
         tuple(images),
         examples=() if run is None else _examples(run, class_names, rules),
     )
 
 
-def _facts(root: Path, name: str) -> Facts:
+def _stats(root: Path, name: str) -> ImageStats:
     try:
-        return Facts.of(name, read_image(root / name))
+        return ImageStats.of(name, read_image(root / name))
     except errors.UnreadableImage as error:
-        return Facts.refused(name, error)
+        return ImageStats.refused(name, error)
 
 
 def _examples(run: Run, class_names: Sequence[str], rules: Rules) -> tuple[ImageToLabel, ...]:
     """Training images of the run, of the classes that are to be labelled."""
-    from cellvision.data.facts import scan
+    from cellvision.data.image_stats import scan
 
     table = run.predictions
     table = table[(table["split"] == run.training_split) & table["label"].isin(class_names)]
     table = table.sample(frac=1, random_state=rules.seed).groupby("label").head(rules.examples)
     table = table.sort_values("label", kind="stable")
-    facts = scan(run.experiment.dataset, list(table["image"]))
+    stats = scan(run.experiment.dataset, list(table["image"]))
     return tuple(
-        ImageToLabel(image, str(run.training_split), None, label, fact.digest)
-        for image, label, fact in zip(table["image"], table["label"], facts, strict=True)
-        if fact.digest
+        ImageToLabel(image, str(run.training_split), None, label, entry.digest)
+        for image, label, entry in zip(table["image"], table["label"], stats, strict=True)
+        if entry.digest
     )
 
 
-def _display(root: Path, facts: Sequence[Facts], run: Run | None) -> Display:
-    from cellvision.data.intake import Intake
+def _display(root: Path, stats: Sequence[ImageStats], run: Run | None) -> Display:
+    from cellvision.data.preprocessing import Preprocessing
 
-    low = min(fact.low for fact in facts if fact.low is not None)
-    high = max(fact.high for fact in facts if fact.high is not None)
+    low = min(entry.low for entry in stats if entry.low is not None)
+    high = max(entry.high for entry in stats if entry.high is not None)
     if run is not None:
-        full = (float(run.record["intensity_zero"]), float(run.record["intensity_scale"]))
-        if run.intake.intensity == "per_image":
+        full = run.intensity_range
+        if run.preprocessing.intensity == "per_image":
             return stretched_display(full, low, high)
-    elif low < 0 or high > np.iinfo(np.uint16).max or any("float" in str(f.dtype) for f in facts):
+    elif low < 0 or high > np.iinfo(np.uint16).max or any("float" in str(f.dtype) for f in stats):
         full = (low, high if high > low else low + 1)
-    elif all(fact.dtype == "bool" for fact in facts):
+    elif all(entry.dtype == "bool" for entry in stats):
         full = (0.0, 255.0)  # as black and white images are displayed
     else:
-        full = Intake().limits(np.dtype(np.uint16), low, high)
-    step = max(len(facts) // SAMPLE, 1)
-    sample = [read_image(root / fact.image).pixels for fact in facts[::step]]
-    return display_for(full, [p * np.uint8(255) if p.dtype == bool else p for p in sample])
+        full = Preprocessing().intensity_range(np.dtype(np.uint16), low, high)
+    step = max(len(stats) // SAMPLE, 1)
+    sample = [read_image(root / entry.image).pixels for entry in stats[::step]]
+    return display_for(full, [p.astype(np.uint8) * 255 if p.dtype == bool else p for p in sample])

@@ -6,9 +6,9 @@ from, so that tiles and copies of one field can be kept on one side of a split.
 
 from __future__ import annotations
 
-from .notice import PrepareNotice
 from .number import number_images
 from .rotate import rotate_images
 from .slice import slice_images
+from .warnings import PrepareWarning
 
-__all__ = ["PrepareNotice", "number_images", "rotate_images", "slice_images"]
+__all__ = ["PrepareWarning", "number_images", "rotate_images", "slice_images"]

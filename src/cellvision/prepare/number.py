@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from cellvision import atomic, errors
+from cellvision import atomic_io, errors
 
+from .pipeline import Progress, Result, carry_out
 from .provenance import (
     GROUPS,
     MANIFEST,
@@ -24,7 +25,6 @@ from .provenance import (
     to_frame,
 )
 from .sources import RENAME_RECORD, WORK_RECORD, SourceImage, Sources, find_images
-from .work import Progress, Result, carry_out
 
 if TYPE_CHECKING:
     import pandas
@@ -99,7 +99,7 @@ def number_images(
         return _number_in_place(Path(source), prefix, start, progress)
 
     def make(image: SourceImage, target: str, folder: Path) -> Result:
-        with atomic.path(folder / target) as temporary:
+        with atomic_io.path(folder / target) as temporary:
             shutil.copyfile(image.path, temporary)
         return Result(((target, _transformation(target, prefix)),))
 
@@ -145,7 +145,7 @@ def _number_in_place(
     else:
         record = {"schema": 1, "parameters": parameters, **_plan_in_place(source, prefix, start)}
         if record["renames"] or record["tables"]:
-            atomic.text(path, json.dumps(record))
+            atomic_io.text(path, json.dumps(record))
     if path.exists():
         _rename(source, record, progress)
     manifest = read_table(source / MANIFEST)
@@ -226,14 +226,14 @@ def _rename(source: Path, record: dict[str, Any], progress: Progress | None) -> 
                 progress(done, total)
         # From here on an old name may be the new name of another file, hence the mark.
         record["phase"] = 2
-        atomic.text(source / RENAME_RECORD, json.dumps(record))
+        atomic_io.text(source / RENAME_RECORD, json.dumps(record))
     for done, (_, hidden, after) in enumerate(renames, start=1 + len(renames)):
         if os.path.lexists(source / hidden) or not os.path.lexists(source / after):
             _move(source / hidden, source / after)
         if progress:
             progress(done, total)
     for name, text in tables.items():
-        atomic.text(source / name, text)
+        atomic_io.text(source / name, text)
     (source / RENAME_RECORD).unlink()
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cellvision import errors
 
+from .pipeline import Progress, Result, carry_out, decoded
 from .sources import SourceImage, output_stems
-from .work import Progress, Result, carry_out, decoded
 from .write import is_colour, suffix_for, write_image
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cellvision import errors
 
-from .notice import tell
+from .pipeline import Progress, Result, carry_out, decoded
 from .sources import SourceImage, output_stems
-from .work import Progress, Result, carry_out, decoded
+from .warnings import warn
 from .write import is_colour, suffix_for, write_image
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def slice_images(
                     edge=edge,
                 )
             except errors.InvalidInput as fault:
-                raise errors.InvalidInput(f"{image.name}: {fault.what}", fault.mend) from fault
+                raise errors.InvalidInput(f"{image.name}: {fault.what}", fault.hint) from fault
             suffix, colour = suffix_for(pixels, image.path), is_colour(image.path)
             rows, columns = places[-1].row + 1, places[-1].column + 1
             digits = max(2, len(str(max(rows, columns) - 1)))
@@ -239,4 +239,4 @@ def _check(
     if edge not in get_args(Edge):
         raise errors.InvalidInput(f"unknown edge policy {edge!r}", "Use drop, pad or shift.")
     if tiles is not None and tiles > 3 and nearly_square(tiles)[0] == 1:
-        tell(f"{tiles} is a prime number, so each image is cut into {tiles} strips")
+        warn(f"{tiles} is a prime number, so each image is cut into {tiles} strips")

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from cellvision import errors
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom
 
-from .notice import tell
 from .provenance import GROUPS, MANIFEST
+from .warnings import warn
 
 # Records that prepare keeps in a folder while (and after) it works there.
 WORK_RECORD = ".prepare.jsonl"
@@ -127,7 +127,7 @@ def _walk(root: Path, *, quiet: bool = False) -> Iterator[SourceImage]:
             others.append(name)
     if others and not quiet:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        tell(f"passed over, not an image by its suffix: {', '.join(sorted(others)[:3])}{more}")
+        warn(f"passed over, not an image by its suffix: {', '.join(sorted(others)[:3])}{more}")
 
 
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:

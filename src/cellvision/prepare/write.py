@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cellvision import atomic
+from cellvision import atomic_io
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def write_image(target: Path, pixels: NDArray[Any], *, colour: bool) -> None:
     if pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     pixels = np.ascontiguousarray(pixels)
-    with atomic.path(target) as temporary:
+    with atomic_io.path(target) as temporary:
         if target.suffix == ".png":
             from PIL import Image
 

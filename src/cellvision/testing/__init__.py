@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cellvision.testing.augmenter import AugmenterChecks
     from cellvision.testing.dataset import DatasetChecks
     from cellvision.testing.examples import (
-        MadeImages,
-        MadeNetwork,
+        SyntheticImages,
+        SyntheticNetwork,
         example_experiment,
         example_plugins,
         example_run,
@@ -43,8 +43,8 @@ _HOMES = {
     "CheckResult": "result",
     "DatasetChecks": "dataset",
     "Isolation": "isolation",
-    "MadeImages": "examples",
-    "MadeNetwork": "examples",
+    "SyntheticImages": "examples",
+    "SyntheticNetwork": "examples",
     "ReporterChecks": "reporter",
     "check": "runner",
     "example_experiment": "examples",
@@ -62,9 +62,9 @@ __all__ = [
     "CheckResult",
     "DatasetChecks",
     "Isolation",
-    "MadeImages",
-    "MadeNetwork",
     "ReporterChecks",
+    "SyntheticImages",
+    "SyntheticNetwork",
     "check",
     "example_experiment",
     "example_plugins",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from cellvision import errors
 from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.testing.backends import other_backend
-from cellvision.testing.component import ComponentChecks, arrived, demanding, first_line
+from cellvision.testing.component import ComponentChecks, arrived, conformance_check, first_line
 from cellvision.testing.process import Process, ProcessFault, shared
 from cellvision.testing.result import CheckFailed
 
@@ -98,53 +98,53 @@ class ArchitectureChecks(ComponentChecks):
 
         return self.once("build()", "test_builds_a_model", build)
 
-    @demanding
+    @conformance_check
     def test_builds_a_model(self) -> None:
         """`build` gives an uncompiled Keras model, from images to a number for each class."""
         import keras
 
         model = self.built.model
-        self.demand(
+        self.require(
             isinstance(model, keras.Model),
             f"build() gave {type(model).__name__}",
             "Give a keras.Model or keras.Sequential",
         )
-        self.demand(not model.compiled, "the model is compiled", "Leave that to cellvision")
-        self.demand(
+        self.require(not model.compiled, "the model is compiled", "Leave that to cellvision")
+        self.require(
             tuple(model.output_shape) == (None, self.classes),
             f"the output is {model.output_shape}, not (None, {self.classes})",
             "End with a Dense layer of as many units as there are classes",
         )
-        self.demand(
+        self.require(
             tuple(model.input_shape) == (None, *self.shape),
             f"the input is {model.input_shape}, not (None, {str(self.shape)[1:]}",
             "Begin with keras.Input(input_shape)",
         )
 
-    @demanding
+    @conformance_check
     def test_probabilities_sum_to_one(self) -> None:
         """The outputs are float32 probabilities, which sum to 1 for each image."""
         import numpy as np
 
         found = self.built.probabilities
-        self.demand(
+        self.require(
             found.dtype == np.float32,
             f"the outputs are {found.dtype}",
             'Give the last layer dtype="float32"',
         )
-        self.demand(
+        self.require(
             np.isfinite(found).all() and (found >= 0).all(),
             "outputs are negative or not numbers",
             'End with a Dense layer with activation="softmax"',
         )
         sums = found.sum(axis=1)
-        self.demand(
+        self.require(
             np.allclose(sums, 1, atol=1e-4),
             f"the outputs of an image sum to {sums[0]:.4f}",
             'End with a Dense layer with activation="softmax"',
         )
 
-    @demanding
+    @conformance_check
     def test_takes_other_images_and_classes(self) -> None:
         """It is built for grey images, for two classes, and for images that are not square."""
         height, width, _ = self.shape
@@ -157,34 +157,34 @@ class ArchitectureChecks(ComponentChecks):
             try:
                 model = self.architecture.build(shape, classes)
             except errors.ArchitectureError as error:
-                self.demand(error.mend, f"{error.what}: and no way out", _TELL)
+                self.require(error.hint, f"{error.what}: and no way out", _TELL)
             else:
-                self.demand(
+                self.require(
                     tuple(model.output_shape) == (None, classes),
                     f"for {shape} and {classes} classes the output is {model.output_shape}",
                     "Use input_shape and classes as they are given",
                 )
 
-    @demanding
+    @conformance_check
     def test_tells_what_is_too_small(self) -> None:
         """For images of one pixel it works, or raises ArchitectureError with a way out."""
         assert self.built
         try:
             model = self.architecture.build((1, 1, self.shape[2]), self.classes)
         except errors.ArchitectureError as error:
-            self.demand(error.mend, f"the error offers no way out: {error.what}", _TELL)
+            self.require(error.hint, f"the error offers no way out: {error.what}", _TELL)
         except Exception as error:
             raise CheckFailed(
                 f"for images of one pixel: {type(error).__name__}: {first_line(error)}", _TELL
             ) from error
         else:
-            self.demand(
+            self.require(
                 tuple(model.output_shape) == (None, self.classes),
                 f"for images of one pixel the output is {model.output_shape}",
                 _TELL,
             )
 
-    @demanding
+    @conformance_check
     def test_seed_makes_the_weights(self) -> None:
         """Built again under the same seed the weights are the same, under another they differ."""
         import numpy as np
@@ -195,19 +195,19 @@ class ArchitectureChecks(ComponentChecks):
 
         assert self.built
         first, again, other = weights(5), weights(5), weights(6)
-        self.demand(first, "there are no weights to train", "Give it a layer that learns")
-        self.demand(
+        self.require(first, "there are no weights to train", "Give it a layer that learns")
+        self.require(
             all(np.array_equal(one, two) for one, two in zip(first, again, strict=True)),
             "the same seed gives other weights",
             "Draw weights by Keras' initializers, and with no generator of your own",
         )
-        self.demand(
+        self.require(
             any(not np.array_equal(one, two) for one, two in zip(first, other, strict=True)),
             "another seed gives the same weights",
             "Give initializers no fixed seed: cellvision seeds Keras for every run",
         )
 
-    @demanding
+    @conformance_check
     def test_trains(self) -> None:
         """A few steps of its own recipe change the weights and lower the loss on one batch."""
         assert self.built
@@ -216,43 +216,43 @@ class ArchitectureChecks(ComponentChecks):
         self._judge_training(changed, losses, "")
 
     def _judge_training(self, changed: bool, losses: Sequence[float | None], where: str) -> None:
-        self.demand(changed, f"training changes no weight{where}", "Leave some layer trainable")
+        self.require(changed, f"training changes no weight{where}", "Leave some layer trainable")
         numbers = [loss for loss in losses if loss is not None]
-        self.demand(
+        self.require(
             len(numbers) == len(losses),
             f"the loss became infinite or NaN{where}",
             "Lower the learning rate of optimizer()",
         )
-        self.demand(
+        self.require(
             min(numbers[1:]) < numbers[0],
             f"{len(losses) - 1} steps on one batch do not lower the loss{where} "
             f"({numbers[0]:.4f} to {min(numbers[1:]):.4f})",
             "Check that optimizer() and loss() belong together",
         )
 
-    @demanding
+    @conformance_check
     def test_computes_in_bfloat16(self) -> None:
         """Built for bfloat16, it gives finite float32 outputs near those of float32."""
         import numpy as np
 
-        from cellvision.training.precision import policy
+        from cellvision.backends.precision import policy
 
         built = self.built
         with policy("bfloat16"):
             model = _build(self.architecture, self.shape, self.classes, seed=0)
         found = model.predict_on_batch(built.images)
-        self.demand(
+        self.require(
             found.dtype == np.float32,
             f"in bfloat16 the outputs are {found.dtype}",
             'Give the last layer dtype="float32"',
         )
-        self.demand(
+        self.require(
             np.isfinite(found).all() and np.abs(found - built.probabilities).max() < 0.1,
             "in bfloat16 the outputs are far from those in float32",
             'Give dtype="float32" to layers that need many digits, such as Rescaling',
         )
 
-    @demanding
+    @conformance_check
     def test_reloads_in_a_new_process(self) -> None:
         """Saved, and loaded by a process that did not make it, it gives equal outputs."""
         import numpy as np
@@ -282,13 +282,13 @@ class ArchitectureChecks(ComponentChecks):
                 "@keras.saving.register_keras_serializable() and define get_config()",
             ) from error
         difference = float(np.abs(np.asarray(found) - expected).max())
-        self.demand(
+        self.require(
             difference <= _CLOSE,
             f"the reloaded model's outputs differ by {difference:.2g}",
             "Layers of your own must save all that they need: get_config() and weights",
         )
 
-    @demanding
+    @conformance_check
     def test_works_on_the_other_backend(self) -> None:
         """On Keras' other backend it gives the same outputs with the same weights, and trains."""
         import numpy as np
@@ -314,7 +314,7 @@ class ArchitectureChecks(ComponentChecks):
             ) from fault
         self._judge_training(changed, losses, f" on {backend}")
         difference = float(np.abs(np.asarray(found) - expected).max())
-        self.demand(
+        self.require(
             difference <= _CLOSE_ENOUGH,
             f"on {backend} the same weights give outputs that differ by {difference:.2g}",
             "Use keras.layers and keras.ops, which do the same on every backend",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision.interfaces.augmenter import Augmenter, augmenters
 from cellvision.testing.backends import other_backend
-from cellvision.testing.component import ComponentChecks, arrived, demanding
+from cellvision.testing.component import ComponentChecks, arrived, conformance_check
 from cellvision.testing.process import ProcessFault
 from cellvision.testing.result import CheckFailed
 
@@ -51,19 +51,19 @@ class AugmenterChecks(ComponentChecks):
         layer = self.layer(seed)
         return [keras.ops.convert_to_numpy(layer(images, training=True)) for _ in range(calls)]
 
-    @demanding
+    @conformance_check
     def test_builds_a_layer(self) -> None:
         """`build` gives a Keras layer."""
         import keras
 
         layer = self.layer()
-        self.demand(
+        self.require(
             isinstance(layer, keras.layers.Layer),
             f"build() gave {type(layer).__name__}",
             "Give a keras.layers.Layer",
         )
 
-    @demanding
+    @conformance_check
     def test_keeps_shape_and_dtype(self) -> None:
         """Images of one and of three channels keep their shape and dtype, and stay finite."""
         import keras
@@ -72,16 +72,16 @@ class AugmenterChecks(ComponentChecks):
         for channels in (1, 3):
             images = _images(channels=channels)
             found = keras.ops.convert_to_numpy(self.layer()(images, training=True))
-            self.demand(
+            self.require(
                 (found.shape, found.dtype) == (images.shape, images.dtype),
                 f"{images.shape} {images.dtype} became {found.shape} {found.dtype}",
                 "Cast and reshape what is given back to what came in",
             )
-            self.demand(
+            self.require(
                 np.isfinite(found).all(), "pixels became infinite or NaN", "Mind divisions by 0"
             )
 
-    @demanding
+    @conformance_check
     def test_is_off_at_inference(self) -> None:
         """With ``training=False`` images come out exactly as they went in."""
         import keras
@@ -89,31 +89,31 @@ class AugmenterChecks(ComponentChecks):
 
         images = _images()
         found = keras.ops.convert_to_numpy(self.layer()(images, training=False))
-        self.demand(
+        self.require(
             np.array_equal(found, images),
             "images are changed with training=False",
             "In call(self, images, training=False): return the images unless training",
         )
 
-    @demanding
+    @conformance_check
     def test_varies(self) -> None:
         """In training images are changed, and otherwise at every call."""
         import numpy as np
 
         images = _images()
         first, second = self.changed(images, calls=2)
-        self.demand(
+        self.require(
             not np.array_equal(first, images),
             "images are not changed in training",
             "Give an example that changes them",
         )
-        self.demand(
+        self.require(
             not np.array_equal(first, second),
             "two calls make the same change",
             "Draw from a keras.random.SeedGenerator that the layer holds, not from a number",
         )
 
-    @demanding
+    @conformance_check
     def test_same_seed_same_changes(self) -> None:
         """Two layers with one seed make the same sequence of changes."""
         import keras
@@ -124,26 +124,26 @@ class AugmenterChecks(ComponentChecks):
             one, other = (
                 keras.ops.convert_to_numpy(layer(images, training=True)) for layer in layers
             )
-            self.demand(
+            self.require(
                 np.array_equal(one, other),
                 "two layers with one seed make different changes",
                 "Draw from keras.random with SeedGenerator(seed) alone",
             )
 
-    @demanding
+    @conformance_check
     def test_other_seed_other_changes(self) -> None:
         """Layers with different seeds make different changes."""
         import numpy as np
 
         images = _images()
         one, other = self.changed(images, seed=1)[0], self.changed(images, seed=2)[0]
-        self.demand(
+        self.require(
             not np.array_equal(one, other),
             "layers with different seeds make the same change",
             "Use the seed: keras.random.SeedGenerator(seed)",
         )
 
-    @demanding
+    @conformance_check
     def test_leaves_labels_true(self) -> None:
         """Each image is changed by itself: none is mixed with another, or changes place."""
         import keras
@@ -156,26 +156,26 @@ class AugmenterChecks(ComponentChecks):
             keras.ops.convert_to_numpy(self.layer(3)(batch, training=True))
             for batch in (images, altered)
         )
-        self.demand(
+        self.require(
             np.allclose(one[1:], other[1:], atol=1e-6),
             "changing the first image of a batch changes what becomes of the others",
             "Keep the order of the batch, and use no image for another: labels stay as they are",
         )
 
-    @demanding
+    @conformance_check
     def test_works_jitted(self) -> None:
         """A network with it trains when the whole step is compiled just in time."""
         assert self.layer() is not None
         loss = self.once(
             "training it jitted", "test_works_jitted", lambda: _trained_jitted(self.augmenter)
         )
-        self.demand(
+        self.require(
             loss == loss,  # not NaN
             "the loss of a jitted training step is not a number",
             "Use keras.ops only, with shapes that are known",
         )
 
-    @demanding
+    @conformance_check
     def test_works_on_the_other_backend(self) -> None:
         """On Keras' other backend too: shape kept, off at inference, trains jitted."""
         backend, process = other_backend()
@@ -187,9 +187,9 @@ class AugmenterChecks(ComponentChecks):
             raise CheckFailed(
                 f"on {backend}: {fault}", "Use keras.ops and keras.random in place of one backend's"
             ) from fault
-        self.demand(kept, f"on {backend} shape or dtype change", "Use keras.ops only")
-        self.demand(off, f"on {backend} images change with training=False", "Use keras.ops only")
-        self.demand(loss is not None, f"on {backend} the loss is not a number", "Use keras.ops")
+        self.require(kept, f"on {backend} shape or dtype change", "Use keras.ops only")
+        self.require(off, f"on {backend} images change with training=False", "Use keras.ops only")
+        self.require(loss is not None, f"on {backend} the loss is not a number", "Use keras.ops")
 
 
 def _images(channels: int = 3) -> np.ndarray:

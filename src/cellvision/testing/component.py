@@ -24,7 +24,7 @@ HEAVY = ("jax", "keras", "tensorflow", "torch")
 """What an entry point must not import: listing plugins would take seconds."""
 
 
-def demanding(check: Callable[[Any], None]) -> Callable[[Any], None]:
+def conformance_check(check: Callable[[Any], None]) -> Callable[[Any], None]:
     """Mark a method as a check: it must demand something, or it fails for that."""
 
     @functools.wraps(check)
@@ -61,7 +61,7 @@ class ComponentChecks:
 
     name: ClassVar[str] = ""
     example: ClassVar[Mapping[str, Any]] = {}
-    wrong: ClassVar[Mapping[str, Any]] = {}
+    invalid_settings: ClassVar[Mapping[str, Any]] = {}
     expected_failures: ClassVar[Mapping[str, str]] = {}
 
     registry: ClassVar[Registry[Any]]
@@ -90,7 +90,7 @@ class ComponentChecks:
 
     # --- what checks are made of ----------------------------------------------------------
 
-    def demand(self, holds: object, what: str, mend: str) -> None:
+    def require(self, holds: object, what: str, hint: str) -> None:
         """Fail unless something holds.
 
         Raises
@@ -100,7 +100,7 @@ class ComponentChecks:
         """
         self._demands += 1
         if not holds:
-            raise CheckFailed(what, mend)
+            raise CheckFailed(what, hint)
 
     def once(self, what: str, owner: str, make: Callable[[], T]) -> T:
         """Make something that several checks need, once for the class.
@@ -118,7 +118,7 @@ class ComponentChecks:
             except Exception as error:  # noqa: BLE001 - a stranger's code
                 fault = CheckFailed(
                     f"{what}: {type(error).__name__}: {first_line(error)}",
-                    getattr(error, "mend", "") or "The traceback leads to the place",
+                    getattr(error, "hint", "") or "The traceback leads to the place",
                 )
                 fault.__cause__ = error
                 self._made[what] = fault
@@ -195,24 +195,24 @@ class ComponentChecks:
 
     # --- the checks ------------------------------------------------------------------------
 
-    @demanding
+    @conformance_check
     def test_kit_is_whole(self) -> None:
         """No check of the kit is replaced or taken out."""
         for check in self.checks():
             inherited = [vars(base)[check] for base in type(self).__mro__ if check in vars(base)]
-            self.demand(
+            self.require(
                 getattr(inherited[0], "_of_the_kit", False)
                 and inherited[0].__module__.startswith("cellvision.testing"),
                 f"{type(self).__name__} replaces {check}",
                 "Name it in expected_failures, with the reason, and leave it as it is",
             )
 
-    @demanding
+    @conformance_check
     def test_loads(self) -> None:
         """Its name leads to one class of the right interface that can be imported."""
-        self.demand(self.cls, "there is no class", "")
+        self.require(self.cls, "there is no class", "")
 
-    @demanding
+    @conformance_check
     def test_fits_this_cellvision(self) -> None:
         """Its distribution says which versions of cellvision it works with: this one too."""
         import importlib_metadata
@@ -228,28 +228,28 @@ class ComponentChecks:
             raise unittest.SkipTest("registered in this process: it has no distribution")
         asked = [Requirement(line) for line in importlib_metadata.requires(distribution) or ()]
         ours = [requirement for requirement in asked if requirement.name == "cellvision"]
-        self.demand(
+        self.require(
             ours or distribution == "cellvision",
             f"{distribution} does not say that it needs cellvision",
             'In its pyproject.toml: dependencies = ["cellvision>=0.1,<0.2"]',
         )
         version = importlib_metadata.version("cellvision")
         for requirement in ours:
-            self.demand(
+            self.require(
                 requirement.specifier.contains(version, prereleases=True),
                 f"{distribution} needs {requirement}, and this is {version}",
                 f"Install what fits: python -m pip install {str(requirement)!r}, or widen the "
                 "range in its pyproject.toml",
             )
 
-    @demanding
+    @conformance_check
     def test_loads_alone_and_cheaply(self) -> None:
         """In a new process, importing it and making the example imports no keras."""
         reference = self.once(
             "finding its module", "test_loads", lambda: self.registry.info(self._named).module
         )
         assert self.cls is not None
-        self.demand(
+        self.require(
             not reference.startswith("__main__") and "<locals>" not in reference,
             f"{reference} cannot be imported by another process",
             "Move the class to the top level of a module",
@@ -266,39 +266,39 @@ class ComponentChecks:
                     f"alone in a new process: {fault}",
                     "Its module must import all that it needs by itself",
                 ) from fault
-        self.demand(
+        self.require(
             not found,
             f"importing {reference} imports {', '.join(found)}",
             "Import them inside the methods that need them; types under TYPE_CHECKING",
         )
 
-    @demanding
+    @conformance_check
     def test_takes_its_example(self) -> None:
         """It can be made from the example's settings; equal settings make equal components."""
         again = self.registry.create(self._named, **self.component.model_dump())
-        self.demand(
+        self.require(
             self.component == again,
             "two components of equal settings are not equal",
             "Keep all state in fields; they are what is compared",
         )
 
-    @demanding
+    @conformance_check
     def test_is_documented(self) -> None:
         """The class and each of its settings have a docstring of their own."""
         cls = self.cls
-        self.demand(
+        self.require(
             (cls.__doc__ or "").strip().partition("\n")[0],
             f"{cls.__name__} has no docstring, or one that begins with an empty line",
             "Its first line is what `cellvision plugins` shows",
         )
         for field, about in cls.model_fields.items():
-            self.demand(
+            self.require(
                 (about.description or "").strip(),
                 f"setting {field!r} is not documented",
                 "Write a docstring under the field: meaning, unit, range",
             )
 
-    @demanding
+    @conformance_check
     def test_has_a_schema(self) -> None:
         """Its settings have a JSON Schema, by which editors complete experiment files."""
         import json
@@ -306,47 +306,49 @@ class ComponentChecks:
         cls = self.cls
         schema = self.once("making the schema", "test_has_a_schema", cls.model_json_schema)
         text = json.dumps(schema)
-        self.demand(
+        self.require(
             all(f'"{field}"' in text for field in cls.model_fields),
             "a setting is missing in its JSON Schema",
             "Leave model_json_schema as pydantic makes it",
         )
 
-    @demanding
+    @conformance_check
     def test_survives_json(self) -> None:
         """Written to a JSON experiment and read back, it is equal."""
         assert self.plain is not None
         self._round_trip(".json")
 
-    @demanding
+    @conformance_check
     def test_survives_toml(self) -> None:
         """Written to a TOML experiment and read back, it is equal."""
         self._round_trip(".toml")
 
-    @demanding
+    @conformance_check
     def test_survives_yaml(self) -> None:
         """Written to a YAML experiment and read back, it is equal."""
         self._round_trip(".yaml")
 
     def _round_trip(self, suffix: str) -> None:
-        from cellvision.experiment import dump, load
+        from cellvision.experiment import load_experiment, save_experiment
         from cellvision.testing.examples import example_plugins
 
         assert self.plain is not None
         with example_plugins():
             experiment = self.experiment()
             try:
-                back = load(dump(experiment, self.folder / f"experiment{suffix}"))
+                back = load_experiment(
+                    save_experiment(experiment, self.folder / f"experiment{suffix}")
+                )
             except errors.InvalidInput as error:
-                raise CheckFailed(error.what, error.mend) from error
-        self.demand(
+                raise CheckFailed(error.what, error.hint) from error
+        self.require(
             back == experiment,
             f"it changes when it is written as {suffix} and read back",
             "Give fields types that pydantic reads back as they were; in the example, make "
             "paths absolute",
         )
 
-    @demanding
+    @conformance_check
     def test_survives_pickle(self) -> None:
         """Pickled and unpickled, as for another process, it is equal."""
         import pickle
@@ -359,22 +361,22 @@ class ComponentChecks:
                 f"it cannot be pickled: {first_line(error)}",
                 "Define the class at the top level of a module; keep open files out of fields",
             ) from error
-        self.demand(back == component, "it changes when it is pickled", "Keep all state in fields")
+        self.require(back == component, "it changes when it is pickled", "Keep all state in fields")
 
-    @demanding
+    @conformance_check
     def test_refuses_wrong_settings(self) -> None:
         """Unknown settings and wrong values are refused, naming the setting."""
         right = self.component.model_dump()
         attempts = {
             "no_such_setting": 1,
             **{field: _NotAValue() for field in self.cls.model_fields},
-            **self.wrong,
+            **self.invalid_settings,
         }
         for field, value in attempts.items():
             try:
                 self.registry.create(self._named, **{**right, field: value})
             except errors.ExperimentError as error:
-                self.demand(
+                self.require(
                     field in str(error),
                     f"the error for a wrong {field!r} does not name it: {error.what}",
                     "Let pydantic check the field, or raise ValueError in a field_validator",
@@ -385,7 +387,7 @@ class ComponentChecks:
                     "Raise ValueError in validators; pydantic tells it with the field's name",
                 ) from error
             else:
-                self.demand(
+                self.require(
                     False,
                     f"setting {field!r} takes {value!r}",
                     "Give the field a type, or constraints by pydantic.Field(ge=..., le=...)",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision import errors
 from cellvision.interfaces.dataset import Dataset, datasets
-from cellvision.testing.component import ComponentChecks, arrived, demanding, first_line
+from cellvision.testing.component import ComponentChecks, arrived, conformance_check, first_line
 from cellvision.testing.process import Process, ProcessFault
 from cellvision.testing.result import CheckFailed
 
@@ -89,125 +89,125 @@ class DatasetChecks(ComponentChecks):
             lambda: {image: dataset.read(image) for image in some},
         )
 
-    @demanding
+    @conformance_check
     def test_lists_its_images(self) -> None:
         """`catalog` gives a table with the columns image and label, and a row for each image."""
         import pandas as pd
 
-        self.demand(
+        self.require(
             isinstance(self.table, pd.DataFrame),
             f"catalog() gave {type(self.table).__name__}",
             "Give a pandas.DataFrame with a row for each image",
         )
         for column in ("image", "label"):
-            self.demand(
+            self.require(
                 column in self.table.columns,
                 f"the catalog has no column {column!r}",
                 "catalog() gives at least the columns image and label",
             )
-        self.demand(
+        self.require(
             len(self.table) >= 4 and self.table["label"].nunique() >= 2,
             "the example has fewer than four images, or fewer than two classes",
             "Give an example on which something can be checked",
         )
 
-    @demanding
+    @conformance_check
     def test_ids_are_unique(self) -> None:
         """Every image has an id of its own, and the id is text."""
         ids = list(self.table["image"])
         odd = [image for image in ids if not isinstance(image, str) or not image]
-        self.demand(not odd, f"{len(odd)} ids are no text, first: {odd[:1]}", "Make them strings")
-        self.demand(
+        self.require(not odd, f"{len(odd)} ids are no text, first: {odd[:1]}", "Make them strings")
+        self.require(
             len(set(ids)) == len(ids),
             f"{len(ids) - len(set(ids))} ids occur more than once",
             "Make ids of all that tells images apart, such as the path below the folder",
         )
 
-    @demanding
+    @conformance_check
     def test_labels_are_known(self) -> None:
         """Every image has a label, and the label is text."""
         labels = list(self.table["label"])
         odd = [label for label in labels if not isinstance(label, str) or not label]
-        self.demand(
+        self.require(
             not odd,
             f"{len(odd)} labels are missing or no text, first: {odd[:1]}",
-            "Leave out images without a label, and tell of them in passed_over()",
+            "Leave out images without a label, and tell of them in skipped_files()",
         )
 
-    @demanding
+    @conformance_check
     def test_catalog_keeps_the_rules(self) -> None:
         """The catalog passes cellvision's own checks of splits, groups and classes."""
-        self.demand(len(self.catalog), "it is empty", "List the images")
+        self.require(len(self.catalog), "it is empty", "List the images")
 
-    @demanding
+    @conformance_check
     def test_lists_the_same_again(self) -> None:
         """A second catalog, by an equal component, is the same in the same order."""
         first = self.table
         again = self.registry.create(self.name, **self.dataset.model_dump()).catalog()
-        self.demand(
+        self.require(
             first.equals(again),
             "catalog() gives something else the second time",
             "Sort what the file system or a set gives; seed what is random",
         )
 
-    @demanding
+    @conformance_check
     def test_reads_its_images(self) -> None:
         """`read` gives an array (height, width, channels) of numbers, not empty."""
         import numpy as np
 
         for image, pixels in self.pixels.items():
-            self.demand(
+            self.require(
                 isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.size,
                 f"read({image!r}) gave {type(pixels).__name__} of shape "
                 f"{getattr(pixels, 'shape', None)}",
                 "Give a numpy array of shape (height, width, channels)",
             )
-            self.demand(
+            self.require(
                 pixels.dtype.kind in "buif",
                 f"read({image!r}) gave pixels of {pixels.dtype}",
                 "Give the native dtype: bool, unsigned or signed integers, or floats",
             )
 
-    @demanding
+    @conformance_check
     def test_reads_the_same_again(self) -> None:
         """Reading an image again gives equal pixels of the same shape and dtype."""
         for image, pixels in self.pixels.items():
             again = self.dataset.read(image)
-            self.demand(
+            self.require(
                 (again.shape, again.dtype) == (pixels.shape, pixels.dtype),
                 f"read({image!r}) gives {pixels.shape} {pixels.dtype}, then {again.shape} "
                 f"{again.dtype}",
                 "Give the native pixels every time",
             )
-            self.demand(
+            self.require(
                 _digest(again) == _digest(pixels),
                 f"read({image!r}) gives other pixels the second time",
                 "No randomness in read(); varying images is an augmenter's work",
             )
 
-    @demanding
+    @conformance_check
     def test_decodes_what_it_reads(self) -> None:
         """`decode` gives the pixels of `read`, with a bit depth that holds them."""
         for image, pixels in self.pixels.items():
             decoded = self.dataset.decode(image)
-            self.demand(
+            self.require(
                 _digest(decoded.pixels) == _digest(pixels),
                 f"decode({image!r}) and read({image!r}) give different pixels",
                 "Let read() give decode().pixels",
             )
             high = float(pixels.max())
-            self.demand(
+            self.require(
                 pixels.dtype.kind not in "bu" or high < 2**decoded.bit_depth,
                 f"{image!r} has a pixel of {high:g}, more than {decoded.bit_depth} bits hold",
                 "Give the bit depth that the file declares, or leave decode() as it is",
             )
 
-    @demanding
+    @conformance_check
     def test_fingerprints_tell_images_apart(self) -> None:
         """`fingerprint` is the same for the same image, and another for other pixels."""
         prints = {image: self.dataset.fingerprint(image) for image in self.pixels}
         for image, pixels in self.pixels.items():
-            self.demand(
+            self.require(
                 self.dataset.fingerprint(image) == prints[image],
                 f"fingerprint({image!r}) changes",
                 "Make it of the content alone: cached pixels are found by it",
@@ -217,29 +217,29 @@ class DatasetChecks(ComponentChecks):
                 for other, theirs in self.pixels.items()
                 if prints[other] == prints[image] and _digest(theirs) != _digest(pixels)
             ]
-            self.demand(
+            self.require(
                 not twins,
                 f"{image!r} and {twins[:1]} differ and have one fingerprint",
                 "Make it of all of the content, as hashlib.sha256 of the file does",
             )
 
-    @demanding
+    @conformance_check
     def test_refuses_unknown_images(self) -> None:
         """Reading an id that is not in the catalog raises errors.UnreadableImage."""
         assert self.pixels
         try:
             self.dataset.read("no/such/image.example")
         except errors.UnreadableImage:
-            self.demand(True, "", "")
+            self.require(True, "", "")
         except Exception as error:
             raise CheckFailed(
                 f"an unknown image raises {type(error).__name__}: {first_line(error)}",
                 "raise errors.UnreadableImage(image, reason): it is listed with its file",
             ) from error
         else:
-            self.demand(False, "an unknown image is read", "raise errors.UnreadableImage")
+            self.require(False, "an unknown image is read", "raise errors.UnreadableImage")
 
-    @demanding
+    @conformance_check
     def test_memory_stays_flat(self) -> None:
         """After 1,000 reads no more memory is held and no more files are open than before."""
         some, read = list(self.pixels), self.dataset.read
@@ -260,30 +260,30 @@ class DatasetChecks(ComponentChecks):
         # Python itself may take a few megabytes once, for its table of names for example; what
         # is kept of the images grows in every round.
         held = _ROUNDS * min(after - before for before, after in itertools.pairwise(levels))
-        self.demand(
+        self.require(
             held < _MEGABYTE / 4 + passed / 10,
             f"after {_READS} reads {held / _MEGABYTE:.1f} MB more are held",
             "Keep no pixels: cellvision has a cache of its own on disk",
         )
         left = _open_files() - files
-        self.demand(
+        self.require(
             left < 10, f"after {_READS} reads {left} files are left open", "Open them by `with`"
         )
 
-    @demanding
+    @conformance_check
     def test_reads_from_threads(self) -> None:
         """Read from eight threads at once, the images are the same."""
         images = list(self.pixels) * 4
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda image: _digest(self.dataset.read(image)), images))
         for image, digest in zip(images, found, strict=True):
-            self.demand(
+            self.require(
                 digest == _digest(self.pixels[image]),
                 f"{image!r} differs when several threads read",
                 "Share no open file between calls, or take a threading.Lock",
             )
 
-    @demanding
+    @conformance_check
     def test_works_from_two_processes(self) -> None:
         """Two new processes at once list and read the same images as this one."""
         expected = {image: _digest(pixels) for image, pixels in self.pixels.items()}
@@ -300,34 +300,34 @@ class DatasetChecks(ComponentChecks):
                     "Keep all that is needed in fields; lock or rename what is written",
                 ) from fault
         for count, digests in found:
-            self.demand(
+            self.require(
                 count == len(self.table) and digests == expected,
                 "another process lists or reads other images",
                 "Nothing may depend on the process: no hash(), no global state",
             )
 
-    @demanding
+    @conformance_check
     def test_passes_the_audit(self) -> None:
         """`cellvision audit` reads every image and refuses none."""
         from cellvision.data.audit import audit
-        from cellvision.data.intake import Intake
+        from cellvision.data.preprocessing import Preprocessing
         from cellvision.testing.examples import SIZE, example_plugins
 
         kind = next(iter(self.pixels.values())).dtype.kind
         intensity: Any = (-1.0, 1.0) if kind in "if" else "bit_depth"
         assert self.catalog is not None
         with example_plugins():
-            intake = Intake(size=SIZE, channels=(0,), intensity=intensity)
-            found = audit(self.experiment(intake=intake))
+            preprocessing = Preprocessing(size=SIZE, channels=(0,), intensity=intensity)
+            found = audit(self.experiment(preprocessing=preprocessing))
         refused = [file for file in found.files if file.status == "refused"]
-        self.demand(
+        self.require(
             not refused,
             f"{len(refused)} images are refused, first: "
             + "".join(f"{file.file}: {file.reason}" for file in refused[:1]),
             "Leave them out of the example, or make read() take them",
         )
         read = sum(file.status == "read" for file in found.files)
-        self.demand(read, "the audit reads no image", "List the images in catalog()")
+        self.require(read, "the audit reads no image", "List the images in catalog()")
 
 
 def _digest(pixels: np.ndarray) -> str:

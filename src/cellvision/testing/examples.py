@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from cellvision import errors
-from cellvision.data.intake import Intake
+from cellvision.data.preprocessing import Preprocessing
 from cellvision.experiment import Experiment, Training
 from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.interfaces.dataset import Dataset, datasets
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from cellvision.training.run import Run
-    from cellvision.training.study import Study
+    from cellvision.results.run import Run
+    from cellvision.results.study import Study
 
 SIZE = (12, 16)
 """Height and width of the made images, in pixels."""
 
 
-class MadeImages(Dataset):
+class SyntheticImages(Dataset):
     """Made images of stripes, 12 x 16 pixels, 12 bits in uint16; each class has its own place.
 
     Each class has, in each split, images from two units.
@@ -83,7 +83,7 @@ class MadeImages(Dataset):
         return pixels.astype(np.uint16)
 
 
-class MadeNetwork(Architecture):
+class SyntheticNetwork(Architecture):
     """The smallest network: one dense layer with softmax."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
@@ -98,13 +98,13 @@ class MadeNetwork(Architecture):
 
 @contextmanager
 def example_plugins() -> Iterator[None]:
-    """Offer `MadeImages` as ``made_images`` and `MadeNetwork` as ``made_network``.
+    """Offer `SyntheticImages` as ``made_images`` and `SyntheticNetwork` as ``made_network``.
 
     What is on offer has a name, so that experiments with it can be written and read.
     """
     ours: tuple[tuple[Any, str, Any], ...] = (
-        (datasets, "made_images", MadeImages),
-        (architectures, "made_network", MadeNetwork),
+        (datasets, "made_images", SyntheticImages),
+        (architectures, "made_network", SyntheticNetwork),
     )
     new = [(registry, name, cls) for registry, name, cls in ours if name not in registry]
     for registry, name, cls in new:
@@ -128,16 +128,16 @@ def example_experiment(**changes: Any) -> Experiment:
     Examples
     --------
     >>> from cellvision.testing import example_experiment
-    >>> example_experiment().intake.input_shape
+    >>> example_experiment().preprocessing.input_shape
     (12, 16, 1)
     """
     settings: dict[str, Any] = {
-        "dataset": MadeImages(),
-        "architecture": MadeNetwork(),
+        "dataset": SyntheticImages(),
+        "architecture": SyntheticNetwork(),
         "training": Training(
             epochs=2, batch_size=8, precision="float32", devices="cpu", steps_per_execution=1
         ),
-        "intake": Intake(size=SIZE, channels=(0,)),
+        "preprocessing": Preprocessing(size=SIZE, channels=(0,)),
         "reporters": (),
     }
     return Experiment(**{**settings, **changes})
@@ -162,13 +162,13 @@ def _experiment(kind: str) -> Experiment:
         case "ordinary":
             return example_experiment()
         case "missing class":
-            return example_experiment(dataset=MadeImages(absent=("test", "gamma")))
+            return example_experiment(dataset=SyntheticImages(absent=("test", "gamma")))
         case "single epoch":
             return example_experiment(training=one)
         case "forty classes":
-            return example_experiment(dataset=MadeImages(names=FORTY_CLASSES), training=one)
+            return example_experiment(dataset=SyntheticImages(names=FORTY_CLASSES), training=one)
         case "odd names":
-            return example_experiment(dataset=MadeImages(names=ODD_NAMES, splits=_ODD_SPLITS))
+            return example_experiment(dataset=SyntheticImages(names=ODD_NAMES, splits=_ODD_SPLITS))
     raise ValueError(f"no example run is called {kind!r}: {', '.join(RUNS)}")
 
 
@@ -186,7 +186,7 @@ def example_run(folder: Path, kind: str = "ordinary") -> Run:
         class has no image in one test set), ``single epoch``, ``forty classes``, ``odd names``
         (of classes and test sets: spaces, slashes, Unicode).
     """
-    from cellvision.training.run import load_run
+    from cellvision.results.run import load_run
 
     shutil.copytree(_trained(kind), folder)
     return load_run(folder)
@@ -194,7 +194,7 @@ def example_run(folder: Path, kind: str = "ordinary") -> Run:
 
 def example_study(folder: Path) -> Study:
     """Put a finished study of two runs into a folder, as `cellvision.study` made it."""
-    from cellvision.training.study import load_study
+    from cellvision.results.study import load_study
 
     shutil.copytree(_studied(), folder)
     return load_study(folder)
@@ -217,7 +217,7 @@ def _trained(kind: str) -> Path:
 
 @functools.cache
 def _studied() -> Path:
-    from cellvision.training.study import study
+    from cellvision.studies.study import study
 
     with example_plugins():
         made = study(_experiment("ordinary"), 2, _home() / "study", progress=False)

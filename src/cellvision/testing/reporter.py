@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from cellvision.interfaces.reporter import Reporter, reporters
-from cellvision.testing.component import ComponentChecks, demanding
+from cellvision.testing.component import ComponentChecks, conformance_check
 
 if TYPE_CHECKING:
-    from cellvision.training.run import Run
-    from cellvision.training.study import Study
+    from cellvision.results.run import Run
+    from cellvision.results.study import Study
 
 
 class _Reported(NamedTuple):
@@ -73,14 +73,14 @@ class ReporterChecks(ComponentChecks):
     def _judge(self, kind: str, owner: str) -> None:
         found = self.reported(kind, owner)
         for path in found.named:
-            self.demand(
+            self.require(
                 isinstance(path, Path) and path.is_file(),
                 f"it gave {path!r}, which is no file that exists",
                 "Give the paths of the files that were made, and nothing else",
             )
-        self.demand(True, "", "")
+        self.require(True, "", "")
 
-    @demanding
+    @conformance_check
     def test_reports_something(self) -> None:
         """It defines `run`, `study` or `epoch`, and makes a file of an example or sees epochs."""
         own = [
@@ -88,50 +88,50 @@ class ReporterChecks(ComponentChecks):
             for method in ("run", "study", "epoch")
             if getattr(self.cls, method) is not getattr(Reporter, method)
         ]
-        self.demand(
+        self.require(
             own, f"{self.cls.__name__} defines none of run, study and epoch", "Define run()"
         )
         files = [
             *self.reported("ordinary", "test_reports_on_a_run").named,
             *self.reported("study", "test_reports_on_a_study").named,
         ]
-        self.demand(
+        self.require(
             files or "epoch" in own,
             "it makes no file of an ordinary run, nor of a study",
             "Give back the files that were made, or an example by which some are made",
         )
 
-    @demanding
+    @conformance_check
     def test_reports_on_a_run(self) -> None:
         """An ordinary run: three classes, two epochs, two test sets."""
         self._judge("ordinary", "test_reports_on_a_run")
 
-    @demanding
+    @conformance_check
     def test_reports_on_a_study(self) -> None:
         """A study of two runs."""
         self._judge("study", "test_reports_on_a_study")
 
-    @demanding
+    @conformance_check
     def test_survives_a_missing_class(self) -> None:
         """A run in which a test set has no image of one class."""
         self._judge("missing class", "test_survives_a_missing_class")
 
-    @demanding
+    @conformance_check
     def test_survives_a_single_epoch(self) -> None:
         """A run of one epoch."""
         self._judge("single epoch", "test_survives_a_single_epoch")
 
-    @demanding
+    @conformance_check
     def test_survives_forty_classes(self) -> None:
         """A run with forty classes."""
         self._judge("forty classes", "test_survives_forty_classes")
 
-    @demanding
+    @conformance_check
     def test_survives_odd_names(self) -> None:
         """Classes and test sets with spaces, slashes and Unicode in their names."""
         self._judge("odd names", "test_survives_odd_names")
 
-    @demanding
+    @conformance_check
     def test_writes_only_below_its_folder(self) -> None:
         """It makes, changes and removes nothing in the run's folder or the working directory."""
         for kind, owner in (
@@ -140,13 +140,13 @@ class ReporterChecks(ComponentChecks):
             ("odd names", "test_survives_odd_names"),
         ):
             strays = self.reported(kind, owner).strays
-            self.demand(
+            self.require(
                 not strays,
                 f"outside the folder that it was given, it touched {', '.join(strays[:3])}",
                 "Write to the folder that is given only, and make file names of letters and digits",
             )
 
-    @demanding
+    @conformance_check
     def test_names_its_files(self) -> None:
         """What it gives back are all the files that are in its folder afterwards."""
         for kind, owner in (
@@ -155,13 +155,13 @@ class ReporterChecks(ComponentChecks):
         ):
             found = self.reported(kind, owner)
             unnamed = found.made - {path.resolve() for path in found.named}
-            self.demand(
+            self.require(
                 not unnamed,
                 f"it did not tell of {', '.join(sorted(path.name for path in unnamed)[:3])}",
-                "Give back every file; remove temporary ones (cellvision.atomic does so)",
+                "Give back every file; remove temporary ones (cellvision.atomic_io does so)",
             )
 
-    @demanding
+    @conformance_check
     def test_reports_again(self) -> None:
         """Reporting a second time into the same folder makes the same files."""
         from cellvision.testing.examples import example_plugins, example_run
@@ -176,24 +176,24 @@ class ReporterChecks(ComponentChecks):
                 sorted(path.relative_to(folder) for path in reporter.run(run, folder))
                 for _ in range(2)
             ]
-        self.demand(
+        self.require(
             names[0] == names[1] and len(names[0]) == len(first.named),
             f"the second time it makes other files: {names[1][:3]}",
             "Replace files of the same name",
         )
 
-    @demanding
+    @conformance_check
     def test_looks_at_epochs(self) -> None:
         """`epoch` takes an epoch's numbers, with and without those of a validation split."""
         logs = {"loss": 0.7, "accuracy": 0.5}
         for number, more in enumerate(({}, {"val_loss": 0.8, "val_accuracy": 0.4}), start=1):
-            self.reporter.epoch(number, {**logs, **more})
-            self.demand(True, "", "")
+            self.reporter.on_epoch_end(number, {**logs, **more})
+            self.require(True, "", "")
 
 
 def _watched(reporter: Reporter, finished: Run | Study, world: Path, folder: Path) -> _Reported:
     """Report, and see what changes in a small world: the results and the working directory."""
-    from cellvision.training.run import Run
+    from cellvision.results.run import Run
 
     folder.mkdir(exist_ok=True)
     before = _snapshot(world, folder)

@@ -13,14 +13,14 @@ class CheckFailed(AssertionError):
     ----------
     what
         One line: what was found.
-    mend
+    hint
         One line: what its author can do.
     """
 
-    def __init__(self, what: str, mend: str) -> None:
-        super().__init__(f"{what}\n{mend}")
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(f"{what}\n{hint}")
         self.what = what
-        self.mend = mend
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CheckResult:
         ``expected`` is a failure that was announced, with its reason.
     reason : str
         What was found, or why the check was skipped; empty where it passed.
-    mend : str
+    hint : str
         What the plugin's author can do; empty unless it failed.
     """
 
@@ -45,4 +45,4 @@ class CheckResult:
     demand: str
     outcome: Literal["passed", "failed", "skipped", "expected"]
     reason: str = ""
-    mend: str = ""
+    hint: str = ""

@@ -105,7 +105,7 @@ def _one(checks: ComponentChecks, method: str) -> CheckResult:
         if announced is not None:
             return CheckResult(name, demand, "expected", announced)
         if isinstance(error, CheckFailed):
-            return CheckResult(name, demand, "failed", error.what, error.mend)
+            return CheckResult(name, demand, "failed", error.what, error.hint)
         what = f"{type(error).__name__}: {first_line(error)}"
         return CheckResult(name, demand, "failed", what, "Try it in Python to see the traceback")
     if announced is not None:

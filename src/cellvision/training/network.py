@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
-from cellvision.training import precision as precisions
-from cellvision.training.feed import one_hot
-from cellvision.training.seeding import seeded
+from cellvision.backends import precision as precisions
+from cellvision.backends.seeding import seeded
+from cellvision.training.batches import one_hot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ _PREDICTED_AT_ONCE = 2**22
 
 
 class Network:
-    """An architecture joined to its intake and augmenters, compiled once.
+    """An architecture joined to its preprocessing and augmenters, compiled once.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Network:
         import keras
 
         zero, one = self.limits
-        shape = self.experiment.intake.input_shape
+        shape = self.experiment.preprocessing.input_shape
         inputs = keras.Input(shape, name="pixels", dtype="float32")
         # Intensities keep 24 bits of precision until the network's own layers take them over.
         scale = 1.0 / (one - zero)

@@ -6,18 +6,21 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellvision import atomic, errors, remote
-from cellvision.training import processes, record
-from cellvision.training.fit import Fit, Trainer
-from cellvision.training.material import Material, gather_material
+from cellvision import atomic_io, errors, remote
+from cellvision.backends import distributed
+from cellvision.data.prepared import PreparedData, prepare_data
+from cellvision.progress import Display, displayed
+from cellvision.results import record
+from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
+from cellvision.results.reporting import begin_run, default_reporters, make_reports, tell_epoch
+from cellvision.results.run import Run, load_run
+from cellvision.results.scores import Score
 from cellvision.training.network import check_reloads
-from cellvision.training.progress import Display, displayed
-from cellvision.training.reports import automatic, begin_run, make_reports, tell_epoch
-from cellvision.training.run import SCHEMA, Run, load_run
+from cellvision.training.trainer import Trainer, TrainingResult
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -59,29 +62,29 @@ def train(
     >>> import cellvision as cv
     >>> experiment = cv.Experiment(dataset=cv.datasets.create("folder", path="images"))
     >>> run = cv.train(experiment, out="runs/first")  # doctest: +SKIP
-    >>> run.scores["test"]["accuracy"]  # doctest: +SKIP
+    >>> run.scores["test"].accuracy  # doctest: +SKIP
     0.91
     """
-    processes.join()
-    if processes.count() > 1 and remote.is_address(out):
+    distributed.join()
+    if distributed.world_size() > 1 and remote.is_address(out):
         raise errors.ExperimentError(
             f"{out}: several processes cannot write to an address",
             "Name a folder that all of them share, and copy it when the run is finished",
         )
     experiment = with_reporters(experiment)
-    first = processes.number() == 0
+    first = distributed.rank() == 0
     with displayed(progress if first else False) as display, remote.results(out) as place:
-        folder = processes.claimed(record.claim, place)
-        material = gather_material(experiment, display.decoded)
-        processes.compare(material)
-        trainer = Trainer(material)
+        folder = distributed.claim_on_first(record.claim, place)
+        prepared = prepare_data(experiment, display.decoded)
+        distributed.check_same_data(prepared)
+        trainer = Trainer(prepared)
         if first:
             run = train_once(trainer, experiment.training.seed, folder, display)
             for fault in make_reports(run, experiment.reporters or (), display)[1]:
                 _log.warning("%s", fault.what)
         else:
             trainer.fit(experiment.training.seed, display, lambda *_: None)
-        processes.wait_for_first(folder)
+        distributed.wait_for_first(folder)
     return run if first else load_run(folder)
 
 
@@ -89,7 +92,7 @@ def with_reporters(experiment: Experiment) -> Experiment:
     """The experiment with its reporters named, so that its record is complete."""
     if experiment.reporters is not None:
         return experiment
-    return experiment.model_copy(update={"reporters": automatic()})
+    return experiment.model_copy(update={"reporters": default_reporters()})
 
 
 def train_once(trainer: Trainer, seed: int, folder: Path, display: Display) -> Run:
@@ -128,7 +131,7 @@ class RunWriter:
         self.trainer = trainer
         self.seed = seed
         self.folder = folder
-        self.experiment = with_seed(trainer.material.experiment, seed)
+        self.experiment = with_seed(trainer.prepared.experiment, seed)
         self._rows: list[Mapping[str, float]] = []
         self._listening = begin_run(self.experiment.reporters or (), folder, self.experiment)
 
@@ -144,16 +147,18 @@ class RunWriter:
         self._listening = tell_epoch(self._listening, epoch, row)
 
 
-def write_run(writer: RunWriter, network: Network, fitted: Fit, display: Display) -> Run:
+def write_run(writer: RunWriter, network: Network, fitted: TrainingResult, display: Display) -> Run:
     """Write a trained network, what it gives for every image, and the record."""
     trainer, experiment, folder = writer.trainer, writer.experiment, writer.folder
-    material = trainer.material
+    prepared = trainer.prepared
     probabilities = trainer.predict(network, display)
     model_path = folder / "model.keras"
-    with atomic.path(model_path) as temporary:
+    with atomic_io.path(model_path) as temporary:
         network.model.save(temporary)
-        intake = experiment.intake
-        samples = intake.complete(np.asarray(material.pixels[: min(4, len(material.pixels))]))
+        preprocessing = experiment.preprocessing
+        samples = preprocessing.expand_channels(
+            np.asarray(prepared.pixels[: min(4, len(prepared.pixels))])
+        )
         warnings = [*check_reloads(str(temporary), network.model, samples)]
     if not all(np.isfinite(row["loss"]) for row in fitted.history):
         warnings.append("The loss became infinite or not a number: the network did not train.")
@@ -163,38 +168,38 @@ def write_run(writer: RunWriter, network: Network, fitted: Fit, display: Display
             "a lower training.learning_rate or more epochs may start it."
         )
     return finish_run(
-        material,
+        prepared,
         writer.seed,
         folder,
         probabilities,
         network.evaluate_loss,
         record.environment(trainer.precision, trainer.devices),
-        {
-            "intake_s": material.seconds,
-            "fit_s": fitted.seconds,
-            "train_images_per_s": fitted.images_per_second,
-            "data_wait_fraction": fitted.data_wait_fraction,
-            **({"together": fitted.together} if fitted.together > 1 else {}),
-        },
+        Timings(
+            prepare_s=prepared.seconds,
+            fit_s=fitted.seconds,
+            train_images_per_s=fitted.images_per_second,
+            data_wait_fraction=fitted.data_wait_fraction,
+            vectorized=fitted.vectorized,
+        ),
         warnings,
     )
 
 
 def finish_run(
-    material: Material,
+    prepared: PreparedData,
     seed: int,
     folder: Path,
     probabilities: np.ndarray,
     loss: Callable[[np.ndarray, np.ndarray], float],
-    environment: Mapping[str, Any],
-    timings: Mapping[str, float],
+    environment: Environment,
+    timings: Timings,
     warnings: Sequence[str] = (),
 ) -> Run:
     """Write what is known of a run when its network, or what stands for one, has answered.
 
     Parameters
     ----------
-    material
+    prepared
         The images.
     seed
         Of this run.
@@ -205,31 +210,30 @@ def finish_run(
     loss
         Gives the mean loss of some labels and their probabilities.
     environment, timings, warnings
-        What ``run.json`` says of them; the material's own warnings come first.
+        What ``run.json`` says of them; the prepared's own warnings come first.
     """
-    experiment = with_seed(material.experiment, seed)
+    experiment = with_seed(prepared.experiment, seed)
     record.write_table(
-        folder / "predictions.csv", record.predictions_table(material.catalog, probabilities)
+        folder / "predictions.csv", record.predictions_table(prepared.catalog, probabilities)
     )
-    record.write_json(folder / "audit.json", material.audit.to_json())
-    content = {
-        "schema": SCHEMA,
-        "experiment": experiment.model_dump(mode="json"),
-        "plugins": record.plugins_of(experiment),
-        "environment": environment,
-        "seed": seed,
-        "control": material.control,
-        "class_names": list(material.catalog.class_names),
-        "intensity_zero": material.zero,
-        "intensity_scale": material.one,
-        "group_column": material.catalog.group_column,
-        "counts": material.catalog.counts(),
-        "scores": _scores(material, loss, probabilities),
-        "timings": timings,
-        "leaks": [leak.to_json() for leak in material.audit.leaks],
-        "warnings": [*material.warnings, *warnings],
-    }
-    record.write_json(folder / "run.json", content)
+    record.write_json(folder / "audit.json", prepared.audit.to_json())
+    metadata = RunMetadata(
+        experiment=experiment.model_dump(mode="json"),
+        plugins=record.plugins_of(experiment),
+        environment=environment,
+        seed=seed,
+        control=prepared.control,
+        class_names=prepared.catalog.class_names,
+        intensity_zero=prepared.zero,
+        intensity_scale=prepared.one,
+        group_column=prepared.catalog.group_column,
+        counts=prepared.catalog.counts(),
+        scores=_scores(prepared, loss, probabilities),
+        timings=timings,
+        leaks=tuple(LeakRecord.model_validate(leak.to_json()) for leak in prepared.audit.leaks),
+        warnings=(*prepared.warnings, *warnings),
+    )
+    atomic_io.text(folder / "run.json", metadata.to_json())
     return load_run(folder)
 
 
@@ -240,16 +244,16 @@ def with_seed(experiment: Experiment, seed: int) -> Experiment:
 
 
 def _scores(
-    material: Material,
+    prepared: PreparedData,
     mean_loss: Callable[[np.ndarray, np.ndarray], float],
     probabilities: np.ndarray,
-) -> dict[str, dict[str, object]]:
-    groups = material.catalog.table["group"].to_numpy()
+) -> dict[str, Score]:
+    groups = prepared.catalog.table["group"].to_numpy()
     scores = {}
-    for split in material.catalog.splits():
-        rows = material.rows(split)
-        labels = material.labels[rows]
+    for split in prepared.catalog.splits():
+        rows = prepared.rows(split)
+        labels = prepared.labels[rows]
         loss = mean_loss(labels, probabilities[rows])
-        units = None if material.catalog.group_column is None else groups[rows]
-        scores[split] = record.score(labels, probabilities[rows], units, loss)
+        units = None if prepared.catalog.group_column is None else groups[rows]
+        scores[split] = Score.from_predictions(labels, probabilities[rows], units, loss)
     return scores

@@ -76,7 +76,7 @@ class Pretrained(Architecture):
         if channels not in (1, 3):
             raise errors.ArchitectureError(
                 f"{name}: takes 1 or 3 channels, not {channels}",
-                'Choose them: --set intake.channels=rgb, gray, or a list such as "[0]"',
+                'Choose them: --set preprocessing.channels=rgb, gray, or a list such as "[0]"',
             )
         self._check_weights(name)
         import keras

@@ -89,7 +89,7 @@ def check(
                 f"{window.layer!r}, whose {window.size}×{window.size} window is given "
                 f"{rows}×{columns}",
                 f"Height and width of at least {least} work: "
-                f'--set intake.size="[{least},{least}]", or take an architecture for small '
+                f'--set preprocessing.size="[{least},{least}]", or take an architecture for small '
                 "images, such as resnet",
             )
         rows, columns = window.after(rows), window.after(columns)

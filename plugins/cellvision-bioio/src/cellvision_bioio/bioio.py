@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from cellvision import Dataset, PassedOver, errors
+from cellvision import Dataset, SkippedFile, errors
 
 from .layout import GROUPS, look_through
 
@@ -36,7 +36,7 @@ class Bioio(Dataset):
     name), ``time`` and ``channels``; the columns of a ``groups.csv`` beside the classes (a
     column ``file``, then provenance) come to these. The independent unit (``group``) is the
     file, unless that table has a column ``group``, so that no file is divided between splits.
-    Channels come in the order of the file; choose with ``intake.channels``. Only the plane
+    Channels come in the order of the file; choose with ``preprocessing.channels``. Only the plane
     that is asked for is read.
 
     Readers are those of bioio (https://github.com/bioio-devs/bioio); all but OME-TIFF's are
@@ -136,11 +136,11 @@ class Bioio(Dataset):
         """Read one image: (height, width, channels) in its native dtype."""
         return self.decode(image).pixels
 
-    def passed_over(self) -> Sequence[PassedOver]:
+    def skipped_files(self) -> Sequence[SkippedFile]:
         """List every file that is no microscope file, or misplaced."""
         layout = look_through(self._root)
-        table = [PassedOver(GROUPS, "provenance table")] if layout.table else []
-        return [*layout.passed_over, *table]
+        table = [SkippedFile(GROUPS, "provenance table")] if layout.table else []
+        return [*layout.skipped_files, *table]
 
     @property
     def _root(self) -> Path:

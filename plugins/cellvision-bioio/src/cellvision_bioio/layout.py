@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cellvision import PassedOver, errors, is_phantom
+from cellvision import SkippedFile, errors, is_phantom
 
 from .formats import format_of
 
@@ -36,13 +36,13 @@ class Layout:
         Sorted by path.
     table
         Whether ``groups.csv`` lies beside the classes.
-    passed_over
+    skipped_files
         All other files.
     """
 
     containers: tuple[ContainerFile, ...]
     table: bool
-    passed_over: tuple[PassedOver, ...]
+    skipped_files: tuple[SkippedFile, ...]
 
 
 def look_through(root: Path) -> Layout:
@@ -61,7 +61,7 @@ def look_through(root: Path) -> Layout:
         if name == PurePosixPath(GROUPS):
             table = True
         elif reason:
-            others.append(PassedOver(str(name), reason, expected))
+            others.append(SkippedFile(str(name), reason, expected))
         else:
             names.append(name)
     depth = _depth(root, names)
@@ -71,7 +71,7 @@ def look_through(root: Path) -> Layout:
             split = name.parts[0] if depth == 3 else None
             found.append(ContainerFile(str(name), name.parts[-2], split))
         else:
-            others.append(PassedOver(str(name), "lies beside the classes, or deeper"))
+            others.append(SkippedFile(str(name), "lies beside the classes, or deeper"))
     return Layout(tuple(found), table, tuple(others))
 
 

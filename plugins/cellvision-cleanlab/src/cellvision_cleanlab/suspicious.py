@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cellvision_reporters.display import by_itself, thumbnail
-from cellvision_reporters.grid import FONT, Grid
-from cellvision_reporters.picture import Picture
+from cellvision_reporters.figures.display import by_itself, thumbnail
+from cellvision_reporters.figures.grid import FONT, Grid
+from cellvision_reporters.figures.settings import Picture
 from pydantic import Field
 
 import cellvision as cv
-from cellvision import atomic
+from cellvision import atomic_io
 from cellvision_cleanlab.folds import OneFold, assign_folds, pixel_digests
 
 if TYPE_CHECKING:
     import pandas as pd
-    from cellvision_reporters.sheet import Sheet
+    from cellvision_reporters.figures.figure import Sheet
 
     from cellvision import Experiment, Run
 
@@ -34,7 +34,7 @@ class SuspiciousLabels(Picture):
     as long as so many runs. The networks are kept beside the report, and used again.
     """
 
-    automatic: ClassVar[bool] = False
+    enabled_by_default: ClassVar[bool] = False
 
     folds: Annotated[int, Field(ge=2, le=50)] = 5
     """How many folds, and so how many networks are trained."""
@@ -59,7 +59,7 @@ class SuspiciousLabels(Picture):
     def _table(self, run: Run, home: Path) -> Path:
         """Write which image is in which fold."""
         images = run.predictions[["image", "label", "group"]].copy()
-        if run.record["group_column"] is None:
+        if run.metadata.group_column is None:
             images["group"] = None
         digests = pixel_digests(run.experiment.dataset, list(images["image"]))
         images["fold"] = assign_folds(images, digests, self.folds, self.seed)
@@ -83,10 +83,10 @@ class SuspiciousLabels(Picture):
 
     def _draw(self, run: Run, ranked: pd.DataFrame) -> Sheet:
         shown = ranked.head(self.images)
-        channels = run.record["experiment"]["intake"]["channels"]
+        channels = run.metadata.experiment["preprocessing"]["channels"]
         pictures = []
         for image in shown["image"]:
-            pixels = thumbnail(run.read(image))
+            pixels = thumbnail(run.read_image(image))
             if not isinstance(channels, str):
                 pixels = pixels[..., list(channels)]
             pictures.append(by_itself(pixels, channels == "rgb" and pixels.shape[-1] == 3))
@@ -108,7 +108,7 @@ class SuspiciousLabels(Picture):
 
     def _captions(self, run: Run, ranked: pd.DataFrame) -> list[str]:
         right = (ranked["label"] == ranked["suggested"]).to_numpy()
-        known = run.record["group_column"] is not None
+        known = run.metadata.group_column is not None
         accuracy = cv.statistics.accuracy_interval(
             right, ranked["group"].to_numpy() if known else None
         )
@@ -194,7 +194,7 @@ def _trained(asked: Experiment, folder: Path) -> Run:
     """The run of one fold: the one that is there, where it is of the same images and settings."""
     if (folder / "run.json").is_file():
         there = cv.load_run(folder)
-        same = there.record["experiment"] == asked.model_dump(mode="json")
+        same = there.metadata.experiment == asked.model_dump(mode="json")
         if same and _divided(there.predictions) == _divided(asked.dataset.catalog()):
             return there
         shutil.rmtree(folder)
@@ -208,6 +208,6 @@ def _divided(table: pd.DataFrame) -> dict[str, tuple[str, bool]]:
 
 
 def _write(table: pd.DataFrame, target: Path) -> Path:
-    with atomic.path(target) as temporary:
+    with atomic_io.path(target) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
     return target

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import PassedOver, errors
+from cellvision import SkippedFile, errors
 
 from .download import RemoteFile, data_folder, fetch
 from .folder import Folder
@@ -58,9 +58,9 @@ class Flowers(ImageFiles):
         """Give the file of one image."""
         return self._photos.locate(image)
 
-    def passed_over(self) -> Sequence[PassedOver]:
+    def skipped_files(self) -> Sequence[SkippedFile]:
         """List the files that are no images of a class."""
-        return self._photos.passed_over()
+        return self._photos.skipped_files()
 
     @property
     def _photos(self) -> Folder:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import PassedOver, errors, remote
+from cellvision import SkippedFile, errors, remote
 
 from .image_files import ImageFiles
 from .layout import MANIFEST, Layout, look_through
@@ -81,13 +81,13 @@ class Folder(ImageFiles):
         """Give the file of one image."""
         return remote.locate(self.path, image)
 
-    def passed_over(self) -> Sequence[PassedOver]:
+    def skipped_files(self) -> Sequence[SkippedFile]:
         """List every file that is not in the catalog: no image, misplaced, or a table."""
         with remote.folder(self.path) as root:
             layout = look_through(root)
             absent = _provenance(root, layout).absent
         tables = [
-            PassedOver(
+            SkippedFile(
                 table,
                 "provenance table"
                 + (f" ({absent[table]} of its rows name no image here)" if absent[table] else ""),
@@ -95,7 +95,7 @@ class Folder(ImageFiles):
             )
             for table in layout.tables
         ]
-        return [*layout.passed_over, *tables]
+        return [*layout.skipped_files, *tables]
 
     def _refuse_gaps(self, images: Sequence[str], units: Sequence[str | None]) -> None:
         """Refuse to guess the field of an image that the manifest leaves out."""

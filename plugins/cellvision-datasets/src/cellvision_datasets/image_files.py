@@ -38,7 +38,7 @@ class ImageFiles(Dataset):
             decoded = read_image(self.locate(image))
         except errors.UnreadableImage as fault:
             # The caller knows the image by its id, and lists it so.
-            raise errors.UnreadableImage(image, fault.reason, fault.mend) from fault
+            raise errors.UnreadableImage(image, fault.reason, fault.hint) from fault
         return to_mono(image, decoded) if self.mono else decoded
 
     def read(self, image: str) -> np.ndarray:
@@ -90,7 +90,7 @@ def to_mono(image: str, decoded: DecodedImage) -> DecodedImage:
         raise errors.UnreadableImage(
             image,
             f"it has {channels} channels, so there is no colour to turn to grey",
-            "Leave mono out, and choose a channel with intake.channels",
+            "Leave mono out, and choose a channel with preprocessing.channels",
         )
     grey = pixels @ np.array([0.299, 0.587, 0.114])
     if pixels.dtype.kind != "f":

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellvision import IMAGE_SUFFIXES, PassedOver, errors, is_phantom
+from cellvision import IMAGE_SUFFIXES, SkippedFile, errors, is_phantom
 
 MANIFEST = "manifest.csv"
 GROUPS = "groups.csv"
@@ -58,13 +58,13 @@ class Layout:
         In natural order: s2 before s10.
     tables
         Paths of the provenance tables, relative to the folder, outermost first.
-    passed_over
+    skipped_files
         All other files, and empty folders; the tables are not among them.
     """
 
     images: tuple[ImageFile, ...]
     tables: tuple[str, ...]
-    passed_over: tuple[PassedOver, ...]
+    skipped_files: tuple[SkippedFile, ...]
 
 
 def look_through(root: Path) -> Layout:
@@ -96,7 +96,7 @@ def look_through(root: Path) -> Layout:
         elif entry.is_table and len(entry.parts) <= depth:
             tables.append(name)
         else:
-            others.append(entry.passed_over(depth))
+            others.append(entry.skipped_files(depth))
     tables.sort(key=lambda name: name.count("/"))
     return Layout(tuple(images), tuple(tables), tuple(others))
 
@@ -121,14 +121,14 @@ class _Entry:
     def is_table(self) -> bool:
         return self.parts[-1] in (MANIFEST, GROUPS) and not self.expected
 
-    def passed_over(self, depth: int) -> PassedOver:
+    def skipped_files(self, depth: int) -> SkippedFile:
         reason = self.reason
         if self.is_image:
             wide = len(self.parts) > depth
             reason = "lies deeper than the class folders" if wide else "lies beside the classes"
         # A name that is no Unicode can be told, but not written as it is.
         name = os.fsencode("/".join(self.parts)).decode("utf-8", "backslashreplace")
-        return PassedOver(name, reason, self.expected)
+        return SkippedFile(name, reason, self.expected)
 
 
 def _walk(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cellvision import Dataset, PassedOver, atomic, errors
+from cellvision import Dataset, SkippedFile, atomic_io, errors
 
 from .folder import Folder
 
@@ -120,10 +120,10 @@ class SyntheticCells(Dataset):
         """Identify a tile by its file's bytes."""
         return self._tiles.fingerprint(image)
 
-    def passed_over(self) -> Sequence[PassedOver]:
+    def skipped_files(self) -> Sequence[SkippedFile]:
         """List what else is in the folder of tiles."""
         self._make()
-        return self._tiles.passed_over()
+        return self._tiles.skipped_files()
 
     def write_fields(self, out: str | os.PathLike[str]) -> list[Path]:
         """Write the wide-field images alone: ``out/<class>/field_000.tif``, ...
@@ -169,7 +169,7 @@ class SyntheticCells(Dataset):
                 nuisance=self.nuisance,
             )
             planes = draw(scene, (self.seed, number, field))
-            with atomic.path(file) as temporary:
+            with atomic_io.path(file) as temporary:
                 tifffile.imwrite(temporary, planes, photometric="minisblack", metadata=None)
             return file
 
@@ -211,9 +211,9 @@ class SyntheticCells(Dataset):
             self.write_fields(beside / "fields")
             with warnings.catch_warnings():
                 # That two pages are two channels is no news here.
-                warnings.simplefilter("ignore", prepare.PrepareNotice)
+                warnings.simplefilter("ignore", prepare.PrepareWarning)
                 prepare.slice_images(beside / "fields", beside / "tiles", tiles=self.tiles)
-            atomic.text(beside / _RECORD, json.dumps(self._settings, indent=2) + "\n")
+            atomic_io.text(beside / _RECORD, json.dumps(self._settings, indent=2) + "\n")
             if home.exists():
                 home.rmdir()  # empty, or another process was quicker and this raises
             beside.rename(home)

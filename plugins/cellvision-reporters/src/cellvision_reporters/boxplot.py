@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision_reporters.arms import Arm, arms_of, span
-from cellvision_reporters.blinded import expert_lines
-from cellvision_reporters.colours import BLACK, BLUE, GREY, SKY, VERMILION
-from cellvision_reporters.picture import Picture
-from cellvision_reporters.sheet import Sheet, fitted, width_of
+from cellvision_reporters.expert.summary import expert_lines
+from cellvision_reporters.figures.colours import BLACK, BLUE, GREY, SKY, VERMILION
+from cellvision_reporters.figures.experiment_runs import Arm, arms_of, span
+from cellvision_reporters.figures.figure import Sheet, fitted, width_of
+from cellvision_reporters.figures.settings import Picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ class Boxplot(Picture):
     rows, where the reporter `expert` has answers or the study was given a number.
     """
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     def files(self, study: Study) -> dict[str, str]:
         """The file name."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision_reporters.colours import BLACK
-from cellvision_reporters.names import file_names
-from cellvision_reporters.picture import Picture
-from cellvision_reporters.sheet import Sheet, fitted, height_of, width_of
-from cellvision_reporters.wording import headline
+from cellvision_reporters.figures.colours import BLACK
+from cellvision_reporters.figures.figure import Sheet, fitted, height_of, width_of
+from cellvision_reporters.figures.file_names import file_names
+from cellvision_reporters.figures.phrasing import headline
+from cellvision_reporters.figures.settings import Picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ _LABEL, _MARGIN = 10.0, 9.5
 class Confusion(Picture):
     """A confusion matrix for each test set: counts and the share of each true class."""
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     split: str | None = None
     """The split to show. None: every test set; the validation split where there is none."""

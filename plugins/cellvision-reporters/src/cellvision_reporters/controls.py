@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision_reporters.arms import Arm, arms_of, controls_of
-from cellvision_reporters.choice import even_over_classes
-from cellvision_reporters.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
-from cellvision_reporters.display import Stretch
-from cellvision_reporters.epochs import ticks
-from cellvision_reporters.names import file_names
-from cellvision_reporters.picture import Picture
-from cellvision_reporters.sheet import Sheet, fitted
+from cellvision_reporters.figures.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
+from cellvision_reporters.figures.display import Stretch
+from cellvision_reporters.figures.experiment_runs import Arm, arms_of, controls_of
+from cellvision_reporters.figures.figure import Sheet, fitted
+from cellvision_reporters.figures.file_names import file_names
+from cellvision_reporters.figures.selection import even_over_classes
+from cellvision_reporters.figures.settings import Picture
+from cellvision_reporters.figures.ticks import ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ class Controls(Picture):
     Where the background was a control, a second picture shows what was masked.
     """
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     def files(self, study: Study) -> dict[str, str]:
         """The file names, by what they show; none where no control was run."""
@@ -127,7 +127,7 @@ def _accuracies(
     runs = {"": arm.runs, **controls}
     for row, name in enumerate(runs):
         _, colour, marker, _ = STYLES[name]
-        values = np.array([run.scores[split]["accuracy"] for run in runs[name]])
+        values = np.array([run.scores[split].accuracy for run in runs[name]])
         spread = np.random.default_rng(row).uniform(-0.13, 0.13, len(values))
         axis.plot(
             *(values, row - 0.14 + spread),
@@ -196,9 +196,9 @@ def _masks(study: Study, true: Run, background: Run) -> Sheet:
 
     rows = background.predictions
     chosen = even_over_classes(rows[rows["split"] == background.training_split], _SHOWN)
-    images = [np.asarray(image) for image in true.seen(list(chosen["image"]))]
-    left = [np.asarray(image) for image in background.seen(list(chosen["image"]))]
-    asked = true.record.get("experiment", {}).get("intake", {}).get("channels")
+    images = [np.asarray(image) for image in true.network_input(list(chosen["image"]))]
+    left = [np.asarray(image) for image in background.network_input(list(chosen["image"]))]
+    asked = true.metadata.experiment.get("preprocessing", {}).get("channels")
     channels = asked if isinstance(asked, list | tuple) else None
     stretch = Stretch.of(images, 1.0, 0.0, channels, colour=channels is None)
     cell, label, head = 1.35, 1.25, 0.3

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision_reporters.colours import BLUE, GREY, ORANGE, PURPLE
-from cellvision_reporters.epochs import ticks
-from cellvision_reporters.picture import Picture
-from cellvision_reporters.sheet import Sheet, fitted
-from cellvision_reporters.wording import known
+from cellvision_reporters.figures.colours import BLUE, GREY, ORANGE, PURPLE
+from cellvision_reporters.figures.figure import Sheet, fitted
+from cellvision_reporters.figures.phrasing import known
+from cellvision_reporters.figures.settings import Picture
+from cellvision_reporters.figures.ticks import ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Curves(Picture):
     """Training and validation loss and accuracy per epoch, with chance and the test accuracy."""
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     def files(self, run: Run) -> dict[str, str]:
         """The file name."""
@@ -93,12 +93,12 @@ def _tests(axis: Any, run: Run, tests: Sequence[str], last: float) -> None:
         score = run.scores[split]
         if not known(score.get("accuracy")):
             continue
-        accuracy = float(score["accuracy"])
+        accuracy = float(score.accuracy)
         error = None
         if known(score.get("accuracy_low")) and known(score.get("accuracy_high")):
             error = [
-                [max(accuracy - float(score["accuracy_low"]), 0)],
-                [max(float(score["accuracy_high"]) - accuracy, 0)],
+                [max(accuracy - float(score.accuracy_low), 0)],
+                [max(float(score.accuracy_high) - accuracy, 0)],
             ]
         axis.errorbar(
             last + (0.08 + 0.07 * place) * span,

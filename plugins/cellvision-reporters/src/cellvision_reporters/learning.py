@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision_reporters.arms import Arm, arms_of
-from cellvision_reporters.blinded import expert_lines
-from cellvision_reporters.colours import BLUE, GREY, ORANGE, VERMILION
-from cellvision_reporters.epochs import ticks
-from cellvision_reporters.picture import Picture
-from cellvision_reporters.sheet import Sheet, fitted
+from cellvision_reporters.expert.summary import expert_lines
+from cellvision_reporters.figures.colours import BLUE, GREY, ORANGE, VERMILION
+from cellvision_reporters.figures.experiment_runs import Arm, arms_of
+from cellvision_reporters.figures.figure import Sheet, fitted
+from cellvision_reporters.figures.settings import Picture
+from cellvision_reporters.figures.ticks import ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ class Learning(Picture):
     expert's accuracy on the test images, where one is known, is a line across.
     """
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     def files(self, study: Study) -> dict[str, str]:
         """The file name."""

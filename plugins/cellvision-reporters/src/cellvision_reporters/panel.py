@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from cellvision_reporters.choice import even_over_classes, true_to_accuracy
-from cellvision_reporters.colours import RIGHT, WRONG
-from cellvision_reporters.display import Stretch, by_itself, thumbnail
-from cellvision_reporters.grid import FONT, Grid
-from cellvision_reporters.names import file_names
-from cellvision_reporters.picture import Picture
-from cellvision_reporters.sheet import Sheet
-from cellvision_reporters.wording import headline
+from cellvision_reporters.figures.colours import RIGHT, WRONG
+from cellvision_reporters.figures.display import Stretch, by_itself, thumbnail
+from cellvision_reporters.figures.figure import Sheet
+from cellvision_reporters.figures.file_names import file_names
+from cellvision_reporters.figures.grid import FONT, Grid
+from cellvision_reporters.figures.phrasing import headline
+from cellvision_reporters.figures.selection import even_over_classes, true_to_accuracy
+from cellvision_reporters.figures.settings import Picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ class Panel(Picture):
     as it goes; the choice is fixed and depends on the images' names only.
     """
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     images: Annotated[int, Field(ge=1, le=400)] = 24
     """How many images a panel shows at most."""
@@ -77,7 +77,7 @@ class Panel(Picture):
         some = even_over_classes(run.predictions, _MEASURED)["image"]
         images = [_shown(run, image) for image in some]
         channels = _channels(run)
-        zero = float(run.record.get("intensity_zero") or 0.0)
+        zero = float(run.metadata.intensity_zero or 0.0)
         return Stretch.of(images, _full(run), zero, channels, _is_colour(run, images[0]))
 
     def _draw(self, run: Run, split: str, stretch: Stretch) -> Sheet:
@@ -140,13 +140,13 @@ def _cell(axes: Axes, picture: np.ndarray, above: str, below: str, right: bool) 
 
 def _channels(run: Run) -> tuple[int, ...] | None:
     """The channels that the network was given, where the experiment lists them."""
-    channels = run.record.get("experiment", {}).get("intake", {}).get("channels")
+    channels = run.metadata.experiment.get("preprocessing", {}).get("channels")
     return tuple(channels) if isinstance(channels, list | tuple) else None
 
 
 def _shown(run: Run, image: str) -> np.ndarray:
     """One image at native intensities, small, with the channels that the network was given."""
-    pixels = thumbnail(run.read(image))
+    pixels = thumbnail(run.read_image(image))
     channels = _channels(run)
     if channels is not None and max(channels) < pixels.shape[-1]:
         pixels = pixels[..., list(channels)]
@@ -158,8 +158,8 @@ def _is_colour(run: Run, pixels: np.ndarray) -> bool:
 
 
 def _full(run: Run) -> float | None:
-    intake = run.record.get("experiment", {}).get("intake", {})
-    if intake.get("intensity") == "per_image":
+    preprocessing = run.metadata.experiment.get("preprocessing", {})
+    if preprocessing.get("intensity") == "per_image":
         return None  # there is no intensity that counts as 1 in every image
-    scale = run.record.get("intensity_scale")
+    scale = run.metadata.intensity_scale
     return float(scale) if scale is not None else None

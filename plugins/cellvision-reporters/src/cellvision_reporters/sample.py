@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from cellvision_reporters.choice import even_over_classes
-from cellvision_reporters.display import stretch_of
-from cellvision_reporters.grid import FONT, Grid
-from cellvision_reporters.names import file_names
-from cellvision_reporters.picture import Picture
+from cellvision_reporters.figures.display import stretch_of
+from cellvision_reporters.figures.file_names import file_names
+from cellvision_reporters.figures.grid import FONT, Grid
+from cellvision_reporters.figures.selection import even_over_classes
+from cellvision_reporters.figures.settings import Picture
 
 if TYPE_CHECKING:
     from cellvision import Run
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Sample(Picture):
     """A labelled grid of training images as the network sees them, after augmentation."""
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     images: Annotated[int, Field(ge=1, le=400)] = 24
     """How many images to show at most, evenly over the classes."""
@@ -43,9 +43,9 @@ class Sample(Picture):
         if split is None or rows.empty:
             return []
         chosen = even_over_classes(rows, self.images)
-        images = np.asarray(run.augmented(list(chosen["image"]), seed=self.seed))
+        images = np.asarray(run.augmented_input(list(chosen["image"]), seed=self.seed))
         count, height, width, depth = images.shape
-        experiment = run.record.get("experiment", {})
+        experiment = run.metadata.experiment
         stretch = stretch_of(run, images)
 
         grid = Grid(list(chosen["label"]), [], height / width)
@@ -69,10 +69,10 @@ class Sample(Picture):
 
 
 def _intensity(run: Run) -> str:
-    intake = run.record.get("experiment", {}).get("intake", {})
-    if intake.get("intensity") == "per_image":
+    preprocessing = run.metadata.experiment.get("preprocessing", {})
+    if preprocessing.get("intensity") == "per_image":
         return "Each image was stretched by itself: absolute intensity is gone."
-    zero, one = run.record.get("intensity_zero") or 0, run.record.get("intensity_scale")
+    zero, one = run.metadata.intensity_zero or 0, run.metadata.intensity_scale
     if one is None:
         return ""
     return f"Intensity {zero:g} to {one:g} became 0 to 1 for the network."

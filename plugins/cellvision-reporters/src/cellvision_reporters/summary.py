@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from cellvision import Reporter, atomic
-from cellvision_reporters.arms import arms_of, span
-from cellvision_reporters.blinded import of_study
-from cellvision_reporters.stamps import leak_stamp, stamps
+from cellvision import Reporter, atomic_io
+from cellvision_reporters.expert.summary import of_study
+from cellvision_reporters.figures.banners import leak_stamp, stamps
+from cellvision_reporters.figures.experiment_runs import arms_of, span
+from cellvision_reporters.figures.phrasing import number
 from cellvision_reporters.tables import markdown, write_csv
-from cellvision_reporters.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ EXPLANATION = (
 class Summary(Reporter):
     """Mean, SD and range of accuracy over runs for each experiment and split; CSV, Markdown."""
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     def study(self, study: Study, folder: Path) -> Sequence[Path]:
         """Write ``summary.csv`` and ``summary.md``."""
@@ -48,7 +48,7 @@ class Summary(Reporter):
             lines += [""]
         return [
             write_csv(folder / "summary.csv", table),
-            atomic.text(folder / "summary.md", "\n".join(lines)),
+            atomic_io.text(folder / "summary.md", "\n".join(lines)),
         ]
 
 
@@ -59,7 +59,7 @@ def summary_table(study: Study) -> pd.DataFrame:
 
     from cellvision import statistics
 
-    expert = study.record.get("expert") or {}
+    expert = study.metadata.get("expert") or {}
     rows = []
     for arm in arms_of(study):
         first = arm.runs[0]

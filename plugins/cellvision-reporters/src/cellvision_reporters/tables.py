@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision import Reporter, atomic
-from cellvision_reporters.stamps import leak_stamp, stamps
-from cellvision_reporters.wording import interval, majority, number, sentence
+from cellvision import Reporter, atomic_io
+from cellvision_reporters.figures.banners import leak_stamp, stamps
+from cellvision_reporters.figures.phrasing import interval, majority, number, sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +24,13 @@ _COLUMNS = (
 class Tables(Reporter):
     """Scores of each split beside chance, and images by class and split; CSV and Markdown."""
 
-    automatic: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = True
 
     def run(self, run: Run, folder: Path) -> Sequence[Path]:
         """Write ``tables.md``, ``tables_scores.csv`` and ``tables_counts.csv``."""
         scores, counts = score_table(run), count_table(run)
         return [
-            atomic.text(folder / "tables.md", _run_page(run, scores, counts)),
+            atomic_io.text(folder / "tables.md", _run_page(run, scores, counts)),
             write_csv(folder / "tables_scores.csv", scores),
             write_csv(folder / "tables_counts.csv", counts),
         ]
@@ -41,7 +41,7 @@ class Tables(Reporter):
         table["leak"] = leak_stamp(study)
         lines = ["# Every run", "", *_notes(stamps(study)), markdown(_rounded(study.table)), ""]
         return [
-            atomic.text(folder / "tables.md", "\n".join(lines)),
+            atomic_io.text(folder / "tables.md", "\n".join(lines)),
             write_csv(folder / "tables_scores.csv", table),
         ]
 
@@ -51,7 +51,7 @@ def score_table(run: Run) -> pd.DataFrame:
     import pandas as pd
 
     chance = 1 / len(run.class_names)
-    counts: Mapping[str, Mapping[str, int]] = run.record.get("counts", {})
+    counts: Mapping[str, Mapping[str, int]] = run.metadata.counts
     rows = [
         {
             "split": split,
@@ -75,7 +75,7 @@ def count_table(run: Run) -> pd.DataFrame:
     """One row a class, one column a split: images."""
     import pandas as pd
 
-    counts: Mapping[str, Mapping[str, int]] = run.record.get("counts", {})
+    counts: Mapping[str, Mapping[str, int]] = run.metadata.counts
     columns: dict[str, list[Any]] = {"class": list(run.class_names)}
     table = pd.DataFrame(columns)
     for split, by_class in counts.items():
@@ -99,7 +99,7 @@ def _line(cells: Any) -> str:
 
 def write_csv(target: Path, table: pd.DataFrame) -> Path:
     """Write a table as CSV, whole or not at all."""
-    return atomic.text(target, table.to_csv(index=False, lineterminator="\n"))
+    return atomic_io.text(target, table.to_csv(index=False, lineterminator="\n"))
 
 
 def _notes(lines: Sequence[str]) -> list[str]:
@@ -114,7 +114,7 @@ def _rounded(table: pd.DataFrame) -> pd.DataFrame:
 def _run_page(run: Run, scores: pd.DataFrame, counts: pd.DataFrame) -> str:
     import pandas as pd
 
-    column = run.record.get("group_column")
+    column = run.metadata.group_column
     classes = len(run.class_names)
     shown = pd.DataFrame(
         {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from cellvision import Reporter, atomic, errors
+from cellvision import Reporter, atomic_io, errors
 
 from .measures import epochs_of, figures_in, name_of, scores_of, settings_of
 
@@ -37,8 +37,8 @@ class Mlflow(Reporter):
     >>> reporter = cv.reporters.create("mlflow", uri="sqlite:///mlflow.db")
     """
 
-    automatic: ClassVar[bool] = False
-    gathers: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = False
+    runs_last: ClassVar[bool] = True
 
     uri: str | None = None
     """Where MLflow keeps its records: ``sqlite:///mlflow.db`` or ``http://...``. None takes
@@ -52,14 +52,14 @@ class Mlflow(Reporter):
     _settings: dict[str, Any] = PrivateAttr(default_factory=dict)
     _live: _Tracked | None = PrivateAttr(default=None)
 
-    def begin(self, folder: Path, experiment: Experiment) -> Reporter:
+    def on_run_begin(self, folder: Path, experiment: Experiment) -> Reporter:
         """Give a copy that knows which run's epochs it is told of."""
         told = self.model_copy()
         told._folder = folder
         told._settings = settings_of(experiment.model_dump(mode="json"))
         return told
 
-    def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Send an epoch's numbers; the first one opens the run in MLflow."""
         if self._folder is None:
             return
@@ -92,7 +92,7 @@ class Mlflow(Reporter):
 
     def _finish(self, run: Run, known: str | None) -> _Tracked:
         tracked = self._open(run.folder, known)
-        tracked.configure(settings_of(run.record["experiment"]))
+        tracked.configure(settings_of(run.metadata.experiment))
         there = tracked.epochs()
         for epoch, at, logs in epochs_of(run):
             if epoch not in there:
@@ -102,8 +102,8 @@ class Mlflow(Reporter):
         tracked.tag(
             {
                 "cellvision.model": str((run.folder / "model.keras").absolute()),
-                "cellvision.seed": str(run.record["seed"]),
-                **{f"cellvision.plugin.{k}": v for k, v in run.record["plugins"].items()},
+                "cellvision.seed": str(run.metadata.seed),
+                **{f"cellvision.plugin.{k}": v for k, v in run.metadata.plugins.items()},
             }
         )
         tracked.close()
@@ -181,7 +181,7 @@ class _Tracked:
 
 
 def _note(folder: Path, ids: Mapping[str, Any]) -> Path:
-    return atomic.text(folder / _RECORD, json.dumps(ids, indent=2) + "\n")
+    return atomic_io.text(folder / _RECORD, json.dumps(ids, indent=2) + "\n")
 
 
 def _noted(folder: Path) -> dict[str, Any]:

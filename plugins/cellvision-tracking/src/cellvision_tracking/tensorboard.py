@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from cellvision import Reporter, atomic
+from cellvision import Reporter, atomic_io
 
 from .measures import epochs_of, figures_in, name_of, plain, scores_of, settings_of
 
@@ -39,19 +39,19 @@ class TensorBoard(Reporter):
     ... )
     """
 
-    automatic: ClassVar[bool] = False
-    gathers: ClassVar[bool] = True
+    enabled_by_default: ClassVar[bool] = False
+    runs_last: ClassVar[bool] = True
 
     _folder: Path | None = PrivateAttr(default=None)
 
-    def begin(self, folder: Path, experiment: Experiment) -> Reporter:
+    def on_run_begin(self, folder: Path, experiment: Experiment) -> Reporter:
         """Give a copy that knows where this run's epochs go."""
         del experiment  # what was asked is told with the results
         told = self.model_copy()
         told._folder = folder / _FOLDER
         return told
 
-    def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Append an epoch's numbers to the event file."""
         if self._folder is None:
             return
@@ -86,7 +86,7 @@ def _report(run: Run, folder: Path, figures: Sequence[Path]) -> list[Path]:
     last = epochs[-1][0] if epochs else 0
     scores = scores_of(run)
     results = [_numbers(scores, last, time.time())]
-    settings = settings_of(run.record["experiment"])
+    settings = settings_of(run.metadata.experiment)
     results += [_event(part, 0) for part in summary.hparams(settings, scores)]
     results.append(_event(summary.text("run", _told(run)), 0))
     results += [_figure(file, last) for file in figures]
@@ -101,15 +101,15 @@ def _told(run: Run) -> str:
     lines = [
         f"Run: {name_of(run.folder)}",
         f"Model: {(run.folder / 'model.keras').absolute()}",
-        f"Seed: {run.record['seed']}",
-        *(f"Plugin: {name} {version}" for name, version in run.record["plugins"].items()),
+        f"Seed: {run.metadata.seed}",
+        *(f"Plugin: {name} {version}" for name, version in run.metadata.plugins.items()),
         *(f"Warning: {warning}" for warning in run.warnings),
     ]
     return "\n".join(f"- {line}" for line in lines)
 
 
 def _write(file: Path, events: Sequence[Any]) -> Path:
-    with atomic.path(file) as temporary:
+    with atomic_io.path(file) as temporary:
         temporary.write_bytes(b"".join(map(_framed, [_version(), *events])))
     return file
 

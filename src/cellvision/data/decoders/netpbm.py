@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from cellvision.data.decoders.parts import Decoded, Pixels, Refusal, check_size
+from cellvision.data.decoders.common import Decoded, Pixels, Refusal, check_size
 
 _HEADER_BYTES = 65536
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"

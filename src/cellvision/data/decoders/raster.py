@@ -24,7 +24,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from cellvision.data.decoders.parts import (
+from cellvision.data.decoders.common import (
     Decoded,
     Pixels,
     Refusal,

@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 import tifffile
 
-from cellvision.data.decoders.parts import (
+from cellvision.data.decoders.common import (
     Decoded,
     Pixels,
     Refusal,

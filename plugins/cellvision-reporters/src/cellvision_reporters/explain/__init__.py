@@ -1,0 +1,1 @@
+"""Explanations: attribution maps and feature embeddings."""

@@ -1,0 +1,1 @@
+"""Figure building blocks shared by reporters: layout, colours, image display, text."""

@@ -1,0 +1,1 @@
+"""Robustness to perturbations and gradient attacks."""

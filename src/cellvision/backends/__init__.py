@@ -1,0 +1,1 @@
+"""Keras backends: startup, devices, precision, threads, seeds, several processes."""

@@ -1,0 +1,1 @@
+"""Finished runs and studies: their folders, scores, models and reports."""

@@ -1,0 +1,327 @@
+"""A finished run: its folder, and what can be asked of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellvision import errors, remote
+from cellvision.data.catalog import is_test, is_training, is_validation
+from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings
+from cellvision.results.scores import Score
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import pandas as pd
+
+    from cellvision.data.preprocessing import Preprocessing
+    from cellvision.experiment import Experiment
+    from cellvision.results.model_probe import Probe
+
+
+def load_run(folder: str | os.PathLike[str]) -> Run:
+    """Open a run's folder.
+
+    Its record and tables can be read without the plugins that made it.
+
+    Parameters
+    ----------
+    folder
+        As given to `train`. From an address on remote storage it is copied to this machine.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder is missing or holds no finished run.
+    """
+    with remote.finished(folder) as here:
+        return _load_run(here)
+
+
+def _load_run(folder: Path) -> Run:
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if (folder / "study.json").is_file():
+            raise errors.FolderError(
+                f"{folder}: this is a study; its runs are in {folder / 'runs'}",
+                "Open it with load_study, or name one of its runs",
+            ) from None
+        raise errors.FolderError(
+            f"{folder}: no finished run is here (it has no run.json)",
+            "Name the folder that cellvision train --out made",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise errors.FolderError(
+            f"{folder / 'run.json'}: cannot be read: {error}", "Restore it or train again"
+        ) from None
+    check_schema(folder / "run.json", record, RUN_SCHEMA)
+    return Run(folder, RunMetadata.from_json(json.dumps(record), str(folder / "run.json")))
+
+
+def check_schema(path: Path, record: Any, known: int) -> None:
+    """Refuse a record that another version has written, or nobody.
+
+    Raises
+    ------
+    errors.FolderError
+        It cannot be understood.
+    """
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != known:
+        raise errors.FolderError(
+            f"{path}: its schema is {schema!r}, not {known}", "Update cellvision to read it"
+        )
+
+
+class Run:
+    """A finished run.
+
+    Parameters
+    ----------
+    folder
+        Its folder.
+    metadata
+        Content of ``run.json``.
+    """
+
+    def __init__(self, folder: Path, metadata: RunMetadata) -> None:
+        self.folder = folder
+        self.metadata = metadata
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {s.accuracy:.3f}" for name, s in self.scores.items())
+        return f"<Run {self.folder}: accuracy {scores}>"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, sorted; a class's number is its place."""
+        return self.metadata.class_names
+
+    @property
+    def seed(self) -> int:
+        """Seed of the weights, the order of images, augmentation and dropout."""
+        return self.metadata.seed
+
+    @property
+    def group_column(self) -> str | None:
+        """Provenance column that names the groups; None if groups are unknown."""
+        return self.metadata.group_column
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images per split and class."""
+        return self.metadata.counts
+
+    @property
+    def intensity_range(self) -> tuple[float, float]:
+        """Intensities that the network sees as 0 and as 1."""
+        return self.metadata.intensity_zero, self.metadata.intensity_scale
+
+    @property
+    def timings(self) -> Timings:
+        """Duration of the steps."""
+        return self.metadata.timings
+
+    @property
+    def control(self) -> str | None:
+        """The control that it is a run of; None for a run of the experiment itself."""
+        return self.metadata.control
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        """Score of each split: accuracy with its 95 % interval, balanced accuracy, loss."""
+        return self.metadata.scores
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the results should know."""
+        return self.metadata.warnings
+
+    @property
+    def training_split(self) -> str | None:
+        """The split that was trained on."""
+        return next((name for name in self.scores if is_training(name)), None)
+
+    @property
+    def validation_split(self) -> str | None:
+        """The split that was looked at while training."""
+        return next((name for name in self.scores if is_validation(name)), None)
+
+    @property
+    def test_splits(self) -> tuple[str, ...]:
+        """All other splits."""
+        return tuple(name for name in self.scores if is_test(name))
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds."""
+        import pandas as pd
+
+        return pd.read_csv(self._file("history.csv"))
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """One row an evaluated image: image, split, group, label, predicted, p_<class>..."""
+        import pandas as pd
+
+        names = ("image", "split", "group", "label", "predicted")
+        # Names stay text, also a class called "1" or "NA".
+        return pd.read_csv(
+            self._file("predictions.csv"),
+            dtype=dict.fromkeys(names, str),
+            keep_default_na=False,
+            na_values=[""],
+        )
+
+    def _file(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise errors.FolderError(f"{path}: there is no such file", "Restore it or train again")
+        return path
+
+    @cached_property
+    def audit(self) -> dict[str, Any] | None:
+        """What was found out about the images, as ``cellvision audit --json`` tells it."""
+        path = self.folder / "audit.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The complete experiment.
+
+        Raises
+        ------
+        errors.UnknownPlugin
+            Plugins that it needs are not installed: all are named, with their versions.
+        """
+        from cellvision.experiment import experiment_from
+
+        self._check_plugins()
+        return experiment_from(self.metadata.experiment, str(self.folder / "run.json"))
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the network's input; needs none of the run's plugins."""
+        from cellvision.data.preprocessing import Preprocessing
+
+        return Preprocessing.model_validate(self.metadata.experiment["preprocessing"])
+
+    def _check_plugins(self) -> None:
+        from cellvision.plugin_versions import missing_plugins
+
+        missing = missing_plugins(self.metadata.plugins)
+        if missing:
+            raise errors.UnknownPlugin(
+                f"{self.folder}: plugins that this run needs are not installed: "
+                + ", ".join(f"{name} ({requirement})" for name, requirement in missing.items()),
+                "python -m pip install "
+                + " ".join(sorted({f'"{requirement}"' for requirement in missing.values()})),
+            )
+
+    def model(self) -> keras.Model:
+        """Load the trained model: native pixels (n, height, width, channels) to probabilities.
+
+        Raises
+        ------
+        errors.FolderError
+            There is no model in the folder, or it cannot be read.
+        errors.UnknownPlugin
+            It has layers of a plugin's own, and plugins of the run are not installed.
+        """
+        import keras
+
+        path = self._file("model.keras")
+        try:
+            return keras.models.load_model(path, compile=False)
+        except (OSError, TypeError, ValueError):
+            # Layers of a plugin's own are known to Keras once the plugin has built with them.
+            architecture = self.experiment.architecture
+        architecture.build(self.preprocessing.input_shape, len(self.class_names))
+        try:
+            return keras.models.load_model(path, compile=False)
+        except (OSError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise errors.FolderError(
+                f"{path}: the model cannot be read: {reason}", "Restore it or train again"
+            ) from error
+
+    def probe(self) -> Probe:
+        """Load the trained network to ask it about images: answers, gradients, features.
+
+        It takes images as `network_input` gives them, changed or not. Loading takes a moment, and every
+        call loads anew.
+
+        Raises
+        ------
+        errors.CellvisionError
+            As for `model`.
+
+        Examples
+        --------
+        >>> import cellvision as cv
+        >>> run = cv.load_run("runs/first")  # doctest: +SKIP
+        >>> images = run.network_input(["treated/0.png"])  # doctest: +SKIP
+        >>> run.probe().gradients(images, [1]).shape  # doctest: +SKIP
+        (1, 256, 256, 3)
+        """
+        from cellvision.results.model_probe import Probe
+
+        zero, one = self.intensity_range
+        return Probe(self.model(), zero, one)
+
+    def read_image(self, image: str) -> np.ndarray:
+        """Read one of its images: native pixels, shape (height, width, channels)."""
+        return self.experiment.dataset.read(image)
+
+    def model_input(self, images: Sequence[str]) -> np.ndarray:
+        """Images as they go into the model: right size and channels, native intensities."""
+        import numpy as np
+
+        preprocessing = self.preprocessing
+        made = [
+            preprocessing.resize(preprocessing.select_channels(self.read_image(image)))
+            for image in images
+        ]
+        if self.control == "background":
+            from cellvision.data.masking import without_cells
+
+            made = [without_cells(image) for image in made]
+        made = [preprocessing.expand_channels(image) for image in made]
+        return np.stack(made) if made else np.zeros((0, *preprocessing.input_shape), np.uint8)
+
+    def network_input(self, images: Sequence[str]) -> np.ndarray:
+        """Images exactly as the network sees them.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, height, width, channels), float32; 0 to 1 spans the intensity range.
+        """
+        import numpy as np
+
+        zero, one = self.intensity_range
+        scaled = (self.model_input(images).astype(np.float32) - zero) / (one - zero)
+        return np.asarray(scaled, dtype=np.float32)
+
+    def augmented_input(self, images: Sequence[str], seed: int = 0) -> np.ndarray:
+        """Images as the network saw them in training: one random variation of each.
+
+        Returns
+        -------
+        numpy.ndarray
+            As for `network_input`.
+        """
+        import keras
+        import numpy as np
+
+        batch = self.network_input(images)
+        for number, augmenter in enumerate(self.experiment.augmenters):
+            layer = augmenter.build(seed + number)
+            batch = keras.ops.convert_to_numpy(layer(batch, training=True))
+        return np.asarray(batch, dtype=np.float32)

@@ -1,0 +1,71 @@
+"""The score of a run on one split."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellvision import statistics
+from cellvision.result_model import ResultModel
+
+
+class Score(ResultModel):
+    """Accuracy of a run on one split, with its uncertainty."""
+
+    n: int
+    """Number of images."""
+
+    groups: int | None
+    """Number of groups (wells, slides, donors, ...); None if they are unknown."""
+
+    accuracy: float
+    """Fraction of images classified correctly, 0 to 1."""
+
+    accuracy_low: float
+    """Lower limit of the 95 % interval of the accuracy."""
+
+    accuracy_high: float
+    """Upper limit of the 95 % interval of the accuracy."""
+
+    interval: str
+    """Method of the interval."""
+
+    balanced_accuracy: float
+    """Mean recall of the classes present in the split, 0 to 1."""
+
+    loss: float | None
+    """Mean loss; None if it is not finite."""
+
+    @classmethod
+    def from_predictions(
+        cls,
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        groups: np.ndarray | None,
+        loss: float,
+    ) -> Score:
+        """Score the predictions of one split.
+
+        Parameters
+        ----------
+        labels
+            Class numbers, shape (images,).
+        probabilities
+            Shape (images, classes).
+        groups
+            The group of each image, shape (images,); None if groups are unknown.
+        loss
+            The mean loss.
+        """
+        correct = probabilities.argmax(axis=1) == labels
+        interval = statistics.accuracy_interval(correct, groups)
+        recalls = [float(correct[labels == number].mean()) for number in np.unique(labels)]
+        return cls(
+            n=len(labels),
+            groups=None if groups is None else len(np.unique(groups)),
+            accuracy=float(correct.mean()),
+            accuracy_low=interval.low,
+            accuracy_high=interval.high,
+            interval=interval.method,
+            balanced_accuracy=float(np.mean(recalls)),
+            loss=loss if np.isfinite(loss) else None,
+        )

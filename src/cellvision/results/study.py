@@ -1,0 +1,191 @@
+"""A finished study: its experiments, their runs and controls, and its tables."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellvision import errors, remote
+from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
+from cellvision.results.run import Run, check_schema, load_run
+from cellvision.results.verdicts import VerdictFile, VerdictRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLAN = ".plan.json"
+"""File that is written first, so that an interrupted study can resume."""
+
+
+def load_study(folder: str | os.PathLike[str]) -> Study:
+    """Open the folder of a finished study.
+
+    Parameters
+    ----------
+    folder
+        The folder given to `study`. A study on remote storage is copied to this machine.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder is missing or holds no finished study.
+    """
+    with remote.finished(folder) as local:
+        return _load_study(local)
+
+
+def _load_study(folder: Path) -> Study:
+    path = folder / "study.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+    except FileNotFoundError:
+        interrupted = (folder / PLAN).is_file()
+        raise errors.FolderError(
+            f"{folder}: no finished study here (study.json is missing)",
+            "The study was interrupted; run the same command again to resume it"
+            if interrupted
+            else "Name the folder given to cellvision study --out",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise errors.FolderError(f"{path}: cannot be read: {error}", "Restore the file") from None
+    check_schema(path, content, STUDY_SCHEMA)
+    return Study(folder, StudyMetadata.from_json(text, str(path)))
+
+
+@dataclass(frozen=True, eq=False)
+class StudyExperiment:
+    """One experiment of a study with its runs.
+
+    Attributes
+    ----------
+    name : str
+        Its name in tables and figures.
+    record : ExperimentRecord
+        The complete experiment as plain values.
+    runs : tuple of Run
+        Its runs, in the order of their seeds.
+    controls : dict of str to tuple of Run
+        The runs of each control, in the order of their seeds.
+    """
+
+    name: str
+    record: ExperimentRecord
+    runs: tuple[Run, ...]
+    controls: dict[str, tuple[Run, ...]]
+
+    @property
+    def test_splits(self) -> tuple[str, ...]:
+        """The test sets of its runs."""
+        return self.runs[0].test_splits if self.runs else ()
+
+
+class Study:
+    """A finished study.
+
+    Parameters
+    ----------
+    folder
+        Its folder.
+    metadata
+        Content of ``study.json``.
+    """
+
+    def __init__(self, folder: Path, metadata: StudyMetadata) -> None:
+        self.folder = folder
+        self.metadata = metadata
+
+    def __repr__(self) -> str:
+        return (
+            f"<Study {self.folder}: {len(self.runs)} run(s) of "
+            f"{len(self.metadata.experiments)} experiment(s)>"
+        )
+
+    @cached_property
+    def experiments(self) -> tuple[StudyExperiment, ...]:
+        """Its experiments, each with its runs and the runs of its controls."""
+        return tuple(self._experiment(record) for record in self.metadata.experiments)
+
+    def _experiment(self, record: ExperimentRecord) -> StudyExperiment:
+        controls: dict[str, list[Run]] = {}
+        runs: list[Run] = []
+        for run in self.metadata.runs:
+            if run.experiment == record.name:
+                group = runs if run.control is None else controls.setdefault(run.control, [])
+                group.append(self._runs[run.name])
+        return StudyExperiment(
+            record.name, record, tuple(runs), {name: tuple(some) for name, some in controls.items()}
+        )
+
+    @cached_property
+    def _runs(self) -> dict[str, Run]:
+        return {run.name: load_run(self.folder / "runs" / run.name) for run in self.metadata.runs}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its experiments."""
+        return tuple(record.name for record in self.metadata.experiments)
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs of all experiments, without those of controls."""
+        return tuple(self._runs[run.name] for run in self._records(None))
+
+    @cached_property
+    def controls(self) -> dict[str, tuple[Run, ...]]:
+        """The runs of each control over all experiments; empty if there are none."""
+        names = dict.fromkeys(run.control for run in self.metadata.runs if run.control is not None)
+        return {name: tuple(self._runs[run.name] for run in self._records(name)) for name in names}
+
+    def _records(self, control: str | None) -> list[RunRecord]:
+        return [run for run in self.metadata.runs if run.control == control]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row for each run and split: run, experiment, seed, split and the scores."""
+        return self._table("runs.csv")
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row for each run and epoch: run, experiment, and a run's history."""
+        return self._table("history.csv")
+
+    @cached_property
+    def control_table(self) -> pd.DataFrame:
+        """As `table`, for the runs of controls, with a column ``control``."""
+        return self._table("control_runs.csv")
+
+    @cached_property
+    def control_history(self) -> pd.DataFrame:
+        """As `history`, for the runs of controls, with a column ``control``."""
+        return self._table("control_history.csv")
+
+    @cached_property
+    def verdicts(self) -> tuple[VerdictRecord, ...]:
+        """One verdict for each experiment and test set."""
+        path = self.folder / "verdict.json"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise errors.FolderError(
+                f"{path}: cannot be read: {error.strerror}", "Run the same study again"
+            ) from None
+        return VerdictFile.from_json(text, str(path)).verdicts
+
+    def _table(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        path = self.folder / name
+        if not path.is_file():
+            raise errors.FolderError(f"{path}: there is no such file", "Restore it")
+        # Names stay text, also an experiment called "50" or "null".
+        return pd.read_csv(
+            path,
+            dtype=dict.fromkeys(("run", "experiment", "control", "split"), str),
+            keep_default_na=False,
+            na_values=[""],
+        )

@@ -1,0 +1,1 @@
+"""Studies: several runs of one or more experiments, with controls and a verdict."""

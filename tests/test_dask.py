@@ -1,0 +1,304 @@
+"""Studies on a Dask cluster: the same runs as in one process, whatever becomes of the workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import distributed
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+import cellvision as cv
+from cellvision import cli, errors
+from cellvision.backends.seeding import seeded
+from cellvision.studies import dask as clusters
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_folder(tmp_path_factory.mktemp("images"), count=18, wells=6)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[distributed.LocalCluster]:
+    """Two worker processes with one thread each; each takes seconds to import its backend."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=":0"
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def client(cluster: distributed.LocalCluster) -> Iterator[distributed.Client]:
+    with distributed.Client(cluster, set_as_default=False) as client:
+        client.run(offer)
+        yield client
+
+
+class Unlike(cv.Dataset):
+    """Dark and light images that no two processes see alike, or whose sight is deadly."""
+
+    deadly: bool = False
+
+    def catalog(self) -> pd.DataFrame:
+        labels = ["dark"] * 12 + ["light"] * 12
+        return pd.DataFrame({"image": [str(k) for k in range(24)], "label": labels})
+
+    def read(self, image: str) -> np.ndarray:
+        if self.deadly:
+            os._exit(1)
+        number = int(image)
+        level = tiny.BRIGHTNESS["dark" if number < 12 else "light"]
+        return tiny.pixels(level, number + 24 * os.getpid())[..., np.newaxis]
+
+
+def offer() -> None:
+    """Offer it in a worker's process, as a plugin would that is installed there."""
+    cv.datasets.register("unlike", Unlike)
+
+
+@pytest.fixture(autouse=True)
+def _offered() -> Iterator[None]:
+    offer()
+    yield
+    cv.datasets.unregister("unlike")
+
+
+def asked(images: Path, **settings: Any) -> cv.Experiment:
+    # A network of a plugin: the workers are processes that know nothing of this file.
+    return tiny.experiment(images, "perceptron", **{"seed": 5, "epochs": 12, **settings})
+
+
+@pytest.fixture(scope="module")
+def here(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
+    """The study that clusters are to do, done in this process."""
+    return cv.study(asked(images), runs=4, out=tmp_path_factory.mktemp("here") / "study")
+
+
+def assert_same(made: cv.Study, expected: cv.Study) -> None:
+    """Every run once, and each the run that it is in one process."""
+    assert made.record == expected.record
+    there = {path.name for path in (made.folder / "runs").iterdir()}
+    assert there == {"000", "001", "002", "003"}
+    columns = ["run", "experiment", "seed", "split", "n"]
+    assert made.table[columns].equals(expected.table[columns])
+    for one, other in zip(made.runs, expected.runs, strict=True):
+        histories = [run.history.drop(columns="seconds") for run in (one, other)]
+        # Threads may add up in another order on another process.
+        np.testing.assert_allclose(*histories, atol=1e-4)
+        tables = [tiny.probabilities(run.predictions) for run in (one, other)]
+        np.testing.assert_allclose(*tables, atol=1e-4)
+
+
+def meanwhile(work: Callable[[], None]) -> threading.Thread:
+    started = threading.Thread(target=work, daemon=True)
+    started.start()
+    return started
+
+
+def wait_for(there: Callable[[], Any]) -> None:
+    end = time.monotonic() + 300
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_cluster_does_the_same_study(
+    client: distributed.Client,
+    here: cv.Study,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = cv.study(asked(images), runs=4, out=tmp_path / "study", client=client, progress=True)
+    assert_same(made, here)
+    for theirs, ours in zip(made.runs, here.runs, strict=True):
+        files = [sorted(path.name for path in run.folder.iterdir()) for run in (theirs, ours)]
+        assert files[0] == files[1]
+        assert theirs.model().count_params() == ours.model().count_params()
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if "runs done" in line] == [
+        f"{done}/4 runs done, 2 worker(s)" for done in range(5)
+    ]
+
+
+def test_a_worker_killed_in_the_middle_costs_no_run(
+    client: distributed.Client, here: cv.Study, images: Path, tmp_path: Path
+) -> None:
+    processes = client.run(os.getpid)
+    killed: list[str] = []
+
+    def kill() -> None:
+        wait_for(lambda: any((tmp_path / "study" / "runs").glob("*/run.json")))
+        busy = {address: keys for address, keys in client.processing().items() if keys}
+        victim = next(address for address in busy if address in processes)
+        os.kill(processes[victim], signal.SIGKILL)
+        killed.append(victim)
+
+    killer = meanwhile(kill)
+    made = cv.study(asked(images), runs=4, out=tmp_path / "study", client=client)
+    killer.join()
+    assert len(killed) == 1
+    assert_same(made, here)
+    wait_for(lambda: len(client.nthreads()) == 2)
+    assert processes[killed[0]] not in client.run(os.getpid).values()
+
+
+def test_a_killed_client_is_started_again_and_goes_on(
+    client: distributed.Client, here: cv.Study, images: Path, tmp_path: Path
+) -> None:
+    cv.save_experiment(asked(images), tmp_path / "asked.json")
+    words = ["study", str(tmp_path / "asked.json"), "--runs", "4", "--out", str(tmp_path / "study")]
+    words += ["--scheduler", client.scheduler.address]
+    started = tiny.process(*words)
+    assert started.stderr is not None
+    assert any("1/4 runs done" in line for line in started.stderr)
+    started.kill()
+    started.communicate()
+    kept = list((tmp_path / "study" / "runs").glob("*/run.json"))
+    made = {path: path.stat().st_mtime_ns for path in kept}
+    assert 1 <= len(made) < 4
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 0
+    assert_same(cv.load_study(tmp_path / "study"), here)
+    assert {path: path.stat().st_mtime_ns for path in kept} == made
+
+
+def test_a_run_that_fails_ends_the_study_with_its_own_error(
+    client: distributed.Client, images: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(images, tmp_path / "broken")
+    (broken / "dark" / "s3.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    grid = {"good": asked(images, epochs=1), "bad": asked(broken, epochs=1)}
+    with pytest.raises(errors.UnreadableImages) as there:
+        cv.study(grid, runs=2, out=tmp_path / "study", client=client)
+    with pytest.raises(errors.UnreadableImages) as alone:
+        cv.study(grid, runs=2, out=tmp_path / "alone")
+    assert str(there.value) == str(alone.value)
+    kept = {path.name for path in (tmp_path / "study" / "runs").iterdir()}
+    assert kept == {"000", "001"}
+    # The worker has seen the broken image, and must look again.
+    shutil.copy(images / "dark" / "s3.png", broken / "dark" / "s3.png")
+    made = cv.study(grid, runs=2, out=tmp_path / "study", client=client)
+    assert list(made.table["experiment"].unique()) == ["good", "bad"]
+    assert len(made.runs) == 4
+
+
+def test_workers_that_see_other_images_are_noticed(
+    client: distributed.Client, tmp_path: Path
+) -> None:
+    client.run(offer)
+    unlike = tiny.experiment(tmp_path, "perceptron", epochs=1).model_copy(
+        update={"dataset": Unlike()}
+    )
+    with pytest.raises(errors.CellvisionError, match="other images than run"):
+        cv.study(unlike, runs=3, out=tmp_path / "study", client=client)
+
+
+def test_workers_that_differ_are_refused(
+    client: distributed.Client, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib_metadata
+    import keras
+
+    version = importlib_metadata.version
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            importlib_metadata, "version", lambda name: "0.0" if name == "keras" else version(name)
+        )
+        with pytest.raises(errors.CellvisionError, match=r"keras is 0\.0 where .* on the worker"):
+            cv.study(asked(images), runs=1, out=tmp_path / "version", client=client)
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.backend, "backend", lambda: "jax")
+        with pytest.raises(errors.CellvisionError, match="backend is jax where") as caught:
+            cv.study(asked(images), runs=1, out=tmp_path / "backend", client=client)
+    assert "KERAS_BACKEND=jax" in caught.value.hint
+
+
+def test_a_study_waits_for_workers_and_warns_of_their_threads(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "cellvision")
+    with (
+        distributed.LocalCluster(
+            n_workers=0,
+            threads_per_worker=2,
+            processes=False,
+            memory_limit=0,
+            dashboard_address=":0",
+        ) as later,
+        distributed.Client(later, set_as_default=False) as client,
+    ):
+        helper = meanwhile(lambda: (wait_for(lambda: "no worker" in caplog.text), later.scale(1)))
+        made = cv.study(asked(images, epochs=1), runs=3, out=tmp_path / "study", client=client)
+        helper.join()
+    assert len(made.runs) == 3
+    assert caplog.text.count("no worker is connected") == 1
+    assert caplog.text.count("--nthreads 1") == 1
+
+
+def test_a_run_that_ends_its_workers_is_given_up(
+    cluster: distributed.LocalCluster, client: distributed.Client, tmp_path: Path
+) -> None:
+    client.run(offer)
+    deadly = tiny.experiment(tmp_path, "perceptron", epochs=1).model_copy(
+        update={"dataset": Unlike(deadly=True)}
+    )
+    cluster.scheduler.allowed_failures = 0
+    with pytest.raises(errors.CellvisionError, match=r"run 000 .* ended 1 workers") as caught:
+        cv.study(deadly, runs=1, out=tmp_path / "study", client=client)
+    assert "memory" in caught.value.hint
+
+
+def test_other_threads_do_not_change_the_weights() -> None:
+    import keras
+
+    def drawn() -> list[float]:
+        with seeded(7):
+            return [float(keras.initializers.GlorotUniform()((1,))[0]) for _ in range(200)]
+
+    expected = drawn()
+    stop = threading.Event()
+
+    def disturb() -> None:
+        while not stop.is_set():
+            random.randint(1, 9)
+            random.random()
+
+    disturber = meanwhile(disturb)
+    try:
+        assert drawn() == expected
+    finally:
+        stop.set()
+        disturber.join()
+    keras.utils.set_random_seed(7)
+    assert float(keras.initializers.GlorotUniform()((1,))[0]) == expected[0]
+
+
+def test_what_stands_in_the_way_of_a_cluster_is_told(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "_CONNECT", 0.3)
+    for address in ("nonsense", "tcp://127.0.0.1:1"):
+        with pytest.raises(errors.ExperimentError, match=address) as caught:
+            clusters.connect(address)
+        assert "dask scheduler" in caught.value.hint
+    with pytest.raises(errors.ExperimentError, match=r"distributed\.Client"):
+        cv.study(asked(images), runs=1, out=tmp_path / "study", client="tcp://host:8786")  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(errors.ExperimentError, match="not installed") as caught:
+        clusters.connect("tcp://host:8786")
+    assert "cellvision[cluster]" in caught.value.hint

@@ -1,0 +1,177 @@
+"""Several processes train one network: two on this machine stand in for two machines."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+
+import cellvision as cv
+from cellvision import cli, errors
+from cellvision.backends import distributed
+
+# Both processes run it; the first of two, and a process alone, write.
+SCRIPT = """
+import json
+from pathlib import Path
+import tiny
+import cellvision as cv
+from cellvision import errors
+root, number = Path({root!r}), {number}
+
+def refusal(images, out, **settings):
+    try:
+        cv.train(tiny.experiment(images, **{{"batch_size": 6, **settings}}), out)
+    except errors.CellvisionError as error:
+        return error.what
+
+told = {{}}
+with tiny.on_offer():
+    if {total} > 1:
+        told["batch"] = refusal(root / "images", root / "refused", batch_size=5)
+        told["devices"] = refusal(root / "images", root / "refused", devices=3)
+        told["taken"] = refusal(root / "images", root / "taken")
+        other = root / ("images" if number == 0 else "other")
+        told["other"] = refusal(other, root / "refused")
+    asked = tiny.experiment(
+        root / "images", "mixed", augmenters=[{{"type": "flip"}}], batch_size=6, seed=1,
+        epochs=4, keep="best", checkpoints=True,
+    )
+    run = cv.train(asked, root / "run{total}")
+print(json.dumps({{**told, "accuracy": run.scores["test"].accuracy}}))
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plugins() -> Iterator[None]:
+    with tiny.on_offer():
+        yield
+
+
+def port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        found: int = listening.getsockname()[1]
+        return found
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """Two processes' run, one process' run, and what each of the three told."""
+    root = tmp_path_factory.mktemp("processes")
+    held = {"validation": {"dark": 4, "light": 4}, "test": {"dark": 4, "light": 5}}
+    tiny.make_splits(root / "images", {"train": {"dark": 13, "light": 13}, **held})
+    tiny.make_splits(root / "other", {"train": {"dark": 13, "light": 12}, **held})
+    (root / "taken").mkdir()
+    (root / "taken" / "notes.txt").write_text("mine")
+    address = f"127.0.0.1:{port()}"
+
+    def told(number: int, total: int) -> Any:
+        meet = {
+            "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
+            "KERAS_DISTRIBUTION_NUM_PROCESSES": str(total),
+            "KERAS_DISTRIBUTION_PROCESS_ID": str(number),
+        }
+        script = SCRIPT.format(root=str(root), number=number, total=total)
+        cache = str(root / f"cache{number}{total}")
+        meet = meet if total > 1 else {}
+        return tiny.json_of(script, KERAS_BACKEND="jax", CELLVISION_CACHE=cache, **meet)
+
+    with ThreadPoolExecutor() as pool:
+        return root, list(pool.map(told, (0, 1, 0), (2, 2, 1)))
+
+
+def test_two_processes_train_as_one_does(shown: Any) -> None:
+    root, told = shown
+    two, one = cv.load_run(root / "run2"), cv.load_run(root / "run1")
+    assert two.record["environment"]["processes"] == 2
+    assert len(two.record["environment"]["device"].split(", ")) == 2
+    assert "processes" not in one.metadata.environment
+    columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    np.testing.assert_allclose(two.history[columns], one.history[columns], rtol=1e-3)
+    pairs = zip(two.model().get_weights(), one.model().get_weights(), strict=True)
+    assert max(float(np.abs(a - b).max()) for a, b in pairs) < 1e-4
+    np.testing.assert_allclose(
+        tiny.probabilities(two.predictions), tiny.probabilities(one.predictions), atol=1e-4
+    )
+    assert told[0]["accuracy"] == told[1]["accuracy"] == told[2]["accuracy"]
+
+
+def test_the_first_writes_the_whole_folder_and_the_others_nothing(shown: Any) -> None:
+    root, _ = shown
+    there = [{path.name for path in (root / name).iterdir()} for name in ("run1", "run2")]
+    assert there[0] == there[1]
+    assert len(list((root / "run2" / "checkpoints").iterdir())) == 4
+    # Each has a cache of its own, as on machines of their own.
+    assert {path.name for path in root.iterdir()} == {
+        "images", "other", "taken", "run1", "run2", "cache02", "cache12", "cache01", "refused",
+    }  # fmt: skip
+
+
+def test_what_they_cannot_share_is_refused_in_all_of_them(shown: Any) -> None:
+    first, second = shown[1][:2]
+    assert first["batch"] == second["batch"]
+    assert "2 processes cannot share a batch of 5" in first["batch"]
+    assert "asks for 3 devices, and there are 2 processes" in first["devices"]
+    assert "notes.txt" in first["taken"]
+    assert "the first process cannot write here" in second["taken"]
+    assert first["other"] == second["other"]
+    assert "not train on the same images" in first["other"]
+
+
+def test_environments_that_name_no_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = tiny.experiment(tmp_path / "images")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    with pytest.raises(errors.ExperimentError, match="JOB_ADDRESSES is not"):
+        cv.train(asked, tmp_path / "run")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", "127.0.0.1:1")
+    for number in ("2", "-1", "first"):
+        monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", number)
+        with pytest.raises(errors.ExperimentError, match="no such process"):
+            cv.train(asked, tmp_path / "run")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
+    with pytest.raises(errors.ExperimentError, match="a study cannot be shared"):
+        cv.study(asked, 2, tmp_path / "study")
+    if os.environ.get("KERAS_BACKEND") != "jax":
+        cv.save_experiment(asked, tmp_path / "asked.json")
+        with pytest.raises(SystemExit) as end:
+            cli.main(["train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run")])
+        assert end.value.code == 2
+        assert "takes the JAX backend, and this is tensorflow" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_first_process_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(distributed, "_PATIENCE", 0.1)
+    monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", f"127.0.0.1:{port()}")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
+    with pytest.raises(errors.CellvisionError, match="does not answer at 127"):
+        cv.train(tiny.experiment(tmp_path / "images"), tmp_path / "run")
+    monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", "somewhere")
+    with pytest.raises(errors.ExperimentError, match="not HOST:PORT"):
+        cv.train(tiny.experiment(tmp_path / "images"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="it concerns TensorFlow")
+def test_tensorflows_own_way_to_name_machines_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
+    with pytest.raises(errors.ExperimentError, match="takes the JAX backend"):
+        cv.train(tiny.experiment(tmp_path), tmp_path / "run")

@@ -1,0 +1,356 @@
+"""The cache: decoded once, whole or made again, shared by processes, never the wrong pixels."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from images import InMemory, noise, unreadable, write, write_folder
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.data.image_stats import ImageStats
+from cellvision.data.pixel_cache import StoredPixels, folder, open_pixels
+
+SMALL = cv.Preprocessing(size=(6, 5))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for each test."""
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
+    InMemory.decoded.clear()
+    return tmp_path / "cache"
+
+
+def data(pixels: dict[str, Any]) -> InMemory:
+    return InMemory.of({"image": list(pixels), "label": ["a"] * len(pixels)}, pixels)
+
+
+def opened(dataset: cv.Dataset, preprocessing: cv.Preprocessing = SMALL) -> StoredPixels:
+    return open_pixels(dataset, list(dataset.catalog()["image"]), preprocessing)
+
+
+def homes(cache: Path) -> list[Path]:
+    return sorted((cache / "pixels").iterdir())
+
+
+def some(count: int = 3, dtype: Any = np.uint8, channels: int = 1) -> dict[str, Any]:
+    return {f"{n}.png": noise(n, (6, 5, channels), dtype) for n in range(count)}
+
+
+def test_decoded_once() -> None:
+    pixels = some()
+    dataset = data(pixels)
+    seen: list[tuple[int, int]] = []
+    first = open_pixels(dataset, list(pixels), SMALL, lambda *done: seen.append(done))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert sorted(InMemory.decoded) == sorted(pixels)
+    second = opened(dataset)
+    assert len(InMemory.decoded) == 3
+    for stored in (first, second):
+        assert np.array_equal(stored.pixels, np.stack(list(pixels.values())))
+        assert stored.images == tuple(pixels)
+        assert [stat.status for stat in stored.stats] == ["read"] * 3
+    assert first.stats == second.stats
+
+
+def test_mapped_not_loaded(cache: Path) -> None:
+    stored = opened(data(some(dtype=np.uint16)))
+    assert isinstance(stored.pixels, np.memmap)
+    assert not stored.pixels.flags.writeable
+    assert stored.pixels.dtype == np.uint16
+    assert stored.pixels.base is not None
+    (home,) = homes(cache)
+    assert (home / "pixels.bin").stat().st_size == 3 * 6 * 5 * 2
+
+
+def test_grey_takes_one_channel_of_room() -> None:
+    assert opened(data(some())).pixels.shape == (3, 6, 5, 1)
+    assert opened(data(some(channels=3))).pixels.shape == (3, 6, 5, 3)
+
+
+def test_what_the_key_depends_on(cache: Path) -> None:
+    dataset = data(some())
+    opened(dataset)
+    opened(dataset, cv.Preprocessing(size=(6, 5), intensity=99, on_unreadable="skip"))
+    assert len(homes(cache)) == 1
+    opened(dataset, cv.Preprocessing(size=(6, 4)))
+    opened(dataset, cv.Preprocessing(size=(6, 5), channels="gray"))
+    opened(dataset, cv.Preprocessing(size=(6, 5), intensity="per_image"))
+    open_pixels(dataset, ["1.png", "0.png"], SMALL)
+    assert len(homes(cache)) == 5
+
+
+class Brighter(InMemory):
+    def read(self, image: str) -> np.ndarray:
+        return super().read(image) // 2 + 100
+
+
+def test_a_data_set_of_another_class_is_another_one() -> None:
+    dataset = data(some())
+    other = Brighter(name=dataset.name)
+    assert not np.array_equal(opened(dataset).pixels, opened(other).pixels)
+
+
+def test_a_file_changed_behind_our_back(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "images", {"a": 2, "b": 2}, ".tif")
+    dataset = cv.datasets.create("folder", path=root)
+    before = opened(dataset)
+    changed = root / "a" / "0.tif"
+    told = changed.stat()
+    write(changed, noise(99))
+    assert changed.stat().st_size == told.st_size
+    os.utime(changed, ns=(told.st_atime_ns, told.st_mtime_ns))
+    after = opened(dataset)
+    assert np.array_equal(after.pixels[0, ..., 0], noise(99))
+    assert not np.array_equal(before.pixels[0], after.pixels[0])
+    assert np.array_equal(before.pixels[1:], after.pixels[1:])
+
+
+def flip_byte(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x01
+    path.write_bytes(bytes(content))
+
+
+def damage_pixels(home: Path) -> None:
+    flip_byte(home / "pixels.bin", 40)
+
+
+def truncate(home: Path) -> None:
+    os.truncate(home / "pixels.bin", 50)
+
+
+def damage_a_fact(home: Path) -> None:
+    index = home / "index.json"
+    text = index.read_text()
+    place = text.index('"high": ') + len('"high": ')
+    index.write_text(text[:place] + ("1" if text[place] != "1" else "2") + text[place + 1 :])
+
+
+def half_index(home: Path) -> None:
+    index = home / "index.json"
+    index.write_text(index.read_text()[:60])
+
+
+def empty_index(home: Path) -> None:
+    (home / "index.json").write_text("")
+
+
+def no_index(home: Path) -> None:
+    (home / "index.json").unlink()
+
+
+def no_pixels(home: Path) -> None:
+    (home / "pixels.bin").unlink()
+
+
+def old_index(home: Path) -> None:
+    index = home / "index.json"
+    index.write_text(index.read_text().partition("\n")[2])
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(damage_pixels, truncate, damage_a_fact, half_index, empty_index),
+        *(no_index, no_pixels, old_index),
+    ],
+)
+def test_damage_is_noticed_and_mended(cache: Path, harm: Any) -> None:
+    pixels = some()
+    dataset = data(pixels)
+    whole = opened(dataset).stats
+    harm(homes(cache)[0])
+    mended = opened(dataset)
+    assert len(InMemory.decoded) == 6
+    assert np.array_equal(mended.pixels, np.stack(list(pixels.values())))
+    assert mended.stats == whole
+    assert len(homes(cache)) == 1
+    opened(dataset)
+    assert len(InMemory.decoded) == 6
+
+
+def test_what_a_killed_process_left_is_no_hindrance_and_goes(cache: Path) -> None:
+    dataset = data(some())
+    opened(dataset)
+    (home,) = homes(cache)
+    for name, age in (("fresh", 60.0), ("stale", 5 * 24 * 3600.0)):
+        left = cache / "pixels" / f".{home.name}.{name}"
+        left.mkdir()
+        (left / "pixels.bin").write_bytes(b"half")
+        then = home.stat().st_mtime - age
+        os.utime(left / "pixels.bin", (then, then))
+        os.utime(left, (then, then))
+    opened(data(some(4)))
+    assert [path.name.rpartition(".")[2] for path in homes(cache) if "." in path.name] == ["fresh"]
+
+
+def _open_in_a_process(root: str, start: Any, answers: Any) -> None:
+    dataset = cv.datasets.create("folder", path=root)
+    images = list(dataset.catalog()["image"])
+    start.wait()
+    answers.put(int(open_pixels(dataset, images, SMALL).pixels.astype(np.int64).sum()))
+
+
+def test_two_processes_at_once(tmp_path: Path, cache: Path) -> None:
+    root = write_folder(tmp_path / "images", {"a": 20, "b": 20})
+    context = multiprocessing.get_context("spawn")
+    start, answers = context.Barrier(2), context.Queue()
+    workers = [
+        context.Process(target=_open_in_a_process, args=(str(root), start, answers))
+        for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    found = [answers.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    expected = sum(int(noise(seed).sum(dtype=np.int64)) for seed in range(1, 41))
+    assert found == [expected, expected]
+    assert len(homes(cache)) == 1
+
+
+@pytest.mark.parametrize("order", [[1, 1, 3, 1], [3, 1, 3, 1], [1, 3, 3, 1]])
+def test_grey_among_colour(order: list[int]) -> None:
+    pixels = {f"{n}.png": noise(n, (6, 5, depth)) for n, depth in enumerate(order)}
+    dataset = data(pixels)
+    for _ in range(2):
+        stored = opened(dataset)
+        assert stored.pixels.shape == (4, 6, 5, 3)
+        for found, image in zip(stored.pixels, pixels.values(), strict=True):
+            assert np.array_equal(found, np.broadcast_to(image, (6, 5, 3)))
+
+
+def test_mixed_pixel_types_are_refused(cache: Path) -> None:
+    pixels = {**some(2), "deep.tif": noise(9, (6, 5, 1), np.uint16)}
+    with pytest.raises(errors.PreprocessingError, match="2 are uint8, 1 are uint16"):
+        opened(data(pixels))
+    assert homes(cache) == []
+    stretched = opened(data(pixels), cv.Preprocessing(size=(6, 5), intensity="per_image"))
+    assert stretched.pixels.dtype == np.uint16
+
+
+def test_black_and_white_goes_with_8_bits() -> None:
+    pixels = {**some(1), "mask.png": np.eye(6, 5, dtype=bool)[..., np.newaxis]}
+    stored = opened(data(pixels))
+    assert np.array_equal(stored.pixels[1, ..., 0], np.eye(6, 5, dtype=np.uint8) * 255)
+    assert stored.stats[1].dtype == "bool"
+
+
+def test_byte_order_is_no_difference() -> None:
+    native = noise(1, (6, 5, 1), np.uint16)
+    stored = opened(data({"x": native, "y": native.astype(">u2")}))
+    assert stored.pixels.dtype == np.uint16
+    assert np.array_equal(stored.pixels[0], stored.pixels[1])
+    assert stored.stats[0].digest == stored.stats[1].digest
+
+
+def test_unreadable_images_are_told_and_left_out() -> None:
+    pixels = {
+        **some(1),
+        "cut": unreadable("cut"),
+        "odd": ValueError("odd\nmore"),
+        "flat": np.zeros((6, 5), np.uint8),
+        "nan": np.full((6, 5, 1), np.nan, np.float32),
+        "text": np.full((6, 5, 1), "x"),
+        "empty": np.zeros((0, 5, 1), np.uint8),
+    }
+    for _ in range(2):
+        stored = opened(data(pixels))
+        assert stored.images == ("0.png",)
+        assert stored.pixels.shape == (1, 6, 5, 1)
+        assert [stat.status for stat in stored.stats] == ["read"] + ["refused"] * 6
+        reasons = {stat.image: stat.reason for stat in stored.stats}
+        assert reasons["cut"] == "it is cut off"
+        assert reasons["odd"] == "reading it failed: ValueError: odd"
+        assert "shape (6, 5)" in reasons["flat"]
+        assert "not finite" in reasons["nan"]
+
+
+def test_not_one_can_be_read() -> None:
+    for _ in range(2):
+        stored = opened(data({"x": unreadable("x"), "y": unreadable("y")}))
+        assert (stored.images, stored.pixels.shape) == ((), (0, 6, 5, 3))
+
+
+class Moody(InMemory):
+    def fingerprint(self, image: str) -> str:
+        return image
+
+
+def test_what_can_be_read_again_is_read_again() -> None:
+    pixels = some()
+    dataset = data(pixels)
+    moody = Moody(name=dataset.name)
+    InMemory.arrays[dataset.name]["1.png"] = MemoryError()
+    assert opened(moody).images == ("0.png", "2.png")
+    InMemory.arrays[dataset.name]["1.png"] = pixels["1.png"]
+    assert opened(moody).images == tuple(pixels)
+
+
+def test_channels_that_an_image_has_not() -> None:
+    with pytest.raises(
+        errors.PreprocessingError, match=r"^2\.png: preprocessing.channels asks for channel 1"
+    ):
+        opened(data({"2.png": noise(1, (6, 5, 1))}), cv.Preprocessing(size=(6, 5), channels=(1,)))
+
+
+def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert folder() == tmp_path / "cache"
+    monkeypatch.setenv("CELLVISION_CACHE", "~/cells")
+    assert folder() == Path.home() / "cells"
+    monkeypatch.setenv("CELLVISION_CACHE", "")
+    assert folder().name == "cellvision"
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.raises(errors.FolderError, match="cannot be written: Not a directory") as caught:
+        opened(data(some()))
+    assert "CELLVISION_CACHE" in caught.value.hint
+
+
+def test_a_full_disk(cache: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    dataset = data({"big": noise(1, (200, 200, 1))})
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        with pytest.raises(errors.FolderError, match="cannot be written: File too large"):
+            opened(dataset, cv.Preprocessing(size=(200, 200)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert homes(cache) == []
+    assert opened(dataset, cv.Preprocessing(size=(200, 200))).pixels.shape == (1, 200, 200, 1)
+
+
+def test_an_interruption_leaves_nothing(cache: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    dataset = data(some(100))
+    with pytest.raises(KeyboardInterrupt):
+        open_pixels(dataset, [f"{n}.png" for n in range(100)], SMALL, interrupt)
+    assert homes(cache) == []
+
+
+def test_facts(tmp_path: Path) -> None:
+    deep = np.full((6, 5), 17, np.uint16)
+    deep[0, 0] = 65535
+    root = tmp_path / "images"
+    write(root / "a" / "0.tif", deep)
+    write(root / "b" / "0.tif", deep // 2)
+    dataset = cv.datasets.create("folder", path=root)
+    stat = opened(dataset).stats[0]
+    assert (stat.shape, stat.dtype, stat.bit_depth) == ((6, 5, 1), "uint16", 16)
+    assert (stat.low, stat.high, stat.saturated_fraction) == (17, 65535, 1 / 30)
+    assert ImageStats.from_json(json.loads(json.dumps(stat.to_json()))) == stat

@@ -1,0 +1,195 @@
+"""From native pixels to the network's input: channels, size and the one intensity factor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.data.preprocessing import STANDARD_BIT_DEPTHS, resize
+
+UINT8, UINT16, FLOAT = np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32")
+
+
+@given(high=st.integers(0, 65535))
+def test_the_smallest_standard_bit_depth_that_holds_all(high: int) -> None:
+    zero, one = cv.Preprocessing().intensity_range(UINT16, 0, high)
+    assert zero == 0
+    assert one in [2**bits - 1 for bits in STANDARD_BIT_DEPTHS]
+    assert high <= one
+    assert one == 255 or high > (one + 1) / 4 - 1
+
+
+@pytest.mark.parametrize(
+    ("high", "one"), [(255, 255), (256, 1023), (4095, 4095), (4096, 16383), (65535, 65535)]
+)
+def test_bit_depths(high: int, one: int) -> None:
+    assert cv.Preprocessing().intensity_range(UINT16, 3, high) == (0, one)
+
+
+def test_other_rules() -> None:
+    assert cv.Preprocessing(intensity="dtype").intensity_range(UINT16, 0, 100) == (0, 65535)
+    assert cv.Preprocessing(intensity=4095).intensity_range(UINT16, 0, 100) == (0, 4095)
+    assert cv.Preprocessing(intensity=(-1, 2.5)).limits(FLOAT, -9, 9) == (-1, 2.5)
+    assert cv.Preprocessing(intensity="per_image").limits(FLOAT, -9, 9) == (0, 65535)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "says"),
+    [
+        (FLOAT, 0.0, 1.0, "fractional"),
+        (np.dtype("int16"), -5, 9, "negative intensities .down to -5"),
+        (np.dtype("uint32"), 0, 65536, "more than 16 bits"),
+    ],
+)
+def test_ranges_that_must_be_declared(dtype: Any, low: float, high: float, says: str) -> None:
+    with pytest.raises(errors.PreprocessingError, match=says) as caught:
+        cv.Preprocessing().limits(dtype, low, high)
+    assert "--set preprocessing.intensity=[low,high]" in caught.value.hint
+    assert cv.Preprocessing(intensity=(low, high)).limits(dtype, low, high) == (low, high)
+
+
+def image(*channels: int, dtype: Any = np.uint16) -> np.ndarray:
+    return np.full((3, 4, len(channels)), channels, dtype)
+
+
+def test_channels_are_picked_in_order() -> None:
+    five = image(10, 20, 30, 40, 50)
+    assert cv.Preprocessing(channels=(4, 0)).pick(five)[0, 0].tolist() == [50, 10]
+    assert cv.Preprocessing(channels=(1,)).pick(five).shape == (3, 4, 1)
+    assert cv.Preprocessing(channels=(4, 0)).pick(five).dtype == np.uint16
+
+
+def test_rgb_and_gray() -> None:
+    grey, colour = image(7), image(300, 300, 300)
+    assert np.array_equal(cv.Preprocessing().pick(colour), colour)
+    assert cv.Preprocessing().pick(grey).shape == (3, 4, 1)
+    assert np.array_equal(
+        cv.Preprocessing().complete(cv.Preprocessing().pick(grey)), image(7, 7, 7)
+    )
+    gray = cv.Preprocessing(channels="gray")
+    assert np.array_equal(gray.pick(colour), image(300))  # equal parts keep exactly their value
+    assert gray.pick(image(1000, 0, 0))[0, 0, 0] == 299
+    assert gray.pick(image(1000, 0, 0)).dtype == np.uint16
+    assert gray.pick(image(1.5, 1.5, 1.5, dtype=np.float32))[0, 0, 0] == 1.5  # type: ignore[arg-type]
+
+
+def test_depths() -> None:
+    assert cv.Preprocessing(size=(8, 9)).input_shape == (8, 9, 3)
+    assert cv.Preprocessing(channels="gray").depth == 1
+    assert cv.Preprocessing(channels=(0, 3)).depth == 2
+
+
+@pytest.mark.parametrize("channels", ["rgb", "gray"])
+@pytest.mark.parametrize("there", [2, 4, 5])
+def test_numbers_of_channels_that_are_no_colours(channels: Any, there: int) -> None:
+    with pytest.raises(errors.PreprocessingError, match=f"has {there} channels") as caught:
+        cv.Preprocessing(channels=channels).pick(image(*range(there)))
+    assert (
+        f"preprocessing.channels={str(list(range(min(there, 3)))).replace(' ', '')}"
+        in caught.value.hint
+    )
+
+
+def test_a_channel_that_is_not_there() -> None:
+    with pytest.raises(errors.PreprocessingError, match="asks for channel 3, but the image has 2"):
+        cv.Preprocessing(channels=(0, 3)).pick(image(1, 2))
+
+
+def test_black_and_white_become_0_and_255() -> None:
+    mask = np.zeros((3, 4, 1), bool)
+    mask[1] = True
+    picked = cv.Preprocessing().pick(mask)
+    assert picked.dtype == np.uint8
+    assert np.unique(picked).tolist() == [0, 255]
+    assert cv.Preprocessing().limits(picked.dtype, 0, 1) == (0, 255)
+
+
+dtypes = st.sampled_from(["uint8", "uint16", "int16", "uint32", "float32", "float64"])
+
+
+@given(
+    dtype=dtypes,
+    value=st.integers(0, 255),
+    shape=st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(1, 4)),
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+)
+def test_resizing_keeps_type_and_flat_values(
+    dtype: str, value: int, shape: tuple[int, int, int], size: tuple[int, int]
+) -> None:
+    found = resize(np.full(shape, value, dtype), size)
+    assert found.shape == (*size, shape[2])
+    assert found.dtype == dtype
+    assert (found == value).all()
+
+
+@given(
+    seed=st.integers(0, 99),
+    dtype=st.sampled_from(["uint8", "uint16"]),
+    size=st.tuples(st.integers(1, 16), st.integers(1, 16)),
+    channels=st.integers(1, 3),
+)
+def test_resizing_stays_within_the_range(
+    seed: int, dtype: str, size: tuple[int, int], channels: int
+) -> None:
+    top = np.iinfo(dtype).max
+    pixels = np.random.default_rng(seed).integers(top // 3, top, (9, 7, channels), dtype)
+    found = resize(pixels, size)
+    assert pixels.min() <= found.min() <= found.max() <= pixels.max()
+    if size == (9, 7):
+        assert np.array_equal(found, pixels)
+
+
+def test_16_bits_are_never_cast_down() -> None:
+    ramp = np.linspace(1000, 60000, 64 * 64).reshape(64, 64, 1).astype(np.uint16)
+    found = cv.Preprocessing(size=(32, 32)).shape(ramp)
+    assert found.dtype == np.uint16
+    assert len(np.unique(found)) > 256
+    assert found.astype(float).mean() == pytest.approx(ramp.astype(float).mean(), rel=1e-3)
+    dim = np.full((8, 8, 1), 3, np.uint16)
+    assert (cv.Preprocessing(size=(4, 4)).shape(dim) == 3).all()
+
+
+def test_per_image_stretches_each_channel() -> None:
+    two = np.stack([np.arange(16).reshape(4, 4), np.full((4, 4), 9)], axis=-1).astype(np.uint16)
+    found = cv.Preprocessing(size=(4, 4), channels=(0, 1), intensity="per_image").shape(two)
+    assert found.dtype == np.uint16
+    assert (found[..., 0].min(), found[..., 0].max()) == (0, 65535)
+    assert (found[..., 1] == 0).all()
+    brighter = cv.Preprocessing(size=(4, 4), channels=(0, 1), intensity="per_image").shape(two * 7)
+    assert np.array_equal(found, brighter)
+
+
+def test_what_the_stored_pixels_depend_on() -> None:
+    plain = cv.Preprocessing().geometry()
+    assert cv.Preprocessing(intensity=9, on_unreadable="skip").geometry() == plain
+    assert cv.Preprocessing(intensity="per_image").geometry() != plain
+    assert cv.Preprocessing(size=(8, 8)).geometry() != plain
+    assert cv.Preprocessing(channels="gray").geometry() != plain
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": (0, 4)},
+        {"size": (4,)},
+        {"channels": ()},
+        {"channels": (-1,)},
+        {"channels": "red"},
+        {"intensity": 0},
+        {"intensity": (5, 5)},
+        {"intensity": (5, float("inf"))},
+        {"intensity": float("nan")},
+        {"intensity": "max"},
+        {"on_unreadable": "ignore"},
+    ],
+)
+def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        cv.Preprocessing(**wrong)
