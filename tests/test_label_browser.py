@@ -50,7 +50,7 @@ NewPage = Callable[..., "Page"]
 
 @pytest.fixture
 def new_page(browser: Browser) -> Iterator[NewPage]:
-    """Open a page in a profile of its own; what it complains of fails the test."""
+    """Open a page in a new profile; errors on its console fail the test."""
     complaints: list[str] = []
     contexts = []
 
@@ -79,7 +79,7 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
     yield opened
     for context in contexts:
         context.close()
-    # A server that was killed on purpose is missed in the console.
+    # A server that a test kills leaves connection errors on the console.
     assert [text for text in complaints if "ERR_CONNECTION" not in text] == []
 
 
@@ -96,13 +96,13 @@ def file(images: Path, tmp_path: Path) -> Path:
 
 
 def ready(page: Page, number: int | None = None, total: int = 20) -> None:
-    """Wait until an image, or that of a certain number, can be answered."""
+    """Wait until an image (with a number: that image) can be answered."""
     which = "" if number is None else f":has(#count:text-is('Image {number} of {total}'))"
     page.wait_for_selector(f"#work:not([hidden]){which} main:not(.waiting)")
 
 
 def brightness(page: Page, view: str = "native") -> float:
-    """How bright the picture on the screen is, 0 to 255."""
+    """Measure the brightness of the picture on the screen, 0 to 255."""
     import io
 
     with Image.open(io.BytesIO(page.locator(f"#{view}").screenshot())) as picture:
@@ -230,7 +230,7 @@ def test_two_raters_at_once(new_page: NewPage, images: Path, tmp_path: Path) -> 
     assert orders[0] != orders[1]
 
 
-def test_a_page_goes_on_by_itself_when_its_killed_server_is_back(
+def test_a_page_continues_by_itself_after_its_server_was_killed(
     new_page: NewPage, file: Path
 ) -> None:
     with serving(file) as (address, process):
@@ -255,7 +255,7 @@ def test_a_page_goes_on_by_itself_when_its_killed_server_is_back(
 
 @pytest.fixture
 def in_memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder that waits for no disk, where there is one."""
+    """A folder in memory if the system has one."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
         yield Path(folder)
@@ -368,7 +368,7 @@ def test_a_page_without_a_server_checks_names_as_the_server_does(
     assert not page.is_visible("#notice")
 
 
-def test_a_window_of_the_size_of_a_phone(new_page: NewPage, file: Path, tmp_path: Path) -> None:
+def test_a_phone_sized_window(new_page: NewPage, file: Path, tmp_path: Path) -> None:
     phone = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
     with in_thread(file) as client:
         page = new_page(client.address, **phone)
@@ -407,7 +407,7 @@ def test_a_window_of_the_size_of_a_phone(new_page: NewPage, file: Path, tmp_path
         ready(page, 1)
 
 
-def test_files_that_were_sent_work_without_a_server(
+def test_a_sent_page_works_without_a_server(
     new_page: NewPage, images: Path, tmp_path: Path
 ) -> None:
     words = ["--practice", "1", "--repeats", "0.25", "--breaks", "7"]
