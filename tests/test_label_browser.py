@@ -307,10 +307,9 @@ def test_cannot_say_and_examples(new_page: NewPage, images: Path, tmp_path: Path
         enter(page, "Ana", practice=False)
         ready(page, 1, 16)
         page.keyboard.press("?")
-        page.wait_for_function(
-            "[...document.querySelectorAll('#examples img')].filter((i) => i.naturalWidth).length"
-            " === 6"
-        )
+        images_shown = page.locator("#examples img")
+        images_shown.evaluate_all("(images) => Promise.all(images.map((i) => i.decode()))")
+        assert images_shown.count() == 6
         assert page.locator("#examples figcaption").all_inner_texts() == ["dark", "light"]
         assert page.locator("#examples").is_visible()
         page.keyboard.press("x")  # no answer while the help is open
