@@ -269,7 +269,9 @@ def test_examples_can_be_omitted_and_never_come_from_the_split_to_label(
 def test_replies_reveal_neither_file_nor_class_nor_order(client: Client, file: Path) -> None:
     state = client.post("begin", name="Ana").json()
     plan = Store(file).plan()
-    sent = [client.get(path) for path in ("", "session", "page.js", "page.css", "served.js")]
+    sent = [
+        client.get(path) for path in ("", "session", "page.js", "page.css", "served.js", "view.js")
+    ]
     texts = [answer.text for answer in sent] + [json.dumps(state)]
     shown = finish(client, state)
     for showing in shown[:5]:

@@ -110,7 +110,7 @@ def test_no_other_file_has_an_address(client: Client, path: str) -> None:
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: Client, file: Path) -> None:
-    for path in ("", "page.js", "page.css", "served.js"):
+    for path in ("", "page.js", "page.css", "served.js", "view.js"):
         reply = client.get(path)
         assert not re.search(r"(?:https?:)?//[a-z]", reply.text.replace("http://www.w3.org", ""))
         assert not re.search(r"\son\w+=|javascript:|\beval\(|\sstyle=", reply.text)

@@ -114,7 +114,7 @@ def _rescaled(session: dict[str, Any], top: float) -> dict[str, Any]:
 
 
 def _html(session: dict[str, Any]) -> str:
-    script = page.read("static.js") + page.read("page.js")
+    script = "".join(map(page.read, ("static.js", "view.js", "page.js")))
     style = page.read("page.css")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "

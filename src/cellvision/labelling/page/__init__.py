@@ -10,6 +10,7 @@ FILES = {
     "page.css": "text/css",
     "page.js": "text/javascript",
     "served.js": "text/javascript",
+    "view.js": "text/javascript",
 }
 """Files that the server offers beside the HTML, with their media types."""
 
