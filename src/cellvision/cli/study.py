@@ -22,6 +22,7 @@ def run(
     source: experiments.Source,
     out: Out,
     runs: Annotated[int, typer.Option("--runs", metavar="N", help="Runs of each experiment.")] = 5,
+    recipe: experiments.RecipeName = None,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
     vary: Annotated[
         list[str],
@@ -69,7 +70,7 @@ def run(
     ] = None,
 ) -> None:
     """Train from several seeds and show the spread; an interrupted study goes on."""
-    asked = grid(source, changes, vary)
+    asked = grid(source, changes, vary, recipe)
     people = dict(_accuracy(text) for text in expert)
     from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
@@ -86,7 +87,9 @@ def run(
         show(made, out)
 
 
-def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experiment]:
+def grid(
+    source: str, changes: list[str], vary: list[str], recipe: str | None
+) -> dict[str, Experiment]:
     """The experiments that ``--vary`` asks for, by names that tell their values."""
     axes = []
     for text in vary:
@@ -102,7 +105,7 @@ def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experime
     for chosen in itertools.product(*axes):
         extra = [f"{key}={_text(value)}" for key, value in chosen]
         name = ", ".join(_text(value) for _, value in chosen)
-        found[name] = experiments.read(source, [*changes, *extra])
+        found[name] = experiments.read_with_recipe(source, [*changes, *extra], recipe)
     return found
 
 
