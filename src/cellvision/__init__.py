@@ -14,6 +14,7 @@ from cellvision.backends.processor import enable_onednn
 
 if TYPE_CHECKING:
     from cellvision import prepare, remote, statistics
+    from cellvision.backends.fusion import fuse_operations
     from cellvision.data.audit import Audit, audit
     from cellvision.data.catalog import Catalog
     from cellvision.data.files import (
@@ -78,6 +79,7 @@ _HOMES = {
     "save_experiment": "experiment",
     "experiment_from_recipe": "recipe",
     "export": "inference.export",
+    "fuse_operations": "backends.fusion",
     "is_phantom": "data.files",
     "load_experiment": "experiment",
     "load_run": "results.run",
@@ -120,6 +122,7 @@ __all__ = [
     "errors",
     "experiment_from_recipe",
     "export",
+    "fuse_operations",
     "is_phantom",
     "load_experiment",
     "load_run",

@@ -63,6 +63,14 @@ def dataset(
     return (given.unbatch() if grouped else given).prefetch(2).with_options(options)
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of tensors with XLA."""
+    import tensorflow as tf
+
+    fused: Callable[..., Any] = tf.function(function, jit_compile=True)
+    return fused
+
+
 def use_one_thread_an_operation() -> bool:
     """Say so to TensorFlow; False where it has started, has a GPU, or was told otherwise."""
     import tensorflow as tf
