@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cellvision.interfaces.decoded_image import DecodedImage
     from cellvision.interfaces.recipe import ImageFacts, Recipe, recipes
     from cellvision.interfaces.reporter import Reporter, reporters
+    from cellvision.interfaces.splitter import Splitter, splitters
     from cellvision.recipe import experiment_from_recipe
     from cellvision.results.model_probe import Probe
     from cellvision.results.run import Run, load_run
@@ -68,6 +69,7 @@ _HOMES = {
     "Reporter": "interfaces.reporter",
     "Run": "results.run",
     "Split": "data.split",
+    "Splitter": "interfaces.splitter",
     "Study": "results.study",
     "Training": "experiment",
     "TrainingPlan": "interfaces.architecture",
@@ -88,6 +90,7 @@ _HOMES = {
     "read_image": "data.files",
     "recipes": "interfaces.recipe",
     "reporters": "interfaces.reporter",
+    "splitters": "interfaces.splitter",
     "study": "studies.study",
     "train": "training.train",
 }
@@ -111,6 +114,7 @@ __all__ = [
     "Run",
     "SkippedFile",
     "Split",
+    "Splitter",
     "Study",
     "Training",
     "TrainingPlan",
@@ -134,6 +138,7 @@ __all__ = [
     "remote",
     "reporters",
     "save_experiment",
+    "splitters",
     "statistics",
     "study",
     "train",
