@@ -1,4 +1,4 @@
-"""The table of images: its rules, and what is made of names and units."""
+"""The table of images: its rules, names, groups and batches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from images import InMemory, write_folder
 
 import cellvision as cv
 from cellvision import errors
 from cellvision.data.catalog import Catalog, is_test, is_training, is_validation
+from cellvision.data.names import canonical_name
 
 
 def catalog(labels: list[Any], settings: dict[str, Any] | None = None, **columns: Any) -> Catalog:
@@ -33,11 +36,11 @@ def test_a_catalog_of_files(tmp_path: Path) -> None:
     write_folder(tmp_path, {"b": 2, "a": 1})
     found = Catalog.of(cv.datasets.create("folder", path=tmp_path))
     assert found.class_names == ("a", "b")
-    assert list(found.table.columns) == ["image", "label", "split", "group"]
+    assert list(found.table.columns) == ["image", "label", "split", "group", "batch"]
     assert len(found) == 3
     assert not found.has_splits
     assert found.group_column is None
-    assert "is unknown" in found.warnings[0]
+    assert "Groups (field, well, slide, donor) are unknown" in found.warnings[0]
 
 
 @pytest.mark.parametrize("names", [("NA", "nan"), ("1", "true"), ("null", "None"), (1, 2), (0, 1)])
@@ -69,9 +72,9 @@ def test_spelling_between_splits() -> None:
     assert found.counts() == {"train": {"b": 1, "über": 1}, "test": {"b": 1, "über": 1}}
 
 
-def test_capital_letters_are_pointed_out() -> None:
+def test_classes_that_differ_in_case_are_reported() -> None:
     found = catalog(["DMSO", "dmso", "b"])
-    assert any("'DMSO', 'dmso' differ in capital letters only" in w for w in found.warnings)
+    assert any("'DMSO', 'dmso' differ only in upper and lower case" in w for w in found.warnings)
 
 
 def test_repeated_ids() -> None:
@@ -112,23 +115,23 @@ def test_classes_that_are_chosen() -> None:
     refused("names no class", ["a", "b"], {"classes": ()})
 
 
-def test_units_by_a_column() -> None:
+def test_groups_by_a_column() -> None:
     found = catalog(list("abab"), {"group": "donor"}, donor=[1, 1, 2, 2], stain=["x"] * 4)
     assert found.group_column == "donor"
     assert list(found.table["group"]) == ["1", "1", "2", "2"]
     assert found.warnings == ()
     assert (
-        "set dataset.group; columns that may tell: donor"
+        "set dataset.group; columns that may name it: donor"
         in catalog(list("ab"), donor=[1, 2]).warnings[0]
     )
 
 
-def test_units_by_the_data_sets_own_word() -> None:
+def test_groups_by_the_data_sets_own_column() -> None:
     found = catalog(list("abab"), group=[1, 1, 2, 2])
     assert (found.group_column, list(found.table["group"])) == ("group", ["1", "1", "2", "2"])
 
 
-def test_wells_begin_anew_on_each_plate() -> None:
+def test_wells_are_numbered_within_each_plate() -> None:
     found = catalog(
         list("abab"), {"group": "well"}, plate=["P1", "P1", "P2", "P2"], well=["B1", "B2"] * 2
     )
@@ -136,22 +139,22 @@ def test_wells_begin_anew_on_each_plate() -> None:
     assert list(found.table["group"]) == ["P1/B1", "P1/B2", "P2/B1", "P2/B2"]
 
 
-def test_units_by_several_columns() -> None:
+def test_groups_by_several_columns() -> None:
     found = catalog(list("abab"), {"group": ("day", "dish")}, day=[1, 1, 2, 2], dish=[1, 2, 1, 2])
     assert found.group_column == "day+dish"
     assert found.table["group"].nunique() == 4
 
 
 @pytest.mark.parametrize("blank", [None, np.nan, "", " "])
-def test_images_of_unknown_units_are_left_out(blank: Any) -> None:
+def test_images_of_unknown_groups_are_left_out(blank: Any) -> None:
     found = catalog(list("aabb"), {"group": "donor"}, donor=["x", blank, "y", "z"])
-    assert found.left_out == {"1.png": "its donor is not known"}
-    assert "1 image(s) are left out, for their donor is not known" in found.warnings[0]
+    assert found.left_out == {"1.png": "its donor is unknown"}
+    assert "1 image(s) are left out because their donor is unknown" in found.warnings[0]
     assert list(found.table["image"]) == ["0.png", "2.png", "3.png"]
     assert list(found.table.index) == [0, 1, 2]
 
 
-def test_a_class_of_unknown_units() -> None:
+def test_a_class_of_unknown_groups() -> None:
     fault = refused(
         "no image of class 'b' has a 'donor'",
         list("aab"),
@@ -161,7 +164,7 @@ def test_a_class_of_unknown_units() -> None:
     assert "row(s) 4" in fault.what
 
 
-def test_rows_are_told_as_the_data_set_has_them() -> None:
+def test_rows_are_numbered_as_in_the_data_set() -> None:
     fault = refused(
         "no image of class 'c' has a 'donor'",
         list("abbcc"),
@@ -172,8 +175,8 @@ def test_rows_are_told_as_the_data_set_has_them() -> None:
 
 
 @pytest.mark.parametrize("group", ["plate", "label", "split", ("donor", "plate")])
-def test_columns_that_are_no_units(group: Any) -> None:
-    fault = refused("which is no provenance column", list("ab"), {"group": group}, donor=[1, 2])
+def test_columns_that_cannot_be_groups(group: Any) -> None:
+    fault = refused("which is not a provenance column", list("ab"), {"group": group}, donor=[1, 2])
     assert fault.hint == "Provenance columns: donor"
 
 
@@ -202,7 +205,7 @@ def test_splits_keep_their_names_and_order() -> None:
         (["x", "x", "test", "test"], "none of them is called 'train'"),
         (["train", "train", "training", "training"], "two of them are for training"),
         (["train", "train", "val", "valid"], "two of them are for validation"),
-        (["train", "test", "test", "train"], "'test' has class 'b', which 'train' has not"),
+        (["train", "test", "test", "train"], "'test' has class 'b', which 'train' lacks"),
     ],
 )
 def test_splits_that_cannot_be(split: list[Any], says: str) -> None:
@@ -215,7 +218,7 @@ def test_splits_that_cannot_be(split: list[Any], says: str) -> None:
     )
 
 
-def test_counts_tell_zeros() -> None:
+def test_counts_include_zeros() -> None:
     found = catalog(["a", "b", "a"], split=["train", "train", "test"])
     assert found.counts() == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 0}}
 
@@ -258,7 +261,7 @@ def test_a_data_set_that_fails() -> None:
 
 
 def test_a_data_set_that_gives_something_else() -> None:
-    with pytest.raises(errors.PluginContractError, match=r"gave list, not a pandas\.DataFrame"):
+    with pytest.raises(errors.PluginContractError, match=r"returned list, not a pandas\.DataFrame"):
         Catalog.of(Failing(gives=[1]))
     with pytest.raises(errors.CatalogError, match="no column 'label'"):
         Catalog.of(Failing(gives=pd.DataFrame({"image": ["x"]})))
@@ -274,3 +277,86 @@ def test_any_index_and_kind_of_column_will_do() -> None:
     found = Catalog.of(Failing(gives=table, group=7))
     assert list(found.table["group"]) == ["1.5", "2.5"]
     assert list(found.table.index) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("7", "7.0"), ("007", "7"), ("P7", "p7"), ("A01", "A1"), ("P 7", "P7"), ("plate_3", "Plate-03"),
+        ("７", "7"), ("1.50", "1.5"), ("P1/A01", "p1/a1"), ("-07", "-7"), ("day 1", "day1"),
+    ],
+)  # fmt: skip
+def test_spellings_of_one_name(one: str, other: str) -> None:
+    assert canonical_name(one) == canonical_name(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("7", "70"), ("1.05", "1.5"), ("A1", "A11"), ("1-2", "12"), ("1_2", "1_20"), ("-7", "7"),
+        ("A0", "A"), ("0", ""), ("P1/A1", "P1A1"), ("P1/A1", "P11/A1"), ("field_1_2", "field_12"),
+    ],
+)  # fmt: skip
+def test_names_that_differ(one: str, other: str) -> None:
+    assert canonical_name(one) != canonical_name(other)
+
+
+@given(number=st.integers(0, 10**6), zeros=st.integers(0, 3), letter=st.sampled_from("aBz"))
+def test_padded_numbers_are_one_name(number: int, zeros: int, letter: str) -> None:
+    padded = "0" * zeros + str(number)
+    assert canonical_name(padded) == canonical_name(str(number)) == str(number)
+    assert canonical_name(f"{letter} {padded}") == canonical_name(f"{letter.swapcase()}{number}")
+
+
+def test_one_group_in_two_spellings_is_reported() -> None:
+    found = catalog(list("abab"), {"group": "well"}, well=["A01", "A1", "B02", "B03"])
+    (warning,) = found.warnings
+    assert "'A01', 'A1'" in warning
+    assert "look like spellings of one name" in warning
+    assert list(found.table["group"]) == ["A01", "A1", "B02", "B03"]
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "None", "#N/A", "?", "n/a", "NULL", "<NA>", "-"])
+def test_words_for_missing_values_are_no_group(word: str) -> None:
+    found = catalog(list("aabb"), {"group": "donor"}, donor=["x", word, "y", "z"])
+    assert found.left_out == {"1.png": "its donor is unknown"}
+    assert any(f"contains {word!r} in 1 row(s)" in warning for warning in found.warnings)
+    assert any("left out because their donor is unknown" in warning for warning in found.warnings)
+
+
+def test_words_for_missing_values_in_one_of_several_columns() -> None:
+    found = catalog(
+        list("aabb"), {"group": ("day", "dish")}, day=[1, 1, 2, 2], dish=["NA", "1", "1", "2"]
+    )
+    assert list(found.table["group"]) == ["1/1", "2/1", "2/2"]
+
+
+def test_batches_by_a_column() -> None:
+    found = catalog(
+        list("abab"), {"group": "well", "batch": "plate"}, plate=[1, 1, 2, 2], well=list("ABAB"),
+        stain=["x"] * 4,
+    )  # fmt: skip
+    assert found.batch_column == "plate"
+    assert list(found.table["batch"]) == ["1", "1", "2", "2"]
+    assert list(found.table["group"]) == ["1/A", "1/B", "2/A", "2/B"]
+    assert {"plate", "well", "stain"} <= set(found.table.columns)
+    assert found.warnings == ()
+
+
+def test_batches_by_the_data_sets_own_column() -> None:
+    assert catalog(list("abab"), batch=[1, 1, 2, 2]).batch_column == "batch"
+    assert catalog(list("abab")).batch_column is None
+    two = catalog(list("ab"), {"batch": ("lab", "day")}, lab=["x", "y"], day=[1, 1])
+    assert (two.batch_column, list(two.table["batch"])) == ("lab+day", ["x/1", "y/1"])
+
+
+def test_images_without_a_batch_are_kept() -> None:
+    found = catalog(list("abab"), {"batch": "plate"}, plate=["1", None, "NA", "2"])
+    assert list(found.table["batch"]) == ["1", None, None, "2"]
+    assert any("2 image(s) have no batch" in warning for warning in found.warnings)
+    refused("dataset.batch names 'day'", list("ab"), {"batch": "day"}, plate=[1, 2])
+
+
+def test_a_short_repr() -> None:
+    found = catalog(list("abab"), {"group": "donor"}, donor=[1, 2, 3, 4])
+    assert repr(found) == "<Catalog: 4 images of 2 classes, groups by donor>"

@@ -12,7 +12,7 @@ import pytest
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.registry import KNOWN_DISTRIBUTIONS
+from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
 
 GOOD = '''
 """A plugin."""
@@ -177,7 +177,9 @@ def test_a_module_is_no_class(install: Install) -> None:
 def test_a_name_with_a_space(install: Install) -> None:
     install("lab-odd", {"my cells": "lab_odd:Tiny"}, {"lab_odd": GOOD})
     assert "my cells" in cv.datasets.names()
-    with pytest.raises(errors.PluginContractError, match="has a name that is not letters"):
+    with pytest.raises(
+        errors.PluginContractError, match="has a name with characters other than letters"
+    ):
         cv.datasets.get("my cells")
 
 
@@ -211,7 +213,7 @@ def test_two_distributions_with_one_name(install: Install) -> None:
     assert cv.Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
     states = {i.distribution: i for i in cv.datasets.plugins() if i.name == "twice"}
     assert {i.status for i in states.values()} == {"conflict"}
-    assert states["lab-one"].reason == "also offered by Lab_Two"
+    assert states["lab-one"].reason == "also provided by Lab_Two"
 
 
 def test_a_full_name_that_nobody_offers() -> None:
@@ -315,7 +317,7 @@ def test_register_and_unregister() -> None:
             return None
 
     with pytest.raises(
-        errors.PluginError, match=r"(?s)Mine is not on offer .*\.register\('mine', Mine"
+        errors.PluginError, match=r"(?s)Mine is not registered .*\.register\('mine', Mine"
     ):
         cv.augmenters.name_of(Mine)
     try:
@@ -345,7 +347,7 @@ def test_register_refuses_what_would_not_work() -> None:
         cv.datasets.register("mine", Mine)
     with pytest.raises(errors.PluginContractError, match="is not a class"):
         cv.augmenters.register("mine", 3)  # type: ignore[arg-type]
-    with pytest.raises(errors.PluginContractError, match="has a name that is not"):
+    with pytest.raises(errors.PluginContractError, match="has a name with characters"):
         cv.augmenters.register("my own", Mine)
     assert "mine" not in cv.augmenters
 

@@ -1,18 +1,19 @@
-"""Splits: units stay whole, identical images together, classes near their shares."""
+"""Splits: groups stay whole, identical images together, classes near their proportions."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from images import InMemory
-from pydantic import ValidationError
 
 import cellvision as cv
 from cellvision import errors
 from cellvision.data.catalog import Catalog
+from cellvision.data.groups import linked_groups
 
 
 def catalog(labels: list[str], groups: list[Any] | None = None, **columns: Any) -> Catalog:
@@ -21,31 +22,31 @@ def catalog(labels: list[str], groups: list[Any] | None = None, **columns: Any) 
     return Catalog.of(InMemory.of({"image": images, "label": labels, **given, **columns}))
 
 
-def sides(found: Catalog) -> dict[str, set[str]]:
-    table = found.table
-    return {split: set(table.loc[table["split"] == split, "image"]) for split in found.splits()}
+def sides(divided: Catalog) -> dict[str, set[str]]:
+    table = divided.table
+    return {split: set(table.loc[table["split"] == split, "image"]) for split in divided.splits()}
 
 
-units = st.lists(
+group_sizes = st.lists(
     st.tuples(st.sampled_from("abc"), st.integers(1, 4)), min_size=8, max_size=30
-).filter(lambda units: all(sum(c == name for c, _ in units) >= 3 for name in {c for c, _ in units}))
+).filter(lambda drawn: all(sum(c == name for c, _ in drawn) >= 3 for name in {c for c, _ in drawn}))
 
 
 @settings(max_examples=10)
-@given(units=units, seed=st.integers(0, 2**31 - 1), twins=st.data())
+@given(sizes=group_sizes, seed=st.integers(0, 2**31 - 1), twins=st.data())
 def test_what_belongs_together_stays_together(
-    units: list[tuple[str, int]], seed: int, twins: st.DataObject
+    sizes: list[tuple[str, int]], seed: int, twins: st.DataObject
 ) -> None:
-    assume(len({label for label, _ in units}) > 1)
-    labels = [label for label, size in units for _ in range(size)]
-    groups = [f"u{number}" for number, (_, size) in enumerate(units) for _ in range(size)]
+    assume(len({label for label, _ in sizes}) > 1)
+    labels = [label for label, size in sizes for _ in range(size)]
+    groups = [f"u{number}" for number, (_, size) in enumerate(sizes) for _ in range(size)]
     whole = catalog(labels, groups)
     images = list(whole.table["image"])
     pair = twins.draw(st.lists(st.sampled_from(images), min_size=2, max_size=2, unique=True))
     digests = {image: image for image in images} | {pair[1]: pair[0]}
     try:
         found = cv.Split(seed=seed).apply(whole, digests)
-    except errors.SplitError:  # the twins may have bound two of a class's three units together
+    except errors.SplitError:  # the twins may link two of a class's three groups
         same = {groups[images.index(image)] for image in pair}
         assert len(same) == 2
         return
@@ -91,7 +92,7 @@ def test_a_rare_class_does_not_change_the_shares_of_the_others() -> None:
     assert [by_class["b"] for by_class in found.values()] == [1, 1, 1]
 
 
-def test_units_of_several_classes() -> None:
+def test_groups_of_several_classes() -> None:
     labels = ["a", "b"] * 60
     groups = [number // 6 for number in range(120)]
     found = cv.Split().apply(catalog(labels, groups))
@@ -99,7 +100,7 @@ def test_units_of_several_classes() -> None:
     assert found.counts()["test"] == {"a": 12, "b": 12}
 
 
-def test_very_many_units() -> None:
+def test_very_many_groups() -> None:
     labels = [f"c{number % 7}" for number in range(12_000)]
     groups = [number // 3 for number in range(12_000)]
     found = cv.Split().apply(catalog(labels, groups))
@@ -139,9 +140,9 @@ def test_without_validation_or_test() -> None:
     assert sides(cv.Split(validation=0).apply(named)) == sides(named)
 
 
-def test_too_few_units() -> None:
+def test_too_few_groups() -> None:
     one_each = catalog(["a", "a", "b", "b", "b"], ["w1", "w1", "w2", "w3", "w4"])
-    with pytest.raises(errors.SplitError, match="class 'a' has one unit left") as caught:
+    with pytest.raises(errors.SplitError, match="class 'a' has one group left") as caught:
         cv.Split().apply(one_each)
     assert "--set split.test=0" in caught.value.hint
     two_each = catalog(["a", "a", "b", "b"])
@@ -177,5 +178,43 @@ def test_the_catalog_given_is_not_changed() -> None:
     "wrong", [{"test": 1.0}, {"validation": -0.1}, {"test": 0.6, "validation": 0.4}, {"seed": -1}]
 )
 def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(errors.ExperimentError):
         cv.Split(**wrong)
+
+
+def test_two_spellings_of_a_group_stay_together() -> None:
+    labels = ["a", "b"] * 30
+    groups = [f"w{n}" if side else f"W0{n}" for n in range(30) for side in (0, 1)]
+    for seed in range(3):
+        table = cv.Split(seed=seed).apply(catalog(labels, groups)).table
+        sides_of_group = table.assign(number=[n // 2 for n in range(60)]).groupby("number")["split"]
+        assert (sides_of_group.nunique() == 1).all()
+        assert table["split"].nunique() == 3
+
+
+def test_linked_groups() -> None:
+    table = pd.DataFrame({"image": list("uvwxyz"), "group": ["g1", "g1", "g2", None, None, "G 02"]})
+    numbers = cv.Split.linked_groups(table, {"v": "same", "x": "same", "y": "other"})
+    assert list(numbers) == [0, 0, 1, 0, 2, 1]
+
+
+@given(
+    keys=st.lists(
+        st.tuples(st.integers(0, 5) | st.none(), st.integers(0, 5) | st.none()), min_size=1
+    )
+)
+def test_linked_groups_are_connected_components(keys: list[tuple[Any, Any]]) -> None:
+    columns = [pd.Series(list(column), dtype=object) for column in zip(*keys, strict=True)]
+    numbers = linked_groups(*columns)
+    parent = list(range(len(keys)))  # a plain union-find as reference
+
+    def root(row: int) -> int:
+        return row if parent[row] == row else root(parent[row])
+
+    for one in range(len(keys)):
+        for other in range(one):
+            if any(a is not None and a == b for a, b in zip(keys[one], keys[other], strict=True)):
+                parent[root(one)] = root(other)
+    for one in range(len(keys)):
+        for other in range(one):
+            assert (numbers[one] == numbers[other]) == (root(one) == root(other))

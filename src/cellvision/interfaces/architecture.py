@@ -1,4 +1,4 @@
-"""Which network, and the recipe by which it is trained."""
+"""Architecture: a network and the recipe that trains it."""
 
 from __future__ import annotations
 
@@ -6,48 +6,50 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from cellvision.component import Component
+from cellvision.registry import Registry
 
 if TYPE_CHECKING:
     import keras
 
 
 class Architecture(Component, group="cellvision.architectures"):
-    """A network and the optimiser and loss that belong to it."""
+    """A network with its optimizer and loss."""
 
     @abstractmethod
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make an uncompiled Keras model.
+        """Build an uncompiled Keras model.
 
         Parameters
         ----------
         input_shape
-            Height, width and channels of an image. Intensities come as floats, 0 to 1.
+            Height, width and channels of an image. Intensities are floats from 0 to 1.
         classes
-            How many classes there are, at least two.
+            Number of classes, at least two.
 
         Returns
         -------
         keras.Model
-            Maps (batch, height, width, channels) to (batch, classes) probabilities. The
-            layer that gives them should be float32 (``dtype="float32"``) whatever the
-            precision of the others. Stock layers let a saved model load without this plugin.
+            Maps (batch, height, width, channels) to (batch, classes) probabilities. The output
+            layer should be float32 (``dtype="float32"``) whatever the precision of the others.
+            With stock layers, a saved model loads without this plugin.
 
         Raises
         ------
         errors.ArchitectureError
-            The input is too small; the message says which layer vanished and what works.
+            The input is too small; the message names the layer that vanished and a size that
+            works.
         """
 
     def optimizer(self) -> keras.optimizers.Optimizer:
-        """Make the optimiser of its recipe; an experiment may override it. Adam by default."""
+        """Create the optimizer of the recipe, which an experiment may override. Default: Adam."""
         import keras
 
         return keras.optimizers.Adam()
 
     def loss(self) -> str | keras.losses.Loss:
-        """Give the loss of its recipe, on one-hot labels. Cross-entropy by default."""
+        """Return the loss of the recipe, for one-hot labels. Default: cross-entropy."""
         return "categorical_crossentropy"
 
 
-architectures = Architecture.registry
+architectures: Registry[Architecture] = Architecture.registry
 """The registry of architectures."""

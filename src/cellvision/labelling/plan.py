@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.catalog import is_test, listed
+from cellvision.data.catalog import is_test
+from cellvision.data.names import quote_list
 from cellvision.labelling.keys import keys_of
 from cellvision.labelling.order import MOST_REPEATS
 
@@ -203,7 +204,7 @@ def _splits(prepared: PreparedData, asked: Sequence[str]) -> tuple[str, ...]:
     unknown = [split for split in asked if split not in there]
     if unknown:
         raise errors.InvalidInput(
-            f"there is no split {listed(unknown)}", f"Splits: {', '.join(there)}"
+            f"there is no split {quote_list(unknown)}", f"Splits: {', '.join(there)}"
         )
     splits = tuple(asked) or tuple(split for split in there if is_test(split))
     if not splits:

@@ -15,7 +15,7 @@ from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
 from cellvision.interfaces.reporter import reporters
-from cellvision.registry import KNOWN_DISTRIBUTIONS
+from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
 
 _REGISTRIES = {each.kind: each for each in (architectures, augmenters, datasets, reporters)}
 

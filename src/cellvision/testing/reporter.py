@@ -158,7 +158,7 @@ class ReporterChecks(ComponentChecks):
             self.require(
                 not unnamed,
                 f"it did not tell of {', '.join(sorted(path.name for path in unnamed)[:3])}",
-                "Give back every file; remove temporary ones (cellvision.atomic_io does so)",
+                "Give back every file; remove temporary ones (cellvision.io does that)",
             )
 
     @conformance_check

@@ -41,7 +41,7 @@ class Folder(ImageFiles):
     1  treated/s0.tif  treated
     """
 
-    path: remote.Place
+    path: remote.Location
     """The folder, or its address on remote storage, such as ``s3://bucket/images``."""
 
     def catalog(self) -> pd.DataFrame:
