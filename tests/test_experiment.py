@@ -325,5 +325,27 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.ExperimentError, match=r"nowhere\.toml: No such file"):
         experiments.settings("nowhere.toml", [])
     (tmp_path / "cell.png").write_bytes(b"")
-    with pytest.raises(errors.ExperimentError, match="Or name a folder of images"):
+    with pytest.raises(errors.ExperimentError, match="Name one, or a folder of images"):
         experiments.settings("cell.png", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("deep.json", "[" * 100_000 + "]" * 100_000),
+        ("deep.yaml", "[" * 300 + "]" * 300),
+        ("deeper.yaml", "[" * 5_000 + "]" * 5_000),
+        ("itself.yaml", "dataset: &x [*x]"),
+        (
+            "laughs.yaml",
+            "a0: &a0 [x, x]\n"
+            + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 45)),
+        ),
+    ],
+)
+def test_files_that_would_exhaust_memory_are_refused(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(errors.ExperimentError, match=r"nested too deeply|more than 1000000 values"):
+        cv.load_experiment(tmp_path / name)

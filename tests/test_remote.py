@@ -127,7 +127,7 @@ def test_a_copy_that_was_damaged_or_lost_is_made_again(images: Path) -> None:
     assert np.array_equal(there.read("dark/s0.png"), folder(images).read("dark/s0.png"))
 
 
-def test_copying_that_broke_off_is_gone_on_with(
+def test_interrupted_downloads_resume(
     images: Path, copied: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = folder(put(images, "memory://bucket/images"))
@@ -189,7 +189,7 @@ def test_rows_may_be_addresses(tmp_path: Path, copied: list[str]) -> None:
     assert all(map(np.array_equal, read, [noise(1), noise(9), noise(9)]))
 
 
-# --- what stands in the way --------------------------------------------------------------
+# --- errors ------------------------------------------------------------------------------
 
 
 def refused(address: str, kind: type[errors.CellvisionError] = errors.FolderError) -> Any:
@@ -209,12 +209,12 @@ def test_faults_name_the_address(images: Path, tmp_path: Path) -> None:
         cv.datasets.create("table", path="memory://bucket/no.csv").catalog()
     (tmp_path / "up.csv").write_text("file,label\n../x.png,a\n")
     up = cv.datasets.create("table", path=tmp_path / "up.csv", root="memory://bucket/images")
-    with pytest.raises(errors.CatalogError, match=r"'\.\./x\.png' is no path below"):
+    with pytest.raises(errors.CatalogError, match=r"'\.\./x\.png' is not a path below"):
         up.catalog()
 
 
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "is known" in refused("nowhere://images", errors.ExperimentError).what
+def test_missing_drivers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "fsspec knows no storage" in refused("nowhere://images", errors.ExperimentError).what
     monkeypatch.setitem(sys.modules, "s3fs", None)
     assert refused("s3://bucket/images", errors.ExperimentError).hint.endswith("install s3fs")
     monkeypatch.setitem(sys.modules, "fsspec", None)
@@ -223,7 +223,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_password_is_not_written_into_records() -> None:
-    with pytest.raises(errors.ExperimentError, match="must not hold a password"):
+    with pytest.raises(errors.ExperimentError, match="must not contain a password"):
         folder("sftp://me:secret@host/images")
 
 
@@ -336,7 +336,7 @@ def test_a_remote_study_arrives_when_it_is_finished_and_grows(
     assert opened.table[opened.table["run"] < "002"].equals(made.table)
 
 
-def test_what_is_no_result_is_refused_and_not_copied(images: Path, copied: list[str]) -> None:
+def test_other_files_are_refused_and_not_downloaded(images: Path, copied: list[str]) -> None:
     put(images, "memory://bucket/images")
     for work in (cv.load_run, cv.load_study, lambda place: cv.train(asked(images), place)):
         with pytest.raises(errors.FolderError, match=r"holds no run or study, .* 'images/dark/s0"):
@@ -344,7 +344,7 @@ def test_what_is_no_result_is_refused_and_not_copied(images: Path, copied: list[
     assert copied == []
 
 
-def test_results_that_cannot_be_sent_are_kept_here_and_gone_on_with(
+def test_results_that_cannot_be_uploaded_stay_local_and_resume(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -354,7 +354,7 @@ def test_results_that_cannot_be_sent_are_kept_here_and_gone_on_with(
         patch.setattr(MemoryFileSystem, "put_file", refuse)
         with pytest.raises(errors.CellvisionError, match="cannot be written") as caught:
             cv.study(asked(images), runs=1, out="memory://bucket/study")
-    kept = caught.value.hint.rpartition("whole in ")[2]
+    kept = caught.value.hint.rpartition("results are in ")[2]
     assert len(cv.load_study(kept).runs) == 1
     first = Path(kept) / "runs" / "000" / "run.json"
     made = first.stat().st_mtime_ns

@@ -19,6 +19,7 @@ from cellvision.data.near_duplicates import NearDuplicate, find_near_duplicates,
 from cellvision.data.pixel_cache import StoredPixels, open_pixels
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
+from cellvision.progress import displayed
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -137,7 +138,7 @@ class Audit:
         return content
 
 
-def audit(source: Experiment | Dataset, progress: Progress | None = None) -> Audit:
+def audit(source: Experiment | Dataset, *, progress: bool | None = None) -> Audit:
     """Read every file of a data set and report what it contains.
 
     Neither unreadable files nor leaks raise an error: they are part of the report. Decoded images
@@ -148,7 +149,7 @@ def audit(source: Experiment | Dataset, progress: Progress | None = None) -> Aud
     source
         An experiment, or a data set with default settings for everything else.
     progress
-        Called with the number of decoded images and the number of all.
+        Whether to show progress on standard error, as in `train`; None: only on a terminal.
 
     Raises
     ------
@@ -169,17 +170,8 @@ def audit(source: Experiment | Dataset, progress: Progress | None = None) -> Aud
     else:
         dataset, split, preprocessing = source.dataset, source.split, source.preprocessing
     catalog = Catalog.of(dataset)
-    images = list(catalog.table["image"])
-    stored: StoredPixels | None = None
-    warnings: list[str] = []
-    try:
-        stored = open_pixels(dataset, images, preprocessing, progress)
-        stats: Sequence[ImageStats] = stored.stats
-    except errors.PreprocessingError as error:
-        warnings.append(f"These settings cannot prepare the images: {error.what}.")
-        stats = scan(dataset, images, progress)
-    except errors.FolderError:  # the cache cannot be written
-        stats = scan(dataset, images, progress)
+    with displayed(progress) as display:
+        stored, stats, warnings = _read_images(dataset, catalog, preprocessing, display.decoded)
     # As in training, images that cannot be read count in no split.
     read = [stat.status == "read" for stat in stats]
     catalog = replace(catalog, table=catalog.table[read].reset_index(drop=True))
@@ -187,6 +179,21 @@ def audit(source: Experiment | Dataset, progress: Progress | None = None) -> Aud
     if stored is not None:
         warnings += _intensity_warnings(preprocessing, stored, catalog)
     return build_audit(dataset, catalog, stats, [*split_warnings, *warnings])
+
+
+def _read_images(
+    dataset: Dataset, catalog: Catalog, preprocessing: Preprocessing, progress: Progress
+) -> tuple[StoredPixels | None, Sequence[ImageStats], list[str]]:
+    """Measure all images through the cache; without it if they do not fit the preprocessing."""
+    images = list(catalog.table["image"])
+    try:
+        stored = open_pixels(dataset, images, preprocessing, progress)
+    except errors.PreprocessingError as error:
+        warning = f"These settings cannot prepare the images: {error.what}."
+        return None, scan(dataset, images, progress), [warning]
+    except errors.FolderError:  # the cache cannot be written
+        return None, scan(dataset, images, progress), []
+    return stored, stored.stats, []
 
 
 def _split_if_possible(

@@ -89,11 +89,11 @@ class Catalog:
         batch = groups.resolve(table, "batch", dataset.batch)
         warnings = [*group.warnings, *batch.warnings]
         warnings += _missing_batches(batch)
-        if group.name is None:
+        if group.column is None:
             warnings.append(_unknown_groups(table))
         table = table.assign(group=group.names, batch=batch.names)
-        if group.name is not None:
-            table, more = rules.drop_unknown_groups(table, group.name, left_out)
+        if group.column is not None:
+            table, more = rules.drop_unknown_groups(table, group.column, left_out)
             warnings = [*more, *warnings]
         table = table[[*_COLUMNS, *(name for name in table.columns if name not in _COLUMNS)]]
         class_names = tuple(sorted(set(table["label"])))
@@ -101,7 +101,7 @@ class Catalog:
         rules.check_splits(table)
         warnings += rules.case_warnings(class_names)
         table = table.reset_index(drop=True)
-        return cls(table, class_names, group.name, batch.name, tuple(warnings), left_out)
+        return cls(table, class_names, group.column, batch.column, tuple(warnings), left_out)
 
     def take(self, keep: Sequence[bool]) -> Catalog:
         """Return the catalog with some of its rows; no class may become empty."""
@@ -158,6 +158,6 @@ def _unknown_groups(table: pd.DataFrame) -> str:
 
 def _missing_batches(batch: groups.Provenance) -> list[str]:
     missing = int(batch.names.isna().sum())
-    if batch.name is None or not missing:
+    if batch.column is None or not missing:
         return []
-    return [f"{missing} image(s) have no batch (column {batch.name!r})."]
+    return [f"{missing} image(s) have no batch (column {batch.column!r})."]

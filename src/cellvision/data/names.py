@@ -61,8 +61,8 @@ def canonical_name(name: str) -> str:
     --------
     >>> canonical_name("7.0") == canonical_name("007") == canonical_name("7")
     True
-    >>> canonical_name("P 07") == canonical_name("p7"), canonical_name("1-2") == canonical_name("12")
-    (True, False)
+    >>> canonical_name("P 07"), canonical_name("p7"), canonical_name("1-2")
+    ('p7', 'p7', '1-2')
     """
     text = unicodedata.normalize("NFKC", name).casefold().strip()
     return "/".join(map(_canonical_part, text.split("/")))

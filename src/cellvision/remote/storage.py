@@ -41,7 +41,7 @@ class Storage:
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
-        """fsspec's file system, and the address as a path in it."""
+        """The file system of fsspec, and the address as a path in it."""
         if importlib.util.find_spec("fsspec") is None:
             raise errors.ExperimentError(
                 f"{self.address}: remote storage needs fsspec, which is not installed",
