@@ -28,7 +28,8 @@ def test_the_top_level_has_public_names_only() -> None:
 
 def test_importing_is_light() -> None:
     program = (
-        "import sys, json, cellvision; heavy = ('keras', 'tensorflow', 'pandas', 'numpy', 'pydantic');"
+        "import sys, json, cellvision;"
+        "heavy = ('keras', 'tensorflow', 'pandas', 'numpy', 'pydantic');"
         "print(json.dumps([m for m in heavy if m in sys.modules]))"
     )
     done = subprocess.run(
@@ -47,9 +48,13 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), io.atomic_folder(tmp_path / "results") as folder:
-        (folder / "half").write_text("x")
-        raise RuntimeError
+    def fail() -> None:
+        with io.atomic_folder(tmp_path / "results") as folder:
+            (folder / "half").write_text("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,9 +74,14 @@ def test_files_appear_whole(tmp_path: Path) -> None:
         assert path.suffix == ".csv"
         path.write_text("1")
     assert io.write_text(tmp_path / "b.txt", "µ\n").read_bytes() == "µ\n".encode()
-    with pytest.raises(RuntimeError), io.atomic_path(tmp_path / "a.csv") as path:
-        path.write_text("2")
-        raise RuntimeError
+
+    def fail() -> None:
+        with io.atomic_path(tmp_path / "a.csv") as path:
+            path.write_text("2")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert (tmp_path / "a.csv").read_text() == "1"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.txt"]
 

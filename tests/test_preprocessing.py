@@ -45,7 +45,7 @@ def test_other_rules() -> None:
     [
         (FLOAT, 0.0, 1.0, "fractional"),
         (np.dtype("int16"), -5, 9, "negative intensities .down to -5"),
-        (np.dtype("uint32"), 0, 65536, "more than 16 bits"),
+        (np.dtype("uint32"), 0, 65536, "exceeds 16 bits"),
     ],
 )
 def test_ranges_that_must_be_declared(dtype: Any, low: float, high: float, says: str) -> None:

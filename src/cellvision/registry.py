@@ -128,6 +128,10 @@ class Registry(Generic[T]):
             self._installed = (path, installed_candidates(self.group))
         return [*self._installed[1], *self._registered.values()]
 
+    def rescan(self) -> None:
+        """Forget the installed names; the next use reads them again."""
+        self._installed = None
+
     def _matching(self, name: str) -> list[PluginCandidate]:
         distribution, _, bare = name.rpartition(":")
         if distribution not in ("", REGISTERED):

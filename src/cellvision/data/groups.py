@@ -110,7 +110,7 @@ def _check_columns(table: pd.DataFrame, setting: str, names: Sequence[str]) -> N
 def _values(column: pd.Series) -> tuple[pd.Series, list[str]]:
     """Return a column's names, None where they are missing, and a warning about such words."""
     names = normalize_names(column)
-    missing = names.map(is_missing) & names.notna()
+    missing = names.notna() & names.map(is_missing).astype(bool)
     if not missing.any():
         return names, []
     words = quote_list(sorted(set(names[missing])))

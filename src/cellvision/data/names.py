@@ -34,9 +34,15 @@ def normalize_name(value: Any) -> str | None:
 
 def normalize_names(column: pd.Series) -> pd.Series:
     """Normalise every name of a column; missing values become None."""
+    import pandas as pd
+
+    # Not astype(str) or map, which turn missing values into a word or into NaN.
     known = column.notna()
-    # Not astype(str), which turns missing values into a word in some versions of pandas.
-    return column.astype(object).where(known, "").map(normalize_name).astype(object)
+    names = [
+        normalize_name(value) if is_known else None
+        for value, is_known in zip(column, known, strict=True)
+    ]
+    return pd.Series(names, index=column.index, name=column.name, dtype=object)
 
 
 def is_missing(name: str | None) -> bool:
