@@ -26,9 +26,9 @@ NAMED = {"train/a": 4, "train/b": 4, "test/a": 2, "test/b": 2}
 
 
 def audit(root: Path, **options: Any) -> dict[str, Any]:
-    told = cv.audit(cv.datasets.create("folder", path=root, **options)).to_json()
-    found: dict[str, Any] = json.loads(json.dumps(told))
-    return found
+    content = cv.audit(cv.datasets.create("folder", path=root, **options)).to_json()
+    report: dict[str, Any] = json.loads(json.dumps(content))
+    return report
 
 
 def walked(root: Path) -> list[str]:
@@ -43,20 +43,20 @@ def test_the_contract(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 20, "b": 20})
     (tmp_path / "a" / "notes.txt").write_text("x")
     (tmp_path / "b" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    found = audit(tmp_path)
-    assert list(found) == [
+    report = audit(tmp_path)
+    assert list(report) == [
         *("class_names", "counts", "group_column", "groups", "batch", "files", "leaks"),
         *("near_duplicates", "warnings"),
     ]
-    assert found["class_names"] == ["a", "b"]
-    assert list(found["counts"]) == ["train", "validation", "test"]
-    assert sum(n for by_class in found["counts"].values() for n in by_class.values()) == 40
-    assert found["group_column"] is None
-    assert found["groups"] == {s: sum(c.values()) for s, c in found["counts"].items()}
-    assert found["leaks"] == []
+    assert report["class_names"] == ["a", "b"]
+    assert list(report["counts"]) == ["train", "validation", "test"]
+    assert sum(n for by_class in report["counts"].values() for n in by_class.values()) == 40
+    assert report["group_column"] is None
+    assert report["groups"] == {s: sum(c.values()) for s, c in report["counts"].items()}
+    assert report["leaks"] == []
     keys = ["file", "status", "reason", "shape", "dtype", "bit_depth", "low", "high"]
-    assert all(list(file) == [*keys, "saturated_fraction"] for file in found["files"])
-    files = {file["file"]: file for file in found["files"]}
+    assert all(list(file) == [*keys, "saturated_fraction"] for file in report["files"])
+    files = {file["file"]: file for file in report["files"]}
     assert files["a/notes.txt"]["status"] == "skipped"
     assert files["b/cut.png"]["status"] == "refused"
     assert files["b/cut.png"]["shape"] is None
@@ -71,17 +71,17 @@ def test_the_contract(tmp_path: Path) -> None:
         "high": noise(1).max(),
         "saturated_fraction": np.mean(noise(1) == 255),
     }
-    assert all(isinstance(warning, str) for warning in found["warnings"])
+    assert all(isinstance(warning, str) for warning in report["warnings"])
 
 
 def test_groups(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 12, "b": 12})
     rows = "".join(f"{c}/{n}.png,w{c}{n // 2}\n" for c in "ab" for n in range(12))
     (tmp_path / "groups.csv").write_text("file,well\n" + rows)
-    found = audit(tmp_path, group="well")
-    assert found["group_column"] == "well"
-    assert sum(found["groups"].values()) == 12
-    assert sorted(file["file"] for file in found["files"]) == walked(tmp_path)
+    report = audit(tmp_path, group="well")
+    assert report["group_column"] == "well"
+    assert sum(report["groups"].values()) == 12
+    assert sorted(file["file"] for file in report["files"]) == walked(tmp_path)
 
 
 def test_every_file_is_listed_once(tmp_path: Path) -> None:
@@ -98,11 +98,11 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
     (tmp_path / "a" / "to nowhere.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "a" / "linked.png").symlink_to(tmp_path / "b" / "0.png")
     (tmp_path / "empty folder").mkdir()
-    found = audit(tmp_path, classes=["a", "b"])
-    listed = [file["file"] for file in found["files"]]
+    report = audit(tmp_path, classes=["a", "b"])
+    listed = [file["file"] for file in report["files"]]
     assert len(set(listed)) == len(listed)
     assert sorted(set(listed) - {"empty folder/"}) == walked(tmp_path)
-    by_status = {file["file"]: (file["status"], file["reason"]) for file in found["files"]}
+    by_status = {file["file"]: (file["status"], file["reason"]) for file in report["files"]}
     assert by_status["b/empty.tif"] == ("refused", "the file is empty")
     assert by_status["a/film.gif"] == ("refused", "GIF images are not read")
     assert by_status["a/to nowhere.png"] == ("refused", "no such file")
@@ -110,7 +110,7 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
     assert by_status["c/0.png"] == ("skipped", "class 'c' is not among dataset.classes")
     assert by_status["a/._0.png"][0] == "skipped"
     assert all(reason for status, reason in by_status.values() if status != "read")
-    others = next(w for w in found["warnings"] if "were skipped" in w)
+    others = next(w for w in report["warnings"] if "were skipped" in w)
     phantoms = {
         ".DS_Store",
         "a/.DS_Store",
@@ -144,8 +144,8 @@ def test_a_file_dropped_anywhere_is_listed(
         root = write_folder(Path(place), {"a": 2, "b": 2})
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / folder / f"{name}{suffix}").write_bytes(content)
-        found = audit(root)
-        assert sorted(file["file"] for file in found["files"]) == walked(root)
+        report = audit(root)
+        assert sorted(file["file"] for file in report["files"]) == walked(root)
 
 
 def test_a_group_in_two_splits(tmp_path: Path) -> None:
@@ -153,8 +153,8 @@ def test_a_group_in_two_splits(tmp_path: Path) -> None:
     rows = [f"{place}/{n}.png,{place}{n}" for place, count in NAMED.items() for n in range(count)]
     rows[0], rows[-1] = "train/a/0.png,shared", "test/b/1.png,shared"
     (tmp_path / "groups.csv").write_text("\n".join(["file,donor", *rows]))
-    found = audit(tmp_path, group="donor")
-    (leak,) = found["leaks"]
+    report = audit(tmp_path, group="donor")
+    (leak,) = report["leaks"]
     assert leak["kind"] == "shared_group"
     assert sorted(leak["splits"]) == leak["splits"]
     assert set(leak["splits"]) <= {"train", "validation", "test"}
@@ -166,11 +166,11 @@ def test_identical_images_in_two_splits(tmp_path: Path) -> None:
     write_folder(tmp_path, NAMED)
     shutil.copy(tmp_path / "train/a/0.png", tmp_path / "test/a/copy.png")
     write(tmp_path / "test/a/again.tif", noise(1))  # the same pixels in another format
-    found = audit(tmp_path)
-    (leak,) = found["leaks"]
+    report = audit(tmp_path)
+    (leak,) = report["leaks"]
     assert leak["kind"] == "identical_pixels"
     assert sorted(leak["files"]) == ["test/a/again.tif", "test/a/copy.png", "train/a/0.png"]
-    assert "2 image(s) are identical to another one." in found["warnings"]
+    assert "2 image(s) are identical to another one." in report["warnings"]
 
 
 def test_identical_images_stay_on_one_side_of_our_own_split(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_identical_images_of_two_classes(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 9, "b": 9})
     for number in range(8):
         shutil.copy(tmp_path / f"a/{number}.png", tmp_path / f"b/copy {number}.png")
-    found = audit(tmp_path)
-    torn = [w for w in found["warnings"] if "different labels" in w]
+    report = audit(tmp_path)
+    torn = [w for w in report["warnings"] if "different labels" in w]
     assert "Identical images have different labels: 'a/0.png', 'b/copy 0.png'." in torn
     assert torn[-1] == "3 more sets of identical images have different labels."
     assert len(torn) == 6
@@ -220,10 +220,10 @@ def test_warnings_of_pixels() -> None:
 def test_what_tells_the_classes_apart_by_itself(what: str, first: Any, second: Any) -> None:
     pixels = {f"a{n}": noise(n, first) for n in range(5)}
     pixels |= {f"b{n}": noise(9 + n, second) for n in range(5)}
-    told = f"The {what} alone reveals the class: no two classes share a value."
-    assert told in in_memory(pixels)["warnings"]
+    content = f"The {what} alone reveals the class: no two classes share a value."
+    assert content in in_memory(pixels)["warnings"]
     pixels["b0"] = noise(99, first)
-    assert told not in in_memory(pixels)["warnings"]
+    assert content not in in_memory(pixels)["warnings"]
 
 
 def test_the_format_that_tells_the_class(tmp_path: Path) -> None:
@@ -236,9 +236,9 @@ def test_the_format_that_tells_the_class(tmp_path: Path) -> None:
 
 def test_unreadable_images_count_in_no_split() -> None:
     pixels: dict[str, Any] = {f"{c}{n}": noise(n + ord(c), (4, 4, 1)) for c in "ab" for n in (1, 2)}
-    found = in_memory({**pixels, "a3": unreadable("a3")}, split=["train"] * 5)
-    assert sum(n for by_class in found["counts"].values() for n in by_class.values()) == 4
-    assert "1 image(s) cannot be read." in found["warnings"]
+    report = in_memory({**pixels, "a3": unreadable("a3")}, split=["train"] * 5)
+    assert sum(n for by_class in report["counts"].values() for n in by_class.values()) == 4
+    assert "1 image(s) cannot be read." in report["warnings"]
     nothing = in_memory({"a": unreadable("a"), "b": unreadable("b")})
     assert nothing["counts"] == {}
     assert "No image can be read." in nothing["warnings"]
@@ -247,26 +247,27 @@ def test_unreadable_images_count_in_no_split() -> None:
 
 def test_what_cannot_be_split_is_audited_all_the_same(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 1, "b": 4})
-    found = audit(tmp_path)
-    assert found["counts"] == {"train": {"a": 1, "b": 4}}
+    report = audit(tmp_path)
+    assert report["counts"] == {"train": {"a": 1, "b": 4}}
     assert any(
-        "cannot be split as requested: class 'a' has one image left" in w for w in found["warnings"]
+        "cannot be split as requested: class 'a' has one image left" in w
+        for w in report["warnings"]
     )
 
 
 def test_a_class_that_a_split_lacks(tmp_path: Path) -> None:
     write_folder(tmp_path, {"train/a": 4, "train/b": 4, "new day/a": 2})
-    found = audit(tmp_path)
-    assert found["counts"]["new day"] == {"a": 2, "b": 0}
-    assert "Split 'new day' has no image of class 'b'." in found["warnings"]
+    report = audit(tmp_path)
+    assert report["counts"]["new day"] == {"a": 2, "b": 0}
+    assert "Split 'new day' has no image of class 'b'." in report["warnings"]
 
 
 def test_an_experiment_is_audited_with_its_own_split(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 10, "b": 10})
     dataset = cv.datasets.create("folder", path=tmp_path)
     experiment = cv.Experiment(dataset=dataset, split=cv.Split(test=0.5, validation=0))
-    found = cv.audit(experiment)
-    assert found.counts == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
+    report = cv.audit(experiment)
+    assert report.counts == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
 
 
 @pytest.mark.parametrize("content", [{}, {"a": 3}])
@@ -286,24 +287,24 @@ def batches(settings: dict[str, Any], **columns: Any) -> cv.Audit:
 
 def test_batches_are_counted_by_class() -> None:
     plate = ["P1" if n < 12 else ("P2" if n % 2 else "P3") for n in range(24)]
-    found = batches({"group": "well", "batch": "plate"}, plate=plate)
-    assert found.batch is not None
-    assert found.batch.column == "plate"
-    assert found.batch.counted == "groups"
-    assert found.batch.counts == {
+    report = batches({"group": "well", "batch": "plate"}, plate=plate)
+    assert report.batch is not None
+    assert report.batch.column == "plate"
+    assert report.batch.counted == "groups"
+    assert report.batch.counts == {
         "P1": {"a": 6, "b": 6},
         "P2": {"a": 0, "b": 6},
         "P3": {"a": 6, "b": 0},
     }
-    assert found.batch.single_class == ("P2", "P3")
-    said = next(w for w in found.warnings if "contain only one class" in w)
+    assert report.batch.single_class == ("P2", "P3")
+    said = next(w for w in report.warnings if "contain only one class" in w)
     assert said.startswith("2 of 3 batches (plate) contain only one class ('P2', 'P3')")
     assert "class cannot be told from plate" in said
 
 
 def test_batches_that_are_the_classes() -> None:
-    found = batches({"batch": "day"}, day=["1", "2"] * 12)
-    assert any(w.startswith("Every batch (day) contains only one class") for w in found.warnings)
+    report = batches({"batch": "day"}, day=["1", "2"] * 12)
+    assert any(w.startswith("Every batch (day) contains only one class") for w in report.warnings)
     crossed = batches({"batch": "day"}, day=["1"] * 12 + ["2"] * 12)
     assert crossed.batch is not None
     assert crossed.batch.counted == "images"
@@ -320,12 +321,12 @@ def test_one_group_in_two_spellings_on_two_sides_is_a_leak() -> None:
         "split": ["train"] * 8 + ["test"] * 4,
         "well": wells,
     }
-    found = cv.audit(InMemory.of(columns, group="well"))
-    leaks = [leak for leak in found.leaks if leak.kind == "shared_group"]
+    report = cv.audit(InMemory.of(columns, group="well"))
+    leaks = [leak for leak in report.leaks if leak.kind == "shared_group"]
     shared = {frozenset(leak.files) for leak in leaks}
     assert frozenset({"a0", "a4"}) in shared
     assert frozenset({"b1", "b5"}) in shared
-    assert any("'A01', 'a1'" in w for w in found.warnings)
+    assert any("'A01', 'a1'" in w for w in report.warnings)
 
 
 def test_audits_read_back_equal(tmp_path: Path) -> None:
@@ -385,10 +386,10 @@ def test_pixels_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_images_that_do_not_fit_are_audited_all_the_same() -> None:
     pixels: dict[str, Any] = {f"{c}{n}": noise(n + ord(c), (4, 4, 4)) for c in "ab" for n in (1, 2)}
-    found = in_memory(pixels)
-    assert [file["status"] for file in found["files"]] == ["read"] * 4
+    report = in_memory(pixels)
+    assert [file["status"] for file in report["files"]] == ["read"] * 4
     assert any(
-        w.startswith("These settings cannot prepare the images: ") for w in found["warnings"]
+        w.startswith("These settings cannot prepare the images: ") for w in report["warnings"]
     )
 
 

@@ -123,8 +123,8 @@ def test_type_stands_for_the_name_both_ways() -> None:
     assert json.loads(rotation.model_dump_json())["type"] == "rotation"
     kind = type(rotation)
     assert kind.model_validate(rotation.model_dump()) == rotation
-    for told in ({"type": "rotation", "degrees": 5}, rotation):
-        assert Scope(inner=told).inner == rotation
+    for value in ({"type": "rotation", "degrees": 5}, rotation):
+        assert Scope(inner=value).inner == rotation
     assert Scope(inner="rotation").inner == kind()
 
 

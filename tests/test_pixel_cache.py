@@ -107,10 +107,10 @@ def test_a_file_changed_behind_our_back(tmp_path: Path) -> None:
     dataset = cv.datasets.create("folder", path=root)
     before = opened(dataset)
     changed = root / "a" / "0.tif"
-    told = changed.stat()
+    status = changed.stat()
     write(changed, noise(99))
-    assert changed.stat().st_size == told.st_size
-    os.utime(changed, ns=(told.st_atime_ns, told.st_mtime_ns))
+    assert changed.stat().st_size == status.st_size
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
     after = opened(dataset)
     assert np.array_equal(after.pixels[0, ..., 0], noise(99))
     assert not np.array_equal(before.pixels[0], after.pixels[0])
@@ -233,12 +233,12 @@ def test_two_processes_at_once(tmp_path: Path, cache: Path) -> None:
     ]
     for worker in workers:
         worker.start()
-    found = [answers.get(timeout=60) for _ in workers]
+    result = [answers.get(timeout=60) for _ in workers]
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     expected = sum(int(noise(seed).sum(dtype=np.int64)) for seed in range(1, 41))
-    assert found == [expected, expected]
+    assert result == [expected, expected]
     assert len(homes(cache)) == 1
 
 
@@ -249,8 +249,8 @@ def test_grey_among_colour(order: list[int]) -> None:
     for _ in range(2):
         stored = opened(dataset)
         assert stored.pixels.shape == (4, 6, 5, 3)
-        for found, image in zip(stored.pixels, pixels.values(), strict=True):
-            assert np.array_equal(found, np.broadcast_to(image, (6, 5, 3)))
+        for result, image in zip(stored.pixels, pixels.values(), strict=True):
+            assert np.array_equal(result, np.broadcast_to(image, (6, 5, 3)))
 
 
 def test_mixed_pixel_types_are_refused(cache: Path) -> None:

@@ -125,10 +125,10 @@ dtypes = st.sampled_from(["uint8", "uint16", "int16", "uint32", "float32", "floa
 def test_resizing_keeps_type_and_flat_values(
     dtype: str, value: int, shape: tuple[int, int, int], size: tuple[int, int]
 ) -> None:
-    found = resize(np.full(shape, value, dtype), size)
-    assert found.shape == (*size, shape[2])
-    assert found.dtype == dtype
-    assert (found == value).all()
+    result = resize(np.full(shape, value, dtype), size)
+    assert result.shape == (*size, shape[2])
+    assert result.dtype == dtype
+    assert (result == value).all()
 
 
 @given(
@@ -142,30 +142,30 @@ def test_resizing_stays_within_the_range(
 ) -> None:
     top = np.iinfo(dtype).max
     pixels = np.random.default_rng(seed).integers(top // 3, top, (9, 7, channels), dtype)
-    found = resize(pixels, size)
-    assert pixels.min() <= found.min() <= found.max() <= pixels.max()
+    result = resize(pixels, size)
+    assert pixels.min() <= result.min() <= result.max() <= pixels.max()
     if size == (9, 7):
-        assert np.array_equal(found, pixels)
+        assert np.array_equal(result, pixels)
 
 
 def test_16_bits_are_never_cast_down() -> None:
     ramp = np.linspace(1000, 60000, 64 * 64).reshape(64, 64, 1).astype(np.uint16)
-    found = cv.Preprocessing(size=(32, 32)).resize(ramp)
-    assert found.dtype == np.uint16
-    assert len(np.unique(found)) > 256
-    assert found.astype(float).mean() == pytest.approx(ramp.astype(float).mean(), rel=1e-3)
+    result = cv.Preprocessing(size=(32, 32)).resize(ramp)
+    assert result.dtype == np.uint16
+    assert len(np.unique(result)) > 256
+    assert result.astype(float).mean() == pytest.approx(ramp.astype(float).mean(), rel=1e-3)
     dim = np.full((8, 8, 1), 3, np.uint16)
     assert (cv.Preprocessing(size=(4, 4)).resize(dim) == 3).all()
 
 
 def test_per_image_stretches_each_channel() -> None:
     two = np.stack([np.arange(16).reshape(4, 4), np.full((4, 4), 9)], axis=-1).astype(np.uint16)
-    found = cv.Preprocessing(size=(4, 4), channels=(0, 1), intensity="per_image").resize(two)
-    assert found.dtype == np.uint16
-    assert (found[..., 0].min(), found[..., 0].max()) == (0, 65535)
-    assert (found[..., 1] == 0).all()
+    result = cv.Preprocessing(size=(4, 4), channels=(0, 1), intensity="per_image").resize(two)
+    assert result.dtype == np.uint16
+    assert (result[..., 0].min(), result[..., 0].max()) == (0, 65535)
+    assert (result[..., 1] == 0).all()
     brighter = cv.Preprocessing(size=(4, 4), channels=(0, 1), intensity="per_image").resize(two * 7)
-    assert np.array_equal(found, brighter)
+    assert np.array_equal(result, brighter)
 
 
 def test_what_the_stored_pixels_depend_on() -> None:

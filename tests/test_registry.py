@@ -104,8 +104,14 @@ def test_names_come_from_metadata_alone(install: Install) -> None:
 
 def test_create_and_info(install: Install) -> None:
     install("lab-tiny", {"tiny_in_lab": "lab_tiny:Tiny"}, {"lab_tiny": GOOD})
-    made = cv.datasets.create("tiny_in_lab", size=7)
-    assert made.model_dump() == {"type": "tiny_in_lab", "group": None, "classes": None, "size": 7}
+    component = cv.datasets.create("tiny_in_lab", size=7)
+    assert component.model_dump() == {
+        "type": "tiny_in_lab",
+        "group": None,
+        "batch": None,
+        "classes": None,
+        "size": 7,
+    }
     info = cv.datasets.info("tiny_in_lab")
     assert (info.distribution, info.version) == ("lab-tiny", "1.2")
     assert info.module == "lab_tiny:Tiny"
@@ -124,8 +130,8 @@ def test_a_broken_plugin_hurts_only_whoever_uses_it(install: Install) -> None:
     with pytest.raises(errors.BrokenPlugin) as caught:
         cv.datasets.create("broken_one")
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
-    for told in ("'broken_one'", "lab-broken 1.2", "no_such_dep", "lab_broken:Tiny"):
-        assert told in caught.value.what
+    for detail in ("'broken_one'", "lab-broken 1.2", "no_such_dep", "lab_broken:Tiny"):
+        assert detail in caught.value.what
     assert caught.value.hint.endswith("python -m pip install --upgrade lab-broken")
     info = cv.datasets.info("broken_one")
     assert info.status == "broken"
@@ -303,10 +309,10 @@ def test_an_entry_point_may_name_a_reexport(install: Install) -> None:
             "lab_hidden": GOOD,
         },
     )
-    made = cv.datasets.create("by_reexport", size=2)
-    assert type(made).__module__ == "lab_hidden"
-    assert made.model_dump()["type"] == "by_reexport"
-    assert cv.datasets.name_of(type(made)) == "by_reexport"
+    component = cv.datasets.create("by_reexport", size=2)
+    assert type(component).__module__ == "lab_hidden"
+    assert component.model_dump()["type"] == "by_reexport"
+    assert cv.datasets.name_of(type(component)) == "by_reexport"
 
 
 def test_register_and_unregister() -> None:

@@ -45,17 +45,17 @@ def test_what_belongs_together_stays_together(
     pair = twins.draw(st.lists(st.sampled_from(images), min_size=2, max_size=2, unique=True))
     digests = {image: image for image in images} | {pair[1]: pair[0]}
     try:
-        found = cv.Split(seed=seed).apply(whole, digests)
+        result = cv.Split(seed=seed).apply(whole, digests)
     except errors.SplitError:  # the twins may link two of a class's three groups
         same = {groups[images.index(image)] for image in pair}
         assert len(same) == 2
         return
-    table = found.table
+    table = result.table
     assert list(table["image"]) == images
     assert table["split"].notna().all()
     assert (table.groupby("group")["split"].nunique() == 1).all()
     assert table.set_index("image").loc[pair, "split"].nunique() == 1
-    assert set(found.splits()) == {"train", "validation", "test"}
+    assert set(result.splits()) == {"train", "validation", "test"}
     again = cv.Split(seed=seed).apply(whole, digests).table
     assert list(again["split"]) == list(table["split"])
 
@@ -69,8 +69,8 @@ def test_what_belongs_together_stays_together(
 def test_every_class_is_in_every_split(counts: list[int], size: int, seed: int) -> None:
     labels = [f"c{n}" for n, count in enumerate(counts) for _ in range(count * size)]
     groups = [number // size for number in range(len(labels))] if size > 1 else None
-    found = cv.Split(seed=seed).apply(catalog(labels, groups))
-    assert all(count > 0 for by_class in found.counts().values() for count in by_class.values())
+    result = cv.Split(seed=seed).apply(catalog(labels, groups))
+    assert all(count > 0 for by_class in result.counts().values() for count in by_class.values())
 
 
 @pytest.mark.parametrize("size", [1, 5])
@@ -80,32 +80,32 @@ def test_every_class_is_in_every_split(counts: list[int], size: int, seed: int) 
 def test_shares_are_near(size: int, validation: float, test: float) -> None:
     labels = ["a"] * 200 + ["b"] * 100
     groups = [number // size for number in range(300)] if size > 1 else None
-    found = cv.Split(validation=validation, test=test).apply(catalog(labels, groups)).counts()
+    result = cv.Split(validation=validation, test=test).apply(catalog(labels, groups)).counts()
     for split, share in (("validation", validation), ("test", test)):
         for name, total in (("a", 200), ("b", 100)):
-            assert found.get(split, {}).get(name, 0) / total == pytest.approx(share, abs=0.04)
+            assert result.get(split, {}).get(name, 0) / total == pytest.approx(share, abs=0.04)
 
 
 def test_a_rare_class_does_not_change_the_shares_of_the_others() -> None:
-    found = cv.Split().apply(catalog(["a"] * 200 + ["b"] * 3)).counts()
-    assert found["test"]["a"] == pytest.approx(40, abs=4)
-    assert [by_class["b"] for by_class in found.values()] == [1, 1, 1]
+    result = cv.Split().apply(catalog(["a"] * 200 + ["b"] * 3)).counts()
+    assert result["test"]["a"] == pytest.approx(40, abs=4)
+    assert [by_class["b"] for by_class in result.values()] == [1, 1, 1]
 
 
 def test_groups_of_several_classes() -> None:
     labels = ["a", "b"] * 60
     groups = [number // 6 for number in range(120)]
-    found = cv.Split().apply(catalog(labels, groups))
-    assert (found.table.groupby("group")["split"].nunique() == 1).all()
-    assert found.counts()["test"] == {"a": 12, "b": 12}
+    result = cv.Split().apply(catalog(labels, groups))
+    assert (result.table.groupby("group")["split"].nunique() == 1).all()
+    assert result.counts()["test"] == {"a": 12, "b": 12}
 
 
 def test_very_many_groups() -> None:
     labels = [f"c{number % 7}" for number in range(12_000)]
     groups = [number // 3 for number in range(12_000)]
-    found = cv.Split().apply(catalog(labels, groups))
-    assert (found.table.groupby("group")["split"].nunique() == 1).all()
-    assert (found.table["split"] == "test").mean() == pytest.approx(0.2, abs=0.01)
+    result = cv.Split().apply(catalog(labels, groups))
+    assert (result.table.groupby("group")["split"].nunique() == 1).all()
+    assert (result.table["split"] == "test").mean() == pytest.approx(0.2, abs=0.01)
 
 
 def test_seeds_differ() -> None:
@@ -117,12 +117,12 @@ def test_seeds_differ() -> None:
 def test_named_splits_are_kept_and_validation_is_carved_from_training() -> None:
     split = ["train"] * 40 + ["plate 2"] * 10 + ["plate 3"] * 10
     whole = catalog(["a", "b"] * 30, split=split)
-    found = sides(cv.Split(validation=0.25, test=0.9 - 0.25).apply(whole))
+    result = sides(cv.Split(validation=0.25, test=0.9 - 0.25).apply(whole))
     before = sides(whole)
-    assert found["plate 2"] == before["plate 2"]
-    assert found["plate 3"] == before["plate 3"]
-    assert found["train"] | found["validation"] == before["train"]
-    assert len(found["validation"]) == 10
+    assert result["plate 2"] == before["plate 2"]
+    assert result["plate 3"] == before["plate 3"]
+    assert result["train"] | result["validation"] == before["train"]
+    assert len(result["validation"]) == 10
 
 
 def test_a_named_validation_split_is_kept() -> None:
@@ -153,9 +153,9 @@ def test_too_few_groups() -> None:
 
 
 def test_what_is_trained_on_comes_before_validation() -> None:
-    found = cv.Split().apply(catalog(["a", "a", *"bbbbb"])).counts()
-    assert (found["train"]["a"], found["validation"]["a"], found["test"]["a"]) == (1, 0, 1)
-    assert min(by_class["b"] for by_class in found.values()) > 0
+    result = cv.Split().apply(catalog(["a", "a", *"bbbbb"])).counts()
+    assert (result["train"]["a"], result["validation"]["a"], result["test"]["a"]) == (1, 0, 1)
+    assert min(by_class["b"] for by_class in result.values()) > 0
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -164,8 +164,8 @@ def test_twins_that_leave_next_to_nothing(seed: int) -> None:
     digests = {"0.png": "x", "1.png": "y", "2.png": "y", "3.png": "z"}
     with pytest.raises(errors.SplitError, match="one image left"):
         cv.Split(seed=seed).apply(whole, digests)
-    found = cv.Split(seed=seed, validation=0).apply(whole, digests).table
-    assert found["split"][1] == found["split"][2]
+    result = cv.Split(seed=seed, validation=0).apply(whole, digests).table
+    assert result["split"][1] == result["split"][2]
 
 
 def test_the_catalog_given_is_not_changed() -> None:
