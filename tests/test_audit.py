@@ -398,3 +398,13 @@ def test_an_audit_needs_no_writable_cache(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "file"))
     write_folder(tmp_path / "images", {"a": 8, "b": 8})
     assert cv.audit(cv.datasets.create("folder", path=tmp_path / "images")).counts
+
+
+def test_one_class_that_differs_from_the_others_is_named() -> None:
+    pixels = {f"{c}{n}": noise(n + ord(c), (4, 4, 3)) for c in "ab" for n in range(5)}
+    pixels |= {f"m{n}": noise(99 + n, (6, 5, 1)) for n in range(5)}
+    said = in_memory(pixels)["warnings"]
+    assert "The image size reveals class 'm': only its images have 6 × 5." in said
+    assert "The number of channels reveals class 'm': only its images have 1." in said
+    pixels["a0"] = noise(7, (6, 5, 1))
+    assert not any("reveals" in warning for warning in in_memory(pixels)["warnings"])

@@ -93,7 +93,14 @@ def test_a_remote_folder_is_what_the_folder_is(images: Path, tmp_path: Path, kin
     for image in ("dark/s0.png", "light/s17.png"):
         assert np.array_equal(there.read(image), here.read(image))
         assert there.fingerprint(image) == here.fingerprint(image)
-    described = {"type": "folder", "path": address, "group": None, "classes": None, "mono": False}
+    described = {
+        "type": "folder",
+        "path": address,
+        "group": None,
+        "batch": None,
+        "classes": None,
+        "mono": False,
+    }
     assert there.model_dump(mode="json") == described
     assert folder(f"{address}/") == there
 
@@ -270,7 +277,7 @@ def test_a_run_from_storage_to_storage(
     elsewhere()
     opened = cv.load_run(out)
     assert opened.predictions.equals(alone.predictions)
-    assert opened.record["experiment"]["dataset"]["path"] == source
+    assert opened.metadata["experiment"]["dataset"]["path"] == source
     seen = [run.network_input(["dark/s0.png"]) for run in (opened, alone)]
     assert np.array_equal(*seen)
     assert np.array_equal(
@@ -332,7 +339,7 @@ def test_a_remote_study_arrives_when_it_is_finished_and_grows(
     elsewhere()
     opened = cv.load_study(out)
     assert opened.table.equals(longer.table)
-    assert opened.record["seeds"] == [0, 1, 2]
+    assert opened.metadata["seeds"] == [0, 1, 2]
     assert opened.table[opened.table["run"] < "002"].equals(created.table)
 
 

@@ -25,7 +25,7 @@ reveal_type(report.files[0].status)
 reveal_type(cv.Audit.from_json(report.to_json()))
 reveal_type(io.read_image("x.tif").bit_depth)
 cv.no_such_name
-cv.datasets.register("mine", cv.Augmenter)
+cv.datasets.register("mine", cv.augmenters.get("flip"))
 """
 
 PLUGIN = """
@@ -77,7 +77,7 @@ def test_mistakes_are_found(output: str) -> None:
     mistakes = [line for line in output.splitlines() if ": error: " in line]
     assert len(mistakes) == 2
     assert 'has no attribute "no_such_name"' in mistakes[0]
-    assert "type[Augmenter]" in mistakes[1]
+    assert 'incompatible type "type[Augmenter]"; expected "type[Dataset]"' in mistakes[1]
 
 
 def test_a_small_plugin_passes(output: str) -> None:

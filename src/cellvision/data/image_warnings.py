@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from cellvision.data.catalog import Catalog
@@ -91,22 +91,35 @@ def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
 
 
 def _class_properties(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
-    """Report properties of the files that reveal the class: a network would learn those."""
+    """Report properties of the files that reveal a class: a network would learn those."""
     label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
-    properties: tuple[tuple[str, Callable[[ImageStats], Hashable]], ...] = (
-        ("image size", lambda stat: (stat.shape or ())[:2]),
-        ("number of channels", lambda stat: (stat.shape or ())[2:]),
-        ("bit depth", lambda stat: stat.bit_depth),
-        ("file format", lambda stat: PurePosixPath(stat.image).suffix.lower()),
+    properties: tuple[tuple[str, Callable[[ImageStats], str]], ...] = (
+        ("image size", lambda stat: " × ".join(map(str, (stat.shape or ())[:2]))),
+        ("number of channels", lambda stat: str((stat.shape or (0,))[-1])),
+        ("bit depth", lambda stat: str(stat.bit_depth)),
+        ("file format", lambda stat: PurePosixPath(stat.image).suffix.lower() or "no suffix"),
     )
     warnings = []
     for what, value_of in properties:
-        by_class: dict[str, set[Hashable]] = {}
+        by_class: dict[str, set[str]] = {}
         for stat in read:
             if stat.image in label:
                 by_class.setdefault(label[stat.image], set()).add(value_of(stat))
-        values = list(by_class.values())
-        overlap = any(a & b for i, a in enumerate(values) for b in values[i + 1 :])
-        if len(values) > 1 and not overlap:
-            warnings.append(f"The {what} alone reveals the class: no two classes share a value.")
+        warnings += _revealed_classes(what, by_class)
     return warnings
+
+
+def _revealed_classes(what: str, by_class: Mapping[str, set[str]]) -> list[str]:
+    owners = Counter(value for values in by_class.values() for value in values)
+    revealed = [
+        name for name, values in sorted(by_class.items()) if all(owners[v] == 1 for v in values)
+    ]
+    if len(by_class) < 2 or not revealed:
+        return []
+    if len(revealed) == len(by_class):
+        return [f"The {what} alone reveals the class: no two classes share a value."]
+    return [
+        f"The {what} reveals class {name!r}: only its images have "
+        f"{', '.join(sorted(by_class[name])[:3])}."
+        for name in revealed
+    ]
