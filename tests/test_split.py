@@ -53,7 +53,7 @@ def test_what_belongs_together_stays_together(
     table = result.table
     assert list(table["image"]) == images
     assert table["split"].notna().all()
-    assert (table.groupby("group")["split"].nunique() == 1).all()
+    assert table.groupby("group")["split"].nunique().max() == 1
     assert table.set_index("image").loc[pair, "split"].nunique() == 1
     assert set(result.splits()) == {"train", "validation", "test"}
     again = cv.Split(seed=seed).apply(whole, digests).table
@@ -96,7 +96,7 @@ def test_groups_of_several_classes() -> None:
     labels = ["a", "b"] * 60
     groups = [number // 6 for number in range(120)]
     result = cv.Split().apply(catalog(labels, groups))
-    assert (result.table.groupby("group")["split"].nunique() == 1).all()
+    assert result.table.groupby("group")["split"].nunique().max() == 1
     assert result.counts()["test"] == {"a": 12, "b": 12}
 
 
@@ -104,7 +104,7 @@ def test_very_many_groups() -> None:
     labels = [f"c{number % 7}" for number in range(12_000)]
     groups = [number // 3 for number in range(12_000)]
     result = cv.Split().apply(catalog(labels, groups))
-    assert (result.table.groupby("group")["split"].nunique() == 1).all()
+    assert result.table.groupby("group")["split"].nunique().max() == 1
     assert (result.table["split"] == "test").mean() == pytest.approx(0.2, abs=0.01)
 
 
@@ -188,7 +188,7 @@ def test_two_spellings_of_a_group_stay_together() -> None:
     for seed in range(3):
         table = cv.Split(seed=seed).apply(catalog(labels, groups)).table
         sides_of_group = table.assign(number=[n // 2 for n in range(60)]).groupby("number")["split"]
-        assert (sides_of_group.nunique() == 1).all()
+        assert sides_of_group.nunique().max() == 1
         assert table["split"].nunique() == 3
 
 

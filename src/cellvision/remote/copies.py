@@ -10,8 +10,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from filelock import FileLock
-
 from cellvision import errors
 from cellvision.remote.address import normalize
 from cellvision.remote.copy_log import CopyRecord, append_log, local_state, read_log
@@ -153,6 +151,8 @@ class LocalCopies:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Wait until no other process or thread works on these copies."""
+        from filelock import FileLock  # takes 0.15 s to import
+
         self.home.mkdir(parents=True, exist_ok=True)
         with FileLock(self.home / "lock"):
             shutil.rmtree(self.home / "arriving", ignore_errors=True)
