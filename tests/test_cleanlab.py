@@ -122,11 +122,11 @@ def test_networks_are_used_again_and_made_anew_where_the_folds_differ(
     assert folder / "suspicious_labels" / "fold_1" / "run.json" in again
 
 
-def images(units: dict[str, list[str | None]]) -> pd.DataFrame:
+def images(groups: dict[str, list[str | None]]) -> pd.DataFrame:
     rows = [
-        {"image": f"{label}{place}", "label": label, "group": unit}
-        for label, names in units.items()
-        for place, unit in enumerate(names)
+        {"image": f"{label}{place}", "label": label, "group": group}
+        for label, names in groups.items()
+        for place, group in enumerate(names)
     ]
     return pd.DataFrame(rows)
 
@@ -142,14 +142,14 @@ def test_identical_pixels_share_a_fold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("units", "folds", "what"),
+    ("groups", "folds", "what"),
     [
-        ({"a": ["u", "u", "u"], "b": ["v", "w", "x"]}, 2, "class 'a' has one unit"),
-        ({"a": ["u", "v"], "b": ["w", "x"]}, 5, "cannot be put into 5 folds"),
+        ({"a": ["u", "u", "u"], "b": ["v", "w", "x"]}, 2, "class 'a' has one group"),
+        ({"a": ["u", "v"], "b": ["w", "x"]}, 5, "cannot be divided into 5 folds"),
     ],
 )
-def test_too_few_units(units: dict[str, list[str | None]], folds: int, what: str) -> None:
-    table = images(units)
+def test_too_few_groups(groups: dict[str, list[str | None]], folds: int, what: str) -> None:
+    table = images(groups)
     with pytest.raises(errors.InvalidInput, match=what):
         assign_folds(table, list(table["image"]), folds, 0)
 

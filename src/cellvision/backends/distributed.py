@@ -95,9 +95,9 @@ def join() -> None:
         try:
             keras.distribution.initialize()
         except RuntimeError as error:
-            reason = (str(error).splitlines() or [""])[0]
             raise errors.CellvisionError(
-                f"the {total} processes cannot be joined: {reason}", "Start all of them anew"
+                f"the {total} processes cannot be joined: {errors.first_line(error)}",
+                "Start all of them again",
             ) from None
         _met = True
 

@@ -73,10 +73,9 @@ def _run(words: list[str], *, debug: bool) -> int:
                 f"{place}{error.strerror}", "Check that place: its permissions, and its free room"
             )
             return 1
-        first = (str(error).splitlines() or [""])[0]
         _complain(
-            f"{type(error).__name__}: {first}",
-            "This should not happen: give the command again with --debug and report what it prints",
+            errors.summarize(error),
+            "This is a bug. Run again with --debug and report the traceback.",
         )
         return 1
     return 0

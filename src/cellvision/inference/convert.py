@@ -146,7 +146,7 @@ def _write(run: Run, format: Format, folder: Path, name: str) -> None:  # noqa: 
             if format == "onnx":
                 _name_parts(target)
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = errors.first_line(error)
         raise errors.ConversionError(
             f"{run.folder}: Keras {keras.__version__} cannot write this network as {format}: "
             f"{first[:300]}",

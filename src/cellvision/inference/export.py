@@ -195,7 +195,7 @@ def _checked(run: Run, format: Format, made: Path) -> dict[str, Any]:  # noqa: A
     except (errors.InvalidInput, OSError) as error:
         raise errors.FolderError(
             f"{run.folder}: the images of this run are needed to check what is exported: "
-            f"{str(error).splitlines()[0]}",
+            f"{errors.first_line(error)}",
             "Put them back where the run found them (run.json, experiment.dataset)",
         ) from error
     what = f"{run.folder}: the network as {format}"

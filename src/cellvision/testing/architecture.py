@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from cellvision import errors
 from cellvision.interfaces.architecture import Architecture, TrainingPlan, architectures
 from cellvision.testing.backends import other_backend
-from cellvision.testing.component import ComponentChecks, arrived, conformance_check, first_line
+from cellvision.testing.component import ComponentChecks, arrived, conformance_check
 from cellvision.testing.process import Process, ProcessFault, shared
 from cellvision.testing.result import CheckFailed
 
@@ -175,7 +175,7 @@ class ArchitectureChecks(ComponentChecks):
             self.require(error.hint, f"the error offers no way out: {error.what}", _TELL)
         except Exception as error:
             raise CheckFailed(
-                f"for images of one pixel: {type(error).__name__}: {first_line(error)}", _TELL
+                f"for images of one pixel: {errors.summarize(error)}", _TELL
             ) from error
         else:
             self.require(
@@ -277,7 +277,7 @@ class ArchitectureChecks(ComponentChecks):
                     )
         except Exception as error:
             raise CheckFailed(
-                f"the saved model does not load: {first_line(error)}",
+                f"the saved model does not load: {errors.first_line(error)}",
                 "Use stock layers; or decorate yours with "
                 "@keras.saving.register_keras_serializable() and define get_config()",
             ) from error

@@ -85,7 +85,7 @@ class ReporterChecks(ComponentChecks):
         """It defines `run`, `study` or `epoch`, and makes a file of an example or sees epochs."""
         own = [
             method
-            for method in ("run", "study", "epoch")
+            for method in ("run", "study", "on_epoch_end")
             if getattr(self.cls, method) is not getattr(Reporter, method)
         ]
         self.require(
@@ -96,7 +96,7 @@ class ReporterChecks(ComponentChecks):
             *self.reported("study", "test_reports_on_a_study").named,
         ]
         self.require(
-            files or "epoch" in own,
+            files or "on_epoch_end" in own,
             "it makes no file of an ordinary run, nor of a study",
             "Give back the files that were made, or an example by which some are made",
         )
@@ -158,7 +158,7 @@ class ReporterChecks(ComponentChecks):
             self.require(
                 not unnamed,
                 f"it did not tell of {', '.join(sorted(path.name for path in unnamed)[:3])}",
-                "Give back every file; remove temporary ones (cellvision.atomic_io does so)",
+                "Give back every file; remove temporary ones (cellvision.io does that)",
             )
 
     @conformance_check

@@ -1,8 +1,7 @@
-"""Folds of whole units: every image is once in the part that a network has not seen."""
+"""Folds of whole groups: every image is in the held-out fold of exactly one network."""
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
-from cellvision import Dataset, DecodedImage, errors
+from cellvision import Dataset, DecodedImage, Split, errors
+from cellvision.io import pixel_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,15 +78,15 @@ class OneFold(Dataset):
 
 
 def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: int) -> np.ndarray:
-    """Give every image its fold: whole units, classes in proportion.
+    """Assign every image to a fold: whole groups, classes in proportion.
 
     Parameters
     ----------
     table
-        With ``label`` and ``group`` (missing where the unit is unknown: the image by itself).
+        With ``image``, ``label`` and ``group`` (missing if unknown: then the image by itself).
     pixels
-        What identifies the pixels of each image: identical ones share a fold, for otherwise one
-        would be judged by a network that has learned its label from the other.
+        Digest of each image's pixels. Identical images share a fold: otherwise a network that
+        learned the label of one would judge the other.
     folds
         How many.
     seed
@@ -95,67 +95,44 @@ def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: i
     Raises
     ------
     errors.InvalidInput
-        A class has too few units: with one of its folds left out, none would be left.
+        A class has too few groups to leave one fold out.
     """
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold
 
     labels = table["label"].to_numpy(dtype=object)
-    units = _units(table["group"], pixels)
-    unit = "unit" if table["group"].notna().all() else "image"
+    groups = Split.linked_groups(table, dict(zip(table["image"], pixels, strict=True)))
+    kind = "group" if table["group"].notna().all() else "image"
     for name in np.unique(labels):
-        if len(np.unique(units[labels == name])) < 2:
+        if len(np.unique(groups[labels == name])) < 2:
             raise errors.InvalidInput(
-                f"class {name!r} has one {unit}, so no network can learn it without having seen it",
-                f"Add {unit}s of that class, or leave it out (dataset.classes)",
+                f"class {name!r} has one {kind}, so no network can learn it without having seen it",
+                f"Add {kind}s of that class, or leave it out (dataset.classes)",
             )
     numbers = np.zeros(len(labels), int)
     maker = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # Of classes with fewer images than folds: what matters is looked at below.
+        # Classes with fewer images than folds are checked below.
         warnings.simplefilter("ignore", UserWarning)
         try:
-            for number, (_, held) in enumerate(maker.split(labels, labels, units)):
-                numbers[held] = number
+            for number, (_, rows) in enumerate(maker.split(labels, labels, groups)):
+                numbers[rows] = number
         except ValueError as error:
             raise errors.InvalidInput(
-                f"{len(np.unique(units))} {unit}s cannot be put into {folds} folds: {error}",
+                f"{len(np.unique(groups))} {kind}s cannot be divided into {folds} folds: {error}",
                 "Ask for fewer: folds = 2",
             ) from None
     for number in range(folds):
         gone = set(labels) - set(labels[numbers != number])
         if gone:
             raise errors.InvalidInput(
-                f"all {unit}s of class {min(gone)!r} came into one of the {folds} folds",
+                f"all {kind}s of class {min(gone)!r} are in one of the {folds} folds",
                 "Try another seed, or fewer folds",
             )
     return numbers
 
 
-def _units(groups: pd.Series[str], pixels: Sequence[str]) -> np.ndarray:
-    """Number what must stay together: images of one unit or of equal pixels, and so on."""
-    import numpy as np
-    import pandas as pd
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    alone = pd.Series([f"image {place}" for place in range(len(groups))], index=groups.index)
-    left, _ = pd.factorize(("unit " + groups).where(groups.notna(), alone))
-    right, _ = pd.factorize(pd.Series(list(pixels)))
-    first = int(left.max()) + 1
-    size = first + int(right.max()) + 1
-    links = coo_array((np.ones(len(left)), (left, first + right)), shape=(size, size))
-    return np.asarray(connected_components(links, directed=False)[1][left])
-
-
 def pixel_digests(dataset: Dataset, images: Sequence[str]) -> list[str]:
     """Identify the pixels of each image: equal for equal shape, dtype and values."""
-    import numpy as np
-
-    def digest(image: str) -> str:
-        pixels = np.ascontiguousarray(dataset.read(image))
-        head = f"{pixels.shape} {pixels.dtype.str} ".encode()
-        return hashlib.sha256(head + pixels.tobytes()).hexdigest()
-
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(digest, images))
+        return list(pool.map(lambda image: pixel_digest(dataset.read(image)), images))

@@ -13,7 +13,7 @@ from cellvision_reporters.figures.settings import Picture
 from pydantic import Field
 
 import cellvision as cv
-from cellvision import atomic_io
+from cellvision import io
 from cellvision_cleanlab.folds import OneFold, assign_folds, pixel_digests
 
 if TYPE_CHECKING:
@@ -208,6 +208,6 @@ def _divided(table: pd.DataFrame) -> dict[str, tuple[str, bool]]:
 
 
 def _write(table: pd.DataFrame, target: Path) -> Path:
-    with atomic_io.path(target) as temporary:
+    with io.atomic_path(target) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
     return target

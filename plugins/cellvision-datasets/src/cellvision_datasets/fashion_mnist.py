@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import gzip
-import hashlib
 import threading
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import Dataset, errors
+from cellvision.io import file_digest
 
 from .download import RemoteFile, data_folder, fetch
 
@@ -188,5 +188,4 @@ def _unpack(file: Path, mtime_ns: int, size: int) -> NDArray[np.uint8]:  # noqa:
 
 @functools.lru_cache(maxsize=4)
 def _digest(file: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 - the key
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return file_digest(file)

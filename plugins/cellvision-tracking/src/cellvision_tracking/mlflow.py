@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from cellvision import Reporter, atomic_io, errors
+from cellvision import Reporter, errors, io
 
 from .measures import epochs_of, figures_in, name_of, scores_of, settings_of
 
@@ -181,7 +181,7 @@ class _Tracked:
 
 
 def _note(folder: Path, ids: Mapping[str, Any]) -> Path:
-    return atomic_io.text(folder / _RECORD, json.dumps(ids, indent=2) + "\n")
+    return io.write_text(folder / _RECORD, json.dumps(ids, indent=2) + "\n")
 
 
 def _noted(folder: Path) -> dict[str, Any]:

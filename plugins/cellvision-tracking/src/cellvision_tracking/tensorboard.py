@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from cellvision import Reporter, atomic_io
+from cellvision import Reporter, io
 
 from .measures import epochs_of, figures_in, name_of, plain, scores_of, settings_of
 
@@ -109,7 +109,7 @@ def _told(run: Run) -> str:
 
 
 def _write(file: Path, events: Sequence[Any]) -> Path:
-    with atomic_io.path(file) as temporary:
+    with io.atomic_path(file) as temporary:
         temporary.write_bytes(b"".join(map(_framed, [_version(), *events])))
     return file
 

@@ -13,15 +13,15 @@ import importlib
 import json
 import logging
 import shutil
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellvision import errors
+from cellvision import atomic_io, errors
 from cellvision.data import pixel_cache
+from cellvision.data.digests import file_digest
 from cellvision.inference.convert import FILES, Format, check_installed, convert
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.agreement import check_agrees
@@ -67,12 +67,11 @@ def open_converted(run: Run, program: Program) -> Engine | None:
     try:
         index: dict[str, Any] = json.loads((home / "index.json").read_text(encoding="utf-8"))
         for name, digest in index["files"].items():
-            if _digest(home / name) != digest:
+            if file_digest(home / name) != digest:
                 raise ValueError(f"the checksum of {name} does not match")
         return start(program, home / _opened(program), run)
     except Exception as error:  # noqa: BLE001 - each program has errors of its own for a bad file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        _log.warning("%s is damaged and is put away: %s", home, reason)
+        _log.warning("%s is damaged and is removed: %s", home, errors.first_line(error))
     with suppress(OSError):
         shutil.rmtree(home)
     return None
@@ -101,27 +100,21 @@ def make_converted(run: Run, program: Program, pixels: np.ndarray, expected: np.
     """
     check_installed((program,), "predictions are computed")
     home = _home(run, program)
-    partial = home.with_name(f".{home.name}.{uuid.uuid4().hex[:12]}")
     try:
-        partial.mkdir(parents=True)
-        converted = convert(run, _WRITTEN_AS[program], partial)
-        check_agrees(program, _started(program, converted, run), pixels, expected)
-        files = {path.name: _digest(path) for path in sorted(partial.iterdir())}
-        (partial / "index.json").write_text(json.dumps({"files": files}), encoding="utf-8")
-        try:
-            partial.rename(home)
-        except OSError:
-            if not home.is_dir():  # no other process has made the same one meanwhile
-                raise
+        with atomic_io.folder(home, exist_ok=True) as partial:
+            converted = convert(run, _WRITTEN_AS[program], partial)
+            check_agrees(program, _started(program, converted, run), pixels, expected)
+            files = {path.name: file_digest(path) for path in sorted(partial.iterdir())}
+            (partial / "index.json").write_text(json.dumps({"files": files}), encoding="utf-8")
         return _started(program, home / _opened(program), run)
+    except errors.CellvisionError:
+        raise
     except OSError as error:
         raise errors.FolderError(
             f"{pixel_cache.folder()}: the cache of converted networks cannot be written: "
             f"{error.strerror or error}",
-            "Make room there or permit writing, or name another place in CELLVISION_CACHE",
+            "Free space or permit writing there, or set CELLVISION_CACHE to another folder",
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _started(program: Program, path: Path, run: Run) -> Engine:
@@ -130,22 +123,17 @@ def _started(program: Program, path: Path, run: Run) -> Engine:
     except OSError:
         raise
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise errors.ConversionError(
-            f"{program} cannot compute this network: {first[:300]}", "Use Keras: --engine keras"
+            f"{program} cannot compute this network: {errors.first_line(error)[:300]}",
+            "Use Keras: --engine keras",
         ) from error
 
 
 def _home(run: Run, program: Program) -> Path:
     version = importlib.import_module(program).__version__
-    made_of = f"{_LAYOUT} {program} {version} {_digest(run.folder / 'model.keras')}"
+    made_of = f"{_LAYOUT} {program} {version} {file_digest(run.folder / 'model.keras')}"
     return pixel_cache.folder() / "engines" / hashlib.sha256(made_of.encode()).hexdigest()[:32]
 
 
 def _opened(program: Program) -> str:
     return f"model{FILES[_WRITTEN_AS[program]][0]}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

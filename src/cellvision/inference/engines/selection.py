@@ -93,8 +93,7 @@ def choose(asked: Choice, run: Run, pixels: np.ndarray, images: int) -> Engine:
         try:
             return make_converted(run, program, pixels, expected)
         except (errors.CellvisionError, ImportError) as error:
-            reason = str(error).splitlines()[0]
-            _log.warning("%s is not used: %s", program, reason)
+            _log.warning("%s is not used: %s", program, errors.first_line(error))
     return keras
 
 

@@ -59,7 +59,7 @@ class MixingLayer(RandomLayer):
             keras.KerasTensor(labels.shape, labels.dtype),
         )
 
-    def change(  # type: ignore[override] - takes labels too
+    def change(  # type: ignore[override]
         self, images: Tensor, labels: Tensor, draws: Tensor
     ) -> Pair:
         """Mix a batch of float32 images (batch, height, width, channels) and their labels."""
