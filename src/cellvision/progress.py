@@ -117,7 +117,7 @@ class TerminalDisplay(Display):
 
     def remaining(self, seconds: float) -> None:
         """Print the first estimate, and show the later ones beside the bar."""
-        if not self._is_estimated:
+        if not self._is_estimated and seconds > 0:
             self._is_estimated = True
             self._progress.console.print(_estimate(self._prefix, seconds), highlight=False)
         bar = self._bars.get(self._epoch)
