@@ -265,7 +265,8 @@ class Run:
 
         values = self._metadata.experiment["dataset"]
         settings = dict(values) if isinstance(values, dict) else {"type": values}
-        return datasets.create(str(settings.pop("type")), **settings)
+        dataset: Dataset = datasets.create(str(settings.pop("type")), **settings)
+        return dataset
 
     def _check_plugins(self) -> None:
         from cellvision.plugin_versions import missing_plugins

@@ -147,7 +147,7 @@ def _architecture(run: Run) -> Architecture:
     settings = dict(values) if isinstance(values, dict) else {"type": values}
     name = str(settings.pop("type"))
     try:
-        cls = architectures.get(name)
+        cls: type[Architecture] = architectures.get(name)
     except errors.PluginError as error:
         requirement = run.metadata.plugins.get(f"{architectures.group}:{name}", name)
         raise errors.UnknownPlugin(

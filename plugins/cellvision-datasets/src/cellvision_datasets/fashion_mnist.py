@@ -15,6 +15,7 @@ from cellvision import Dataset, errors
 from .download import RemoteFile, data_folder, fetch
 
 if TYPE_CHECKING:
+    from cellvision import DecodedImage
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
@@ -110,6 +111,12 @@ class FashionMnist(Dataset):
         split, index = self._place(image)
         pixels: np.ndarray = self._pixels(split)[index, :, :, None]
         return pixels
+
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read an image file; the data set's own images are not files."""
+        from cellvision import read_image
+
+        return read_image(file)
 
     def fingerprint(self, image: str) -> str:
         """Identify an image by its file's SHA-256 and its place therein."""
