@@ -29,7 +29,7 @@ _TABLES = frozenset({"groups.csv", "manifest.csv"})
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image to predict.
+    r"""An image to predict.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class ImageFile:
         The file on this machine.
     name : str
         Its name in the table of predictions: its path or address. Bytes that are not UTF-8 are
-        written as ``\\xNN``.
+        written as ``\xNN``.
     root : pathlib.Path
         The folder that was searched, or the file's own.
     """
