@@ -20,7 +20,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
 from cellvision.data.masking import cell_regions, otsu, without_cells
-from cellvision.studies.controls import CONTROLS, permuted
+from cellvision.studies.controls import CONTROLS, permute_labels
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -66,8 +66,8 @@ def test_labels_are_permuted_over_whole_units(
     table = pd.DataFrame(rows, columns=["unit", "label", "split"])
     if pure:
         table["label"] = table["unit"].map(lambda unit: "abc"[unit % 3])
-    new = permuted(table, table["unit"], [seed])
-    assert list(new) == list(permuted(table, table["unit"], [seed]))
+    new = permute_labels(table, table["unit"], [seed])
+    assert list(new) == list(permute_labels(table, table["unit"], [seed]))
     drawn = table.assign(new=new)
     before = table.groupby("unit")["label"].agg(lambda values: tuple(sorted(values)))
     after = drawn.groupby("unit")["new"].agg(lambda values: tuple(sorted(values)))
@@ -85,7 +85,7 @@ def test_labels_are_permuted_over_whole_units(
 def test_each_seed_draws_another_permutation() -> None:
     table = pd.DataFrame({"label": list("ab") * 10, "split": "train"})
     units = pd.Series(range(20))
-    drawn = {tuple(permuted(table, units, [seed, 0])) for seed in range(5)}
+    drawn = {tuple(permute_labels(table, units, [seed, 0])) for seed in range(5)}
     assert len(drawn) == 5
     assert tuple(table["label"]) not in drawn
 
@@ -198,7 +198,8 @@ def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
 
 def test_brightness_is_found_out_as_a_shortcut(study: cv.Study) -> None:
     """The classes differ in brightness and nothing else, so a ruler does as well."""
-    (told,) = study.verdicts
+    (verdict,) = study.verdicts
+    told = verdict.model_dump(mode="json")
     assert told == json.loads((study.folder / "verdict.json").read_text())["verdicts"][0]
     assert told["sentence"] == "shortcut: background or intensity alone does as well"
     assert (told["experiment"], told["split"]) == ("level", "test")
@@ -305,7 +306,7 @@ def test_controls_may_come_later_and_not_go(
     assert "Verdict: shortcut: background or intensity alone does as well" in said
     assert "Controls not run: permuted_groups, permuted_images, background" in said
     assert {path: path.stat().st_mtime_ns for path in made} == made
-    with pytest.raises(errors.FolderError, match="control 'intensity' was begun"):
+    with pytest.raises(errors.FolderError, match="control 'intensity' was started"):
         cv.study(cv.load_experiment(settings), 2, folder)
 
 
@@ -322,10 +323,10 @@ def test_each_experiment_and_test_set_has_its_verdict(images: Path, tmp_path: Pa
         "two": asked(images, epochs=2, seed=7),
     }
     made = cv.study(grid, 1, tmp_path / "study", controls=["intensity"])
-    assert [told["experiment"] for told in made.verdicts] == ["one", "two"]
-    assert all("2 verdicts" in told["warnings"][-1] for told in made.verdicts)
+    assert [verdict.experiment for verdict in made.verdicts] == ["one", "two"]
+    assert all("2 verdicts" in verdict.warnings[-1] for verdict in made.verdicts)
     assert [run.folder.name for run in made.controls["intensity"]] == [
         "intensity_000",
         "intensity_001",
     ]
-    assert [told["controls"][0]["accuracy"] for told in made.verdicts] == [1.0, 1.0]
+    assert [verdict.controls[0].accuracy for verdict in made.verdicts] == [1.0, 1.0]

@@ -34,7 +34,10 @@ class Display:
         """Announce an epoch."""
 
     def step(self, images: int) -> None:
-        """Report that a step with this many images has started."""
+        """Report that this many more images were trained on."""
+
+    def remaining(self, seconds: float) -> None:
+        """Report the estimated time until the training ends."""
 
     def epoch_done(
         self, row: Mapping[str, float], images_per_second: float, waiting: float
@@ -59,6 +62,7 @@ class TerminalDisplay(Display):
         self._bars: dict[str, rich.progress.TaskID] = {}
         self._prefix = ""
         self._epoch = ""
+        self._is_estimated = False
 
     def _show(
         self, what: str, done: int, total: int, description: str = "", unit: str = "images"
@@ -111,6 +115,15 @@ class TerminalDisplay(Display):
         if bar is not None:
             self._progress.advance(bar, images)
 
+    def remaining(self, seconds: float) -> None:
+        """Print the first estimate, and show the later ones beside the bar."""
+        if not self._is_estimated and seconds > 0:
+            self._is_estimated = True
+            self._progress.console.print(_estimate(self._prefix, seconds), highlight=False)
+        bar = self._bars.get(self._epoch)
+        if bar is not None and seconds > 0:
+            self._progress.update(bar, description=f"{self._epoch}  {duration(seconds)} left")
+
     def epoch_done(
         self, row: Mapping[str, float], images_per_second: float, waiting: float
     ) -> None:
@@ -138,6 +151,7 @@ class LineDisplay(Display):
         self._prefix = ""
         self._epoch = ""
         self._runs = ""
+        self._is_estimated = False
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Print a line if it differs from the last one."""
@@ -159,6 +173,12 @@ class LineDisplay(Display):
         del images
         self._epoch = f"{self._prefix}epoch {number}/{total}"
 
+    def remaining(self, seconds: float) -> None:
+        """Print the first estimate."""
+        if not self._is_estimated and seconds > 0:
+            self._is_estimated = True
+            print(_estimate(self._prefix, seconds), file=sys.stderr, flush=True)
+
     def epoch_done(
         self, row: Mapping[str, float], images_per_second: float, waiting: float
     ) -> None:
@@ -170,6 +190,25 @@ class LineDisplay(Display):
         """Print one line for all runs."""
         line = _line_of_all(self._epoch, rows, images_per_second)
         print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Say how long something takes, to about two digits.
+
+    Examples
+    --------
+    >>> duration(42), duration(250), duration(9000)
+    ('42 seconds', '4 minutes', '2.5 hours')
+    """
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} seconds"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def _estimate(prefix: str, seconds: float) -> str:
+    return f"{prefix}training takes about {duration(seconds)} on this machine"
 
 
 def _run_words(number: int, total: int, seed: int, control: str | None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,11 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter
+    # A batch system ends a job with SIGTERM: it is treated like Ctrl-C, so that nothing is lost.
+    with contextlib.suppress(ValueError):  # only the main thread can set a handler
+        signal.signal(signal.SIGTERM, _terminate)
     # TensorFlow's start-up messages tell a biologist nothing.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
     sys.exit(_run(words, debug=debug))
+
+
+def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt("ended by SIGTERM")
 
 
 def _run(words: list[str], *, debug: bool) -> int:
@@ -55,8 +64,8 @@ def _run(words: list[str], *, debug: bool) -> int:
             traceback.print_exc()
         _complain(error.what, error.hint)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted", "")
+    except (KeyboardInterrupt, typer.Abort) as interrupt:
+        _complain("interrupted", str(interrupt))
         return 130
     except BrokenPipeError:
         # Whoever read our output has had enough, as `cellvision plugins | head` does.

@@ -42,8 +42,9 @@ def run(
 ) -> None:
     """Make the reports of a finished run or study again."""
     from cellvision import remote
+    from cellvision.locks import folder_lock
 
-    with remote.results(place) as folder:
+    with remote.results(place) as folder, folder_lock(folder, "report"):
         _report(folder, names, changes)
 
 

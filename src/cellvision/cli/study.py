@@ -148,6 +148,16 @@ def show(finished: Study, out: str) -> None:
             f"{values.std():.3f}" if len(values) > 1 else "",
             f"{values.min():.3f} to {values.max():.3f}",
         )
+    for ensemble in finished.ensembles:
+        for split, score in ensemble.scores.items():
+            table.add_row(
+                escape(f"{ensemble.experiment}: mean of all runs"),
+                escape(split),
+                "",
+                f"{score.accuracy:.3f}",
+                "",
+                f"95 % interval {score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
+            )
     console.print(table)
     for verdict in finished.verdicts:
         several = len(finished.verdicts) > 1

@@ -27,6 +27,13 @@ def run(
     out: Out,
     recipe: experiments.RecipeName = None,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the interrupted run in DIR; starts anew if there is none.",
+        ),
+    ] = False,
 ) -> None:
     """Train a network once, evaluate it on every split and write the run's folder."""
     experiment = experiments.read_with_recipe(source, changes, recipe)
@@ -43,7 +50,7 @@ def run(
     if total > 1:
         typer.echo(f"process {this} of {total}: waiting for the others", err=True)
     start_backend(prepare)
-    finished = train(experiment, out, progress=True)
+    finished = train(experiment, out, resume=resume, progress=True)
     if distributed.rank() == 0:
         show(finished, out)
 

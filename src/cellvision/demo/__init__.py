@@ -13,7 +13,7 @@ from cellvision.data.preprocessing import Preprocessing
 from cellvision.experiment import Experiment, Training
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
-from cellvision.results.record import claim
+from cellvision.results.run_folder import clear_folder
 from cellvision.training.train import train
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
         raise errors.FolderError(
             f"{folder}: there is something here already", "Name another folder: --out DIR"
         )
-    claim(folder)
+    clear_folder(folder)
     results: list[dict[str, Any]] = []
     for problem in _PROBLEMS:
         experiment = Experiment(

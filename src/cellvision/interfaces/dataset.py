@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellvision import errors
 from cellvision.component import Component
 from cellvision.interfaces.decoded_image import DecodedImage
 from cellvision.registry import Registry
@@ -100,6 +102,31 @@ class Dataset(Component, group="cellvision.datasets"):
         """
         pixels = self.read(image)
         return DecodedImage(pixels, 1 if pixels.dtype == bool else pixels.dtype.itemsize * 8, ())
+
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read an image file that is not in the catalog, just as `decode` reads images.
+
+        ``predict`` reads new files with it. Override it if images are files; a data set that
+        does not is predicted through its catalog.
+
+        Parameters
+        ----------
+        file
+            The file.
+
+        Raises
+        ------
+        errors.ExperimentError
+            The data set does not read single files.
+        errors.UnreadableImage
+            The file cannot be decoded.
+        """
+        name = self.registry.name_of(type(self))
+        raise errors.ExperimentError(
+            f"the data set {name!r} does not read single files, so {file} cannot be read as the "
+            "training images were",
+            "Pass a data set instead of files: cellvision predict RUN PATH --dataset NAME",
+        )
 
     def fingerprint(self, image: str) -> str:
         """Return a string that changes with an image's content, so cached pixels are never stale.

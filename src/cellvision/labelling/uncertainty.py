@@ -44,7 +44,7 @@ def raise_if_tested(
     shared = [image.image for image in images if image.digest in digests]
     if shared:
         raise errors.LeakError(
-            f"{run.folder} was tested on {len(shared)} of the images to label: {quote_list(shared)}",
+            f"{run.folder} was tested on {len(shared)} of these images: {quote_list(shared)}",
             "Remove them or choose another split; or label without --run",
         )
 

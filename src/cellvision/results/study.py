@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
-from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
+from cellvision.results.metadata import (
+    STUDY_SCHEMA,
+    EnsembleRecord,
+    ExperimentRecord,
+    RunRecord,
+    StudyMetadata,
+)
 from cellvision.results.run import Run, check_schema, load_run
 from cellvision.results.verdicts import VerdictFile, VerdictRecord
 
@@ -97,23 +103,28 @@ class Study:
 
     def __init__(self, folder: Path, metadata: StudyMetadata) -> None:
         self.folder = folder
-        self.metadata = metadata
+        self._metadata = metadata
+
+    @property
+    def metadata(self) -> StudyMetadata:
+        """Content of ``study.json``; a copy, so that changes to it affect nobody else."""
+        return self._metadata.model_copy(deep=True)
 
     def __repr__(self) -> str:
         return (
             f"<Study {self.folder}: {len(self.runs)} run(s) of "
-            f"{len(self.metadata.experiments)} experiment(s)>"
+            f"{len(self._metadata.experiments)} experiment(s)>"
         )
 
     @cached_property
     def experiments(self) -> tuple[StudyExperiment, ...]:
         """Its experiments, each with its runs and the runs of its controls."""
-        return tuple(self._experiment(record) for record in self.metadata.experiments)
+        return tuple(self._experiment(record) for record in self._metadata.experiments)
 
     def _experiment(self, record: ExperimentRecord) -> StudyExperiment:
         controls: dict[str, list[Run]] = {}
         runs: list[Run] = []
-        for run in self.metadata.runs:
+        for run in self._metadata.runs:
             if run.experiment == record.name:
                 group = runs if run.control is None else controls.setdefault(run.control, [])
                 group.append(self._runs[run.name])
@@ -123,12 +134,12 @@ class Study:
 
     @cached_property
     def _runs(self) -> dict[str, Run]:
-        return {run.name: load_run(self.folder / "runs" / run.name) for run in self.metadata.runs}
+        return {run.name: load_run(self.folder / "runs" / run.name) for run in self._metadata.runs}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its experiments."""
-        return tuple(record.name for record in self.metadata.experiments)
+        return tuple(record.name for record in self._metadata.experiments)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -138,31 +149,36 @@ class Study:
     @cached_property
     def controls(self) -> dict[str, tuple[Run, ...]]:
         """The runs of each control over all experiments; empty if there are none."""
-        names = dict.fromkeys(run.control for run in self.metadata.runs if run.control is not None)
+        names = dict.fromkeys(run.control for run in self._metadata.runs if run.control is not None)
         return {name: tuple(self._runs[run.name] for run in self._records(name)) for name in names}
 
     def _records(self, control: str | None) -> list[RunRecord]:
-        return [run for run in self.metadata.runs if run.control == control]
+        return [run for run in self._metadata.runs if run.control == control]
 
-    @cached_property
+    @property
     def table(self) -> pd.DataFrame:
         """One row for each run and split: run, experiment, seed, split and the scores."""
         return self._table("runs.csv")
 
-    @cached_property
+    @property
     def history(self) -> pd.DataFrame:
         """One row for each run and epoch: run, experiment, and a run's history."""
         return self._table("history.csv")
 
-    @cached_property
+    @property
     def control_table(self) -> pd.DataFrame:
         """As `table`, for the runs of controls, with a column ``control``."""
         return self._table("control_runs.csv")
 
-    @cached_property
+    @property
     def control_history(self) -> pd.DataFrame:
         """As `history`, for the runs of controls, with a column ``control``."""
         return self._table("control_history.csv")
+
+    @property
+    def ensembles(self) -> tuple[EnsembleRecord, ...]:
+        """The mean prediction of each experiment's runs, scored like a run."""
+        return self._metadata.ensembles
 
     @cached_property
     def verdicts(self) -> tuple[VerdictRecord, ...]:
@@ -177,11 +193,20 @@ class Study:
         return VerdictFile.from_json(text, str(path)).verdicts
 
     def _table(self, name: str) -> pd.DataFrame:
+        if name not in self._tables:
+            self._tables[name] = self._read_table(name)
+        return self._tables[name].copy()
+
+    @cached_property
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def _read_table(self, name: str) -> pd.DataFrame:
         import pandas as pd
 
         path = self.folder / name
         if not path.is_file():
-            raise errors.FolderError(f"{path}: there is no such file", "Restore it")
+            raise errors.FolderError(f"{path}: no such file", "Restore it.")
         # Names stay text, also an experiment called "50" or "null".
         return pd.read_csv(
             path,

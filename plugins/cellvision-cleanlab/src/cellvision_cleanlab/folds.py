@@ -72,6 +72,10 @@ class OneFold(Dataset):
         """Read one image with its bit depth."""
         return self.source.decode(image)
 
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read a file that is not in the catalog."""
+        return self.source.decode_file(file)
+
     def fingerprint(self, image: str) -> str:
         """Identify an image's content."""
         return self.source.fingerprint(image)

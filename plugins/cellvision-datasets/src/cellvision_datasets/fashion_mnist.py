@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from cellvision import DecodedImage
+
 CLASS_NAMES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
@@ -110,6 +112,12 @@ class FashionMnist(Dataset):
         split, index = self._place(image)
         pixels: np.ndarray = self._pixels(split)[index, :, :, None]
         return pixels
+
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read an image file; the data set's own images are not files."""
+        from cellvision import read_image
+
+        return read_image(file)
 
     def fingerprint(self, image: str) -> str:
         """Identify an image by its file's SHA-256 and its place therein."""

@@ -41,6 +41,13 @@ class ImageFiles(Dataset):
             raise errors.UnreadableImage(image, fault.reason, fault.hint) from fault
         return to_mono(image, decoded) if self.mono else decoded
 
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Decode a file that is not in the catalog, just as `decode` does."""
+        from cellvision import read_image
+
+        decoded = read_image(file)
+        return to_mono(str(file), decoded) if self.mono else decoded
+
     def read(self, image: str) -> np.ndarray:
         """Read one image: (height, width, channels) in its native dtype."""
         return self.decode(image).pixels

@@ -111,6 +111,12 @@ class SyntheticCells(Dataset):
         """Read one tile: (height, width, 2), uint16."""
         return self._tiles.decode(image)
 
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read a file that is not in the catalog."""
+        from cellvision import read_image
+
+        return read_image(file)
+
     def read(self, image: str) -> np.ndarray:
         """Read one tile: (height, width, 2), uint16."""
         return self._tiles.read(image)
