@@ -1,4 +1,4 @@
-"""``cellvision predict``: classes and probabilities of new images."""
+"""``cellvision predict``: classify new images with a run's network."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ if TYPE_CHECKING:
 
 def run(
     run_dir: Annotated[
-        str, typer.Argument(metavar="RUN_DIR", help="A finished run's folder, or its address.")
+        str, typer.Argument(metavar="RUN_DIR", help="Folder of a finished run, or its address.")
     ],
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGES_OR_FOLDER", help="Images, or folders of them, or their addresses."
+            metavar="IMAGES_OR_FOLDER", help="Images, folders of images, or their addresses."
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE.csv", help="Where to write.", show_default=False),
+        typer.Option("--out", metavar="FILE.csv", help="CSV file to write.", show_default=False),
     ],
     engine: Annotated[
         Literal["auto", "keras", "onnxruntime", "openvino"],
         typer.Option(
             "--engine",
-            help="What computes the predictions: keras; onnxruntime or openvino, where "
-            "installed, with the network converted for them once; or auto for what is soonest "
-            "done.",
+            help="Program that computes the predictions: keras; onnxruntime or openvino, if "
+            "installed, for which the network is converted once; auto picks the fastest.",
         ),
     ] = "auto",
 ) -> None:
-    """Classify new images with a run's network; writes image, predicted and probabilities."""
+    """Classify new images with a run's network.
+
+    Writes a CSV file with image, predicted class and the probability of each class.
+    """
+    from cellvision.cli.text import printable
     from cellvision.inference.predict import predict_blocks
     from cellvision.results.run import load_run
 
@@ -46,9 +49,9 @@ def run(
     def count(block: pd.DataFrame) -> None:
         counts.update(block["predicted"])
 
-    done = predict_blocks(load_run(run_dir), images, out, count, engine=engine, progress=True)
-    rate = done.images / done.seconds
-    print(f"computed by {done.engine} in float32, {rate:,.0f} images/s", file=sys.stderr)
+    result = predict_blocks(load_run(run_dir), images, out, count, engine=engine, progress=True)
+    rate = result.images / result.seconds
+    print(f"computed by {result.engine} in float32, {rate:,.0f} images/s", file=sys.stderr)
     for name, number in counts.most_common():
-        print(f"{number:6d}  {name}")
-    print(out)
+        print(f"{number:6d}  {printable(name)}")
+    print(printable(out))
