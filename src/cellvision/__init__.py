@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from cellvision.interfaces.augmenter import Augmenter, augmenters
     from cellvision.interfaces.dataset import Dataset, SkippedFile, datasets
     from cellvision.interfaces.decoded_image import DecodedImage
+    from cellvision.interfaces.recipe import ImageFacts, Recipe, recipes
     from cellvision.interfaces.reporter import Reporter, reporters
+    from cellvision.recipe import experiment_from_recipe
     from cellvision.results.model_probe import Probe
     from cellvision.results.run import Run, load_run
     from cellvision.results.study import Study, load_study
@@ -57,9 +59,11 @@ _HOMES = {
     "DecodedImage": "interfaces.decoded_image",
     "Experiment": "experiment",
     "IMAGE_SUFFIXES": "data.files",
+    "ImageFacts": "interfaces.recipe",
     "Preprocessing": "data.preprocessing",
     "SkippedFile": "interfaces.dataset",
     "Probe": "results.model_probe",
+    "Recipe": "interfaces.recipe",
     "Reporter": "interfaces.reporter",
     "Run": "results.run",
     "Split": "data.split",
@@ -72,6 +76,7 @@ _HOMES = {
     "augmenters": "interfaces.augmenter",
     "datasets": "interfaces.dataset",
     "save_experiment": "experiment",
+    "experiment_from_recipe": "recipe",
     "export": "inference.export",
     "is_phantom": "data.files",
     "load_experiment": "experiment",
@@ -79,6 +84,7 @@ _HOMES = {
     "load_study": "results.study",
     "predict": "inference.predict",
     "read_image": "data.files",
+    "recipes": "interfaces.recipe",
     "reporters": "interfaces.reporter",
     "study": "studies.study",
     "train": "training.train",
@@ -95,8 +101,10 @@ __all__ = [
     "Dataset",
     "DecodedImage",
     "Experiment",
+    "ImageFacts",
     "Preprocessing",
     "Probe",
+    "Recipe",
     "Reporter",
     "Run",
     "SkippedFile",
@@ -110,6 +118,7 @@ __all__ = [
     "augmenters",
     "datasets",
     "errors",
+    "experiment_from_recipe",
     "export",
     "is_phantom",
     "load_experiment",
@@ -118,6 +127,7 @@ __all__ = [
     "predict",
     "prepare",
     "read_image",
+    "recipes",
     "remote",
     "reporters",
     "save_experiment",

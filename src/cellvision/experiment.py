@@ -123,6 +123,9 @@ class Experiment(Settings):
     schema_: Literal[1] = Field(default=1, alias="schema")
     """The version of this format."""
 
+    recipe: str | None = None
+    """Name of the recipe that chose the settings, for the record; None if there was none."""
+
     dataset: Dataset
     """Which images."""
 
@@ -262,48 +265,73 @@ def _yaml(text: str) -> Any:
 
 
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
-    """Write an experiment, every default filled in, as TOML, YAML or JSON by the suffix.
+    """Write an experiment with all defaults as TOML, YAML or JSON, by the suffix of the file.
 
-    What is written reads back equal, from wherever it lies: an experiment holds the absolute
-    path of its data set. TOML has no word for None, so settings that are None are
-    left out there, which is only done where None is their default.
+    The file reads back equal from wherever it lies: the path of the data set is absolute. TOML
+    has no null, so settings that are None are left out there, which needs None to be their
+    default.
 
     Raises
     ------
     errors.ExperimentError
-        The suffix is none of these, or TOML cannot hold a setting.
+        The suffix is none of these, or TOML cannot express a setting.
     """
     path = Path(path)
+    form = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}.get(
+        path.suffix.lower()
+    )
+    if form is None:
+        raise errors.ExperimentError(
+            f"{path}: an experiment is written as .toml, .yaml or .json", "Choose one of these"
+        )
+    return atomic_io.text(path, format_experiment(experiment, form, str(path)))
+
+
+def format_experiment(experiment: Experiment, form: str, name: str = "experiment") -> str:
+    """Format an experiment with all defaults as ``"toml"``, ``"yaml"`` or ``"json"``.
+
+    Parameters
+    ----------
+    experiment
+        The experiment.
+    form
+        The format.
+    name
+        Name of the file, for error messages.
+
+    Raises
+    ------
+    errors.ExperimentError
+        TOML cannot express a setting.
+    """
     settings = experiment.model_dump(mode="json")
-    match path.suffix.lower():
-        case ".json":
-            content = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        case ".yaml" | ".yml":
-            import yaml
+    if form == "json":
+        return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    if form == "yaml":
+        import yaml
 
-            content = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-            if yaml.safe_load(content) != settings:
-                # Some rare letters that PyYAML writes as they are count as ends of lines.
-                content = yaml.safe_dump(settings, sort_keys=False)
-        case ".toml":
-            import tomli_w
+        content = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        if yaml.safe_load(content) == settings:
+            return content
+        # PyYAML writes some rare characters as they are, although they end lines.
+        return yaml.safe_dump(settings, sort_keys=False)
+    return _toml(experiment, settings, name)
 
-            try:
-                content = tomli_w.dumps(_without_none(settings))
-                same = Experiment.model_validate(tomllib.loads(content)) == experiment
-            except (TypeError, ValueError, errors.ExperimentError):
-                same = False
-            if not same:
-                raise errors.ExperimentError(
-                    f"{path}: a setting is None where None is not its default, "
-                    "which TOML cannot tell",
-                    "Write .yaml or .json",
-                )
-        case _:
-            raise errors.ExperimentError(
-                f"{path}: an experiment is written as .toml, .yaml or .json", "Choose one of these"
-            )
-    return atomic_io.text(path, content)
+
+def _toml(experiment: Experiment, settings: dict[str, Any], name: str) -> str:
+    import tomli_w
+
+    try:
+        content = tomli_w.dumps(_without_none(settings))
+        same = Experiment.model_validate(tomllib.loads(content)) == experiment
+    except (TypeError, ValueError, errors.ExperimentError):
+        same = False
+    if not same:
+        raise errors.ExperimentError(
+            f"{name}: a setting is None where None is not its default, which TOML cannot express",
+            "Write .yaml or .json",
+        )
+    return content
 
 
 def _without_none(value: Any) -> Any:

@@ -129,7 +129,8 @@ def test_trains_and_reloads_on_jax() -> None:
         ("deep_functional", {}, (256, 256, 3), 2, 8_486_952),
         ("perceptron", {}, (28, 28, 1), 10, 15_910),
         ("perceptron", {"widths": ()}, (28, 28, 1), 10, 7_850),
-        ("resnet", {}, (256, 256, 3), 2, 701_938),
+        ("resnet", {}, (128, 128, 3), 2, 702_008),
+        ("resnet", {"reduction": 2}, (128, 128, 3), 2, 701_944),
     ],
 )
 def test_has_the_weights_that_it_should(
@@ -137,6 +138,37 @@ def test_has_the_weights_that_it_should(
 ) -> None:
     model = cv.architectures.create(name, **settings).build(shape, classes)
     assert model.count_params() == weights
+
+
+@pytest.mark.parametrize(
+    ("side", "reduction", "stage_side"),
+    [(8, 1, 8), (28, 1, 28), (39, 1, 39), (40, 2, 20), (64, 2, 32), (79, 2, 40)]
+    + [(80, 4, 20), (128, 4, 32), (159, 4, 40), (160, 8, 20), (256, 8, 32)],
+)
+def test_resnet_shrinks_large_images_before_its_first_stage(
+    side: int, reduction: int, stage_side: int
+) -> None:
+    network = cv.architectures.create("resnet", depth=1, width=2)
+    for shape in ((side, side, 1), (side, side + 40, 1)):
+        assert network.reduction_of(shape) == reduction
+    model = network.build((side, side, 1), classes=2)
+    first = model.get_layer("stage_1_block_1_add").output
+    assert first.shape[1:3] == (stage_side, stage_side)
+    assert model.get_layer("stage_4_block_1_add").output.shape[1] == -(-stage_side // 8)
+
+
+def test_resnet_starts_alike_on_dim_and_bright_images() -> None:
+    """Images of 16 bits that use a hundredth of their range train as bright ones do."""
+    import keras
+
+    images = np.random.default_rng(0).random((16, 16, 16, 1)).astype("float32")
+    outputs = []
+    for scale in (1.0, 0.1):
+        keras.utils.set_random_seed(0)
+        model = cv.architectures.create("resnet", depth=1, width=8).build((16, 16, 1), classes=3)
+        outputs.append(keras.ops.convert_to_numpy(model(images * scale, training=True)))
+    np.testing.assert_allclose(*outputs, atol=0.05)
+    assert np.ptp(outputs[0], axis=0).max() > 0.1  # the images differ for the network
 
 
 @pytest.mark.parametrize("name", ["alexnet", "fmnist_alexnet"])
@@ -286,6 +318,7 @@ def test_one_class_is_refused(name: str) -> None:
         ("perceptron", {"widths": (0,)}, "widths"),
         ("perceptron", {"rate": 0}, "rate"),
         ("resnet", {"depth": 0}, "depth"),
+        ("resnet", {"reduction": 3}, "reduction"),
         ("pretrained", {"random": True, "weights": "x.h5"}, "not both"),
     ],
 )

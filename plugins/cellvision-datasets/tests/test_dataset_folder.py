@@ -337,9 +337,9 @@ def test_a_part_of_a_prepared_folder_goes_by_the_manifest_above(tmp_path: Path) 
     assert "group" not in Folder(path=tmp_path / "tiles" / "plate1").catalog()
 
 
-def test_an_interrupted_preparation_is_refused(two: Path) -> None:
+def test_a_foreign_work_record_is_refused(two: Path) -> None:
     groups(two, "{}\n", "a/.prepare.jsonl")
-    with pytest.raises(errors.FolderError, match="preparation was interrupted"):
+    with pytest.raises(errors.FolderError, match="not a record that 'cellvision prepare' wrote"):
         Folder(path=two).catalog()
 
 

@@ -16,6 +16,7 @@ from cellvision.cli import (
     plugins,
     predict,
     prepare,
+    recipe,
     report,
     schema,
     study,
@@ -37,7 +38,7 @@ def command() -> Any:
     )
     app.callback()(_global_options)
     for verb in (
-        *(demo, audit, train, study, label, predict, export, report, plugins),
+        *(demo, audit, recipe, train, study, label, predict, export, report, plugins),
         *(check, schema, new_plugin),
     ):
         app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.run)

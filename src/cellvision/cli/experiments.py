@@ -14,7 +14,7 @@ from cellvision.cli.values import parse, split_change, understood
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
 
-__all__ = ["Set", "Source", "parse", "read", "settings"]
+__all__ = ["RecipeName", "Set", "Source", "parse", "read", "read_with_recipe", "settings"]
 
 Source = Annotated[
     str,
@@ -34,6 +34,41 @@ Set = Annotated[
         "augmenters=[rotation,flip]. Repeat for several.",
     ),
 ]
+
+
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help="Recipe that chooses the settings left open: standard (default for a folder), "
+        "quick, page, or one of a plugin.",
+        show_default=False,
+    ),
+]
+
+
+def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) -> Experiment:
+    """Read an experiment; a recipe fills in what is left open.
+
+    A folder of images gets the recipe `standard` unless another one is named. An experiment file
+    gets one only if it is named.
+
+    Raises
+    ------
+    errors.InvalidInput
+        The source is missing, a setting is wrong, or the images cannot be read.
+    """
+    from cellvision.experiment import experiment_from
+    from cellvision.recipe import DEFAULT, complete_settings
+    from cellvision.remote import is_address
+
+    values = settings(source, changes)
+    if recipe is None and (is_address(source) or Path(source).is_dir()):
+        recipe = DEFAULT
+    if recipe is not None:
+        values = complete_settings(values, recipe)
+    return experiment_from(values, source)
 
 
 def read(source: str, changes: Sequence[str]) -> Experiment:

@@ -23,6 +23,7 @@ def run(
     source: experiments.Source,
     out: Out,
     runs: Annotated[int, typer.Option("--runs", metavar="N", help="Runs of each experiment.")] = 5,
+    recipe: experiments.RecipeName = None,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
     vary: Annotated[
         list[str],
@@ -73,7 +74,7 @@ def run(
 
     Every run has its own seed. An interrupted study resumes.
     """
-    experiments_by_name = grid(source, changes, vary)
+    experiments_by_name = grid(source, changes, vary, recipe)
     expert_accuracy = dict(_accuracy(text) for text in expert)
     from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
@@ -97,7 +98,9 @@ def run(
         show(result, out)
 
 
-def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experiment]:
+def grid(
+    source: str, changes: list[str], vary: list[str], recipe: str | None
+) -> dict[str, Experiment]:
     """Return one experiment per combination of ``--vary`` values, named by these values."""
     axes = []
     for text in vary:
@@ -113,7 +116,7 @@ def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experime
     for combination in itertools.product(*axes):
         extra = [f"{key}={_text(value)}" for key, value in combination]
         name = ", ".join(_text(value) for _, value in combination)
-        combinations[name] = experiments.read(source, [*changes, *extra])
+        combinations[name] = experiments.read_with_recipe(source, [*changes, *extra], recipe)
     return combinations
 
 

@@ -26,13 +26,14 @@ Out = Annotated[
 def run(
     source: experiments.Source,
     out: Out,
+    recipe: experiments.RecipeName = None,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
 ) -> None:
     """Train a network once.
 
     Evaluates it on every split and writes the run's folder with all results.
     """
-    experiment = experiments.read(source, changes)
+    experiment = experiments.read_with_recipe(source, changes, recipe)
     from cellvision.backends import distributed
     from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads

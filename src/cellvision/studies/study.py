@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cellvision import atomic_io, errors, remote
 from cellvision.backends import distributed
 from cellvision.progress import Display, displayed
+from cellvision.recipe import DEFAULT, as_experiment
 from cellvision.results import record
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.reporting import make_reports
@@ -34,13 +35,15 @@ _log = logging.getLogger(__name__)
 
 
 def study(
-    experiment: Experiment | Mapping[str, Experiment],
+    experiment: Experiment | str | os.PathLike[str] | Mapping[str, Experiment],
     runs: int,
     out: str | os.PathLike[str],
     *,
     controls: Sequence[str] = (),
     expert: Mapping[str, float] | None = None,
     client: Client | None = None,
+    group: str | None = None,
+    recipe: str = DEFAULT,
     progress: bool | None = None,
 ) -> Study:
     """Repeat a training from several seeds, to see how much of a result is luck.
@@ -51,7 +54,8 @@ def study(
     Parameters
     ----------
     experiment
-        What is asked, or several experiments by name (architectures, data sets, options).
+        The experiment, or several experiments by name (architectures, data sets, options); or a
+        folder of images, for which a recipe chooses the settings.
     runs
         How many runs of each. Their seeds are the experiment's ``training.seed`` and the
         numbers that follow it.
@@ -67,6 +71,10 @@ def study(
     client
         A ``distributed.Client``: the runs are done by its Dask cluster's workers, which must
         find the images where this process does. None does them here, one after the other.
+    group
+        For a folder: provenance column that names the groups, such as ``well``.
+    recipe
+        For a folder: name of the recipe.
     progress
         Whether to show progress on standard error; by default where that is a terminal.
 
@@ -89,6 +97,8 @@ def study(
     if runs < 1:
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
     distributed.refuse_several("a study")
+    if not isinstance(experiment, Mapping):
+        experiment = as_experiment(experiment, recipe, group)
     experiments = _named(experiment)
     plan: dict[str, Any] = {
         "schema": STUDY_SCHEMA,

@@ -14,6 +14,7 @@ from cellvision import atomic_io, errors, remote
 from cellvision.backends import distributed
 from cellvision.data.prepared import PreparedData, prepare_data
 from cellvision.progress import Display, displayed
+from cellvision.recipe import DEFAULT, as_experiment
 from cellvision.results import record
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
 from cellvision.results.reporting import begin_run, default_reporters, make_reports, tell_epoch
@@ -30,17 +31,26 @@ _log = logging.getLogger(__name__)
 
 
 def train(
-    experiment: Experiment, out: str | os.PathLike[str], *, progress: bool | None = None
+    experiment: Experiment | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    group: str | None = None,
+    recipe: str = DEFAULT,
+    progress: bool | None = None,
 ) -> Run:
     """Train an experiment's network once, evaluate it on every split, and write it all down.
 
     Parameters
     ----------
     experiment
-        What is asked.
+        The experiment, or a folder of images; a recipe then chooses the settings.
     out
         The run's folder; new, empty, or what an interrupted training left. Or an address on
         remote storage, where the run arrives when it is finished.
+    group
+        For a folder: provenance column that names the groups, such as ``well``.
+    recipe
+        For a folder: name of the recipe.
     progress
         Whether to show progress on standard error; by default where that is a terminal.
 
@@ -71,7 +81,7 @@ def train(
             f"{out}: several processes cannot write to an address",
             "Name a folder that all of them share, and copy it when the run is finished",
         )
-    experiment = with_reporters(experiment)
+    experiment = with_reporters(as_experiment(experiment, recipe, group))
     first = distributed.rank() == 0
     with displayed(progress if first else False) as display, remote.results(out) as place:
         folder = distributed.claim_on_first(record.claim, place)
