@@ -1,4 +1,4 @@
-"""``cellvision predict``: classes and probabilities of new images."""
+"""``cellvision predict``: classify new images with a run's network."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def run(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE.csv", help="Table of predictions.", show_default=False),
+        typer.Option("--out", metavar="FILE.csv", help="CSV file to write.", show_default=False),
     ],
     engine: Annotated[
         Literal["auto", "keras", "onnxruntime", "openvino"],
         typer.Option(
             "--engine",
-            help="What computes: keras; onnxruntime or openvino, if installed, after converting "
-            "the network once; or auto, the fastest.",
+            help="Program that computes the predictions: keras; onnxruntime or openvino, if "
+            "installed, for which the network is converted once; auto picks the fastest.",
         ),
     ] = "auto",
     tta: Annotated[
@@ -96,7 +96,11 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Classify new images with the network of a run, or with all networks of a study."""
+    """Classify new images with the network of a run, or with all networks of a study.
+
+    Writes a CSV file with image, predicted class and the probability of each class.
+    """
+    from cellvision.cli.text import printable
     from cellvision.inference.predict import PredictionOptions, predict_blocks
 
     counts: Counter[str] = Counter()
@@ -116,9 +120,9 @@ def run(
         f"computed by {summary.engine} in float32{averaged}, {rate:,.0f} images/s", file=sys.stderr
     )
     for name, number in counts.most_common():
-        print(f"{number:6d}  {name}")
+        print(f"{number:6d}  {printable(name)}")
     for path in summary.files:
-        print(path)
+        print(printable(str(path)))
 
 
 def _open(folder: str) -> Run | Study:
