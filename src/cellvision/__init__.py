@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cellvision.inference.export import export
     from cellvision.inference.predict import predict
     from cellvision.interfaces.architecture import Architecture, architectures
+    from cellvision.interfaces.artifact import Artifact
     from cellvision.interfaces.augmenter import Augmenter, augmenters
     from cellvision.interfaces.dataset import Dataset, SkippedFile, datasets
     from cellvision.interfaces.decoded_image import DecodedImage
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Architecture": "interfaces.architecture",
+    "Artifact": "interfaces.artifact",
     "Audit": "data.audit",
     "Augmenter": "interfaces.augmenter",
     "Catalog": "data.catalog",
@@ -76,6 +78,7 @@ _MODULES = frozenset({"prepare", "remote", "statistics", "testing"})
 __all__ = [
     "IMAGE_SUFFIXES",
     "Architecture",
+    "Artifact",
     "Audit",
     "Augmenter",
     "Catalog",

@@ -72,12 +72,12 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
         wanted = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
     start_backend()
     with displayed(None) as display:
-        made, faults = make_reports(finished, wanted, display)
-    for path in made:
-        print(path)
+        artifacts, faults = make_reports(finished, wanted, display)
+    for artifact in artifacts:
+        print(artifact.path)
     if faults:
         raise faults[0]
-    if not made:
+    if not artifacts:
         raise errors.CellvisionError(
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "cellvision plugins lists the reporters; some are for runs, some for studies",

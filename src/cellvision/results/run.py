@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.artifact import Artifact
+    from cellvision.results.artifacts import ReporterRecord
     from cellvision.results.model_probe import Probe
 
 
@@ -92,7 +94,12 @@ class Run:
 
     def __init__(self, folder: Path, metadata: RunMetadata) -> None:
         self.folder = folder
-        self.metadata = metadata
+        self._metadata = metadata
+
+    @property
+    def metadata(self) -> RunMetadata:
+        """Content of ``run.json``; a copy, so that changes to it affect nobody else."""
+        return self._metadata.model_copy(deep=True)
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{name} {s.accuracy:.3f}" for name, s in self.scores.items())
@@ -101,73 +108,99 @@ class Run:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes, sorted; a class's number is its place."""
-        return self.metadata.class_names
+        return self._metadata.class_names
 
     @property
     def seed(self) -> int:
         """Seed of the weights, the order of images, augmentation and dropout."""
-        return self.metadata.seed
+        return self._metadata.seed
 
     @property
     def group_column(self) -> str | None:
         """Provenance column that names the groups; None if groups are unknown."""
-        return self.metadata.group_column
+        return self._metadata.group_column
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Images per split and class."""
-        return self.metadata.counts
+        return {split: dict(counts) for split, counts in self._metadata.counts.items()}
 
     @property
     def intensity_range(self) -> tuple[float, float]:
         """Intensities that the network sees as 0 and as 1."""
-        return self.metadata.intensity_zero, self.metadata.intensity_scale
+        return self._metadata.intensity_zero, self._metadata.intensity_scale
 
     @property
     def timings(self) -> Timings:
         """Duration of the steps."""
-        return self.metadata.timings
+        return self._metadata.timings
 
     @property
     def control(self) -> str | None:
         """The control that it is a run of; None for a run of the experiment itself."""
-        return self.metadata.control
+        return self._metadata.control
 
     @property
     def scores(self) -> dict[str, Score]:
         """Score of each split: accuracy with its 95 % interval, balanced accuracy, loss."""
-        return self.metadata.scores
+        return dict(self._metadata.scores)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader of the results should know."""
-        return self.metadata.warnings
+        return self._metadata.warnings
 
     @property
     def training_split(self) -> str | None:
         """The split that was trained on."""
-        return next((name for name in self.scores if is_training(name)), None)
+        return next((name for name in self._metadata.scores if is_training(name)), None)
 
     @property
     def validation_split(self) -> str | None:
         """The split that was looked at while training."""
-        return next((name for name in self.scores if is_validation(name)), None)
+        return next((name for name in self._metadata.scores if is_validation(name)), None)
 
     @property
     def test_splits(self) -> tuple[str, ...]:
         """All other splits."""
-        return tuple(name for name in self.scores if is_test(name))
+        return tuple(name for name in self._metadata.scores if is_test(name))
 
-    @cached_property
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """What reporters wrote about this run, in the order of the page."""
+        from cellvision.results.artifacts import read_reports
+
+        reports = self.folder / "reports"
+        return read_reports(reports).located_in(reports)
+
+    @property
+    def reports(self) -> tuple[ReporterRecord, ...]:
+        """The reporters that reported on this run, with their settings and files."""
+        from cellvision.results.artifacts import read_reports
+
+        return read_reports(self.folder / "reports").reporters
+
+    @property
     def history(self) -> pd.DataFrame:
         """One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds."""
+        return self._history.copy()
+
+    @cached_property
+    def _history(self) -> pd.DataFrame:
         import pandas as pd
 
         return pd.read_csv(self._file("history.csv"))
 
-    @cached_property
+    @property
     def predictions(self) -> pd.DataFrame:
-        """One row an evaluated image: image, split, group, label, predicted, p_<class>..."""
+        """One row per evaluated image: image, split, group, label, predicted, p_<class>...
+
+        Every access returns a copy, so that changes to it affect nobody else.
+        """
+        return self._predictions.copy()
+
+    @cached_property
+    def _predictions(self) -> pd.DataFrame:
         import pandas as pd
 
         names = ("image", "split", "group", "label", "predicted")
@@ -210,12 +243,12 @@ class Run:
         """How an image becomes the network's input; needs none of the run's plugins."""
         from cellvision.data.preprocessing import Preprocessing
 
-        return Preprocessing.model_validate(self.metadata.experiment["preprocessing"])
+        return Preprocessing.model_validate(self._metadata.experiment["preprocessing"])
 
     def _check_plugins(self) -> None:
         from cellvision.plugin_versions import missing_plugins
 
-        missing = missing_plugins(self.metadata.plugins)
+        missing = missing_plugins(self._metadata.plugins)
         if missing:
             raise errors.UnknownPlugin(
                 f"{self.folder}: plugins that this run needs are not installed: "
@@ -252,10 +285,10 @@ class Run:
             ) from error
 
     def probe(self) -> Probe:
-        """Load the trained network to ask it about images: answers, gradients, features.
+        """Load the trained network for probabilities, gradients and features of images.
 
-        It takes images as `network_input` gives them, changed or not. Loading takes a moment, and every
-        call loads anew.
+        It takes images as `network_input` returns them, modified or not. Every call loads the
+        network again, which takes a moment.
 
         Raises
         ------
