@@ -248,7 +248,7 @@ def _observe(reporter: Reporter, finished: Run | Study, world: Path) -> _Report:
     changed = sorted(path for path in before.keys() | after if before.get(path) != after.get(path))
     files = {path.resolve() for path in folder.iterdir() if path.is_file()}
     # A string is a sequence too: each of its characters would be wrong.
-    items = [returned] if isinstance(returned, str) else list(returned)
+    items: list[object] = [returned] if isinstance(returned, str) else list(returned)
     return _Report(items, files, [*changed, *moved])
 
 

@@ -80,11 +80,11 @@ class SuspiciousLabels(FigureReporter):
         """Write the fold of every image."""
         images = run.predictions[["image", "label", "group"]]
         if run.group_column is None:
-            images["group"] = None
+            images = images.assign(group=None)
         digests = pixel_digests(run.experiment.dataset, list(images["image"]))
-        images["fold"] = assign_folds(images, digests, self.folds, self.seed)
+        folds = assign_folds(images, digests, self.folds, self.seed)
         networks.mkdir(exist_ok=True)
-        return write_csv((networks / "folds.csv").absolute(), images)
+        return write_csv((networks / "folds.csv").absolute(), images.assign(fold=folds))
 
     def _out_of_fold(self, run: Run, table: Path, networks: Path) -> pd.DataFrame:
         """Return every image with its probabilities from the network that has not seen it."""

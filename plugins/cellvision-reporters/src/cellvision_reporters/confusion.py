@@ -119,7 +119,7 @@ def _fractions(counts: np.ndarray) -> np.ndarray:
     import numpy as np
 
     totals = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    return np.asarray(np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0))
 
 
 def _style(axes: Any, classes: int) -> None:

@@ -1,4 +1,4 @@
-"""Maps images by the network's features: do they separate by class, or by group?"""
+"""Maps images by the network's features, to see whether they separate by class or group."""
 
 from __future__ import annotations
 

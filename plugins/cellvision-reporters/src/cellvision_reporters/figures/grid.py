@@ -89,7 +89,7 @@ class ImageGrid:
 
 def image_ratio(images: Sequence[np.ndarray]) -> float:
     """Return the largest height over width of images of shape (height, width, channels)."""
-    return max(image.shape[0] / image.shape[1] for image in images)
+    return max(float(image.shape[0] / image.shape[1]) for image in images)
 
 
 def _most_lines(texts: Sequence[str]) -> int:
