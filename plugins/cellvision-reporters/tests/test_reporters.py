@@ -1,282 +1,53 @@
-"""The reporters: what they write, what they say, and that figures keep their text."""
+"""The reporters of runs and studies: what they write, and that figures keep their text."""
 
 from __future__ import annotations
 
-import base64
-import json
-import re
-import zlib
-from collections.abc import Callable, Sequence
-from html.parser import HTMLParser
+import importlib
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from figure_checks import assert_is_a_picture, assert_nothing_is_clipped, prose, texts
+from written_results import LEAKS, ODD_NAMES, write_run, write_study
 
 import cellvision as cv
-from cellvision import Run, Study
+from cellvision import statistics
+from cellvision.testing import SyntheticImages
 
-LEAKS = [
-    {"kind": "shared_group", "splits": ["test", "train"], "files": ["a.png", "b.png"]},
-    {"kind": "identical_pixels", "splits": ["test", "train"], "files": ["a.png", "c.png"]},
-]
-ODD = ("<b>bold</b> & co", "Ωmega/λ 2", "a $price_1$", "a name | with a bar", "x" * 70)
+RUN_FIGURES = ("panel", "sample", "curves", "confusion", "probabilities", "mistakes")
 
 
-class FakeRun(Run):
-    """A run whose images are drawn on the spot."""
-
-    channels, peak, shape, dtype = 3, 255, (24, 24), np.uint8
-
-    def read(self, image: str) -> np.ndarray:
-        rng = np.random.default_rng(zlib.crc32(image.encode()))
-        pixels = rng.random((*self.shape, self.channels)) * self.peak
-        return pixels.astype(self.dtype)
-
-    def seen(self, images: Sequence[str]) -> np.ndarray:
-        stack = np.stack([self.read(image) for image in images]).astype(np.float32)
-        return stack / self.metadata.intensity_scale
-
-    def augmented(self, images: Sequence[str], seed: int = 0) -> np.ndarray:
-        return self.network_input(images)[:, ::-1]
+def figures(artifacts: Sequence[cv.Artifact]) -> list[Path]:
+    return [artifact.path for artifact in artifacts if artifact.kind == "figure"]
 
 
-class DarkRun(FakeRun):
-    """Two channels of 12 bits that use a tenth of their range."""
-
-    channels, peak, dtype = 2, 400, np.uint16
-
-
-class FakeStudy(Study):
-    """A study of fake runs."""
-
-    fakes: tuple[Run, ...] = ()
-
-    @property
-    def runs(self) -> tuple[Run, ...]:  # type: ignore[override]
-        return self.fakes
-
-
-def make_run(
-    folder: Path,
-    names: Sequence[str] = ("control", "treated"),
-    splits: Sequence[str] = ("train", "validation", "test"),
-    *,
-    n: int = 10,
-    wrong: int = 3,
-    epochs: int = 3,
-    leaks: Sequence[dict[str, Any]] = (),
-    group: str | None = "well",
-    scale: int = 255,
-    channels: Any = "rgb",
-    absent: str | None = None,
-    seed: int = 0,
-    cls: type[FakeRun] = FakeRun,
-) -> Run:
-    """Write a run's folder in which the first `wrong` images of each split are wrong."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = sorted(names)
-    rows, counts, scores = [], {}, {}
-    for split in splits:
-        labels = [k % len(names) for k in range(n)]
-        if split == splits[-1] and absent is not None:
-            labels = [k for k in labels if names[k] != absent]
-        for k, label in enumerate(labels):
-            predicted = (label + 1) % len(names) if k < wrong else label
-            share = {name: 0.2 / max(len(names) - 1, 1) for name in names}
-            share[names[predicted]] = 0.8
-            rows.append(
-                {
-                    "image": f"{split}/{k:03}.png",
-                    "split": split,
-                    "group": f"w{k % 4}" if group else "",
-                    "label": names[label],
-                    "predicted": names[predicted],
-                    **{f"p_{name}": value for name, value in share.items()},
-                }
-            )
-        accuracy = 1 - wrong / len(labels)
-        counts[split] = {name: labels.count(k) for k, name in enumerate(names)}
-        scores[split] = {
-            "n": len(labels),
-            "groups": 4 if group else None,
-            "accuracy": accuracy,
-            "accuracy_low": max(accuracy - 0.1, 0),
-            "accuracy_high": min(accuracy + 0.1, 1),
-            "interval": "wilson",
-            "balanced_accuracy": accuracy,
-            "loss": 0.5,
-        }
-    epoch = np.arange(1, epochs + 1)
-    held = 0.5 + 0.01 * epoch + 0.02 * seed if "validation" in splits else np.nan
-    history = pd.DataFrame(
-        {
-            "epoch": epoch,
-            "loss": 1 / epoch,
-            "accuracy": 1 - 0.4 / epoch,
-            "val_loss": held,
-            "val_accuracy": held,
-            "seconds": 1.0,
-        }
-    )
-    record = {
-        "schema": 1,
-        "experiment": {
-            "dataset": {"type": "folder", "path": "images/<of> & more", "group": group},
-            "augmenters": [{"type": "rotation", "degrees": 5.0}],
-            "architecture": {"type": "deep", "dense": None},
-            "training": {"epochs": epochs, "batch_size": 20, "seed": seed},
-            "preprocessing": {"size": [24, 24], "channels": channels, "intensity": "bit_depth"},
-        },
-        "plugins": {"cellvision.datasets:folder": "cellvision-datasets==0.1.0"},
-        "environment": {"python": "3.12.1", "backend": "tensorflow"},
-        "seed": seed,
-        "class_names": names,
-        "intensity_zero": 0.0,
-        "intensity_scale": scale,
-        "group_column": group,
-        "counts": counts,
-        "scores": scores,
-        "timings": {"fit_s": 1.5},
-        "warnings": ["Mind <this>."],
-        "leaks": list(leaks),
-    }
-    refused = {"file": "<torn>.tif", "status": "refused", "reason": "cut short & torn"}
-    read = {"file": "a.png", "status": "read", "dtype": "uint8", "bit_depth": 8}
-    audit = {
-        "class_names": names,
-        "counts": counts,
-        "group_column": group,
-        "groups": dict.fromkeys(splits, 4),
-        "files": [{**read, "reason": "", "shape": [24, 24, 3]}, {**refused, "shape": None}],
-        "leaks": list(leaks),
-        "warnings": ["1 image(s) cannot be read."],
-    }
-    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
-    (folder / "audit.json").write_text(json.dumps(audit), encoding="utf-8")
-    history.to_csv(folder / "history.csv", index=False)
-    pd.DataFrame(rows).to_csv(folder / "predictions.csv", index=False)
-    return cls(folder, record)
-
-
-def make_study(
-    folder: Path, arms: dict[str, dict[str, Any]], runs: int = 3, **shared: Any
-) -> FakeStudy:
-    """Write a study's folder; run k of an arm has k wrong images more than its first."""
-    made: list[Run] = []
-    scores, histories, entries = [], [], []
-    expert = shared.pop("expert", {})
-    for name, settings in arms.items():
-        options = {"n": 20, **shared, **settings}
-        first = options.pop("wrong", 4)
-        for k in range(runs):
-            label = f"{len(made):03}"
-            run = make_run(folder / "runs" / label, wrong=first + k, seed=k, **options)
-            made.append(run)
-            scores += [
-                {"run": label, "experiment": name, "seed": k, "split": split, **score}
-                for split, score in run.scores.items()
-            ]
-            histories.append(run.history.assign(run=label, experiment=name))
-        entries.append({"name": name, "experiment": made[-1].record["experiment"]})
-    pd.DataFrame(scores).to_csv(folder / "runs.csv", index=False)
-    pd.concat(histories).to_csv(folder / "history.csv", index=False)
-    record = {
-        "schema": 1,
-        "experiments": entries,
-        "seeds": list(range(runs)),
-        "expert": expert,
-        "runs": [f"{k:03}" for k in range(len(made))],
-    }
-    (folder / "study.json").write_text(json.dumps(record), encoding="utf-8")
-    study = FakeStudy(folder, record)
-    study.fakes = tuple(made)
-    return study
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "reports"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every figure that is saved, as it was saved."""
-    from cellvision_reporters.figures.figure import Sheet
-
-    figures: list[Any] = []
-    save: Callable[..., Path] = Sheet.save
-
-    def keep(self: Sheet, target: Path, dpi: int) -> Path:
-        figures.append(self.figure)
-        return save(self, target, dpi)
-
-    monkeypatch.setattr(Sheet, "save", keep)
-    return figures
-
-
-def texts_of(figure: Any) -> list[str]:
-    from matplotlib.text import Text
-
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-
-
-def assert_nothing_is_clipped(figure: Any) -> None:
-    from matplotlib.text import Text
-
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()
-    width, height = figure.canvas.get_width_height()
-    undrawn = {
-        id(text)
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        for tick in axis.get_major_ticks()
-        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
-        for text in (tick.label1, tick.label2)
-    }
-    shown = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
-    assert shown
-    for text in shown:
-        box = text.get_window_extent(renderer)
-        inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
-        assert inside or id(text) in undrawn, f"{text.get_text()!r}: {box} of {width} x {height}"
-
-
-def assert_is_a_picture(path: Path) -> None:
-    with Image.open(path) as image:
-        assert min(image.size) >= 150
-        low, high = image.convert("L").getextrema()
-    assert high - low > 100
-
-
-RUN_PICTURES = ("panel", "sample", "curves", "confusion")
-
-
-@pytest.mark.parametrize("name", RUN_PICTURES)
+@pytest.mark.parametrize("name", RUN_FIGURES)
 @pytest.mark.parametrize(
-    "names", [("control", "treated"), ODD, tuple(f"class {k:02}" for k in range(40))]
+    "names",
+    [("control", "treated"), ODD_NAMES, tuple(f"class {k:02}" for k in range(40))],
+    ids=["two classes", "odd names", "forty classes"],
 )
-def test_pictures_of_a_run_are_whole(
+def test_figures_of_a_run_are_whole(
     name: str, names: Sequence[str], tmp_path: Path, out: Path, drawn: list[Any]
 ) -> None:
-    run = make_run(tmp_path / "run", names, n=40)
-    made = cv.reporters.create(name, dpi=100).run(run, out)
-    assert made
-    assert len(made) == len(drawn)
-    for path, figure in zip(made, drawn, strict=True):
+    run = write_run(tmp_path / "run", names, n=40)
+    paths = figures(cv.reporters.create(name, dpi=100).run(run, out))
+    assert paths
+    assert len(paths) == len(drawn)
+    for path, figure in zip(paths, drawn, strict=True):
         assert path.parent == out
         assert path.name.startswith(name)
         assert_is_a_picture(path)
         assert_nothing_is_clipped(figure)
 
 
-@pytest.mark.parametrize("name", [*RUN_PICTURES, "tables", "html"])
+@pytest.mark.parametrize("name", [*RUN_FIGURES, "tables", "html"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -292,251 +63,341 @@ def test_pictures_of_a_run_are_whole(
 def test_sparse_runs_are_reported(
     name: str, options: dict[str, Any], tmp_path: Path, out: Path
 ) -> None:
-    run = make_run(tmp_path / "run", **options)
-    made = cv.reporters.create(name).run(run, out)
-    assert len({path.name.lower() for path in made}) == len(made)
-    assert all(path.stat().st_size > 0 for path in made)
+    run = write_run(tmp_path / "run", **options)
+    artifacts = cv.reporters.create(name).run(run, out)
+    assert len({each.path.name.lower() for each in artifacts}) == len(artifacts)
+    assert all(each.path.stat().st_size > 0 for each in artifacts)
     if name == "panel" and len(run.test_splits) == 3:
-        assert len(made) == 3
+        assert len(artifacts) == 3
 
 
 @pytest.mark.parametrize("name", ["panel", "curves"])
-@pytest.mark.parametrize("kind", ["pdf", "svg"])
-def test_other_formats(name: str, kind: str, tmp_path: Path, out: Path) -> None:
-    run = make_run(tmp_path / "run", n=4, wrong=1)
-    (made,) = cv.reporters.create(name, format=kind).run(run, out)
-    assert made.suffix == f".{kind}"
-    assert made.read_bytes().startswith({"pdf": b"%PDF", "svg": b"<?xml"}[kind])
+@pytest.mark.parametrize(("kind", "start"), [("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_other_formats(name: str, kind: str, start: bytes, tmp_path: Path, out: Path) -> None:
+    run = write_run(tmp_path / "run", n=4, wrong=1)
+    (path,) = figures(cv.reporters.create(name, format=kind).run(run, out))
+    assert path.suffix == f".{kind}"
+    assert path.read_bytes().startswith(start)
 
 
-@pytest.mark.parametrize("name", RUN_PICTURES)
-def test_a_leak_and_unknown_units_are_on_every_figure(
+@pytest.mark.parametrize("name", RUN_FIGURES)
+def test_leaks_and_unknown_groups_are_on_every_figure(
     name: str, tmp_path: Path, out: Path, drawn: list[Any]
 ) -> None:
-    cv.reporters.create(name).run(make_run(tmp_path / "a", leaks=LEAKS, group=None), out)
-    stamped = " ".join(" ".join(texts_of(drawn[0])).split())
-    assert "LEAK: test and train share units (1)" in stamped
-    assert "Units unknown: images taken as independent" in stamped
+    cv.reporters.create(name).run(write_run(tmp_path / "a", leaks=LEAKS, group=None), out)
+    assert "LEAK: test and train share groups (1)" in prose(drawn[0])
+    assert "Groups unknown: images were treated as independent" in prose(drawn[0])
     drawn.clear()
-    cv.reporters.create(name).run(make_run(tmp_path / "b"), out)
-    clean = " ".join(texts_of(drawn[0]))
-    assert "LEAK" not in clean
-    assert "unknown" not in clean
+    cv.reporters.create(name).run(write_run(tmp_path / "b"), out)
+    assert "LEAK" not in prose(drawn[0])
+    assert "unknown" not in prose(drawn[0])
 
 
-def test_tables_hold_the_scores_and_counts(tmp_path: Path, out: Path) -> None:
-    run = make_run(tmp_path / "run", (*ODD, "plain"), n=30, wrong=6, leaks=LEAKS)
-    cv.reporters.create("tables").run(run, out)
+def test_tables_hold_scores_classes_and_counts(tmp_path: Path, out: Path) -> None:
+    run = write_run(tmp_path / "run", (*ODD_NAMES, "plain"), n=30, wrong=6, leaks=LEAKS)
+    artifacts = cv.reporters.create("tables").run(run, out)
+    assert [each.path.name for each in artifacts if each.kind == "table"] == [
+        *("tables_scores.csv", "tables_classes.csv", "tables_counts.csv")
+    ]
     scores = pd.read_csv(out / "tables_scores.csv").set_index("split")
     assert scores.loc["test", "accuracy"] == pytest.approx(0.8)
+    assert scores.loc["test", "balanced_accuracy"] == pytest.approx(0.8)
     assert scores.loc["test", "chance"] == pytest.approx(1 / 6)
-    assert scores.loc["test", "majority_share"] == pytest.approx(5 / 30)
+    assert scores.loc["test", "majority_fraction"] == pytest.approx(5 / 30)
     assert scores.loc["test", "leak"].startswith("LEAK")
     counts = pd.read_csv(out / "tables_counts.csv")
-    assert list(counts["class"]) == sorted((*ODD, "plain"))
+    assert list(counts["class"]) == sorted((*ODD_NAMES, "plain"))
     assert list(counts["test"]) == [5] * 6
     page = (out / "tables.md").read_text(encoding="utf-8")
-    assert "**LEAK: test and train share units (1)" in page
-    assert "test: accuracy 0.80 (95 % interval 0.70–0.90, n = 30 images from 4 wells)" in page
+    assert "**LEAK: test and train share groups (1)" in page
+    assert "test: accuracy 0.80 (95 % interval 0." in page
+    assert "n = 30 images from 4 wells), balanced accuracy 0.80; chance is" in page
     assert "a name \\| with a bar" in page
 
 
-def test_the_panel_shows_right_and_wrong_in_their_proportion(
-    tmp_path: Path, out: Path, drawn: list[Any]
-) -> None:
-    run = make_run(tmp_path / "run", ("a", "b", "c", "d"), n=80, wrong=20)
+def test_every_class_has_precision_recall_and_interval(tmp_path: Path, out: Path) -> None:
+    # The first six of 20 images are wrong: three of each class.
+    run = write_run(tmp_path / "run", ("a", "b"), n=20, wrong=6)
+    cv.reporters.create("tables").run(run, out)
+    table = pd.read_csv(out / "tables_classes.csv").set_index("class")
+    rows = run.predictions[run.predictions["split"] == "test"]
+    images = rows[rows["label"] == "a"]
+    interval = statistics.accuracy_interval(
+        (images["predicted"] == "a").to_numpy(), images["group"].to_numpy()
+    )
+    assert table.loc["a", "n"] == 10
+    assert table.loc["a", "recall"] == pytest.approx(0.7)
+    assert table.loc["a", "precision"] == pytest.approx(7 / 10)
+    assert table.loc["a", "f1"] == pytest.approx(0.7)
+    assert table.loc["a", "recall_low"] == pytest.approx(interval.low)
+    assert table.loc["a", "recall_high"] == pytest.approx(interval.high)
+
+
+def test_classes_that_are_never_predicted_are_reported(tmp_path: Path) -> None:
+    from cellvision_reporters.figures.class_warnings import never_predicted, worst_class
+
+    run = write_run(tmp_path / "run", ("a", "b"), n=10, wrong=0)
+    table = run.predictions
+    table["predicted"] = "a"
+    table.to_csv(run.folder / "predictions.csv", index=False)
+    changed = cv.load_run(run.folder)
+    (sentence,) = never_predicted(changed, "test")
+    assert "class 'b' is never predicted (5 images of it are wrong)" in sentence
+    assert never_predicted(run, "test") == []
+    assert worst_class(changed, "test") == ("b", 0, 5)
+
+
+def test_the_panel_keeps_proportions_within_each_class() -> None:
+    from cellvision_reporters.figures import stratified_sample
+
+    answers = {"common": [True] * 90 + [False] * 10, "rare": [True, False, False], "one": [False]}
+    rows = pd.DataFrame(
+        [
+            {"image": f"{label}{k}", "label": label, "predicted": label if right else "other"}
+            for label, column in answers.items()
+            for k, right in enumerate(column)
+        ]
+    )
+    shown = stratified_sample(rows, 24)
+    right = shown["label"] == shown["predicted"]
+    assert len(shown) == 24
+    assert dict(shown["label"].value_counts()) == {"common": 20, "rare": 3, "one": 1}
+    assert right[shown["label"] == "common"].sum() == 18
+    assert right[shown["label"] == "rare"].sum() == 1
+    assert not right[shown["label"] == "one"].any()
+    few = stratified_sample(rows, 3)
+    assert set(few["label"]) == {"common", "rare", "one"}
+
+
+def test_the_panel_says_how_many_are_right(tmp_path: Path, out: Path, drawn: list[Any]) -> None:
+    run = write_run(tmp_path / "run", ("a", "b", "c", "d"), n=80, wrong=20)
     cv.reporters.create("panel", images=24).run(run, out)
-    shown = texts_of(drawn[0])
-    assert sum(text.startswith("✓") for text in shown) == 18
-    assert sum(text.startswith("✗") for text in shown) == 6
-    assert [shown.count(f"true: {name}") for name in "abcd"] == pytest.approx([6] * 4, abs=1)
-    assert any("24 of 80 images: 18 right" in " ".join(text.split()) for text in shown)
-    assert "80\N{NO-BREAK SPACE}%" in next(text for text in shown if text.startswith("✓"))
+    shown = texts(drawn[0])
+    assert sum(text.startswith("✗") for text in shown) == 8  # 5 of 20 in each class: 2 of 6
+    assert [shown.count(f"true: {name}") for name in "abcd"] == [6] * 4
+    assert "24 of 80 images: 16 right" in prose(drawn[0])
+    assert "80 %" in next(text for text in shown if text.startswith("✓"))
 
 
 def test_the_panel_is_the_same_each_time(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", n=40)
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
-        folder.mkdir()
-    one, two = (cv.reporters.create("panel", dpi=60).run(run, folder)[0] for folder in folders)
-    assert one.read_bytes() == two.read_bytes()
+    run = write_run(tmp_path / "run", n=40)
+    contents = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (path,) = figures(cv.reporters.create("panel", dpi=60).run(run, tmp_path / name))
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]
 
 
-def test_a_dark_run_is_brightened_alike_and_says_so(
+def test_mistakes_are_ranked_by_confidence(tmp_path: Path, out: Path) -> None:
+    run = write_run(tmp_path / "run", ("a", "b", "c"), n=12, wrong=5)
+    table = run.predictions
+    wrong = table[(table["split"] == "test") & (table["label"] != table["predicted"])]
+    surest = wrong["image"].iloc[3]
+    row = wrong.index[3]
+    table.loc[row, ["p_a", "p_b", "p_c"]] = 0.01
+    table.loc[row, f"p_{table.loc[row, 'predicted']}"] = 0.98
+    table.to_csv(run.folder / "predictions.csv", index=False)
+    cv.reporters.create("mistakes").run(cv.load_run(run.folder), out)
+    errors = pd.read_csv(out / "mistakes_test.csv")
+    assert errors["image"].iloc[0] == surest
+    assert list(errors["confidence"]) == pytest.approx([0.98, 0.8, 0.8, 0.8, 0.8])
+    assert errors["p_true"].iloc[0] == pytest.approx(0.01)
+
+
+def test_curves_of_probabilities_agree_with_scikit_learn(
     tmp_path: Path, out: Path, drawn: list[Any]
 ) -> None:
-    run = make_run(tmp_path / "run", cls=DarkRun, scale=4095, channels=[0, 1], n=6, wrong=1)
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    run = write_run(tmp_path / "run", ("a", "b", "c"), n=30, wrong=9)
+    cv.reporters.create("probabilities").run(run, out)
+    areas = pd.read_csv(out / "probabilities_test.csv").set_index("class")
+    rows = run.predictions[run.predictions["split"] == "test"]
+    for name in run.class_names:
+        positive, scores = rows["label"] == name, rows[f"p_{name}"]
+        assert areas.loc[name, "roc_auc"] == pytest.approx(roc_auc_score(positive, scores))
+        precision = average_precision_score(positive, scores)
+        assert areas.loc[name, "average_precision"] == pytest.approx(precision)
+        assert areas.loc[name, "roc_auc_low"] <= areas.loc[name, "roc_auc"]
+    assert {"ROC", "Precision and recall", "Calibration"} <= set(texts(drawn[0]))
+    assert any(text.endswith(")") and "a: AUC 0." in text for text in texts(drawn[0]))
+
+
+def test_dark_images_are_brightened_alike_and_the_caption_says_so(
+    tmp_path: Path, out: Path, drawn: list[Any]
+) -> None:
+    run = write_run(tmp_path / "run", scale=65535, n=6, wrong=1)
     cv.reporters.create("panel").run(run, out)
-    caption = " ".join(" ".join(texts_of(drawn[0])).split())
-    assert "Brightened for display" in caption
-    assert "full range ends at 4095" in caption
-    assert "Channels: 0 blue, 1 orange" in caption
+    assert "Brightened for display" in prose(drawn[0])
+    assert "full range ends at 65535" in prose(drawn[0])
     brightest = max(np.asarray(i.get_array()).max() for a in drawn[0].axes for i in a.images)
     assert brightest > 0.9
     drawn.clear()
     cv.reporters.create("panel", contrast="image").run(run, out)
-    assert "stretched by itself" in " ".join(" ".join(texts_of(drawn[0])).split())
+    assert "Each image has its own display range" in prose(drawn[0])
 
 
-def test_the_display_scale_is_one_for_all_images() -> None:
-    from cellvision_reporters.figures.display import Stretch
+def test_the_display_range_is_one_for_all_images() -> None:
+    from cellvision_reporters.figures import DisplayRange
 
-    dim, bright = np.full((4, 4, 1), 100.0), np.full((4, 4, 1), 800.0)
-    stretch = Stretch.of([dim, bright], full=4095)
-    assert stretch.stretched
-    assert stretch.rgb(dim).max() == pytest.approx(stretch.rgb(bright).max() / 8, rel=0.01)
+    dim, bright = np.full((4, 4, 2), 100.0), np.full((4, 4, 2), 800.0)
+    scale = DisplayRange.from_images([dim, bright], full_scale=4095, channels=[0, 1])
+    assert scale.brightened
+    assert scale.low == (0.0, 0.0)
+    assert scale.high == (800.0, 800.0)
+    assert scale.to_rgb(dim)[0, 0, 2] == pytest.approx(1 / 8, rel=0.01)  # blue: 1.0 of channel 0
+    assert "Channels: 0 blue, 1 orange" in scale.describe()
+    full = DisplayRange.from_images([bright], full_scale=1000)
+    assert not full.brightened
+    assert full.high == (1000.0, 1000.0)
+
+
+def test_images_of_unequal_shapes_leave_no_holes(
+    tmp_path: Path, out: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(self: SyntheticImages, image: str) -> np.ndarray:
+        tall = image.endswith(("0", "2", "4"))
+        return np.full((40, 20, 1) if tall else (20, 40, 1), 3000, np.uint16)
+
+    monkeypatch.setattr(SyntheticImages, "read", read)
+    cv.reporters.create("panel").run(write_run(tmp_path / "run", n=8), out)
+    (figure,) = drawn
+    figure.canvas.draw()
+    boxes = {tuple(np.round(axes.get_position().size, 6)) for axes in figure.axes}
+    assert len(boxes) == 1
+
+
+def test_labels_break_between_words_only() -> None:
+    from cellvision_reporters.figures import fit_text, text_width
+
+    width = text_width("dandelio", 9.5)
+    for text in ("dandelion", "common dandelion", "a dandelion 80 %"):
+        lines = fit_text(text, width, 9.5, 2).split("\n")
+        assert all(text_width(line, 9.5) <= width for line in lines)
+        assert "".join(lines) != text.replace(" ", "") or all(
+            line in text.split(" ") or " " in line for line in lines
+        )
+        assert not any(line.startswith("n") for line in lines)
+    assert fit_text("two words", text_width("words", 9.5), 9.5, 2) == "two\nwords"
 
 
 def test_the_sample_says_what_the_network_sees(tmp_path: Path, out: Path, drawn: list[Any]) -> None:
-    run = make_run(tmp_path / "run", cls=DarkRun, scale=4095, channels=[0, 1])
-    cv.reporters.create("sample").run(run, out)
-    caption = " ".join(" ".join(texts_of(drawn[0])).split())
-    assert "Intensity 0 to 4095 became 0 to 1" in caption
-    assert "24 × 24 pixels, 2 channels" in caption
-    assert "After augmentation: rotation" in caption
+    cv.reporters.create("sample").run(write_run(tmp_path / "run"), out)
+    assert "The network sees intensity 0 to 4095 as 0 to 1." in prose(drawn[0])
+    assert "12 × 16 pixels, 1 channel" in prose(drawn[0])
+    assert "No augmentation." in prose(drawn[0])
 
 
 def test_the_confusion_matrix_counts(tmp_path: Path, out: Path, drawn: list[Any]) -> None:
-    run = make_run(tmp_path / "run", ("a", "b"), n=20, wrong=5)
+    run = write_run(tmp_path / "run", ("a", "b"), n=20, wrong=5)
     cv.reporters.create("confusion").run(run, out)
-    shown = texts_of(drawn[0])
+    shown = texts(drawn[0])
     assert "7 / 10 = 70 %" in shown
     assert "8 / 10 = 80 %" in shown
     assert "30 %" in shown
 
 
+# --- studies -----------------------------------------------------------------------------
+
+
 @pytest.fixture
-def study(tmp_path: Path) -> FakeStudy:
-    arms = {"deep": {"wrong": 2}, "a <long> & odd name of an experiment / with more": {}}
+def study(tmp_path: Path) -> cv.Study:
+    experiments: dict[str, dict[str, Any]] = {
+        "deep": {"wrong": 2},
+        "a <long> & odd name of an experiment / with more": {},
+    }
     splits = ("train", "validation", "test", "plate 2")
-    return make_study(tmp_path / "study", arms, splits=splits, expert={"test": 0.93})
+    return write_study(tmp_path / "study", experiments, splits=splits, expert={"test": 0.93})
 
 
 @pytest.mark.parametrize("name", ["boxplot", "learning"])
-def test_pictures_of_a_study_are_whole(
-    name: str, study: FakeStudy, out: Path, drawn: list[Any]
+def test_figures_of_a_study_are_whole(
+    name: str, study: cv.Study, out: Path, drawn: list[Any]
 ) -> None:
-    (made,) = cv.reporters.create(name).study(study, out)
-    assert_is_a_picture(made)
+    (path,) = figures(cv.reporters.create(name).study(study, out))
+    assert_is_a_picture(path)
     assert_nothing_is_clipped(drawn[0])
-    assert "human expert" in texts_of(drawn[0]) or name == "learning"
+    assert any("human expert" in text for text in texts(drawn[0]))
 
 
-@pytest.mark.parametrize("name", ["boxplot", "learning", "summary", "tables", "html"])
-@pytest.mark.parametrize("splits", [("train", "test"), ("train",)])
+@pytest.mark.parametrize(
+    "name", ["boxplot", "learning", "summary", "tables", "html", "panel", "confusion"]
+)
+@pytest.mark.parametrize("splits", [("train", "test"), ("train",)], ids=["tested", "untested"])
 def test_a_study_of_one_run_is_reported(
     name: str, splits: Sequence[str], tmp_path: Path, out: Path
 ) -> None:
-    study = make_study(tmp_path / "study", {"deep": {}}, runs=1, splits=splits, epochs=1)
-    made = cv.reporters.create(name).study(study, out)
-    assert all(path.stat().st_size > 0 for path in made)
-    assert bool(made) == (name != "boxplot" or "test" in splits)
+    study = write_study(tmp_path / "study", {"deep": {}}, runs=1, splits=splits, epochs=1)
+    artifacts = cv.reporters.create(name).study(study, out)
+    assert all(each.path.stat().st_size > 0 for each in artifacts)
+    assert bool(artifacts) == (name not in ("boxplot", "confusion") or "test" in splits)
 
 
-def test_the_summary_is_over_all_runs(study: FakeStudy, out: Path) -> None:
+@pytest.mark.parametrize("name", ["panel", "confusion"])
+def test_a_study_shows_the_first_run_of_each_experiment(
+    name: str, study: cv.Study, out: Path, drawn: list[Any]
+) -> None:
+    artifacts = cv.reporters.create(name).study(study, out)
+    assert len(figures(artifacts)) == 4
+    assert all("The first of 3 runs, not chosen by its result." in prose(each) for each in drawn)
+    assert "deep, test: accuracy 0.90" in prose(drawn[0])
+
+
+def test_the_summary_is_over_all_runs(study: cv.Study, out: Path) -> None:
     cv.reporters.create("summary").study(study, out)
     table = pd.read_csv(out / "summary.csv").set_index(["experiment", "split"])
     row = table.loc[("deep", "test")]
+    scores = study.experiments[0].scores("test")
     assert row["runs"] == 3
     assert row["mean"] == pytest.approx(np.mean([0.9, 0.85, 0.8]))
     assert row["sd"] == pytest.approx(np.std([0.9, 0.85, 0.8], ddof=1))
     assert (row["minimum"], row["maximum"]) == pytest.approx((0.8, 0.9))
-    assert row["sampling_low"] == pytest.approx(np.mean([0.8, 0.75, 0.7]))
+    assert row["sampling_low"] == pytest.approx(np.mean([s.accuracy_low for s in scores]))
+    assert row["balanced_accuracy"] == pytest.approx(0.85)
     assert row["expert"] == pytest.approx(0.93)
     page = (out / "summary.md").read_text(encoding="utf-8")
     assert "0.800–0.900" in page
-    assert "best" in page.rpartition("No run is picked out as the ")[2]
+    assert "No run is singled out as the best." in page
+    verdict = study.verdicts[0]
+    assert verdict.sentence[1:] in page
 
 
-class Page(HTMLParser):
-    """What a browser would fetch, and the text it would show."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-        self.tags: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.sources += [value or "" for key, value in attrs if key in ("src", "href", "srcset")]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def assert_is_self_contained(text: str) -> Page:
-    page = Page(text)
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
-    assert not re.search(r"url\(|@import|<script|<link", text)
-    assert not {"script", "iframe", "object", "link"} & set(page.tags)
-    return page
+def test_controls_are_drawn_from_the_stored_verdict(
+    tmp_path: Path, out: Path, drawn: list[Any]
+) -> None:
+    names = ["permuted_groups", "intensity"]
+    study = write_study(tmp_path / "study", {"deep": {}}, controls=names, n=24)
+    paths = figures(cv.reporters.create("controls").study(study, out))
+    assert [path.name for path in paths] == ["controls.png"]
+    assert_is_a_picture(paths[0])
+    assert_nothing_is_clipped(drawn[0])
+    shown = " ".join(texts(drawn[0]))
+    for label in ("true labels", "labels permuted", "intensity alone", "Held-out accuracy"):
+        assert label in shown
+    assert "Training accuracy reaches 0.9 for true labels: never" in prose(drawn[0])
+    diamonds = {
+        round(float(line.get_xdata()[0]), 6)
+        for line in drawn[0].axes[0].lines
+        if line.get_marker() == "D" and len(line.get_xdata()) == 1
+    }
+    stored = study.verdicts[0]
+    expected = {round(stored.accuracy, 6), *(round(c.accuracy, 6) for c in stored.controls)}
+    assert expected <= diamonds
 
 
-def test_the_page_of_a_run_says_everything(tmp_path: Path, out: Path) -> None:
-    run = make_run(tmp_path / "run", ODD, n=30, wrong=6, leaks=LEAKS)
-    (made,) = cv.reporters.create("html").run(run, out)
-    assert [path.name for path in out.iterdir()] == ["report.html"]
-    text = made.read_text(encoding="utf-8")
-    page = assert_is_self_contained(text)
-    assert "b" not in page.tags  # a class name is text, not markup
-    assert 'name="viewport"' in text
-    assert "@media print" in text
-    shown = page.text.replace("\N{NO-BREAK SPACE}", " ")
-    for said in (
-        "LEAK: test and train share units (1)",
-        "Mind <this>.",
-        "test: accuracy 0.80 (95 % interval 0.70–0.90, n = 30 images from 4 wells); chance is",
-        "<torn>.tif",
-        "cut short & torn",
-        "cellvision-datasets==0.1.0",
-        '"path": "images/<of> & more"',
-        *ODD,
-    ):
-        assert said in shown
-    assert shown.index("LEAK") < shown.index("Scores") < shown.index("Data and audit")
-    pictures = [source for source in page.sources if source.startswith("data:")]
-    assert len(pictures) == 4
-    assert base64.b64decode(pictures[0].partition(",")[2]).startswith(b"\x89PNG")
+def test_a_third_party_control_gets_a_name_and_a_style() -> None:
+    from cellvision_reporters.figures.control_styles import control_label, control_styles
+
+    assert control_label("my_focus") == "my focus"
+    styles = control_styles(["intensity", "my_focus", "plate"])
+    assert len({(style.colour, style.marker, style.line) for style in styles.values()}) == 4
 
 
-def test_the_page_uses_pictures_that_are_there(tmp_path: Path, out: Path, drawn: list[Any]) -> None:
-    run = make_run(tmp_path / "run")
-    for name in RUN_PICTURES:
-        cv.reporters.create(name).run(run, out)
-    before = len(drawn)
-    (made,) = cv.reporters.create("html").run(run, out)
-    assert len(drawn) == before
-    encoded = base64.b64encode((out / "panel_test.png").read_bytes()).decode()
-    assert encoded in made.read_text(encoding="utf-8")
+# --- the diagram, and what is installed -----------------------------------------------------
 
 
-def test_the_page_is_made_where_images_are_gone(tmp_path: Path, out: Path) -> None:
-    class Gone(FakeRun):
-        def read(self, image: str) -> np.ndarray:
-            raise cv.errors.UnreadableImage(image, "it is <gone>")
-
-    run = make_run(tmp_path / "run", cls=Gone)
-    (made,) = cv.reporters.create("html").run(run, out)
-    page = assert_is_self_contained(made.read_text(encoding="utf-8"))
-    assert "it is <gone>" in page.text
-    assert len(page.sources) == 2
-
-
-def test_the_page_of_a_study(study: FakeStudy, out: Path) -> None:
-    (made,) = cv.reporters.create("html").study(study, out)
-    page = assert_is_self_contained(made.read_text(encoding="utf-8"))
-    shown = page.text.replace("\N{NO-BREAK SPACE}", " ")
-    assert "deep, test: mean accuracy 0.85, SD 0.050 over 3 runs" in shown
-    assert "a human expert: 0.93" in shown
-    assert "a <long> & odd name of an experiment / with more" in shown
-    assert shown.index("Can deep tell control, treated apart") < shown.index("mean accuracy")
-    assert "Controls not run" in shown
-    assert len(page.sources) == 2 + 2 * 4
-
-
+@pytest.mark.slow
 def test_the_diagram_shows_shapes_and_weights(tmp_path: Path, out: Path, drawn: list[Any]) -> None:
     import keras
 
@@ -552,35 +413,53 @@ def test_the_diagram_shows_shapes_and_weights(tmp_path: Path, out: Path, drawn: 
     features = inner(keras.layers.Rescaling(1 / 255)(inputs))
     summed = keras.layers.Add()([features, shared(shared(features))])
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(summed))
-
-    run = make_run(tmp_path / "run")
-    run.model = lambda: model  # type: ignore[method-assign]
-    (made,) = cv.reporters.create("diagram").run(run, out)
-    assert_is_a_picture(made)
+    run = write_run(tmp_path / "run")
+    model.save(run.folder / "model.keras")
+    (path,) = figures(cv.reporters.create("diagram").run(run, out))
+    assert_is_a_picture(path)
     assert_nothing_is_clipped(drawn[0])
-    shown = texts_of(drawn[0])
-    assert f"deep: {model.count_params():,} weights" in shown
+    shown = texts(drawn[0])
+    assert f"made_network: {model.count_params():,} weights" in shown
     assert "Conv2D 3×3, 4 filters, valid, relu" in shown
     assert "14 × 14 × 4" in shown
     assert {"40", "615,440", "shared", "1,570"} <= set(shown)
     assert any(text.startswith("Add (of") for text in shown)
 
 
-def test_reporters_are_found_and_automatic() -> None:
-    automatic = {name for name in cv.reporters.names() if cv.reporters.get(name).automatic}
-    ours = {*RUN_PICTURES, "tables", "html", "boxplot", "controls", "learning", "summary"}
-    assert ours <= automatic
-    assert "diagram" not in automatic
-    made = cv.reporters.create("panel", images=6, contrast="image")
-    assert made.model_dump()["images"] == 6
+def ours() -> list[str]:
+    names = cv.reporters.names()
+    return [n for n in names if cv.reporters.info(n).distribution == "cellvision-reporters"]
+
+
+def test_every_module_at_the_top_is_an_entry_point() -> None:
+    import cellvision_reporters
+
+    top = {module.name for module in pkgutil.iter_modules(cellvision_reporters.__path__)}
+    homes = {type(cv.reporters.get(name)) and cv.reporters.get(name).__module__ for name in ours()}
+    assert {home.split(".")[1] for home in homes} == top - {"figures"}
+    modules = {name: cv.reporters.info(name).module for name in ours()}
+    assert all(module.partition(":")[0].count(".") == 1 for module in modules.values()), modules
+
+
+def test_reporters_are_enabled_by_default() -> None:
+    enabled = {name for name in ours() if cv.reporters.get(name).enabled_by_default}
+    named = {"attention", "diagram", "expert", "robustness"}
+    assert enabled == set(ours()) - named
+    assert cv.reporters.create("panel", images=6, contrast="image").model_dump()["images"] == 6
     with pytest.raises(cv.errors.ExperimentError, match="contrast"):
         cv.reporters.create("panel", contrast="none")
 
 
-def test_finding_reporters_imports_nothing_heavy() -> None:
-    import subprocess
-    import sys
+def test_the_page_imports_no_other_reporter() -> None:
+    page = importlib.import_module("cellvision_reporters.page")
+    folder = Path(page.__file__ or "").parent
+    siblings = [name for name in ("panel", "confusion", "curves", "sample", "summary", "tables")]
+    for path in folder.glob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert not any(f"cellvision_reporters.{name} " in source for name in siblings), path
 
+
+def test_finding_reporters_imports_nothing_heavy() -> None:
     code = (
         "import sys, cellvision as cv\n"
         "[cv.reporters.get(name) for name in cv.reporters.names()]\n"

@@ -123,9 +123,7 @@ def _counts(predictions: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[s
     }
 
 
-def _score(
-    predictions: pd.DataFrame, split: str, names: Sequence[str], group: str | None
-) -> Score:
+def _score(predictions: pd.DataFrame, split: str, names: Sequence[str], group: str | None) -> Score:
     rows = predictions[predictions["split"] == split]
     numbers = {name: number for number, name in enumerate(names)}
     labels = rows["label"].map(numbers).to_numpy()

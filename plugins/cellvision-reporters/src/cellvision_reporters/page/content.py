@@ -16,6 +16,9 @@ from cellvision import Artifact
 _MOST_ROWS = 200
 """Most rows of a table on the page."""
 
+_LONG_CELL = 40
+"""Length of a cell that is a sentence."""
+
 _LARGEST_FIGURE = 20 * 2**20
 """Larger figures are linked, in bytes."""
 
@@ -202,12 +205,17 @@ def read_table(path: Path) -> Table:
         rows = list(itertools.islice(reader, _MOST_ROWS))
         omitted = sum(1 for _ in reader)
     rows = [[*row, *[""] * (len(head) - len(row))][: len(head)] for row in rows]
-    columns = [index for index in range(len(head)) if any(row[index] for row in rows)]
+    columns = [index for index in range(len(head)) if _is_shown([row[index] for row in rows])]
     return Table(
         tuple(head[index].replace("_", " ") for index in columns),
         tuple(tuple(_rounded(row[index]) for index in columns) for row in rows),
         omitted,
     )
+
+
+def _is_shown(cells: Sequence[str]) -> bool:
+    """Leave out empty columns, and columns with the same long sentence in every row."""
+    return any(cells) and (len(set(cells)) > 1 or len(cells[0]) < _LONG_CELL)
 
 
 def _rounded(cell: str) -> str:

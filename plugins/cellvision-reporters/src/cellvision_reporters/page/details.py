@@ -213,10 +213,16 @@ def _versions(run: Run) -> Table:
     metadata = run.metadata
     environment = metadata.environment.model_dump(exclude_none=True)
     timings = metadata.timings.model_dump()
-    rows = [(key.replace("_", " "), str(value)) for key, value in environment.items()]
+    rows = [(_readable(key), str(value)) for key, value in environment.items() if value != ""]
     rows += [(key.partition(":")[2], value) for key, value in metadata.plugins.items()]
     rows += [
-        (key.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value))
+        (_readable(key), f"{value:.4g}" if isinstance(value, float) else str(value))
         for key, value in timings.items()
     ]
     return Table((), tuple(rows))
+
+
+def _readable(key: str) -> str:
+    """Write a key for people: ``fit_s`` becomes ``fit (s)``."""
+    words = key.replace("_per_s", " per second")
+    return (f"{words[:-2]} (s)" if words.endswith("_s") else words).replace("_", " ")

@@ -117,7 +117,10 @@ def _render(
         "details": details,
         "links": [*links, *file_links(shown, reports)],
         "reporters": [
-            (entry.reporter, ", ".join(f"{k} = {v!r}" for k, v in entry.settings.items()))
+            (
+                entry.reporter,
+                ", ".join(f"{k} = {v!r}" for k, v in entry.settings.items() if k != "type"),
+            )
             for entry in results.reports
         ],
     }
