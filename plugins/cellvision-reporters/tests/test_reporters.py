@@ -453,7 +453,7 @@ def test_reporters_are_enabled_by_default() -> None:
 def test_the_page_imports_no_other_reporter() -> None:
     page = importlib.import_module("cellvision_reporters.page")
     folder = Path(page.__file__ or "").parent
-    siblings = [name for name in ("panel", "confusion", "curves", "sample", "summary", "tables")]
+    siblings = ("panel", "confusion", "curves", "sample", "summary", "tables")
     for path in folder.glob("*.py"):
         source = path.read_text(encoding="utf-8")
         assert not any(f"cellvision_reporters.{name} " in source for name in siblings), path
