@@ -48,7 +48,7 @@ def parse(results: cv.Run | cv.Study) -> Parsed:
     for link in page.links:
         if link.startswith("#"):
             assert f'id="{link[1:]}"' in source
-        else:
+        elif not link.startswith("http"):  # a link of a reporter's own text loads nothing
             assert (reports / link).is_file(), link
     return page
 

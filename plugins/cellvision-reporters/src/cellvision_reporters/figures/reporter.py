@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -93,4 +94,6 @@ class SplitFigureReporter(FigureReporter):
         prefix = type(self).registry.name_of(type(self))
         files = file_names(prefix, [target.title for target in targets], self.suffix)
         for target in targets:
-            yield from self.draw(target, folder / files[target.title])
+            for artifact in self.draw(target, folder / files[target.title]):
+                caption = f"{artifact.caption} {target.note}".strip()
+                yield replace(artifact, caption=caption)
