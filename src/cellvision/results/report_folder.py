@@ -46,6 +46,7 @@ class Workspace:
         self._owned = owned
         self._foreign = {ARTIFACTS_FILE: "cellvision", **foreign}
         # The name is always the same, so that a report that was killed leaves its files here.
+        self._earlier: dict[Path, int] = {}
         self.folder = reports / f".{re.sub(r'[^A-Za-z0-9_-]', '-', reporter)}.working"
 
     def open(self) -> None:
@@ -56,6 +57,29 @@ class Workspace:
             if source.is_file() and not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, target)
+        self._earlier = {
+            path: path.stat().st_mtime_ns for path in self.folder.rglob("*") if path.is_file()
+        }
+
+    def remove_stale(self, returned: Collection[str], earlier: Collection[str]) -> None:
+        """Remove what an earlier report wrote and this one did not.
+
+        Files in subfolders stay unless they were artifacts: they may be a cache.
+
+        Parameters
+        ----------
+        returned
+            Artifacts of this report, relative to the folder.
+        earlier
+            Artifacts of the earlier report.
+        """
+        for path, time in self._earlier.items():
+            name = path.relative_to(self.folder).as_posix()
+            shown = name in earlier or path.parent == self.folder
+            if not shown or name in returned or not path.is_file():
+                continue
+            if name in earlier or path.stat().st_mtime_ns == time:
+                path.unlink()
 
     def close(self) -> tuple[list[str], list[str]]:
         """Move all files to ``reports``.

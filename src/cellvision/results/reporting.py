@@ -110,7 +110,10 @@ def _report(
         with contained():
             artifacts = _call(reporter, finished, workspace.folder)
         kept = entry.model_copy(update={"artifacts": artifacts})
-        _remove_stale(workspace.folder, earlier, kept)
+        workspace.remove_stale(
+            [artifact.path for artifact in artifacts],
+            [artifact.path for old in earlier for artifact in old.artifacts],
+        )
     except Exception as error:
         kept = kept.model_copy(update={"fault": _reason(error)})
         raise
@@ -164,14 +167,6 @@ def _record_of(artifact: object, folder: Path, hint: str) -> ArtifactRecord:
         caption=str(artifact.caption),
         order=int(artifact.order),
     )
-
-
-def _remove_stale(folder: Path, earlier: Sequence[ReporterRecord], entry: ReporterRecord) -> None:
-    """Remove artifacts of an earlier report that this one did not make again."""
-    current = {artifact.path for artifact in entry.artifacts}
-    for old in (artifact.path for each in earlier for artifact in each.artifacts):
-        if old not in current:
-            (folder / old).unlink(missing_ok=True)
 
 
 def _trespass(
