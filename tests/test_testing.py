@@ -215,7 +215,8 @@ class {name}(cv.Reporter):
     def run(self, run, folder):
         """Write it."""
         {before}
-        return [io.write_text(folder / "line.txt", "a line\\n")]
+        path = io.write_text(folder / "line.txt", "a line\\n")
+        return [cv.Artifact(path, "A line", "data")]
 '''
 
 DATASET = '''

@@ -148,14 +148,14 @@ class Listener(cv.Reporter):
         if "epoch" in self.fails:
             raise RuntimeError("no ink")
 
-    def run(self, run: cv.Run, folder: Path) -> Sequence[Path]:
+    def run(self, run: cv.Run, folder: Path) -> Sequence[cv.Artifact]:
         if "run" in self.fails:
             raise RuntimeError("no paper")
-        made = folder / "heard.txt"
-        made.write_text(str(len(heard)))
-        return [made]
+        path = folder / "heard.txt"
+        path.write_text(str(len(heard)))
+        return [cv.Artifact(path, "What the listener heard", "data")]
 
-    def study(self, study: cv.Study, folder: Path) -> Sequence[Path]:
+    def study(self, study: cv.Study, folder: Path) -> Sequence[cv.Artifact]:
         if "study" in self.fails:
             raise RuntimeError("no paper")
         return []

@@ -74,12 +74,12 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
         reporters = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
     start_backend()
     with displayed(None) as display:
-        files, faults = make_reports(result, reporters, display)
-    for path in files:
-        print(printable(path))
+        artifacts, faults = make_reports(result, reporters, display)
+    for artifact in artifacts:
+        print(printable(artifact.path))
     if faults:
         raise faults[0]
-    if not files:
+    if not artifacts:
         raise errors.CellvisionError(
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "List the reporters with cellvision plugins: some report on runs, some on studies.",

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.artifact import Artifact
     from cellvision.interfaces.dataset import Dataset
+    from cellvision.results.artifacts import ReporterRecord
     from cellvision.results.model_probe import Probe
 
 
@@ -182,6 +184,21 @@ class Run:
     def test_splits(self) -> tuple[str, ...]:
         """All other splits."""
         return tuple(name for name in self._metadata.scores if is_test(name))
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """What reporters wrote about this run, in the order of the page."""
+        from cellvision.results.artifacts import read_reports
+
+        reports = self.folder / "reports"
+        return read_reports(reports).located_in(reports)
+
+    @property
+    def reports(self) -> tuple[ReporterRecord, ...]:
+        """The reporters that reported on this run, with their settings and files."""
+        from cellvision.results.artifacts import read_reports
+
+        return read_reports(self.folder / "reports").reporters
 
     @property
     def history(self) -> pd.DataFrame:

@@ -18,10 +18,14 @@ from cellvision.results.metadata import (
     StudyMetadata,
 )
 from cellvision.results.run import Run, check_schema, load_run
+from cellvision.results.scores import Score
 from cellvision.results.verdicts import VerdictFile, VerdictRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cellvision.interfaces.artifact import Artifact
+    from cellvision.results.artifacts import ReporterRecord
 
 PLAN = ".plan.json"
 """File that is written first, so that an interrupted study can resume."""
@@ -87,7 +91,42 @@ class StudyExperiment:
     @property
     def test_splits(self) -> tuple[str, ...]:
         """The test sets of its runs."""
-        return self.runs[0].test_splits if self.runs else ()
+        return tuple(dict.fromkeys(split for run in self.runs for split in run.test_splits))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, sorted."""
+        return self.runs[0].class_names
+
+    @property
+    def chance(self) -> float:
+        """One over the number of classes."""
+        return 1 / len(self.class_names)
+
+    def scores(self, split: str) -> tuple[Score, ...]:
+        """The score of each run on one split; runs that lack the split are left out.
+
+        Parameters
+        ----------
+        split
+            Name of a split.
+        """
+        return tuple(run.scores[split] for run in self.runs if split in run.scores)
+
+    def history(self, control: str | None = None) -> pd.DataFrame:
+        """One row per run and epoch: ``run``, and the columns of a run's history.
+
+        Parameters
+        ----------
+        control
+            Name of a control; None for the runs of the experiment itself.
+        """
+        import pandas as pd
+
+        runs = self.runs if control is None else self.controls.get(control, ())
+        tables = [run.history.assign(run=run.folder.name) for run in runs]
+        trained = [table for table in tables if not table.empty]
+        return pd.concat(trained or tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 class Study:
@@ -135,6 +174,21 @@ class Study:
     @cached_property
     def _runs(self) -> dict[str, Run]:
         return {run.name: load_run(self.folder / "runs" / run.name) for run in self._metadata.runs}
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """What reporters wrote about this study, in the order of the page."""
+        from cellvision.results.artifacts import read_reports
+
+        reports = self.folder / "reports"
+        return read_reports(reports).located_in(reports)
+
+    @property
+    def reports(self) -> tuple[ReporterRecord, ...]:
+        """The reporters that reported on this study, with their settings and files."""
+        from cellvision.results.artifacts import read_reports
+
+        return read_reports(self.folder / "reports").reporters
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ class FashionMnist(Dataset):
 
     def decode_file(self, file: Path) -> DecodedImage:
         """Read an image file; the data set's own images are not files."""
-        from cellvision import read_image
+        from cellvision.io import read_image
 
         return read_image(file)
 

@@ -43,7 +43,7 @@ class ImageFiles(Dataset):
 
     def decode_file(self, file: Path) -> DecodedImage:
         """Decode a file that is not in the catalog, just as `decode` does."""
-        from cellvision import read_image
+        from cellvision.io import read_image
 
         decoded = read_image(file)
         return to_mono(str(file), decoded) if self.mono else decoded

@@ -113,7 +113,7 @@ class SyntheticCells(Dataset):
 
     def decode_file(self, file: Path) -> DecodedImage:
         """Read a file that is not in the catalog."""
-        from cellvision import read_image
+        from cellvision.io import read_image
 
         return read_image(file)
 

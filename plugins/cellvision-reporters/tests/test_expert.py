@@ -1,4 +1,4 @@
-"""Network against expert: the verdict, what it rests on, and where its line is drawn."""
+"""Network and expert: the verdict, what it rests on, and who shows it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_reporters import (
-    FakeStudy,
-    assert_is_a_picture,
-    assert_nothing_is_clipped,
-    drawn,  # noqa: F401 - a fixture
-    make_run,
-    make_study,
-    texts_of,
-)
+from cellvision_reporters.expert import read_expert_record
+from figure_checks import assert_is_a_picture, assert_nothing_is_clipped, texts
+from written_results import write_run, write_study
 
 import cellvision as cv
 from cellvision import Run, errors, statistics
 from cellvision.cli import main
+from cellvision.progress import Display
+from cellvision.results.reporting import make_reports
 
 NAMES = ("control", "treated")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "reports"
-    folder.mkdir()
-    return folder
 
 
 def answers(
@@ -62,10 +51,14 @@ def answers(
     return target
 
 
-def report(about: Any, folder: Path, **settings: Any) -> dict[str, Any]:
+def report(results: cv.Run | cv.Study, folder: Path, **settings: Any) -> dict[str, Any]:
     reporter = cv.reporters.create("expert", **settings)
-    made = (reporter.study if isinstance(about, FakeStudy) else reporter.run)(about, folder)
-    assert all(path.is_file() for path in made)
+    artifacts = (
+        reporter.study(results, folder)
+        if isinstance(results, cv.Study)
+        else reporter.run(results, folder)
+    )
+    assert all(artifact.path.is_file() for artifact in artifacts)
     told: dict[str, Any] = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
     return told
 
@@ -80,7 +73,7 @@ def report(about: Any, folder: Path, **settings: Any) -> dict[str, Any]:
 def test_the_verdict_follows_the_interval_of_the_difference(
     network_wrong: int, expert_wrong: range, verdict: str | None, tmp_path: Path, out: Path
 ) -> None:
-    run = make_run(tmp_path / "run", n=120, wrong=network_wrong, group=None)
+    run = write_run(tmp_path / "run", n=120, wrong=network_wrong, group=None)
     table = answers(run, tmp_path / "a.csv", list(expert_wrong))
     (found,) = report(run, out, answers=table)["comparisons"]
     network = np.arange(120) >= network_wrong
@@ -102,8 +95,8 @@ def test_the_verdict_follows_the_interval_of_the_difference(
     assert "n = 120 images" in page
 
 
-def test_units_decide_the_interval(tmp_path: Path, out: Path) -> None:
-    run = make_run(tmp_path / "run", n=120, wrong=60)
+def test_groups_decide_the_interval(tmp_path: Path, out: Path) -> None:
+    run = write_run(tmp_path / "run", n=120, wrong=60)
     table = answers(run, tmp_path / "a.csv", range(30, 60))
     (found,) = report(run, out, answers=table)["comparisons"]
     rows = run.predictions[run.predictions["split"] == "test"].sort_values("image")
@@ -115,11 +108,11 @@ def test_units_decide_the_interval(tmp_path: Path, out: Path) -> None:
     page = (out / "expert.md").read_text(encoding="utf-8")
     assert "from 4 wells" in page
     assert "only 4 groups" in page
-    assert "the interval of the difference is the one to trust" in page
+    assert "trust the interval of the difference" in page
 
 
 def test_only_images_that_both_have_judged_count(tmp_path: Path, out: Path) -> None:
-    run = make_run(tmp_path / "run", n=30, wrong=3)
+    run = write_run(tmp_path / "run", n=30, wrong=3)
     table = answers(run, tmp_path / "a.csv", [0], keep=12, repeats=[(1, "control"), (2, "treated")])
     (found,) = report(run, out, answers=table)["comparisons"]
     assert (found["n"], found["evaluated"]) == (12, 30)
@@ -131,9 +124,9 @@ def test_only_images_that_both_have_judged_count(tmp_path: Path, out: Path) -> N
 def test_who_calls_what_how_and_where_they_disagree_most(
     tmp_path: Path,
     out: Path,
-    drawn: list[Any],  # noqa: F811
+    drawn: list[Any],
 ) -> None:
-    run = make_run(tmp_path / "run", n=20, wrong=6)
+    run = write_run(tmp_path / "run", n=20, wrong=6)
     table = answers(run, tmp_path / "a.csv", [0, 1, 10])
     (found,) = report(run, out, answers=table)["comparisons"]
     rows = run.predictions[run.predictions["split"] == "test"].reset_index(drop=True)
@@ -148,11 +141,11 @@ def test_who_calls_what_how_and_where_they_disagree_most(
     assert_is_a_picture(out / "expert.png")
     (images,) = out.glob("expert_images_*.png")
     assert_is_a_picture(images)
-    assert any("Ana: " in text for text in texts_of(drawn[1]))
+    assert any("Ana: " in text for text in texts(drawn[1]))
 
 
 def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out: Path) -> None:
-    run = make_run(tmp_path / "run", n=20, wrong=5)
+    run = write_run(tmp_path / "run", n=20, wrong=5)
     table = tmp_path / "a.csv"
     answers(run, table, [0], repeats=[(k, NAMES[k % 2]) for k in range(2, 8)])
     answers(run, table, [1, 2], rater="Bo")
@@ -166,32 +159,32 @@ def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out:
     alone = report(run, out, answers=table, rater="Bo")
     assert [each["rater"] for each in alone["comparisons"]] == ["Bo"]
     assert alone["agreement"] == []
-    assert "this is not known" in (out / "expert.md").read_text(encoding="utf-8")
+    assert "Unknown: no image was shown twice" in (out / "expert.md").read_text(encoding="utf-8")
 
 
 def test_what_was_not_declared_beforehand_is_said(tmp_path: Path, out: Path) -> None:
-    run = make_run(tmp_path / "run", n=20)
+    run = write_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv")
     assert report(run, out, answers=table)["declared_beforehand"] is False
     assert "NOT declared" in (out / "expert.md").read_text(encoding="utf-8")
-    reporter = cv.reporters.create("expert", answers=table).model_dump(mode="json")
-    run.metadata.experiment["reporters"] = [reporter]
-    assert report(run, out, answers=table)["declared_beforehand"] is True
+    settings = cv.reporters.create("expert", answers=table).model_dump(mode="json")
+    declared = write_run(tmp_path / "declared", n=20, reporters=[settings])
+    assert report(declared, out, answers=table)["declared_beforehand"] is True
     assert "before training" in (out / "expert.md").read_text(encoding="utf-8")
-    assert report(run, out, answers=table, rater="Ana")["declared_beforehand"] is False
+    assert report(declared, out, answers=table, rater="Ana")["declared_beforehand"] is False
 
 
 def test_answers_that_do_not_fit_are_refused(tmp_path: Path, out: Path) -> None:
-    run = make_run(tmp_path / "run", n=20)
+    run = write_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv")
     good = pd.read_csv(table)
     bad = tmp_path / "bad.csv"
     for change, reason in (
         (lambda t: t.assign(label=t["label"].iloc[::-1].to_numpy()), "in the run and"),
-        (lambda t: t.assign(answer="grey"), "a class 'grey'"),
-        (lambda t: t.assign(image="x" + t["image"]), "none of its images"),
-        (lambda t: t.drop(columns="answer"), "no column 'answer'"),
-        (lambda t: t.head(0), "no answer in it"),
+        (lambda t: t.assign(answer="grey"), "the class 'grey'"),
+        (lambda t: t.assign(image="x" + t["image"]), "no image is in a test set"),
+        (lambda t: t.drop(columns="answer"), "the column 'answer' is missing"),
+        (lambda t: t.head(0), "it has no answers"),
         (lambda t: pd.concat([t, t]), "more than once"),
     ):
         change(good).to_csv(bad, index=False)
@@ -199,9 +192,9 @@ def test_answers_that_do_not_fit_are_refused(tmp_path: Path, out: Path) -> None:
             report(run, out, answers=bad)
     with pytest.raises(errors.InvalidInput, match="No such file"):
         report(run, out, answers=tmp_path / "none.csv")
-    with pytest.raises(errors.InvalidInput, match="no answer of 'Eve'"):
+    with pytest.raises(errors.InvalidInput, match="no answers by 'Eve'"):
         report(run, out, answers=table, rater="Eve")
-    with pytest.raises(errors.InvalidInput, match="the mean of a study is declared"):
+    with pytest.raises(errors.InvalidInput, match="needs a study"):
         report(run, out, answers=table, declared="mean")
     assert cv.reporters.create("expert", answers="a.csv").answers.is_absolute()
 
@@ -210,12 +203,13 @@ def test_answers_that_do_not_fit_are_refused(tmp_path: Path, out: Path) -> None:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> FakeStudy:
-    arms = {"deep": {"wrong": 4}, "alexnet": {"wrong": 12}}
-    return make_study(tmp_path / "study", arms, n=40, splits=("train", "validation", "test"))
+def study(tmp_path: Path) -> cv.Study:
+    experiments = {"deep": {"wrong": 4}, "alexnet": {"wrong": 12}}
+    splits = ("train", "validation", "test")
+    return write_study(tmp_path / "study", experiments, n=40, splits=splits)
 
 
-def test_the_mean_of_a_study_is_over_its_runs(study: FakeStudy, tmp_path: Path, out: Path) -> None:
+def test_the_mean_of_a_study_is_over_its_runs(study: cv.Study, tmp_path: Path, out: Path) -> None:
     table = answers(study.runs[0], tmp_path / "a.csv", range(6))
     told = report(study, out, answers=table, declared="mean")
     deep, alexnet = told["comparisons"]
@@ -231,10 +225,10 @@ def test_the_mean_of_a_study_is_over_its_runs(study: FakeStudy, tmp_path: Path, 
 
 
 def test_the_pictures_of_a_study_are_whole(
-    study: FakeStudy,
+    study: cv.Study,
     tmp_path: Path,
     out: Path,
-    drawn: list[Any],  # noqa: F811
+    drawn: list[Any],
 ) -> None:
     table = answers(study.runs[0], tmp_path / "a.csv", range(6))
     answers(study.runs[0], table, range(9), rater="A rater with <quite> a long & $odd$ name")
@@ -245,21 +239,17 @@ def test_the_pictures_of_a_study_are_whole(
 
 
 @pytest.mark.parametrize("name", ["boxplot", "learning"])
-def test_figures_take_their_line_from_the_answers(
-    name: str,
-    study: FakeStudy,
-    tmp_path: Path,
-    out: Path,
-    drawn: list[Any],  # noqa: F811
+def test_figures_draw_the_expert_of_the_stored_comparison(
+    name: str, study: cv.Study, tmp_path: Path, out: Path, drawn: list[Any]
 ) -> None:
+    from matplotlib.lines import Line2D
+
     table = answers(study.runs[0], tmp_path / "a.csv", range(6))
 
-    def line() -> set[float]:
+    def lines() -> set[float]:
         drawn.clear()
         cv.reporters.create(name).study(study, out)
         (figure,) = drawn
-        from matplotlib.lines import Line2D
-
         return {
             round(float(np.ravel(edge)[0]), 6)
             for line in figure.findobj(Line2D)
@@ -268,46 +258,36 @@ def test_figures_take_their_line_from_the_answers(
             if len(np.ravel(edge)) == 2
         }
 
-    assert line() == set()
+    assert lines() == set()
     reports = study.folder / "reports"
     reports.mkdir()
     report(study, reports, answers=table)
-    assert 0.85 in line()  # 34 of 40: as the reporter found it
-    (reports / "expert.json").unlink()
-    assert line() == set()
-    declared = cv.reporters.create("expert", answers=table).model_dump(mode="json")
-    study.metadata["experiments"][0]["experiment"]["reporters"] = [declared]
-    assert 0.85 in line()
-    table.unlink()
-    assert line() == set()
+    table.unlink()  # the stored comparison is enough
+    assert 0.85 in lines()  # 34 of 40 right
 
 
-def test_summary_and_page_tell_the_comparison(study: FakeStudy, tmp_path: Path) -> None:
+def test_summary_and_page_show_the_stored_comparison(study: cv.Study, tmp_path: Path) -> None:
     table = answers(study.runs[0], tmp_path / "a.csv", range(6))
-    reports = study.folder / "reports"
-    reports.mkdir()
+    expert = cv.reporters.create("expert", answers=table, declared="mean")
+    others = [cv.reporters.create(name) for name in ("html", "summary")]
 
-    def told() -> list[str]:
-        (summary,) = (
-            path
-            for path in cv.reporters.create("summary").study(study, reports)
-            if path.suffix == ".md"
-        )
-        (page,) = cv.reporters.create("html").study(study, reports)
-        return [path.read_text(encoding="utf-8") for path in (summary, page)]
+    def shown() -> list[str]:
+        reports = study.folder / "reports"
+        names = ("summary.md", "report.html")
+        return [(reports / name).read_text(encoding="utf-8") for name in names]
 
-    assert all("Network and expert" not in text for text in told())
-    found = report(study, reports, answers=table, declared="mean")["comparisons"]
-    assert [each["experiment"] for each in found] == ["deep", "alexnet"]
-    for text in told():
-        for each in found:
-            assert each["sentence"].partition(": ")[2] in text
-        assert text.count("NOT declared in the experiment") == 2
-    declared = cv.reporters.create("expert", answers=table, declared="mean")
-    study.metadata["experiments"][0]["experiment"]["reporters"] = [declared.model_dump(mode="json")]
-    assert all("NOT declared in the experiment" not in text for text in told())
-    table.unlink()  # as on another machine: what was found last is still told
-    assert all(found[0]["sentence"].partition(": ")[2] in text for text in told())
+    make_reports(study, others, Display())
+    assert all("Network and expert" not in text for text in shown())
+    # Declared last, it runs first, since the others read what it stores.
+    _, faults = make_reports(study, [*others, expert], Display())
+    assert [fault.what for fault in faults] == []
+    record = read_expert_record(study)
+    assert record is not None
+    assert [each.experiment for each in record.comparisons] == ["deep", "alexnet"]
+    for text in shown():
+        for each in record.comparisons:
+            assert each.sentence.partition(": ")[2] in text
+            assert text.count("NOT declared before training.") >= 2
 
 
 # --- the command -------------------------------------------------------------------------
@@ -316,11 +296,9 @@ def test_summary_and_page_tell_the_comparison(study: FakeStudy, tmp_path: Path) 
 def test_the_command_takes_the_declared_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = make_run(tmp_path / "run", n=20)
-    table = answers(run, tmp_path / "a.csv", [3])
+    table = answers(write_run(tmp_path / "other", n=20), tmp_path / "a.csv", [3])
     declared = {"type": "expert", "answers": str(table), "rater": None, "declared": "run"}
-    run.metadata.experiment["reporters"] = [{**declared, "images": 0}]
-    (run.folder / "run.json").write_text(json.dumps(run.metadata))
+    run = write_run(tmp_path / "run", n=20, reporters=[{**declared, "images": 0}])
 
     def command(*words: str) -> int:
         with pytest.raises(SystemExit) as end:
