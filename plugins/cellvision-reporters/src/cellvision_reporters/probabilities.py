@@ -98,7 +98,7 @@ def compute_curves(run: Run, split: str) -> Curves:
     options: dict[str, Any] = {"class_names": names, "resamples": resamples}
     return (
         statistics.roc_curve(labels, table, groups, **options),
-        statistics.precision_recall(labels, table, groups, **options),
+        statistics.precision_recall_curve(labels, table, groups, **options),
         statistics.calibration(labels, table, groups=groups, class_names=names),
     )
 
