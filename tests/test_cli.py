@@ -116,7 +116,7 @@ def test_plugins(cellvision: Command) -> None:
     rows = json.loads(said.out)
     assert (said.code, said.err) == (0, "")
     assert all(
-        list(row) == ["group", "name", "distribution", "version", "state", "reason", "description"]
+        list(row) == ["group", "name", "distribution", "version", "status", "reason", "description"]
         for row in rows
     )
     assert {row["group"] for row in rows} == {
@@ -329,7 +329,8 @@ def test_work_that_fails(cellvision: Command, failing: Any) -> None:
     lines = cellvision.refused("audit", failing(RuntimeError("no\nluck")), code=1)
     assert lines == [
         "error: data set Failing cannot list its images: RuntimeError: no",
-        "  --debug shows where; tell its author, unless a setting or a file explains it",
+        "  Run again with --debug for the traceback, and report it to the plugin's author unless a "
+        "setting or a file explains it",
     ]
 
 

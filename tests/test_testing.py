@@ -278,8 +278,8 @@ def isolation(isolated_registries: Isolation) -> Iterator[Isolation]:
     # Whatever was broken, the others go on.
     assert cv.reporters.create("good").model_dump() == {"type": "good"}
     assert len(cv.datasets.create("good").catalog()) == 30
-    assert cv.architectures.info("good").state == "fine"
-    assert {info.name: info.state for info in cv.reporters.plugins()}["good"] == "fine"
+    assert cv.architectures.info("good").status == "ok"
+    assert {info.name: info.status for info in cv.reporters.plugins()}["good"] == "ok"
 
 
 def failures(kind: str, name: str = "mine", **settings: Any) -> dict[str, str]:
