@@ -20,7 +20,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
 from cellvision.data.masking import cell_regions, otsu, without_cells
-from cellvision.studies.controls import CONTROLS, permuted
+from cellvision.studies.controls import CONTROLS, permute_labels
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -60,14 +60,14 @@ tables = st.lists(
 
 @settings(max_examples=40)
 @given(tables, st.integers(0, 9), st.booleans())
-def test_labels_are_permuted_over_whole_units(
+def test_labels_are_permuted_over_whole_groups(
     rows: list[tuple[int, str, str]], seed: int, pure: bool
 ) -> None:
     table = pd.DataFrame(rows, columns=["unit", "label", "split"])
     if pure:
         table["label"] = table["unit"].map(lambda unit: "abc"[unit % 3])
-    new = permuted(table, table["unit"], [seed])
-    assert list(new) == list(permuted(table, table["unit"], [seed]))
+    new = permute_labels(table, table["unit"], [seed])
+    assert list(new) == list(permute_labels(table, table["unit"], [seed]))
     drawn = table.assign(new=new)
     before = table.groupby("unit")["label"].agg(lambda values: tuple(sorted(values)))
     after = drawn.groupby("unit")["new"].agg(lambda values: tuple(sorted(values)))
@@ -85,7 +85,7 @@ def test_labels_are_permuted_over_whole_units(
 def test_each_seed_draws_another_permutation() -> None:
     table = pd.DataFrame({"label": list("ab") * 10, "split": "train"})
     units = pd.Series(range(20))
-    drawn = {tuple(permuted(table, units, [seed, 0])) for seed in range(5)}
+    drawn = {tuple(permute_labels(table, units, [seed, 0])) for seed in range(5)}
     assert len(drawn) == 5
     assert tuple(table["label"]) not in drawn
 
@@ -158,7 +158,7 @@ def test_a_control_is_marked_and_complete(study: cv.Study) -> None:
         for run, true in zip(runs, study.runs, strict=False):
             assert run.control == name
             assert run.folder.name == f"{name}_{true.folder.name}"
-            assert run.metadata.seed == true.metadata.seed
+            assert run.seed == true.seed
             assert run.warnings[0].startswith("CONTROL")
             assert run.metadata.experiment == true.metadata.experiment
             assert list(run.predictions["image"]) == list(true.predictions["image"])
@@ -173,8 +173,8 @@ def test_permuted_runs_are_trained_and_judged_on_their_own_labels(study: cv.Stud
         drawn = run.predictions
         assert drawn.groupby("group")["label"].nunique().max() == 1
         assert (drawn["label"] != true["label"]).any()
-        for split, counts in run.metadata.counts.items():
-            assert counts == study.runs[0].metadata["counts"][split]
+        for split, counts in run.counts.items():
+            assert counts == study.runs[0].counts[split]
         rows = drawn[drawn["split"] == "test"]
         right = (rows["label"] == rows["predicted"]).mean()
         assert run.scores["test"].accuracy == pytest.approx(right)
@@ -188,7 +188,7 @@ def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
     some = list(true.predictions["image"][:3])
     stored = true.model_input(some)
     masked = np.stack([without_cells(image) for image in stored])
-    np.testing.assert_array_equal(background.stored(some), masked)
+    np.testing.assert_array_equal(background.model_input(some), masked)
     # Its model answers on masked pixels as its predictions say.
     answers = np.asarray(background.model().predict_on_batch(masked.astype(np.float32)))
     np.testing.assert_allclose(
@@ -196,72 +196,45 @@ def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
     )
 
 
-def test_brightness_is_found_out_as_a_shortcut(study: cv.Study) -> None:
-    """The classes differ in brightness and nothing else, so a ruler does as well."""
-    (told,) = study.verdicts
-    assert told == json.loads((study.folder / "verdict.json").read_text())["verdicts"][0]
-    assert told["sentence"] == "shortcut: background or intensity alone does as well"
-    assert (told["experiment"], told["split"]) == ("level", "test")
-    assert (told["n"], told["groups"], told["group_column"]) == (20, 10, "well")
-    assert told["p"] >= told["smallest_p"] == pytest.approx(1 / 252)
-    assert told["missing_controls"] == []
-    by_name = {each["control"]: each for each in told["controls"]}
-    assert by_name["intensity"]["accuracy"] == 1.0
-    assert by_name["intensity"]["beats_chance"]
-    assert not by_name["permuted_groups"]["beats_chance"]
+def test_brightness_alone_is_recognised(study: cv.Study) -> None:
+    """The classes differ in brightness and nothing else, so intensity does as well."""
+    (verdict,) = study.verdicts
+    stored = json.loads((study.folder / "verdict.json").read_text())["verdicts"][0]
+    assert json.loads(verdict.to_json()) == stored
+    assert (verdict.experiment, verdict.split) == ("level", "test")
+    assert (verdict.n, verdict.groups, verdict.group_column) == (20, 10, "well")
+    assert verdict.p >= verdict.smallest_p == pytest.approx(1 / 252)
+    assert verdict.missing_controls == ()
+    by_name = {each.control: each for each in verdict.controls}
+    assert by_name["intensity"].accuracy == 1.0
+    assert by_name["intensity"].beats_chance
+    assert not by_name["permuted_groups"].beats_chance
+    difference = by_name["intensity"].difference
+    assert difference is not None
+    assert difference.low <= difference.estimate <= 0
     run = study.runs[0].predictions
     rows = run[run["split"] == "test"]
-    share = sum(
+    right = sum(
         (r.predictions["label"] == r.predictions["predicted"])[rows.index] for r in study.runs
     )
-    assert told["accuracy"] == pytest.approx((share / 2).mean())
+    assert verdict.accuracy == pytest.approx((right / 2).mean())
 
 
-def test_the_reports_show_it(study: cv.Study) -> None:
+def test_the_reports_show_the_controls(study: cv.Study) -> None:
     reports = study.folder / "reports"
     assert {"controls.png", "masks.png", "report.html"} <= {p.name for p in reports.iterdir()}
     page = (reports / "report.html").read_text(encoding="utf-8")
-    box = page[page.index('class="verdict shortcut"') : page.index("</section>")]
-    for said in ("Shortcut: background or intensity alone does as well.", "10 wells", "level"):
-        assert said in box
-    assert page.index("<main>") < page.index(box) < page.index("<h2>")
-    (own,) = cv.reporters.create("html").run(study.controls["background"][0], reports)
-    marked = own.read_text(encoding="utf-8")
-    assert "CONTROL (background)" in marked
-    assert 'class="verdict' not in marked
-    (alone,) = cv.reporters.create("html").run(study.runs[0], reports)
-    assert "A run alone gives no verdict." in alone.read_text(encoding="utf-8")
-
-
-def test_pictures_of_controls_are_whole(
-    study: cv.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from cellvision_reporters.figures.figure import Sheet
-    from test_reporters import assert_is_a_picture, assert_nothing_is_clipped, texts_of
-
-    figures: list[Any] = []
-    save = Sheet.save
-
-    def keep(self: Sheet, target: Path, dpi: int) -> Path:
-        figures.append(self.figure)
-        return save(self, target, dpi)
-
-    monkeypatch.setattr(Sheet, "save", keep)
-    made = cv.reporters.create("controls").study(study, tmp_path)
-    assert [path.name for path in made] == ["controls.png", "masks.png"]
-    for path, figure in zip(made, figures, strict=True):
-        assert_is_a_picture(path)
-        assert_nothing_is_clipped(figure)
-    shown = texts_of(figures[0])
-    assert {"true labels", "labels permuted over groups", "intensity alone"} <= set(shown)
-    assert "true labels: 0.9 by epoch" in " ".join(" ".join(shown).split())
-    assert "what is left" in texts_of(figures[1])
+    (verdict,) = study.verdicts
+    answer = page[page.index('class="answer') : page.index("</section>")]
+    for text in (verdict.sentence[1:], "20 from 10 wells", "Control: intensity alone"):
+        assert text in answer
+    assert page.index("<main>") < page.index(answer) < page.index("<h2>")
 
 
 # --- interruptions -----------------------------------------------------------------------
 
 
-def test_a_study_killed_among_its_controls_is_gone_on_with(
+def test_a_study_killed_among_its_controls_resumes(
     study: cv.Study, images: Path, tmp_path: Path
 ) -> None:
     cv.save_experiment(asked(images), tmp_path / "asked.json")
@@ -302,10 +275,10 @@ def test_controls_may_come_later_and_not_go(
         )
     assert end.value.code == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "Verdict: shortcut: background or intensity alone does as well" in said
+    assert f"Verdict: {cv.load_study(folder).verdicts[0].sentence}" in said
     assert "Controls not run: permuted_groups, permuted_images, background" in said
     assert {path: path.stat().st_mtime_ns for path in made} == made
-    with pytest.raises(errors.FolderError, match="control 'intensity' was begun"):
+    with pytest.raises(errors.FolderError, match="control 'intensity' was started"):
         cv.study(cv.load_experiment(settings), 2, folder)
 
 
@@ -322,10 +295,10 @@ def test_each_experiment_and_test_set_has_its_verdict(images: Path, tmp_path: Pa
         "two": asked(images, epochs=2, seed=7),
     }
     made = cv.study(grid, 1, tmp_path / "study", controls=["intensity"])
-    assert [told["experiment"] for told in made.verdicts] == ["one", "two"]
-    assert all("2 verdicts" in told["warnings"][-1] for told in made.verdicts)
+    assert [verdict.experiment for verdict in made.verdicts] == ["one", "two"]
+    assert all("2 verdicts" in verdict.warnings[-1] for verdict in made.verdicts)
     assert [run.folder.name for run in made.controls["intensity"]] == [
         "intensity_000",
         "intensity_001",
     ]
-    assert [told["controls"][0]["accuracy"] for told in made.verdicts] == [1.0, 1.0]
+    assert [verdict.controls[0].accuracy for verdict in made.verdicts] == [1.0, 1.0]

@@ -291,7 +291,7 @@ def test_other_threads_do_not_change_the_weights() -> None:
 def test_what_stands_in_the_way_of_a_cluster_is_told(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "_CONNECT", 0.3)
+    monkeypatch.setattr(clusters, "_CONNECTION_TIMEOUT", 0.3)
     for address in ("nonsense", "tcp://127.0.0.1:1"):
         with pytest.raises(errors.ExperimentError, match=address) as caught:
             clusters.connect(address)

@@ -15,6 +15,7 @@ import pytest
 
 from cellvision import errors
 from cellvision.cli import main
+from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
 from cellvision.new_plugin import render
 from cellvision.testing import Isolation
 
@@ -156,6 +157,20 @@ def test_names_of_known_distributions_that_are_not_installed(
         render(name, kind, tmp_path)
     assert f"pip install {distribution}" in caught.value.hint
     assert not (tmp_path / f"cellvision-{name}").exists()
+
+
+def test_the_known_distributions_are_those_of_this_project() -> None:
+    plugins = Path(__file__).parents[1] / "plugins"
+    provided: dict[str, dict[str, set[str]]] = {}
+    for file in plugins.glob("*/pyproject.toml"):
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        for group, names in project["entry-points"].items():
+            provided.setdefault(group, {})[project["name"]] = set(names)
+    known = {
+        group: {distribution: set(names) for distribution, names in distributions.items()}
+        for group, distributions in KNOWN_DISTRIBUTIONS.items()
+    }
+    assert provided == known
 
 
 def test_a_known_name_of_another_kind_is_free(

@@ -110,7 +110,7 @@ def test_memory_is_flat_and_blocks_change_nothing(
 
     def watched(file: Path) -> cv.DecodedImage:
         nonlocal most
-        image = cv.read_image(file)
+        image = cv.io.read_image(file)
         alive.add(id(image.pixels))
         weakref.finalize(image.pixels, alive.discard, id(image.pixels))
         most = max(most, len(alive))

@@ -75,13 +75,13 @@ def test_importing_the_module_is_light() -> None:
     ],
 )
 def test_wilson_gives_the_published_limits(successes: int, n: int, low: float, high: float) -> None:
-    interval = statistics.wilson(successes, n)
+    interval = statistics.wilson_interval(successes, n)
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
     assert interval.estimate == successes / n
 
 
 def test_wilson_of_nothing_is_everything() -> None:
-    interval = statistics.wilson(0, 0)
+    interval = statistics.wilson_interval(0, 0)
     assert (interval.low, interval.high, interval.warning) == (0, 1, "no images")
 
 
@@ -91,12 +91,15 @@ def test_wilson_holds_its_estimate_and_narrows_with_images(
     right: int, wrong: int, times: int
 ) -> None:
     n = right + wrong
-    few, many = statistics.wilson(right, n), statistics.wilson(right * times, n * times)
+    few, many = (
+        statistics.wilson_interval(right, n),
+        statistics.wilson_interval(right * times, n * times),
+    )
     assert 0 <= few.low <= few.high <= 1
     if n:
         assert few.low <= few.estimate <= few.high
         assert many.high - many.low < few.high - few.low
-        mirrored = statistics.wilson(wrong, n)
+        mirrored = statistics.wilson_interval(wrong, n)
         assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((few.low, few.high))
 
 
@@ -128,10 +131,8 @@ def test_the_order_of_images_does_not_matter(
 
 @quick
 @given(grouped())
-def test_without_enough_groups_right_and_wrong_mirror(
-    case: tuple[list[bool], list[int]],
-) -> None:
-    correct, groups = case[0], [g % 10 for g in case[1]]
+def test_right_and_wrong_mirror(case: tuple[list[bool], list[int]]) -> None:
+    correct, groups = case
     interval = statistics.accuracy_interval(correct, groups)
     mirrored = statistics.accuracy_interval(np.logical_not(correct), groups)
     assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((interval.low, interval.high))
@@ -139,7 +140,7 @@ def test_without_enough_groups_right_and_wrong_mirror(
 
 def test_each_image_its_own_group_is_wilson() -> None:
     correct = np.arange(40) % 4 > 0
-    expected = statistics.wilson(30, 40)
+    expected = statistics.wilson_interval(30, 40)
     alone = statistics.accuracy_interval(correct)
     single = statistics.accuracy_interval(correct, [f"well {i}" for i in range(40)])
     assert (alone.low, alone.high, alone.method) == (expected.low, expected.high, "Wilson")
@@ -150,108 +151,122 @@ def test_each_image_its_own_group_is_wilson() -> None:
 def test_the_bootstrap_over_groups_of_one_is_close_to_wilson() -> None:
     correct = np.arange(400) % 5 > 0
     boot = statistics.group_bootstrap(correct.astype(float), bounds=(0, 1))
-    wilson = statistics.wilson(320, 400)
+    wilson = statistics.wilson_interval(320, 400)
     assert boot.method == "bootstrap over images (BCa)"
     assert (boot.low, boot.high) == pytest.approx((wilson.low, wilson.high), abs=0.01)
 
 
 def test_groups_that_agree_within_make_the_interval_wide() -> None:
     correct = np.arange(40) % 4 > 0
-    groups = np.arange(40)
     once = statistics.accuracy_interval(correct)
-    copies = statistics.accuracy_interval(np.repeat(correct, 10), np.repeat(groups, 10))
+    copies = statistics.accuracy_interval(np.repeat(correct, 10), np.repeat(np.arange(40), 10))
     naive = statistics.accuracy_interval(np.repeat(correct, 10))
-    assert copies.method == "bootstrap over groups (BCa)"
+    assert copies.method == "beta-binomial over groups"
     assert copies.warning is None
     assert copies.high - copies.low == pytest.approx(once.high - once.low, rel=0.15)
     assert naive.high - naive.low < 0.5 * (copies.high - copies.low)
 
 
+def test_the_posterior_is_that_of_a_direct_integration() -> None:
+    """Against scipy's beta-binomial, summed over a fine grid."""
+    from scipy.stats import beta, betabinom
+
+    right, images = np.array([9, 4, 12, 7, 10]), np.array([10, 8, 12, 11, 10])
+    mean = beta(0.5, 0.5).ppf((np.arange(800) + 0.5) / 800)[:, None]
+    total = 1 / ((np.arange(400) + 0.5) / 400) - 1
+    weight = np.ones((800, 400))
+    for k, n in zip(right, images, strict=True):
+        weight *= betabinom.pmf(k, n, mean * total, (1 - mean) * total)
+    weight /= weight.sum()
+    cumulative = np.cumsum(weight.sum(axis=1))
+    expected = np.interp([0.025, 0.975], cumulative, mean[:, 0])
+    groups = np.repeat(np.arange(5), images)
+    correct = np.concatenate([np.arange(n) < k for k, n in zip(right, images, strict=True)])
+    interval = statistics.accuracy_interval(correct, groups)
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected), abs=0.005)
+
+
+def test_the_resolution_does_not_depend_on_the_number_of_images() -> None:
+    groups = np.repeat(np.arange(200), 500)
+    correct = np.random.default_rng(0).random(len(groups)) < 0.9
+    interval = statistics.accuracy_interval(correct, groups)
+    wilson = statistics.wilson_interval(correct.sum(), len(correct))
+    assert 0.8 < (interval.high - interval.low) / (wilson.high - wilson.low) < 1.5
+
+
+def test_one_error_more_moves_the_limit_a_little() -> None:
+    for groups in (np.arange(72) // 9, np.arange(72) % 8, np.arange(72) // 3, np.arange(96) // 3):
+        n = len(groups)
+        lows = [
+            statistics.accuracy_interval(np.arange(n) >= errors, groups).low for errors in range(8)
+        ]
+        assert (np.diff(lows) <= 0.05).all(), lows
+        assert lows[0] > lows[-1]
+
+
+def test_fractions_of_runs_lie_between_their_runs() -> None:
+    groups = np.arange(60) // 5
+    none, all_ = np.zeros(60), np.ones(60)
+    half = statistics.accuracy_interval((none + all_) / 2, groups)
+    assert (half.estimate, half.low < 0.5 < half.high) == (0.5, True)
+
+
 def test_the_same_seed_gives_the_same_limits() -> None:
     rng = np.random.default_rng(0)
     groups = simulated_groups(rng, 30)
-    correct = simulated_answers(rng, groups, 0.8, 0.2)
+    correct = simulated_answers(rng, groups, 0.8, 0.2).astype(float)
     first, again, other = (
-        statistics.accuracy_interval(correct, groups, seed=seed) for seed in (1, 1, 2)
+        statistics.group_bootstrap(correct, groups, seed=seed, resamples=300) for seed in (1, 1, 2)
     )
     assert first == again
     assert first != other
-    assert (first.low, first.high) == pytest.approx((other.low, other.high), abs=0.02)
+    assert (first.low, first.high) == pytest.approx((other.low, other.high), abs=0.03)
 
 
 @pytest.mark.parametrize("correct", [0.0, 1.0])
 def test_no_error_or_nothing_but_errors_is_not_certainty(correct: float) -> None:
     interval = statistics.accuracy_interval(np.full(400, correct), np.arange(400) // 20)
-    of_groups = statistics.wilson(20 * correct, 20)
-    assert (interval.low, interval.high) == pytest.approx((of_groups.low, of_groups.high))
-    assert interval.warning is not None
-    assert interval.warning.endswith("in only 0 of 20 groups: too few for a bootstrap over groups")
+    of_images = statistics.wilson_interval(400 * correct, 400)
+    assert interval.high - interval.low > 2 * (of_images.high - of_images.low)
 
 
 def test_one_group_says_almost_nothing() -> None:
     interval = statistics.accuracy_interval([True] * 99 + [False], ["slide 1"] * 100)
-    assert interval.high - interval.low > 0.7
+    assert interval.high - interval.low > 0.5
     assert interval.warning is not None
     assert "one group" in interval.warning
 
 
-def test_equal_groups_are_never_narrower_than_independent_images() -> None:
-    correct = np.tile([True, True, True, False], 24)
-    grouped = statistics.accuracy_interval(correct, np.arange(96) // 12)
-    alone = statistics.accuracy_interval(correct)
-    assert (grouped.low, grouped.high) == pytest.approx((alone.low, alone.high))
-    assert grouped.warning == "only 8 groups: too few for a bootstrap over groups"
+# 150 simulations a cell: a coverage of 0.95 has a Monte-Carlo standard error of 0.018, that of
+# all cells together 0.008. docs/explanation/statistics.md has the long form (benchmarks/evidence).
+CELLS = [(4, 0.8, 0.5), (8, 0.9, 0.1), (20, 0.95, 0.5), (30, 0.9, 0.3), (15, 0.6, 0.0)]
 
 
-def test_one_group_that_outweighs_all_others_is_noticed() -> None:
-    groups = np.concatenate([np.zeros(900, int), np.arange(1, 31)])
-    interval = statistics.accuracy_interval(np.arange(930) % 3 > 0, groups)
-    assert interval.method == "Wilson, effective sample size"
-    assert interval.warning is not None
-    assert "31 groups, unequal, worth 1.1 equal ones" in interval.warning
-
-
-# 1,000 simulations a cell: a coverage of 0.95 has a Monte-Carlo standard error of 0.0069. A cell
-# must lie within 0.93 to 0.97 give or take two of them, the mean of all (standard error 0.0028)
-# within 0.93 to 0.97 itself.
-# The cells lie where the interval is meant to hold; where it falls short (accuracies of 0.9 and
-# more whose errors sit in a few bad groups) docs/explanation/statistics.md gives the numbers.
-CELLS = [
-    (20, 0.8, 0.1),
-    (20, 0.6, 0.3),
-    (30, 0.9, 0.1),
-    (30, 0.7, 0.5),
-    (60, 0.8, 0.3),
-    (10, 0.7, 0.2),
-]
-
-
-def test_95_percent_intervals_of_grouped_images_cover_93_to_97_percent() -> None:
-    simulations, covered = 1000, []
+def test_95_percent_intervals_of_grouped_images_cover() -> None:
+    simulations, coverage = 150, []
     rng = np.random.default_rng(20)
     for count, mean, icc in CELLS:
         hits = 0
-        for seed in range(simulations):
-            groups = simulated_groups(rng, count)
-            correct = simulated_answers(rng, groups, mean, icc)
-            interval = statistics.accuracy_interval(correct, groups, seed=seed)
+        for _ in range(simulations):
+            groups = simulated_groups(rng, count, 8)
+            interval = statistics.accuracy_interval(
+                simulated_answers(rng, groups, mean, icc), groups
+            )
             hits += interval.low <= mean <= interval.high
-        covered.append(hits / simulations)
-    error = np.sqrt(0.95 * 0.05 / simulations)
-    assert min(covered) >= 0.93 - 2 * error, covered
-    assert max(covered) <= 0.97 + 2 * error, covered
-    assert 0.93 <= np.mean(covered) <= 0.97, covered
+        coverage.append(hits / simulations)
+    assert min(coverage) >= 0.93 - 0.045, coverage
+    assert np.mean(coverage) >= 0.94, coverage
 
 
 def test_taking_grouped_images_for_independent_would_cover_far_too_little() -> None:
     rng = np.random.default_rng(3)
     hits = 0
-    for _ in range(400):  # standard error at most 0.025
+    for _ in range(200):  # standard error at most 0.035
         groups = simulated_groups(rng, 20)
         correct = simulated_answers(rng, groups, 0.8, 0.3)
         interval = statistics.accuracy_interval(correct)
         hits += interval.low <= 0.8 <= interval.high
-    assert hits / 400 < 0.7
+    assert hits / 200 < 0.7
 
 
 # The bootstrap of any statistic
@@ -290,7 +305,9 @@ def test_the_jackknife_of_equal_groups_is_the_t_interval_of_their_means() -> Non
 
 def test_a_perfect_score_between_bounds_keeps_an_interval() -> None:
     interval = statistics.group_bootstrap(np.ones(100), np.arange(100) // 4, bounds=(0, 1))
-    assert (interval.low, interval.high) == pytest.approx((statistics.wilson(25, 25).low, 1))
+    assert (interval.low, interval.high) == pytest.approx(
+        (statistics.wilson_interval(25, 25).low, 1)
+    )
     assert interval.warning is not None
 
 
@@ -391,7 +408,7 @@ def test_a_difference_over_groups_says_how_it_was_made() -> None:
 
 
 def test_intervals_of_a_difference_over_groups_cover() -> None:
-    simulations, covered = 1000, []
+    simulations, covered = 300, []
     rng = np.random.default_rng(5)
     for count, icc in ((10, 0.1), (30, 0.2)):
         hits = 0
@@ -402,13 +419,13 @@ def test_intervals_of_a_difference_over_groups_cover() -> None:
             interval = statistics.paired_difference(a, b, groups, seed=seed)
             hits += interval.low <= 0.1 <= interval.high
         covered.append(hits / simulations)
-    error = np.sqrt(0.95 * 0.05 / simulations)  # 0.0069
+    error = np.sqrt(0.95 * 0.05 / simulations)  # 0.013
     assert min(covered) >= 0.93 - 2 * error, covered
     assert max(covered) <= 0.97 + 2 * error, covered
 
 
 def test_mcnemar_is_wrong_in_at_most_5_percent_of_independent_null_data() -> None:
-    simulations = 2000
+    simulations = 1000
     rng = np.random.default_rng(1)
     right = rng.random((2, simulations, 80)) < 0.75
     wrong = np.mean([statistics.mcnemar(a, b).p <= 0.05 for a, b in zip(*right, strict=True)])
@@ -491,13 +508,11 @@ def test_labels_within_mixed_groups_stay_in_their_group() -> None:
     assert unit.p == 1
 
 
-def test_whole_and_mixed_groups_are_permuted_together() -> None:
+def test_mixed_groups_swap_their_compositions() -> None:
     groups = np.repeat(np.arange(10), 6)
     labels = np.where(groups < 4, 0, np.where(groups < 8, 1, np.arange(60) % 2))
     test = statistics.permutation_test(labels, labels, groups, permutations=999)
-    assert test.permuted == (
-        "labels of whole groups (8); labels of images within their group (2 mixed groups)"
-    )
+    assert test.permuted == "label compositions of groups, then labels of images inside"
     assert test.p == 1 / 1000
 
 
@@ -524,7 +539,7 @@ def test_renaming_the_classes_changes_nothing(pairs: list[tuple[int, int]], well
 
 
 def test_a_network_that_knows_groups_only_is_called_significant_in_at_most_5_percent() -> None:
-    simulations, wrong, naive = 1500, 0, 0
+    simulations, wrong, naive = 400, 0, 0
     rng = np.random.default_rng(2)
     for seed in range(simulations):
         count = int(rng.choice([8, 20]))
@@ -536,13 +551,13 @@ def test_a_network_that_knows_groups_only_is_called_significant_in_at_most_5_per
             labels, predictions.astype(int), groups, permutations=199, seed=seed
         )
         wrong += test.p <= 0.05
-        if seed < 300:
+        if seed < 100:
             images = statistics.permutation_test(
                 labels, predictions.astype(int), permutations=199, seed=seed
             )
             naive += images.p <= 0.05
-    assert wrong / simulations <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / simulations)  # 0.061
-    assert naive / 300 > 0.2  # permuting images instead of groups would be badly wrong
+    assert wrong / simulations <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / simulations)  # 0.072
+    assert naive / 100 > 0.2  # permuting images instead of groups would be badly wrong
 
 
 # Calibration
@@ -559,7 +574,7 @@ def test_calibration_bins_by_hand() -> None:
     assert result.expected_calibration_error == pytest.approx(wrong)
     squares = [0.05**2, 0.15**2, 0.15**2, 0.55**2, 0.55**2]
     assert result.brier == pytest.approx(2 * np.mean(squares))
-    expected = statistics.wilson(3, 3)
+    expected = statistics.wilson_interval(3, 3)
     assert (result.low[4], result.high[4]) == (expected.low, expected.high)
     assert (result.low[0], result.high[0]) == (0, 1)
     assert np.isnan(result.accuracy[0])
@@ -614,7 +629,9 @@ def test_areas_agree_with_scikit_learn_and_lie_in_their_intervals() -> None:
     names = ["G1", "G2", "S"]
     given = np.array(names)[labels]
     rocs = statistics.roc_curve(given, table, groups, class_names=names, resamples=300)
-    precisions = statistics.precision_recall(given, table, groups, class_names=names, resamples=300)
+    precisions = statistics.precision_recall_curve(
+        given, table, groups, class_names=names, resamples=300
+    )
     for number, (roc, precision) in enumerate(zip(rocs, precisions, strict=True)):
         positive = labels == number
         area = roc_auc_score(positive, table[:, number])
@@ -643,7 +660,9 @@ def test_the_interval_of_an_area_is_that_of_the_general_bootstrap() -> None:
     for curve, measure in (
         (statistics.roc_curve(labels, table, groups, resamples=200)[0].auc, roc_auc_score),
         (
-            statistics.precision_recall(labels, table, groups, resamples=200)[0].average_precision,
+            statistics.precision_recall_curve(labels, table, groups, resamples=200)[
+                0
+            ].average_precision,
             average_precision_score,
         ),
     ):
@@ -690,7 +709,7 @@ def test_kappa_gives_the_published_example() -> None:
 def test_full_agreement_is_not_certainty() -> None:
     result = statistics.cohen_kappa(["a", "b"] * 10, ["a", "b"] * 10)
     assert (result.kappa, result.high, result.warning) == (1, 1, "full agreement")
-    assert result.low == pytest.approx(2 * statistics.wilson(20, 20).low - 1)
+    assert result.low == pytest.approx(2 * statistics.wilson_interval(20, 20).low - 1)
 
 
 def test_one_answer_throughout_has_no_kappa() -> None:
@@ -719,13 +738,13 @@ def test_kappa_is_symmetric_and_in_its_interval(pairs: list[tuple[str, str]]) ->
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: statistics.wilson(5, 4), "5 successes of 4 images"),
-        (lambda: statistics.wilson(-1, 4), "-1 successes of 4 images"),
-        (lambda: statistics.wilson(1, float("nan")), "1 successes of nan images"),
-        (lambda: statistics.wilson(1, 4, 95), "confidence is 95"),
+        (lambda: statistics.wilson_interval(5, 4), "5 successes of 4 images"),
+        (lambda: statistics.wilson_interval(-1, 4), "-1 successes of 4 images"),
+        (lambda: statistics.wilson_interval(1, float("nan")), "1 successes of nan images"),
+        (lambda: statistics.wilson_interval(1, 4, 95), "confidence is 95"),
         (lambda: statistics.accuracy_interval([]), "correct is empty"),
-        (lambda: statistics.accuracy_interval([0.5]), "something else than right and wrong"),
-        (lambda: statistics.accuracy_interval(["yes"]), "something else than right and wrong"),
+        (lambda: statistics.accuracy_interval([1.5]), "values other than right and wrong"),
+        (lambda: statistics.accuracy_interval(["yes"]), "values other than right and wrong"),
         (lambda: statistics.accuracy_interval([[True]]), r"correct has shape \(1, 1\)"),
         (lambda: statistics.accuracy_interval([1, 0], [1]), "correct 2, groups 1"),
         (
@@ -764,4 +783,4 @@ def test_kappa_is_symmetric_and_in_its_interval(pairs: list[tuple[str, str]]) ->
 def test_what_cannot_be_used_is_named(call: object, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
         call()  # type: ignore[operator]
-    assert caught.value.hint
+    assert len(str(caught.value).splitlines()) >= 2  # what, and how to fix it

@@ -98,6 +98,21 @@ def test_each_run_is_what_it_would_be_alone(study: cv.Study, tmp_path: Path) -> 
     )
 
 
+def test_the_ensemble_is_scored_like_a_run(study: cv.Study) -> None:
+    (ensemble,) = cv.load_study(study.folder).ensembles
+    assert ensemble.experiment == "mixed"
+    assert ensemble.runs == ("000", "001", "002")
+    tables = [run.predictions for run in study.runs]
+    mean = np.mean([tiny.probabilities(table) for table in tables], axis=0)
+    for split, score in ensemble.scores.items():
+        rows = (tables[0]["split"] == split).to_numpy()
+        labels = (tables[0].loc[rows, "label"] == "light").to_numpy()
+        assert score.accuracy == pytest.approx((mean[rows].argmax(axis=1) == labels).mean())
+        assert score.accuracy_low <= score.accuracy <= score.accuracy_high
+        right = mean[rows][np.arange(rows.sum()), labels.astype(int)]
+        assert score.loss == pytest.approx(-np.log(right).mean(), rel=1e-5)
+
+
 def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
     tiny.heard.clear()
     counting = tiny.experiment(images, "traced", epochs=2, reporters=[{"type": "listener"}])
@@ -132,6 +147,22 @@ def test_a_killed_process_is_gone_on_with(study: cv.Study, images: Path, tmp_pat
     assert all(same(one, other) for one, other in pairs)
     numbers = ["run", "seed", "split", "n", "accuracy", "loss"]
     assert again.table[numbers].equals(study.table[numbers])
+
+
+def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
+    cv.save_experiment(asked(images, epochs=100_000), tmp_path / "asked.json")
+    words = ["study", str(tmp_path / "asked.json"), "--runs", "2", "--out", str(tmp_path / "s")]
+    first = tiny.process(*words)
+    assert first.stderr is not None
+    assert any("epoch 1/" in line for line in first.stderr)
+    with pytest.raises(errors.FolderError, match=f"in use by: study, process {first.pid}"):
+        cv.study(asked(images, epochs=100_000), runs=2, out=tmp_path / "s")
+    first.terminate()
+    _, error = first.communicate(timeout=300)
+    assert first.returncode == 130
+    assert "error: interrupted" in error
+    # A run of a study is finished or not: no half-trained one is kept.
+    assert not (tmp_path / "s" / "runs" / "000" / "run.json").exists()
 
 
 def test_more_runs_extend_it_and_fewer_are_refused(

@@ -40,7 +40,7 @@ class {name}(cv.Reporter):
         {before}
         path = folder / "line.txt"
         path.write_text("a line\\n", encoding="utf-8")
-        return [path]
+        return [cv.Artifact(path, "A line", "text")]
 '''
 
 DATASET = '''

@@ -148,18 +148,57 @@ class Listener(cv.Reporter):
         if "epoch" in self.fails:
             raise RuntimeError("no ink")
 
-    def run(self, run: cv.Run, folder: Path) -> Sequence[Path]:
+    def run(self, run: cv.Run, folder: Path) -> Sequence[cv.Artifact]:
         if "run" in self.fails:
             raise RuntimeError("no paper")
-        made = folder / "heard.txt"
-        made.write_text(str(len(heard)))
-        return [made]
+        path = folder / "heard.txt"
+        path.write_text(str(len(heard)))
+        return [cv.Artifact(path, "What the listener heard", "data")]
 
-    def study(self, study: cv.Study, folder: Path) -> Sequence[Path]:
+    def study(self, study: cv.Study, folder: Path) -> Sequence[cv.Artifact]:
         if "study" in self.fails:
             raise RuntimeError("no paper")
         return []
 
+
+class StopOnce(cv.Reporter):
+    """Interrupts the first training that it hears of, once."""
+
+    after: int = 1
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        if epoch == self.after and not stopped:
+            stopped.append(epoch)
+            raise KeyboardInterrupt
+
+
+class EarlyWriter(cv.Reporter):
+    """Writes before the first epoch, and interrupts."""
+
+    def on_run_begin(self, folder: Path, experiment: cv.Experiment) -> cv.Reporter:
+        folder.mkdir(parents=True)
+        (folder / "early.txt").write_text("early")
+        raise KeyboardInterrupt
+
+
+class Scaled(Level):
+    """Has a registered layer of its own, which multiplies by a setting of the module."""
+
+    def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+        import keras
+
+        @keras.saving.register_keras_serializable(package="tiny")
+        class Scale(keras.layers.Layer):  # type: ignore[misc]
+            def call(self, x: Any) -> Any:
+                return x * scale["factor"]
+
+        network = super().build(input_shape, classes)
+        return keras.Sequential([keras.Input(input_shape), Scale(), *network.layers])
+
+
+scale = {"factor": 1.0}
+
+stopped: list[int] = []
 
 heard: list[tuple[int, dict[str, float], int]] = []
 
@@ -168,7 +207,8 @@ _OFFERED = (
     (cv.architectures, {"penalised": Penalised}),
     (cv.architectures, {"wrong-shape": WrongShape, "no-model": NoModel}),
     (cv.augmenters, {"blackout": Blackout}),
-    (cv.reporters, {"listener": Listener}),
+    (cv.architectures, {"scaled": Scaled}),
+    (cv.reporters, {"listener": Listener, "stop-once": StopOnce, "early-writer": EarlyWriter}),
 )
 
 

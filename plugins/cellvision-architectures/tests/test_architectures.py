@@ -142,8 +142,10 @@ def test_has_the_weights_that_it_should(
 
 @pytest.mark.parametrize(
     ("side", "reduction", "stage_side"),
-    [(8, 1, 8), (28, 1, 28), (39, 1, 39), (40, 2, 20), (64, 2, 32), (79, 2, 40)]
-    + [(80, 4, 20), (128, 4, 32), (159, 4, 40), (160, 8, 20), (256, 8, 32)],
+    [
+        *((8, 1, 8), (28, 1, 28), (39, 1, 39), (40, 2, 20), (64, 2, 32), (79, 2, 40)),
+        *((80, 4, 20), (128, 4, 32), (159, 4, 40), (160, 8, 20), (256, 8, 32)),
+    ],
 )
 def test_resnet_shrinks_large_images_before_its_first_stage(
     side: int, reduction: int, stage_side: int

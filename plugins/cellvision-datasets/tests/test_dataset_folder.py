@@ -15,8 +15,10 @@ from cellvision_datasets.folder import Folder
 from cellvision_datasets.layout import natural
 from hypothesis import given
 from hypothesis import strategies as st
+from images import write_folder
 from PIL import Image
 
+import cellvision as cv
 from cellvision import errors, prepare
 from cellvision.data.catalog import Catalog
 
@@ -226,14 +228,14 @@ def two(tmp_path: Path) -> Path:
 
 
 def test_groups_are_text_and_matched_in_any_spelling(two: Path) -> None:
-    groups(two, "file,well\na\\1.png,01\n./a/2.png,1e3\n3.png,NA\nb/gone.png,x\n")
-    assert [row["well"] for row in rows(two)] == ["01", "1e3", "NA"]
+    groups(two, "file,well\na\\1.png,01\n./a/2.png,1e3\n3.png,N1\nb/gone.png,x\n")
+    assert [row["well"] for row in rows(two)] == ["01", "1e3", "N1"]
     assert passed(two)["groups.csv"] == (
         "provenance table (1 of its rows name no image here)",
         False,
     )
     catalog = Catalog.of(Folder(path=two, group="well"))
-    assert list(catalog.table["group"]) == ["01", "1e3", "NA"]
+    assert list(catalog.table["group"]) == ["01", "1e3", "N1"]
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
@@ -370,3 +372,20 @@ def test_importing_it_is_light() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_a_folder_is_scanned_once_for_an_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cellvision_datasets import folder as module
+
+    write_folder(tmp_path, {"a": 4, "b": 4})
+    scans: list[Path] = []
+    scan = module.look_through
+    monkeypatch.setattr(module, "look_through", lambda root: scans.append(root) or scan(root))
+    dataset = cv.datasets.create("folder", path=tmp_path)
+    cv.audit(dataset)
+    assert scans == [tmp_path]
+    (tmp_path / "a" / "notes.txt").write_text("x")
+    assert [file.file for file in dataset.skipped_files()] == ["a/notes.txt"]
+    assert dataset == cv.datasets.create("folder", path=tmp_path)

@@ -1,4 +1,4 @@
-"""Precision of the computation: bfloat16 where the hardware has arithmetic for it."""
+"""Precision of the computation: bfloat16 if the hardware supports it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def resolve(precision: Literal["auto", "float32", "bfloat16"]) -> Precision:
 
     if devices.accelerators():
         return "bfloat16" if devices.accelerator_has_bfloat16() else "float32"
-    # JAX computes bfloat16 on a CPU by way of float32: slower and no more accurate.
+    # On a CPU, JAX emulates bfloat16 with float32, which is slower and less accurate.
     return "bfloat16" if _backend() == "tensorflow" and processor.has_bfloat16() else "float32"
 
 

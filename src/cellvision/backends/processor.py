@@ -1,4 +1,4 @@
-"""What the processor can compute in, and whether TensorFlow needs to be told to use oneDNN."""
+"""Features of the processor, and whether TensorFlow has to be told to use oneDNN."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-"""Where Linux describes the processor."""
+"""File in which Linux describes the processor."""
 
 ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 """Environment variable by which TensorFlow switches oneDNN on (1) or off (0)."""
@@ -38,7 +38,7 @@ def features() -> frozenset[str]:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor computes in bfloat16 rather than by way of float32."""
+    """Whether the processor computes in bfloat16 instead of emulating it with float32."""
     return bool(features() & _BFLOAT16)
 
 

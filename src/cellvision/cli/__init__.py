@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,12 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for terminals without Unicode
+    # A batch system ends a job with SIGTERM: it is treated like Ctrl-C, so that nothing is lost.
+    with contextlib.suppress(ValueError):  # only the main thread can set a handler
+        signal.signal(signal.SIGTERM, _terminate)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up messages of TensorFlow
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # Figures go to files. A notebook's backend, inherited by its shell commands, fails here.
     os.environ["MPLBACKEND"] = "agg"
     logging.basicConfig(level=logging.WARNING, handlers=[_WarningHandler()])
     sys.exit(_run(words, debug=debug))
+
+
+def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt("ended by SIGTERM")
 
 
 class _WarningHandler(logging.StreamHandler[Any]):
@@ -66,8 +75,8 @@ def _run(words: list[str], *, debug: bool) -> int:
             traceback.print_exc()
         complain(error.what, error.hint)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted", "")
+    except (KeyboardInterrupt, typer.Abort) as interrupt:
+        complain("interrupted", str(interrupt))
         return 130
     except BrokenPipeError:
         # The reader of our output closed it, as in `cellvision plugins | head`.

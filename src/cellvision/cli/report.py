@@ -43,8 +43,9 @@ def run(
 ) -> None:
     """Create the reports of a run or study again."""
     from cellvision import remote
+    from cellvision.locks import folder_lock
 
-    with remote.results(folder) as local:
+    with remote.results(folder) as local, folder_lock(local, "report"):
         _report(local, names, changes)
 
 
@@ -73,12 +74,12 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
         reporters = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
     start_backend()
     with displayed(None) as display:
-        files, faults = make_reports(result, reporters, display)
-    for path in files:
-        print(printable(path))
+        artifacts, faults = make_reports(result, reporters, display)
+    for artifact in artifacts:
+        print(printable(artifact.path))
     if faults:
         raise faults[0]
-    if not files:
+    if not artifacts:
         raise errors.CellvisionError(
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "List the reporters with cellvision plugins: some report on runs, some on studies.",

@@ -160,6 +160,16 @@ def show(study: Study, out: str) -> None:
             f"{values.std():.3f}" if len(values) > 1 else "",
             f"{values.min():.3f} to {values.max():.3f}",
         )
+    for ensemble in study.ensembles:
+        for split, score in ensemble.scores.items():
+            table.add_row(
+                as_markup(f"{ensemble.experiment}: mean of all runs"),
+                as_markup(split),
+                "",
+                f"{score.accuracy:.3f}",
+                "",
+                f"95 % interval {score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
+            )
     console.print(table)
     for verdict in study.verdicts:
         several = len(study.verdicts) > 1

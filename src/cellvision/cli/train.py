@@ -28,6 +28,13 @@ def run(
     out: Out,
     recipe: experiments.RecipeName = None,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the interrupted run in DIR; starts anew if there is none.",
+        ),
+    ] = False,
 ) -> None:
     """Train a network once.
 
@@ -48,7 +55,7 @@ def run(
         typer.echo(f"process {rank} of {total}: waiting for the others", err=True)
     with removed_if_empty(out):
         start_backend(prepare)
-        result = train(experiment, out, progress=True)
+        result = train(experiment, out, resume=resume, progress=True)
     if distributed.rank() == 0:
         show(result, out)
 

@@ -1,4 +1,4 @@
-"""A file that a reporter made, described for whoever shows it."""
+"""A file that a reporter wrote, described for whoever shows it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ class Artifact:
     Attributes
     ----------
     path : pathlib.Path
-        The file, below the folder that the reporter was given.
+        The file, below the folder passed to the reporter.
     title : str
         Heading, a few words.
     kind : {"figure", "table", "text", "page", "data"}
-        ``figure``: PNG, SVG or JPEG image; ``table``: CSV; ``text``: Markdown; ``page``: HTML
-        of its own; ``data``: any other file. Figures, tables and text are shown in the page,
-        the others are linked.
+        ``figure``: PNG, SVG, JPEG or PDF; ``table``: CSV; ``text``: Markdown; ``page``: a
+        self-contained HTML page; ``data``: any other file. The HTML page embeds figures, tables
+        and texts, and links to the others.
     caption : str
         One or two sentences that say what is shown, with n and interval.
     order : int
         Position on the page: lower comes first. 0 to 99 the answer, 100 to 199 examples,
         200 to 299 training, 300 to 399 controls, 400 and above everything else.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> Artifact(Path("reports/errors.csv"), "Wrong answers", "table", order=150).kind
+    'table'
     """
 
     path: Path

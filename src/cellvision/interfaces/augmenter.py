@@ -1,4 +1,4 @@
-"""How a training image may vary without changing its class."""
+"""Augmenter: random changes to training images that keep their class."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from cellvision.component import Component
+from cellvision.registry import Registry
 
 if TYPE_CHECKING:
     import keras
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 class Augmenter(Component, group="cellvision.augmenters"):
     """A random change to training images that keeps their label.
 
-    It runs on the training device, anew in every epoch, and only while training.
+    It runs on the training device, differently in every epoch, and only during training.
     """
 
     mixes_labels: ClassVar[bool] = False
@@ -23,20 +24,20 @@ class Augmenter(Component, group="cellvision.augmenters"):
 
     @abstractmethod
     def build(self, seed: int) -> keras.layers.Layer:
-        """Make the Keras layer that does it.
+        """Build the Keras layer that changes the images.
 
         Parameters
         ----------
         seed
-            Seed of its randomness: the same seed gives the same sequence of changes.
+            Seed of the random changes: the same seed gives the same sequence.
 
         Returns
         -------
         keras.layers.Layer
-            Maps float images (batch, height, width, channels) in the range 0 to 1 to images
-            of the same shape and dtype. With ``training=False`` it changes nothing.
+            Maps float images (batch, height, width, channels) in the range 0 to 1 to images of
+            the same shape and dtype. With ``training=False`` it returns them unchanged.
         """
 
 
-augmenters = Augmenter.registry
+augmenters: Registry[Augmenter] = Augmenter.registry
 """The registry of augmenters."""

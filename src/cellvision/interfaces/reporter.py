@@ -1,4 +1,4 @@
-"""What a person or a tool gets to see of a finished run or study."""
+"""The reporter interface: turns a finished run or study into files for people and tools."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from cellvision.component import Component
+from cellvision.interfaces.artifact import Artifact
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -15,18 +16,22 @@ if TYPE_CHECKING:
 
 
 class Reporter(Component, group="cellvision.reporters"):
-    """Files made from a finished run or study, and optionally a look at every epoch.
+    """Writes files about a finished run or study, and can follow the epochs of a run.
 
-    A reporter defines `run`, `study` or both.
+    A reporter defines `run`, `study`, `on_epoch_end`, or several of them. It writes only below
+    the folder that it is given, and returns an `Artifact` for each file that others should show.
     """
 
     enabled_by_default: ClassVar[bool] = False
-    """Whether it reports on runs and studies whose experiment names no reporters."""
+    """Whether it runs if the experiment names no reporters."""
+
+    runs_first: ClassVar[bool] = False
+    """Whether it runs before other reporters because they read its artifacts."""
 
     runs_last: ClassVar[bool] = False
-    """Whether it uses files that other reporters make, and so comes after them."""
+    """Whether it runs after other reporters because it reads their artifacts."""
 
-    def run(self, run: Run, folder: Path) -> Sequence[Path]:
+    def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
         """Report on one run.
 
         Parameters
@@ -34,45 +39,46 @@ class Reporter(Component, group="cellvision.reporters"):
         run
             The finished run.
         folder
-            Where to write; it exists, and nothing is written elsewhere.
+            Existing folder to write to. It holds this reporter's files from an earlier report,
+            and no others. Do not write anywhere else.
 
         Returns
         -------
-        sequence of pathlib.Path
-            The files that were made; empty where there is nothing to say.
+        sequence of Artifact
+            One artifact per file; empty if there is nothing to report. Files in subfolders may
+            be left out, such as a cache that the next report reuses.
         """
         return ()
 
-    def study(self, study: Study, folder: Path) -> Sequence[Path]:
-        """Report on a study; as for `run`."""
+    def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
+        """Report on a study; see `run`."""
         return ()
 
     def on_run_begin(self, folder: Path, experiment: Experiment) -> Reporter:
-        """Give the reporter that is told of the epochs of a run that is about to start.
+        """Return the reporter that follows the epochs of a run about to start.
 
-        By default that is this one. A reporter that has to know whose epochs they are gives a
-        copy of itself that does, such as ``self.model_copy()`` with a private attribute set:
-        it stays as it is itself, for several runs may be under way.
+        Several runs may be under way, so a reporter that keeps state for a run returns a copy of
+        itself, for example ``self.model_copy()`` with a private attribute set.
 
         Parameters
         ----------
         folder
-            Where `run` will write, and where `epoch` may write already; it need not exist
-            yet. Nothing is written now.
+            The run's folder for reports. It may not exist yet; write to it in `on_epoch_end`,
+            not here.
         experiment
-            What is asked, with this run's seed.
+            The experiment, with the seed of this run.
         """
         return self
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Look at an epoch that has just ended.
+        """Process the metrics of an epoch that has just ended.
 
         Parameters
         ----------
         epoch
             Its number; the first is 1.
         logs
-            ``loss``, ``accuracy`` and, where there is a validation split, ``val_loss`` and
+            ``loss``, ``accuracy`` and, if there is a validation split, ``val_loss`` and
             ``val_accuracy``.
         """
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.catalog import is_test, listed
+from cellvision.data.catalog import is_test
 from cellvision.data.image_stats import ImageStats, scan
+from cellvision.data.names import quote_list
 from cellvision.labelling.display_range import SAMPLE, display_for, stretched_display
 from cellvision.labelling.keys import assign_keys
 from cellvision.labelling.order import balanced_sample
@@ -97,7 +98,7 @@ def _splits(prepared: PreparedData, rules: Rules) -> tuple[str, ...]:
     unknown = [split for split in rules.splits if split not in existing]
     if unknown:
         raise errors.InvalidInput(
-            f"there is no split {listed(unknown)}", f"Splits: {', '.join(existing)}"
+            f"there is no split {quote_list(unknown)}", f"Splits: {', '.join(existing)}"
         )
     splits = rules.splits or tuple(split for split in existing if is_test(split))
     if not splits:

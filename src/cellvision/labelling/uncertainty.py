@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
-from cellvision.data.catalog import listed
 from cellvision.data.image_stats import scan
+from cellvision.data.names import quote_list
 from cellvision.labelling.plan import ImageToLabel
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ def raise_if_tested(
     if missing:
         raise errors.InvalidInput(
             f"{run.folder}: its test images cannot be compared with those to label, because "
-            f"some cannot be read: {listed(missing)}",
+            f"some cannot be read: {quote_list(missing)}",
             "Restore them, or label without --run",
         )
     digests = {entry.digest for entry in stats}
     shared = [image.image for image in images if image.digest in digests]
     if shared:
         raise errors.LeakError(
-            f"{run.folder} was tested on {len(shared)} of the images to label: {listed(shared)}",
+            f"{run.folder} was tested on {len(shared)} of these images: {quote_list(shared)}",
             "Remove them or choose another split; or label without --run",
         )
 

@@ -6,12 +6,10 @@ import importlib.util
 import keyword
 import os
 import re
-import shutil
-import uuid
 from pathlib import Path
 
-from cellvision import errors
-from cellvision.registry import KNOWN_DISTRIBUTIONS
+from cellvision import atomic_io, errors
+from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
 from cellvision.schema import REGISTRIES
 
 _REGISTRIES = {registry.kind: registry for registry in REGISTRIES}
@@ -70,18 +68,15 @@ def render(name: str, kind: str, out: str | os.PathLike[str] = ".") -> Path:
     target = Path(out) / package.replace("_", "-")
     if target.exists():
         raise errors.FolderError(f"{target} exists already", "Choose another name or --out.")
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}")
     try:
-        for file, content in _rendered(name, kind, package):
-            (temporary / file).parent.mkdir(parents=True, exist_ok=True)
-            (temporary / file).write_text(content, encoding="utf-8", newline="\n")
-        temporary.rename(target)
+        with atomic_io.folder(target) as folder:
+            for file, content in _rendered(name, kind, package):
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file).write_text(content, encoding="utf-8", newline="\n")
     except OSError as error:
         raise errors.FolderError(
             f"cannot create {target}: {error.strerror or error}", "Choose another --out."
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

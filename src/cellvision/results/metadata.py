@@ -104,6 +104,9 @@ class RunMetadata(ResultModel):
     """Seeds whose networks output the same for every image after the warm-up, and were drawn
     again."""
 
+    interrupted: bool = False
+    """Whether the training was interrupted; the model is then the best one up to that moment."""
+
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 
@@ -133,6 +136,19 @@ class RunMetadata(ResultModel):
 
     warnings: tuple[str, ...] = ()
     """What a reader of the results should know."""
+
+
+class EnsembleRecord(ResultModel):
+    """The mean of the probabilities of an experiment's runs, scored like a run."""
+
+    experiment: str
+    """Name of the experiment."""
+
+    runs: tuple[str, ...]
+    """Names of the runs."""
+
+    scores: dict[str, Score]
+    """Score of each split."""
 
 
 STUDY_SCHEMA = 1
@@ -182,3 +198,6 @@ class StudyMetadata(ResultModel):
 
     runs: tuple[RunRecord, ...]
     """Every run, controls included."""
+
+    ensembles: tuple[EnsembleRecord, ...] = ()
+    """The ensemble of each experiment with at least two runs."""

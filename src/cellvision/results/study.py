@@ -10,12 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
-from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
+from cellvision.results.metadata import (
+    STUDY_SCHEMA,
+    EnsembleRecord,
+    ExperimentRecord,
+    RunRecord,
+    StudyMetadata,
+)
 from cellvision.results.run import Run, check_schema, load_run
+from cellvision.results.scores import Score
 from cellvision.results.verdicts import VerdictFile, VerdictRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cellvision.interfaces.artifact import Artifact
+    from cellvision.results.artifacts import ReporterRecord
 
 PLAN = ".plan.json"
 """File that is written first, so that an interrupted study can resume."""
@@ -81,7 +91,42 @@ class StudyExperiment:
     @property
     def test_splits(self) -> tuple[str, ...]:
         """The test sets of its runs."""
-        return self.runs[0].test_splits if self.runs else ()
+        return tuple(dict.fromkeys(split for run in self.runs for split in run.test_splits))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, sorted."""
+        return self.runs[0].class_names
+
+    @property
+    def chance(self) -> float:
+        """One over the number of classes."""
+        return 1 / len(self.class_names)
+
+    def scores(self, split: str) -> tuple[Score, ...]:
+        """The score of each run on one split; runs that lack the split are left out.
+
+        Parameters
+        ----------
+        split
+            Name of a split.
+        """
+        return tuple(run.scores[split] for run in self.runs if split in run.scores)
+
+    def history(self, control: str | None = None) -> pd.DataFrame:
+        """One row per run and epoch: ``run``, and the columns of a run's history.
+
+        Parameters
+        ----------
+        control
+            Name of a control; None for the runs of the experiment itself.
+        """
+        import pandas as pd
+
+        runs = self.runs if control is None else self.controls.get(control, ())
+        tables = [run.history.assign(run=run.folder.name) for run in runs]
+        trained = [table for table in tables if not table.empty]
+        return pd.concat(trained or tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 class Study:
@@ -97,23 +142,28 @@ class Study:
 
     def __init__(self, folder: Path, metadata: StudyMetadata) -> None:
         self.folder = folder
-        self.metadata = metadata
+        self._metadata = metadata
+
+    @property
+    def metadata(self) -> StudyMetadata:
+        """Content of ``study.json``; a copy, so that changes to it affect nobody else."""
+        return self._metadata.model_copy(deep=True)
 
     def __repr__(self) -> str:
         return (
             f"<Study {self.folder}: {len(self.runs)} run(s) of "
-            f"{len(self.metadata.experiments)} experiment(s)>"
+            f"{len(self._metadata.experiments)} experiment(s)>"
         )
 
     @cached_property
     def experiments(self) -> tuple[StudyExperiment, ...]:
         """Its experiments, each with its runs and the runs of its controls."""
-        return tuple(self._experiment(record) for record in self.metadata.experiments)
+        return tuple(self._experiment(record) for record in self._metadata.experiments)
 
     def _experiment(self, record: ExperimentRecord) -> StudyExperiment:
         controls: dict[str, list[Run]] = {}
         runs: list[Run] = []
-        for run in self.metadata.runs:
+        for run in self._metadata.runs:
             if run.experiment == record.name:
                 group = runs if run.control is None else controls.setdefault(run.control, [])
                 group.append(self._runs[run.name])
@@ -123,12 +173,27 @@ class Study:
 
     @cached_property
     def _runs(self) -> dict[str, Run]:
-        return {run.name: load_run(self.folder / "runs" / run.name) for run in self.metadata.runs}
+        return {run.name: load_run(self.folder / "runs" / run.name) for run in self._metadata.runs}
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """What reporters wrote about this study, in the order of the page."""
+        from cellvision.results.artifacts import read_reports
+
+        reports = self.folder / "reports"
+        return read_reports(reports).located_in(reports)
+
+    @property
+    def reports(self) -> tuple[ReporterRecord, ...]:
+        """The reporters that reported on this study, with their settings and files."""
+        from cellvision.results.artifacts import read_reports
+
+        return read_reports(self.folder / "reports").reporters
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its experiments."""
-        return tuple(record.name for record in self.metadata.experiments)
+        return tuple(record.name for record in self._metadata.experiments)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -138,31 +203,36 @@ class Study:
     @cached_property
     def controls(self) -> dict[str, tuple[Run, ...]]:
         """The runs of each control over all experiments; empty if there are none."""
-        names = dict.fromkeys(run.control for run in self.metadata.runs if run.control is not None)
+        names = dict.fromkeys(run.control for run in self._metadata.runs if run.control is not None)
         return {name: tuple(self._runs[run.name] for run in self._records(name)) for name in names}
 
     def _records(self, control: str | None) -> list[RunRecord]:
-        return [run for run in self.metadata.runs if run.control == control]
+        return [run for run in self._metadata.runs if run.control == control]
 
-    @cached_property
+    @property
     def table(self) -> pd.DataFrame:
         """One row for each run and split: run, experiment, seed, split and the scores."""
         return self._table("runs.csv")
 
-    @cached_property
+    @property
     def history(self) -> pd.DataFrame:
         """One row for each run and epoch: run, experiment, and a run's history."""
         return self._table("history.csv")
 
-    @cached_property
+    @property
     def control_table(self) -> pd.DataFrame:
         """As `table`, for the runs of controls, with a column ``control``."""
         return self._table("control_runs.csv")
 
-    @cached_property
+    @property
     def control_history(self) -> pd.DataFrame:
         """As `history`, for the runs of controls, with a column ``control``."""
         return self._table("control_history.csv")
+
+    @property
+    def ensembles(self) -> tuple[EnsembleRecord, ...]:
+        """The mean prediction of each experiment's runs, scored like a run."""
+        return self._metadata.ensembles
 
     @cached_property
     def verdicts(self) -> tuple[VerdictRecord, ...]:
@@ -177,11 +247,20 @@ class Study:
         return VerdictFile.from_json(text, str(path)).verdicts
 
     def _table(self, name: str) -> pd.DataFrame:
+        if name not in self._tables:
+            self._tables[name] = self._read_table(name)
+        return self._tables[name].copy()
+
+    @cached_property
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def _read_table(self, name: str) -> pd.DataFrame:
         import pandas as pd
 
         path = self.folder / name
         if not path.is_file():
-            raise errors.FolderError(f"{path}: there is no such file", "Restore it")
+            raise errors.FolderError(f"{path}: no such file", "Restore it.")
         # Names stay text, also an experiment called "50" or "null".
         return pd.read_csv(
             path,

@@ -1,60 +1,151 @@
-"""How sure a result is: intervals, paired tests, permutation tests, calibration and curves.
+"""Statistics for images in groups: intervals, tests, verdicts, calibration and curves.
 
-Pure functions on arrays with one row an image. Where images share a *group* (the unit they
-came from: field, well, slide, donor), pass ``groups``: the uncertainty then comes from the
-groups, because images of one group are not independent. Every interval says how it was made
-(``method``) and, where it deserves less trust than usual, why (``warning``).
+Pure functions on arrays with one row per image. If images share a *group* (well, slide, donor),
+pass ``groups``: uncertainty then comes from groups, because images of one group are not
+independent. If groups share a *batch* (plate, day), pass ``batches``. Every interval says how it
+was computed (``method``) and, if it deserves less trust than usual, why (``warning``).
 
-What each interval means, when which one is used, the sources, and the coverage measured in
-simulations are in the documentation page "Statistics".
+What each function does and when to use it, the sources, and error rates measured in simulations
+are in the documentation page "Statistics".
 """
 
 from __future__ import annotations
 
+from cellvision.statistics.accuracy import (
+    accuracy_interval,
+    balanced_accuracy_interval,
+    cross_validated_accuracy,
+)
 from cellvision.statistics.agreement import Kappa, cohen_kappa
+from cellvision.statistics.batches import (
+    BatchTable,
+    batch_table,
+    commonest_class_of_batch,
+    cramers_v,
+)
+from cellvision.statistics.bootstrap import group_bootstrap
 from cellvision.statistics.calibration import Calibration, calibration
+from cellvision.statistics.conformal import (
+    AbstentionRule,
+    PredictionSets,
+    UnlikeGroups,
+    fit_abstention,
+    fit_prediction_sets,
+    fit_unlike_groups,
+)
+from cellvision.statistics.controls import (
+    ControlEvidence,
+    ControlKind,
+    ControlMeaning,
+    ControlResult,
+    Finding,
+    compare_with_control,
+)
 from cellvision.statistics.curves import (
     PrecisionRecallCurve,
     RocCurve,
-    precision_recall,
+    precision_recall_curve,
     roc_curve,
 )
-from cellvision.statistics.intervals import (
-    Interval,
-    accuracy_interval,
-    group_bootstrap,
-    wilson,
+from cellvision.statistics.group_level import (
+    GroupPredictions,
+    GroupScores,
+    predict_groups,
+    score_groups,
 )
-from cellvision.statistics.paired import McNemar, mcnemar, paired_difference
-from cellvision.statistics.permutation import Permutation, permutation_test
-from cellvision.statistics.seeds import SeedSpread, seed_spread
+from cellvision.statistics.intervals import Interval, wilson_interval
+from cellvision.statistics.metrics import (
+    ClassificationMetrics,
+    classification_metrics,
+    kappa_interval,
+)
+from cellvision.statistics.multiplicity import ArmTest, holm, max_t_test, pairwise_differences
+from cellvision.statistics.odometer import Look, LookCount, Odometer, digest_of_test_set
+from cellvision.statistics.paired import McNemar, balanced_weights, mcnemar, paired_difference
+from cellvision.statistics.permutation import PermutationTest, permutation_test
+from cellvision.statistics.planning import (
+    LearningCurve,
+    Pilot,
+    PowerEstimate,
+    groups_for_interval,
+    groups_for_test,
+    learning_curve,
+    summarise_pilot,
+)
+from cellvision.statistics.seeds import (
+    SeedSpread,
+    retrained_interval,
+    seed_spread,
+    untrained_runs,
+)
 from cellvision.statistics.variance import VarianceShares, variance_shares
-from cellvision.statistics.verdict import Control, ControlResult, Verdict, verdict
+from cellvision.statistics.verdict import Verdict, verdict
 
 __all__ = [
+    "AbstentionRule",
+    "ArmTest",
+    "BatchTable",
     "Calibration",
-    "Control",
+    "ClassificationMetrics",
+    "ControlEvidence",
+    "ControlKind",
+    "ControlMeaning",
     "ControlResult",
+    "Finding",
+    "GroupPredictions",
+    "GroupScores",
     "Interval",
     "Kappa",
+    "LearningCurve",
+    "Look",
+    "LookCount",
     "McNemar",
-    "Permutation",
+    "Odometer",
+    "PermutationTest",
+    "Pilot",
+    "PowerEstimate",
     "PrecisionRecallCurve",
+    "PredictionSets",
     "RocCurve",
     "SeedSpread",
+    "UnlikeGroups",
     "VarianceShares",
     "Verdict",
     "accuracy_interval",
+    "balanced_accuracy_interval",
+    "balanced_weights",
+    "batch_table",
     "calibration",
+    "classification_metrics",
     "cohen_kappa",
+    "commonest_class_of_batch",
+    "compare_with_control",
+    "cramers_v",
+    "cross_validated_accuracy",
+    "digest_of_test_set",
+    "fit_abstention",
+    "fit_prediction_sets",
+    "fit_unlike_groups",
     "group_bootstrap",
+    "groups_for_interval",
+    "groups_for_test",
+    "holm",
+    "kappa_interval",
+    "learning_curve",
+    "max_t_test",
     "mcnemar",
     "paired_difference",
+    "pairwise_differences",
     "permutation_test",
-    "precision_recall",
+    "precision_recall_curve",
+    "predict_groups",
+    "retrained_interval",
     "roc_curve",
+    "score_groups",
     "seed_spread",
+    "summarise_pilot",
+    "untrained_runs",
     "variance_shares",
     "verdict",
-    "wilson",
+    "wilson_interval",
 ]

@@ -1,4 +1,4 @@
-"""How far two raters, or one rater twice, agree beyond chance."""
+"""Cohen's kappa: agreement of two raters, or of one rater with himself, beyond chance."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cellvision.errors import InvalidInput
-from cellvision.statistics import checks, resampling
-from cellvision.statistics.intervals import wilson
+from cellvision.statistics import resampling, validation
+from cellvision.statistics.intervals import wilson_interval
+from cellvision.statistics.metrics import kappa_interval
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,22 @@ class Kappa:
     Attributes
     ----------
     kappa : float
-        (agreement - chance) / (1 - chance): 1 full agreement, 0 as by chance. NaN where both
-        raters gave every image the same one answer.
+        (agreement - chance) / (1 - chance): 1 full agreement, 0 as by chance. NaN if both raters
+        gave every image the same one answer.
     low, high : float
         Its interval, within [-1, 1].
     agreement : float
-        Share of images with the same answer.
+        Fraction of images with the same answer.
     chance : float
-        The share that the raters' habits alone would give.
+        The fraction expected from the raters' habits alone.
     method : str
-        How the limits were made.
+        How the limits were computed.
     n : int
-        Images rated by both.
+        Number of images rated by both.
     warning : str or None
         Why the limits deserve less trust than usual.
+    groups : int or None
+        Number of groups; None if images count as independent.
     """
 
     kappa: float
@@ -43,30 +45,34 @@ class Kappa:
     method: str
     n: int
     warning: str | None = None
+    groups: int | None = None
 
 
-def cohen_kappa(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Kappa:
-    """Cohen's kappa with its interval, images taken as independent.
+def cohen_kappa(
+    a: ArrayLike, b: ArrayLike, confidence: float = 0.95, *, groups: ArrayLike | None = None
+) -> Kappa:
+    """Compute Cohen's kappa with its interval.
 
     Parameters
     ----------
     a, b
-        (n,) the two answers on each image: two raters, or one rater twice. For images in groups,
-        `group_bootstrap((a, b), groups, sklearn.metrics.cohen_kappa_score, bounds=(-1, 1))`.
+        (n,) the two answers on each image: of two raters, or of one rater twice.
     confidence
         Level, between 0 and 1.
+    groups
+        (n,) the group of each image; then the interval comes from the bootstrap over groups.
+        None: images are independent.
 
     Raises
     ------
     InvalidInput
-        No image, or lengths that differ.
+        There is no image, or lengths differ.
 
     Notes
     -----
     J. Cohen (1960), Educ. Psychol. Meas. 20, 37-46; large-sample variance of Fleiss, Cohen and
-    Everitt (1969), Psychol. Bull. 72, 323-327. Where the raters agree on every image, or one
-    of them never varies, that variance is 0, and the limits come from Wilson's interval of the
-    agreement instead.
+    Everitt (1969), Psychol. Bull. 72, 323-327. If the raters agree on every image, or one of them
+    never varies, that variance is 0, and the limits come from Wilson's interval of the agreement.
 
     Examples
     --------
@@ -76,28 +82,31 @@ def cohen_kappa(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Kappa:
     >>> round(result.kappa, 2), result.low < 0.4 < result.high
     (0.4, True)
     """
-    checks.confidence_level(confidence)
-    first, second = checks.column(a, "a"), checks.column(b, "b")
-    checks.same_length(a=first, b=second)
-    if (first.dtype.kind in "biuf") != (second.dtype.kind in "biuf"):
-        raise InvalidInput(
-            f"a is {first.dtype}, b {second.dtype}", "Give names or numbers in both."
-        )
-    n = len(first)
-    distinct, index = checks.codes(np.concatenate([first, second]))
-    size = len(distinct)
-    table = np.bincount(index[:n] * size + index[n:], minlength=size * size).reshape(size, size)
+    validation.check_confidence(confidence)
+    first, second = validation.check_column(a, "a"), validation.check_column(b, "b")
+    validation.check_same_length(a=first, b=second)
+    x, y, answers = validation.encode_together(first, second, ("a", "b"))
+    n, size = len(x), len(answers)
+    table = np.bincount(x * size + y, minlength=size * size).reshape(size, size)
     same = int(np.diag(table).sum())
     agreement = same / n
     chance = float((table.sum(axis=0) * table.sum(axis=1)).sum() / n**2)
+    count = None if groups is None else int(validation.group_index(groups, n, "a").max()) + 1
     if size == 1:
         return Kappa(
-            float("nan"), -1.0, 1.0, agreement, chance, "no interval", n, "one answer throughout"
+            *(float("nan"), -1.0, 1.0, agreement, chance),
+            *("no interval", n, "one answer throughout", count),
         )
     kappa = (agreement - chance) / (1 - chance)
+    if count is not None:
+        limits = kappa_interval(x, y, groups, confidence=confidence)
+        return Kappa(
+            *(kappa, limits.low, limits.high, agreement, chance),
+            *(limits.method, n, limits.warning, count),
+        )
     from statsmodels.stats.inter_rater import cohens_kappa
 
-    with np.errstate(invalid="ignore", divide="ignore"):  # full agreement, or one constant rater
+    with np.errstate(invalid="ignore", divide="ignore"):  # full agreement, or a constant rater
         spread = float(cohens_kappa(table).std_kappa)
     warning: str | None = None
     if spread > 1e-9:
@@ -106,17 +115,9 @@ def cohen_kappa(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Kappa:
         if n < 50:
             warning = f"only {n} images for a large-sample interval"
     else:
-        limits = wilson(same, n, confidence)
-        low, high = ((limit - chance) / (1 - chance) for limit in (limits.low, limits.high))
+        wilson = wilson_interval(same, n, confidence)
+        low, high = ((limit - chance) / (1 - chance) for limit in (wilson.low, wilson.high))
         method = "Wilson of the agreement"
         warning = "full agreement" if same == n else "one rater gave one answer throughout"
-    return Kappa(
-        kappa,
-        max(min(low, kappa), -1.0),
-        min(max(high, kappa), 1.0),
-        agreement,
-        chance,
-        method,
-        n,
-        warning,
-    )
+    low, high = max(min(low, kappa), -1.0), min(max(high, kappa), 1.0)
+    return Kappa(kappa, low, high, agreement, chance, method, n, warning)

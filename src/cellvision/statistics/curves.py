@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellvision.errors import InvalidInput
-from cellvision.statistics import checks, resampling
-from cellvision.statistics.intervals import Interval, statistic_interval
+from cellvision.statistics import resampling, validation
+from cellvision.statistics.bootstrap import (
+    check_resamples,
+    jackknife_masks,
+    resampled_interval,
+)
+from cellvision.statistics.intervals import Interval
 
 GRID = 101
-_BLOCKS = 200  # more groups than this are left out together in the jackknife
 
 Floats = NDArray[np.float64]
 
@@ -28,11 +31,11 @@ class RocCurve:
     class_name : str
         The positive class.
     false_positive_rate, true_positive_rate, thresholds : numpy.ndarray
-        The curve, as scikit-learn gives it; empty where the class, or the rest, has no image.
+        The curve, as scikit-learn computes it; empty if the class, or the rest, has no image.
     auc : Interval
-        Area under the curve; NaN within [0, 1] where the curve is empty.
+        Area under the curve; NaN within [0, 1] if the curve is empty.
     grid, band_low, band_high : numpy.ndarray
-        (101,) false positive rates, and the pointwise limits of the true positive rate at each.
+        (101,) false positive rates, and pointwise limits of the true positive rate at each.
     """
 
     class_name: str
@@ -54,13 +57,13 @@ class PrecisionRecallCurve:
     class_name : str
         The positive class.
     precision, recall, thresholds : numpy.ndarray
-        The curve, as scikit-learn gives it; empty where the class, or the rest, has no image.
+        The curve, as scikit-learn computes it; empty if the class, or the rest, has no image.
     average_precision : Interval
-        Area under the steps; NaN within [0, 1] where the curve is empty.
+        Area under the steps; NaN within [0, 1] if the curve is empty.
     prevalence : float
-        Share of images of this class: the precision of guessing.
+        Fraction of images of this class: the precision of guessing.
     grid, band_low, band_high : numpy.ndarray
-        (101,) recalls, and the pointwise limits of the precision at each.
+        (101,) recalls, and pointwise limits of the precision at each.
     """
 
     class_name: str
@@ -84,7 +87,7 @@ def roc_curve(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[RocCurve, ...]:
-    """One ROC curve a class, with its area and a pointwise band from resampled groups.
+    """Compute one ROC curve per class, with its area and a pointwise band over groups.
 
     Parameters
     ----------
@@ -93,7 +96,7 @@ def roc_curve(
     probabilities
         (n, classes) scores from 0 to 1, higher for a more probable class.
     groups
-        (n,) the unit each image came from; None where images are independent.
+        (n,) the group of each image; None if images are independent.
     class_names
         Names in the order of the columns.
     confidence, resamples, seed
@@ -102,13 +105,14 @@ def roc_curve(
     Raises
     ------
     InvalidInput
-        No image, lengths that differ, probabilities outside 0 to 1 or NaN, an unknown label.
+        There is no image, lengths differ, probabilities lie outside 0 to 1, or a label is
+        unknown.
 
     Notes
     -----
-    The band holds at each false positive rate by itself, not for the whole curve at once.
-    Fawcett (2006), Pattern Recognit. Lett. 27, 861-874. The interval of the area: see
-    `group_bootstrap`.
+    The band holds at each false positive rate separately, not for the whole curve at once, and
+    is widened for few groups. Fawcett (2006), Pattern Recognit. Lett. 27, 861-874. For the
+    interval of the area, see `group_bootstrap`.
 
     Examples
     --------
@@ -134,7 +138,7 @@ def roc_curve(
     return tuple(curves)
 
 
-def precision_recall(
+def precision_recall_curve(
     labels: ArrayLike,
     probabilities: ArrayLike,
     groups: ArrayLike | None = None,
@@ -144,9 +148,9 @@ def precision_recall(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[PrecisionRecallCurve, ...]:
-    """One precision-recall curve a class, with average precision and a pointwise band.
+    """Compute one precision-recall curve per class, with average precision and a band.
 
-    More telling than ROC for a rare class. Parameters, errors and band as in `roc_curve`.
+    More informative than ROC for a rare class. Parameters, errors and band as in `roc_curve`.
 
     Notes
     -----
@@ -155,11 +159,13 @@ def precision_recall(
 
     Examples
     --------
-    >>> curves = precision_recall([0, 0, 1, 1], [[0.9, 0.1], [0.4, 0.6], [0.45, 0.55], [0.2, 0.8]])
+    >>> scores = [[0.9, 0.1], [0.4, 0.6], [0.45, 0.55], [0.2, 0.8]]
+    >>> curves = precision_recall_curve([0, 0, 1, 1], scores)
     >>> round(curves[1].average_precision.estimate, 3), curves[1].prevalence
     (0.833, 0.5)
     """
-    from sklearn.metrics import average_precision_score, precision_recall_curve
+    from sklearn.metrics import average_precision_score
+    from sklearn.metrics import precision_recall_curve as points
 
     grid = np.linspace(0, 1, GRID)
     curves = []
@@ -173,7 +179,7 @@ def precision_recall(
                 )
             )
             continue
-        precision, recall, thresholds = precision_recall_curve(one.positive, one.scores)
+        precision, recall, thresholds = points(one.positive, one.scores)
         area = float(average_precision_score(one.positive, one.scores))
         interval, low, high = one.interval(area, _precision_recall, grid)
         curves.append(
@@ -209,7 +215,7 @@ def _precision_recall(true: Floats, false: Floats, grid: Floats) -> tuple[Floats
 
 @dataclass(frozen=True, eq=False)
 class _OneClass:
-    """One class against the rest, and how to resample it."""
+    """One class against the rest, with what resampling needs."""
 
     name: str
     positive: NDArray[np.bool_]
@@ -236,15 +242,15 @@ class _OneClass:
     def interval(
         self, estimate: float, shape: Any, grid: Floats
     ) -> tuple[Interval, Floats, Floats]:
-        """The interval of the area, and the band on the grid."""
+        """Return the interval of the area, and the band on the grid."""
         sizes = np.bincount(self.index).astype(np.float64)
         count = len(sizes)
-        # One column a distinct score, best first; equal scores cannot be told apart.
+        # One column per distinct score, best first; equal scores cannot be told apart.
         order = np.argsort(-self.scores, kind="stable")
         positive, index, scores = self.positive[order], self.index[order], self.scores[order]
         last = np.flatnonzero(np.append(np.diff(scores) != 0, True))
 
-        def measured(weights: Floats) -> tuple[Floats, Floats]:
+        def measure_weights(weights: Floats) -> tuple[Floats, Floats]:
             images = weights[:, index]
             true = np.cumsum(images * positive, axis=1)[:, last]
             false = np.cumsum(images * ~positive, axis=1)[:, last]
@@ -253,31 +259,29 @@ class _OneClass:
             return np.where(usable, area, np.nan), at[usable]
 
         parts = [
-            measured(np.stack([np.bincount(d, minlength=count) for d in drawn]).astype(np.float64))
-            for drawn in resampling.draws(count, self.resamples, self.seed, len(scores))
+            measure_weights(weights)
+            for weights in resampling.group_weights(count, self.resamples, self.seed, len(scores))
         ]
         replicates = np.concatenate([area for area, _ in parts])
-        at = np.concatenate([values for _, values in parts])
-        blocks = min(count, _BLOCKS)
-        left_out = np.array([])
-        if count > 1:
-            block = np.arange(count) % blocks
-            left_out = np.concatenate(
-                [measured((block != b)[None].astype(np.float64))[0] for b in range(blocks)]
-            )
-        interval = statistic_interval(
+        at_grid = np.concatenate([values for _, values in parts])
+        left_out = [
+            measure_weights(kept[None].astype(np.float64))[0] for kept in jackknife_masks(count)
+        ]
+        interval = resampled_interval(
             estimate,
             replicates,
-            left_out,
+            np.concatenate(left_out) if left_out else np.array([]),
             sizes,
             bounds=(0.0, 1.0),
             confidence=self.confidence,
             grouped=self.grouped,
         )
-        if len(at) == 0 or count == 1:
+        if len(at_grid) == 0 or count == 1:
             return interval, grid * 0, grid * 0 + 1
-        tail = (1 - self.confidence) / 2
-        low, high = np.quantile(at, [tail, 1 - tail], axis=0)
+        from scipy.special import ndtr
+
+        tail = float(ndtr(-resampling.few_groups_critical(self.confidence, sizes)))
+        low, high = np.quantile(at_grid, [tail, 1 - tail], axis=0)
         return interval, low, high
 
 
@@ -290,11 +294,10 @@ def _classes(
     resamples: int,
     seed: int,
 ) -> list[_OneClass]:
-    checks.confidence_level(confidence)
-    if resamples < 100:
-        raise InvalidInput(f"resamples is {resamples}", "Give 100 or more.")
-    label, table, names = checks.class_probabilities(labels, probabilities, class_names)
-    index = checks.group_index(groups, len(label), "labels")
+    validation.check_confidence(confidence)
+    check_resamples(resamples)
+    label, table, names = validation.class_probabilities(labels, probabilities, class_names)
+    index = validation.group_index(groups, len(label), "labels")
     return [
         _OneClass(
             name,

@@ -1,4 +1,4 @@
-"""Two classifiers, or a network and an expert, on the same images."""
+"""Compare two classifiers, or a network and an expert, on the same images."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellvision.statistics import checks, resampling
-from cellvision.statistics.intervals import RESAMPLES, Interval
+from cellvision.errors import InvalidInput
+from cellvision.statistics import resampling, validation
+from cellvision.statistics.bootstrap import RESAMPLES
+from cellvision.statistics.intervals import Interval
 
 _FEWEST_DISCORDANT = 5  # groups in which the two must differ for a bootstrap
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Who was right where, and McNemar's exact p.
+    """Counts of images that both, one or neither classified correctly, and McNemar's exact p.
 
     Attributes
     ----------
     both, only_a, only_b, neither : int
-        Images that both, only one, or none of the two classified rightly.
+        Number of images classified correctly by both, by one only, or by neither.
     p : float
-        Two-sided exact p of "a and b are equally often right"; 1 where they never differ.
+        Two-sided exact p of "a and b are equally often right"; 1 if they never differ.
     n : int
-        Images.
+        Number of images.
     """
 
     both: int
@@ -36,26 +38,26 @@ class McNemar:
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
-    """McNemar's exact test for two classifiers on the same independent images.
+    """Run McNemar's exact test for two classifiers on the same independent images.
 
-    Only images where exactly one of the two is right count; under the null each of them is a
-    fair coin. Images of one group are *not* independent coins: then p is too small, and
-    `paired_difference` with ``groups`` is the answer to trust.
+    Only images that exactly one of the two classifies correctly count; under the null each is a
+    fair coin toss. Images of one group are not independent: then p is too small; use the interval
+    of `paired_difference` with ``groups``.
 
     Parameters
     ----------
     correct_a, correct_b
-        (n,) booleans, or 0 and 1, image by image in the same order.
+        (n,) booleans, or 0 and 1, for the same images in the same order.
 
     Raises
     ------
     InvalidInput
-        No image, lengths that differ, or values other than right and wrong.
+        There is no image, lengths differ, or values are not right or wrong.
 
     Notes
     -----
-    Q. McNemar (1947), Psychometrika 12, 153-157; exact: the binomial test of the discordant
-    images with p = 1/2.
+    Q. McNemar (1947), Psychometrika 12, 153-157; exact: binomial test of the discordant images
+    with p = 1/2.
 
     Examples
     --------
@@ -63,17 +65,14 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
     >>> test.only_a, test.only_b, round(test.p, 4)
     (9, 2, 0.0654)
     """
-    a = checks.correct_column(correct_a, "correct_a").astype(bool)
-    b = checks.correct_column(correct_b, "correct_b").astype(bool)
-    checks.same_length(correct_a=a, correct_b=b)
-    from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
+    a = validation.check_binary(correct_a, "correct_a")
+    b = validation.check_binary(correct_b, "correct_b")
+    validation.check_same_length(correct_a=a, correct_b=b)
+    from scipy.stats import binomtest
 
-    table = np.array(
-        [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]], dtype=int
-    )
-    only_a, only_b = int(table[0, 1]), int(table[1, 0])
-    p = float(exact_mcnemar(table, exact=True).pvalue) if only_a + only_b else 1.0
-    return McNemar(int(table[0, 0]), only_a, only_b, int(table[1, 1]), min(p, 1.0), len(a))
+    only_a, only_b = int(np.sum(a & ~b)), int(np.sum(~a & b))
+    p = float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
+    return McNemar(int(np.sum(a & b)), only_a, only_b, int(np.sum(~a & ~b)), p, len(a))
 
 
 def paired_difference(
@@ -82,30 +81,35 @@ def paired_difference(
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
     seed: int = 0,
+    *,
+    weights: ArrayLike | None = None,
 ) -> Interval:
-    """The difference of two accuracies on the same images, a minus b, with its interval.
+    """Compute the difference of two accuracies on the same images, a minus b, with its interval.
 
     Parameters
     ----------
     correct_a, correct_b
-        (n,) booleans, or 0 and 1, image by image in the same order.
+        (n,) booleans, or the fraction of runs (0 to 1) that are right, for the same images in the
+        same order.
     groups
-        (n,) the unit each image came from; None where images are independent.
+        (n,) the group of each image; None if images are independent.
     confidence, seed
         Level, and seed of the bootstrap.
+    weights
+        (n,) positive weights of the images, for a difference of balanced accuracies
+        (`balanced_weights`); None for equal weights.
 
     Returns
     -------
     Interval
-        In [-1, 1]. Bonett-Price where every image is its own group; BCa bootstrap over groups
-        where there are 15 effective groups or more and the two differ in at least 5;
-        otherwise Bonett-Price for the effective sample size, with a warning. An interval that
-        spans zero means: cannot tell.
+        In [-1, 1]. Bonett-Price if every image is its own group; BCa bootstrap over groups if
+        there are at least 15 effective groups and the two differ in at least 5; otherwise
+        Bonett-Price for the effective sample size, with a warning.
 
     Raises
     ------
     InvalidInput
-        No image, lengths that differ, or values other than right and wrong.
+        There is no image, lengths differ, or values lie outside 0 to 1.
 
     Notes
     -----
@@ -119,50 +123,26 @@ def paired_difference(
     >>> round(interval.estimate, 2), interval.low > 0
     (0.2, True)
     """
-    a = checks.correct_column(correct_a, "correct_a")
-    b = checks.correct_column(correct_b, "correct_b")
-    return share_difference(a, b, groups, confidence, seed)
-
-
-def share_difference(
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    groups: ArrayLike | None,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """The same from the shares of runs, 0 to 1, that got each image right.
-
-    Not public: `paired_difference` and the verdict share it.
-    """
-    checks.confidence_level(confidence)
-    checks.same_length(correct_a=a, correct_b=b)
-    index = checks.group_index(groups, len(a), "correct_a")
+    validation.check_confidence(confidence)
+    a = validation.check_fractions(correct_a, "correct_a")
+    b = validation.check_fractions(correct_b, "correct_b")
+    validation.check_same_length(correct_a=a, correct_b=b)
+    weight = _normalised(weights, len(a))
+    index = validation.group_index(groups, len(a), "correct_a")
     n, count = len(a), int(index.max()) + 1
-    sizes, totals = resampling.group_sums(index), resampling.group_sums(index, a - b)
+    difference = (a - b) * weight
+    sizes = resampling.group_sums(index, weight)
+    totals = resampling.group_sums(index, difference)
     estimate = float(totals.sum() / n)
-    only_a, only_b = (float(np.mean(np.clip(d, 0, None))) for d in (a - b, b - a))
-    discordant = int(np.count_nonzero(np.bincount(index, weights=(a != b).astype(float))))
-    warning: str | None = None
-    if count == n:
-        images, method = float(n), "Bonett-Price"
-    else:
-        effective = resampling.effective_groups(sizes)
-        if effective < resampling.ENOUGH_GROUPS:
-            warning = (
-                f"only {count} groups, worth {effective:.1f} equal ones: "
-                "too few for a bootstrap over groups"
-            )
-        elif discordant < _FEWEST_DISCORDANT:
-            warning = (
-                f"the two differ in only {discordant} of {count} groups: "
-                "too few for a bootstrap over groups"
-            )
-        else:
-            replicates = resampling.resampled_ratio(totals, sizes, RESAMPLES, seed)
-            left_out = resampling.jackknife_ratio(totals, sizes)
-            low, high = resampling.bca(estimate, replicates, left_out, sizes, confidence)
-            return Interval(estimate, low, high, "paired bootstrap over groups (BCa)", n, count)
+    warning = None if count == n else _few_discordant(index, a != b, sizes)
+    if count < n and warning is None:
+        replicates = resampling.resampled_ratio(totals, sizes, RESAMPLES, seed)
+        left_out = resampling.jackknife_ratio(totals, sizes)
+        low, high = resampling.bca(estimate, replicates, left_out, sizes, confidence)
+        return Interval(estimate, low, high, "paired bootstrap over groups (BCa)", n, count)
+    only_a, only_b = (float(np.mean(np.clip(d, 0, None))) for d in (difference, -difference))
+    images, method = float(n), "Bonett-Price"
+    if count < n:
         variance = only_a + only_b - estimate**2
         images = resampling.effective_images(variance, totals, sizes, confidence)
         method = "Bonett-Price, effective sample size"
@@ -181,3 +161,40 @@ def share_difference(
         None if groups is None else count,
         warning,
     )
+
+
+def balanced_weights(labels: ArrayLike) -> NDArray[np.float64]:
+    """Return image weights with which an accuracy becomes a balanced accuracy; their mean is 1."""
+    classes, label = validation.encode(validation.check_column(labels, "labels"))
+    images = np.bincount(label)
+    weights: NDArray[np.float64] = len(label) / (len(classes) * images[label])
+    return weights
+
+
+def _normalised(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    if weights is None:
+        return np.ones(n)
+    weight = validation.check_column(weights, "weights").astype(np.float64)
+    validation.check_same_length(correct_a=np.empty(n), weights=weight)
+    if not ((weight > 0) & np.isfinite(weight)).all():
+        raise InvalidInput("weights are not all positive", "Give one positive number per image.")
+    return np.asarray(weight / weight.mean())
+
+
+def _few_discordant(
+    index: NDArray[np.intp], differ: NDArray[np.bool_], sizes: NDArray[np.float64]
+) -> str | None:
+    """Return why a bootstrap of the difference cannot be trusted; None if it can."""
+    effective = resampling.effective_groups(sizes)
+    if effective < resampling.ENOUGH_GROUPS:
+        return (
+            f"only {len(sizes)} groups, worth {effective:.1f} of equal size: "
+            "too few for a bootstrap over groups"
+        )
+    discordant = int(np.count_nonzero(np.bincount(index, weights=differ.astype(float))))
+    if discordant < _FEWEST_DISCORDANT:
+        return (
+            f"the two differ in only {discordant} of {len(sizes)} groups: "
+            "too few for a bootstrap over groups"
+        )
+    return None

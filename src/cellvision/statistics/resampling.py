@@ -1,4 +1,4 @@
-"""Resampling whole groups: the bootstrap, the jackknife, and the interval from both."""
+"""Bootstrap and jackknife over whole groups."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 ENOUGH_GROUPS = 15
-"""Effective groups from which the bootstrap is used; the documentation shows the simulation."""
+"""Effective number of groups from which the bootstrap is used ("Statistics" has the simulation)."""
 
-_CHUNK = 2_000_000  # numbers held at once while resampling
+_CHUNK = 2_000_000  # numbers held in memory at once
 
 
 def group_sums(index: NDArray[np.intp], values: Floats | None = None) -> Floats:
-    """The sum of each group's values; how many images it has where there are none."""
+    """Sum the values of each group; without values, count its images."""
     return np.bincount(index, weights=values).astype(np.float64)
 
 
 def effective_groups(sizes: Floats) -> float:
-    """Groups of equal size that would weigh as much (Kish 1965): n^2 / sum of squared sizes."""
+    """Number of groups of equal size with the same weight (Kish 1965): n^2 / sum of sizes^2."""
     return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
@@ -33,16 +33,16 @@ def normal_critical(confidence: float) -> float:
 
 
 def t_critical(confidence: float, sizes: Floats) -> float:
-    """Student's t, with as many degrees of freedom as effective groups less one."""
+    """Return the two-sided quantile of Student's t with effective groups - 1 degrees of freedom."""
     from scipy.special import stdtrit
 
     return float(stdtrit(max(effective_groups(sizes) - 1, 1.0), 0.5 + confidence / 2))
 
 
 def draws(groups: int, resamples: int, seed: int, width: int) -> Iterator[NDArray[np.intp]]:
-    """Groups drawn with replacement, (some, groups) at a time, ``resamples`` rows in all.
+    """Draw groups with replacement; yield blocks (rows, groups), `resamples` rows in all.
 
-    ``width`` is how many numbers the caller holds a row.
+    `width` is how many numbers the caller holds per row.
     """
     rng = np.random.default_rng(seed)
     rows = max(1, _CHUNK // max(groups, width))
@@ -50,8 +50,16 @@ def draws(groups: int, resamples: int, seed: int, width: int) -> Iterator[NDArra
         yield rng.integers(0, groups, (min(rows, resamples - start), groups))
 
 
+def group_weights(groups: int, resamples: int, seed: int, width: int) -> Iterator[Floats]:
+    """Yield, in blocks (rows, groups), how often each group occurs in each resample."""
+    for drawn in draws(groups, resamples, seed, width):
+        offsets = np.arange(len(drawn))[:, None] * groups
+        counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * groups)
+        yield counts.reshape(len(drawn), groups).astype(np.float64)
+
+
 def resampled_ratio(totals: Floats, sizes: Floats, resamples: int, seed: int) -> Floats:
-    """Mean over images in each resample of groups: sum of totals over sum of sizes."""
+    """Mean over images in each resample of groups: sum of totals / sum of sizes."""
     groups = len(sizes)
     return np.concatenate(
         [
@@ -76,10 +84,10 @@ def jackknife_variance(left_out: Floats) -> float:
 def bca(
     estimate: float, replicates: Floats, left_out: Floats, sizes: Floats, confidence: float
 ) -> tuple[float, float]:
-    """Bias-corrected and accelerated limits (Efron 1987), widened for few groups.
+    """Compute bias-corrected and accelerated limits (Efron 1987), widened for few groups.
 
-    The normal quantile is replaced by Student's t times sqrt(G / (G - 1)) (Hesterberg 2015),
-    without which a bootstrap over 20 groups is too narrow.
+    Student's t times sqrt(G / (G - 1)) replaces the normal quantile (Hesterberg 2015); otherwise
+    a bootstrap over 20 groups is too narrow.
     """
     from scipy.special import ndtr, ndtri
 
@@ -90,8 +98,7 @@ def bca(
     deviation = left_out.mean() - left_out
     spread = (deviation**2).sum() ** 1.5
     acceleration = (deviation**3).sum() / (6 * spread) if spread > 0 else 0.0
-    groups = len(sizes)
-    critical = t_critical(confidence, sizes) * np.sqrt(groups / (groups - 1))
+    critical = few_groups_critical(confidence, sizes)
     limits = []
     for quantile in (-critical, critical):
         shifted = bias + quantile
@@ -101,20 +108,26 @@ def bca(
     return min(limits[0], estimate), max(limits[1], estimate)
 
 
+def few_groups_critical(confidence: float, sizes: Floats) -> float:
+    """Return the quantile that widens a bootstrap over few groups (Hesterberg 2015)."""
+    groups = len(sizes)
+    return float(t_critical(confidence, sizes) * np.sqrt(groups / (groups - 1)))
+
+
 def effective_images(
     image_variance: float, totals: Floats, sizes: Floats, confidence: float
 ) -> float:
-    """Independent images that would carry as much information as these groups.
+    """Return how many independent images carry as much information as these groups.
 
-    ``image_variance / jackknife variance``, times (z / t)^2 for a variance that is itself
-    estimated from few groups (Korn and Graubard 1998). Never more than the images, and never
-    fewer than the effective groups, which is what is left when a group's images all agree.
+    ``image_variance / jackknife variance``, times (z / t)^2 because the variance is estimated
+    from few groups (Korn and Graubard 1998). At most the number of images, at least the effective
+    number of groups, which remains if the images of each group all agree.
     """
     images, fewest = float(sizes.sum()), effective_groups(sizes)
-    if len(sizes) == 1 or image_variance <= 0:  # no scatter to learn the clustering from
+    if len(sizes) == 1 or image_variance <= 0:  # no scatter from which to estimate clustering
         return fewest
     variance = jackknife_variance(jackknife_ratio(totals, sizes))
-    if variance <= image_variance / images * 1e-9:  # groups more alike than chance makes them
+    if variance <= image_variance / images * 1e-9:  # groups agree more than chance allows
         return images
     information = image_variance / variance
     shrink = (normal_critical(confidence) / t_critical(confidence, sizes)) ** 2

@@ -1,4 +1,4 @@
-"""How much of the spread of points is between classes, and how much between units within them."""
+"""Partition the variance of points into class, group within class, and the rest."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from cellvision.errors import InvalidInput
 
 @dataclass(frozen=True)
 class VarianceShares:
-    """Shares of the total variance of points, between 0 and 1.
+    """Fractions of the total variance of points, between 0 and 1.
 
     Attributes
     ----------
     n, classes, groups : int
-        Points, classes, and pairs of class and group that occur (0 where groups are unknown).
+        Number of points, of classes, and of pairs of class and group that occur (0 if groups are
+        unknown).
     class_share : float
-        Between the means of the classes (eta squared).
+        Fraction between the class means (eta squared).
     class_chance : float
-        What of it as many classes would have if they meant nothing: as much as as many units
-        have, where units are known, and else as as many images.
+        The fraction expected if the classes meant nothing: if groups are known, that of as many
+        groups; otherwise, of as many images.
     group_share, group_chance : float or None
-        The same for groups within their class: what the class does not explain. None where
-        groups are unknown, where every one has one image, so that a group cannot be told from an
-        image, or where every class has one group, so that it cannot be told from the class.
+        The same for groups within their class. None if groups are unknown, if every group has
+        one image (group and image cannot be told apart), or if every class has one group (group
+        and class cannot be told apart).
     """
 
     n: int
@@ -39,12 +40,12 @@ class VarianceShares:
 
     @property
     def class_excess(self) -> float:
-        """The class's share beyond chance (epsilon squared); 0 where there is none."""
+        """The class's fraction beyond chance (epsilon squared), at least 0."""
         return max(self.class_share - self.class_chance, 0.0)
 
     @property
     def group_excess(self) -> float | None:
-        """The groups' share beyond class and chance (epsilon squared)."""
+        """The groups' fraction beyond class and chance (epsilon squared), at least 0."""
         if self.group_share is None or self.group_chance is None:
             return None
         return max(self.group_share - self.group_chance, 0.0)
@@ -53,32 +54,32 @@ class VarianceShares:
 def variance_shares(
     points: ArrayLike, classes: ArrayLike, groups: ArrayLike | None = None
 ) -> VarianceShares:
-    """Divide the variance of points into class, group within class, and the rest.
+    """Partition the variance of points into class, group within class, and the rest.
 
-    Sums of squared distances to means, added over all dimensions: the total is that between
-    classes, plus that between groups of one class, plus that within groups. What many groups
-    of few images have by chance alone is told beside it.
+    Sums of squared distances to means, over all dimensions: the total is the sum between
+    classes, between groups of one class, and within groups. Many small groups explain much by
+    chance alone; the result gives that fraction as well.
 
     Parameters
     ----------
     points
-        (n, dimensions) numbers; turning the axes (as PCA does) changes nothing.
+        (n, dimensions) numbers. Rotating the axes (as PCA does) changes nothing.
     classes
         (n,) the class of each point.
     groups
-        (n,) the unit that each image came from (any type); None where it is unknown. A group
-        with images of several classes counts as one in each.
+        (n,) the group of each image, of any type; None if unknown. A group with images of several
+        classes counts as one group in each.
 
     Raises
     ------
     InvalidInput
-        Lengths that differ, fewer than two points, numbers that are not finite, or points that
-        are all the same.
+        Lengths differ, there are fewer than two points, numbers are not finite, or all points
+        are equal.
 
     Notes
     -----
-    Eta squared, and epsilon squared, which takes off what chance gives: T. L. Kelley (1935),
-    Proc. Natl. Acad. Sci. 21, 554-559. For points of several dimensions this is the R² of
+    Eta squared, and epsilon squared, which subtracts what chance gives: T. L. Kelley (1935),
+    Proc. Natl. Acad. Sci. 21, 554-559. In several dimensions this is the R² of
     M. J. Anderson (2001), Austral Ecol. 26, 32-46, on Euclidean distances.
 
     Examples
@@ -92,21 +93,21 @@ def variance_shares(
     if x.ndim != 2 or len(x) != len(label) or len(x) < 2:
         raise InvalidInput(
             f"points of shape {x.shape} and {len(label)} classes",
-            "Give two points or more, a row each, and as many classes.",
+            "Give two rows of points or more, and one class per row.",
         )
     if not np.isfinite(x).all():
-        raise InvalidInput("points hold numbers that are not finite", "Leave those out.")
+        raise InvalidInput("points has numbers that are not finite", "Leave out those rows.")
     x = x - x.mean(axis=0)
     total = float((x**2).sum())
     if total == 0:
-        raise InvalidInput("all points are the same", "There is no variance to divide.")
+        raise InvalidInput("all points are equal", "There is no variance to partition.")
     n, count = len(x), int(label.max()) + 1
     between = _between(x, label)
     cells, finest, in_cells = 0, count, between
     if groups is not None:
         names = np.asarray(groups).astype(str)
         if len(names) != n:
-            raise InvalidInput(f"{n} points and {len(names)} groups", "Give one for each point.")
+            raise InvalidInput(f"{n} points and {len(names)} groups", "Give one group per point.")
         pairs = np.stack([label, np.unique(names, return_inverse=True)[1]])
         cell = np.unique(pairs, axis=1, return_inverse=True)[1].ravel()
         cells = int(cell.max()) + 1
@@ -117,21 +118,21 @@ def variance_shares(
         return VarianceShares(
             n, count, cells, between / total, (count - 1) * noise / total, None, None
         )
-    # Classes that mean nothing would differ as units do, and not as images do.
-    by_units = (in_cells - between) / (cells - count)
+    # Classes that mean nothing would differ as groups do, not as images do.
+    by_groups = (in_cells - between) / (cells - count)
     return VarianceShares(
         n,
         count,
         cells,
         between / total,
-        (count - 1) * by_units / total,
+        (count - 1) * by_groups / total,
         (in_cells - between) / total,
         (cells - count) * noise / total,
     )
 
 
 def _between(x: np.ndarray, label: np.ndarray) -> float:
-    """The sum of squares between the means of parts, of centred points."""
+    """Return the sum of squares between the class means of centred points."""
     sums = np.zeros((int(label.max()) + 1, x.shape[1]))
     np.add.at(sums, label, x)
     return float(((sums**2).sum(axis=1) / np.bincount(label)).sum())

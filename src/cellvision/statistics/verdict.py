@@ -1,8 +1,8 @@
-"""Learned, memorised, or neither: one of five sentences, by a fixed rule."""
+"""The verdict: learned, memorised, a shortcut, or not to be said, by a fixed rule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,125 +10,102 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellvision.errors import InvalidInput
-from cellvision.statistics import checks
-from cellvision.statistics.intervals import Interval, share_interval
-from cellvision.statistics.paired import share_difference
-from cellvision.statistics.permutation import Permutation, permutation_test
-from cellvision.statistics.seeds import SeedSpread, seed_spread
+from cellvision.statistics import validation
+from cellvision.statistics.accuracy import CROSS_VALIDATION_FACTOR, balanced_accuracy_interval
+from cellvision.statistics.batches import BatchTable, batch_table
+from cellvision.statistics.controls import (
+    MARGIN,
+    SUSPICION,
+    ControlEvidence,
+    ControlResult,
+    HeldOutSet,
+    evaluate_control,
+)
+from cellvision.statistics.intervals import Interval
+from cellvision.statistics.odometer import LookCount
+from cellvision.statistics.permutation import PermutationTest, permutation_test
+from cellvision.statistics.seeds import (
+    SeedSpread,
+    retrained_interval,
+    seed_spread,
+    untrained_runs,
+)
 
-Word = Literal["learned", "cannot tell", "memorised", "suspicious", "shortcut"]
-
-SENTENCES: Mapping[Word, str] = {
-    "learned": "learned",
-    "cannot tell": "cannot tell",
-    "memorised": "memorised: fits training, no better than the permuted null",
-    "suspicious": "suspicious: permuted labels beat chance (leak or bug)",
-    "shortcut": "shortcut: background or intensity alone does as well",
-}
-"""What a verdict says; it says nothing else."""
-
-PERMUTED = ("permuted_groups", "permuted_images")
-"""Controls trained on permuted labels: they must not beat chance on held-out images."""
-
-ALONE = ("background", "intensity")
-"""Controls trained on true labels without the cells: they should not do as well."""
+Word = Literal[
+    "learned",
+    "learned, no more",
+    "learned, open",
+    "learned if independent",
+    "undertrained",
+    "shortcut possible",
+    "may be the batch",
+    "class is batch",
+    "memorised",
+    "suspicious",
+    "reused test set",
+    "cannot tell",
+]
+"""Stable identifier of a verdict; its sentence names the controls and the batch."""
 
 ALPHA = 0.05
-"""Level of the permutation test of the true labels, and of the controls of `ALONE` together."""
-
-SUSPICION = 0.01
-"""Level, of all controls of `PERMUTED` together, at which permuted labels beat chance."""
-
-
-@dataclass(frozen=True, eq=False)
-class Control:
-    """The held-out answers of one control's runs.
-
-    Attributes
-    ----------
-    predictions : array
-        (n,) or (runs, n): the predicted class of each image, in the order of the true runs'.
-    labels : array or None
-        For permuted labels: the class that each image had in each run, shaped like
-        `predictions`. None where the labels are the true ones.
-    """
-
-    predictions: ArrayLike
-    labels: ArrayLike | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ControlResult:
-    """What a control shows.
-
-    Attributes
-    ----------
-    name : str
-        Which.
-    runs : int
-        How many.
-    accuracy : Interval
-        Held-out, on the labels that it was trained for; mean over runs, sampling interval.
-    test : Permutation
-        Against permuted labels.
-    beats_chance : bool
-        Whether its p is at most the level for its kind.
-    difference : Interval or None
-        Accuracy of the true labels minus its own, on the same images; None where its labels are
-        not the true ones.
-    """
-
-    name: str
-    runs: int
-    accuracy: Interval
-    test: Permutation
-    beats_chance: bool
-    difference: Interval | None
+"""Level of the permutation test of the true labels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """A verdict on one experiment and one test set, with all that it rests on.
+    """A verdict on one experiment and one test set, with the evidence behind it.
 
     Attributes
     ----------
-    word : {"learned", "cannot tell", "memorised", "suspicious", "shortcut"}
-        The verdict.
+    word : Word
+        Identifier of the verdict.
+    sentence : str
+        The verdict in words.
     reasons : tuple of str
-        Why, a sentence each.
-    accuracy : Interval
-        Held-out accuracy, mean over runs, with the sampling interval.
+        Why, one sentence each.
+    accuracy, balanced_accuracy : Interval
+        Held-out, mean over runs: these networks, other groups.
+    retrained : Interval or None
+        The accuracy of a network trained anew, on other groups; None for one run or if a run did
+        not train.
     spread : SeedSpread
         Over runs.
-    test : Permutation
-        The true labels against permuted ones: p, smallest attainable p, effect.
+    test : PermutationTest
+        True labels against permuted ones, within batches if there are several.
+    overall_test : PermutationTest or None
+        The same across batches; None without batches.
+    p : float
+        The p that decides: of `test`, adjusted for arms and for looks.
+    chance : float
+        Balanced accuracy by chance, 1 / classes.
     commonest : float
-        The share of the commonest class: what always naming it would get right.
+        Fraction of the commonest class.
     training : float or None
-        Balanced accuracy on the training images, mean over runs.
+        Balanced accuracy on training images, mean over runs.
     controls : tuple of ControlResult
-        Those that were run.
-    missing : tuple of str
-        Those that were not.
+        In the order given.
+    batches : BatchTable or None
+        How class and batch go together.
     warnings : tuple of str
-        What a reader should know, a sentence each.
+        What a reader should know, one sentence each.
     """
 
     word: Word
+    sentence: str
     reasons: tuple[str, ...]
     accuracy: Interval
+    balanced_accuracy: Interval
+    retrained: Interval | None
     spread: SeedSpread
-    test: Permutation
+    test: PermutationTest
+    overall_test: PermutationTest | None
+    p: float
+    chance: float
     commonest: float
     training: float | None
     controls: tuple[ControlResult, ...]
-    missing: tuple[str, ...]
+    batches: BatchTable | None
     warnings: tuple[str, ...]
-
-    @property
-    def sentence(self) -> str:
-        """One of the five fixed sentences."""
-        return SENTENCES[self.word]
 
 
 def verdict(
@@ -136,231 +113,306 @@ def verdict(
     predictions: ArrayLike,
     groups: ArrayLike | None = None,
     *,
+    batches: ArrayLike | None = None,
+    batch_name: str = "batch",
+    batches_held_out: bool = False,
     training: float | None = None,
-    controls: Mapping[str, Control] | None = None,
+    controls: Mapping[str, ControlEvidence] | None = None,
+    missing_controls: Sequence[str] = (),
+    cross_validated: bool = False,
     shared: bool = False,
+    adjusted_p: float | None = None,
+    looks: LookCount | None = None,
+    margin: float = MARGIN,
     seed: int = 0,
 ) -> Verdict:
     """Say whether a network learned, from held-out predictions of a study and its controls.
 
-    The first rule that applies decides:
-
-    1. *suspicious*: a control with permuted labels beats chance on held-out images, by a
-       permutation test over its runs at 0.01 (shared by such controls);
-    2. *cannot tell*: the splits are known to share units or images;
-    3. where p of the true labels is at most 0.05, *shortcut* if `background` or `intensity`
-       beats chance too (at 0.05, shared) and the interval of the difference of the accuracies
-       is not above zero, else *learned*;
-    4. *memorised*: half of the way from chance to perfect is passed on the training images, and
-       the interval of the held-out accuracy ends before half of the way from the commonest
-       class to the training accuracy;
-    5. *cannot tell*.
-
-    Runs are not independent samples of images: the statistic is the mean over runs, and only
-    labels of images, or of whole groups, are permuted.
+    The documentation page "Learning or memorising?" has the rule; the first case that applies
+    decides. Runs are not independent samples of images: the statistic is the mean over runs, and
+    only labels of groups are permuted.
 
     Parameters
     ----------
     labels
-        (n,) true class of the held-out images.
+        (n,) true classes of held-out images.
     predictions
-        (n,) or (runs, n) predicted class.
+        (n,) or (runs, n) predicted classes.
     groups
-        (n,) the unit each image came from; None where it is unknown: images are then taken as
-        independent, and a warning says so.
+        (n,) the group of each image; None if unknown: images are then treated as independent,
+        and the verdict says so.
+    batches
+        (n,) what groups share (plate, day); None if unknown.
+    batch_name
+        Singular noun for `batches` in sentences, such as "plate".
+    batches_held_out
+        Whether no training image lies in these batches. Otherwise, if every batch holds one
+        class, class cannot be told from batch.
     training
-        Balanced accuracy on the training images, mean over runs, 0 to 1. Without it nothing can
-        be called memorised.
+        Balanced accuracy on training images, mean over runs, 0 to 1. Without it nothing can be
+        called memorised.
     controls
-        By name: ``permuted_groups``, ``permuted_images`` (with their labels), ``background``,
-        ``intensity``.
+        By name, in the order of the report.
+    missing_controls
+        Names of controls that were not run, for a warning.
+    cross_validated
+        Whether predictions are pooled over folds. Intervals are then widened, and *learned* also
+        needs a balanced accuracy whose lower limit is above chance.
     shared
-        Whether training and held-out images are known to share units or images.
+        Whether training and held-out images are known to share groups or images.
+    adjusted_p
+        p adjusted for several arms or test sets (`max_t_test`, `holm`); None if there is one.
+    looks
+        How often this test set was evaluated before (`Odometer`); None if unknown.
+    margin
+        Difference below which the network does no more than a control. Fix it before the result.
     seed
-        Of permutations and bootstrap.
+        Seed of permutations and bootstrap.
 
     Raises
     ------
     InvalidInput
-        No image, lengths that differ, an unknown control, or a permuted one without labels.
+        There is no image, lengths differ, or permuted labels are missing.
 
     Notes
     -----
-    Fitting random labels shows nothing: Zhang et al. (2017), arXiv 1611.03530. Permutation of
-    labels as a test of a classifier: Ojala and Garriga (2010), J. Mach. Learn. Res. 11,
-    1833-1863. Measured error rates: the documentation page "Statistics".
+    Permutation of labels as a test of a classifier: Ojala and Garriga (2010), J. Mach. Learn.
+    Res. 11, 1833-1863. Measured error rates: the documentation page "Statistics".
 
     Examples
     --------
     >>> wells = [w for w in range(8) for _ in range(3)]
     >>> classes = ["dead" if w < 4 else "live" for w in wells]
-    >>> found = verdict(classes, [classes, classes], wells, training=1.0)
-    >>> found.word, round(found.test.p, 4), found.missing[0]
-    ('learned', 0.0143, 'permuted_groups')
+    >>> result = verdict(classes, [classes, classes], wells, training=1.0)
+    >>> result.word, round(result.test.p, 4), result.sentence
+    ('learned', 0.0143, 'learned: new groups are told apart')
     """
-    given = dict(controls or {})
-    unknown = [name for name in given if name not in (*PERMUTED, *ALONE)]
-    if unknown:
-        raise InvalidInput(
-            f"unknown control {unknown[0]!r}", f"Controls: {', '.join((*PERMUTED, *ALONE))}"
-        )
     if training is not None and not 0 <= training <= 1:
         raise InvalidInput(f"training is {training}", "Give an accuracy, 0 to 1.")
-    truth = checks.column(labels, "labels")
-    answers = _runs(predictions, truth, "predictions")
+    truth = validation.check_column(labels, "labels")
+    answers = validation.check_runs(predictions, "predictions")
+    validation.check_same_length(labels=truth, predictions=answers[0])
     right = answers == truth
-    share = right.mean(axis=0)
-    test = permutation_test(truth, answers, groups, seed=seed)
-    accuracy = share_interval(share, groups, seed=seed)
-    commonest = float(np.unique(truth, return_counts=True)[1].max() / len(truth))
+    test_set = HeldOutSet(truth, right.mean(axis=0), groups, batches, cross_validated)
+    accuracy = test_set.interval(test_set.correct)
+    balanced = balanced_accuracy_interval(truth, answers, groups)
+    if cross_validated:
+        balanced = balanced.widened(CROSS_VALIDATION_FACTOR)
+    test = permutation_test(truth, answers, groups, batches=batches, seed=seed)
+    overall = None if batches is None else permutation_test(truth, answers, groups, seed=seed)
+    accuracies, dead = right.mean(axis=1), untrained_runs(answers)
+    evidence = dict(controls or {})
+    permuted = sum(e.meaning.kind == "permuted labels" for e in evidence.values())
     results = tuple(
-        _result(name, given, truth, share, groups, seed)
-        for name in (*PERMUTED, *ALONE)
-        if name in given
+        evaluate_control(
+            *(name, one, test_set),
+            margin=margin,
+            level=SUSPICION / max(permuted, 1),
+            seed=seed,
+        )
+        for name, one in evidence.items()
     )
-    word, reasons = _decide(test, accuracy, commonest, training, results, shared)
-    missing = tuple(name for name in (*PERMUTED, *ALONE) if name not in given)
+    p = test.p if looks is None else looks.adjust(test.p)
+    p = max(p, adjusted_p or 0.0)
+    classes, counts = np.unique(truth, return_counts=True)
+    chance = 1 / max(len(classes), 2)
+    table = None if batches is None else batch_table(truth, batches, groups, name=batch_name)
+    case = _Case(
+        test=test,
+        overall=overall,
+        p=p,
+        balanced=balanced,
+        chance=chance,
+        training=training,
+        controls=results,
+        groups_unknown=groups is None,
+        cross_validated=cross_validated,
+        shared=shared,
+        table=table,
+        batch_name=batch_name,
+        batches_held_out=batches_held_out,
+        looks=looks,
+    )
+    word, sentence, reasons = case.decide()
     return Verdict(
-        word,
-        reasons,
-        accuracy,
-        seed_spread(right.mean(axis=1)),
-        test,
-        commonest,
-        training,
-        results,
-        missing,
-        _warnings(test, accuracy, groups is None, missing),
+        word=word,
+        sentence=sentence,
+        reasons=reasons,
+        accuracy=accuracy,
+        balanced_accuracy=balanced,
+        retrained=retrained_interval(accuracy, accuracies, dead=dead),
+        spread=seed_spread(accuracies, dead=dead),
+        test=test,
+        overall_test=overall,
+        p=p,
+        chance=chance,
+        commonest=float(counts.max() / len(truth)),
+        training=training,
+        controls=results,
+        batches=table,
+        warnings=_warnings(case, accuracy, dead, missing_controls),
     )
 
 
-def _runs(values: ArrayLike, truth: NDArray[np.generic], name: str) -> NDArray[np.generic]:
-    """Answers as (runs, n)."""
-    array = np.asarray(values)
-    rows = array if array.ndim == 2 and len(array) else array[None]
-    stacked = np.stack([checks.column(row, name) for row in rows])
-    checks.same_length(labels=truth, **{name: stacked[0]})
-    return stacked
+Decision = tuple[Word, str, tuple[str, ...]]
 
 
-def _result(
-    name: str,
-    given: Mapping[str, Control],
-    truth: NDArray[np.generic],
-    share: NDArray[np.float64],
-    groups: ArrayLike | None,
-    seed: int,
-) -> ControlResult:
-    control = given[name]
-    answers = _runs(control.predictions, truth, f"predictions of {name}")
-    if name in PERMUTED and control.labels is None:
-        raise InvalidInput(f"{name} has no labels", "Give the labels that its runs had.")
-    labels = truth if control.labels is None else _runs(control.labels, truth, f"labels of {name}")
-    test = permutation_test(labels, answers, groups, seed=seed)
-    kind, level = (PERMUTED, SUSPICION) if name in PERMUTED else (ALONE, ALPHA)
-    level /= sum(other in given for other in kind)
-    own = (answers == labels).mean(axis=0)
-    return ControlResult(
-        name,
-        len(answers),
-        share_interval(own, groups, seed=seed),
-        test,
-        test.p <= level,
-        None if name in PERMUTED else share_difference(share, own, groups, seed=seed),
-    )
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """The evidence on which the rule decides."""
 
+    test: PermutationTest
+    overall: PermutationTest | None
+    p: float
+    balanced: Interval
+    chance: float
+    training: float | None
+    controls: tuple[ControlResult, ...]
+    groups_unknown: bool
+    cross_validated: bool
+    shared: bool
+    table: BatchTable | None
+    batch_name: str
+    batches_held_out: bool
+    looks: LookCount | None
 
-def _decide(
-    test: Permutation,
-    accuracy: Interval,
-    commonest: float,
-    training: float | None,
-    results: tuple[ControlResult, ...],
-    shared: bool,
-) -> tuple[Word, tuple[str, ...]]:
-    beyond = [result for result in results if result.beats_chance]
-    leaking = [result for result in beyond if result.name in PERMUTED]
-    if leaking:
-        return "suspicious", tuple(
-            f"With {_named(result.name)} the network is right on "
-            f"{result.accuracy.estimate:.0%} of held-out images, more than chance gives "
-            f"({_p(result.test.p)} over {result.runs} run{'s' * (result.runs > 1)})."
-            for result in leaking
+    def decide(self) -> Decision:
+        """Return word, sentence and reasons; the first case that applies decides."""
+        leaks = [result for result in self.controls if result.finding == "leak"]
+        if leaks:
+            return "suspicious", _sentence(leaks[0]), tuple(result.describe() for result in leaks)
+        if self.shared:
+            return (
+                *("cannot tell", "cannot tell: these images are not held out"),
+                ("Training and test share groups or images, which was allowed.",),
+            )
+        if self.table is not None and self.table.nested and not self.batches_held_out:
+            return (
+                *("class is batch", f"cannot tell class from {self.batch_name}"),
+                (self.table.sentence(),),
+            )
+        if self._significant():
+            return self._learned()
+        if self.overall is not None and self.overall.p <= ALPHA < self.test.p:
+            return (
+                *("may be the batch", f"may be the {self.batch_name}"),
+                (
+                    f"Across {self.batch_name}s p = {self.overall.p:.2g}, within them "
+                    f"p = {self.test.p:.2g}: what they share may explain the result.",
+                ),
+            )
+        return self._not_learned()
+
+    def _significant(self) -> bool:
+        above = not self.cross_validated or self.balanced.low > self.chance
+        return self.p <= ALPHA and above
+
+    def _score(self) -> str:
+        adjusted = "" if self.p == self.test.p else f", adjusted {self.p:.2g}"
+        return (
+            f"Balanced accuracy {self.balanced.estimate:.2f} ({self.balanced.low:.2f} to "
+            f"{self.balanced.high:.2f}), {self.test.effect:+.2f} from the mean of permuted labels "
+            f"(p = {self.test.p:.2g}{adjusted})."
         )
-    if shared:
-        return "cannot tell", (
-            "Splits share units or images, which was allowed: these images are not held out.",
-        )
-    beaten = (
-        f"Balanced accuracy is {test.statistic:.2f}, {test.effect:+.2f} from the permuted null "
-        f"({_p(test.p)})."
-    )
-    if test.p <= ALPHA:
-        as_well = [r for r in beyond if r.difference is not None and r.difference.low <= 0]
+
+    def _learned(self) -> Decision:
+        compared = [r for r in self.controls if r.difference is not None]
+        reasons = (self._score(), *(result.describe() for result in compared))
+        if self.looks is not None and self.looks.withheld:
+            sentence = f"not to be said: {self.looks.describe()}; confirm on new groups"
+            return "reused test set", sentence, reasons
+        as_well = [r for r in compared if r.finding in ("no more", "worse")]
+        for result in as_well:
+            if result.meaning.kind == "alternative explanation":
+                return "shortcut possible", _sentence(result), reasons
+        for result in as_well:
+            if result.finding == "worse":
+                return "undertrained", _sentence(result), reasons
+        unclear = [r for r in compared if r.finding == "open"]
+        word: Word = "learned"
         if as_well:
-            return "shortcut", (beaten, *(_as_well(result) for result in as_well))
-        weaker = [r for r in beyond if r.difference is not None]
-        return "learned", (beaten, *(_weaker(result) for result in weaker))
-    if test.smallest_p > ALPHA:
-        return "cannot tell", (
-            f"No p below {test.smallest_p:.2g} is possible with {test.groups} units.",
-        )
-    if training is None:
-        return "cannot tell", (beaten, "How well the training images are fitted is not known.")
-    fitted = f"The balanced accuracy on training images is {training:.2f}"
-    # Over permutations, any answers have a mean balanced accuracy of one over the classes.
-    if training < (1 + test.null_mean) / 2:
-        return "cannot tell", (beaten, f"{fitted}: the network has not fitted them either.")
-    halfway = (commonest + training) / 2
-    if accuracy.high >= halfway:
-        return "cannot tell", (
-            beaten,
-            f"The interval of the held-out accuracy, up to {accuracy.high:.2f}, allows for more "
-            f"than half of what is fitted in training: too few units to say.",
-        )
-    return "memorised", (beaten, f"{fitted}.")
+            word, sentence = "learned, no more", _sentence(as_well[0])
+            if len(as_well) > 1 and not any(r.meaning.sentences for r in as_well):
+                sentence = f"learned, and {_subjects(as_well)} do as well"
+        elif unclear:
+            word, sentence = "learned, open", "learned"
+        else:
+            sentence = "learned: new groups are told apart"
+            if compared:
+                sentence += f", by more than {_subjects(compared)}"
+        if unclear:
+            sentence += f"; whether by more than {_subjects(unclear)} is not shown{_more(unclear)}"
+        if self.groups_unknown:
+            rest = sentence.removeprefix("learned").removeprefix(": new groups are told apart")
+            sentence = f"learned only if images are independent{rest}"
+            return "learned if independent", sentence, reasons
+        return word, sentence, reasons
+
+    def _not_learned(self) -> Decision:
+        def cannot_tell(why: str, *reasons: str) -> Decision:
+            return "cannot tell", f"cannot tell: {why}", reasons
+
+        if self.test.smallest_p > ALPHA:
+            limit = f"No {(self.test.warning or '').removeprefix('no ')}."
+            return cannot_tell("too few groups", limit)
+        score = self._score()
+        if self.training is None:
+            why = "How well the network fits the training images is unknown."
+            return cannot_tell("not better than permuted labels", score, why)
+        fit = f"The balanced accuracy on training images is {self.training:.2f}"
+        if self.training < (1 + self.chance) / 2:
+            why = f"{fit}: the network does not fit them either."
+            return cannot_tell("the network did not train", score, why)
+        halfway = (self.chance + self.training) / 2
+        if self.balanced.high >= halfway:
+            why = (
+                f"{fit}; the interval of the held-out one, up to {self.balanced.high:.2f}, allows "
+                "more than half of that above chance: too few groups to say."
+            )
+            return cannot_tell("too few groups", score, why)
+        sentence = "memorised: fits training, far below it on new groups"
+        return "memorised", sentence, (score, f"{fit}.")
 
 
-def _named(control: str) -> str:
-    return {
-        "permuted_groups": "labels permuted across groups",
-        "permuted_images": "labels permuted across images",
-        "background": "the background alone",
-        "intensity": "intensity summaries alone",
-    }[control]
+def _sentence(result: ControlResult) -> str:
+    sentence = result.meaning.sentence(result.finding)
+    return sentence or f"{result.meaning.subject}: {result.finding}"
 
 
-def _p(p: float) -> str:
-    return f"p = {p:.2g}"
+def _subjects(results: Sequence[ControlResult]) -> str:
+    names = [result.meaning.subject for result in results]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _difference(result: ControlResult) -> str:
-    assert result.difference is not None
-    gap = result.difference
-    return (
-        f"the true labels' accuracy less that is {gap.estimate:+.2f} "
-        f"({gap.low:+.2f} to {gap.high:+.2f})"
-    )
-
-
-def _as_well(result: ControlResult) -> str:
-    return (
-        f"With {_named(result.name)} the accuracy is {result.accuracy.estimate:.0%} "
-        f"({_p(result.test.p)}); {_difference(result)}."
-    )
-
-
-def _weaker(result: ControlResult) -> str:
-    return f"{_as_well(result)[:-1]}: the network uses more than that."
+def _more(results: Sequence[ControlResult]) -> str:
+    """Say how many groups would decide all of these comparisons."""
+    needed = [result.groups_needed for result in results]
+    if any(number is None for number in needed):
+        return " (many more groups would be needed)"
+    return f" (about {max(n for n in needed if n is not None)} groups would show it)"
 
 
 def _warnings(
-    test: Permutation, accuracy: Interval, unknown: bool, missing: tuple[str, ...]
+    case: _Case, accuracy: Interval, dead: NDArray[np.bool_], missing: Sequence[str]
 ) -> tuple[str, ...]:
-    told = []
-    if unknown:
-        told.append("Units unknown: images taken as independent, which flatters if they are not.")
+    warnings = []
+    if case.groups_unknown:
+        warnings.append(
+            "Groups unknown: images were treated as independent; if they are not, accuracy and "
+            "p-value are optimistic."
+        )
     if missing:
-        told.append(f"Controls not run: {', '.join(missing)}; what they would find is not known.")
-    told += [f"{text[0].upper()}{text[1:]}." for text in (test.warning, accuracy.warning) if text]
-    return tuple(told)
+        warnings.append(f"Controls not run: {', '.join(missing)}.")
+    warnings += [
+        result.describe() for result in case.controls if result.finding == "could not show a leak"
+    ]
+    if dead.any():
+        warnings.append(f"{int(dead.sum())} of {len(dead)} runs did not train.")
+    if case.table is not None and case.table.single_class:
+        warnings.append(case.table.sentence())
+    if case.looks is not None and case.looks.settings > 1:
+        warnings.append(f"{case.looks.describe().capitalize()}: p is multiplied by the looks.")
+    for text in (case.test.warning, accuracy.warning):
+        if text:
+            warnings.append(f"{text[0].upper()}{text[1:]}.")
+    return tuple(dict.fromkeys(warnings))

@@ -76,7 +76,7 @@ class Isolation:
 def forget() -> None:
     """Make all registries read the installed names again."""
     for registry in REGISTRIES:
-        registry._scanned = None
+        registry.rescan()
 
 
 @contextmanager

@@ -1,12 +1,13 @@
-"""The checks of a reporter."""
+"""The conformance checks of a reporter."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, get_args
 
+from cellvision.interfaces.artifact import Artifact, ArtifactKind
 from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.testing.component import ComponentChecks, conformance_check
 
@@ -15,28 +16,32 @@ if TYPE_CHECKING:
     from cellvision.results.study import Study
 
 
-class _Reported(NamedTuple):
-    """What came of one report.
+class _Report(NamedTuple):
+    """The outcome of one report.
 
     Attributes
     ----------
-    named : list of Path
-        The files that the reporter gave back.
-    made : set of Path
-        The files that are in its folder.
+    returned : list of object
+        What the reporter returned; artifacts, if it is correct.
+    files : set of Path
+        The files in its folder.
     strays : list of str
-        What was made, changed or removed elsewhere.
+        Files elsewhere that it wrote, changed or removed.
     """
 
-    named: list[Path]
-    made: set[Path]
+    returned: list[object]
+    files: set[Path]
     strays: list[str]
+
+    @property
+    def paths(self) -> list[Path]:
+        return [each.path for each in self.returned if isinstance(each, Artifact)]
 
 
 class ReporterChecks(ComponentChecks):
     """The checks of a reporter, to subclass in a plugin's tests.
 
-    It is given runs and a study that `cellvision.train` made, in folders of their own.
+    The reporter gets runs and a study that `cellvision.train` made, in folders of their own.
 
     Examples
     --------
@@ -54,163 +59,202 @@ class ReporterChecks(ComponentChecks):
         assert isinstance(component, Reporter)
         return component
 
-    def reported(self, kind: str, owner: str) -> _Reported:
-        """Let it report on an example run, or on the study."""
+    def report_on(self, kind: str, owner: str) -> _Report:
+        """Let the reporter report on an example run, or on the study.
+
+        Parameters
+        ----------
+        kind
+            Kind of the example run, or ``study``.
+        owner
+            The check that fails if the reporter raises an error.
+        """
         from cellvision.testing.examples import example_plugins, example_run, example_study
 
         reporter = self.reporter
         world = self.folder / f"report on {kind}"
-        home = world / "results"
+        results = world / "results"
 
-        def report() -> _Reported:
+        def report() -> _Report:
             (world / "working directory").mkdir(parents=True)
-            finished = example_study(home) if kind == "study" else example_run(home, kind)
-            return _watched(reporter, finished, world, home / "reports")
+            finished = example_study(results) if kind == "study" else example_run(results, kind)
+            return _observe(reporter, finished, world)
 
         with example_plugins():
             return self.once(f"reporting on: {kind}", owner, report)
 
-    def _judge(self, kind: str, owner: str) -> None:
-        found = self.reported(kind, owner)
-        for path in found.named:
+    def _check_artifacts(self, kind: str, owner: str) -> None:
+        """Require artifacts with existing files, known kinds and titles."""
+        hint = "Return a list of cellvision.Artifact, one for each file"
+        for each in self.report_on(kind, owner).returned:
+            self.require(isinstance(each, Artifact), f"it returned {each!r}, no Artifact", hint)
+            assert isinstance(each, Artifact)
             self.require(
-                isinstance(path, Path) and path.is_file(),
-                f"it gave {path!r}, which is no file that exists",
-                "Give the paths of the files that were made, and nothing else",
+                isinstance(each.path, Path) and each.path.is_file(),
+                f"it returned {each.path!r}, which is not an existing file",
+                hint,
+            )
+            self.require(
+                each.kind in get_args(ArtifactKind) and each.title.strip(),
+                f"the artifact {each.path.name} has kind {each.kind!r} and title {each.title!r}",
+                f"Give it a title, and one of the kinds {', '.join(get_args(ArtifactKind))}",
             )
         self.require(True, "", "")
 
     @conformance_check
     def test_reports_something(self) -> None:
-        """It defines `run`, `study` or `epoch`, and makes a file of an example or sees epochs."""
-        own = [
-            method
-            for method in ("run", "study", "epoch")
-            if getattr(self.cls, method) is not getattr(Reporter, method)
-        ]
+        """It defines `run`, `study` or `on_epoch_end`, and returns an artifact or sees epochs."""
+        methods = ("run", "study", "on_epoch_end")
+        own = [name for name in methods if getattr(self.cls, name) is not getattr(Reporter, name)]
         self.require(
-            own, f"{self.cls.__name__} defines none of run, study and epoch", "Define run()"
+            own, f"{self.cls.__name__} defines none of {', '.join(methods)}", "Define run()"
         )
-        files = [
-            *self.reported("ordinary", "test_reports_on_a_run").named,
-            *self.reported("study", "test_reports_on_a_study").named,
+        artifacts = [
+            *self.report_on("ordinary", "test_reports_on_a_run").paths,
+            *self.report_on("study", "test_reports_on_a_study").paths,
         ]
         self.require(
-            files or "epoch" in own,
-            "it makes no file of an ordinary run, nor of a study",
-            "Give back the files that were made, or an example by which some are made",
+            artifacts or "on_epoch_end" in own,
+            "it returns no artifact of an ordinary run, nor of a study",
+            "Return the artifacts, or give an example for which there are some",
         )
 
     @conformance_check
     def test_reports_on_a_run(self) -> None:
         """An ordinary run: three classes, two epochs, two test sets."""
-        self._judge("ordinary", "test_reports_on_a_run")
+        self._check_artifacts("ordinary", "test_reports_on_a_run")
 
     @conformance_check
     def test_reports_on_a_study(self) -> None:
         """A study of two runs."""
-        self._judge("study", "test_reports_on_a_study")
+        self._check_artifacts("study", "test_reports_on_a_study")
 
     @conformance_check
     def test_survives_a_missing_class(self) -> None:
-        """A run in which a test set has no image of one class."""
-        self._judge("missing class", "test_survives_a_missing_class")
+        """A run whose test set has no image of one class."""
+        self._check_artifacts("missing class", "test_survives_a_missing_class")
 
     @conformance_check
     def test_survives_a_single_epoch(self) -> None:
         """A run of one epoch."""
-        self._judge("single epoch", "test_survives_a_single_epoch")
+        self._check_artifacts("single epoch", "test_survives_a_single_epoch")
 
     @conformance_check
     def test_survives_forty_classes(self) -> None:
         """A run with forty classes."""
-        self._judge("forty classes", "test_survives_forty_classes")
+        self._check_artifacts("forty classes", "test_survives_forty_classes")
 
     @conformance_check
     def test_survives_odd_names(self) -> None:
         """Classes and test sets with spaces, slashes and Unicode in their names."""
-        self._judge("odd names", "test_survives_odd_names")
+        self._check_artifacts("odd names", "test_survives_odd_names")
 
     @conformance_check
     def test_writes_only_below_its_folder(self) -> None:
-        """It makes, changes and removes nothing in the run's folder or the working directory."""
+        """It changes nothing elsewhere: neither files nor the working directory."""
         for kind, owner in (
             ("ordinary", "test_reports_on_a_run"),
             ("study", "test_reports_on_a_study"),
             ("odd names", "test_survives_odd_names"),
         ):
-            strays = self.reported(kind, owner).strays
+            strays = self.report_on(kind, owner).strays
             self.require(
                 not strays,
-                f"outside the folder that it was given, it touched {', '.join(strays[:3])}",
-                "Write to the folder that is given only, and make file names of letters and digits",
+                f"outside its folder, it touched {', '.join(strays[:3])}",
+                "Write only below the given folder, with file names of letters and digits",
             )
 
     @conformance_check
-    def test_names_its_files(self) -> None:
-        """What it gives back are all the files that are in its folder afterwards."""
+    def test_returns_its_files(self) -> None:
+        """Every file at the top of its folder is an artifact; subfolders may hold other files."""
         for kind, owner in (
             ("ordinary", "test_reports_on_a_run"),
             ("study", "test_reports_on_a_study"),
         ):
-            found = self.reported(kind, owner)
-            unnamed = found.made - {path.resolve() for path in found.named}
+            report = self.report_on(kind, owner)
+            missing = report.files - {path.resolve() for path in report.paths}
+            names = sorted(path.name for path in missing)
             self.require(
-                not unnamed,
-                f"it did not tell of {', '.join(sorted(path.name for path in unnamed)[:3])}",
-                "Give back every file; remove temporary ones (cellvision.atomic_io does so)",
+                not missing,
+                f"it returned no artifact for {', '.join(names[:3])}",
+                "Return an artifact for every file, and remove temporary ones "
+                "(cellvision.io does so)",
             )
 
     @conformance_check
-    def test_reports_again(self) -> None:
-        """Reporting a second time into the same folder makes the same files."""
+    def test_leaves_the_results_unchanged(self) -> None:
+        """It works on copies: predictions and metadata of the run stay as they are."""
         from cellvision.testing.examples import example_plugins, example_run
 
-        first = self.reported("ordinary", "test_reports_on_a_run")
-        home = self.folder / "again"
-        run, reporter = example_run(home), self.reporter
-        folder = home / "reports"
+        run = example_run(self.folder / "unchanged")
+        before = run.predictions, run.history, run.metadata
+        folder = self.folder / "unchanged reports"
+        folder.mkdir()
+        with example_plugins():
+            self.reporter.run(run, folder)
+        self.require(
+            before[0].equals(run.predictions)
+            and before[1].equals(run.history)
+            and before[2] == run.metadata,
+            "it changed the predictions, the history or the metadata of the run",
+            "Work on copies: run.predictions returns a new table every time",
+        )
+
+    @conformance_check
+    def test_reports_again(self) -> None:
+        """Reporting a second time into the same folder writes the same files."""
+        from cellvision.testing.examples import example_plugins, example_run
+
+        first = self.report_on("ordinary", "test_reports_on_a_run")
+        results = self.folder / "again"
+        run, reporter = example_run(results), self.reporter
+        folder = results / "reports"
         folder.mkdir(exist_ok=True)
-        with example_plugins(), contextlib.chdir(home):
+        with example_plugins(), contextlib.chdir(results):
             names = [
-                sorted(path.relative_to(folder) for path in reporter.run(run, folder))
+                sorted(each.path.relative_to(folder) for each in reporter.run(run, folder))
                 for _ in range(2)
             ]
         self.require(
-            names[0] == names[1] and len(names[0]) == len(first.named),
-            f"the second time it makes other files: {names[1][:3]}",
+            names[0] == names[1] and len(names[0]) == len(first.paths),
+            f"the second time it writes other files: {names[1][:3]}",
             "Replace files of the same name",
         )
 
     @conformance_check
-    def test_looks_at_epochs(self) -> None:
-        """`epoch` takes an epoch's numbers, with and without those of a validation split."""
+    def test_follows_epochs(self) -> None:
+        """`on_epoch_end` accepts metrics with and without those of a validation split."""
         logs = {"loss": 0.7, "accuracy": 0.5}
         for number, more in enumerate(({}, {"val_loss": 0.8, "val_accuracy": 0.4}), start=1):
             self.reporter.on_epoch_end(number, {**logs, **more})
             self.require(True, "", "")
 
 
-def _watched(reporter: Reporter, finished: Run | Study, world: Path, folder: Path) -> _Reported:
-    """Report, and see what changes in a small world: the results and the working directory."""
+def _observe(reporter: Reporter, finished: Run | Study, world: Path) -> _Report:
+    """Report, and compare results and working directory before and after."""
     from cellvision.results.run import Run
 
+    folder = finished.folder / "reports"
     folder.mkdir(exist_ok=True)
     before = _snapshot(world, folder)
-    with contextlib.chdir(world / "working directory"):
+    directory = world / "working directory"
+    with contextlib.chdir(directory):
         if isinstance(finished, Run):
-            named: Sequence[Path] = reporter.run(finished, folder)
+            returned: Sequence[object] = reporter.run(finished, folder)
         else:
-            named = reporter.study(finished, folder)
+            returned = reporter.study(finished, folder)
+        moved = [] if Path.cwd() == directory.resolve() else ["the working directory"]
     after = _snapshot(world, folder)
-    strays = sorted(path for path in before.keys() | after if before.get(path) != after.get(path))
-    made = {path.resolve() for path in folder.rglob("*") if path.is_file()}
-    return _Reported(list(named), made, strays)
+    changed = sorted(path for path in before.keys() | after if before.get(path) != after.get(path))
+    files = {path.resolve() for path in folder.iterdir() if path.is_file()}
+    # A string is a sequence too: each of its characters would be wrong.
+    items: list[object] = [returned] if isinstance(returned, str) else list(returned)
+    return _Report(items, files, [*changed, *moved])
 
 
-def _snapshot(world: Path, but: Path) -> dict[str, tuple[int, int]]:
+def _snapshot(world: Path, excluded: Path) -> dict[str, tuple[int, int]]:
     return {
         str(path.relative_to(world)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in world.rglob("*")
-        if path.is_file() and not path.is_relative_to(but)
+        if path.is_file() and not path.is_relative_to(excluded)
     }

@@ -1,4 +1,4 @@
-"""The compiled model: native pixels in, probabilities out, weights drawn anew for every run."""
+"""The compiled network: native pixels in, probabilities out."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.interfaces.architecture import TrainingPlan
 
-_PREDICTED_AT_ONCE = 2**22
-"""How many pixel values a batch of predictions holds at most (more where one image does)."""
+_PREDICTION_VALUES = 2**22
+"""Most pixel values in a batch of predictions."""
 
 
 class Network:
@@ -126,7 +126,7 @@ class Network:
         return keras.Model([pixels, labels], both, dtype="float32"), model
 
     def draw(self, seed: int) -> None:
-        """Start again: weights, optimiser and all randomness as a new network with this seed."""
+        """Reset weights, optimizer and all randomness to those of a new network with this seed."""
         fresh, _ = self._build(seed)
         for variable, start in zip(self.training_model.variables, fresh.variables, strict=True):
             variable.assign(start)
@@ -140,32 +140,32 @@ class Network:
         rows: np.ndarray,
         step: Callable[[int], None] = lambda _: None,
     ) -> np.ndarray:
-        """Give the probabilities of images, shape (images, classes), float32.
+        """Return the probabilities of images, shape (images, classes), float32.
 
         Parameters
         ----------
         pixels
-            Gives the native pixels of some rows.
+            Returns the native pixels of some rows.
         rows
-            All rows wanted.
+            The rows to predict.
         step
-            Told how many images have just been done.
+            Called with the number of images of each finished batch.
         """
         # Without label mixing, the compiled training model serves both, augmenters being inactive.
         model = self.model if self.mixes_labels else self.training_model
         return predict_rows(model.predict_on_batch, pixels, rows, step)
 
     def evaluate_loss(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
-        """The mean of the architecture's loss over images, without penalties on weights."""
+        """Return the mean of the architecture's loss over images, without weight penalties."""
         import keras
 
         targets = one_hot(labels, self.classes)
         return float(np.mean(keras.ops.convert_to_numpy(self._loss(targets, probabilities))))
 
 
-def predicted_at_once(input_shape: tuple[int, ...]) -> int:
-    """How many images of that shape make a batch where nothing is learned from them."""
-    return int(np.clip(_PREDICTED_AT_ONCE // math.prod(input_shape), 16, 1024))
+def prediction_batch_size(input_shape: tuple[int, ...]) -> int:
+    """Return the number of images per batch for prediction and validation."""
+    return int(np.clip(_PREDICTION_VALUES // math.prod(input_shape), 16, 1024))
 
 
 def predict_rows(
@@ -174,52 +174,52 @@ def predict_rows(
     rows: np.ndarray,
     step: Callable[[int], None],
 ) -> np.ndarray:
-    """Predict in batches of one size, so that one compiled program serves all of them."""
+    """Predict in batches of one size, so that the program is compiled once."""
     from concurrent.futures import ThreadPoolExecutor
 
-    found: list[np.ndarray] = []
+    probabilities: list[np.ndarray] = []
     if len(rows) == 0:
         return np.zeros((0, 0), np.float32)
-    size = min(predicted_at_once(pixels(rows[:1]).shape[1:]), len(rows))
+    size = min(prediction_batch_size(pixels(rows[:1]).shape[1:]), len(rows))
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(pixels, chunks[0])
+    with ThreadPoolExecutor(1) as executor:
+        pending = executor.submit(pixels, chunks[0])
         for number, chunk in enumerate(chunks):
-            batch = coming.result()
+            batch = pending.result()
             if number + 1 < len(chunks):
-                coming = ahead.submit(pixels, chunks[number + 1])
+                pending = executor.submit(pixels, chunks[number + 1])
             if len(batch) < size:
                 batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-            found.append(np.asarray(predict(batch), dtype=np.float32)[: len(chunk)])
+            probabilities.append(np.asarray(predict(batch), dtype=np.float32)[: len(chunk)])
             step(len(chunk))
-    return np.concatenate(found)
+    return np.concatenate(probabilities)
 
 
 def _check(network: Any, experiment: Experiment, classes: int) -> None:
-    """Hold an architecture to its contract before any time is spent on training it."""
+    """Check that an architecture keeps its contract, before time is spent on training."""
     import keras
 
     name = type(experiment.architecture).__name__
     if not isinstance(network, keras.Model):
         raise errors.PluginContractError(
-            f"{name}.build() gave {type(network).__name__}, not a keras.Model",
-            "Its author can find out more with cellvision.testing",
+            f"{name}.build() returned {type(network).__name__}, not a keras.Model",
+            "Its author can check it with cellvision.testing.",
         )
     shape = tuple(network.output_shape)
     if shape != (None, classes):
         raise errors.PluginContractError(
-            f"{name}.build() gave a model with output {shape}, not (None, {classes})",
-            "It must give one probability for each class",
+            f"{name}.build() returned a model with output {shape}, not (None, {classes})",
+            "It must return one probability per class.",
         )
 
 
 def check_reloads(path: str, model: keras.Model, samples: np.ndarray) -> Sequence[str]:
-    """Read a saved model back and compare; gives warnings, a line each.
+    """Load a saved model again and compare its predictions; return warnings, one line each.
 
     Raises
     ------
     errors.CellvisionError
-        It loads and predicts otherwise, so the file must not be trusted.
+        The loaded model predicts differently.
     """
     import keras
 
@@ -227,15 +227,15 @@ def check_reloads(path: str, model: keras.Model, samples: np.ndarray) -> Sequenc
         loaded = keras.models.load_model(path, compile=False)
     except Exception as error:  # noqa: BLE001 - Keras raises many kinds here
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return [f"model.keras cannot be read back, so that predict will not work: {reason}"]
+        return [f"model.keras cannot be loaded again, so predict will not work: {reason}"]
     numbers = samples.astype(np.float32)
     before = keras.ops.convert_to_numpy(model(numbers))
     after = keras.ops.convert_to_numpy(loaded(numbers))
     difference = float(np.abs(before.astype(np.float64) - after).max())
     if difference > 1e-5:
         raise errors.CellvisionError(
-            f"{path}: the saved model predicts otherwise when it is read back "
+            f"{path}: the saved model predicts differently after loading "
             f"(probabilities differ by {difference:.2g})",
-            "The architecture's layers do not save all that they need: tell its author",
+            "The architecture's layers do not save all they need. Report this to its author.",
         )
     return []

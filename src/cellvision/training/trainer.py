@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +16,25 @@ from cellvision.backends import devices, distributed, precision
 from cellvision.backends.threads import configure_threads
 from cellvision.interfaces.architecture import TrainingPlan
 from cellvision.training.batch_norm import refresh_batch_norm
-from cellvision.training.batches import Batch, BatchLoader, gather
-from cellvision.training.callbacks import EpochHook, Monitoring, training_monitor
-from cellvision.training.network import Network, predicted_at_once
+from cellvision.training.batches import BatchLoader, gather
+from cellvision.training.callbacks import (
+    EpochHook,
+    Monitoring,
+    TrainingMonitor,
+    training_monitor,
+)
+from cellvision.training.network import Network, prediction_batch_size
+from cellvision.training.state import TrainingState
 
 if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
     from cellvision.progress import Display
 
-_AT_ONCE_VALUES = 2**21
+_GROUP_VALUES = 2**21
 """Batches with fewer values than this are grouped, so that Python is not the bottleneck."""
 
 _MOST_STEPS = 50
+"""Most batches in a group."""
 
 _DEAD_SAMPLE = 256
 """Training images that show whether a network is dead."""
@@ -56,6 +62,8 @@ class TrainingResult:
         Number of runs trained as one program; times and speed are of all of them.
     restarted_seeds : tuple of int
         Seeds whose networks were dead after the warm-up and were drawn again.
+    interrupted : TrainingState or None
+        State to resume from, if the training was interrupted.
     """
 
     history: list[dict[str, float]]
@@ -64,6 +72,17 @@ class TrainingResult:
     data_wait_fraction: float
     vectorized: int = 1
     restarted_seeds: tuple[int, ...] = ()
+    interrupted: TrainingState | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Session:
+    """Whom a training reports to, and what it keeps."""
+
+    display: Display
+    on_epoch: EpochHook
+    checkpoints: Path | None
+    keep_interrupted: bool
 
 
 class Trainer:
@@ -94,7 +113,7 @@ class Trainer:
         )
         self._check_settings()
         self._networks: list[Network] = []
-        # With several processes, one of them evaluates, on a device of its own.
+        # With several processes, one of them evaluates, on its own device.
         self.alone = self.sharing
         if distributed.world_size() > 1:
             self.alone = devices.sharing(distributed.local_devices(self.devices)[:1])
@@ -179,7 +198,7 @@ class Trainer:
         """Return how many batches to group, so that Python is not the bottleneck."""
         experiment = self.prepared.experiment
         values = experiment.training.batch_size * math.prod(experiment.preprocessing.input_shape)
-        return int(np.clip(_AT_ONCE_VALUES // values, 1, _MOST_STEPS))
+        return int(np.clip(_GROUP_VALUES // values, 1, _MOST_STEPS))
 
     def fit(
         self,
@@ -187,6 +206,9 @@ class Trainer:
         display: Display,
         on_epoch: EpochHook,
         checkpoints: Path | None = None,
+        *,
+        start: TrainingState | None = None,
+        keep_interrupted: bool = False,
     ) -> tuple[Network, TrainingResult]:
         """Train from new weights, and again from others if the network is dead.
 
@@ -200,65 +222,92 @@ class Trainer:
             Called after each epoch.
         checkpoints
             Folder for the model of every epoch; None keeps none.
+        start
+            State of an interrupted training to resume from.
+        keep_interrupted
+            Whether an interrupt (Ctrl-C) after the first epoch ends the training with the best
+            network so far instead of raising KeyboardInterrupt.
         """
-        start = time.perf_counter()
-        restarts = self.prepared.experiment.training.restarts
-        dead: list[int] = []
+        begin = time.perf_counter()
+        session = _Session(display, on_epoch, checkpoints, keep_interrupted)
+        dead = [] if start is None else list(start.restarted_seeds)
         with self.sharing():
             while True:
-                current = derived_seed(seed, len(dead))
-                check = len(dead) < restarts and distributed.world_size() == 1
-                network, monitor = self._fit_once(current, display, on_epoch, checkpoints, check)
+                monitor, interrupted = self._fit_once(seed, tuple(dead), session, start)
                 if not monitor.dead:
                     break
-                dead.append(current)
+                dead.append(derived_seed(seed, len(dead)))
+                start = None
+        network = monitor.context.network
         if distributed.world_size() > 1:
             network = self._local_network(network, seed)
         return network, TrainingResult(
             monitor.history,
-            time.perf_counter() - start,
+            time.perf_counter() - begin,
             monitor.images_per_second(),
             monitor.data_wait_fraction(),
             restarted_seeds=tuple(dead),
+            interrupted=monitor.state if interrupted else None,
         )
 
     def _fit_once(
-        self,
-        seed: int,
-        display: Display,
-        on_epoch: EpochHook,
-        checkpoints: Path | None,
-        check_dead: bool,
-    ) -> tuple[Network, Any]:
-        training = self.prepared.experiment.training
-        network = self.network(seed)
-        loader = self._loader(seed)
-        monitor = training_monitor(
-            Monitoring(
-                training,
-                network,
-                loader,
-                display,
-                on_epoch,
-                checkpoints,
-                (lambda: self._is_dead(network)) if check_dead else None,
-            )
-        )
-        callbacks = [*network.callbacks, *self._averaging(network), monitor]
+        self, seed: int, dead: tuple[int, ...], session: _Session, start: TrainingState | None
+    ) -> tuple[TrainingMonitor, bool]:
+        """Train once; return the monitor and whether the training was interrupted."""
+        current = derived_seed(seed, len(dead))
+        network = self.network(current)
+        first_epoch = 0
+        if start is not None:
+            start.restore(network.training_model)
+            first_epoch = start.epoch
+        loader = self._loader(current, first_epoch)
+        monitor = training_monitor(self._monitoring(network, loader, dead, session), start)
+        interrupted = False
         with loader:
-            network.training_model.fit(
-                self._training_data(loader, display, network.mixes_labels),
-                steps_per_epoch=loader.steps,
-                epochs=training.epochs,
-                validation_data=self._validation_data(network.mixes_labels),
-                callbacks=callbacks,
-                shuffle=False,  # the loader shuffles
-                verbose=0,
-            )
+            try:
+                self._keras_fit(network, loader, monitor, first_epoch)
+            except KeyboardInterrupt:
+                if not session.keep_interrupted or monitor.state is None:
+                    raise
+                interrupted = True
+        if interrupted:
+            monitor.restore_last()
         if not monitor.dead:
             monitor.restore_best()
-            self.refresh_batch_norm(network, seed)
-        return network, monitor
+            self.refresh_batch_norm(network, current)
+        return monitor, interrupted
+
+    def _monitoring(
+        self, network: Network, loader: BatchLoader, dead: tuple[int, ...], session: _Session
+    ) -> Monitoring:
+        training = self.prepared.experiment.training
+        check_dead = len(dead) < training.restarts and distributed.world_size() == 1
+        return Monitoring(
+            training,
+            network,
+            loader,
+            session.display,
+            session.on_epoch,
+            session.checkpoints,
+            (lambda: self._is_dead(network)) if check_dead else None,
+            len(self.validation_rows),
+            session.keep_interrupted,
+            dead,
+        )
+
+    def _keras_fit(
+        self, network: Network, loader: BatchLoader, monitor: TrainingMonitor, first_epoch: int
+    ) -> None:
+        network.training_model.fit(
+            self._training_data(loader, network.mixes_labels),
+            steps_per_epoch=loader.steps,
+            epochs=self.prepared.experiment.training.epochs,
+            initial_epoch=first_epoch,
+            validation_data=self._validation_data(network.mixes_labels),
+            callbacks=[*network.callbacks, *self._averaging(network), monitor],
+            shuffle=False,  # the loader shuffles
+            verbose=0,
+        )
 
     def _averaging(self, network: Network) -> list[Any]:
         """Validate with the moving averages of the weights, if the optimizer keeps them."""
@@ -304,32 +353,33 @@ class Trainer:
     def _pixels(self, rows: np.ndarray) -> np.ndarray:
         return gather(self.prepared, rows)[0]
 
-    def _loader(self, seed: int) -> BatchLoader:
+    def _loader(self, seed: int, first_epoch: int = 0) -> BatchLoader:
         size = self.prepared.experiment.training.batch_size
         return BatchLoader(
-            self.prepared, self.rows, size, seed, len(self.devices), self._group_size()
+            self.prepared,
+            self.rows,
+            size,
+            seed,
+            len(self.devices),
+            self._group_size(),
+            first_epoch,
         )
 
-    def _training_data(self, loader: BatchLoader, display: Display, mixes_labels: bool) -> Any:
+    def _training_data(self, loader: BatchLoader, mixes_labels: bool) -> Any:
         """Return the loader's batches in the form from which Keras trains."""
         import keras
 
-        def counted(batches: Iterator[Batch], batch_axes: int) -> Iterator[Batch]:
-            for pixels, labels in batches:
-                display.step(math.prod(pixels.shape[:batch_axes]) * distributed.world_size())
-                yield pixels, labels
-
         if keras.backend.backend() != "tensorflow":
-            batches = counted(loader.batches(), 1)
+            batches = loader.batches()
             return (((x, y), y) for x, y in batches) if mixes_labels else batches
         # With several devices Keras takes a batch to build with, and begins again: a dataset
         # can begin again, a generator would lose that batch.
         from cellvision.backends import tensorflow
 
         prepared = self.prepared
-        grouped = loader.together > 1
+        grouped = loader.group_size > 1
         dataset = tensorflow.dataset(
-            lambda: counted(loader.groups(), 2) if grouped else counted(loader.batches(), 1),
+            loader.groups if grouped else loader.batches,
             prepared.experiment.preprocessing.input_shape,
             str(prepared.pixels.dtype),
             len(prepared.catalog.class_names),
@@ -341,7 +391,7 @@ class Trainer:
         if len(self.validation_rows) == 0:
             return None
         # Larger batches than in training: the numbers are the same, and it is faster.
-        size = predicted_at_once(self.prepared.experiment.preprocessing.input_shape)
+        size = prediction_batch_size(self.prepared.experiment.preprocessing.input_shape)
         size -= size % len(self.devices)
         return _validation_batches(
             self.prepared, self.validation_rows, size, len(self.devices), mixes_labels

@@ -1,1 +1,1 @@
-"""Suspicious labels, ranked by cleanlab on out-of-fold probabilities."""
+"""Reporter ``suspicious_labels``: labels that may be wrong, by cleanlab on grouped folds."""

@@ -1,8 +1,7 @@
-"""Folds of whole units: every image is once in the part that a network has not seen."""
+"""Folds of whole groups, and the data set that tests on one of them."""
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
-from cellvision import Dataset, DecodedImage, errors
+from cellvision import Dataset, DecodedImage, Split, errors
+from cellvision.io import pixel_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 class OneFold(Dataset):
-    """Another data set's images, of which one fold is the test set and the rest is trained on."""
+    """The images of another data set, with one fold as the test set and the rest for training."""
 
     source: Dataset
-    """Whose images they are."""
+    """The other data set."""
 
     table: Path
     """A CSV file with the columns ``image``, ``label``, ``group`` and ``fold``; images that are
-    not in it are left out."""
+    not listed are left out."""
 
     fold: Annotated[int, Field(ge=0)] = 0
-    """The fold that is tested on."""
+    """The fold to test on."""
 
     @field_validator("source", mode="before")
     @classmethod
-    def _a_data_set(cls, value: Any) -> Any:
+    def _check_source(cls, value: Any) -> Any:
         if not isinstance(value, Dataset | Mapping | str):
-            raise ValueError("expected a data set, by name or with its settings")
+            raise ValueError("expected a data set: its name, or its settings")
         return value
 
     def catalog(self) -> pd.DataFrame:
-        """List the table's images, with their split."""
+        """List the images of the table with their splits."""
         import pandas as pd
 
         names = ("image", "label", "group")
@@ -53,16 +53,16 @@ class OneFold(Dataset):
         except (OSError, ValueError) as error:
             raise errors.CatalogError(
                 f"{self.table}: the table of folds cannot be read: {error}",
-                "The reporter suspicious_labels makes it again",
+                "Make it again with the reporter suspicious_labels",
             ) from None
         missing = [name for name in (*names, "fold") if name not in listed]
         if missing:
             raise errors.CatalogError(
-                f"{self.table}: it has no column {missing[0]!r}",
+                f"{self.table}: the column {missing[0]!r} is missing",
                 "A table of folds has the columns image, label, group and fold",
             )
-        tested = listed["fold"] == self.fold
-        return listed[[*names]].assign(split=tested.map({True: "test", False: "train"}))
+        is_test = listed["fold"] == self.fold
+        return listed[[*names]].assign(split=is_test.map({True: "test", False: "train"}))
 
     def read(self, image: str) -> np.ndarray:
         """Read one image."""
@@ -72,90 +72,77 @@ class OneFold(Dataset):
         """Read one image with its bit depth."""
         return self.source.decode(image)
 
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read a file that is not in the catalog."""
+        return self.source.decode_file(file)
+
     def fingerprint(self, image: str) -> str:
         """Identify an image's content."""
         return self.source.fingerprint(image)
 
 
 def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: int) -> np.ndarray:
-    """Give every image its fold: whole units, classes in proportion.
+    """Assign every image to a fold: groups stay whole, and classes keep their proportions.
 
     Parameters
     ----------
     table
-        With ``label`` and ``group`` (missing where the unit is unknown: the image by itself).
+        With ``label`` and ``group``; an image without a group is a group of its own.
     pixels
-        What identifies the pixels of each image: identical ones share a fold, for otherwise one
-        would be judged by a network that has learned its label from the other.
+        Digest of the pixels of each image. Images with equal pixels share a fold: otherwise a
+        network would judge an image whose label it has learned from the other one.
     folds
-        How many.
+        Number of folds.
     seed
-        Of the shuffle.
+        Seed of the shuffle.
+
+    Returns
+    -------
+    numpy.ndarray
+        Fold of each image, from 0; integers.
 
     Raises
     ------
     errors.InvalidInput
-        A class has too few units: with one of its folds left out, none would be left.
+        A class has too few groups: without one of its folds, none would be left.
     """
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold
 
     labels = table["label"].to_numpy(dtype=object)
-    units = _units(table["group"], pixels)
-    unit = "unit" if table["group"].notna().all() else "image"
+    groups = Split.linked_groups(table, dict(zip(table["image"], pixels, strict=True)))
+    noun = "group" if table["group"].notna().all() else "image"
     for name in np.unique(labels):
-        if len(np.unique(units[labels == name])) < 2:
+        if len(np.unique(groups[labels == name])) < 2:
             raise errors.InvalidInput(
-                f"class {name!r} has one {unit}, so no network can learn it without having seen it",
-                f"Add {unit}s of that class, or leave it out (dataset.classes)",
+                f"class {name!r} has only one {noun}: a network that has not seen it cannot know "
+                "the class",
+                f"Add {noun}s of that class, or leave it out (dataset.classes)",
             )
     numbers = np.zeros(len(labels), int)
-    maker = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # Of classes with fewer images than folds: what matters is looked at below.
+        # Warns about classes with fewer images than folds; what matters is checked below.
         warnings.simplefilter("ignore", UserWarning)
         try:
-            for number, (_, held) in enumerate(maker.split(labels, labels, units)):
-                numbers[held] = number
+            for number, (_, test) in enumerate(splitter.split(labels, labels, groups)):
+                numbers[test] = number
         except ValueError as error:
             raise errors.InvalidInput(
-                f"{len(np.unique(units))} {unit}s cannot be put into {folds} folds: {error}",
-                "Ask for fewer: folds = 2",
+                f"{len(np.unique(groups))} {noun}s cannot be divided into {folds} folds: {error}",
+                "Use fewer folds: folds = 2",
             ) from None
     for number in range(folds):
-        gone = set(labels) - set(labels[numbers != number])
-        if gone:
+        absent = set(labels) - set(labels[numbers != number])
+        if absent:
             raise errors.InvalidInput(
-                f"all {unit}s of class {min(gone)!r} came into one of the {folds} folds",
+                f"all {noun}s of class {min(absent)!r} are in one of the {folds} folds",
                 "Try another seed, or fewer folds",
             )
     return numbers
 
 
-def _units(groups: pd.Series[str], pixels: Sequence[str]) -> np.ndarray:
-    """Number what must stay together: images of one unit or of equal pixels, and so on."""
-    import numpy as np
-    import pandas as pd
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    alone = pd.Series([f"image {place}" for place in range(len(groups))], index=groups.index)
-    left, _ = pd.factorize(("unit " + groups).where(groups.notna(), alone))
-    right, _ = pd.factorize(pd.Series(list(pixels)))
-    first = int(left.max()) + 1
-    size = first + int(right.max()) + 1
-    links = coo_array((np.ones(len(left)), (left, first + right)), shape=(size, size))
-    return np.asarray(connected_components(links, directed=False)[1][left])
-
-
 def pixel_digests(dataset: Dataset, images: Sequence[str]) -> list[str]:
     """Identify the pixels of each image: equal for equal shape, dtype and values."""
-    import numpy as np
-
-    def digest(image: str) -> str:
-        pixels = np.ascontiguousarray(dataset.read(image))
-        head = f"{pixels.shape} {pixels.dtype.str} ".encode()
-        return hashlib.sha256(head + pixels.tobytes()).hexdigest()
-
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(digest, images))
+        return list(pool.map(lambda image: pixel_digest(dataset.read(image)), images))

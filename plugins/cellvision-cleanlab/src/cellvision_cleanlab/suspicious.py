@@ -1,4 +1,4 @@
-"""Which labels may be wrong."""
+"""The reporter ``suspicious_labels``."""
 
 from __future__ import annotations
 
@@ -7,137 +7,156 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cellvision_reporters.figures.display import by_itself, thumbnail
-from cellvision_reporters.figures.grid import FONT, Grid
-from cellvision_reporters.figures.settings import Picture
+from cellvision_reporters.figures import (
+    CaptionedFigure,
+    FigureReporter,
+    ImageGrid,
+    autoscale,
+    format_percent,
+    select_channels,
+    thumbnail,
+    write_csv,
+)
 from pydantic import Field
 
 import cellvision as cv
-from cellvision import atomic_io
+from cellvision import Artifact, io
 from cellvision_cleanlab.folds import OneFold, assign_folds, pixel_digests
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
-    from cellvision_reporters.figures.figure import Sheet
 
     from cellvision import Experiment, Run
 
 _NAME = "suspicious_labels"
+_FONT = 9.5
 
 
-class SuspiciousLabels(Picture):
-    """Labels ranked from the most suspicious on, by cleanlab on out-of-fold probabilities.
+class SuspiciousLabels(FigureReporter):
+    """Labels ranked by suspicion, by cleanlab on out-of-fold probabilities.
 
-    All images of the run, of all its splits, are divided into folds of whole units. For each
-    fold, the run's experiment is trained again on the others; so every image gets its
-    probabilities from a network that saw neither it nor another image of its unit. This takes
-    as long as so many runs. The networks are kept beside the report, and used again.
+    All images of the run, of all its splits, are divided into folds of whole groups. For each
+    fold, the run's experiment is trained again on the other folds, so that every image gets its
+    probabilities from a network that saw neither it nor another image of its group. This takes
+    as long as that many runs. The networks are stored beside the report and reused.
     """
 
     enabled_by_default: ClassVar[bool] = False
 
     folds: Annotated[int, Field(ge=2, le=50)] = 5
-    """How many folds, and so how many networks are trained."""
+    """Number of folds, and of networks to train."""
 
     images: Annotated[int, Field(ge=1, le=400)] = 24
-    """How many images to show at most."""
+    """Most images to show."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the division into folds."""
 
-    def run(self, run: Run, folder: Path) -> Sequence[Path]:
+    def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
         """Train a network for each fold, and rank all labels."""
-        home = folder / _NAME
-        table = self._table(run, home)
-        ranked = rank(self._out_of_fold(run, table, home), run.class_names)
-        made = [
-            _write(ranked, folder / f"{_NAME}.csv"),
-            self._draw(run, ranked).save(folder / f"{_NAME}{self.suffix}", self.dpi),
+        networks = folder / _NAME
+        table = self._write_folds(run, networks)
+        ranked = rank(self._out_of_fold(run, table, networks), run.class_names)
+        captions = self._captions(run, ranked)
+        figure = self._draw(run, ranked, captions)
+        return [
+            Artifact(
+                figure.save(folder / f"{_NAME}{self.suffix}", self.dpi),
+                "Suspicious labels",
+                "figure",
+                " ".join(captions),
+                order=160,
+            ),
+            Artifact(
+                write_csv(folder / f"{_NAME}.csv", ranked, digits=6),
+                "All labels, ranked by suspicion",
+                "data",
+                order=900,
+            ),
         ]
-        return [*made, *sorted(path for path in home.rglob("*") if path.is_file())]
 
-    def _table(self, run: Run, home: Path) -> Path:
-        """Write which image is in which fold."""
-        images = run.predictions[["image", "label", "group"]].copy()
-        if run.metadata.group_column is None:
-            images["group"] = None
+    def _write_folds(self, run: Run, networks: Path) -> Path:
+        """Write the fold of every image."""
+        images = run.predictions[["image", "label", "group"]]
+        if run.group_column is None:
+            images = images.assign(group=None)
         digests = pixel_digests(run.experiment.dataset, list(images["image"]))
-        images["fold"] = assign_folds(images, digests, self.folds, self.seed)
-        home.mkdir(exist_ok=True)
-        return _write(images, (home / "folds.csv").absolute())
+        folds = assign_folds(images, digests, self.folds, self.seed)
+        networks.mkdir(exist_ok=True)
+        return write_csv((networks / "folds.csv").absolute(), images.assign(fold=folds))
 
-    def _out_of_fold(self, run: Run, table: Path, home: Path) -> pd.DataFrame:
-        """Every image with its probabilities by the network that has not seen it."""
+    def _out_of_fold(self, run: Run, table: Path, networks: Path) -> pd.DataFrame:
+        """Return every image with its probabilities from the network that has not seen it."""
         import pandas as pd
 
         parts = []
         for number in range(self.folds):
-            asked = _experiment(run.experiment, table, number)
-            trained = _trained(asked, home / f"fold_{number}")
-            tested = trained.predictions
-            parts.append(tested[tested["split"] == "test"].assign(fold=number))
-        for other in home.glob("fold_*"):
+            experiment = _fold_experiment(run.experiment, table, number)
+            predictions = _trained(experiment, networks / f"fold_{number}").predictions
+            parts.append(predictions[predictions["split"] == "test"].assign(fold=number))
+        for other in networks.glob("fold_*"):
             if int(other.name.removeprefix("fold_")) >= self.folds:
                 shutil.rmtree(other)  # of an earlier report with more folds
         return pd.concat(parts, ignore_index=True)
 
-    def _draw(self, run: Run, ranked: pd.DataFrame) -> Sheet:
+    def _draw(self, run: Run, ranked: pd.DataFrame, captions: Sequence[str]) -> CaptionedFigure:
         shown = ranked.head(self.images)
-        channels = run.metadata.experiment["preprocessing"]["channels"]
-        pictures = []
-        for image in shown["image"]:
-            pixels = thumbnail(run.read_image(image))
-            if not isinstance(channels, str):
-                pixels = pixels[..., list(channels)]
-            pictures.append(by_itself(pixels, channels == "rgb" and pixels.shape[-1] == 3))
-        above = [f"labelled {label}" for label in shown["label"]]
+        pictures = [_picture(run, image) for image in shown["image"]]
         below = [
-            f"{'⚑ ' if flagged else ''}{name}? {100 * float(share):.0f}\N{NO-BREAK SPACE}%"
-            for flagged, name, share in zip(
+            f"{'⚑ ' if flagged else ''}{name}? {format_percent(float(probability))}"
+            for flagged, name, probability in zip(
                 shown["suspicious"], shown["suggested"], shown["suggested_probability"], strict=True
             )
         ]
-        grid = Grid(above, below, max(p.shape[0] / p.shape[1] for p in pictures))
-        sheet = grid.sheet(run, "The most suspicious labels", self._captions(run, ranked))
-        for place, picture in enumerate(pictures):
-            axes = grid.axes(sheet, place)
+        above = [f"labelled {label}" for label in shown["label"]]
+        grid = ImageGrid(above, below, max(p.shape[0] / p.shape[1] for p in pictures))
+        figure = grid.figure(run, "The most suspicious labels", captions)
+        for index, picture in enumerate(pictures):
+            axes = grid.add_axes(figure, index)
             axes.imshow(picture, interpolation="nearest" if len(picture) < 100 else "antialiased")
-            axes.set_title(grid.above[place], fontsize=FONT, pad=4)
-            axes.set_xlabel(grid.below[place], fontsize=FONT, labelpad=4, weight="bold")
-        return sheet
+            axes.set_title(grid.above[index], fontsize=_FONT, pad=4)
+            axes.set_xlabel(grid.below[index], fontsize=_FONT, labelpad=4, weight="bold")
+        return figure
 
     def _captions(self, run: Run, ranked: pd.DataFrame) -> list[str]:
         right = (ranked["label"] == ranked["suggested"]).to_numpy()
-        known = run.metadata.group_column is not None
+        known = run.group_column is not None
         accuracy = cv.statistics.accuracy_interval(
             right, ranked["group"].to_numpy() if known else None
         )
         flagged = ranked[ranked["suspicious"]]
-        told = [
-            f"{len(flagged)} of {len(ranked)} labels are flagged (⚑) by cleanlab; the least likely "
-            "ones are shown, each with the class that the networks take it for. Every "
-            f"probability is of a network that did not see the image or its unit: {self.folds} "
-            f"folds, accuracy {accuracy.estimate:.2f} (95 % interval {accuracy.low:.2f} to "
-            f"{accuracy.high:.2f}). Each image is stretched by itself. A flag is a reason to look, "
-            "not a verdict: hard images are flagged too."
+        sentences = [
+            f"cleanlab flags {len(flagged)} of {len(ranked)} labels (⚑). Shown are the least "
+            "likely ones, each with the class that the networks predict. Every probability is from "
+            f"a network that did not see the image or its group: {self.folds} folds, accuracy "
+            f"{accuracy.estimate:.2f} (95 % interval {accuracy.low:.2f} to {accuracy.high:.2f}). "
+            "Each image has its own display range. A flag is a reason to look, not a verdict: hard "
+            "images are flagged too."
         ]
         if known and len(flagged):
-            units = flagged["group"].value_counts()
-            of = int((ranked["group"] == units.index[0]).sum())
-            told.append(
-                f"The flagged ones are of {len(units)} of {ranked['group'].nunique()} units; most "
-                f"are of unit {units.index[0]} ({units.iloc[0]} of its {of})."
+            counts = flagged["group"].value_counts()
+            total = int((ranked["group"] == counts.index[0]).sum())
+            sentences.append(
+                f"The flagged labels are in {len(counts)} of {ranked['group'].nunique()} groups; "
+                f"most are in group {counts.index[0]} ({counts.iloc[0]} of its {total})."
             )
         if accuracy.low <= 1 / len(run.class_names):
-            told.append(
-                "MIND: these networks are not surely better than chance, so the ranking may mean "
+            sentences.append(
+                "WARNING: these networks may be no better than chance, so the ranking may mean "
                 "nothing."
             )
-        return told
+        return sentences
+
+
+def _picture(run: Run, image: str) -> np.ndarray:
+    pixels = select_channels(run, thumbnail(run.read_image(image)))
+    is_colour = run.preprocessing.channels == "rgb" and pixels.shape[-1] == 3
+    return autoscale(pixels, is_colour)
 
 
 def rank(table: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
-    """Rank labels by cleanlab, from the most suspicious on.
+    """Rank labels by cleanlab, the most suspicious first.
 
     C. G. Northcutt, L. Jiang and I. L. Chuang (2021), J. Artif. Intell. Res. 70, 1373-1411.
 
@@ -152,24 +171,24 @@ def rank(table: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``rank`` (1 is the most suspicious), ``image``, ``group``, ``label``, ``suggested`` (the
-        likeliest class), ``suggested_probability``, ``quality`` (the probability of the label,
-        0 to 1), ``suspicious`` (whether confident learning takes it for wrong), ``fold``, and
-        the probabilities.
+        most probable class), ``suggested_probability``, ``quality`` (the probability of the
+        label, 0 to 1), ``suspicious`` (whether confident learning flags it), ``fold``, and the
+        probabilities.
     """
     import numpy as np
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
     columns = [f"p_{name}" for name in class_names]
-    shares = table[columns].to_numpy(np.float64)
-    shares = shares / shares.sum(axis=1, keepdims=True)
+    probabilities = table[columns].to_numpy(np.float64)
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
     numbers = {name: number for number, name in enumerate(class_names)}
     labels = table["label"].map(numbers).to_numpy(int)
     ranked = table[["image", "group", "label"]].assign(
-        suggested=np.array(class_names, dtype=object)[shares.argmax(axis=1)],
-        suggested_probability=shares.max(axis=1),
-        quality=get_label_quality_scores(labels, shares),
-        suspicious=find_label_issues(labels, shares, n_jobs=1),
+        suggested=np.array(class_names, dtype=object)[probabilities.argmax(axis=1)],
+        suggested_probability=probabilities.max(axis=1),
+        quality=get_label_quality_scores(labels, probabilities),
+        suspicious=find_label_issues(labels, probabilities, n_jobs=1),
         fold=table["fold"],
     )
     ranked = ranked.join(table[columns]).sort_values(["quality", "image"])
@@ -177,37 +196,36 @@ def rank(table: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
     return ranked.reset_index(drop=True)
 
 
-def _experiment(experiment: Experiment, table: Path, fold: int) -> Experiment:
-    """What the run was asked for, with one fold as its test set and no reports."""
+def _fold_experiment(experiment: Experiment, table: Path, fold: int) -> Experiment:
+    """Return the run's experiment with one fold as its test set, and without reports."""
     training = experiment.training
-    # Validation images are not trained on: they are held back only where somebody looks at them.
-    looked_at = training.early_stopping is not None or training.keep == "best"
+    # Without early stopping, validation images would only be missing from training.
+    validated = training.early_stopping is not None or training.keep == "best"
     split = cv.Split(
-        validation=experiment.split.validation if looked_at else 0.0, seed=experiment.split.seed
+        validation=experiment.split.validation if validated else 0.0, seed=experiment.split.seed
     )
-    source = experiment.dataset
-    dataset = OneFold(source=source, table=table, fold=fold)
+    dataset = OneFold(source=experiment.dataset, table=table, fold=fold)
     return experiment.model_copy(update={"dataset": dataset, "split": split, "reporters": ()})
 
 
-def _trained(asked: Experiment, folder: Path) -> Run:
-    """The run of one fold: the one that is there, where it is of the same images and settings."""
+def _trained(experiment: Experiment, folder: Path) -> Run:
+    """Return the run of one fold; reuse the stored one if images and settings are the same."""
     if (folder / "run.json").is_file():
-        there = cv.load_run(folder)
-        same = there.metadata.experiment == asked.model_dump(mode="json")
-        if same and _divided(there.predictions) == _divided(asked.dataset.catalog()):
-            return there
+        stored = cv.load_run(folder)
+        same = stored.metadata.experiment == experiment.model_dump(mode="json")
+        if same and _membership(stored.predictions) == _membership(experiment.dataset.catalog()):
+            return stored
         shutil.rmtree(folder)
-    return cv.train(asked, folder)
+    return cv.train(experiment, folder)
 
 
-def _divided(table: pd.DataFrame) -> dict[str, tuple[str, bool]]:
-    """The label of each image, and whether it is tested on."""
-    tested = table["split"] == "test"
-    return dict(zip(table["image"], zip(table["label"], tested, strict=True), strict=True))
+def _membership(table: pd.DataFrame) -> dict[str, tuple[str, bool]]:
+    """Return the label of each image, and whether it is in the test set."""
+    is_test = table["split"] == "test"
+    return dict(zip(table["image"], zip(table["label"], is_test, strict=True), strict=True))
 
 
 def _write(table: pd.DataFrame, target: Path) -> Path:
-    with atomic_io.path(target) as temporary:
+    with io.atomic_path(target) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
     return target

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellvision import IMAGE_SUFFIXES, SkippedFile, errors, is_phantom
+from cellvision import SkippedFile, errors
+from cellvision.io import IMAGE_SUFFIXES, is_phantom
 
 MANIFEST = "manifest.csv"
 GROUPS = "groups.csv"

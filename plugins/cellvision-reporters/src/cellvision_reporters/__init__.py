@@ -1,1 +1,5 @@
-"""Reporters for cellvision: tables, pictures and one page of HTML from a run or a study."""
+"""Reporters for cellvision: tables, figures, and an HTML page about a run or a study.
+
+Every module or package at the top holds one reporter, except `figures`, which holds the building
+blocks that they share.
+"""

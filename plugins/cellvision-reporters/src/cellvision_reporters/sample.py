@@ -1,4 +1,4 @@
-"""Training images exactly as the network sees them."""
+"""Reporter ``sample``: training images exactly as the network sees them."""
 
 from __future__ import annotations
 
@@ -8,76 +8,68 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from cellvision_reporters.figures.display import stretch_of
+from cellvision import Artifact
+from cellvision_reporters.figures.display import display_range, interpolation
 from cellvision_reporters.figures.file_names import file_names
-from cellvision_reporters.figures.grid import FONT, Grid
-from cellvision_reporters.figures.selection import even_over_classes
-from cellvision_reporters.figures.settings import Picture
+from cellvision_reporters.figures.grid import FONT, ImageGrid
+from cellvision_reporters.figures.phrasing import plural
+from cellvision_reporters.figures.reporter import FigureReporter
+from cellvision_reporters.figures.selection import balanced_sample
 
 if TYPE_CHECKING:
     from cellvision import Run
 
 
-class Sample(Picture):
-    """A labelled grid of training images as the network sees them, after augmentation."""
+class Sample(FigureReporter):
+    """A grid of training images as the network sees them, after augmentation."""
 
     enabled_by_default: ClassVar[bool] = True
 
     images: Annotated[int, Field(ge=1, le=400)] = 24
-    """How many images to show at most, evenly over the classes."""
+    """Most images to show, the same number from each class as far as possible."""
 
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the random variation."""
+    """Seed of the augmentation."""
 
-    def files(self, run: Run) -> dict[str, str]:
-        """The file name, by split."""
-        split = run.training_split
-        return {} if split is None else file_names("sample", [split], self.suffix)
-
-    def run(self, run: Run, folder: Path) -> Sequence[Path]:
-        """Draw the grid; nothing where there is no training split."""
+    def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
+        """Draw the grid; nothing if there is no training split."""
         import numpy as np
 
-        split = run.training_split
-        rows = run.predictions[run.predictions["split"] == split]
+        split, rows = run.training_split, run.predictions
+        rows = rows[rows["split"] == split]
         if split is None or rows.empty:
             return []
-        chosen = even_over_classes(rows, self.images)
-        images = np.asarray(run.augmented_input(list(chosen["image"]), seed=self.seed))
+        selected = balanced_sample(rows, self.images)
+        images = np.asarray(run.augmented_input(list(selected["image"]), seed=self.seed))
         count, height, width, depth = images.shape
-        experiment = run.metadata.experiment
-        stretch = stretch_of(run, images)
-
-        grid = Grid(list(chosen["label"]), [], height / width)
-        sheet = grid.sheet(
+        scale = display_range(run, images)
+        grid = ImageGrid(list(selected["label"]), [], height / width)
+        caption = (
+            f"{count} of {len(rows)} images of {split}, with their true class, "
+            f"{height} × {width} pixels, {plural(depth, 'channel')}."
+        )
+        figure = grid.figure(
             run,
             "Training images as the network sees them",
-            [
-                f"{count} of {len(rows)} images of {split}, with their true class, "
-                f"{height} × {width} pixels, {depth} channel{'s' if depth > 1 else ''}.",
-                _intensity(run),
-                _variation(experiment.get("augmenters") or []),
-                stretch.words(),
-            ],
+            [caption, _intensity(run), _augmentation(run), scale.describe()],
         )
-        for place, image in enumerate(images):
-            axes = grid.axes(sheet, place)
-            smooth = "nearest" if height < 100 else "antialiased"
-            axes.imshow(stretch.rgb(image), interpolation=smooth)
-            axes.set_title(grid.above[place], fontsize=FONT, weight="bold", pad=4)
-        return [sheet.save(folder / self.files(run)[split], self.dpi)]
+        for index, image in enumerate(images):
+            axes = grid.add_axes(figure, index)
+            axes.imshow(scale.to_rgb(image), interpolation=interpolation(height))
+            axes.set_title(grid.above[index], fontsize=FONT, weight="bold", pad=4)
+        path = figure.save(folder / file_names("sample", [split], self.suffix)[split], self.dpi)
+        title = "Training images as the network sees them"
+        return [Artifact(path, title, "figure", f"{caption} {_augmentation(run)}", order=200)]
 
 
 def _intensity(run: Run) -> str:
-    preprocessing = run.metadata.experiment.get("preprocessing", {})
-    if preprocessing.get("intensity") == "per_image":
-        return "Each image was stretched by itself: absolute intensity is gone."
-    zero, one = run.metadata.intensity_zero or 0, run.metadata.intensity_scale
-    if one is None:
-        return ""
-    return f"Intensity {zero:g} to {one:g} became 0 to 1 for the network."
+    if run.preprocessing.intensity == "per_image":
+        return "Each image is scaled to its own range, so absolute intensity is lost."
+    zero, one = run.intensity_range
+    return f"The network sees intensity {zero:g} to {one:g} as 0 to 1."
 
 
-def _variation(augmenters: Sequence[dict[str, object]]) -> str:
-    names = [str(augmenter.get("type", "?")) for augmenter in augmenters]
+def _augmentation(run: Run) -> str:
+    augmenters = run.metadata.experiment.get("augmenters") or []
+    names = [str(each.get("type")) for each in augmenters if isinstance(each, dict)]  # type: ignore[union-attr]
     return f"After augmentation: {', '.join(names)}." if names else "No augmentation."

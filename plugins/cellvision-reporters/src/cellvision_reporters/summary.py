@@ -1,124 +1,150 @@
-"""What a study shows: mean, SD and range over runs, and the sampling interval apart."""
+"""Reporter ``summary``: the verdicts of a study, and its accuracy over runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision import Reporter, atomic_io
-from cellvision_reporters.expert.summary import of_study
-from cellvision_reporters.figures.banners import leak_stamp, stamps
-from cellvision_reporters.figures.experiment_runs import arms_of, span
-from cellvision_reporters.figures.phrasing import number
-from cellvision_reporters.tables import markdown, write_csv
+from cellvision import Artifact, Reporter, atomic_io, statistics
+from cellvision_reporters.expert.record import read_expert_record
+from cellvision_reporters.figures.banners import banners, leak_banner
+from cellvision_reporters.figures.phrasing import (
+    capitalise,
+    format_interval,
+    format_number,
+    format_range,
+)
+from cellvision_reporters.figures.tables import markdown_table, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellvision import Study
-
-_COLUMNS = (
-    *("experiment", "split", "role", "runs", "mean", "sd", "minimum", "maximum"),
-    *("seeds_low", "seeds_high", "n", "groups", "sampling_low", "sampling_high"),
-    *("balanced_accuracy", "chance", "expert", "leak"),
-)
+    from cellvision import Run, Study
+    from cellvision.results.study import StudyExperiment
 
 EXPLANATION = (
     "Mean, SD and range are over all runs of an experiment, which differ in their seed only: the "
-    "spread of training. The sampling interval is the average over runs of each run's 95 % "
-    "interval: how much the accuracy would vary with other test images. The two are different "
-    "uncertainties and are not added up. No run is picked out as the best."
+    "variation of training. The sampling interval is the mean over runs of each run's 95 % "
+    "interval: the uncertainty from the choice of test images. The two are different "
+    "uncertainties and are not added. No run is singled out as the best."
 )
 
 
 class Summary(Reporter):
-    """Mean, SD and range of accuracy over runs for each experiment and split; CSV, Markdown."""
+    """Verdicts, and mean, SD and range of accuracy over runs; CSV and Markdown."""
 
     enabled_by_default: ClassVar[bool] = True
 
-    def study(self, study: Study, folder: Path) -> Sequence[Path]:
+    def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Write ``summary.csv`` and ``summary.md``."""
         table = summary_table(study)
-        notes = [item for line in stamps(study) for item in (f"**{line}**", "")]
-        lines = ["# Summary", "", *notes, markdown(readable(table)), "", EXPLANATION, ""]
-        if against := of_study(study):
-            lines += ["## Network and expert", ""]
-            lines += [f"- {each['experiment']}: {each['told']}" for each in against]
-            lines += [""]
         return [
-            write_csv(folder / "summary.csv", table),
-            atomic_io.text(folder / "summary.md", "\n".join(lines)),
+            Artifact(
+                write_csv(folder / "summary.csv", table),
+                "Summary",
+                "table",
+                EXPLANATION,
+                order=40,
+            ),
+            Artifact(
+                atomic_io.text(folder / "summary.md", _text(study, table)),
+                "Summary for reading",
+                "data",
+                order=900,
+            ),
         ]
+
+
+def _text(study: Study, table: pd.DataFrame) -> str:
+    lines = ["# Summary", ""]
+    lines += [item for line in banners(study) for item in (f"**{line}**", "")]
+    for verdict in study.verdicts:
+        name = f"{verdict.experiment}, {verdict.split}"
+        lines += [f"**{name}: {capitalise(verdict.sentence)}.**", ""]
+    lines += [markdown_table(readable_summary(table)), "", EXPLANATION, ""]
+    record = read_expert_record(study)
+    if record is not None:
+        lines += ["## Network and expert", ""]
+        lines += [f"- {each.experiment}: {record.statement(each)}" for each in record.comparisons]
+        lines += [""]
+    return "\n".join(lines)
 
 
 def summary_table(study: Study) -> pd.DataFrame:
-    """One row for each experiment and split; accuracies from 0 to 1."""
+    """Return one row per experiment and split; accuracies from 0 to 1."""
+    import pandas as pd
+
+    expert, leak = study.metadata.expert, leak_banner(study)
+    rows = [
+        {**row, "expert": expert.get(row["split"]), "leak": leak}
+        for experiment in study.experiments
+        if experiment.runs
+        for row in _experiment_rows(experiment)
+    ]
+    return pd.DataFrame(rows).astype({"expert": float})
+
+
+def _experiment_rows(experiment: StudyExperiment) -> list[dict[str, Any]]:
     import numpy as np
-    import pandas as pd
 
-    from cellvision import statistics
-
-    expert = study.metadata.get("expert") or {}
+    splits = dict.fromkeys(split for run in experiment.runs for split in run.scores)
     rows = []
-    for arm in arms_of(study):
-        first = arm.runs[0]
-        for split in dict.fromkeys(arm.table["split"]):
-            scores = arm.scores(split)
-            if scores.empty:
-                continue
-            spread = statistics.seed_spread(np.clip(scores["accuracy"].to_numpy(float), 0, 1))
-            several = spread.runs > 1
-            roles = {first.training_split: "training", first.validation_split: "validation"}
-            rows.append(
-                {
-                    "experiment": arm.name,
-                    "split": split,
-                    "role": roles.get(split, "test"),
-                    "runs": spread.runs,
-                    "mean": spread.mean,
-                    "sd": spread.sd,
-                    "minimum": spread.minimum,
-                    "maximum": spread.maximum,
-                    "seeds_low": spread.low if several else np.nan,
-                    "seeds_high": spread.high if several else np.nan,
-                    "n": span(scores["n"]),
-                    "groups": span(scores["groups"]),
-                    "sampling_low": scores["accuracy_low"].astype(float).mean(),
-                    "sampling_high": scores["accuracy_high"].astype(float).mean(),
-                    "balanced_accuracy": scores["balanced_accuracy"].astype(float).mean(),
-                    "chance": arm.chance,
-                    "expert": expert.get(split, np.nan),
-                    "leak": leak_stamp(study),
-                }
-            )
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    for split in splits:
+        scores = experiment.scores(split)
+        spread = statistics.seed_spread(np.clip([score.accuracy for score in scores], 0, 1))
+        several = spread.runs > 1
+        rows.append(
+            {
+                "experiment": experiment.name,
+                "split": split,
+                "role": split_role(experiment.runs[0], split),
+                "runs": spread.runs,
+                "mean": spread.mean,
+                "sd": spread.sd,
+                "minimum": spread.minimum,
+                "maximum": spread.maximum,
+                "seeds_low": spread.low if several else np.nan,
+                "seeds_high": spread.high if several else np.nan,
+                "n": format_range(score.n for score in scores),
+                "groups": format_range(score.groups for score in scores),
+                "sampling_low": np.mean([score.accuracy_low for score in scores]),
+                "sampling_high": np.mean([score.accuracy_high for score in scores]),
+                "balanced_accuracy": np.mean([score.balanced_accuracy for score in scores]),
+                "chance": experiment.chance,
+            }
+        )
+    return rows
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table for people: fewer columns, rounded."""
+def split_role(run: Run, split: str) -> str:
+    """Return ``training``, ``validation`` or ``test``."""
+    roles = {run.training_split: "training", run.validation_split: "validation"}
+    return roles.get(split, "test")
+
+
+def readable_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table for people: fewer columns, rounded numbers."""
     import pandas as pd
 
-    def joined(low: str, high: str) -> list[str]:
-        return [
-            f"{number(a)}–{number(b)}" if number(a) != "–" else "–"
-            for a, b in zip(table[low], table[high], strict=True)
-        ]
+    def intervals(low: str, high: str) -> list[str]:
+        return [format_interval(a, b) for a, b in zip(table[low], table[high], strict=True)]
 
-    shown = pd.DataFrame(
+    readable = pd.DataFrame(
         {
             "experiment": table["experiment"],
             "split": table["split"],
             "runs": table["runs"],
-            "mean accuracy": table["mean"].map(number),
-            "SD over runs": table["sd"].map(number),
-            "range over runs": joined("minimum", "maximum"),
+            "mean accuracy": table["mean"].map(format_number),
+            "SD over runs": table["sd"].map(format_number),
+            "range over runs": intervals("minimum", "maximum"),
+            "balanced accuracy": table["balanced_accuracy"].map(format_number),
             "n": table["n"],
             "groups": table["groups"],
-            "95 % sampling interval": joined("sampling_low", "sampling_high"),
-            "chance": table["chance"].map(number),
+            "95 % sampling interval": intervals("sampling_low", "sampling_high"),
+            "chance": table["chance"].map(format_number),
         }
     )
     if table["expert"].notna().any():
-        shown["human expert"] = table["expert"].map(number)
-    return shown
+        readable["human expert"] = table["expert"].map(format_number)
+    return readable

@@ -1,1 +1,1 @@
-"""Live reporters for cellvision: TensorBoard and MLflow."""
+"""Reporters that follow a training live: TensorBoard and MLflow."""

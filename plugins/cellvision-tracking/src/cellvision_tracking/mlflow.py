@@ -1,4 +1,4 @@
-"""Epochs as they end, then scores, settings and figures, for MLflow."""
+"""Reporter ``mlflow``: epochs as they end, then scores, settings and figures, in MLflow."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from cellvision import Reporter, atomic_io, errors
-
-from .measures import epochs_of, figures_in, name_of, scores_of, settings_of
+from cellvision import Artifact, Reporter, errors, io
+from cellvision_tracking.values import (
+    epochs,
+    final_scores,
+    flat_settings,
+    png_figures,
+    run_name,
+)
 
 if TYPE_CHECKING:
     from cellvision import Experiment, Run, Study
 
-_RECORD = "mlflow.json"
+_FILE_NAME = "mlflow.json"
 
-_MOST_PARAMETERS = 100
-"""MLflow takes no more at once."""
+_BATCH = 100
+"""Most parameters that MLflow accepts in one call."""
 
 
 class Mlflow(Reporter):
-    """Curves in MLflow while the network trains; then scores, settings and figures.
+    """Curves in MLflow during training; then scores, settings and figures.
 
-    Each run of cellvision is one run of MLflow; the model stays where it is, and its path is
-    a tag. Figures are those (PNG) of the reporters that are named before it. ``mlflow.json``
-    in the folder of reports tells the ids.
+    Each run of cellvision is one run of MLflow. The model stays in the run's folder, and its path
+    is a tag. The figures are the PNG files of the other reporters. ``mlflow.json`` records the
+    identifiers.
 
     Examples
     --------
@@ -41,131 +46,132 @@ class Mlflow(Reporter):
     runs_last: ClassVar[bool] = True
 
     uri: str | None = None
-    """Where MLflow keeps its records: ``sqlite:///mlflow.db`` or ``http://...``. None takes
-    it from the environment variable ``MLFLOW_TRACKING_URI``. It is written into ``run.json``,
-    so name a server that needs a password by the variable."""
+    """Tracking server or database: ``sqlite:///mlflow.db`` or ``http://...``. None takes it from
+    the environment variable ``MLFLOW_TRACKING_URI``. The value is written to ``run.json``, so
+    use the variable for a server that needs a password."""
 
     experiment: str = "cellvision"
-    """The experiment of MLflow that runs are put in; made where it is missing."""
+    """The MLflow experiment for the runs; created if it does not exist."""
 
     _folder: Path | None = PrivateAttr(default=None)
     _settings: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _live: _Tracked | None = PrivateAttr(default=None)
+    _live: _MlflowRun | None = PrivateAttr(default=None)
 
     def on_run_begin(self, folder: Path, experiment: Experiment) -> Reporter:
-        """Give a copy that knows which run's epochs it is told of."""
-        told = self.model_copy()
-        told._folder = folder
-        told._settings = settings_of(experiment.model_dump(mode="json"))
-        return told
+        """Return a copy that follows this run."""
+        follower = self.model_copy()
+        follower._folder = folder
+        follower._settings = flat_settings(experiment.model_dump(mode="json"))
+        return follower
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Send an epoch's numbers; the first one opens the run in MLflow."""
+        """Send the metrics of an epoch; the first epoch creates the run in MLflow."""
         if self._folder is None:
             return
         if self._live is None:
             self._live = self._open(self._folder.parent)
-            _note(self._folder, {"run": self._live.id})
-            self._live.configure(self._settings)
+            _write_record(self._folder, {"run": self._live.id})
+            self._live.log_settings(self._settings)
         self._live.log(logs, epoch, time.time())
 
-    def run(self, run: Run, folder: Path) -> Sequence[Path]:
-        """Send the scores and the figures, and what epochs are missing; close the run."""
-        tracked = self._finish(run, _noted(folder).get("run"))
-        tracked.attach(figures_in(folder))
-        return [_note(folder, {"run": tracked.id})]
+    def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
+        """Send scores, figures and missing epochs, and close the run."""
+        mlflow_run = self._complete(run, _read_record(run.folder, folder).get("run"))
+        mlflow_run.attach(png_figures(run))
+        return [_write_record(folder, {"run": mlflow_run.id})]
 
-    def study(self, study: Study, folder: Path) -> Sequence[Path]:
-        """Do the same for every run, and put them below one run that has the figures."""
-        before = _noted(folder)
-        parent = self._open(study.folder, before.get("study"))
-        parent.attach(figures_in(folder))
+    def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
+        """Do the same for every run, below a parent run with the figures of the study."""
+        record = _read_record(study.folder, folder)
+        parent = self._open(study.folder, record.get("study"))
+        parent.attach(png_figures(study))
         ids: dict[str, str] = {}
         for run in study.runs:
             name = run.folder.name
-            live = _noted(run.folder / "reports").get("run")
-            tracked = self._finish(run, live or before.get("runs", {}).get(name))
-            tracked.tag({"mlflow.parentRunId": parent.id})
-            ids[name] = tracked.id
+            known = _read_record(run.folder, run.folder / "reports").get("run")
+            mlflow_run = self._complete(run, known or record.get("runs", {}).get(name))
+            mlflow_run.tag({"mlflow.parentRunId": parent.id})
+            ids[name] = mlflow_run.id
         parent.close()
-        return [_note(folder, {"study": parent.id, "runs": ids})]
+        return [_write_record(folder, {"study": parent.id, "runs": ids})]
 
-    def _finish(self, run: Run, known: str | None) -> _Tracked:
-        tracked = self._open(run.folder, known)
-        tracked.configure(settings_of(run.metadata.experiment))
-        there = tracked.epochs()
-        for epoch, at, logs in epochs_of(run):
-            if epoch not in there:
-                tracked.log(logs, epoch, at)
+    def _complete(self, run: Run, known: str | None) -> _MlflowRun:
+        """Send everything about a finished run except its figures."""
+        mlflow_run = self._open(run.folder, known)
+        metadata = run.metadata
+        mlflow_run.log_settings(flat_settings(metadata.experiment))
+        logged = mlflow_run.epochs()
+        for epoch in epochs(run):
+            if epoch.number not in logged:
+                mlflow_run.log(epoch.metrics, epoch.number, epoch.time)
         last = int(run.history["epoch"].max()) if len(run.history) else 0
-        tracked.log(scores_of(run), last, (run.folder / "run.json").stat().st_mtime)
-        tracked.tag(
+        mlflow_run.log(final_scores(run), last, (run.folder / "run.json").stat().st_mtime)
+        mlflow_run.tag(
             {
                 "cellvision.model": str((run.folder / "model.keras").absolute()),
-                "cellvision.seed": str(run.metadata.seed),
-                **{f"cellvision.plugin.{k}": v for k, v in run.metadata.plugins.items()},
+                "cellvision.seed": str(run.seed),
+                **{f"cellvision.plugin.{k}": v for k, v in metadata.plugins.items()},
             }
         )
-        tracked.close()
-        return tracked
+        mlflow_run.close()
+        return mlflow_run
 
-    def _open(self, folder: Path, known: str | None = None) -> _Tracked:
-        """The run of MLflow for a folder: the known one where it is there, else a new one."""
-        # MLflow tells its makers how it is used, unless it is told not to.
+    def _open(self, folder: Path, known: str | None = None) -> _MlflowRun:
+        """Open the known MLflow run of a folder if it exists, or create a new one."""
+        # MLflow reports its use to its makers unless this is set.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         try:
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
-        except ImportError as fault:
+        except ImportError as error:
             raise errors.InvalidInput(
-                f"mlflow cannot be imported, which cellvision-tracking[mlflow] brings: {fault}",
+                f"mlflow cannot be imported: {error}",
                 'python -m pip install "cellvision-tracking[mlflow]"',
-            ) from fault
+            ) from error
         uri = self.uri or os.environ.get("MLFLOW_TRACKING_URI")
         if not uri:
             raise errors.ExperimentError(
-                "it has no uri, and MLFLOW_TRACKING_URI is not set",
-                'Name one: {type = "mlflow", uri = "sqlite:///mlflow.db"}',
+                "the setting uri is missing, and MLFLOW_TRACKING_URI is not set",
+                'Set it: {type = "mlflow", uri = "sqlite:///mlflow.db"}',
             )
         client = MlflowClient(tracking_uri=uri)
         if known is not None:
             try:
-                return _Tracked(client, client.get_run(known).info.run_id)
+                return _MlflowRun(client, client.get_run(known).info.run_id)
             except MlflowException:
-                pass  # deleted, or of another store
+                pass  # deleted, or of another server
         experiment = client.get_experiment_by_name(self.experiment)
         number = (
             experiment.experiment_id if experiment else client.create_experiment(self.experiment)
         )
         tags = {"cellvision.folder": str(folder.absolute())}
-        made = client.create_run(number, run_name=name_of(folder), tags=tags)
-        return _Tracked(client, made.info.run_id)
+        created = client.create_run(number, run_name=run_name(folder), tags=tags)
+        return _MlflowRun(client, created.info.run_id)
 
 
-class _Tracked:
+class _MlflowRun:
     """One run of MLflow."""
 
-    def __init__(self, client: Any, number: str) -> None:
+    def __init__(self, client: Any, run_id: str) -> None:
         self._client = client
-        self.id = number
+        self.id = run_id
 
-    def configure(self, settings: Mapping[str, Any]) -> None:
+    def log_settings(self, settings: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
         parameters = [Param(name, str(value)) for name, value in settings.items()]
-        for first in range(0, len(parameters), _MOST_PARAMETERS):
-            some = parameters[first : first + _MOST_PARAMETERS]
-            self._client.log_batch(self.id, params=some)
+        for start in range(0, len(parameters), _BATCH):
+            self._client.log_batch(self.id, params=parameters[start : start + _BATCH])
 
-    def log(self, numbers: Mapping[str, float], step: int, at: float) -> None:
+    def log(self, metrics: Mapping[str, float], step: int, seconds: float) -> None:
         from mlflow.entities import Metric
 
-        when = int(at * 1000)
-        metrics = [Metric(name, value, when, step) for name, value in numbers.items()]
-        self._client.log_batch(self.id, metrics=metrics)
+        milliseconds = int(seconds * 1000)
+        values = [Metric(name, value, milliseconds, step) for name, value in metrics.items()]
+        self._client.log_batch(self.id, metrics=values)
 
     def epochs(self) -> set[int]:
-        """The epochs that it has been told of."""
+        """Return the epochs that were logged before."""
         return {metric.step for metric in self._client.get_metric_history(self.id, "loss")}
 
     def tag(self, tags: Mapping[str, str]) -> None:
@@ -180,13 +186,18 @@ class _Tracked:
         self._client.set_terminated(self.id, "FINISHED")
 
 
-def _note(folder: Path, ids: Mapping[str, Any]) -> Path:
-    return atomic_io.text(folder / _RECORD, json.dumps(ids, indent=2) + "\n")
+def _write_record(folder: Path, ids: Mapping[str, Any]) -> Artifact:
+    path = io.write_text(folder / _FILE_NAME, json.dumps(ids, indent=2) + "\n")
+    return Artifact(path, "Identifiers in MLflow", "data", order=950)
 
 
-def _noted(folder: Path) -> dict[str, Any]:
-    try:
-        noted = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return noted if isinstance(noted, dict) else {}
+def _read_record(results: Path, folder: Path) -> dict[str, Any]:
+    """Read the identifiers of the last report, or else those of the training itself."""
+    for path in (folder / _FILE_NAME, results / "reports" / _FILE_NAME):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict):
+            return record
+    return {}

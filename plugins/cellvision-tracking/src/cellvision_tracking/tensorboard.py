@@ -1,4 +1,4 @@
-"""Epochs as they end, then scores, settings and figures, for TensorBoard."""
+"""Reporter ``tensorboard``: epochs as they end, then scores, settings and figures."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from cellvision import Reporter, atomic_io
-
-from .measures import epochs_of, figures_in, name_of, plain, scores_of, settings_of
+from cellvision import Artifact, Reporter, io
+from cellvision_tracking.values import (
+    epochs,
+    final_scores,
+    flat_settings,
+    plain_names,
+    png_figures,
+    run_name,
+)
 
 if TYPE_CHECKING:
     from cellvision import Experiment, Run, Study
 
 _FOLDER = "tensorboard"
 
-# TensorBoard takes every file with "tfevents" in its name, in the order of the names.
+# TensorBoard reads every file with "tfevents" in its name, in the order of the names.
 _EPOCHS = "events.out.tfevents.0.epochs"
 _RESULTS = "events.out.tfevents.1.results"
 
 
 class TensorBoard(Reporter):
-    """Curves in TensorBoard while the network trains; then scores, settings and figures.
+    """Curves in TensorBoard during training; then scores, settings and figures.
 
     Everything is in the folder of the run or study: ``tensorboard --logdir runs`` shows all
-    runs below ``runs``. Figures are those (PNG) of the reporters that are named before it.
+    runs below ``runs``. The figures are the PNG files of the other reporters.
 
     Examples
     --------
@@ -45,63 +51,73 @@ class TensorBoard(Reporter):
     _folder: Path | None = PrivateAttr(default=None)
 
     def on_run_begin(self, folder: Path, experiment: Experiment) -> Reporter:
-        """Give a copy that knows where this run's epochs go."""
-        del experiment  # what was asked is told with the results
-        told = self.model_copy()
-        told._folder = folder / _FOLDER
-        return told
+        """Return a copy that writes the epochs of this run."""
+        del experiment  # its settings are written with the results
+        follower = self.model_copy()
+        follower._folder = folder / _FOLDER
+        return follower
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Append an epoch's numbers to the event file."""
+        """Append the metrics of an epoch to the event file."""
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / _EPOCHS
-        records = [] if epoch > 1 else [_version()]
-        records.append(_numbers(logs, epoch, time.time()))
-        # Closed after each epoch: a run that is killed leaves whole records only.
+        events = [] if epoch > 1 else [_version_event()]
+        events.append(_scalar_event(logs, epoch, time.time()))
+        # Closed after each epoch: a killed run leaves whole records only.
         with file.open("ab" if epoch > 1 else "wb") as stream:
-            stream.write(b"".join(map(_framed, records)))
+            stream.write(b"".join(map(_frame, events)))
 
-    def run(self, run: Run, folder: Path) -> Sequence[Path]:
-        """Write the epochs anew, all of them, and the results beside them."""
-        return _report(run, folder / _FOLDER, figures_in(folder))
+    def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
+        """Write all epochs again, and the results beside them."""
+        return _report(run, folder / _FOLDER, png_figures(run))
 
-    def study(self, study: Study, folder: Path) -> Sequence[Path]:
-        """Write every run's epochs and results, and the study's figures."""
-        made: list[Path] = []
+    def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
+        """Write the epochs and results of every run, and the figures of the study."""
+        artifacts: list[Artifact] = []
         for run in study.runs:
-            made += _report(run, folder / _FOLDER / run.folder.name, [])
-        figures = figures_in(folder)
+            artifacts += _report(run, folder / _FOLDER / run.folder.name, [])
+        figures = png_figures(study)
         if figures:
-            events = [_figure(file, 0) for file in figures]
-            made.append(_write(folder / _FOLDER / _RESULTS, events))
-        return made
+            events = [_figure_event(file, 0) for file in figures]
+            path = _write(folder / _FOLDER / _RESULTS, events)
+            artifacts.append(Artifact(path, "Figures for TensorBoard", "data", order=950))
+        return artifacts
 
 
-def _report(run: Run, folder: Path, figures: Sequence[Path]) -> list[Path]:
+def _report(run: Run, folder: Path, figures: Sequence[Path]) -> list[Artifact]:
     from tensorboardX import summary
 
-    epochs = epochs_of(run)
-    last = epochs[-1][0] if epochs else 0
-    scores = scores_of(run)
-    results = [_numbers(scores, last, time.time())]
-    settings = settings_of(run.metadata.experiment)
+    history = epochs(run)
+    last = history[-1].number if history else 0
+    scores = final_scores(run)
+    settings = flat_settings(run.metadata.experiment)
+    results = [_scalar_event(scores, last, time.time())]
     results += [_event(part, 0) for part in summary.hparams(settings, scores)]
-    results.append(_event(summary.text("run", _told(run)), 0))
-    results += [_figure(file, last) for file in figures]
+    results.append(_event(summary.text("run", _description(run)), 0))
+    results += [_figure_event(file, last) for file in figures]
+    curves = [_scalar_event(epoch.metrics, epoch.number, epoch.time) for epoch in history]
+    name = run_name(run.folder)
     return [
-        _write(folder / _EPOCHS, [_numbers(logs, epoch, at) for epoch, at, logs in epochs]),
-        _write(folder / _RESULTS, results),
+        Artifact(
+            _write(folder / _EPOCHS, curves), f"Epochs for TensorBoard: {name}", "data", order=950
+        ),
+        Artifact(
+            _write(folder / _RESULTS, results),
+            f"Results for TensorBoard: {name}",
+            "data",
+            order=950,
+        ),
     ]
 
 
-def _told(run: Run) -> str:
-    """Tell in Markdown which run it is, and where its model lies."""
+def _description(run: Run) -> str:
+    """Describe the run in Markdown: its name, and where its model is."""
     lines = [
-        f"Run: {name_of(run.folder)}",
+        f"Run: {run_name(run.folder)}",
         f"Model: {(run.folder / 'model.keras').absolute()}",
-        f"Seed: {run.metadata.seed}",
+        f"Seed: {run.seed}",
         *(f"Plugin: {name} {version}" for name, version in run.metadata.plugins.items()),
         *(f"Warning: {warning}" for warning in run.warnings),
     ]
@@ -109,27 +125,27 @@ def _told(run: Run) -> str:
 
 
 def _write(file: Path, events: Sequence[Any]) -> Path:
-    with atomic_io.path(file) as temporary:
-        temporary.write_bytes(b"".join(map(_framed, [_version(), *events])))
+    with io.atomic_path(file) as temporary:
+        temporary.write_bytes(b"".join(map(_frame, [_version_event(), *events])))
     return file
 
 
-def _version() -> Any:
-    """Make the record with which an event file opens."""
+def _version_event() -> Any:
+    """Return the event that begins an event file."""
     from tensorboardX.proto.event_pb2 import Event
 
     return Event(wall_time=time.time(), file_version="brain.Event:2")
 
 
-def _numbers(numbers: Mapping[str, float], step: int, at: float) -> Any:
+def _scalar_event(values: Mapping[str, float], step: int, seconds: float) -> Any:
     from tensorboardX.proto.summary_pb2 import Summary
 
-    values = [Summary.Value(tag=name, simple_value=number) for name, number in numbers.items()]
-    return _event(Summary(value=values), step, at)
+    scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+    return _event(Summary(value=scalars), step, seconds)
 
 
-def _figure(file: Path, step: int) -> Any:
-    """A picture as it is, in its own PNG."""
+def _figure_event(file: Path, step: int) -> Any:
+    """Return an event with a PNG file as it is."""
     from PIL import Image
     from tensorboardX.proto.summary_pb2 import Summary
 
@@ -138,20 +154,21 @@ def _figure(file: Path, step: int) -> Any:
     picture = Summary.Image(
         height=height, width=width, colorspace=4, encoded_image_string=file.read_bytes()
     )
-    tag = plain([file.stem])[file.stem]
+    tag = plain_names([file.stem])[file.stem]
     return _event(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)
 
 
-def _event(summary: Any, step: int, at: float | None = None) -> Any:
+def _event(summary: Any, step: int, seconds: float | None = None) -> Any:
     from tensorboardX.proto.event_pb2 import Event
 
-    return Event(wall_time=time.time() if at is None else at, step=step, summary=summary)
+    wall_time = time.time() if seconds is None else seconds
+    return Event(wall_time=wall_time, step=step, summary=summary)
 
 
-def _framed(event: Any) -> bytes:
-    """Frame a record as TFRecord files have it: length, its checksum, the record, its checksum.
+def _frame(event: Any) -> bytes:
+    """Frame an event as a TFRecord: length, its checksum, the data, its checksum.
 
-    By hand since the writers of libraries keep a thread and an open file for each run.
+    The writers of libraries keep a thread and an open file for each run, so this is done here.
     https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
     """
     from tensorboardX.record_writer import masked_crc32c

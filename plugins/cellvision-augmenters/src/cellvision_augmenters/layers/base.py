@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+import cellvision as cv
+
 Tensor = Any
 """A tensor of the active backend; docstrings give the shapes."""
-
-
-def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Fuse the many small operations of a function into one, where Keras would not.
-
-    JAX compiles the whole training step, and so does TensorFlow on a GPU. On a CPU TensorFlow
-    does not, and an augmenter takes four to eight times as long. TensorFlow for macOS ships
-    without the compiler.
-    """
-    if keras.backend.backend() != "tensorflow" or sys.platform == "darwin":
-        return function
-    import tensorflow
-
-    fused: Callable[..., Tensor] = tensorflow.function(function, jit_compile=True)
-    return fused
 
 
 class RandomLayer(keras.layers.Layer):  # type: ignore[misc]
@@ -44,7 +29,7 @@ class RandomLayer(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(dtype="float32", autocast=False, **kwargs)
         self.generator = keras.random.SeedGenerator(seed)
         self.draws = draws
-        self.compiled_change = compiled(self.change)
+        self.compiled_change = cv.fuse_operations(self.change)
 
     def draw(self, images: Tensor) -> Tensor:
         """Draw (batch, draws) uniform numbers, 0 up to but not including 1."""

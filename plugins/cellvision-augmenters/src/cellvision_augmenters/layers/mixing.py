@@ -59,7 +59,9 @@ class MixingLayer(RandomLayer):
             keras.KerasTensor(labels.shape, labels.dtype),
         )
 
-    def change(self, images: Tensor, labels: Tensor, draws: Tensor) -> Pair:
+    def change(  # type: ignore[override]
+        self, images: Tensor, labels: Tensor, draws: Tensor
+    ) -> Pair:
         """Mix a batch of float32 images (batch, height, width, channels) and their labels."""
         count = ops.shape(images)[0]
         steps = ops.cast(ops.maximum(count - 1, 1), "float32")

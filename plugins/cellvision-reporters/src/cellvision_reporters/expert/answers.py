@@ -1,4 +1,4 @@
-"""What an expert answered, as ``cellvision label --export`` writes it."""
+"""Reads an expert's answers, as ``cellvision label --export`` writes them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,23 @@ _COLUMNS = ("image", "split", "label", "rater", "answer", "repeat")
 
 
 def read_answers(path: Path, rater: str | None = None) -> pd.DataFrame:
-    """Read a table of answers; of one rater only, where one is named.
+    """Read a table of answers.
+
+    Parameters
+    ----------
+    path
+        The CSV file.
+    rater
+        Name of one rater; None for all.
 
     Raises
     ------
     errors.InvalidInput
-        The table is missing, is no table of answers, or has none of that rater.
+        The file is missing or invalid, or has no answers by that rater.
     """
     import pandas as pd
 
-    hint = "Make it with cellvision label FILE --export"
+    hint = "Make the table with cellvision label FILE --export"
     try:
         table = pd.read_csv(
             path,
@@ -39,63 +46,67 @@ def read_answers(path: Path, rater: str | None = None) -> pd.DataFrame:
         raise errors.InvalidInput(f"{path}: {' '.join(str(error).split())}", hint) from None
     missing = [name for name in _COLUMNS if name not in table.columns]
     if missing or table.empty:
-        what = f"there is no column {missing[0]!r}" if missing else "there is no answer in it"
-        raise errors.InvalidInput(f"{path}: {what}", hint)
+        reason = f"the column {missing[0]!r} is missing" if missing else "it has no answers"
+        raise errors.InvalidInput(f"{path}: {reason}", hint)
     if rater is not None:
-        known = list(dict.fromkeys(table["rater"]))
-        table = table[table["rater"] == rater]
-        if table.empty:
-            raise errors.InvalidInput(
-                f"{path}: there is no answer of {rater!r}", f"Raters: {', '.join(known)}"
-            )
-    twice = table.duplicated(["rater", "split", "image", "repeat"])
-    if twice.any():
-        row = table[twice].iloc[0]
+        table = _of_rater(table, path, rater)
+    duplicates = table[table.duplicated(["rater", "split", "image", "repeat"])]
+    if not duplicates.empty:
+        row = duplicates.iloc[0]
         raise errors.InvalidInput(
             f"{path}: {row['rater']} answered {row['image']!r} more than once",
-            "Export the table anew",
+            "Export the table again",
         )
     return table
 
 
-def same_images(answers: pd.DataFrame, run: Run, split: str) -> pd.DataFrame:
+def _of_rater(table: pd.DataFrame, path: Path, rater: str) -> pd.DataFrame:
+    selected = table[table["rater"] == rater]
+    if selected.empty:
+        names = ", ".join(dict.fromkeys(table["rater"]))
+        raise errors.InvalidInput(f"{path}: no answers by {rater!r}", f"Raters: {names}")
+    return selected
+
+
+def join_answers(answers: pd.DataFrame, run: Run, split: str) -> pd.DataFrame:
     """Join a rater's first answers with a run's predictions of the same images.
 
     Parameters
     ----------
     answers
-        Of one rater.
+        The answers of one rater.
     run
-        Whose predictions.
+        The run.
     split
-        Whose images.
+        Name of the test set.
 
     Returns
     -------
     pandas.DataFrame
-        A run's predictions with a column ``answer``, one row an image that both have judged.
+        The run's predictions with a column ``answer``; one row per image that both judged.
 
     Raises
     ------
     errors.InvalidInput
-        The true labels or the classes differ: the answers are about other images.
+        True labels or classes differ, so the answers belong to other images.
     """
     first = answers[(answers["split"] == split) & (answers["repeat"] == 1)]
-    predictions = run.predictions[run.predictions["split"] == split]
-    told = first[["image", "label", "answer"]].rename(columns={"label": "_label"})
-    joined = predictions.merge(told, on="image", validate="one_to_one")
+    predictions = run.predictions
+    predictions = predictions[predictions["split"] == split]
+    columns = first[["image", "label", "answer"]].rename(columns={"label": "_label"})
+    joined = predictions.merge(columns, on="image", validate="one_to_one")
     joined = joined.sort_values("image", ignore_index=True)
-    other = joined[joined["label"] != joined["_label"]]
-    if not other.empty:
-        row = other.iloc[0]
+    differing = joined[joined["label"] != joined["_label"]]
+    if not differing.empty:
+        row = differing.iloc[0]
         raise errors.InvalidInput(
             f"{row['image']!r} is {row['label']!r} in the run and {row['_label']!r} in the answers",
-            "Name the answers to the images of this run",
+            "Pass the answers to the images of this run",
         )
     unknown = sorted(set(joined["answer"]) - set(run.class_names))
     if unknown:
         raise errors.InvalidInput(
-            f"the answers have a class {unknown[0]!r}, which the run has not",
-            f"Its classes: {', '.join(run.class_names)}",
+            f"the answers contain the class {unknown[0]!r}, which the run does not have",
+            f"Classes of the run: {', '.join(run.class_names)}",
         )
     return joined.drop(columns="_label")

@@ -1,220 +1,62 @@
-"""A network and an expert on the same images: who is better, or that one cannot tell."""
+"""Compares a network with an expert on the same images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from cellvision import statistics
-from cellvision_reporters.expert.answers import same_images
-from cellvision_reporters.figures.phrasing import units
+from cellvision_reporters.expert.answers import join_answers
+from cellvision_reporters.expert.record import (
+    AgreementRecord,
+    ExpertComparison,
+    IntervalRecord,
+    McNemarRecord,
+)
+from cellvision_reporters.figures.phrasing import format_groups
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from cellvision import Run
 
 Declared = Literal["run", "mean"]
+"""What is compared: one run, or the mean over the runs of a study."""
 
 CANNOT_TELL = "cannot tell"
+"""The verdict if the interval of the difference contains zero."""
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """One network, or the mean of several, against one expert on one test set.
+class ComparedImages:
+    """The images of one comparison.
 
     Attributes
     ----------
-    experiment : str
-        Its name in a study; empty for a run.
-    split, rater : str
-        Whose images, and whose answers.
-    declared : {"run", "mean"}
-        What is compared.
-    runs : tuple of str
-        The runs that are compared.
-    images : pandas.DataFrame
-        One row an image that both judged: image, group, label, answer, and the network's answer
-        (``predicted``) with its probabilities, averaged over the runs.
-    evaluated : int
-        How many images the split has.
-    group_column : str or None
-        What the groups are.
-    class_names : tuple of str
-        The classes.
-    network, expert, difference : Interval
-        The accuracies, and the network's minus the expert's.
-    tests : tuple of McNemar
-        Of each run against the expert; images taken as independent.
-    agreement : tuple of tuple of float
-        Images by the network's class (row) and the expert's (column); the mean over runs.
+    record : ExpertComparison
+        The result.
+    table : pandas.DataFrame
+        One row per image that both judged: image, group, label, answer, and the network's answer
+        (``predicted``) with its probabilities, averaged over runs.
     """
 
-    experiment: str
-    split: str
-    rater: str
-    declared: Declared
-    runs: tuple[str, ...]
-    images: pd.DataFrame
-    evaluated: int
-    group_column: str | None
-    class_names: tuple[str, ...]
-    network: statistics.Interval
-    expert: statistics.Interval
-    difference: statistics.Interval
-    tests: tuple[statistics.McNemar, ...]
-    agreement: tuple[tuple[float, ...], ...]
+    record: ExpertComparison
+    table: pd.DataFrame
 
-    @property
-    def verdict(self) -> str:
-        """Who is better; ``cannot tell`` whenever the interval of the difference holds zero."""
-        if self.difference.low > 0:
-            return "network better"
-        if self.difference.high < 0:
-            return "expert better"
-        return CANNOT_TELL
+    def disagreements(self) -> pd.DataFrame:
+        """Return the images that the two assign to different classes, with a column ``margin``.
 
-    @property
-    def subject(self) -> str:
-        """The network, in words."""
-        if self.declared == "run":
-            return "the network"
-        return f"the mean of {len(self.runs)} networks"
-
-    @property
-    def agreed(self) -> float:
-        """The share of images that both call the same."""
-        same = sum(row[place] for place, row in enumerate(self.agreement))
-        return float(same / len(self.images))
-
-    def sentence(self) -> str:
-        """The answer, with all that it rests on."""
-        gap = self.difference
-        n = f"n = {len(self.images)} images"
-        source = f" from {units(gap.groups, self.group_column)}" if self.group_column else ""
-        interval = f"{gap.estimate:+.2f}, 95 % interval {gap.low:+.2f} to {gap.high:+.2f}"
-        told = {
-            "network better": f"{self.subject} is better than {self.rater}",
-            "expert better": f"{self.rater} is better than {self.subject}",
-            CANNOT_TELL: f"cannot tell whether {self.subject} or {self.rater} is better",
-        }[self.verdict]
-        return (
-            f"{self.split}: {told} (accuracy {self.network.estimate:.2f} against "
-            f"{self.expert.estimate:.2f}, difference {interval}; {n}{source})."
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "experiment": self.experiment,
-            "split": self.split,
-            "rater": self.rater,
-            "declared": self.declared,
-            "runs": list(self.runs),
-            "n": len(self.images),
-            "evaluated": self.evaluated,
-            "group_column": self.group_column,
-            "network": asdict(self.network),
-            "expert": asdict(self.expert),
-            "difference": asdict(self.difference),
-            "verdict": self.verdict,
-            "sentence": self.sentence(),
-            "mcnemar": [
-                {"run": run, **asdict(test)}
-                for run, test in zip(self.runs, self.tests, strict=True)
-            ],
-            "class_names": list(self.class_names),
-            "agreement": [list(row) for row in self.agreement],
-            "agreed": self.agreed,
-            "disagreements": list(disagreements(self)["image"]),
-        }
+        The margin is the network's probability of its own class minus that of the expert's
+        class; the largest comes first.
+        """
+        return _disagreements(self.table)
 
 
-def compare(
-    runs: Sequence[Run],
-    answers: pd.DataFrame,
-    split: str,
-    declared: Declared,
-    experiment: str = "",
-) -> Comparison | None:
-    """Compare on the images that all have judged; None where there is none.
-
-    Parameters
-    ----------
-    runs
-        The runs of one experiment; where ``"run"`` is declared, the first one counts.
-    answers
-        Of one rater.
-    split
-        Whose images.
-    declared
-        What is compared.
-    experiment
-        Its name, for the report.
-
-    Raises
-    ------
-    errors.InvalidInput
-        The answers are about other images.
-    """
-    import numpy as np
-
-    counted = list(runs[:1] if declared == "run" else runs)
-    tables = [same_images(answers, run, split) for run in counted]
-    first = tables[0]
-    if first.empty:
-        return None
-    labels, told = first["label"].to_numpy(), first["answer"].to_numpy()
-    named = np.stack([table["predicted"].to_numpy() for table in tables])
-    column = counted[0].metadata.group_column
-    groups = None if column is None else first["group"].to_numpy()
-    expert = told == labels
-    right = named == labels
-    names = counted[0].class_names
-    place = {name: number for number, name in enumerate(names)}
-    counts = np.zeros((len(names), len(names)), dtype=int)
-    for row in named:
-        np.add.at(counts, ([place[name] for name in row], [place[name] for name in told]), 1)
-    if len(counted) == 1:
-        network = statistics.accuracy_interval(right[0], groups)
-        difference = statistics.paired_difference(right[0], expert, groups)
-    else:
-        mean = right.mean(axis=0)
-        network = statistics.group_bootstrap(mean, groups, bounds=(0, 1))
-        difference = statistics.group_bootstrap(mean - expert, groups, bounds=(-1, 1))
-    columns = [f"p_{name}" for name in names]
-    shares = np.mean([table[columns].to_numpy(float) for table in tables], axis=0)
-    images = first[["image", "group", "label", "answer"]].assign(
-        predicted=[names[number] for number in shares.argmax(axis=1)],
-        **{name: shares[:, number] for number, name in enumerate(columns)},
-    )
-    evaluated = int((counted[0].predictions["split"] == split).sum())
-    return Comparison(
-        experiment,
-        split,
-        str(answers["rater"].iloc[0]),
-        declared,
-        tuple(run.folder.name for run in counted),
-        images,
-        evaluated,
-        column,
-        names,
-        network,
-        statistics.accuracy_interval(expert, groups),
-        difference,
-        tuple(statistics.mcnemar(row, expert) for row in right),
-        tuple(tuple(count / len(named) for count in row) for row in counts.tolist()),
-    )
-
-
-def disagreements(comparison: Comparison) -> pd.DataFrame:
-    """The images that the two call differently, those first where the network is surest.
-
-    That is by how much more probable its own class is to it than the expert's. A column
-    ``margin`` tells it.
-    """
-    rows = comparison.images[comparison.images["predicted"] != comparison.images["answer"]]
+def _disagreements(table: pd.DataFrame) -> pd.DataFrame:
+    rows = table[table["predicted"] != table["answer"]]
     margin = [
         float(row[f"p_{row['predicted']}"]) - float(row[f"p_{row['answer']}"])
         for row in rows.to_dict("records")
@@ -223,17 +65,208 @@ def disagreements(comparison: Comparison) -> pd.DataFrame:
     return ranked.sort_values(["margin", "image"], ascending=[False, True], ignore_index=True)
 
 
-def self_agreement(answers: pd.DataFrame) -> statistics.Kappa | None:
-    """How far a rater agrees with itself on images that came twice; None where none did."""
-    return _agreement(answers[answers["repeat"] == 1], answers[answers["repeat"] == 2])
+def compare_all(
+    experiments: Mapping[str, Sequence[Run]],
+    answers: Mapping[str, pd.DataFrame],
+    declared: Declared,
+) -> list[ComparedImages]:
+    """Compare every experiment with every rater on every test set that they share.
+
+    Parameters
+    ----------
+    experiments
+        The runs of each experiment; the name is empty for a single run.
+    answers
+        The answers of each rater.
+    declared
+        What is compared.
+    """
+    comparisons = [
+        compare(runs, rows, split, declared, name)
+        for name, runs in experiments.items()
+        for split in runs[0].test_splits
+        for rows in answers.values()
+    ]
+    return [comparison for comparison in comparisons if comparison is not None]
 
 
-def between(first: pd.DataFrame, second: pd.DataFrame) -> statistics.Kappa | None:
-    """How far two raters agree on the images that both have seen; None where there is none."""
-    return _agreement(first[first["repeat"] == 1], second[second["repeat"] == 1])
+def compare(
+    runs: Sequence[Run],
+    answers: pd.DataFrame,
+    split: str,
+    declared: Declared,
+    experiment: str = "",
+) -> ComparedImages | None:
+    """Compare on the images that both judged; None if there are none.
+
+    Parameters
+    ----------
+    runs
+        The runs of one experiment; with ``"run"``, only the first counts.
+    answers
+        The answers of one rater.
+    split
+        Name of the test set.
+    declared
+        What is compared.
+    experiment
+        Name of the experiment.
+
+    Raises
+    ------
+    errors.InvalidInput
+        The answers belong to other images.
+    """
+    import numpy as np
+
+    compared = list(runs[:1] if declared == "run" else runs)
+    tables = [join_answers(answers, run, split) for run in compared]
+    if tables[0].empty:
+        return None
+    first, column, names = tables[0], compared[0].group_column, compared[0].class_names
+    labels, given = first["label"].to_numpy(), first["answer"].to_numpy()
+    predicted = np.stack([table["predicted"].to_numpy() for table in tables])
+    groups = None if column is None else first["group"].to_numpy()
+    right, expert_right = predicted == labels, given == labels
+    network, difference = _intervals(right, expert_right, groups)
+    rater = str(answers["rater"].iloc[0])
+    verdict = _verdict(difference)
+    subject = "the network" if declared == "run" else f"the mean of {len(compared)} networks"
+    agreement = _agreement_matrix(predicted, given, names)
+    images = _mean_probabilities(tables, names)
+    expert = statistics.accuracy_interval(expert_right, groups)
+    record = ExpertComparison(
+        experiment=experiment,
+        split=split,
+        rater=rater,
+        declared=declared,
+        runs=tuple(run.folder.name for run in compared),
+        n=len(first),
+        evaluated=int((compared[0].predictions["split"] == split).sum()),
+        group_column=column,
+        network=_interval_record(network),
+        expert=_interval_record(expert),
+        difference=_interval_record(difference),
+        verdict=verdict,
+        sentence=_sentence(verdict, subject, rater, split, (network, expert, difference), column),
+        mcnemar=tuple(
+            McNemarRecord(run=run.folder.name, **asdict(statistics.mcnemar(row, expert_right)))
+            for run, row in zip(compared, right, strict=True)
+        ),
+        class_names=names,
+        agreement=agreement,
+        agreed=sum(row[index] for index, row in enumerate(agreement)) / len(first),
+        disagreements=tuple(_disagreements(images)["image"]),
+    )
+    return ComparedImages(record, images)
 
 
-def _agreement(one: pd.DataFrame, other: pd.DataFrame) -> statistics.Kappa | None:
+def _intervals(
+    right: np.ndarray, expert_right: np.ndarray, groups: np.ndarray | None
+) -> tuple[statistics.Interval, statistics.Interval]:
+    """Return the network's accuracy and the difference, over the runs in `right`."""
+    if len(right) == 1:
+        return (
+            statistics.accuracy_interval(right[0], groups),
+            statistics.paired_difference(right[0], expert_right, groups),
+        )
+    mean = right.mean(axis=0)
+    return (
+        statistics.group_bootstrap(mean, groups, bounds=(0, 1)),
+        statistics.group_bootstrap(mean - expert_right, groups, bounds=(-1, 1)),
+    )
+
+
+def _interval_record(interval: statistics.Interval) -> IntervalRecord:
+    return IntervalRecord.model_validate(asdict(interval))
+
+
+def _verdict(difference: statistics.Interval) -> str:
+    if difference.low > 0:
+        return "network better"
+    if difference.high < 0:
+        return "expert better"
+    return CANNOT_TELL
+
+
+def _sentence(
+    verdict: str,
+    subject: str,
+    rater: str,
+    split: str,
+    intervals: tuple[statistics.Interval, statistics.Interval, statistics.Interval],
+    column: str | None,
+) -> str:
+    network, expert, difference = intervals
+    source = f" from {format_groups(difference.groups, column)}" if column else ""
+    statement = {
+        "network better": f"{subject} is better than {rater}",
+        "expert better": f"{rater} is better than {subject}",
+        CANNOT_TELL: f"cannot tell whether {subject} or {rater} is better",
+    }[verdict]
+    return (
+        f"{split}: {statement} (accuracy {network.estimate:.2f} against {expert.estimate:.2f}, "
+        f"difference {difference.estimate:+.2f}, 95 % interval {difference.low:+.2f} to "
+        f"{difference.high:+.2f}; n = {difference.n} images{source})."
+    )
+
+
+def _agreement_matrix(
+    predicted: np.ndarray, answers: np.ndarray, names: Sequence[str]
+) -> tuple[tuple[float, ...], ...]:
+    """Count images by the network's class (row) and the expert's (column), mean over runs."""
+    import numpy as np
+
+    index = {name: number for number, name in enumerate(names)}
+    counts = np.zeros((len(names), len(names)), dtype=int)
+    columns = [index[name] for name in answers]
+    for row in predicted:
+        np.add.at(counts, ([index[name] for name in row], columns), 1)
+    return tuple(tuple(count / len(predicted) for count in row) for row in counts.tolist())
+
+
+def _mean_probabilities(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
+    import numpy as np
+
+    columns = [f"p_{name}" for name in names]
+    mean = np.mean([table[columns].to_numpy(float) for table in tables], axis=0)
+    return tables[0][["image", "group", "label", "answer"]].assign(
+        predicted=[names[number] for number in mean.argmax(axis=1)],
+        **{name: mean[:, number] for number, name in enumerate(columns)},
+    )
+
+
+def rater_agreement(answers: Mapping[str, pd.DataFrame]) -> list[AgreementRecord]:
+    """Compute Cohen's kappa of each rater with itself, and of each pair of raters.
+
+    Raters agree with themselves on images that were shown twice.
+    """
+    records = []
+    names = list(answers)
+    for index, name in enumerate(names):
+        first, second = _repeat(answers[name], 1), _repeat(answers[name], 2)
+        records.append(_kappa(name, "itself", first, second))
+        records += [
+            _kappa(name, other, first, _repeat(answers[other], 1)) for other in names[index + 1 :]
+        ]
+    known = [record for record in records if record is not None]
+    return sorted(known, key=lambda record: record.other != "itself")
+
+
+def _repeat(answers: pd.DataFrame, number: int) -> pd.DataFrame:
+    return answers[answers["repeat"] == number]
+
+
+def _kappa(
+    rater: str, other: str, first: pd.DataFrame, second: pd.DataFrame
+) -> AgreementRecord | None:
     columns = ["split", "image", "answer"]
-    pairs = one[columns].merge(other[columns], on=columns[:2])
-    return None if pairs.empty else statistics.cohen_kappa(pairs["answer_x"], pairs["answer_y"])
+    pairs = first[columns].merge(second[columns], on=columns[:2])
+    if pairs.empty:
+        return None
+    kappa = asdict(statistics.cohen_kappa(pairs["answer_x"], pairs["answer_y"]))
+    values: dict[str, Any] = {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in kappa.items()
+    }
+    return AgreementRecord.model_validate({"rater": rater, "with": other, **values})

@@ -1,15 +1,19 @@
-"""The pictures of network against expert."""
+"""Figures of the comparison of network and expert."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import cellvision_reporters.figures.colours as colours
-from cellvision_reporters.expert.comparison import CANNOT_TELL, Comparison
-from cellvision_reporters.figures.display import Stretch
-from cellvision_reporters.figures.figure import Sheet, fitted, width_of
-from cellvision_reporters.figures.grid import FONT, Grid
+from cellvision_reporters.expert.comparison import CANNOT_TELL, ComparedImages
+from cellvision_reporters.expert.record import ExpertComparison
+from cellvision_reporters.expert.text import format_count
+from cellvision_reporters.figures import colours
+from cellvision_reporters.figures.axes import style_axes
+from cellvision_reporters.figures.display import display_range, interpolation
+from cellvision_reporters.figures.figure import CaptionedFigure, fit_text, text_width
+from cellvision_reporters.figures.grid import FONT, ImageGrid
+from cellvision_reporters.figures.phrasing import format_percent, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,61 +25,74 @@ _FONT, _SMALL = 10.0, 9.0
 _SIDE = 2.3
 _MOST_MATRICES = 6
 _FEW = 12
-"""Up to so many classes a matrix has numbers in its cells."""
+"""Matrices with more classes than this are left out."""
 
 
-def draw_duel(about: Run | Study, found: Sequence[Comparison], note: str) -> Sheet:
-    """Accuracies beside each other, their difference, and who calls what how."""
-    lines = [_lines(each) for each in found]
-    label = min(max(width_of(text, _FONT) for pair in lines for text in pair), 2.6)
-    height = _ROW * len(found)
-    matrices = [each for each in found[:_MOST_MATRICES] if len(each.class_names) <= _FEW]
-    names = [width_of(name, _SMALL) for each in matrices for name in each.class_names]
-    widest = min(max(names, default=0.0), 1.3)
-    depth = 0.2 if all(map(_upright, matrices)) else widest
-    width = label + 8.3
-    across = max(int((width - 0.2) // (_SIDE + widest + 0.6)), 1)
+def draw_comparisons(
+    results: Run | Study, comparisons: Sequence[ExpertComparison], note: str
+) -> CaptionedFigure:
+    """Draw accuracies side by side, their difference, and a matrix of answers.
+
+    Parameters
+    ----------
+    results
+        The run or study.
+    comparisons
+        One row each.
+    note
+        Last sentence of the caption.
+    """
+    labels = [_label(each) for each in comparisons]
+    label_width = min(max(text_width(text, _FONT) for pair in labels for text in pair), 2.6)
+    height = _ROW * len(comparisons)
+    matrices = [each for each in comparisons[:_MOST_MATRICES] if len(each.class_names) <= _FEW]
+    widths = [text_width(name, _SMALL) for each in matrices for name in each.class_names]
+    name_width = min(max(widths, default=0.0), 1.3)
+    depth = 0.2 if all(map(_is_horizontal, matrices)) else name_width
+    width = label_width + 8.3
+    columns = max(int((width - 0.2) // (_SIDE + name_width + 0.6)), 1)
     block = _SIDE + depth + 0.75
-    total = 1.15 + height + block * -(-len(matrices) // across)
-    sheet = Sheet(
-        about,
+    total = 1.15 + height + block * -(-len(matrices) // columns)
+    figure = CaptionedFigure(
+        results,
         width,
         total,
-        "Network against expert, on the same images",
+        "Network and expert on the same images",
         [
-            "Left: accuracy with its 95 % interval. Right: the network's accuracy minus the "
-            "expert's; an interval that holds zero means that one cannot tell.",
+            "Left: accuracy with its 95 % interval. Right: accuracy of the network minus that of "
+            "the expert; if the interval contains zero, the data cannot tell who is better.",
             note,
         ],
     )
-    left = label + 0.35
-    accuracy = sheet.axes(left, 0.3, 3.1, height)
-    gap = sheet.axes(left + 3.35, 0.3, 2.6, height)
-    _accuracies(accuracy, found, lines, label)
-    _differences(gap, found)
-    for place, each in enumerate(matrices):
-        row, column = divmod(place, across)
-        axis = sheet.axes(
-            widest + 0.55 + column * (_SIDE + widest + 0.6),
+    left = label_width + 0.35
+    accuracy_axes = figure.add_axes(left, 0.3, 3.1, height)
+    _draw_accuracies(accuracy_axes, comparisons, labels, label_width)
+    _draw_differences(figure.add_axes(left + 3.35, 0.3, 2.6, height), comparisons)
+    for index, each in enumerate(matrices):
+        row, column = divmod(index, columns)
+        axes = figure.add_axes(
+            name_width + 0.55 + column * (_SIDE + name_width + 0.6),
             0.3 + height + 1.1 + row * block,
             _SIDE,
             _SIDE,
         )
-        _matrix(axis, each, widest, titled=len(found) > 1)
-    return sheet
+        _draw_matrix(axes, each, name_width, titled=len(comparisons) > 1)
+    return figure
 
 
-def _lines(comparison: Comparison) -> tuple[str, str]:
+def _label(comparison: ExpertComparison) -> tuple[str, str]:
     parts = (comparison.experiment, comparison.split, comparison.rater)
-    name = ", ".join(part for part in parts if part)
-    return name, f"n = {len(comparison.images)} images"
+    return ", ".join(part for part in parts if part), f"n = {comparison.n} images"
 
 
-def _accuracies(
-    axis: Any, found: Sequence[Comparison], lines: Sequence[tuple[str, str]], label: float
+def _draw_accuracies(
+    axes: Any,
+    comparisons: Sequence[ExpertComparison],
+    labels: Sequence[tuple[str, str]],
+    label_width: float,
 ) -> None:
-    for row, each in enumerate(found):
-        axis.vlines(
+    for row, each in enumerate(comparisons):
+        axes.vlines(
             1 / len(each.class_names),
             row - 0.42,
             row + 0.42,
@@ -88,7 +105,7 @@ def _accuracies(
             (-0.14, each.network, colours.BLUE, "o", "network"),
             (0.14, each.expert, colours.VERMILION, "D", "expert"),
         ):
-            axis.errorbar(
+            axes.errorbar(
                 interval.estimate,
                 row + shift,
                 xerr=[[interval.estimate - interval.low], [interval.high - interval.estimate]],
@@ -99,16 +116,14 @@ def _accuracies(
                 linewidth=1.8,
                 label=name if row == 0 else None,
             )
-    axis.set_yticks(
-        range(len(found)),
-        [f"{fitted(name, label, _FONT)}\n{size}" for name, size in lines],
-        fontsize=_FONT,
-    )
-    axis.set_xlim(-0.02, 1.02)
-    _tidy(axis, len(found), "Accuracy")
-    axis.legend(
+    texts = [f"{fit_text(name, label_width, _FONT)}\n{size}" for name, size in labels]
+    axes.set_yticks(range(len(comparisons)), texts, fontsize=_FONT)
+    axes.set_xlim(-0.02, 1.02)
+    _style(axes, len(comparisons), "Accuracy")
+    height = float(axes.get_position().height * axes.figure.get_figheight())
+    axes.legend(
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.45 / _height_of(axis)),
+        bbox_to_anchor=(0.5, -0.45 / height),
         ncols=3,
         frameon=False,
         fontsize=_FONT,
@@ -116,150 +131,152 @@ def _accuracies(
     )
 
 
-def _differences(axis: Any, found: Sequence[Comparison]) -> None:
-    axis.axvline(0, color=colours.BLACK, linewidth=1)
-    reach = 0.05
-    for row, each in enumerate(found):
-        gap = each.difference
-        unsure = each.verdict == CANNOT_TELL
-        axis.errorbar(
-            gap.estimate,
+def _draw_differences(axes: Any, comparisons: Sequence[ExpertComparison]) -> None:
+    axes.axvline(0, color=colours.BLACK, linewidth=1)
+    limit = 0.05
+    for row, each in enumerate(comparisons):
+        difference = each.difference
+        undecided = each.verdict == CANNOT_TELL
+        errors = [
+            [difference.estimate - difference.low],
+            [difference.high - difference.estimate],
+        ]
+        axes.errorbar(
+            difference.estimate,
             row,
-            xerr=[[gap.estimate - gap.low], [gap.high - gap.estimate]],
-            color=colours.GREY if unsure else colours.BLACK,
+            xerr=errors,
+            color=colours.GREY if undecided else colours.BLACK,
             marker="s",
-            markerfacecolor="white" if unsure else colours.BLACK,
+            markerfacecolor="white" if undecided else colours.BLACK,
             markersize=6.5,
             capsize=3,
             linewidth=1.8,
         )
-        axis.annotate(
+        axes.annotate(
             each.verdict,
             (1, row),
-            xycoords=axis.get_yaxis_transform(),
+            xycoords=axes.get_yaxis_transform(),
             xytext=(8, 0),
             textcoords="offset points",
             va="center",
             fontsize=_FONT,
-            weight="normal" if unsure else "bold",
+            weight="normal" if undecided else "bold",
             annotation_clip=False,
         )
-        reach = max(reach, abs(gap.low), abs(gap.high))
-    axis.set_xlim(-1.08 * reach, 1.08 * reach)
-    axis.set_yticks([])
-    _tidy(axis, len(found), "Difference: network − expert")
+        limit = max(limit, abs(difference.low), abs(difference.high))
+    axes.set_xlim(-1.08 * limit, 1.08 * limit)
+    axes.set_yticks([])
+    _style(axes, len(comparisons), "Difference: network − expert")
 
 
-def _tidy(axis: Any, rows: int, what: str) -> None:
-    axis.set_ylim(rows - 0.45, -0.55)
-    axis.set_xlabel(what, fontsize=_FONT)
-    axis.xaxis.set_label_position("top")
-    axis.tick_params(axis="y", length=0)
-    axis.tick_params(axis="x", labelsize=9.5)
-    axis.grid(axis="x", color="#E4E4E4", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right", "left"]].set_visible(False)
+def _style(axes: Any, rows: int, label: str) -> None:
+    axes.set_ylim(rows - 0.45, -0.55)
+    axes.set_xlabel(label, fontsize=_FONT)
+    axes.xaxis.set_label_position("top")
+    style_axes(axes, grid="x", hidden_spines=("top", "right", "left"))
+    axes.tick_params(axis="y", length=0)
 
 
-def _height_of(axis: Any) -> float:
-    return float(axis.get_position().height * axis.figure.get_figheight())
-
-
-def _upright(comparison: Comparison) -> bool:
-    """Whether the names of the classes have room side by side below a matrix."""
+def _is_horizontal(comparison: ExpertComparison) -> bool:
+    """Return whether class names fit side by side below a matrix."""
     room = 0.92 * _SIDE / len(comparison.class_names)
-    return all(width_of(name, _SMALL) < room for name in comparison.class_names)
+    return all(text_width(name, _SMALL) < room for name in comparison.class_names)
 
 
-def _matrix(axis: Any, comparison: Comparison, names: float, *, titled: bool) -> None:
+def _draw_matrix(
+    axes: Any, comparison: ExpertComparison, name_width: float, *, titled: bool
+) -> None:
     import numpy as np
 
     counts = np.asarray(comparison.agreement)
-    axis.imshow(counts / max(counts.max(), 1), cmap="Greys", vmin=0, vmax=1.4)
+    axes.imshow(counts / max(counts.max(), 1), cmap="Greys", vmin=0, vmax=1.4)
     size = 11 if len(counts) <= 5 else 8
-    for row, line in enumerate(counts):
-        for column, count in enumerate(line):
-            text = f"{count:.0f}" if float(count).is_integer() else f"{count:.1f}"
-            dark = count > 0.6 * counts.max()
-            axis.text(
-                column,
-                row,
-                text,
-                ha="center",
-                va="center",
-                fontsize=size,
-                color="white" if dark else colours.BLACK,
-                weight="bold" if row == column else "normal",
-            )
-    shown = [fitted(name, names + 0.02, _SMALL) for name in comparison.class_names]
-    turned = 0 if _upright(comparison) else 90
-    axis.set_xticks(range(len(shown)), shown, rotation=turned, fontsize=_SMALL)
-    axis.set_yticks(range(len(shown)), shown, fontsize=_SMALL)
-    axis.tick_params(length=0)
-    axis.set_xlabel(f"{fitted(comparison.rater, 1.6, _FONT)} says", fontsize=_FONT)
-    axis.set_ylabel("Network says", fontsize=_FONT)
-    agreed = f"{100 * comparison.agreed:.0f} % the same"
-    title = f"{_lines(comparison)[0]}: {agreed}" if titled else agreed
-    axis.set_title(fitted(title, _SIDE + names, _FONT), fontsize=_FONT, loc="left", pad=5)
+    for (row, column), count in np.ndenumerate(counts):
+        dark = count > 0.6 * counts.max()
+        style = {"ha": "center", "va": "center", "fontsize": size}
+        weight = "bold" if row == column else "normal"
+        colour = "white" if dark else colours.BLACK
+        axes.text(column, row, format_count(count), color=colour, weight=weight, **style)
+    names = [fit_text(name, name_width + 0.02, _SMALL) for name in comparison.class_names]
+    rotation = 0 if _is_horizontal(comparison) else 90
+    axes.set_xticks(range(len(names)), names, rotation=rotation, fontsize=_SMALL)
+    axes.set_yticks(range(len(names)), names, fontsize=_SMALL)
+    axes.tick_params(length=0)
+    axes.set_xlabel(f"Answer of {fit_text(comparison.rater, 1.4, _FONT)}", fontsize=_FONT)
+    axes.set_ylabel("Answer of the network", fontsize=_FONT)
+    agreed = f"{format_percent(comparison.agreed)} the same"
+    title = f"{_label(comparison)[0]}: {agreed}" if titled else agreed
+    title = fit_text(title, _SIDE + name_width, _FONT)
+    axes.set_title(title, fontsize=_FONT, loc="left", pad=5)
 
 
-def draw_images(about: Run | Study, run: Run, comparison: Comparison, rows: pd.DataFrame) -> Sheet:
-    """The images at which the two disagree most, as the network sees them."""
+def draw_disagreements(
+    results: Run | Study, run: Run, compared: ComparedImages, rows: pd.DataFrame
+) -> CaptionedFigure:
+    """Draw the images that the two disagree on most, as the network sees them.
+
+    Parameters
+    ----------
+    results
+        The run or study.
+    run
+        The run that reads the images.
+    compared
+        The comparison.
+    rows
+        The images to draw.
+    """
     import numpy as np
 
     images = np.asarray(run.network_input(list(rows["image"])))
-    asked = run.metadata.experiment.get("preprocessing", {}).get("channels")
-    channels = asked if isinstance(asked, list | tuple) else None
-    stretch = Stretch.of(list(images), 1.0, 0.0, channels, colour=channels is None)
-    told = rows.to_dict("records")
+    scale = display_range(run, images)
+    answers = rows.to_dict("records")
+    rater, n = compared.record.rater, compared.record.n
     above = [
-        f"network: {row['predicted']} "
-        f"{100 * float(row['p_' + str(row['predicted'])]):.0f}\N{NO-BREAK SPACE}%"
-        for row in told
+        f"network: {row['predicted']} {format_percent(float(row['p_' + str(row['predicted'])]))}"
+        for row in answers
     ]
-    below = [
-        f"{comparison.rater}: {row['answer']}, true:\N{NO-BREAK SPACE}{row['label']}"
-        for row in told
-    ]
-    differ = int((comparison.images["predicted"] != comparison.images["answer"]).sum())
-    grid = Grid(above, below, images.shape[1] / images.shape[2])
-    sheet = grid.sheet(
-        about,
-        f"{_lines(comparison)[0]}: where network and expert disagree most",
+    below = [f"{rater}: {row['answer']}, true:\N{NO-BREAK SPACE}{row['label']}" for row in answers]
+    grid = ImageGrid(above, below, images.shape[1] / images.shape[2])
+    total = len(compared.record.disagreements)
+    figure = grid.figure(
+        results,
+        f"{_label(compared.record)[0]}: where network and expert disagree most",
         [
-            f"{len(rows)} of {differ} images (of {len(comparison.images)}) that the two call "
-            "differently; first those where the network is surest against the expert. Green with "
-            "a tick: the network is right; red with a cross: the expert is; dashed grey: neither.",
-            stretch.words(),
+            f"{len(rows)} of {plural(total, 'image')} (of {n}) that the two assign to different "
+            "classes, those first for which the network is surest. Green with a tick: the network "
+            "is right; red with a cross: the expert is right; dashed grey: neither.",
+            scale.describe(),
         ],
     )
-    for place, row in enumerate(told):
-        axes = grid.axes(sheet, place)
-        mark, colour, line = _who(row)
-        axes.imshow(
-            stretch.rgb(images[place]),
-            interpolation="nearest" if images.shape[1] < 100 else "antialiased",
-        )
-        for spine in axes.spines.values():
-            spine.set(color=colour, linewidth=2.5, linestyle=line)
-        axes.set_title(grid.above[place], fontsize=FONT, color=colour, weight="bold", pad=4)
-        axes.set_xlabel(grid.below[place], fontsize=FONT, labelpad=4)
-        axes.text(
-            0.04,
-            0.96,
-            mark,
-            transform=axes.transAxes,
-            va="top",
-            fontsize=12,
-            weight="bold",
-            color="white",
-            bbox={"facecolor": colour, "edgecolor": "none", "boxstyle": "square,pad=0.15"},
-        )
-    return sheet
+    for index, row in enumerate(answers):
+        axes = grid.add_axes(figure, index)
+        axes.imshow(scale.to_rgb(images[index]), interpolation=interpolation(images.shape[1]))
+        _frame(axes, row, grid.above[index], grid.below[index])
+    return figure
 
 
-def _who(row: dict[Any, Any]) -> tuple[str, str, Any]:
-    """Mark, colour and line for who is right."""
+def _frame(axes: Any, row: Mapping[Any, Any], above: str, below: str) -> None:
+    mark, colour, line = _winner_style(row)
+    for spine in axes.spines.values():
+        spine.set(color=colour, linewidth=2.5, linestyle=line)
+    axes.set_title(above, fontsize=FONT, color=colour, weight="bold", pad=4)
+    axes.set_xlabel(below, fontsize=FONT, labelpad=4)
+    axes.text(
+        0.04,
+        0.96,
+        mark,
+        transform=axes.transAxes,
+        va="top",
+        fontsize=12,
+        weight="bold",
+        color="white",
+        bbox={"facecolor": colour, "edgecolor": "none", "boxstyle": "square,pad=0.15"},
+    )
+
+
+def _winner_style(row: Mapping[Any, Any]) -> tuple[str, str, Any]:
+    """Return mark, colour and line style for who is right."""
     if row["predicted"] == row["label"]:
         return "✓", colours.RIGHT, "-"
     if row["answer"] == row["label"]:

@@ -1,4 +1,4 @@
-"""Which parts of an image speak for a class: integrated gradients and occlusion."""
+"""Attribution maps: integrated gradients, occlusion, and a check with random weights."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from cellvision import Probe
 
 _OVERLAP = 2
-"""A patch is moved by its side over this number, so that patches overlap."""
+"""A patch moves by its side over this number, so that patches overlap."""
 
-_BLURRED = 64
-"""Maps of gradients are smoothed by a Gaussian whose SD is the image's side over this number."""
+_SMOOTHING = 64
+"""Gradient maps are smoothed by a Gaussian whose SD is the image's side over this number."""
 
 
-def flat(images: np.ndarray) -> np.ndarray:
-    """Give each image's stand-in without content: the median of each of its channels."""
+def flat_images(images: np.ndarray) -> np.ndarray:
+    """Return an image without content for each image: the median of each of its channels."""
     import numpy as np
 
     medians = np.median(images, axis=(1, 2), keepdims=True)
@@ -29,10 +29,10 @@ def flat(images: np.ndarray) -> np.ndarray:
 def integrated_gradients(
     probe: Probe, images: np.ndarray, classes: np.ndarray, steps: int
 ) -> np.ndarray:
-    """How much each pixel adds to the log odds of a class, on the way from a flat image.
+    """Attribute the log odds of a class to pixels, on the path from a flat image.
 
-    M. Sundararajan, A. Taly and Q. Yan (2017), arXiv:1703.01365; the way is walked in `steps`
-    middles of equal steps.
+    M. Sundararajan, A. Taly and Q. Yan (2017), arXiv:1703.01365; gradients are taken at the
+    midpoints of `steps` equal steps.
 
     Parameters
     ----------
@@ -41,49 +41,49 @@ def integrated_gradients(
     images
         Shape (n, height, width, channels), as the network sees them.
     classes
-        The number of the class to explain, for each image.
+        Number of the class to explain, for each image.
     steps
-        Gradients an image.
+        Gradients per image.
 
     Returns
     -------
     numpy.ndarray
-        Shape (n, height, width): summed over channels. The sum of a map is the difference in log
-        odds between the image and the flat one, where the steps were small enough.
+        Shape (n, height, width): summed over channels. With enough steps, a map sums to the
+        difference in log odds between the image and the flat one.
     """
     import numpy as np
 
-    start = flat(images)
-    way = images - start
+    start = flat_images(images)
+    path = images - start
     total = np.zeros(images.shape, np.float64)
     for step in range(steps):
-        total += probe.gradients(start + np.float32((step + 0.5) / steps) * way, classes)
-    maps: np.ndarray = (total / steps * way).sum(axis=-1)
+        total += probe.gradients(start + np.float32((step + 0.5) / steps) * path, classes)
+    maps: np.ndarray = (total / steps * path).sum(axis=-1)
     return maps
 
 
 def completeness(
     probe: Probe, images: np.ndarray, classes: np.ndarray, maps: np.ndarray
 ) -> list[float]:
-    """The sum of each map of `integrated_gradients` over what it should be; 1 is right."""
-    due = probe.log_odds(images, classes) - probe.log_odds(flat(images), classes)
+    """Return the sum of each map of `integrated_gradients` over its exact value; 1 is exact."""
+    exact = probe.log_odds(images, classes) - probe.log_odds(flat_images(images), classes)
     sums = maps.sum(axis=(1, 2))
-    return [float(a / b) if b else float("nan") for a, b in zip(sums, due, strict=True)]
+    return [float(a / b) if b else float("nan") for a, b in zip(sums, exact, strict=True)]
 
 
-def smoothed(maps: np.ndarray) -> np.ndarray:
-    """Maps of gradients without what is finer than a 64th of their side."""
+def smooth(maps: np.ndarray) -> np.ndarray:
+    """Remove detail finer than a 64th of the side of a map."""
     import numpy as np
     from scipy import ndimage
 
-    width = min(maps.shape[1:]) / _BLURRED
+    width = min(maps.shape[1:]) / _SMOOTHING
     return np.asarray(ndimage.gaussian_filter(maps, (0, width, width)))
 
 
 def occlusion(
-    probe: Probe, images: np.ndarray, classes: np.ndarray, share: float
+    probe: Probe, images: np.ndarray, classes: np.ndarray, fraction: float
 ) -> tuple[np.ndarray, int]:
-    """By how much the log odds of a class fall when a square patch is covered.
+    """Measure how far the log odds of a class drop when a square patch is covered.
 
     M. D. Zeiler and R. Fergus (2014), arXiv:1311.2901. A patch is filled with the median of
     each channel.
@@ -91,8 +91,8 @@ def occlusion(
     Parameters
     ----------
     probe, images, classes
-        As for `integrated_gradients`.
-    share
+        See `integrated_gradients`.
+    fraction
         Side of a patch over the shorter side of an image.
 
     Returns
@@ -100,27 +100,27 @@ def occlusion(
     maps : numpy.ndarray
         Shape (n, height, width): the mean over the patches that cover a pixel.
     side : int
-        Of a patch, in pixels.
+        Side of a patch in pixels.
     """
     import numpy as np
 
     count, height, width, _ = images.shape
-    side = max(1, round(share * min(height, width)))
-    filling = flat(images)
+    side = max(1, round(fraction * min(height, width)))
+    filling = flat_images(images)
     before = probe.log_odds(images, classes)
-    falls = np.zeros((count, height, width))
+    drops = np.zeros((count, height, width))
     covered = np.zeros((height, width))
     for top in _starts(height, side):
-        places = [(slice(top, top + side), slice(x, x + side)) for x in _starts(width, side)]
-        # A row of patches at once: few enough to keep in memory, enough to be quick.
-        varied = np.repeat(images, len(places), axis=0)
-        for number, (rows, columns) in enumerate(places):
-            varied[number :: len(places), rows, columns] = filling[:, rows, columns]
-        after = probe.log_odds(varied, np.repeat(classes, len(places))).reshape(count, -1)
-        for number, (rows, columns) in enumerate(places):
-            falls[:, rows, columns] += (before - after[:, number])[:, None, None]
+        patches = [(slice(top, top + side), slice(x, x + side)) for x in _starts(width, side)]
+        # A row of patches at once: few enough for memory, enough to be fast.
+        variants = np.repeat(images, len(patches), axis=0)
+        for index, (rows, columns) in enumerate(patches):
+            variants[index :: len(patches), rows, columns] = filling[:, rows, columns]
+        after = probe.log_odds(variants, np.repeat(classes, len(patches))).reshape(count, -1)
+        for index, (rows, columns) in enumerate(patches):
+            drops[:, rows, columns] += (before - after[:, index])[:, None, None]
             covered[rows, columns] += 1
-    return falls / covered, side
+    return drops / covered, side
 
 
 def _starts(length: int, side: int) -> list[int]:
@@ -129,32 +129,32 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """How much maps stay the same when layers of the network forget what they learned.
+class MapSimilarity:
+    """How similar maps stay when layers of the network get random weights.
 
     Attributes
     ----------
-    layers, of : int
-        How many layers were drawn anew, from the output inwards, and how many there are.
+    randomised, layers : int
+        Number of layers with random weights, counted from the output, and of all layers.
     signed : list of float
-        For each image, Spearman's rank correlation of the two maps; NaN where one is flat.
+        Spearman's rank correlation of the two maps of each image; NaN if one map is constant.
     magnitude : list of float
-        The same of their absolute values, which hold the image's own structure as well.
+        The same for absolute values, which also contain the structure of the image.
     """
 
+    randomised: int
     layers: int
-    of: int
     signed: list[float]
     magnitude: list[float]
 
     @property
-    def strength(self) -> float:
-        """The mean of `signed` without its sign: a map turned inside out is no other map."""
+    def mean_strength(self) -> float:
+        """Mean absolute value of `signed`: an inverted map is not a different map."""
         return _mean([abs(value) for value in self.signed])
 
     @property
-    def magnitude_mean(self) -> float:
-        """The mean of `magnitude`."""
+    def mean_magnitude(self) -> float:
+        """Mean of `magnitude`."""
         return _mean(self.magnitude)
 
 
@@ -163,44 +163,45 @@ def _mean(values: Sequence[float]) -> float:
     return sum(known) / len(known) if known else float("nan")
 
 
-def forgetting(
+def randomisation_check(
     probe: Probe,
     images: np.ndarray,
     classes: np.ndarray,
-    before: np.ndarray,
+    trained_maps: np.ndarray,
     steps: int,
     seed: int,
-) -> tuple[list[Likeness], np.ndarray]:
-    """Redraw the weights layer by layer from the output inwards, and compare the maps.
+) -> tuple[list[MapSimilarity], np.ndarray]:
+    """Randomise the weights layer by layer from the output, and compare the maps.
 
-    The cascading randomisation of J. Adebayo et al. (2018), arXiv:1810.03292: a map of a
-    network that has forgotten everything must be another one.
+    The cascading randomisation of J. Adebayo et al. (2018), arXiv:1810.03292: the map of a
+    network with random weights must differ.
 
     Parameters
     ----------
     probe, images, classes, steps
-        As for `integrated_gradients`.
-    before
+        See `integrated_gradients`.
+    trained_maps
         The smoothed maps of the trained network.
     seed
-        Of the new weights.
+        Seed of the random weights.
 
     Returns
     -------
-    likeness : list of Likeness
+    similarities : list of MapSimilarity
         From the output layer alone to all layers, in at most four steps.
     maps : numpy.ndarray
-        Those of the network with all layers redrawn, smoothed.
+        The smoothed maps of the network with all layers randomised.
     """
     count = len(probe.layers)
     depths = sorted({1, -(-count // 3), -(-2 * count // 3), count} - {0})
-    found, maps = [], before
+    similarities, maps = [], trained_maps
     for depth in depths:
-        maps = smoothed(integrated_gradients(probe.redrawn(seed, depth), images, classes, steps))
-        signed = [_rank_correlation(*pair) for pair in zip(before, maps, strict=True)]
-        sizes = [_rank_correlation(abs(a), abs(b)) for a, b in zip(before, maps, strict=True)]
-        found.append(Likeness(depth, count, signed, sizes))
-    return found, maps
+        maps = smooth(integrated_gradients(probe.redrawn(seed, depth), images, classes, steps))
+        pairs = list(zip(trained_maps, maps, strict=True))
+        signed = [_rank_correlation(one, other) for one, other in pairs]
+        magnitude = [_rank_correlation(abs(one), abs(other)) for one, other in pairs]
+        similarities.append(MapSimilarity(depth, count, signed, magnitude))
+    return similarities, maps
 
 
 def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,24 +1,16 @@
-"""How the network's features arrange images: by class, or by the unit that they came from."""
+"""Maps images by the network's features, to see whether they separate by class or group."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors, statistics
-from cellvision_reporters.figures.colours import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    YELLOW,
-)
-from cellvision_reporters.figures.figure import Sheet, fitted, height_of
-from cellvision_reporters.figures.phrasing import units
-from cellvision_reporters.figures.selection import even_over_classes
+from cellvision_reporters.figures.colours import MARKERS, SERIES
+from cellvision_reporters.figures.figure import CaptionedFigure, fit_text, text_height
+from cellvision_reporters.figures.phrasing import format_groups, format_percent
+from cellvision_reporters.figures.selection import balanced_sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +18,11 @@ if TYPE_CHECKING:
 
     from cellvision import Probe, Run
 
-_AT_ONCE = 64
-"""How many images are in memory at once."""
+_BATCH = 64
+"""Images in memory at the same time."""
 
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK)
-_MARKERS = "os^Dv<>Ph*Xp"
 _NAMED = 24
-"""Up to so many classes or units, each is named."""
+"""Most classes or groups that the legend names."""
 
 _FONT = 9.5
 _SIDE = 4.2
@@ -45,19 +35,19 @@ class Embedding:
     Attributes
     ----------
     run : Run
-        Whose network it is.
+        The run.
     split : str
-        Whose images they are.
+        The split.
     table : pandas.DataFrame
         ``image``, ``group``, ``label``, ``predicted``, ``x`` and ``y``.
     axes : tuple of str
-        What the two axes are.
+        Names of the two axes.
     features : int
-        How many features there are.
+        Number of features.
     shares : VarianceShares
-        Of all features, not of the two axes only.
-    of : int
-        How many images the split has.
+        Shares of the variance of all features, not of the two axes only.
+    total : int
+        Number of images in the split.
     """
 
     run: Run
@@ -66,75 +56,75 @@ class Embedding:
     axes: tuple[str, str]
     features: int
     shares: statistics.VarianceShares
-    of: int
+    total: int
 
     def numbers(self) -> dict[str, Any]:
-        """Give the shares as plain values."""
+        """Return the shares of variance as plain values."""
         return {
             **asdict(self.shares),
             "class_excess": self.shares.class_excess,
             "group_excess": self.shares.group_excess,
         }
 
-    def sheet(self) -> Sheet:
-        """Draw the points twice: coloured by class, and by unit where it is known."""
-        column = self.run.metadata.group_column
+    def captions(self) -> list[str]:
+        """Describe the points and the shares of variance."""
+        count = len(self.table)
+        some = f"{count} of {self.total}" if count < self.total else f"{count}"
+        first = (
+            f"{some} images, placed by the {self.features} features that the last layer with "
+            "weights receives."
+        )
+        return [first, *describe_shares(self.shares, self.run.group_column)]
+
+    def draw(self) -> CaptionedFigure:
+        """Draw the points coloured by class, and by group if groups are known."""
+        column = self.run.group_column
         panels = [("label", "by class")]
         if column is not None:
             count = self.table["group"].nunique()
-            panels.append(("group", f"by unit: {units(count, column)}"))
-        lines = max(_lines(self.table[name]) for name, _ in panels)
-        below = height_of(lines, _FONT) + 0.55
-        width = len(panels) * (_SIDE + 0.45) + 0.2
-        sheet = Sheet(
+            panels.append(("group", f"by group: {format_groups(count, column)}"))
+        lines = max(_legend_lines(self.table[name]) for name, _ in panels)
+        below = text_height(lines, _FONT) + 0.55
+        figure = CaptionedFigure(
             self.run,
-            max(width, 6.2),
+            max(len(panels) * (_SIDE + 0.45) + 0.2, 6.2),
             _SIDE + 0.3 + below,
             f"{self.split}: images by the network's features",
-            [self._points(), *explained(self.shares, column)],
+            self.captions(),
         )
-        for place, (name, title) in enumerate(panels):
-            axes = sheet.axes(0.4 + place * (_SIDE + 0.45), 0.3, _SIDE, _SIDE)
-            self._scatter(axes, name)
-            axes.set_title(fitted(title, _SIDE, 11.0), fontsize=11, loc="left", pad=5)
-        return sheet
+        for index, (name, title) in enumerate(panels):
+            axes = figure.add_image_axes(0.4 + index * (_SIDE + 0.45), 0.3, _SIDE, _SIDE)
+            self._draw_points(axes, name)
+            axes.set_title(fit_text(title, _SIDE, 11.0), fontsize=11, loc="left", pad=5)
+        return figure
 
-    def _points(self) -> str:
-        some = f"{len(self.table)} of {self.of}" if len(self.table) < self.of else f"{self.of}"
-        return (
-            f"{some} images, placed by the {self.features} numbers that the last layer with "
-            "weights is given."
-        )
-
-    def _scatter(self, axes: Any, name: str) -> None:
-        names = sorted(self.table[name].dropna().unique())
-        for place, value in enumerate(names):
+    def _draw_points(self, axes: Any, name: str) -> None:
+        values = sorted(self.table[name].dropna().unique())
+        for index, value in enumerate(values):
             rows = self.table[self.table[name] == value]
-            colour = _COLOURS[place % len(_COLOURS)]
-            marker = _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)]
+            colour = SERIES[index % len(SERIES)]
             if name == "group" and len(rows) > 1:
-                # Lines to the middle of a unit show it where colours no longer can.
+                # Lines to the centre of a group show it when colours no longer can.
                 centre = rows[["x", "y"]].mean()
                 for x, y in zip(rows["x"], rows["y"], strict=True):
-                    axes.plot(
-                        [x, centre["x"]], [y, centre["y"]], color=colour, linewidth=0.6, alpha=0.6
-                    )
+                    line = ([x, centre["x"]], [y, centre["y"]])
+                    axes.plot(*line, color=colour, linewidth=0.6, alpha=0.6)
             axes.scatter(
                 rows["x"],
                 rows["y"],
                 s=26,
                 color=colour,
-                marker=marker,
+                marker=MARKERS[(index + index // len(SERIES)) % len(MARKERS)],
                 edgecolors="white",
                 linewidths=0.5,
-                label=fitted(str(value), _SIDE / 2 - 0.5, _FONT),
+                # A label that begins with "_" would be missing from the legend.
+                label=f"\N{ZERO WIDTH SPACE}{fit_text(str(value), _SIDE / 2 - 0.5, _FONT)}",
                 zorder=3,
             )
-        axes.set(xticks=[], yticks=[])
         axes.set_xlabel(self.axes[0], fontsize=_FONT)
         axes.set_ylabel(self.axes[1], fontsize=_FONT)
         axes.margins(0.06)
-        if len(names) <= _NAMED:
+        if len(values) <= _NAMED:
             axes.legend(
                 loc="upper left",
                 bbox_to_anchor=(0.0, -0.32 / _SIDE),
@@ -147,96 +137,93 @@ class Embedding:
             )
 
 
-def _lines(names: pd.Series[Any]) -> int:
-    """How many lines the legend of so many names takes, in two columns."""
+def _legend_lines(names: pd.Series[Any]) -> int:
+    """Return the number of lines of a legend in two columns."""
     count = int(names.nunique())
     return -(-count // 2) if count <= _NAMED else 0
 
 
-def explained(shares: statistics.VarianceShares, column: str | None) -> list[str]:
-    """Say whose the variance is."""
-    told = [
-        f"Of the variance of all features {_percent(shares.class_share)} is between classes "
-        f"({_percent(shares.class_chance)} would be by chance)"
-    ]
-    if shares.group_share is None or shares.group_chance is None or shares.group_excess is None:
-        why = "the unit is unknown" if column is None else f"each {column} has one image of a class"
-        return [f"{told[0]}; {why}, so that its share cannot be told."]
-    told[0] += (
-        f", and {_percent(shares.group_share)} between units of one class "
-        f"({_percent(shares.group_chance)} by chance): beyond chance, "
-        f"{_percent(shares.class_excess)} is the class's and {_percent(shares.group_excess)} "
-        "the unit's."
+def describe_shares(shares: statistics.VarianceShares, column: str | None) -> list[str]:
+    """Describe how much of the variance lies between classes and between groups."""
+    first = (
+        f"Of the variance of all features {format_percent(shares.class_share)} is between classes "
+        f"({format_percent(shares.class_chance)} by chance)"
     )
-    if shares.group_excess >= max(shares.class_excess, 0.05):
-        told.append(
-            "MIND: the features tell units apart at least as much as classes: what was learned "
-            "may be staining, focus or the day."
+    if shares.group_share is None or shares.group_chance is None or shares.group_excess is None:
+        reason = (
+            "groups are unknown"
+            if column is None
+            else f"each {column} has only one image of a class"
         )
-    return told
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+        return [f"{first}; {reason}, so the share of groups cannot be computed."]
+    sentences = [
+        f"{first}, and {format_percent(shares.group_share)} between groups of one class "
+        f"({format_percent(shares.group_chance)} by chance). Beyond chance: "
+        f"{format_percent(shares.class_excess)} for classes, "
+        f"{format_percent(shares.group_excess)} for groups."
+    ]
+    if shares.group_excess >= max(shares.class_excess, 0.05):
+        sentences.append(
+            "WARNING: the features separate groups at least as well as classes. The network may "
+            "have learned staining, focus or the day."
+        )
+    return sentences
 
 
 def embed(
-    run: Run,
-    probe: Probe,
-    split: str,
-    rows: pd.DataFrame,
-    most: int,
-    projection: str,
-    seed: int,
+    run: Run, probe: Probe, split: str, most: int, projection: str, seed: int
 ) -> Embedding | None:
-    """Place a split's images by the network's features.
+    """Map a split's images by the network's features.
 
     Parameters
     ----------
     run, probe
         The run and its network.
     split
-        The split's name.
-    rows
-        Its predictions.
+        Name of the split.
     most
-        How many images to take at most, evenly over classes.
+        Most images to take, the same number from each class as far as possible.
     projection
         ``"pca"`` or ``"umap"``.
     seed
-        Of UMAP.
+        Seed of UMAP.
 
     Returns
     -------
     Embedding or None
-        None where there are fewer than three images, or all features are the same.
+        None if there are fewer than three images, or all features are constant.
 
     Raises
     ------
     errors.InvalidInput
-        UMAP is asked for and not installed.
+        UMAP is selected but not installed.
     """
     import numpy as np
 
-    chosen = even_over_classes(rows, most)
-    if len(chosen) < 3:
+    rows = run.predictions
+    rows = rows[rows["split"] == split]
+    selected = balanced_sample(rows, most)
+    if len(selected) < 3:
         return None
-    images = list(chosen["image"])
-    features = np.concatenate(
-        [
-            probe.features(run.network_input(images[start : start + _AT_ONCE]))
-            for start in range(0, len(images), _AT_ONCE)
-        ]
-    ).astype(np.float64)
+    features = _features(run, probe, list(selected["image"]))
     if np.ptp(features, axis=0).max() == 0:
         return None
-    known = chosen["group"].notna().all() and run.metadata.group_column is not None
+    known = selected["group"].notna().all() and run.group_column is not None
     shares = statistics.variance_shares(
-        features, chosen["label"], chosen["group"] if known else None
+        features, selected["label"], selected["group"] if known else None
     )
-    places, axes = _umap(features, seed) if projection == "umap" else _components(features)
-    table = chosen[["image", "group", "label", "predicted"]].assign(x=places[:, 0], y=places[:, 1])
+    points, axes = _umap(features, seed) if projection == "umap" else _components(features)
+    columns = selected[["image", "group", "label", "predicted"]]
+    table = columns.assign(x=points[:, 0], y=points[:, 1])
     return Embedding(run, split, table, axes, features.shape[1], shares, len(rows))
+
+
+def _features(run: Run, probe: Probe, images: Sequence[str]) -> np.ndarray:
+    import numpy as np
+
+    starts = range(0, len(images), _BATCH)
+    batches = [probe.features(run.network_input(images[s : s + _BATCH])) for s in starts]
+    return np.concatenate(batches).astype(np.float64)
 
 
 def _components(features: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
@@ -245,24 +232,24 @@ def _components(features: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
 
     count = min(2, *features.shape)
     model = PCA(count, svd_solver="full")
-    places = model.fit_transform(features)
+    points = model.fit_transform(features)
     if count == 1:
-        places = np.column_stack([places, np.zeros(len(places))])
-    parts = [*model.explained_variance_ratio_, 0.0]
-    return places, (
-        f"principal component 1: {_percent(parts[0])} of the variance",
-        f"principal component 2: {_percent(parts[1])}",
+        points = np.column_stack([points, np.zeros(len(points))])
+    ratios = [*model.explained_variance_ratio_, 0.0]
+    return points, (
+        f"principal component 1: {format_percent(ratios[0])} of the variance",
+        f"principal component 2: {format_percent(ratios[1])}",
     )
 
 
 def _umap(features: np.ndarray, seed: int) -> tuple[np.ndarray, tuple[str, str]]:
     try:
         import umap
-    except ImportError as fault:
+    except ImportError as error:
         raise errors.InvalidInput(
-            f"projection = 'umap' needs umap-learn, which cannot be imported: {fault}",
-            "python -m pip install umap-learn, or projection = 'pca'",
-        ) from fault
+            f"projection = 'umap' needs umap-learn, which cannot be imported: {error}",
+            "python -m pip install umap-learn, or set projection = 'pca'",
+        ) from error
     neighbours = min(15, len(features) - 1)
     model = umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init="pca")
-    return model.fit_transform(features), ("UMAP 1", "UMAP 2 (distances are no measure)")
+    return model.fit_transform(features), ("UMAP 1", "UMAP 2 (distances have no meaning)")

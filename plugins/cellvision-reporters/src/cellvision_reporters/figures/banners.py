@@ -1,53 +1,54 @@
-"""What must be said on every figure and table: leaks, controls, and where images come from."""
+"""Warnings that every figure, table and page must carry: leaks, controls, unknown groups."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cellvision import Run, Study
 
-_KINDS = {"shared_group": "units", "identical_pixels": "identical images"}
+_KINDS = {"shared_group": "groups", "identical_pixels": "identical images"}
 
-UNITS_UNKNOWN = "Units unknown: images taken as independent."
-"""Stands wherever the provenance of images is not known."""
-
-
-def records_of(about: Run | Study) -> list[Mapping[str, Any]]:
-    """The record of a run, or those of a study's runs."""
-    runs = getattr(about, "runs", None)
-    return [about.metadata] if runs is None else [run.metadata for run in runs]
+GROUPS_UNKNOWN = (
+    "Groups unknown: images were treated as independent; if they are not, accuracy and p-value "
+    "are optimistic."
+)
+"""The note on results whose images have no known group."""
 
 
-def leak_stamp(about: Run | Study) -> str:
-    """One line that begins with ``LEAK``; empty where splits share nothing."""
-    shared: dict[tuple[str, str], int] = {}
-    for record in records_of(about):
-        found: dict[tuple[str, str], int] = {}
-        for leak in record.get("leaks") or ():
-            key = (" and ".join(leak["splits"]), _KINDS.get(leak["kind"], leak["kind"]))
-            found[key] = found.get(key, 0) + 1
-        for key, count in found.items():
-            shared[key] = max(count, shared.get(key, 0))
+def _runs(results: Run | Study) -> Sequence[Run]:
+    runs: Sequence[Run] | None = getattr(results, "runs", None)
+    return [results] if runs is None else runs  # type: ignore[list-item]
+
+
+def leak_banner(results: Run | Study) -> str:
+    """Return one line that begins with ``LEAK``, or an empty string if splits share nothing."""
+    shared: Counter[tuple[str, str]] = Counter()
+    for run in _runs(results):
+        shared |= Counter(
+            (" and ".join(leak.splits), _KINDS.get(leak.kind, leak.kind))
+            for leak in run.metadata.leaks
+        )
     if not shared:
         return ""
-    told = [f"{splits} share {what} ({count})" for (splits, what), count in shared.items()]
-    return f"LEAK: {'; '.join(told)}. The scores flatter."
+    parts = [f"{splits} share {kind} ({count})" for (splits, kind), count in shared.items()]
+    return f"LEAK: {'; '.join(parts)}. The scores are too optimistic."
 
 
-def control_stamp(about: Run | Study) -> str:
-    """Say that a run is one of a control; empty for all others."""
-    control = about.metadata.control
-    return f"CONTROL ({control}): this is no result of the experiment." if control else ""
+def control_banner(results: Run | Study) -> str:
+    """Return one line that marks the run of a control; empty for all other results."""
+    control = getattr(results, "control", None)
+    return f"CONTROL ({control}): not a result of the experiment." if control else ""
 
 
-def unit_note(about: Run | Study) -> str:
-    """Say that units are unknown; empty where they are known."""
-    records = records_of(about)
-    return UNITS_UNKNOWN if any(record.get("group_column") is None for record in records) else ""
+def group_note(results: Run | Study) -> str:
+    """Return the note on unknown groups; empty if the groups are known."""
+    return GROUPS_UNKNOWN if any(run.group_column is None for run in _runs(results)) else ""
 
 
-def stamps(about: Run | Study) -> Sequence[str]:
-    """All lines, without the empty ones."""
-    return [line for line in (leak_stamp(about), control_stamp(about), unit_note(about)) if line]
+def banners(results: Run | Study) -> Sequence[str]:
+    """Return all lines that apply to a run or study."""
+    lines = (leak_banner(results), control_banner(results), group_note(results))
+    return [line for line in lines if line]

@@ -12,6 +12,15 @@ VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
 GREY = "#6B6B6B"
 
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK)
+"""Colours of several series, in the order in which they are used."""
+
+MARKERS = "os^Dv<>Ph*Xp"
+"""Markers of several series, so that colour is never the only difference."""
+
+GRID = "#E4E4E4"
+"""Grid lines."""
+
 RIGHT = "#00794F"
 """A dark green for right answers; always beside a tick."""
 

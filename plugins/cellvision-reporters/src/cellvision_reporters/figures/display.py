@@ -1,4 +1,4 @@
-"""From pixels to what a screen shows: one stretch for all images, channels in colours."""
+"""Converts pixels to screen colours: one intensity range for all images, channels in colours."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ if TYPE_CHECKING:
 
 _PERCENTILE = 99.8
 _DARK = 0.5
-"""Images whose brightest parts stay below this share of the full range are brightened."""
+"""Images are brightened if their brightest parts stay below this fraction of the full range."""
 
 
 def thumbnail(pixels: np.ndarray, side: int = 256) -> np.ndarray:
-    """Shrink by a whole factor, as the mean of blocks, to at most about twice `side` pixels.
+    """Shrink an image by an integer factor, to at most about twice `side` pixels.
+
+    Parameters
+    ----------
+    pixels
+        Shape (height, width) or (height, width, channels).
+    side
+        Shorter side of the result, about.
 
     Returns
     -------
     numpy.ndarray
-        Shape (height, width, channels), float32, same intensities.
+        Shape (height, width, channels), float32: means of blocks, same intensities.
     """
     import numpy as np
 
@@ -39,131 +46,183 @@ def thumbnail(pixels: np.ndarray, side: int = 256) -> np.ndarray:
     return means
 
 
+def select_channels(run: Run, pixels: np.ndarray) -> np.ndarray:
+    """Select the channels that the network was given, if the experiment lists them.
+
+    Parameters
+    ----------
+    run
+        The run.
+    pixels
+        Shape (height, width, channels), as acquired.
+    """
+    channels = listed_channels(run)
+    if channels is None or max(channels) >= pixels.shape[-1]:
+        return pixels
+    return pixels[..., list(channels)]
+
+
+def listed_channels(run: Run) -> tuple[int, ...] | None:
+    """Return the channel numbers listed in the experiment; None for ``rgb``, ``gray``, ..."""
+    channels = run.preprocessing.channels
+    return None if isinstance(channels, str) else tuple(channels)
+
+
 @dataclass(frozen=True)
-class Stretch:
-    """Which intensities are shown as black and as white; the same for every image.
+class DisplayRange:
+    """The intensities shown as black and as white, the same for every image.
 
     Attributes
     ----------
     low, high : tuple of float
-        One a channel.
-    stretched : bool
-        Whether it is brighter than the full range would be.
-    full : float or None
-        The intensity that counts as 1 for the network.
+        One value per channel.
+    brightened : bool
+        Whether images look brighter than with the full range.
+    full_scale : float or None
+        The intensity that the network sees as 1.
     channels : tuple of int
-        The numbers of the channels shown, as the image counts them.
-    colour : bool
-        Whether three channels are a colour image rather than three stains.
+        Channel numbers in the image file.
+    is_colour : bool
+        Whether three channels form a colour image rather than three stains.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
-    stretched: bool
-    full: float | None
+    brightened: bool
+    full_scale: float | None
     channels: tuple[int, ...]
-    colour: bool = False
+    is_colour: bool = False
 
     @classmethod
-    def of(
+    def from_images(
         cls,
         images: Sequence[np.ndarray],
-        full: float | None,
+        full_scale: float | None,
         zero: float = 0.0,
         channels: Sequence[int] | None = None,
-        colour: bool = False,
-    ) -> Stretch:
-        """Find the stretch for images of (height, width, channels), all alike in channels.
+        is_colour: bool = False,
+    ) -> DisplayRange:
+        """Choose the range for images.
 
-        Where the images use at least half of the full range, that is shown as it is; else the
-        99.8th percentile becomes white, for each channel by itself (colour images: together).
+        If the images use at least half of the full range, the full range is shown. Otherwise
+        their 99.8th percentile becomes white, per channel (colour images: over all channels).
+
+        Parameters
+        ----------
+        images
+            Each of shape (height, width, channels).
+        full_scale
+            The intensity that the network sees as 1; None takes the maximum of the images.
+        zero
+            The intensity that the network sees as 0.
+        channels
+            Channel numbers in the image file; by default 0, 1, ...
+        is_colour
+            Whether three channels form a colour image.
         """
         import numpy as np
 
         count = min(image.shape[-1] for image in images)
-        numbers = tuple(channels) if channels is not None else tuple(range(count))
         columns = [
             np.concatenate([image[..., channel].ravel() for image in images])
             for channel in range(count)
         ]
-        if colour:
+        if is_colour:
             columns = [np.concatenate(columns)] * count
         tops = [float(np.percentile(column, _PERCENTILE)) for column in columns]
         bottoms = [min(zero, float(column.min())) for column in columns]
-        if full is None:
-            full = max(float(column.max()) for column in columns)
-        dark = max(tops) - zero < _DARK * (full - zero)
-        highs = [top if dark else full for top in tops]
+        if full_scale is None:
+            full_scale = max(float(column.max()) for column in columns)
+        dark = max(tops) - zero < _DARK * (full_scale - zero)
+        highs = tops if dark else [full_scale] * count
         highs = [high if high > low else low + 1 for low, high in zip(bottoms, highs, strict=True)]
-        return cls(tuple(bottoms), tuple(highs), dark, full, numbers, colour)
+        numbers = tuple(channels) if channels is not None else tuple(range(count))
+        return cls(tuple(bottoms), tuple(highs), dark, full_scale, numbers, is_colour)
 
-    def rgb(self, image: np.ndarray) -> np.ndarray:
-        """Show one image of (height, width, channels) as (height, width, 3), 0 to 1."""
+    def to_rgb(self, image: np.ndarray) -> np.ndarray:
+        """Convert one image of (height, width, channels) to (height, width, 3), 0 to 1."""
         import numpy as np
 
         count = min(len(self.low), image.shape[-1])
         low, high = (np.asarray(edge[:count], np.float32) for edge in (self.low, self.high))
-        unit = np.clip((image[..., :count] - low) / (high - low), 0, 1)
+        scaled = np.clip((image[..., :count] - low) / (high - low), 0, 1)
         if count == 1:
-            return np.repeat(unit, 3, axis=-1)
+            return np.repeat(scaled, 3, axis=-1)
         if count == 3:
-            return unit
+            return scaled
         if count > len(CHANNELS):
-            return np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)
+            return np.repeat(scaled.mean(axis=-1, keepdims=True), 3, axis=-1)
         mix = np.asarray(list(CHANNELS.values())[:count], np.float32)
-        return np.clip(unit @ mix, 0, 1)
+        return np.clip(scaled @ mix, 0, 1)
 
-    def words(self) -> str:
-        """Say it, as a sentence for a caption."""
-        of = f" (the full range ends at {self.full:g})" if self.full and self.stretched else ""
-        how = "Brightened for display: " if self.stretched else "Display: "
-        count = len(self.low)
-        if count == 1 or self.colour or not self.stretched:
-            spans = f"{_round(self.low[0])} to {_round(self.high[0])}{of} is black to white"
+    def describe(self) -> str:
+        """Describe the range in a sentence for a caption."""
+        limit = ""
+        if self.full_scale and self.brightened:
+            limit = f" (the full range ends at {self.full_scale:g})"
+        verb = "Brightened for display: " if self.brightened else "Display: "
+        if len(self.low) == 1 or self.is_colour or not self.brightened:
+            ranges = f"{_rounded(self.low[0])} to {_rounded(self.high[0])}{limit} is black to white"
         else:
-            spans = (
+            ranges = (
                 "black to full is "
                 + ", ".join(
-                    f"{_round(low)} to {_round(high)} in channel {number}"
+                    f"{_rounded(low)} to {_rounded(high)} in channel {number}"
                     for low, high, number in zip(self.low, self.high, self.channels, strict=False)
                 )
-                + of
+                + limit
             )
-        return f"{how}{spans}, the same for all images.{self.legend()}"
+        return f"{verb}{ranges}, the same for all images.{self.channel_legend()}"
 
-    def legend(self) -> str:
-        """Say which channel has which colour; empty for grey and colour images."""
+    def channel_legend(self) -> str:
+        """Name the colour of each channel; empty for grey and colour images."""
         count = len(self.low)
-        if count == 1 or self.colour:
+        if count == 1 or self.is_colour:
             return ""
         if count > len(CHANNELS):
             return f" Shown: the mean of {count} channels."
         colours = ("red", "green", "blue") if count == 3 else tuple(CHANNELS)
-        named = ", ".join(f"{n} {c}" for n, c in zip(self.channels, colours, strict=False))
-        return f" Channels: {named}."
+        pairs = ", ".join(f"{n} {c}" for n, c in zip(self.channels, colours, strict=False))
+        return f" Channels: {pairs}."
 
 
-def stretch_of(run: Run, images: Sequence[np.ndarray] | np.ndarray) -> Stretch:
-    """The stretch for images as the network sees them (`Run.seen`)."""
-    asked = run.metadata.experiment.get("preprocessing", {}).get("channels")
-    channels = asked if isinstance(asked, list | tuple) else None
-    return Stretch.of(list(images), 1.0, 0.0, channels, colour=channels is None)
+def display_range(run: Run, images: Sequence[np.ndarray] | np.ndarray) -> DisplayRange:
+    """Choose the range for images as the network sees them (`Run.network_input`).
+
+    Images use the whole of 0 to 1 rarely: 12-bit cameras and dim stains are brightened.
+    """
+    channels = listed_channels(run)
+    return DisplayRange.from_images(list(images), 1.0, 0.0, channels, is_colour=channels is None)
 
 
-def by_itself(image: np.ndarray, colour: bool) -> np.ndarray:
-    """Show one image with its own stretch, from its darkest to its 99.8th percentile."""
+def autoscale(image: np.ndarray, is_colour: bool) -> np.ndarray:
+    """Convert one image with a range of its own, from its minimum to its 99.8th percentile.
+
+    Parameters
+    ----------
+    image
+        Shape (height, width, channels).
+    is_colour
+        Whether three channels form a colour image and share one range.
+    """
     import numpy as np
 
     flat = image.reshape(-1, image.shape[-1])
     low, high = flat.min(axis=0), np.percentile(flat, _PERCENTILE, axis=0)
-    if colour:
+    if is_colour:
         low, high = np.full_like(low, low.min()), np.full_like(high, high.max())
     high = np.where(high > low, high, low + 1)
-    own = Stretch(
-        tuple(map(float, low)), tuple(map(float, high)), True, None, tuple(range(len(low))), colour
+    numbers = tuple(range(len(low)))
+    scale = DisplayRange(
+        tuple(map(float, low)), tuple(map(float, high)), True, None, numbers, is_colour
     )
-    return own.rgb(image)
+    return scale.to_rgb(image)
 
 
-def _round(value: float) -> str:
+def interpolation(height: int) -> str:
+    """Return how Matplotlib should enlarge an image: small images keep their pixels visible."""
+    return "nearest" if height < 100 else "antialiased"
+
+
+def _rounded(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 10 else f"{value:.0f}"

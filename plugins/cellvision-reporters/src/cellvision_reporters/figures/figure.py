@@ -1,4 +1,4 @@
-"""One figure on its sheet: title, leak stamp and caption around it, and how it is saved."""
+"""A figure with a title, warnings and a caption, and how it is saved."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io
-from cellvision_reporters.figures.banners import control_stamp, leak_stamp, unit_note
+from cellvision_reporters.figures.banners import control_banner, group_note, leak_banner
 from cellvision_reporters.figures.colours import WRONG
-from cellvision_reporters.figures.phrasing import tied
+from cellvision_reporters.figures.phrasing import keep_together
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _MARGIN = 0.12
 _HINTING = 1.04
-"""Drawn on whole pixels, text comes out up to so much wider than its outlines are."""
+"""Text drawn on whole pixels comes out up to this much wider than its outlines."""
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
-_TITLE, _STAMP, _CAPTION = 12.0, 10.0, 9.0
+_TITLE, _BANNER, _CAPTION = 12.0, 10.0, 9.0
 
-# DejaVu Sans comes with Matplotlib; the others stand in for scripts it lacks, where installed.
+# DejaVu Sans comes with Matplotlib; the others cover scripts that it lacks, if installed.
 _FAMILIES = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans"),
     *("Microsoft YaHei", "Arial Unicode MS", "Noto Sans"),
@@ -41,8 +41,8 @@ def _families() -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def width_of(text: str, size: float, weight: str = "normal") -> float:
-    """The width of one line of text in inches; `size` is in points."""
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Return the width of one line of text in inches; `size` is in points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -51,26 +51,29 @@ def width_of(text: str, size: float, weight: str = "normal") -> float:
     return _HINTING * float(width) / 72
 
 
-def height_of(lines: int, size: float) -> float:
-    """The height of so many lines in inches."""
+def text_height(lines: int, size: float) -> float:
+    """Return the height of a number of lines in inches; `size` is in points."""
     return lines * 1.35 * size / 72
 
 
 def printable(text: str) -> str:
-    """One line without control characters, which fonts show as boxes."""
+    """Return one line without control characters, which fonts show as boxes."""
     shown = "".join(c if c.isprintable() or c == _NO_BREAK else " " for c in text)
     return " ".join(word for word in shown.split(" ") if word)
 
 
-def wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
-    """Break text into lines of at most `width` inches; a longer word is broken where it must."""
+def wrap_text(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
+    """Wrap text between words into lines of at most `width` inches.
+
+    A word that is wider than a line is broken at a letter.
+    """
     lines: list[str] = []
     line = ""
     for word in printable(text).split(" "):
         joined = f"{line} {word}" if line else word
-        if width_of(joined, size, weight) <= width:
+        if text_width(joined, size, weight) <= width:
             line = joined
-        elif width_of(word, size, weight) <= width:
+        elif text_width(word, size, weight) <= width:
             lines.append(line)
             line = word
         else:
@@ -80,57 +83,66 @@ def wrapped(text: str, width: float, size: float, weight: str = "normal") -> lis
 
 
 def _broken(text: str, width: float, size: float, weight: str) -> list[str]:
-    """Cut text at any letter."""
+    """Break text at any letter."""
     lines = []
-    while width_of(text, size, weight) > width and len(text) > 1:
+    while text_width(text, size, weight) > width and len(text) > 1:
         end = len(text) - 1
-        while end > 1 and width_of(text[:end], size, weight) > width:
+        while end > 1 and text_width(text[:end], size, weight) > width:
             end -= 1
         lines.append(text[:end])
         text = text[end:].lstrip()
     return [*lines, text]
 
 
-def fitted(text: str, width: float, size: float, lines: int = 1, weight: str = "normal") -> str:
-    """Fit text into so many lines of `width` inches; where it must, the middle becomes "…".
+def fit_text(text: str, width: float, size: float, lines: int = 1, weight: str = "normal") -> str:
+    """Fit text into a number of lines of `width` inches, broken between words only.
 
-    The middle, since names that differ often do so at their ends.
+    Text that does not fit loses its middle to "…", since names often differ at their ends.
     """
     text = printable(text)
-    broken = wrapped(text, width, size, weight)
-    kept = len(text)
-    while len(broken) > lines and kept > 2:
-        kept -= 1
-        short = f"{text[: (kept + 1) // 2].rstrip()}…{text[len(text) - kept // 2 :].lstrip()}"
-        broken = wrapped(short, width, size, weight)
-    return "\n".join(broken[:lines])
+
+    def fits(candidate: str) -> list[str] | None:
+        wrapped = wrap_text(candidate, width, size, weight)
+        whole = all(
+            text_width(word, size, weight) <= width or len(word) < 3
+            for word in candidate.split(" ")
+        )
+        return wrapped if whole and len(wrapped) <= lines else None
+
+    wrapped = fits(text)
+    remaining = len(text)
+    while wrapped is None and remaining > 2:
+        remaining -= 1
+        start, end = text[: (remaining + 1) // 2].rstrip(), text[len(text) - remaining // 2 :]
+        wrapped = fits(f"{start}…{end.lstrip()}")
+    return "\n".join(wrapped or wrap_text(text[:1], width, size, weight)[:1])
 
 
-class Sheet:
-    """A figure of a given content size, with what must be said around it.
+class CaptionedFigure:
+    """A figure of a given content size, with title, warnings and caption around it.
 
-    No pyplot: reporters may run in threads and must leave no global state behind.
+    It does not use pyplot: reporters may run in threads and must leave no global state behind.
 
     Parameters
     ----------
-    about
-        The run or study, for the leak stamp and the note on units.
+    results
+        The run or study, for its warnings.
     width, height
-        Of the content, in inches; title, stamp and caption come on top.
+        Size of the content in inches; title, warnings and caption are added to it.
     title
-        One line, wrapped where it must be.
+        Title, wrapped if needed.
     captions
-        Sentences below the figure.
+        Sentences below the figure; empty ones are left out.
 
     Attributes
     ----------
-    figure : matplotlib.figure.Figure
-        Draw on it; its layout keeps axes and their labels within the content.
+    canvas : matplotlib.figure.Figure
+        The figure to draw on; its layout keeps axes and their labels within the content.
     """
 
     def __init__(
         self,
-        about: Run | Study,
+        results: Run | Study,
         width: float,
         height: float,
         title: str,
@@ -141,68 +153,67 @@ class Sheet:
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 
         inner = width - 2 * _MARGIN
-        title_lines = wrapped(tied(title), inner, _TITLE, "bold")
-        leak = " ".join(line for line in (leak_stamp(about), control_stamp(about)) if line)
-        leak_lines = wrapped(leak, inner - 0.2, _STAMP, "bold") if leak else []
-        caption = " ".join(line for line in (*captions, unit_note(about)) if line)
-        caption_lines = wrapped(caption, inner, _CAPTION) if caption else []
-        above = _MARGIN + height_of(len(title_lines), _TITLE) + 0.05
-        stamp_height = height_of(len(leak_lines), _STAMP) + 0.12 if leak else 0.0
-        below = _MARGIN + height_of(len(caption_lines), _CAPTION) if caption else 0.05
-        total = above + stamp_height + height + below
+        title_lines = wrap_text(keep_together(title), inner, _TITLE, "bold")
+        banner = " ".join(x for x in (leak_banner(results), control_banner(results)) if x)
+        banner_lines = wrap_text(banner, inner - 0.2, _BANNER, "bold") if banner else []
+        caption = " ".join(line for line in (*captions, group_note(results)) if line)
+        caption_lines = wrap_text(keep_together(caption), inner, _CAPTION) if caption else []
+        above = _MARGIN + text_height(len(title_lines), _TITLE) + 0.05
+        banner_height = text_height(len(banner_lines), _BANNER) + 0.12 if banner else 0.0
+        below = _MARGIN + text_height(len(caption_lines), _CAPTION) if caption else 0.05
+        total = above + banner_height + height + below
 
-        self._content = (width, total, above + stamp_height)
-        self.figure: Figure = Figure(figsize=(width, total), facecolor="white")
-        FigureCanvasAgg(self.figure)
-        self.figure.set_layout_engine(
-            ConstrainedLayoutEngine(
-                rect=(0.0, below / total, 1.0, height / total), w_pad=_MARGIN, h_pad=0.08
-            )
-        )
+        self._content = (width, total, above + banner_height)
+        self.canvas: Figure = Figure(figsize=(width, total), facecolor="white")
+        FigureCanvasAgg(self.canvas)
+        rect = (0.0, below / total, 1.0, height / total)
+        self.canvas.set_layout_engine(ConstrainedLayoutEngine(rect=rect, w_pad=_MARGIN, h_pad=0.08))
         left = _MARGIN / width
         self._text(left, 1 - _MARGIN / total, title_lines, _TITLE, weight="bold")
-        if leak:
-            self._text(
-                left + 0.06 / width,
-                1 - (above + 0.03) / total,
-                leak_lines,
-                _STAMP,
-                weight="bold",
-                color="white",
-                bbox={"facecolor": WRONG, "edgecolor": "none", "boxstyle": "square,pad=0.3"},
-            )
+        if banner:
+            box = {"facecolor": WRONG, "edgecolor": "none", "boxstyle": "square,pad=0.3"}
+            style = {"weight": "bold", "color": "white", "bbox": box}
+            top = 1 - (above + 0.03) / total
+            self._text(left + 0.06 / width, top, banner_lines, _BANNER, **style)
         if caption:
             self._text(left, below / total, caption_lines, _CAPTION, color="#333333")
 
     def _text(self, x: float, y: float, lines: Sequence[str], size: float, **style: Any) -> None:
-        self.figure.text(
+        self.canvas.text(
             x, y, "\n".join(lines), fontsize=size, va="top", ha="left", linespacing=1.25, **style
         )
 
-    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Add axes at an exact place: inches from the left and from the top of the content.
+    def add_axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        """Add axes at an exact position: inches from the left and the top of the content.
 
-        Axes are laid out either all so, or all by the figure's ``subplots``.
+        A figure lays out its axes either all with this method, or all with
+        ``canvas.subplots``.
         """
         across, down, start = self._content
-        self.figure.set_layout_engine("none")
+        self.canvas.set_layout_engine("none")
         bottom = down - start - top - height
-        return self.figure.add_axes((left / across, bottom / down, width / across, height / down))
+        return self.canvas.add_axes((left / across, bottom / down, width / across, height / down))
+
+    def add_image_axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        """Add axes for an image: as `add_axes`, without ticks."""
+        axes = self.add_axes(left, top, width, height)
+        axes.set(xticks=[], yticks=[])
+        return axes
 
     def _finish(self) -> None:
-        """Take names literally: a dollar sign in a class name begins no formula."""
+        """Show names literally: a dollar sign in a class name does not begin a formula."""
         from matplotlib.text import Text
 
-        for text in self.figure.findobj(Text):
+        for text in self.canvas.findobj(Text):
             text.set_parse_math(False)
             text.set_fontfamily(_families())
 
     def save(self, target: Path, dpi: int) -> Path:
-        """Write the figure, whole or not at all; the suffix of `target` says how."""
+        """Write the figure, whole or not at all; the suffix of `target` selects the format."""
         self._finish()
-        # Without a date the same run gives the same file.
-        dated = {".pdf": "CreationDate", ".svg": "Date"}.get(target.suffix)
-        metadata = {dated: None} if dated else None
+        # Without a date, the same run gives the same file.
+        key = {".pdf": "CreationDate", ".svg": "Date"}.get(target.suffix)
+        metadata = {key: None} if key else None
         with atomic_io.path(target) as temporary:
-            self.figure.savefig(temporary, dpi=dpi, facecolor="white", metadata=metadata)
+            self.canvas.savefig(temporary, dpi=dpi, facecolor="white", metadata=metadata)
         return target

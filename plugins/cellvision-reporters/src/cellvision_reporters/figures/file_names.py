@@ -1,4 +1,4 @@
-"""File names for splits and experiments, whatever they are called."""
+"""Turns names of splits and experiments into file names that are valid on every system."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _LONGEST = 60
 
 
 def file_names(prefix: str, names: Iterable[str], suffix: str) -> dict[str, str]:
-    """Give each name a file name that is safe on every system and unlike all others.
+    """Return a valid and unique file name for each name.
 
-    Letters of ASCII, digits, ``-`` and ``_`` stay; a short digest of the name is added where
-    something was lost or two names would differ by case only.
+    ASCII letters, digits, ``-`` and ``_`` stay. A short digest of the name is added if a
+    character was replaced, or if two names differ by case only.
 
     Parameters
     ----------
     prefix
-        What the file is, such as ``panel``.
+        What the file shows, such as ``panel``.
     names
         The names, such as those of splits.
     suffix
-        With its dot.
+        File suffix with its dot.
 
     Examples
     --------
@@ -32,11 +32,11 @@ def file_names(prefix: str, names: Iterable[str], suffix: str) -> dict[str, str]
     """
     names = list(dict.fromkeys(names))
     plain = {name: re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:_LONGEST] for name in names}
-    taken = Counter(slug.lower() for slug in plain.values())
-    chosen = {}
+    counts = Counter(slug.lower() for slug in plain.values())
+    unique = {}
     for name, slug in plain.items():
-        if slug != name or taken[slug.lower()] > 1:
+        if slug != name or counts[slug.lower()] > 1:
             digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
             slug = f"{slug}-{digest}" if slug else digest
-        chosen[name] = f"{prefix}_{slug}{suffix}"
-    return chosen
+        unique[name] = f"{prefix}_{slug}{suffix}"
+    return unique

@@ -1,69 +1,99 @@
-"""Numbers in words, the same in every table, figure and page."""
+"""Numbers and sentences, worded alike in every table, figure and page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cellvision.results.scores import Score
+
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def known(value: Any) -> bool:
-    """Whether a number is there at all: neither None nor NaN."""
+def is_known(value: Any) -> bool:
+    """Return whether a number is neither None nor NaN."""
     return value is not None and not math.isnan(float(value))
 
 
-def number(value: Any, digits: int = 3) -> str:
-    """A number with so many decimals; a dash where it is not known."""
-    return f"{float(value):.{digits}f}" if known(value) else "–"
+def format_number(value: Any, digits: int = 3) -> str:
+    """Format a number with a fixed number of decimals; a dash if it is unknown."""
+    return f"{float(value):.{digits}f}" if is_known(value) else "–"
 
 
-def interval(score: Mapping[str, Any], digits: int = 3) -> str:
-    """The 95 % interval of an accuracy, such as ``0.623–0.791``."""
-    low, high = score.get("accuracy_low"), score.get("accuracy_high")
-    return f"{number(low, digits)}–{number(high, digits)}" if known(low) and known(high) else "–"
+def format_percent(fraction: float) -> str:
+    """Format a fraction as a percentage that stays on one line."""
+    return f"{100 * fraction:.0f}{_NO_BREAK}%"
 
 
-def units(count: Any, column: str | None) -> str:
-    """So many independent units, such as ``12 wells``; images where the unit is not known."""
+def format_interval(low: Any, high: Any, digits: int = 3) -> str:
+    """Format an interval, such as ``0.623–0.791``; a dash if it is unknown."""
+    if not (is_known(low) and is_known(high)):
+        return "–"
+    return f"{format_number(low, digits)}–{format_number(high, digits)}"
+
+
+def format_groups(count: Any, column: str | None) -> str:
+    """Format the number of groups, such as ``12 wells``."""
     if column is None:
-        return "units unknown"
+        return "groups unknown"
     if column.isalpha() and not column.endswith("s"):
         return f"{count} {column}" if count == 1 else f"{count} {column}s"
-    return f"{count} units ({column})"
+    return f"{count} groups ({column})"
 
 
-def sentence(split: str, score: Mapping[str, Any], column: str | None, classes: int) -> str:
-    """What a test set shows beside chance, without a verdict."""
-    n = f"n = {score.get('n', '–')} images"
-    source = f" from {units(score.get('groups'), column)}" if column is not None else ""
-    bounds = f"95 % interval {interval(score, 2)}, " if known(score.get("accuracy_low")) else ""
-    unknown = "" if column is not None else "; units unknown: images taken as independent"
-    return (
-        f"{split}: accuracy {number(score.get('accuracy'), 2)} ({bounds}{n}{source}{unknown}); "
-        f"chance is {chance_words(1 / classes)}."
-    )
+def format_range(values: Iterable[Any]) -> str:
+    """Format whole numbers as one number, or as a range if they differ."""
+    numbers = sorted({int(value) for value in values if is_known(value)})
+    if not numbers:
+        return "–"
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
 
 
-def headline(split: str, score: Mapping[str, Any]) -> str:
-    """A split's accuracy for the head of a figure, never without its interval and n."""
-    bounds = f"95 % interval {interval(score, 2)}, " if known(score.get("accuracy_low")) else ""
-    n = f"n = {score.get('n', '–')}"
-    return f"{split}: accuracy {number(score.get('accuracy'), 2)} ({bounds}{n})"
-
-
-def chance_words(chance: float) -> str:
-    """Chance with two decimals, or three where two are not enough: 0.50, 0.125."""
+def format_chance(chance: float) -> str:
+    """Format chance with two decimals, or three if two are not enough: 0.50, 0.125."""
     return f"{chance:.2f}" if math.isclose(chance, round(chance, 2)) else f"{chance:.3f}"
 
 
-def majority(counts: Mapping[str, int]) -> float:
-    """The share of the most common class: what always naming it would get right."""
+def plural(count: int, noun: str) -> str:
+    """Format a count with its noun: ``1 run``, ``3 runs``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def capitalise(sentence: str) -> str:
+    """Begin a sentence with a capital letter."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def accuracy_sentence(split: str, score: Score, column: str | None, classes: int) -> str:
+    """State the accuracy on a split beside chance, with n and interval."""
+    n = f"n = {score.n} images"
+    source = f" from {format_groups(score.groups, column)}" if column is not None else ""
+    interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
+    unknown = "" if column is not None else "; groups unknown, images treated as independent"
+    return (
+        f"{split}: accuracy {format_number(score.accuracy, 2)} (95 % interval {interval}, "
+        f"{n}{source}{unknown}), balanced accuracy {format_number(score.balanced_accuracy, 2)}; "
+        f"chance is {format_chance(1 / classes)}."
+    )
+
+
+def accuracy_headline(title: str, score: Score) -> str:
+    """State a split's accuracy for the title of a figure, with interval and n."""
+    interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
+    return (
+        f"{title}: accuracy {format_number(score.accuracy, 2)} "
+        f"(95 % interval {interval}, n = {score.n})"
+    )
+
+
+def majority_fraction(counts: Mapping[str, int]) -> float:
+    """Return the fraction of the most common class: the accuracy of always predicting it."""
     total = sum(counts.values())
     return max(counts.values()) / total if total else math.nan
 
 
-def tied(text: str) -> str:
-    """Keep a number and its sign in one line."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(
-        "n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
-    )
+def keep_together(text: str) -> str:
+    """Keep numbers and their units on one line, with no-break spaces."""
+    return text.replace(" %", f"{_NO_BREAK}%").replace("n = ", f"n{_NO_BREAK}={_NO_BREAK}")

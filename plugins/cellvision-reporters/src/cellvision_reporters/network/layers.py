@@ -1,4 +1,4 @@
-"""A Keras model as the list of what its layers do, one entry each time a layer is applied."""
+"""Reads a Keras model as a list of layer calls, in the order of computation."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ if TYPE_CHECKING:
 _FOLDED = frozenset(
     {"Activation", "BatchNormalization", "Dropout", "LayerNormalization", "LeakyReLU", "ReLU"}
 )
-"""What may be told in one line with the layer before it."""
+"""Layers that a long diagram shows on the line of the layer before them."""
 
 _MOST_NESTED = 80
-"""A model inside the model is one line where it has more layers than that."""
+"""A nested model with more layers than this is one line."""
+
+_Key = tuple[str, int]
+"""Name of a layer and number of the call."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """One application of one layer.
+class LayerCall:
+    """One call of one layer.
 
     Attributes
     ----------
     kind : str
-        The layer's class.
+        Class of the layer.
     text : str
-        What it does, with its settings.
+        Class and settings.
     shape : tuple of (int or None)
-        Of its output, without the batch.
+        Shape of the output, without the batch.
     weights : int
-        How many it brings; 0 where they were counted at an earlier application.
+        Number of weights; 0 if an earlier call counted them.
     shared : bool
-        Whether it applies weights again.
+        Whether the call uses weights of an earlier call.
     inputs : tuple of int
-        The steps before it.
+        Indices of the calls that it takes its input from.
     """
 
     kind: str
@@ -46,93 +49,94 @@ class Step:
     inputs: tuple[int, ...]
 
 
-def steps_of(model: keras.Model, most: int = 30) -> list[Step]:
-    """Read a model's steps in the order of computation.
+def layer_calls(model: keras.Model, most: int = 30) -> list[LayerCall]:
+    """Read the calls of a model; nested models are opened.
 
-    Models inside it are opened up. Where there are more than `most` steps, normalisation,
-    activation and dropout are told together with the layer before them.
+    Parameters
+    ----------
+    model
+        The model.
+    most
+        With more calls than this, normalisation, activation and dropout join the line of the
+        layer before them.
     """
-    steps: list[Step] = []
-    _append(model, steps, {}, set())
-    return _fold(steps) if len(steps) > most else steps
+    reader = _Reader()
+    reader.add_model(model, {})
+    return _fold(reader.calls) if len(reader.calls) > most else reader.calls
 
 
-_Key = tuple[str, int]
+class _Reader:
+    """Collects calls; remembers the layers whose weights are counted."""
 
+    def __init__(self) -> None:
+        self.calls: list[LayerCall] = []
+        self._counted: set[int] = set()
 
-def _append(
-    model: keras.Model, steps: list[Step], given: dict[int, int], counted: set[int]
-) -> int | None:
-    """Add a model's steps; `given` maps its inputs to steps. Gives the step of its output."""
-    settings = _graph(model)
-    if settings is None:
-        return _append_chain(model, steps, given.get(0), counted)
-    layers = {layer.name: layer for layer in model.layers}
-    calls, shapes = _calls(settings)
-    names = _references(settings.get("input_layers"))
-    place: dict[_Key, int | None] = {}
-    waiting = dict(calls)
-    while waiting:
-        ready = [key for key, inputs in waiting.items() if all(i in place for i in inputs)]
-        if not ready:
-            break  # a graph that cannot be followed is told as far as it goes
-        # Depth first, so that a chain stays together.
-        key = max(ready, key=lambda k: max((place[i] or 0 for i in calls[k]), default=0))
-        inputs = tuple(p for i in waiting.pop(key) if (p := place[i]) is not None)
-        layer = layers.get(key[0])
-        if key in names and names.index(key) in given:
-            place[key] = given[names.index(key)]
-            continue
-        shape = shapes.get(key) or model.output_shape
-        place[key] = _append_call(layer, key[0], shape, inputs, steps, counted)
-    outputs = _references(settings.get("output_layers"))
-    return place.get(outputs[0]) if outputs else (len(steps) - 1 if steps else None)
+    def add_model(self, model: keras.Model, given: dict[int, int]) -> int | None:
+        """Add a model's calls, and return the index of its output.
 
+        `given` maps the model's inputs to calls.
+        """
+        settings = _graph(model)
+        if settings is None:
+            return self._add_chain(model, given.get(0))
+        layers = {layer.name: layer for layer in model.layers}
+        inputs_of, shapes = _graph_calls(settings)
+        names = _references(settings.get("input_layers"))
+        indices: dict[_Key, int | None] = {}
+        waiting = dict(inputs_of)
+        while waiting:
+            ready = [
+                key for key, inputs in waiting.items() if all(one in indices for one in inputs)
+            ]
+            if not ready:
+                break  # a graph that cannot be followed is shown as far as possible
+            # Depth first, so that a chain stays together.
+            key = max(ready, key=lambda k: max((indices[i] or 0 for i in inputs_of[k]), default=0))
+            inputs = tuple(n for one in waiting.pop(key) if (n := indices[one]) is not None)
+            if key in names and names.index(key) in given:
+                indices[key] = given[names.index(key)]
+                continue
+            shape = shapes.get(key) or model.output_shape
+            indices[key] = self._add_call(layers.get(key[0]), key[0], shape, inputs)
+        outputs = _references(settings.get("output_layers"))
+        last = len(self.calls) - 1 if self.calls else None
+        return indices.get(outputs[0]) if outputs else last
 
-def _append_call(
-    layer: Any,
-    name: str,
-    shape: Any,
-    inputs: tuple[int, ...],
-    steps: list[Step],
-    counted: set[int],
-) -> int | None:
-    inner = getattr(layer, "layers", None)
-    if inner is not None and len(inner) <= _MOST_NESTED and id(layer) not in counted:
-        counted.add(id(layer))
-        return _append(layer, steps, dict(enumerate(inputs)), counted)
-    weights = int(layer.count_params()) if layer is not None else 0
-    shared = weights > 0 and id(layer) in counted
-    counted.add(id(layer))
-    kind = type(layer).__name__ if layer is not None else name
-    plain = tuple(shape[1:]) if isinstance(shape, tuple | list) else ()
-    steps.append(
-        Step(kind, _describe(layer, name), plain, 0 if shared else weights, shared, inputs)
-    )
-    return len(steps) - 1
+    def _add_call(self, layer: Any, name: str, shape: Any, inputs: tuple[int, ...]) -> int | None:
+        nested = getattr(layer, "layers", None)
+        if nested is not None and len(nested) <= _MOST_NESTED and id(layer) not in self._counted:
+            self._counted.add(id(layer))
+            return self.add_model(layer, dict(enumerate(inputs)))
+        weights = int(layer.count_params()) if layer is not None else 0
+        shared = weights > 0 and id(layer) in self._counted
+        self._counted.add(id(layer))
+        kind = type(layer).__name__ if layer is not None else name
+        sides = tuple(shape[1:]) if isinstance(shape, tuple | list) else ()
+        text = _describe(layer, name)
+        self.calls.append(LayerCall(kind, text, sides, 0 if shared else weights, shared, inputs))
+        return len(self.calls) - 1
 
+    def _add_chain(self, model: keras.Model, previous: int | None) -> int | None:
+        """Add layers one after the other: a Sequential model, or one without a graph."""
+        import keras
 
-def _append_chain(
-    model: keras.Model, steps: list[Step], before: int | None, counted: set[int]
-) -> int | None:
-    """Add the layers of a model one after the other: a Sequential, or one without a graph."""
-    import keras
-
-    if before is None and isinstance(model, keras.Sequential):
-        steps.append(Step("InputLayer", "input", tuple(model.input_shape[1:]), 0, False, ()))
-        before = len(steps) - 1
-    for layer in model.layers:
-        try:
-            shape = tuple(layer.output.shape)
-        except (AttributeError, ValueError):
-            shape = ()
-        inputs = () if before is None else (before,)
-        before = _append_call(layer, layer.name, shape, inputs, steps, counted)
-    return before
+        if previous is None and isinstance(model, keras.Sequential):
+            shape = tuple(model.input_shape[1:])
+            self.calls.append(LayerCall("InputLayer", "input", shape, 0, False, ()))
+            previous = len(self.calls) - 1
+        for layer in model.layers:
+            try:
+                shape = tuple(layer.output.shape)
+            except (AttributeError, ValueError):
+                shape = ()
+            inputs = () if previous is None else (previous,)
+            previous = self._add_call(layer, layer.name, shape, inputs)
+        return previous
 
 
 def _graph(model: keras.Model) -> dict[str, Any] | None:
-    """The settings of a functional model; None for any other."""
+    """Return the settings of a functional model; None for any other."""
     import keras
 
     if isinstance(model, keras.Sequential):
@@ -144,23 +148,23 @@ def _graph(model: keras.Model) -> dict[str, Any] | None:
     return settings if "input_layers" in settings else None
 
 
-def _calls(
+def _graph_calls(
     settings: dict[str, Any],
 ) -> tuple[dict[_Key, list[_Key]], dict[_Key, tuple[int | None, ...]]]:
-    """Which applications there are, with their inputs; and the shapes of what they give."""
-    calls: dict[_Key, list[_Key]] = {}
+    """Return the inputs of each call, and the shapes of outputs."""
+    inputs_of: dict[_Key, list[_Key]] = {}
     shapes: dict[_Key, tuple[int | None, ...]] = {}
     for layer in settings["layers"]:
         name = layer.get("name") or layer["config"]["name"]
         if not layer.get("inbound_nodes"):
-            calls[name, 0] = []
+            inputs_of[name, 0] = []
             continue
         for number, node in enumerate(layer["inbound_nodes"]):
             tensors = list(_tensors([node["args"], node["kwargs"]]))
             inputs = [(t["keras_history"][0], int(t["keras_history"][1])) for t in tensors]
-            calls[name, number] = list(dict.fromkeys(inputs))
+            inputs_of[name, number] = list(dict.fromkeys(inputs))
             shapes.update((key, tuple(t["shape"])) for key, t in zip(inputs, tensors, strict=True))
-    return calls, shapes
+    return inputs_of, shapes
 
 
 def _tensors(value: Any) -> Any:
@@ -175,7 +179,7 @@ def _tensors(value: Any) -> Any:
 
 
 def _references(value: Any) -> list[_Key]:
-    """Layers named as ``[name, node, tensor]``, alone or in a list or mapping."""
+    """Read layers given as ``[name, node, tensor]``, alone or in a list or mapping."""
     if isinstance(value, dict):
         return _references(list(value.values()))
     if not value:
@@ -191,53 +195,57 @@ def _describe(layer: Any, name: str) -> str:
     kind = type(layer).__name__
     if kind == "InputLayer":
         return "input"
-    inner = getattr(layer, "layers", None)
-    if inner is not None:
-        return f"{layer.name}: a model of {len(inner)} layers"
+    nested = getattr(layer, "layers", None)
+    if nested is not None:
+        return f"{layer.name}: a model of {len(nested)} layers"
     try:
         settings = layer.get_config()
     except NotImplementedError:
         return kind
-    told = [kind]
-    told += [
+    return f"{kind} {', '.join(_describe_settings(settings))}".strip()
+
+
+def _describe_settings(settings: dict[str, Any]) -> list[str]:
+    parts = [
         "×".join(map(str, settings[key]))
         for key in ("kernel_size", "pool_size")
         if isinstance(settings.get(key), list | tuple)
     ]
-    for key, unit in (("filters", "filters"), ("units", "units"), ("rate", "")):
+    for key, noun in (("filters", "filters"), ("units", "units"), ("rate", "")):
         if settings.get(key) is not None:
-            told.append(f"{settings[key]} {unit}".strip())
+            parts.append(f"{settings[key]} {noun}".strip())
     strides = settings.get("strides")
     if isinstance(strides, list | tuple) and set(strides) != {1} and "pool_size" not in settings:
-        told.append(f"stride {strides[0]}")
+        parts.append(f"stride {strides[0]}")
     if "kernel_size" in settings and settings.get("padding") == "valid":
-        told.append("valid")
+        parts.append("valid")
     activation = settings.get("activation")
     if isinstance(activation, str) and activation != "linear":
-        told.append(activation)
-    return f"{told[0]} {', '.join(told[1:])}".strip()
+        parts.append(activation)
+    return parts
 
 
-def _fold(steps: Sequence[Step]) -> list[Step]:
+def _fold(calls: Sequence[LayerCall]) -> list[LayerCall]:
+    """Join normalisation, activation and dropout with the layer before them."""
     users: dict[int, int] = {}
-    for step in steps:
-        for number in step.inputs:
+    for call in calls:
+        for number in call.inputs:
             users[number] = users.get(number, 0) + 1
-    folded: list[Step] = []
-    place: dict[int, int] = {}
-    for number, step in enumerate(steps):
-        before = step.inputs[0] if len(step.inputs) == 1 else None
-        alone = before is not None and users.get(before) == 1 and not step.shared
-        host = folded[place[before]] if before is not None and alone else None
-        if host is not None and step.kind in _FOLDED and host.kind not in ("InputLayer", "Add"):
-            place[number] = place[before]  # type: ignore[index]
-            folded[place[number]] = replace(
-                host,
-                text=f"{host.text} + {step.text}",
-                shape=step.shape,
-                weights=host.weights + step.weights,
-            )
-            continue
-        place[number] = len(folded)
-        folded.append(replace(step, inputs=tuple(place[i] for i in step.inputs)))
+    folded: list[LayerCall] = []
+    indices: dict[int, int] = {}
+    for number, call in enumerate(calls):
+        previous = call.inputs[0] if len(call.inputs) == 1 else -1
+        if previous >= 0 and users[previous] == 1 and not call.shared and call.kind in _FOLDED:
+            host = folded[indices[previous]]
+            if host.kind not in ("InputLayer", "Add"):
+                indices[number] = indices[previous]
+                folded[indices[number]] = replace(
+                    host,
+                    text=f"{host.text} + {call.text}",
+                    shape=call.shape,
+                    weights=host.weights + call.weights,
+                )
+                continue
+        indices[number] = len(folded)
+        folded.append(replace(call, inputs=tuple(indices[one] for one in call.inputs)))
     return folded

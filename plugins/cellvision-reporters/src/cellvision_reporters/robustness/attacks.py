@@ -1,10 +1,10 @@
-"""Changes too small to see that are made against a network: fast and projected gradients."""
+"""Adversarial attacks: the fast gradient sign method and projected gradient descent."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellvision_reporters.robustness.perturbations import Scale
+from cellvision_reporters.robustness.perturbations import IntensityRange
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 
 def fast_gradient(
-    probe: Probe, images: np.ndarray, classes: np.ndarray, reach: float, scale: Scale
+    probe: Probe,
+    images: np.ndarray,
+    classes: np.ndarray,
+    epsilon: float,
+    limits: IntensityRange,
 ) -> np.ndarray:
-    """Move every intensity by `reach`, to the side that makes the true class less likely.
+    """Move every intensity by `epsilon` in the direction that makes the true class less likely.
 
     I. J. Goodfellow, J. Shlens and C. Szegedy (2015), arXiv:1412.6572.
 
@@ -26,47 +30,47 @@ def fast_gradient(
     images
         Shape (n, height, width, channels), as the network sees them.
     classes
-        The number of the true class of each.
-    reach
-        How far an intensity moves.
-    scale
-        Which intensities there can be.
+        Number of the true class of each image.
+    epsilon
+        Largest change of an intensity.
+    limits
+        Limits of intensities.
     """
     import numpy as np
 
     signs = np.sign(probe.gradients(images, classes))
-    return scale.kept(images - np.float32(reach) * signs)
+    return limits.clip(images - np.float32(epsilon) * signs)
 
 
 def projected_gradient(
     probe: Probe,
     images: np.ndarray,
     classes: np.ndarray,
-    reach: float,
-    scale: Scale,
+    epsilon: float,
+    limits: IntensityRange,
     steps: int,
     seed: int,
 ) -> np.ndarray:
-    """Walk against the true class in small steps, never further than `reach` from the image.
+    """Descend from the true class in small steps, never further than `epsilon` from the image.
 
-    A. Madry et al. (2018), arXiv:1706.06083: from a random place within reach, steps of 2.5
-    times reach over their number.
+    A. Madry et al. (2018), arXiv:1706.06083: from a random start within `epsilon`, with steps
+    of 2.5 times `epsilon` over their number.
 
     Parameters
     ----------
-    probe, images, classes, reach, scale
-        As for `fast_gradient`.
+    probe, images, classes, epsilon, limits
+        See `fast_gradient`.
     steps
-        How many.
+        Number of steps.
     seed
-        Of the places to start from.
+        Seed of the random start.
     """
     import numpy as np
 
-    chance = np.random.default_rng(seed)
-    moved = scale.kept(images + chance.uniform(-reach, reach, images.shape))
-    step = np.float32(2.5 * reach / steps)
+    random = np.random.default_rng(seed)
+    attacked = limits.clip(images + random.uniform(-epsilon, epsilon, images.shape))
+    step, bound = np.float32(2.5 * epsilon / steps), np.float32(epsilon)
     for _ in range(steps):
-        moved = moved - step * np.sign(probe.gradients(moved, classes))
-        moved = scale.kept(np.clip(moved, images - np.float32(reach), images + np.float32(reach)))
-    return moved
+        attacked = attacked - step * np.sign(probe.gradients(attacked, classes))
+        attacked = limits.clip(np.clip(attacked, images - bound, images + bound))
+    return attacked

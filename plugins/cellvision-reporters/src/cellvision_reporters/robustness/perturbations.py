@@ -1,4 +1,4 @@
-"""Small changes to an image that should not change its class, each with a strength in its unit."""
+"""Small perturbations of an image that should not change its class, each with a strength."""
 
 from __future__ import annotations
 
@@ -11,154 +11,169 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+FRACTION_OF_RANGE = "fraction of the range used"
+"""Unit of strengths that are relative to the intensity range of the images."""
+
 
 @dataclass(frozen=True)
-class Scale:
-    """What the evaluated images use of the intensity range; 0 to 1 is all of it.
+class IntensityRange:
+    """The part of the intensity range that the evaluated images use; 0 to 1 is the full range.
 
     Attributes
     ----------
     low, high : float
-        From the 0.2th to the 99.8th percentile.
-    least, most : float
-        Between which changed intensities are kept: 0 and 1, or further where images are.
+        The 0.2th and the 99.8th percentile.
+    lowest, highest : float
+        Limits of perturbed intensities: 0 and 1, or those of the images if they are wider.
     """
 
     low: float
     high: float
-    least: float
-    most: float
+    lowest: float
+    highest: float
 
     @classmethod
-    def of(cls, images: np.ndarray) -> Scale:
+    def from_images(cls, images: np.ndarray) -> IntensityRange:
         """Measure images as the network sees them."""
         import numpy as np
 
         low, high = (float(value) for value in np.percentile(images, [0.2, 99.8]))
-        least, most = min(float(images.min()), 0.0), max(float(images.max()), 1.0)
-        return cls(low, high if high > low else low + 1.0, least, most)
+        lowest, highest = min(float(images.min()), 0.0), max(float(images.max()), 1.0)
+        return cls(low, high if high > low else low + 1.0, lowest, highest)
 
     @property
-    def span(self) -> float:
+    def width(self) -> float:
         """The range that the images use."""
         return self.high - self.low
 
-    def kept(self, images: np.ndarray) -> np.ndarray:
-        """Cut off what no image can hold."""
+    def clip(self, images: np.ndarray) -> np.ndarray:
+        """Clip intensities to those that an image can hold."""
         import numpy as np
 
-        return np.asarray(np.clip(images, self.least, self.most), dtype=np.float32)
+        return np.asarray(np.clip(images, self.lowest, self.highest), dtype=np.float32)
 
 
-Apply = Callable[["np.ndarray", float, "np.random.Generator", Scale], "np.ndarray"]
-"""Changes one image of (height, width, channels) by a strength."""
+Apply = Callable[["np.ndarray", float, "np.random.Generator", IntensityRange], "np.ndarray"]
+"""Perturbs one image of (height, width, channels) with a strength."""
 
 
 @dataclass(frozen=True)
-class Change:
-    """One kind of change.
+class Perturbation:
+    """One kind of perturbation.
 
     Attributes
     ----------
     name : str
         Its name.
     unit : str
-        Of the strengths.
+        Unit of the strengths.
     strengths : tuple of float
-        From the mildest on.
-    apply : callable
-        Does it, to one image.
+        The strengths, the mildest first.
+    function : callable
+        Perturbs one image.
     """
 
     name: str
     unit: str
     strengths: tuple[float, ...]
-    apply: Apply
+    function: Apply
 
-    def changed(
-        self, images: np.ndarray, names: Sequence[str], strength: float, seed: int, scale: Scale
+    def apply(
+        self,
+        images: np.ndarray,
+        names: Sequence[str],
+        strength: float,
+        seed: int,
+        limits: IntensityRange,
     ) -> np.ndarray:
-        """Change images, each in its own way: what is by chance depends on seed and name."""
+        """Perturb images; random choices depend on the seed and the name of the image only."""
         from concurrent.futures import ThreadPoolExecutor
 
         import numpy as np
 
-        def one(image: np.ndarray, name: str) -> np.ndarray:
-            chance = np.random.default_rng([seed, zlib.crc32(f"{self.name} {name}".encode())])
-            return self.apply(image, strength, chance, scale)
+        def perturb(image: np.ndarray, name: str) -> np.ndarray:
+            key = zlib.crc32(f"{self.name} {name}".encode("utf-8", "surrogatepass"))
+            return self.function(image, strength, np.random.default_rng([seed, key]), limits)
 
         with ThreadPoolExecutor() as pool:
-            made = list(pool.map(one, images, names))
-        return scale.kept(np.stack(made))
+            return limits.clip(np.stack(list(pool.map(perturb, images, names))))
 
 
-def in_words(strength: float, unit: str) -> str:
-    """Say a strength with its unit, such as ``10°`` or ``×0.7``."""
-    if unit == "share of the range used":
+def format_strength(strength: float, unit: str) -> str:
+    """Format a strength with its unit, such as ``10°`` or ``×0.7``."""
+    if unit == FRACTION_OF_RANGE:
         return f"{100 * strength:.3g}\N{NO-BREAK SPACE}%"
-    short = {"degrees": "{}°", "factor": "×{}", "quality": "{}"}
-    return short.get(unit, "{}\N{NO-BREAK SPACE}" + unit).format(f"{strength:.3g}")
+    forms = {"degrees": "{}°", "factor": "×{}", "quality": "{}"}
+    return forms.get(unit, "{}\N{NO-BREAK SPACE}" + unit).format(f"{strength:.3g}")
 
 
-def rotated(image: np.ndarray, degrees: float, chance: np.random.Generator, _: Scale) -> np.ndarray:
-    """Turn to one side or the other; the corners are filled with the mirrored image."""
+def rotate(
+    image: np.ndarray, degrees: float, random: np.random.Generator, _: IntensityRange
+) -> np.ndarray:
+    """Rotate clockwise or counterclockwise; mirror the image into the corners."""
     from scipy import ndimage
 
-    turned: np.ndarray = ndimage.rotate(
-        image, degrees * chance.choice([-1, 1]), reshape=False, order=1, mode="reflect"
+    rotated: np.ndarray = ndimage.rotate(
+        image, degrees * random.choice([-1, 1]), reshape=False, order=1, mode="reflect"
     )
-    return turned
+    return rotated
 
 
-def shifted(image: np.ndarray, pixels: float, chance: np.random.Generator, _: Scale) -> np.ndarray:
-    """Move in any direction; the edge is filled with the mirrored image."""
+def shift(
+    image: np.ndarray, pixels: float, random: np.random.Generator, _: IntensityRange
+) -> np.ndarray:
+    """Shift in a random direction; mirror the image into the edge."""
     import numpy as np
     from scipy import ndimage
 
-    angle = chance.uniform(0, 2 * np.pi)
-    way = (pixels * np.sin(angle), pixels * np.cos(angle), 0)
-    moved: np.ndarray = ndimage.shift(image, way, order=1, mode="reflect")
-    return moved
+    angle = random.uniform(0, 2 * np.pi)
+    offset = (pixels * np.sin(angle), pixels * np.cos(angle), 0)
+    shifted: np.ndarray = ndimage.shift(image, offset, order=1, mode="reflect")
+    return shifted
 
 
-def brightened(image: np.ndarray, factor: float, _: np.random.Generator, __: Scale) -> np.ndarray:
+def scale_intensity(
+    image: np.ndarray, factor: float, _: np.random.Generator, __: IntensityRange
+) -> np.ndarray:
     """Multiply all intensities, as a longer or shorter exposure does."""
     return image * factor
 
 
-def blurred(image: np.ndarray, pixels: float, _: np.random.Generator, __: Scale) -> np.ndarray:
-    """Blur by a Gaussian of this SD."""
+def blur(
+    image: np.ndarray, pixels: float, _: np.random.Generator, __: IntensityRange
+) -> np.ndarray:
+    """Blur with a Gaussian of this SD."""
     from scipy import ndimage
 
-    soft: np.ndarray = ndimage.gaussian_filter(image, (pixels, pixels, 0))
-    return soft
+    blurred: np.ndarray = ndimage.gaussian_filter(image, (pixels, pixels, 0))
+    return blurred
 
 
-def noised(
-    image: np.ndarray, share: float, chance: np.random.Generator, scale: Scale
+def add_noise(
+    image: np.ndarray, fraction: float, random: np.random.Generator, limits: IntensityRange
 ) -> np.ndarray:
     """Add Gaussian noise of this SD to every pixel and channel."""
-    return image + chance.normal(0, share * scale.span, image.shape)
+    return image + random.normal(0, fraction * limits.width, image.shape)
 
 
-def compressed(
-    image: np.ndarray, quality: float, _: np.random.Generator, scale: Scale
+def compress_jpeg(
+    image: np.ndarray, quality: float, _: np.random.Generator, limits: IntensityRange
 ) -> np.ndarray:
-    """Write as JPEG and read again: 8 bits over the range that the images use.
+    """Write as JPEG and read back, with 8 bits over the range that the images use.
 
-    Three channels are compressed together, as colours; others one by one.
+    Three channels are compressed together as colours, others one by one.
     """
     import numpy as np
     from PIL import Image
 
-    unit = np.clip((image - scale.low) / scale.span, 0, 1)
-    bytes_ = np.rint(255 * unit).astype(np.uint8)
+    scaled = np.clip((image - limits.low) / limits.width, 0, 1)
+    bytes_ = np.rint(255 * scaled).astype(np.uint8)
     planes = [bytes_] if image.shape[-1] == 3 else list(np.moveaxis(bytes_, -1, 0))
-    read = []
+    decoded = []
     for plane in planes:
         file = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(plane)).save(file, "JPEG", quality=round(quality))
-        again = np.asarray(Image.open(file), np.float32)
-        read.append(again if again.ndim == 3 else again[..., None])
-    whole: np.ndarray = np.concatenate(read, axis=-1) / 255 * scale.span + scale.low
-    return whole
+        pixels = np.asarray(Image.open(file), np.float32)
+        decoded.append(pixels if pixels.ndim == 3 else pixels[..., None])
+    joined: np.ndarray = np.concatenate(decoded, axis=-1)
+    return joined / 255 * limits.width + limits.low

@@ -1,0 +1,1 @@
+"""Simulations behind the statistics and the verdict: ``python -m benchmarks.evidence``."""

@@ -1,0 +1,237 @@
+"""The stored comparison of network and expert, ``expert.json``, for whoever shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cellvision import errors
+from cellvision_reporters.figures.phrasing import capitalise
+
+if TYPE_CHECKING:
+    from cellvision import Run, Study
+
+FILE_NAME = "expert.json"
+"""Name of the file in the folder of reports."""
+
+SCHEMA = 1
+"""Version of the format."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="allow", populate_by_name=True, use_attribute_docstrings=True
+    )
+
+
+class IntervalRecord(_Record):
+    """An estimate with its interval; see `cellvision.statistics.Interval`."""
+
+    estimate: float
+    """The estimate."""
+
+    low: float
+    """Lower limit."""
+
+    high: float
+    """Upper limit."""
+
+    confidence: float
+    """Confidence level, 0 to 1."""
+
+    n: int
+    """Number of images."""
+
+    groups: int | None
+    """Number of groups; None if they are unknown."""
+
+    method: str
+    """Method of the interval."""
+
+    warning: str | None = None
+    """Why the interval deserves less trust than usual."""
+
+
+class McNemarRecord(_Record):
+    """McNemar's exact test of one run against the expert."""
+
+    run: str
+    """Folder name of the run."""
+
+    both: int
+    """Images that both have right."""
+
+    only_a: int
+    """Images that only the network has right."""
+
+    only_b: int
+    """Images that only the expert has right."""
+
+    neither: int
+    """Images that both have wrong."""
+
+    p: float
+    """p-value."""
+
+
+class ExpertComparison(_Record):
+    """One network, or the mean of several, against one expert on one test set."""
+
+    experiment: str
+    """Name of the experiment in a study; empty for a run."""
+
+    split: str
+    """Name of the test set."""
+
+    rater: str
+    """Name of the expert."""
+
+    declared: str
+    """What is compared: ``run`` or ``mean``."""
+
+    runs: tuple[str, ...]
+    """Folder names of the runs."""
+
+    n: int
+    """Number of images that both judged."""
+
+    evaluated: int
+    """Number of images in the test set."""
+
+    group_column: str | None
+    """Provenance column that names the groups."""
+
+    network: IntervalRecord
+    """Accuracy of the network."""
+
+    expert: IntervalRecord
+    """Accuracy of the expert."""
+
+    difference: IntervalRecord
+    """Accuracy of the network minus that of the expert."""
+
+    verdict: str
+    """``network better``, ``expert better`` or ``cannot tell``."""
+
+    sentence: str
+    """The verdict as a sentence, with everything it rests on."""
+
+    mcnemar: tuple[McNemarRecord, ...]
+    """McNemar's test of each run; images treated as independent."""
+
+    class_names: tuple[str, ...]
+    """The classes."""
+
+    agreement: tuple[tuple[float, ...], ...]
+    """Images by the network's class (row) and the expert's (column), mean over runs."""
+
+    agreed: float
+    """Fraction of images that both assign to the same class."""
+
+    disagreements: tuple[str, ...]
+    """Images that the two assign to different classes; the network's surest first."""
+
+    @property
+    def title(self) -> str:
+        """Experiment, test set and rater."""
+        return " ".join(part for part in (self.experiment, self.split, self.rater) if part)
+
+
+class AgreementRecord(_Record):
+    """Cohen's kappa of two raters, or of one rater with itself."""
+
+    rater: str
+    """Name of the rater."""
+
+    other: Annotated[str, Field(alias="with")]
+    """Name of the other rater, or ``itself``."""
+
+    kappa: float | None
+    """Cohen's kappa; None if it is undefined."""
+
+    low: float | None
+    """Lower limit of the 95 % interval."""
+
+    high: float | None
+    """Upper limit of the 95 % interval."""
+
+    agreement: float
+    """Fraction of images with the same answer."""
+
+    n: int
+    """Number of images."""
+
+    warning: str | None = None
+    """Why kappa deserves less trust than usual."""
+
+
+class ExpertRecord(_Record):
+    """Content of ``expert.json``."""
+
+    schema_: Annotated[int, Field(alias="schema")] = SCHEMA
+    """Version of the format."""
+
+    answers: str
+    """The table of answers."""
+
+    rater: str | None
+    """The rater whose answers were used; None for all."""
+
+    declared: str
+    """What is compared: ``run`` or ``mean``."""
+
+    declared_beforehand: bool
+    """Whether the experiment declared this comparison before training."""
+
+    comparisons: tuple[ExpertComparison, ...]
+    """One comparison for each experiment, test set and rater."""
+
+    agreement: tuple[AgreementRecord, ...] = ()
+    """Agreement of raters with themselves and each other."""
+
+    def statement(self, comparison: ExpertComparison) -> str:
+        """Return a comparison's sentence, with a note if it was not declared beforehand."""
+        note = "" if self.declared_beforehand else " NOT declared before training."
+        return f"{capitalise(comparison.sentence)}{note}"
+
+    def to_json(self) -> str:
+        """Write the record as JSON."""
+        return self.model_dump_json(indent=2, by_alias=True) + "\n"
+
+
+def read_expert_record(results: Run | Study) -> ExpertRecord | None:
+    """Read the stored comparison of a run or study; None if there is none.
+
+    Raises
+    ------
+    errors.FolderError
+        The file cannot be read.
+    """
+    path: Path = results.folder / "reports" / FILE_NAME
+    try:
+        return ExpertRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise errors.FolderError(
+            f"{path}: cannot be read: {reason}", "Run cellvision report --reporter expert again"
+        ) from None
+
+
+def expert_accuracies(study: Study) -> dict[str, tuple[float, ...]]:
+    """Return the accuracy of each expert, by test set, for lines in figures.
+
+    Test sets without a comparison take the number that the study was given, if any.
+    """
+    accuracies = {split: (value,) for split, value in study.metadata.expert.items()}
+    record = read_expert_record(study)
+    names = [experiment.name for experiment in study.experiments if experiment.runs]
+    by_split: dict[str, tuple[float, ...]] = {}
+    for comparison in record.comparisons if record else ():
+        if comparison.experiment == names[0]:
+            values = (*by_split.get(comparison.split, ()), comparison.expert.estimate)
+            by_split[comparison.split] = values
+    return accuracies | by_split

@@ -1,0 +1,41 @@
+"""Tables as CSV files for programs and as Markdown for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellvision import atomic_io
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """Format a table as Markdown; bars and line breaks in names stay in their cell."""
+    lines = [_line(table.columns), "|" + " --- |" * len(table.columns)]
+    lines += [_line(row) for row in table.itertuples(index=False, name=None)]
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[Any]) -> str:
+    shown = (" ".join(str(cell).split()).replace("|", "\\|") for cell in cells)
+    return "| " + " | ".join(shown) + " |"
+
+
+def write_csv(target: Path, table: pd.DataFrame, digits: int | None = None) -> Path:
+    """Write a table as CSV, whole or not at all.
+
+    Parameters
+    ----------
+    target
+        The file.
+    table
+        The table; its index is not written.
+    digits
+        Significant digits of floating-point numbers; None writes them in full.
+    """
+    form = None if digits is None else f"%.{digits}g"
+    text = table.to_csv(index=False, lineterminator="\n", float_format=form)
+    return atomic_io.text(target, text)

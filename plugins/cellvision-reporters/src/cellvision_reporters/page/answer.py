@@ -1,0 +1,195 @@
+"""The answer at the top of the page: accuracy, chance, worst class, and a study's verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellvision import statistics
+from cellvision_reporters.expert.record import read_expert_record
+from cellvision_reporters.figures.class_warnings import worst_class
+from cellvision_reporters.figures.control_styles import control_label
+from cellvision_reporters.figures.phrasing import (
+    capitalise,
+    format_chance,
+    format_groups,
+    format_interval,
+    format_number,
+    format_percent,
+    is_known,
+    majority_fraction,
+    plural,
+)
+
+if TYPE_CHECKING:
+    from cellvision import Run, Study
+    from cellvision.results.verdicts import ControlRecord, VerdictRecord
+
+Fact = tuple[str, str]
+"""Name and value."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer for one experiment and test set.
+
+    Attributes
+    ----------
+    subject : str
+        Experiment and test set; empty if there is only one.
+    question : str
+        The question.
+    headline : str
+        The answer in one sentence.
+    style : str
+        The verdict's word as a CSS class; empty without a verdict.
+    reasons : tuple of str
+        Why, one sentence each.
+    facts : tuple of (str, str)
+        What the answer rests on.
+    warnings : tuple of str
+        What a reader should know.
+    """
+
+    subject: str
+    question: str
+    headline: str
+    style: str
+    reasons: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    warnings: tuple[str, ...]
+
+
+def study_answers(study: Study) -> list[Answer]:
+    """Return an answer for each verdict of a study."""
+    several = len(study.verdicts) > 1
+    runs = {each.name: each.runs for each in study.experiments}
+    return [
+        Answer(
+            f"{verdict.experiment}, {verdict.split}" if several else "",
+            verdict.question,
+            f"{capitalise(verdict.sentence.rstrip('.'))}.",
+            verdict.word.replace(" ", "-"),
+            tuple(verdict.reasons),
+            tuple(_verdict_facts(study, verdict, runs[verdict.experiment][0])),
+            tuple(verdict.warnings),
+        )
+        for verdict in study.verdicts
+    ]
+
+
+def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator[Fact]:
+    interval = format_interval(verdict.accuracy_low, verdict.accuracy_high, 2)
+    accuracy = f"{format_number(verdict.accuracy, 2)} (95 % interval {interval})"
+    if verdict.runs > 1:
+        sd = format_number(verdict.sd_over_runs)
+        accuracy += f", mean of {verdict.runs} runs, SD over runs {sd}"
+    yield "Accuracy on held-out images", accuracy
+    yield "Balanced accuracy", format_number(verdict.balanced_accuracy, 2)
+    yield from _comparison_facts(first, verdict.split, verdict.commonest_class)
+    yield "Test images", _count(verdict.n, verdict.groups, verdict.group_column)
+    yield (
+        "Permutation test",
+        _test_text(verdict.p, verdict.smallest_p, verdict.exact, verdict.permuted),
+    )
+    if is_known(verdict.training_accuracy):
+        yield "Accuracy on training images", format_number(verdict.training_accuracy, 2)
+    for control in verdict.controls:
+        yield f"Control: {control_label(control.control)}", _control_text(control)
+    if verdict.missing_controls:
+        names = ", ".join(map(control_label, verdict.missing_controls))
+        yield "Controls not run", names
+    if is_known(verdict.expert):
+        yield "Human expert, as given", format_number(verdict.expert, 2)
+    yield from _expert_facts(study, verdict.experiment, verdict.split)
+
+
+def run_answers(run: Run) -> list[Answer]:
+    """Return what a single run shows on each test set; it gives no verdict."""
+    several = len(run.test_splits) > 1
+    return [_run_answer(run, split, several) for split in run.test_splits]
+
+
+def _run_answer(run: Run, split: str, several: bool) -> Answer:
+    score = run.scores[split]
+    rows = run.predictions
+    rows = rows[rows["split"] == split]
+    groups = None if run.group_column is None else rows["group"].to_numpy()
+    test = statistics.permutation_test(
+        rows["label"].to_numpy(), rows["predicted"].to_numpy(), groups
+    )
+    interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
+    facts: list[Fact] = [
+        (
+            "Accuracy on held-out images",
+            f"{format_number(score.accuracy, 2)} (95 % interval {interval})",
+        ),
+        ("Balanced accuracy", format_number(score.balanced_accuracy, 2)),
+        *_comparison_facts(run, split, majority_fraction(run.counts.get(split, {}))),
+        ("Test images", _count(score.n, score.groups, run.group_column)),
+        ("Permutation test", _test_text(test.p, test.smallest_p, test.exact, test.permuted)),
+    ]
+    if run.training_split is not None:
+        training = run.scores[run.training_split].accuracy
+        facts.append(("Accuracy on training images", format_number(training, 2)))
+    facts += _expert_facts(run, "", split)
+    low, high = format_percent(score.accuracy_low), format_percent(score.accuracy_high)
+    return Answer(
+        split if several else "",
+        f"How well does the network classify images of {split} that it has not seen?",
+        f"{format_percent(score.accuracy)} of {score.n} images are right "
+        f"(95 % interval {low} to {high}).",
+        "",
+        (
+            "A single run gives no verdict. Whether the network learned or memorised takes "
+            "several seeds and controls: cellvision study --controls.",
+        ),
+        tuple(facts),
+        () if test.warning is None else (f"{capitalise(test.warning)}.",),
+    )
+
+
+def _comparison_facts(run: Run, split: str, majority: float) -> Iterator[Fact]:
+    chance = format_chance(1 / len(run.class_names))
+    common = f"; always predicting the most common class: {format_number(majority, 2)}"
+    yield "Chance", f"{chance}{common if is_known(majority) else ''}"
+    worst = worst_class(run, split)
+    if worst is not None:
+        name, right, total = worst
+        percent = format_percent(right / total)
+        yield "Worst class", f"{name}: {right} of {plural(total, 'image')} right ({percent})"
+
+
+def _count(n: int, groups: int | None, column: str | None) -> str:
+    source = f" from {format_groups(groups, column)}" if column is not None else ""
+    return f"{n}{source}" if source else f"{n}, groups unknown"
+
+
+def _test_text(p: float, smallest: float, exact: bool, permuted: str) -> str:
+    method = "exact" if exact else "sampled"
+    return f"p = {p:.2g} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
+
+
+def _control_text(control: ControlRecord) -> str:
+    """Return the finding on a control: its own sentence, or else its numbers."""
+    sentence = getattr(control, "sentence", None)
+    interval = format_interval(control.accuracy_low, control.accuracy_high, 2)
+    numbers = f"{format_number(control.accuracy, 2)} ({interval}), p = {control.p:.2g}"
+    if control.difference is not None:
+        gap = control.difference
+        numbers += (
+            f"; network minus control {gap.estimate:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})"
+        )
+    return f"{numbers}. {capitalise(sentence)}" if isinstance(sentence, str) else numbers
+
+
+def _expert_facts(results: Run | Study, experiment: str, split: str) -> Sequence[Fact]:
+    record = read_expert_record(results)
+    if record is None:
+        return []
+    return [
+        ("Network and expert", record.statement(each))
+        for each in record.comparisons
+        if (each.experiment, each.split) == (experiment, split)
+    ]

@@ -1,0 +1,234 @@
+"""Turns artifacts into sections of the page: embedded figures, tables and texts, and links."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import itertools
+import re
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellvision import Artifact
+
+_MOST_ROWS = 200
+"""Most rows of a table on the page."""
+
+_LONG_CELL = 40
+"""Length of a cell that is a sentence."""
+
+_LARGEST_FIGURE = 20 * 2**20
+"""Larger figures are linked, in bytes."""
+
+_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".svg": "image/svg+xml",
+}
+
+_SECTIONS = (
+    (100, "The answer in numbers"),
+    (200, "Examples and errors"),
+    (300, "Training"),
+    (400, "Controls"),
+)
+"""Order up to which artifacts belong to each section; the others are in the last one."""
+
+_LAST = "More reports"
+
+
+@dataclass(frozen=True)
+class FileLink:
+    """A link to a file.
+
+    Attributes
+    ----------
+    title : str
+        Its text.
+    href : str
+        Address relative to the page.
+    """
+
+    title: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table on the page.
+
+    Attributes
+    ----------
+    head : tuple of str
+        Column headings.
+    rows : tuple of tuple of str
+        The rows.
+    omitted : int
+        Number of rows that are not shown.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    omitted: int = 0
+
+
+@dataclass(frozen=True)
+class Item:
+    """One artifact on the page.
+
+    Attributes
+    ----------
+    title, caption : str
+        From the artifact.
+    link : FileLink
+        Link to the file.
+    image : str
+        Address of an embedded image; empty if there is none.
+    width : int
+        Width of a PNG image in pixels; 0 if unknown.
+    table : Table or None
+        An embedded table.
+    html : str
+        Embedded text, already converted to HTML.
+    fault : str
+        Why the file cannot be shown.
+    """
+
+    title: str
+    caption: str
+    link: FileLink
+    image: str = ""
+    width: int = 0
+    table: Table | None = None
+    html: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Attributes
+    ----------
+    title, anchor : str
+        Heading, and its anchor for links.
+    items : tuple of Item
+        What is shown.
+    before_details : bool
+        Whether it comes before the details of data, settings and methods.
+    """
+
+    title: str
+    anchor: str
+    items: tuple[Item, ...]
+    before_details: bool
+
+
+def sections(artifacts: Sequence[Artifact], reports: Path) -> list[Section]:
+    """Group figures, tables and texts into sections.
+
+    Parameters
+    ----------
+    artifacts
+        In the order of the page.
+    reports
+        Folder of the page.
+    """
+    embedded = [each for each in artifacts if each.kind in ("figure", "table", "text")]
+    grouped = itertools.groupby(embedded, key=lambda each: _section_title(each.order))
+    return [
+        Section(
+            title,
+            re.sub(r"[^a-z]+", "-", title.lower()),
+            tuple(_item(artifact, reports) for artifact in group),
+            title != _LAST,
+        )
+        for title, group in grouped
+    ]
+
+
+def _section_title(order: int) -> str:
+    return next((title for limit, title in _SECTIONS if order < limit), _LAST)
+
+
+def file_links(artifacts: Sequence[Artifact], reports: Path) -> list[FileLink]:
+    """Return links to artifacts that are not embedded, and to the files of tables."""
+    linked = [each for each in artifacts if each.kind in ("page", "data", "table")]
+    return [_link(each, reports) for each in linked]
+
+
+def _link(artifact: Artifact, reports: Path) -> FileLink:
+    name = artifact.path.relative_to(reports).as_posix()
+    return FileLink(artifact.title, urllib.parse.quote(name))
+
+
+def _item(artifact: Artifact, reports: Path) -> Item:
+    link = _link(artifact, reports)
+    try:
+        if artifact.kind == "table":
+            return Item(artifact.title, artifact.caption, link, table=read_table(artifact.path))
+        if artifact.kind == "text":
+            text = artifact.path.read_text(encoding="utf-8")
+            return Item(artifact.title, artifact.caption, link, html=_markdown_to_html(text))
+        return _figure_item(artifact, link)
+    except (OSError, ValueError, csv.Error) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return Item(artifact.title, artifact.caption, link, fault=f"Cannot be shown: {reason}")
+
+
+def _figure_item(artifact: Artifact, link: FileLink) -> Item:
+    media_type = _TYPES.get(artifact.path.suffix.lower())
+    if media_type is None or artifact.path.stat().st_size > _LARGEST_FIGURE:
+        return Item(artifact.title, artifact.caption, link)
+    content = artifact.path.read_bytes()
+    # An SVG in an <img> element runs no scripts and loads nothing.
+    data = f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+    is_png = content.startswith(b"\x89PNG")
+    width = int.from_bytes(content[16:20], "big") if is_png else 0
+    return Item(artifact.title, artifact.caption, link, image=data, width=width)
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file for display: numbers rounded, empty columns left out.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        head = next(reader, [])
+        rows = list(itertools.islice(reader, _MOST_ROWS))
+        omitted = sum(1 for _ in reader)
+    rows = [[*row, *[""] * (len(head) - len(row))][: len(head)] for row in rows]
+    columns = [index for index in range(len(head)) if _is_shown([row[index] for row in rows])]
+    return Table(
+        tuple(head[index].replace("_", " ") for index in columns),
+        tuple(tuple(_rounded(row[index]) for index in columns) for row in rows),
+        omitted,
+    )
+
+
+def _is_shown(cells: Sequence[str]) -> bool:
+    """Leave out empty columns, and columns with the same long sentence in every row."""
+    return any(cells) and (len(set(cells)) > 1 or len(cells[0]) < _LONG_CELL)
+
+
+def _rounded(cell: str) -> str:
+    """Round numbers with a decimal point to three decimals, or three digits if they are small."""
+    if not re.fullmatch(r"-?\d+\.\d+(e[-+]?\d+)?", cell):
+        return cell or "–"
+    value = float(cell)
+    return f"{value:.3f}" if abs(value) >= 0.001 or value == 0 else f"{value:.3g}"
+
+
+def _markdown_to_html(text: str) -> str:
+    """Convert Markdown; HTML in it stays text, and images are not loaded."""
+    from markdown_it import MarkdownIt
+
+    converter = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    return str(converter.render(text))

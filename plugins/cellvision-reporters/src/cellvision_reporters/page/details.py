@@ -1,0 +1,228 @@
+"""Details at the end of the page: settings, data and audit, versions and times."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cellvision_reporters.figures.phrasing import format_groups
+from cellvision_reporters.page.content import Table
+
+if TYPE_CHECKING:
+    from cellvision import Run, Study
+
+_MOST_NAMES = 10
+"""Most files named for each reason why files were not read."""
+
+_MOST_LEAKS = 50
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One block of details.
+
+    Attributes
+    ----------
+    title : str
+        Heading.
+    tables : list of (str, Table)
+        Tables with their own headings.
+    paragraphs : list of str
+        Text.
+    lists : list of (str, list of str)
+        Lists with their headings.
+    code : list of (str, str)
+        Literal text with its headings; shown folded.
+    """
+
+    title: str
+    tables: list[tuple[str, Table]] = field(default_factory=list)
+    paragraphs: list[str] = field(default_factory=list)
+    lists: list[tuple[str, list[str]]] = field(default_factory=list)
+    code: list[tuple[str, str]] = field(default_factory=list)
+
+
+def run_details(run: Run) -> list[Detail]:
+    """Return the details of a run."""
+    return [
+        Detail("Settings", [("", _settings(run))]),
+        _data_detail([("", run)]),
+        Detail("Complete experiment", code=[("", _json(run.metadata.experiment))]),
+        Detail("Versions and times", [("", _versions(run))]),
+    ]
+
+
+def study_details(study: Study) -> list[Detail]:
+    """Return the details of a study, from the first run of each experiment."""
+    first = [(each.name, each.runs[0]) for each in study.experiments if each.runs]
+    settings = _merged([(name, _settings(run)) for name, run in first])
+    experiments = [(each.name, _json(each.record.experiment)) for each in study.experiments]
+    return [
+        Detail("Settings", settings),
+        _data_detail(_distinct_data(first)),
+        Detail("Complete experiments", code=experiments),
+        Detail("Versions and times", _merged([(name, _versions(run)) for name, run in first])),
+    ]
+
+
+def _merged(tables: Sequence[tuple[str, Table]]) -> list[tuple[str, Table]]:
+    """Show rows that all tables share once, and the others side by side."""
+    if len(tables) == 1:
+        return [("", tables[0][1])]
+    columns = {name: {row[0]: row[1] for row in table.rows} for name, table in tables}
+    keys = list(dict.fromkeys(key for rows in columns.values() for key in rows))
+    common = [key for key in keys if len({rows.get(key) for rows in columns.values()}) == 1]
+    differing = [key for key in keys if key not in common]
+    first = columns[tables[0][0]]
+    merged = [("The same for all", Table((), tuple((key, first[key]) for key in common)))]
+    if differing:
+        rows = tuple(
+            (name, *(values.get(key, "–") for key in differing)) for name, values in columns.items()
+        )
+        merged.append(("Different", Table(("Experiment", *differing), rows)))
+    return merged
+
+
+def _distinct_data(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
+    """Return one run if all have the same audit."""
+    audits = {json.dumps(_audit(run), sort_keys=True) for _, run in runs}
+    return [("", runs[0][1])] if len(audits) == 1 else list(runs)
+
+
+def _settings(run: Run) -> Table:
+    experiment: Mapping[str, Any] = run.metadata.experiment
+    training = experiment.get("training", {})
+    dataset = experiment.get("dataset", {})
+    augmenters = [str(each.get("type")) for each in experiment.get("augmenters") or ()]
+    preprocessing = run.preprocessing
+    zero, one = run.intensity_range
+    facts = {
+        "Data": " ".join(str(dataset.get(key) or "") for key in ("type", "path")).strip(),
+        "Group": run.group_column or "unknown: images treated as independent",
+        "Classes": ", ".join(run.class_names),
+        "Network": str(experiment.get("architecture", {}).get("type", "–")),
+        "Augmentation": ", ".join(augmenters) or "none",
+        "Image size": " × ".join(map(str, preprocessing.size)) + " pixels",
+        "Channels": _plain(preprocessing.channels),
+        "Intensity": f"{zero:g} to {one:g} becomes 0 to 1",
+        "Epochs": str(training.get("epochs", "–")),
+        "Batch size": str(training.get("batch_size", "–")),
+        "Seed": str(run.seed),
+    }
+    return Table((), tuple(facts.items()))
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(map(str, value))
+
+
+def _audit(run: Run) -> dict[str, Any]:
+    """Read ``audit.json``, whose format is documented; empty if the file is missing."""
+    try:
+        content = json.loads((run.folder / "audit.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _data_detail(runs: Sequence[tuple[str, Run]]) -> Detail:
+    detail = Detail("Data and audit")
+    for title, run in runs:
+        _add_audit(detail, title, run, _audit(run))
+    return detail
+
+
+def _add_audit(detail: Detail, title: str, run: Run, audit: Mapping[str, Any]) -> None:
+    prefix = f"{title}: " if title else ""
+    if not audit:
+        detail.paragraphs.append(f"{prefix}audit.json is missing.")
+        return
+    files = audit.get("files", [])
+    status = Counter(str(file.get("status")) for file in files)
+    counts = ", ".join(f"{count} {name}" for name, count in status.items())
+    detail.paragraphs.append(f"{prefix}files: {counts}.")
+    groups = audit.get("groups") or {}
+    if run.group_column is not None and groups:
+        parts = [f"{split} {format_groups(n, run.group_column)}" for split, n in groups.items()]
+        detail.paragraphs.append(f"{prefix}groups: {', '.join(parts)}.")
+    detail.tables.append((f"{prefix}Pixel formats", _formats(files)))
+    unread = _unread(files)
+    if unread.rows:
+        detail.tables.append((f"{prefix}Files that were not used", unread))
+    leaks = audit.get("leaks") or []
+    if leaks:
+        lines = [
+            f"{' and '.join(leak['splits'])}: {leak['kind'].replace('_', ' ')}, "
+            f"{_some(leak['files'], 4)}"
+            for leak in leaks[:_MOST_LEAKS]
+        ]
+        more = len(leaks) - _MOST_LEAKS
+        detail.lists.append(
+            (f"{prefix}Leaks", [*lines, *([f"and {more} more"] if more > 0 else [])])
+        )
+    warnings = [line for line in audit.get("warnings", ()) if line not in run.warnings]
+    if warnings:
+        detail.lists.append((f"{prefix}Warnings of the audit", warnings))
+
+
+def _formats(files: Sequence[Mapping[str, Any]]) -> Table:
+    kinds = Counter(
+        (str(file.get("dtype")), str(file.get("bit_depth")), _shape(file.get("shape")))
+        for file in files
+        if file.get("status") == "read"
+    )
+    return Table(
+        ("Pixel type", "Bits", "Height × width × channels", "Images"),
+        tuple((*kind, str(count)) for kind, count in kinds.most_common(12)),
+    )
+
+
+def _unread(files: Sequence[Mapping[str, Any]]) -> Table:
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for file in files:
+        if file.get("status") != "read":
+            key = (str(file.get("status")), str(file.get("reason") or ""))
+            by_reason.setdefault(key, []).append(str(file.get("file")))
+    return Table(
+        ("Status", "Files", "Reason", "Names"),
+        tuple(
+            (status, str(len(names)), reason, _some(names, _MOST_NAMES))
+            for (status, reason), names in by_reason.items()
+        ),
+    )
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    more = len(names) - most
+    shown = ", ".join(names[:most])
+    return f"{shown} and {more} more (see audit.json)" if more > 0 else shown
+
+
+def _shape(shape: Sequence[int] | None) -> str:
+    return "–" if shape is None else " × ".join(map(str, shape))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _versions(run: Run) -> Table:
+    metadata = run.metadata
+    environment = metadata.environment.model_dump(exclude_none=True)
+    timings = metadata.timings.model_dump()
+    rows = [(_readable(key), str(value)) for key, value in environment.items() if value != ""]
+    rows += [(key.partition(":")[2], value) for key, value in metadata.plugins.items()]
+    rows += [
+        (_readable(key), f"{value:.4g}" if isinstance(value, float) else str(value))
+        for key, value in timings.items()
+    ]
+    return Table((), tuple(rows))
+
+
+def _readable(key: str) -> str:
+    """Write a key for people: ``fit_s`` becomes ``fit (s)``."""
+    words = key.replace("_per_s", " per second")
+    return (f"{words[:-2]} (s)" if words.endswith("_s") else words).replace("_", " ")

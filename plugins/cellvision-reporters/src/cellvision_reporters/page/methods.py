@@ -1,0 +1,94 @@
+"""A paragraph on methods to paste into a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cellvision_reporters.figures.control_styles import control_label
+from cellvision_reporters.figures.phrasing import format_groups, plural
+
+if TYPE_CHECKING:
+    from cellvision import Run, Study
+
+
+def run_methods(run: Run) -> str:
+    """Describe how a run was trained and evaluated."""
+    return " ".join(
+        [_data(run), _preprocessing(run), _training(run), f"The seed was {run.seed}.", *_tail(run)]
+    )
+
+
+def study_methods(study: Study) -> str:
+    """Describe how a study was trained and evaluated, from the first run of each experiment."""
+    experiments = [each for each in study.experiments if each.runs]
+    several = len(experiments) > 1
+    paragraphs = []
+    for each in experiments:
+        run = each.runs[0]
+        prefix = f"{each.name}: " if several else ""
+        seeds = (
+            f"Training was repeated with {plural(len(each.runs), 'seed')}; accuracies are means "
+            "over runs."
+        )
+        controls = ", ".join(control_label(name) for name in each.controls)
+        added = [f"Controls: {controls}."] if controls else []
+        parts = [_data(run), _preprocessing(run), _training(run), seeds, *added, *_tail(run)]
+        paragraphs.append(prefix + " ".join(parts))
+    return "\n\n".join(paragraphs)
+
+
+def _data(run: Run) -> str:
+    counts = run.counts
+    parts = []
+    for split, by_class in counts.items():
+        score = run.scores.get(split)
+        column = run.group_column
+        source = f" from {format_groups(score.groups, column)}" if score and column else ""
+        parts.append(f"{sum(by_class.values())} images{source} for {split}")
+    grouping = (
+        f"All images of one {run.group_column} were kept in the same split."
+        if run.group_column is not None
+        else "Groups were unknown, so images were treated as independent."
+    )
+    classes = ", ".join(run.class_names)
+    return f"Images of {len(run.class_names)} classes ({classes}) were split into " + (
+        f"{', '.join(parts)}. {grouping}"
+    )
+
+
+def _preprocessing(run: Run) -> str:
+    size = " × ".join(map(str, run.preprocessing.size))
+    zero, one = run.intensity_range
+    scaling = (
+        "each image was scaled to its own intensity range"
+        if run.preprocessing.intensity == "per_image"
+        else f"intensities {zero:g} to {one:g} were scaled to 0 to 1"
+    )
+    experiment: Mapping[str, Any] = run.metadata.experiment
+    augmenters = [str(each.get("type")) for each in experiment.get("augmenters") or ()]
+    augmentation = (
+        f"Training images were augmented ({', '.join(augmenters)})."
+        if augmenters
+        else "Training images were not augmented."
+    )
+    return f"Images were resized to {size} pixels, and {scaling}. {augmentation}"
+
+
+def _training(run: Run) -> str:
+    experiment: Mapping[str, Any] = run.metadata.experiment
+    training = experiment.get("training", {})
+    name = experiment.get("architecture", {}).get("type", "unnamed")
+    environment = run.metadata.environment
+    keras = f", Keras {environment.keras}" if environment.keras else ""
+    backend = f", {environment.backend} {environment.backend_version or ''}".rstrip()
+    return (
+        f"The network {name!r} was trained for {training.get('epochs', '?')} epochs with batches "
+        f"of {training.get('batch_size', '?')} images in {environment.precision} precision "
+        f"(cellvision {environment.cellvision}{keras}{backend})."
+    )
+
+
+def _tail(run: Run) -> list[str]:
+    methods = sorted({score.interval for score in run.scores.values() if score.interval})
+    return [f"Intervals are 95 % intervals ({'; '.join(methods)})."] if methods else []

@@ -1,0 +1,202 @@
+"""The HTML page: composed of artifacts, the answer first, self-contained."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from written_results import LEAKS, ODD_NAMES, write_run, write_study
+
+import cellvision as cv
+from cellvision import Artifact
+from cellvision.progress import Display
+from cellvision.results.reporting import make_reports
+
+
+class Parsed(HTMLParser):
+    """What a browser loads, what it links to, and the text it shows."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for key, value in attrs if key in ("src", "srcset")]
+        self.links += [value or "" for key, value in attrs if key == "href"]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def parse(results: cv.Run | cv.Study) -> Parsed:
+    """Read a page; nothing in it may come from elsewhere, and all links must lead somewhere."""
+    reports = results.folder / "reports"
+    source = (reports / "report.html").read_text(encoding="utf-8")
+    page = Parsed(source)
+    assert all(re.match(r"data:image/(png|svg\+xml|jpeg);base64,", url) for url in page.sources)
+    assert not re.search(r"url\(|@import|<script|<link", source)
+    assert not {"script", "iframe", "object", "link"} & set(page.tags)
+    for link in page.links:
+        if link.startswith("#"):
+            assert f'id="{link[1:]}"' in source
+        elif not link.startswith("http"):  # a link of a reporter's own text loads nothing
+            assert (reports / link).is_file(), link
+    return page
+
+
+def make(results: cv.Run | cv.Study, *reporters: cv.Reporter | str) -> Parsed:
+    created = [cv.reporters.create(each) if isinstance(each, str) else each for each in reporters]
+    _, faults = make_reports(results, [*created, cv.reporters.create("html")], Display())
+    assert [fault.what for fault in faults] == []
+    return parse(results)
+
+
+def test_the_page_of_a_run_says_everything(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", ODD_NAMES, n=30, wrong=6, leaks=LEAKS)
+    page = make(run, "tables", "confusion", "panel", "curves")
+    assert "b" not in page.tags  # a class name is text, not markup
+    source = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
+    assert 'name="viewport"' in source
+    assert "@media print" in source
+    assert "prefers-color-scheme: dark" in source
+    for text in (
+        "80 % of 30 images are right (95 % interval",
+        "A single run gives no verdict.",
+        "LEAK: test and train share groups (1)",
+        "Mind <this>.",
+        "Worst class",
+        "<torn>.tif",
+        "cut short & torn",
+        "cellvision-datasets==0.1.0",
+        "All images of one well were kept in the same split.",
+        *ODD_NAMES,
+    ):
+        assert text in page.text, text
+    answer, leak = page.text.index("A single run gives no verdict"), page.text.index("LEAK")
+    contents, examples = page.text.index("On this page"), page.text.index("Panel: test")
+    assert answer < leak < contents < examples < page.text.rindex("Data and audit")
+    assert len(page.sources) == 3
+    assert "../predictions.csv" in page.links
+
+
+def test_the_page_shows_the_artifacts_of_any_reporter(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+
+    class Stranger(cv.Reporter):
+        """A third-party reporter with one artifact of each kind."""
+
+        word: str = "plain"
+
+        def run(self, run: cv.Run, folder: Path) -> Sequence[Artifact]:
+            (folder / "stranger.csv").write_text("name,value\n<i>one</i>,0.123456\n")
+            text = "# Heading\n\n<script>x</script> and *emphasis* ![x](http://a.b/c.png)"
+            (folder / "stranger.md").write_text(text)
+            (folder / "stranger.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+            (folder / "stranger_page.html").write_text("<p>own page</p>")
+            (folder / "stranger.bin").write_bytes(b"\0")
+            return [
+                Artifact(folder / "stranger.svg", "A drawing", "figure", "With a caption.", 50),
+                Artifact(folder / "stranger.csv", "A table", "table", order=150),
+                Artifact(folder / "stranger.md", "A text", "text", order=350),
+                Artifact(folder / "stranger_page.html", "A page of its own", "page"),
+                Artifact(folder / "stranger.bin", "Some data", "data"),
+            ]
+
+    cv.reporters.register("stranger", Stranger)
+    try:
+        page = make(run, Stranger(word="chosen"), "confusion")
+    finally:
+        cv.reporters.unregister("stranger")
+    assert any(url.startswith("data:image/svg+xml") for url in page.sources)
+    positions = [page.text.rindex(title) for title in ("A drawing", "Confusion matrix: test")]
+    assert positions == sorted(positions)
+    for text in ("With a caption.", "<i>one</i>", "0.123", "<script>x</script>", "word = 'chosen'"):
+        assert text in page.text
+    assert {"i", "script"} & set(page.tags) == set()
+    assert "em" in page.tags
+    assert {"stranger_page.html", "stranger.bin", "stranger.csv"} <= set(page.links)
+
+
+def test_figures_are_embedded_as_their_reporters_wrote_them(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    page = make(run, cv.reporters.create("panel", images=3))
+    content = (run.folder / "reports" / "panel_test.png").read_bytes()
+    assert page.sources == [f"data:image/png;base64,{base64.b64encode(content).decode()}"]
+    assert "images = 3" in page.text
+    # Reported again with other settings: the page follows, and nothing else is drawn.
+    again = make(run, cv.reporters.create("panel", images=5))
+    assert len(again.sources) == 1
+    assert again.sources != page.sources
+
+
+def test_the_page_names_reporters_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cellvision.testing import SyntheticImages
+
+    def read(self: SyntheticImages, image: str) -> None:
+        raise cv.errors.UnreadableImage(image, "it is <gone>")
+
+    run = write_run(tmp_path / "run")
+    monkeypatch.setattr(SyntheticImages, "read", read)
+    selected = [cv.reporters.create(name) for name in ("panel", "confusion", "html")]
+    _, faults = make_reports(run, selected, Display())
+    assert len(faults) == 1
+    page = parse(run)
+    assert "The reporter 'panel' failed: UnreadableImage" in page.text
+    assert "it is <gone>" in page.text
+    assert len(page.sources) == 1
+
+
+def test_the_page_of_a_study(tmp_path: Path) -> None:
+    experiments = {"deep": {"wrong": 2}, "a <long> & odd name": {"wrong": 4}}
+    study = write_study(tmp_path / "study", experiments, controls=["intensity"])
+    page = make(study, "summary", "boxplot", "confusion", "controls")
+    for text in (
+        "mean of 3 runs, SD over runs 0.050",
+        "a <long> & odd name",
+        "Control: intensity alone",
+        "Controls not run",
+        "Training was repeated with 3 seeds",
+        "The first of 3 runs",
+    ):
+        assert text in page.text, text
+    verdict = study.verdicts[0]
+    assert verdict.question in page.text
+    assert f"{verdict.sentence[0].upper()}{verdict.sentence[1:]}" in page.text
+    assert page.text.index(verdict.question) < page.text.index("On this page")
+    assert len(page.sources) == 1 + 2 + 2
+    assert {"../runs.csv", "../runs/000/predictions.csv"} <= set(page.links)
+
+
+def test_the_page_of_a_control_is_marked(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", control="background")
+    page = make(run)
+    assert "CONTROL (background): not a result of the experiment." in page.text
+    assert "A single run gives no verdict" not in page.text
+
+
+def test_a_run_without_test_set_says_so(tmp_path: Path) -> None:
+    page = make(write_run(tmp_path / "run", splits=("train", "validation")))
+    assert "There is no test set, so nothing is known about new images." in page.text
+
+
+def test_tables_are_rounded_and_shortened(tmp_path: Path) -> None:
+    from cellvision_reporters.page.content import read_table
+
+    path = tmp_path / "table.csv"
+    rows = "\n".join(f"{k},0.00012345,,{'a long sentence in every row ' * 2}" for k in range(205))
+    path.write_text(f"the_name,small,empty,leak\n{rows}\n")
+    table = read_table(path)
+    assert table.head == ("the name", "small")
+    assert table.rows[1] == ("1", "0.000123")
+    assert (len(table.rows), table.omitted) == (200, 5)

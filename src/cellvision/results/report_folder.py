@@ -1,0 +1,191 @@
+"""Keeps reporters out of each other's files while they report on a run or study.
+
+Each reporter writes to a folder of its own below ``reports``. When it is done, its files move to
+``reports`` unless another reporter owns a file of that name. Files elsewhere that it changed or
+removed all the same are restored from copies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from cellvision import errors
+from cellvision.results.artifacts import ARTIFACTS_FILE
+
+_LARGEST_COPY = 64 * 2**20
+"""Larger files are watched but not copied, in bytes."""
+
+
+class Workspace:
+    """The folder in which one reporter works.
+
+    Parameters
+    ----------
+    reports
+        The folder ``reports``.
+    reporter
+        Name of the reporter.
+    owned
+        Its files of an earlier report, relative to `reports`.
+    foreign
+        The reporter that owns each file of other reporters.
+    """
+
+    def __init__(
+        self, reports: Path, reporter: str, owned: Collection[str], foreign: Mapping[str, str]
+    ) -> None:
+        self._reports = reports
+        self._owned = owned
+        self._foreign = {ARTIFACTS_FILE: "cellvision", **foreign}
+        # The name is always the same, so that a report that was killed leaves its files here.
+        self._earlier: dict[Path, int] = {}
+        self.folder = reports / f".{re.sub(r'[^A-Za-z0-9_-]', '-', reporter)}.working"
+
+    def open(self) -> None:
+        """Make the folder, and move the reporter's earlier files into it."""
+        self.folder.mkdir(exist_ok=True)
+        for name in self._owned:
+            source, target = self._reports / name, self.folder / name
+            if source.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, target)
+        self._earlier = {
+            path: path.stat().st_mtime_ns for path in self.folder.rglob("*") if path.is_file()
+        }
+
+    def remove_stale(self, returned: Collection[str], earlier: Collection[str]) -> None:
+        """Remove what an earlier report wrote and this one did not.
+
+        Files in subfolders stay unless they were artifacts: they may be a cache.
+
+        Parameters
+        ----------
+        returned
+            Artifacts of this report, relative to the folder.
+        earlier
+            Artifacts of the earlier report.
+        """
+        for path, time in self._earlier.items():
+            name = path.relative_to(self.folder).as_posix()
+            shown = name in earlier or path.parent == self.folder
+            if not shown or name in returned or not path.is_file():
+                continue
+            if name in earlier or path.stat().st_mtime_ns == time:
+                path.unlink()
+
+    def close(self) -> tuple[list[str], list[str]]:
+        """Move all files to ``reports``.
+
+        Returns
+        -------
+        files : list of str
+            The files, relative to ``reports``.
+        refused : list of str
+            Files that another reporter owns. Its files stay as they are, and these are dropped.
+        """
+        files, refused = [], []
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_symlink() or not path.is_file():
+                continue
+            name = path.relative_to(self.folder).as_posix()
+            target = self._reports / name
+            if name in self._foreign or target.is_dir():
+                refused.append(name)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
+            files.append(name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove_empty_folders()
+        return files, refused
+
+    def owner(self, name: str) -> str:
+        """Return the reporter that owns a refused file."""
+        return self._foreign.get(name, "another reporter")
+
+    def _remove_empty_folders(self) -> None:
+        folders = {parent for name in self._owned for parent in (self._reports / name).parents}
+        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+            if folder.is_relative_to(self._reports) and folder != self._reports:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+class Safeguard:
+    """Copies of a run's or study's own files, to restore what a reporter damages.
+
+    Parameters
+    ----------
+    results
+        Folder of the run or study.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self._results = results
+        self._states: dict[Path, tuple[int, int]] = {}
+
+    def __enter__(self) -> Self:
+        self._copies = Path(tempfile.mkdtemp(prefix="cellvision-reports-"))
+        self.remember()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._copies, ignore_errors=True)
+
+    def remember(self) -> None:
+        """Copy the files that are new or have changed since the last call."""
+        states = dict(self._files())
+        for path, state in states.items():
+            if self._states.get(path) != state and state[0] <= _LARGEST_COPY:
+                copy = self._copies / path.relative_to(self._results)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copy)
+        self._states = states
+
+    def restore(self) -> list[str]:
+        """Restore the files that were changed or removed since `remember`.
+
+        Returns
+        -------
+        list of str
+            Their names, relative to the folder of the run or study.
+        """
+        present = dict(self._files())
+        damaged = [path for path, state in self._states.items() if present.get(path) != state]
+        for path in damaged:
+            copy = self._copies / path.relative_to(self._results)
+            if copy.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(copy, path)
+        return [path.relative_to(self._results).as_posix() for path in damaged]
+
+    def _files(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        """Files of the results and reports, without the folders that reporters work in."""
+        folders = [self._results, self._results / "reports"]
+        for number, folder in enumerate(folders):
+            for path in folder.iterdir() if number == 0 else folder.rglob("*"):
+                inside = path.relative_to(self._results).parts
+                if any(part.endswith(".working") for part in inside) or not path.is_file():
+                    continue
+                status = path.stat()
+                yield path, (status.st_size, status.st_mtime_ns)
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Undo a change of the working directory, and turn ``sys.exit`` into an error."""
+    with contextlib.chdir(Path.cwd()):
+        try:
+            yield
+        except SystemExit as exit_:
+            raise errors.PluginContractError(
+                f"it called sys.exit({exit_.code!r})", "Raise an error of cellvision.errors"
+            ) from exit_

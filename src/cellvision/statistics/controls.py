@@ -1,0 +1,300 @@
+"""Findings of controls: the network against simpler explanations, and tests for leaks.
+
+A control declares its own meaning (`ControlMeaning`), so that a third-party control is judged and
+worded like a built-in one. Nothing here knows a control by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cellvision.errors import InvalidInput
+from cellvision.statistics import validation
+from cellvision.statistics.accuracy import CROSS_VALIDATION_FACTOR, accuracy_interval
+from cellvision.statistics.intervals import Interval
+from cellvision.statistics.paired import balanced_weights, paired_difference
+from cellvision.statistics.permutation import PermutationTest, permutation_test
+
+ControlKind = Literal["permuted labels", "alternative explanation", "lower rung"]
+"""What a control tests.
+
+*permuted labels*: trained on labels that mean nothing; must not beat chance on held-out images.
+*alternative explanation*: sees no biology (background, batch); if it does as well, a shortcut is
+possible. *lower rung*: a simpler model of the same images (intensity, texture); if it does as
+well, that may be the biology, and if it does better, the network is not trained enough.
+"""
+
+Finding = Literal["more", "no more", "worse", "open", "leak", "no leak", "could not show a leak"]
+"""How the network compares with a control, or whether permuted labels beat chance."""
+
+MARGIN = 0.10
+"""Difference of balanced accuracies below which the network does *no more* than a control."""
+
+SUSPICION = 0.01
+"""Level, of all controls with permuted labels together, at which they beat chance."""
+
+_WORDING: Mapping[tuple[str, str], str] = {
+    ("alternative explanation", "no more"): "shortcut possible: {subject} does as well",
+    ("alternative explanation", "worse"): "shortcut possible: {subject} does better",
+    ("lower rung", "no more"): "learned, and {subject} does as well",
+    ("lower rung", "worse"): "{subject} does better: the network is not trained enough",
+    ("permuted labels", "leak"): "suspicious: a leak or a bug",
+}
+
+
+@dataclass(frozen=True)
+class ControlMeaning:
+    """What a control stands for.
+
+    Attributes
+    ----------
+    kind : {"permuted labels", "alternative explanation", "lower rung"}
+        Which question it answers.
+    subject : str
+        Singular noun phrase for sentences: "brightness", "the background".
+    sentences : mapping
+        The verdict's sentence for a finding, in place of the default one.
+    """
+
+    kind: ControlKind
+    subject: str
+    sentences: Mapping[Finding, str] = field(default_factory=dict)
+
+    def sentence(self, finding: Finding) -> str | None:
+        """Return the verdict's sentence for a finding; None if it alone decides nothing."""
+        if finding in self.sentences:
+            return self.sentences[finding]
+        template = _WORDING.get((self.kind, finding))
+        return template and template.format(subject=self.subject)
+
+
+@dataclass(frozen=True, eq=False)
+class ControlEvidence:
+    """Held-out predictions of a control's runs, and what the control means.
+
+    Attributes
+    ----------
+    meaning : ControlMeaning
+        What the control stands for.
+    predictions : array
+        (n,) or (runs, n): predicted class of each image, in the order of the true labels.
+    labels : array or None
+        For permuted labels: the class that each image had in each run, shaped like
+        `predictions`. None: the true labels.
+    """
+
+    meaning: ControlMeaning
+    predictions: ArrayLike
+    labels: ArrayLike | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ControlResult:
+    """What a control shows.
+
+    Attributes
+    ----------
+    name : str
+        Name of the control.
+    meaning : ControlMeaning
+        What it stands for.
+    finding : Finding
+        *more*, *no more*, *worse* or *open* for a comparison; *leak*, *no leak* or *could not
+        show a leak* for permuted labels.
+    runs : int
+        Number of runs.
+    accuracy : Interval
+        Held-out, with the labels it was trained for; mean over runs.
+    test : PermutationTest
+        Of its predictions.
+    difference : Interval or None
+        Balanced accuracy of the network minus that of the control, on the same images, 95 %;
+        None for permuted labels.
+    equivalence : Interval or None
+        The same at 90 %: its upper limit is compared with the margin.
+    groups_needed : int or None
+        About how many test groups would decide an *open* comparison, if the difference stays as
+        it is; None if it is decided, or if that cannot be said.
+    """
+
+    name: str
+    meaning: ControlMeaning
+    finding: Finding
+    runs: int
+    accuracy: Interval
+    test: PermutationTest
+    difference: Interval | None
+    equivalence: Interval | None
+    groups_needed: int | None
+
+    def describe(self) -> str:
+        """Say in a sentence what was found."""
+        subject, accuracy = self.meaning.subject, self.accuracy.estimate
+        if self.difference is None:
+            found = {
+                "leak": f"beats chance (p = {self.test.p:.2g})",
+                "no leak": f"does not beat chance (p = {self.test.p:.2g})",
+            }.get(
+                self.finding,
+                f"could not have shown a leak (no p below {self.test.smallest_p:.2g} is possible)",
+            )
+            return f"{_capital(subject)}: accuracy {accuracy:.0%}, which {found}."
+        gap = self.difference
+        comparison = {
+            "more": "the network does more",
+            "no more": "the network does no more",
+            "worse": "the network does worse",
+        }.get(self.finding, "whether the network does more is open")
+        needed = f"; about {self.groups_needed} groups would show it" if self.groups_needed else ""
+        return (
+            f"{_capital(subject)}: accuracy {accuracy:.0%}; network minus control, balanced "
+            f"accuracy: {gap.estimate:+.2f} ({gap.low:+.2f} to {gap.high:+.2f}): "
+            f"{comparison}{needed}."
+        )
+
+
+def compare_with_control(
+    difference: Interval, equivalence: Interval, margin: float = MARGIN
+) -> Finding:
+    """Decide between *more*, *no more*, *worse* and *open*.
+
+    Parameters
+    ----------
+    difference, equivalence
+        95 % and 90 % interval of the network's accuracy minus the control's.
+    margin
+        Differences below it count as *no more*.
+
+    Notes
+    -----
+    Absence of evidence is not evidence of absence: Altman and Bland (1995), BMJ 311, 485. Two
+    one-sided tests: Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657-680.
+    """
+    if difference.low > 0:
+        return "more"
+    if difference.high < 0:
+        return "worse"
+    return "no more" if equivalence.high < margin else "open"
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutSet:
+    """True labels and the network's answers that controls are compared with.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        (n,) true classes.
+    correct : numpy.ndarray
+        (n,) fraction of the network's runs that are right.
+    groups, batches : array or None
+        (n,) of each image.
+    cross_validated : bool
+        Whether predictions are pooled over folds: intervals are then widened.
+    """
+
+    labels: NDArray[np.generic]
+    correct: NDArray[np.float64]
+    groups: ArrayLike | None
+    batches: ArrayLike | None
+    cross_validated: bool
+
+    def interval(self, correct: NDArray[np.float64]) -> Interval:
+        """Interval of an accuracy on this test set."""
+        interval = accuracy_interval(correct, self.groups)
+        return interval.widened(CROSS_VALIDATION_FACTOR) if self.cross_validated else interval
+
+    def difference(self, correct: NDArray[np.float64], confidence: float, seed: int) -> Interval:
+        """Interval of the network's balanced accuracy minus another one."""
+        interval = paired_difference(
+            *(self.correct, correct, self.groups, confidence, seed),
+            weights=balanced_weights(self.labels),
+        )
+        if not self.cross_validated:
+            return interval
+        return interval.widened(CROSS_VALIDATION_FACTOR, (-1.0, 1.0))
+
+
+def evaluate_control(
+    name: str,
+    evidence: ControlEvidence,
+    test_set: HeldOutSet,
+    *,
+    margin: float = MARGIN,
+    level: float = SUSPICION,
+    seed: int = 0,
+) -> ControlResult:
+    """Judge one control.
+
+    Parameters
+    ----------
+    name
+        Name of the control, for messages.
+    evidence
+        Its predictions and meaning.
+    test_set
+        What it is compared with.
+    margin
+        See `compare_with_control`.
+    level
+        p at or below which permuted labels beat chance.
+    seed
+        Seed of permutations and bootstrap.
+
+    Raises
+    ------
+    InvalidInput
+        Predictions differ in length, or labels are missing for permuted labels.
+    """
+    answers = validation.check_runs(evidence.predictions, f"predictions of {name}")
+    validation.check_same_length(labels=test_set.labels, **{f"predictions of {name}": answers[0]})
+    permuted = evidence.meaning.kind == "permuted labels"
+    if permuted and evidence.labels is None:
+        raise InvalidInput(f"{name} has no labels", "Give the permuted labels of its runs.")
+    labels = test_set.labels
+    if evidence.labels is not None:
+        labels = validation.check_runs(evidence.labels, f"labels of {name}")
+    # Permuted labels were drawn across batches, so that is how they are tested.
+    batches = None if permuted else test_set.batches
+    test = permutation_test(labels, answers, test_set.groups, batches=batches, seed=seed)
+    correct = (answers == labels).mean(axis=0)
+    accuracy = test_set.interval(correct)
+    if permuted:
+        finding: Finding = "leak" if test.p <= level else "no leak"
+        if test.smallest_p > level:
+            finding = "could not show a leak"
+        return ControlResult(
+            name, evidence.meaning, finding, len(answers), accuracy, test, None, None, None
+        )
+    difference = test_set.difference(correct, 0.95, seed)
+    equivalence = test_set.difference(correct, 0.90, seed)
+    finding = compare_with_control(difference, equivalence, margin)
+    needed = _groups_needed(difference, equivalence, margin) if finding == "open" else None
+    return ControlResult(
+        *(name, evidence.meaning, finding, len(answers), accuracy, test),
+        *(difference, equivalence, needed),
+    )
+
+
+def _groups_needed(difference: Interval, equivalence: Interval, margin: float) -> int | None:
+    """Return about how many groups decide, as widths shrink with the root of their number."""
+    gap = difference.estimate
+    factors = []
+    if gap > 0:
+        factors.append((difference.estimate - difference.low) / gap)
+    if gap < margin:
+        factors.append((equivalence.high - gap) / (margin - gap))
+    groups = difference.groups or difference.n
+    needed = ceil(groups * min(factors, default=np.inf) ** 2) if factors else None
+    # Beyond ten times as many groups the extrapolation says nothing but "many more".
+    return needed if needed is not None and needed <= 10 * groups else None
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,278 @@
+"""Running reporters: what they may return, and that none of them can spoil another's work."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+import cellvision as cv
+from cellvision import Artifact, Run, errors
+from cellvision.progress import Display
+from cellvision.results.artifacts import ReportsRecord, read_reports
+from cellvision.results.reporting import begin_run, make_reports, tell_epoch
+
+
+class Scripted(cv.Reporter):
+    """Does what the test tells it to do."""
+
+    number: int = 0
+    action: ClassVar[Callable[[Run, Path], Any]]
+
+    def run(self, run: Run, folder: Path) -> Any:
+        return type(self).action(run, folder)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        if epoch == 2:
+            os.chdir("/")
+            sys.exit(3)
+
+
+class Plain(cv.Reporter):
+    """Writes one file, and an auxiliary one."""
+
+    text: str = "plain"
+
+    def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
+        (folder / "plain").mkdir(exist_ok=True)
+        (folder / "plain" / "cache.txt").write_text(self.text)
+        path = folder / f"plain_{self.text}.txt"
+        path.write_text(self.text)
+        return [Artifact(path, "Plain", "data", order=600)]
+
+
+@pytest.fixture(autouse=True)
+def _reporters() -> Iterator[None]:
+    cv.reporters.register("scripted", Scripted)
+    cv.reporters.register("plain", Plain)
+    yield
+    cv.reporters.unregister("scripted")
+    cv.reporters.unregister("plain")
+
+
+def report(run: Run, *selected: cv.Reporter) -> list[str]:
+    """Report, and return the faults."""
+    return [fault.what for fault in make_reports(run, selected, Display())[1]]
+
+
+def scripted(action: Callable[[Run, Path], Any]) -> Scripted:
+    Scripted.action = staticmethod(action)  # type: ignore[assignment]
+    return Scripted()
+
+
+def write(folder: Path, name: str, text: str = "x") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_artifacts_are_recorded_with_settings_and_read_back(example_run: Run) -> None:
+    artifacts, faults = make_reports(example_run, [Plain(text="a")], Display())
+    assert faults == []
+    assert [each.path for each in artifacts] == [example_run.folder / "reports" / "plain_a.txt"]
+    assert example_run.artifacts == tuple(artifacts)
+    (entry,) = cv.load_run(example_run.folder).reports
+    assert entry.reporter == "plain"
+    assert entry.settings == {"type": "plain", "text": "a"}
+    assert set(entry.files) == {"plain_a.txt", "plain/cache.txt"}
+    content = json.loads((example_run.folder / "reports" / "artifacts.json").read_text())
+    assert content["schema"] == 1
+    assert ReportsRecord.model_validate(content).reporters == (entry,)
+
+
+def test_reporting_again_replaces_only_the_reporters_own_entries(example_run: Run) -> None:
+    other = scripted(lambda run, folder: [Artifact(write(folder, "s.txt"), "S", "data", order=1)])
+    assert report(example_run, Plain(text="a"), other) == []
+    assert report(example_run, Plain(text="b")) == []
+    reports = example_run.folder / "reports"
+    assert [each.title for each in example_run.artifacts] == ["S", "Plain"]
+    assert not (reports / "plain_a.txt").exists()
+    assert (reports / "plain_b.txt").read_text() == "b"
+    assert (reports / "plain" / "cache.txt").read_text() == "b"
+    assert sorted(path.name for path in reports.iterdir()) == [
+        *("artifacts.json", "plain", "plain_b.txt", "s.txt")
+    ]
+
+
+def test_a_reporter_finds_its_own_earlier_files_only(example_run: Run) -> None:
+    seen: list[list[str]] = []
+
+    def look(run: Run, folder: Path) -> Sequence[Artifact]:
+        seen.append(sorted(path.name for path in folder.rglob("*") if path.is_file()))
+        return [Artifact(write(folder, "mine.txt"), "Mine", "data")]
+
+    assert report(example_run, Plain(), scripted(look)) == []
+    assert report(example_run, scripted(look)) == []
+    assert seen == [[], ["mine.txt"]]
+
+
+def test_two_reporters_of_one_name_keep_both_reports(example_run: Run) -> None:
+    assert report(example_run, Plain(text="a"), Plain(text="b")) != []  # they share a file
+    assert [each.path.name for each in example_run.artifacts] == ["plain_a.txt", "plain_b.txt"]
+
+
+WRONG: dict[str, tuple[Callable[[Run, Path], Any], str]] = {
+    "a string": (lambda run, folder: "report.txt", "it returned str, no list"),
+    "a path": (lambda run, folder: [write(folder, "a.txt")], "which is no Artifact"),
+    "None": (lambda run, folder: None, "it returned NoneType"),
+    "a missing file": (
+        lambda run, folder: [Artifact(folder / "no.txt", "No", "data")],
+        "which does not exist",
+    ),
+    "outside": (
+        lambda run, folder: [Artifact(run.folder / "run.json", "Run", "data")],
+        "which is outside its folder",
+    ),
+    "unknown kind": (
+        lambda run, folder: [Artifact(write(folder, "a.txt"), "A", "film")],  # type: ignore[arg-type]
+        "kind 'film'",
+    ),
+    "sys.exit": (lambda run, folder: sys.exit(3), "it called sys.exit(3)"),
+    "an error": (lambda run, folder: 1 / 0, "ZeroDivisionError"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_fault_costs_only_the_reporter_that_has_it(kind: str, example_run: Run) -> None:
+    action, message = WRONG[kind]
+    (fault,) = report(example_run, scripted(action), Plain())
+    assert fault.startswith("reporter 'scripted' failed: ")
+    assert message in fault
+    assert [each.title for each in example_run.artifacts] == ["Plain"]
+    (entry,) = [each for each in example_run.reports if each.reporter == "scripted"]
+    assert message in entry.fault
+    assert report(example_run, scripted(lambda run, folder: [])) == []
+    assert all(each.reporter != "scripted" for each in example_run.reports)
+
+
+def test_a_failed_report_keeps_the_earlier_one(example_run: Run) -> None:
+    good = scripted(lambda run, folder: [Artifact(write(folder, "s.txt", "good"), "S", "data")])
+    assert report(example_run, good) == []
+
+    def fail(run: Run, folder: Path) -> Sequence[Artifact]:
+        raise RuntimeError("no ink")
+
+    assert len(report(example_run, scripted(fail))) == 1
+    (artifact,) = example_run.artifacts
+    assert artifact.path.read_text() == "good"
+
+
+def test_a_reporter_cannot_overwrite_or_remove_files_of_others(example_run: Run) -> None:
+    reports, record = example_run.folder / "reports", example_run.folder / "run.json"
+    before = record.read_bytes()
+
+    def same_name(run: Run, folder: Path) -> Sequence[Artifact]:
+        return [Artifact(write(folder, "plain_plain.txt", "stolen"), "Stolen", "data")]
+
+    (fault,) = report(example_run, Plain(), scripted(same_name))
+    assert "it wrote 'plain_plain.txt', which belongs to 'plain'" in fault
+    assert (reports / "plain_plain.txt").read_text() == "plain"
+
+    def around(run: Run, folder: Path) -> Sequence[Artifact]:
+        (run.folder / "reports" / "plain_plain.txt").unlink()
+        (run.folder / "reports" / "plain" / "cache.txt").write_text("spoilt, and longer")
+        (run.folder / "run.json").write_text("{}")
+        return []
+
+    (fault,) = report(example_run, scripted(around))
+    assert "the file was restored" in fault
+    assert (reports / "plain_plain.txt").read_text() == "plain"
+    assert (reports / "plain" / "cache.txt").read_text() == "plain"
+    assert record.read_bytes() == before
+
+
+def test_a_reporter_cannot_change_what_others_see(example_run: Run) -> None:
+    tables = example_run.predictions, example_run.history
+
+    def spoil(run: Run, folder: Path) -> Sequence[Artifact]:
+        run.predictions["label"] = "spoilt"
+        run.history.loc[:, "loss"] = 0
+        run.metadata.experiment.clear()
+        run.scores.clear()
+        run.counts["test"].clear()
+        os.chdir(folder)
+        return []
+
+    directory = Path.cwd()
+    assert report(example_run, scripted(spoil)) == []
+    assert Path.cwd() == directory
+    assert example_run.predictions.equals(tables[0])
+    assert example_run.history.equals(tables[1])
+    assert example_run.metadata.experiment["architecture"]
+    assert example_run.scores["test"].n
+    assert example_run.counts["test"]
+
+
+def test_reporters_run_in_their_order(example_run: Run) -> None:
+    order: list[str] = []
+
+    def recording(label: str, **flags: bool) -> cv.Reporter:
+        def run(self: cv.Reporter, run: Run, folder: Path) -> Sequence[Artifact]:
+            order.append(label)
+            return []
+
+        cls = type(label, (cv.Reporter,), {"run": run, "__module__": __name__, **flags})
+        cv.reporters.register(label, cls)
+        return cls()
+
+    names = ("last", "middle", "first")
+    selected = [
+        recording("last", runs_last=True),
+        recording("middle"),
+        recording("first", runs_first=True),
+    ]
+    try:
+        assert report(example_run, *selected) == []
+    finally:
+        for name in names:
+            cv.reporters.unregister(name)
+    assert order == ["first", "middle", "last"]
+
+
+def test_a_follower_that_exits_does_not_end_the_training(
+    example_run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = Path.cwd()
+    followers = begin_run([Scripted(), Plain()], example_run.folder, None)  # type: ignore[arg-type]
+    row = {"loss": 0.5, "accuracy": 0.5, "val_loss": float("nan"), "val_accuracy": float("nan")}
+    assert len(tell_epoch(followers, 1, row)) == 2
+    (remaining,) = tell_epoch(followers, 2, row)
+    assert isinstance(remaining, Plain)
+    assert "it called sys.exit(3)" in caplog.text
+    assert Path.cwd() == directory
+
+
+@pytest.mark.parametrize("path", ["../run.json", "/etc/passwd", "C:/secret", "a/../../b", ""])
+def test_a_record_that_leaves_its_folder_is_refused(path: str, tmp_path: Path) -> None:
+    artifact = {"path": path, "title": "T", "kind": "text"}
+    entry = {"reporter": "x", "settings": {}, "artifacts": [artifact]}
+    (tmp_path / "artifacts.json").write_text(json.dumps({"schema": 1, "reporters": [entry]}))
+    with pytest.raises(errors.FolderError, match="not a path below"):
+        read_reports(tmp_path)
+
+
+def test_links_out_of_the_folder_are_not_shown(example_run: Run) -> None:
+    assert report(example_run, Plain()) == []
+    path = example_run.folder / "reports" / "plain_plain.txt"
+    path.unlink()
+    path.symlink_to(example_run.folder / "run.json")
+    assert example_run.artifacts == ()
+
+
+def test_a_killed_report_leaves_its_files_to_the_next_one(example_run: Run) -> None:
+    assert report(example_run, Plain(text="a")) == []
+    reports = example_run.folder / "reports"
+    # As a kill leaves it: the reporter's files are still where it worked.
+    working = reports / ".plain.working"
+    working.mkdir()
+    (reports / "plain_a.txt").rename(working / "plain_a.txt")
+    assert example_run.artifacts == ()
+    assert report(example_run, Plain(text="a")) == []
+    assert [each.path.name for each in example_run.artifacts] == ["plain_a.txt"]
+    assert not working.exists()
