@@ -1,4 +1,4 @@
-"""The command: exit codes, what it says when it cannot, and what it leaves unimported."""
+"""The command line: exit codes, error messages, hints, and what it does not import."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from cellvision import errors
 from cellvision.cli import main
 
 VERBS = [
-    *("demo", "audit", "train", "study", "label", "predict", "export", "report", "plugins"),
+    *("demo", "audit", "recipe", "train", "study", "label", "predict", "export", "report"),
+    "plugins",
     *("check", "schema", "new-plugin", "prepare"),
 ]
 HEAVY = (
@@ -31,7 +32,7 @@ HEAVY = (
 
 
 @dataclass
-class Said:
+class Output:
     code: int
     out: str
     err: str
@@ -41,15 +42,15 @@ class Command:
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
 
-    def __call__(self, *words: object) -> Said:
+    def __call__(self, *words: object) -> Output:
         with pytest.raises(SystemExit) as caught:
             main([str(word) for word in words])
-        told = self.capsys.readouterr()
+        captured = self.capsys.readouterr()
         assert isinstance(caught.value.code, int)
-        return Said(caught.value.code, told.out, told.err)
+        return Output(caught.value.code, captured.out, captured.err)
 
     def refused(self, *words: object, code: int = 2) -> list[str]:
-        """What it says on standard error, in lines, and that it says it as it should."""
+        """Return the lines on standard error, after checking their form."""
         said = self(*words)
         assert said.code == code, said
         assert said.out == ""
@@ -108,7 +109,7 @@ def test_no_verb_is_a_call_for_help(cellvision: Command) -> None:
 
 
 def test_version(cellvision: Command) -> None:
-    assert cellvision("--version") == Said(0, "cellvision 0.1.0\n", "")
+    assert cellvision("--version") == Output(0, "cellvision 0.1.0\n", "")
 
 
 def test_plugins(cellvision: Command) -> None:
@@ -120,7 +121,8 @@ def test_plugins(cellvision: Command) -> None:
         for row in rows
     )
     assert {row["group"] for row in rows} == {
-        f"cellvision.{kind}" for kind in ("datasets", "augmenters", "architectures", "reporters")
+        f"cellvision.{kind}"
+        for kind in ("datasets", "augmenters", "architectures", "recipes", "reporters")
     }
     assert "folder" in [row["name"] for row in rows]
     shown = cellvision("plugins").out
@@ -200,9 +202,9 @@ def test_unreadable_files_do_not_stop_an_audit(cellvision: Command, images: Path
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("nowhere", "nowhere: there is no such folder or file"),
+        ("nowhere", "nowhere: no such file or folder"),
         ("nowhere.toml", "nowhere.toml: No such file"),
-        ("experiment.txt", "an experiment is a .toml, .yaml or .json file"),
+        ("experiment.txt", "neither a folder nor an experiment file"),
         ("broken.toml", "not valid TOML"),
     ],
 )
@@ -243,6 +245,123 @@ def test_changes_that_cannot_be_made(
 
 
 @pytest.mark.parametrize(
+    ("change", "path", "value"),
+    [
+        ("preprocessing.size=64", "preprocessing.size", [64, 64]),
+        ("preprocessing.size=48x64", "preprocessing.size", [48, 64]),
+        ("preprocessing.channels=0", "preprocessing.channels", [0]),
+        ("preprocessing.channels=0,2", "preprocessing.channels", [0, 2]),
+        ("preprocessing.channels=gray", "preprocessing.channels", "gray"),
+        ("augmenters=flip", "augmenters", ["flip"]),
+        ('augmenters={type = "flip", vertical = true}', "augmenters.0.vertical", True),
+        ('augmenters=[rotation, {type = "flip"}]', "augmenters.1.type", "flip"),
+        ("architecture={type: resnet, depth: 2}", "architecture.depth", 2),
+        ("reporters=tables,panel", "reporters", ["tables", "panel"]),
+        ("dataset.classes=no", "dataset.classes", ["no"]),
+    ],
+)
+def test_short_forms_of_settings_are_understood(
+    images: Path, change: str, path: str, value: object
+) -> None:
+    from cellvision.cli import experiments
+
+    found: Any = experiments.settings(str(images), [change])
+    for part in path.split("."):
+        found = found[int(part)] if part.isdigit() else found[part]
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--set", "channels=0"], "Write --set preprocessing.channels=0"),
+        (["--set", "epochs=5"], "Write --set training.epochs=5"),
+        (["--epochs", "5"], "Write it as a setting: --set training.epochs=..."),
+        (["--batch-size", "5"], "Write it as a setting: --set training.batch_size=..."),
+    ],
+)
+def test_settings_without_their_section_get_the_exact_form(
+    cellvision: Command, images: Path, words: list[str], hint: str
+) -> None:
+    assert cellvision.refused("audit", images, *words)[-1].strip() == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "hint"),
+    [
+        ("images.zip", "is an archive", "Unpack it"),
+        ("plate.nd2", "bioio reads .nd2 files", "cellvision-bioio[nd2]"),
+        ("plate.czi", "bioio reads .czi files", "cellvision-bioio[czi]"),
+        ("one.png", "neither a folder nor an experiment file", "contains the class folders"),
+    ],
+)
+def test_files_that_are_no_folders(
+    cellvision: Command, tmp_path: Path, name: str, says: str, hint: str
+) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    lines = cellvision.refused("audit", tmp_path / name)
+    assert says in lines[0]
+    assert hint in lines[1]
+
+
+def test_the_nearest_path_is_suggested(cellvision: Command, images: Path) -> None:
+    assert f"Did you mean {images}?" in cellvision.refused("audit", f"{images}s")[1]
+    toml = images.parent / "first.toml"
+    toml.write_text("")
+    assert f"Did you mean {toml}?" in cellvision.refused("audit", images.parent / "frist.toml")[1]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 50_000])
+def test_deep_nesting_is_refused(cellvision: Command, images: Path, text: str) -> None:
+    cellvision.refused("audit", images, "--set", f"augmenters={text}")
+
+
+def test_failed_commands_leave_no_empty_folders(
+    cellvision: Command, images: Path, tmp_path: Path
+) -> None:
+    (images / "a" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    for verb in ("train", "study"):
+        cellvision.refused(verb, images, "--out", tmp_path / "new" / "out")
+        assert not (tmp_path / "new").exists()
+    (tmp_path / "kept").mkdir()
+    cellvision.refused("train", images, "--out", tmp_path / "kept")
+    assert (tmp_path / "kept").is_dir()
+
+
+def test_escape_sequences_of_names_do_not_reach_the_terminal(
+    cellvision: Command, tmp_path: Path
+) -> None:
+    root = write_folder(tmp_path / "images", {"a\x1b[2J": 3, "[/red]": 3})
+    (root / "[/red]" / "broken\x1b]0;title\x07.png").write_bytes(b"\x89PNG")
+    output = cellvision("audit", root)
+    assert output.code == 0
+    assert "\x1b[2J" not in output.out
+    assert "\x07" not in output.out + output.err
+    assert "[/red]" in output.out
+    refused = cellvision("audit", f"{root}/a\x1b[31m")
+    assert "\x1b" not in refused.err
+    assert "\\x1b[31m" in refused.err
+
+
+def test_a_matplotlib_backend_of_a_notebook_does_not_matter() -> None:
+    program = """
+import sys
+from cellvision.cli import main
+sys.argv[1:] = ["plugins"]
+try:
+    main()
+except SystemExit:
+    pass
+import matplotlib.pyplot as plt
+print(plt.get_backend())
+"""
+    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    done = process("-c", program, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].lower() == "agg"
+
+
+@pytest.mark.parametrize(
     ("words", "says"),
     [
         (["nonsense"], "No such command 'nonsense'"),
@@ -257,7 +376,7 @@ def test_changes_that_cannot_be_made(
 def test_words_that_are_not_understood(cellvision: Command, words: list[str], says: str) -> None:
     lines = cellvision.refused(*words)
     assert says.lower() in lines[0].lower()
-    assert lines[1].endswith("--help tells how it is used")
+    assert "--help for its arguments" in lines[1]
 
 
 def test_runs_that_are_not_there(cellvision: Command, tmp_path: Path, images: Path) -> None:
@@ -334,6 +453,58 @@ def test_work_that_fails(cellvision: Command, failing: Any) -> None:
     ]
 
 
+def test_a_fault_in_a_plugin_names_the_plugin(
+    cellvision: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: Path
+) -> None:
+    (tmp_path / "lab_net.py").write_text(
+        "import json\n"
+        "import cellvision as cv\n"
+        "class Net(cv.Architecture):\n"
+        "    def build(self, input_shape, classes):\n"
+        "        return json.loads('no json')\n"
+    )
+    info = tmp_path / "lab_net-0.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-net\nVersion: 0.3\n")
+    (info / "entry_points.txt").write_text("[cellvision.architectures]\nlab = lab_net:Net\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = ("train", images, "--out", tmp_path / "run", "--set", "architecture=lab")
+    lines = cellvision.refused(*words, "--set", "preprocessing.size=16", code=1)
+    assert lines[0].startswith("error: architecture 'lab' (lab-net 0.3) failed: JSONDecodeError: ")
+    assert lines[0].endswith(f"({tmp_path / 'lab_net.py'}, line 5)")
+    assert "plugin's author" in lines[1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_our_own_faults_are_called_bugs(
+    cellvision: Command, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("cellvision.cli.experiments.read", fail)
+    lines = cellvision.refused("audit", images, code=1)
+    assert lines[1].strip() == "This is a bug. Run again with --debug and report the traceback."
+
+
+def test_plugins_warns_of_misspelt_groups_and_other_versions(
+    cellvision: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "lab_old-0.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: lab-old\nVersion: 0.3\nRequires-Dist: cellvision>=7\n"
+    )
+    (info / "entry_points.txt").write_text(
+        "[cellvision.reporters]\nlab_old = lab_gone:X\n[cellvision.reporter]\nlost = lab:Y\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    said = cellvision("plugins", "--json")
+    assert "'lost' is in the unknown group cellvision.reporter. Did it mean" in said.err
+    assert "lab-old needs cellvision>=7, and this is cellvision 0.1.0" in said.err
+    assert json.loads(said.out)
+
+
 def test_debug_shows_the_traceback(cellvision: Command, failing: Any) -> None:
     source = failing(RuntimeError("no luck"))
     for words in (["--debug", "audit", source], ["audit", source, "--debug"]):
@@ -351,7 +522,7 @@ def test_debug_keeps_the_exit_code(cellvision: Command) -> None:
 
 
 def test_an_interruption(cellvision: Command, failing: Any) -> None:
-    assert cellvision("audit", failing(KeyboardInterrupt())) == Said(
+    assert cellvision("audit", failing(KeyboardInterrupt())) == Output(
         130, "", "error: interrupted\n"
     )
 
@@ -423,7 +594,7 @@ def test_exit_codes_of_processes(leaking: Path) -> None:
     gone = process("-c", RUN, "audit", "nowhere")
     assert (gone.returncode, gone.stdout) == (2, "")
     assert gone.stderr == (
-        "error: nowhere: there is no such folder or file\n  Name a folder of images\n"
+        "error: nowhere: no such file or folder\n  Give a folder of images or an experiment file.\n"
     )
 
 

@@ -15,9 +15,11 @@ import pytest
 
 from cellvision import errors
 from cellvision.cli import main
+from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
 from cellvision.new_plugin import render
+from cellvision.testing import Isolation
 
-KINDS = ("architecture", "augmenter", "dataset", "reporter")
+KINDS = ("architecture", "augmenter", "dataset", "recipe", "reporter")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def test_all_files_are_there(kind: str, tmp_path: Path) -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     made = render("tiny", "dataset", tmp_path)
     (made / "README.md").write_text("mine")
-    with pytest.raises(errors.FolderError, match="is there already"):
+    with pytest.raises(errors.FolderError, match="exists already"):
         render("tiny", "dataset", tmp_path)
     assert (made / "README.md").read_text() == "mine"
 
@@ -123,7 +125,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     "name", ["", "Tiny", "tiny-net", "1tiny", "class", "tiny net", "../tiny", "_tiny", "tiny__net"]
 )
 def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
-    with pytest.raises(errors.ExperimentError, match="cannot be called"):
+    with pytest.raises(errors.ExperimentError, match="is not a valid name"):
         render(name, "architecture", tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -136,8 +138,49 @@ def test_names_that_are_taken(name: str, kind: str, tmp_path: Path) -> None:
         render(name, kind, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "distribution"),
+    [
+        ("bioio", "dataset", "cellvision-bioio"),
+        ("mlflow", "reporter", "cellvision-tracking"),
+        ("resnet", "architecture", "cellvision-architectures"),
+    ],
+)
+def test_names_of_known_distributions_that_are_not_installed(
+    name: str,
+    kind: str,
+    distribution: str,
+    tmp_path: Path,
+    isolated_registries: Isolation,
+) -> None:
+    with pytest.raises(errors.PluginConflict, match=f"{distribution} already provides") as caught:
+        render(name, kind, tmp_path)
+    assert f"pip install {distribution}" in caught.value.hint
+    assert not (tmp_path / f"cellvision-{name}").exists()
+
+
+def test_the_known_distributions_are_those_of_this_project() -> None:
+    plugins = Path(__file__).parents[1] / "plugins"
+    provided: dict[str, dict[str, set[str]]] = {}
+    for file in plugins.glob("*/pyproject.toml"):
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        for group, names in project["entry-points"].items():
+            provided.setdefault(group, {})[project["name"]] = set(names)
+    known = {
+        group: {distribution: set(names) for distribution, names in distributions.items()}
+        for group, distributions in KNOWN_DISTRIBUTIONS.items()
+    }
+    assert provided == known
+
+
+def test_a_known_name_of_another_kind_is_free(
+    tmp_path: Path, isolated_registries: Isolation
+) -> None:
+    assert render("curves", "augmenter", tmp_path).is_dir()
+
+
 def test_a_name_that_the_example_uses_itself(tmp_path: Path) -> None:
-    with pytest.raises(errors.ExperimentError, match="means something else"):
+    with pytest.raises(errors.ExperimentError, match="already has a meaning"):
         render("path", "dataset", tmp_path)
 
 
@@ -149,17 +192,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert (done.value.code or 0) == code
         said = capsys.readouterr()
         assert expected in said.out
-    assert "is there already" in said.err
+    assert "exists already" in said.err
 
 
 def test_the_tutorial_shows_what_is_rendered(tmp_path: Path) -> None:
-    names = ("tiny_net", "tiny_factor", "tiny_arrays", "surest")
+    names = ("tiny_net", "tiny_factor", "tiny_arrays", "tiny_recipe", "surest")
     code = ""
     for name, kind in zip(names, KINDS, strict=True):
         made = render(name, kind, tmp_path)
         code += "".join(file.read_text(encoding="utf-8") for file in made.rglob("*.py"))
     page = Path(__file__).parents[1] / "docs" / "tutorial" / "plugin.md"
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         assert block in code, block

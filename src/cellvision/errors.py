@@ -27,8 +27,12 @@ catch them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""Escape sequences with which Keras colours its messages."""
 
 
 class CellvisionError(Exception):
@@ -151,27 +155,34 @@ class LeakError(CellvisionError):
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of an error's message, or its class name if it has none.
+    r"""Return the line of an error's message that says what went wrong.
+
+    That is the first line, but the second of Keras' "Exception encountered when calling ...", and
+    the first fault of a pydantic ValidationError. The class name if there is no message.
 
     Examples
     --------
     >>> first_line(ValueError("bad shape\nTraceback of the library")), first_line(KeyError())
     ('bad shape', 'KeyError')
     """
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), _name(error))
+    if type(error).__name__ == "ValidationError" and callable(getattr(error, "errors", None)):
+        fault = error.errors()[0]  # type: ignore[attr-defined]
+        setting = ".".join(str(part) for part in fault["loc"])
+        return f"{setting}: {fault['msg']}" if setting else str(fault["msg"])
+    lines = [_COLOURS.sub("", line).strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        return lines[1]
+    return lines[0] if lines else type(error).__name__
 
 
 def summarize(error: BaseException) -> str:
-    r"""Return an error of another library in one line: its class and its first line.
+    r"""Return an error of another library in one line: its class and `first_line`.
 
     Examples
     --------
     >>> summarize(ValueError("bad shape\nTraceback of the library")), summarize(KeyError())
     ('ValueError: bad shape', 'KeyError')
     """
-    line = first_line(error)
-    return line if line == _name(error) else f"{_name(error)}: {line}"
-
-
-def _name(error: BaseException) -> str:
-    return type(error).__name__
+    line, name = first_line(error), type(error).__name__
+    return line if line == name else f"{name}: {line}"

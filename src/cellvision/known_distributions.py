@@ -9,13 +9,19 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "cellvision-cleanlab": ("one_fold",),
     },
     "cellvision.augmenters": {
-        "cellvision-augmenters": ("flip", "rotation", "translation"),
+        "cellvision-augmenters": (
+            *("brightness", "cutmix", "dihedral", "elastic", "erase", "flip", "mixup", "rotation"),
+            *("shift", "translation"),
+        ),
     },
     "cellvision.architectures": {
         "cellvision-architectures": (
             *("alexnet", "deep", "deep_functional", "fmnist_alexnet", "fmnist_deep"),
             *("perceptron", "pretrained", "resnet"),
         ),
+    },
+    "cellvision.recipes": {
+        "cellvision-recipes": ("page", "quick", "standard"),
     },
     "cellvision.reporters": {
         "cellvision-reporters": (

@@ -11,10 +11,17 @@ from cellvision.experiment import Experiment
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
+from cellvision.interfaces.recipe import recipes
 from cellvision.interfaces.reporter import reporters
 from cellvision.registry import Registry
 
-REGISTRIES: tuple[Registry[Any], ...] = (datasets, augmenters, architectures, reporters)
+REGISTRIES: tuple[Registry[Any], ...] = (
+    datasets,
+    augmenters,
+    architectures,
+    recipes,
+    reporters,
+)
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.slow
 
 class TestExpert(ReporterChecks):
     name = "expert"
-    expected_failures = {  # noqa: RUF012 - the kit's own attribute
-        check: "the answers belong to the ordinary run"
-        for check in ("test_survives_odd_names", "test_survives_forty_classes")
-    }
+    expected_failures = dict.fromkeys(
+        ("test_survives_odd_names", "test_survives_forty_classes"),
+        "the answers belong to the ordinary run",
+    )
 
     def settings(self, folder: Path) -> dict[str, Any]:
         with example_plugins():
@@ -34,9 +34,7 @@ class TestExpert(ReporterChecks):
 
 class TestControls(ReporterChecks):
     name = "controls"
-    expected_failures = {  # noqa: RUF012 - the kit's own attribute
-        "test_reports_something": "the example study has no controls"
-    }
+    expected_failures = {"test_reports_something": "the example study has no controls"}
 
 
 _QUICK: dict[str, Mapping[str, Any]] = {

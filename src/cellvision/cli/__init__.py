@@ -110,17 +110,18 @@ def _report_usage(error: Any) -> int:
 
 
 def _report_unexpected(error: Exception) -> int:
-    from cellvision.cli.faults import BUG, complain, plugin_fault, summary
+    from cellvision import errors
+    from cellvision.cli.faults import BUG, complain, plugin_fault
 
     fault = plugin_fault(error)
     if fault is not None:
         complain(
-            f"{fault.plugin} failed: {summary(error)} ({fault.file}, line {fault.line})",
+            f"{fault.plugin} failed: {errors.summarize(error)} ({fault.file}, line {fault.line})",
             "Report it to the plugin's author; --debug shows the traceback.",
         )
     elif isinstance(error, OSError) and error.strerror:
         path = f"{error.filename}: " if error.filename else ""
         complain(f"{path}{error.strerror}", "Check its permissions and the free disk space.")
     else:
-        complain(summary(error), BUG)
+        complain(errors.summarize(error), BUG)
     return 1

@@ -54,7 +54,7 @@ def run(
             print(result.traceback, file=sys.stderr)
 
     results = check(registry.kind, plugin, example, on_result=show)
-    counts = Counter(result.outcome for result in results)
+    counts: Counter[str] = Counter(result.outcome for result in results)
     if as_json:
         print(json.dumps([asdict(result) for result in results], indent=2, ensure_ascii=False))
     else:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from cellvision.cli.text import printable, printable_lines
+from cellvision.cli.text import printable_lines
 
 if TYPE_CHECKING:
     import importlib_metadata
 
 BUG = "This is a bug. Run again with --debug and report the traceback."
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_PREAMBLE = "Exception encountered when calling"
-"""How Keras begins its messages; what went wrong follows below."""
 
 
 def complain(what: str, hint: str) -> None:
@@ -24,20 +20,6 @@ def complain(what: str, hint: str) -> None:
     print(f"error: {printable_lines(what)}", file=sys.stderr)
     if hint:
         print(f"  {printable_lines(hint)}", file=sys.stderr)
-
-
-def summary(error: BaseException) -> str:
-    """Return an error's type and the line of its message that says what went wrong."""
-    lines = [_COLOURS.sub("", line).strip() for line in str(error).splitlines()]
-    lines = [line for line in lines if line]
-    if lines and lines[0].startswith(_PREAMBLE):
-        del lines[0]
-    faults = getattr(error, "errors", None)
-    if callable(faults) and type(error).__name__ == "ValidationError":
-        first = faults()[0]
-        setting = ".".join(map(str, first["loc"]))
-        lines = [f"{setting}: {first['msg']}" if setting else first["msg"]]
-    return f"{type(error).__name__}: {printable(lines[0])}" if lines else type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision.interfaces.augmenter import Augmenter, augmenters
 from cellvision.testing.backends import other_backend
-from cellvision.testing.component import ComponentChecks, arrived, conformance_check
+from cellvision.testing.component import ComponentChecks, conformance_check, from_reference
 from cellvision.testing.process import ProcessFault
 from cellvision.testing.result import CheckFailed
 
 if TYPE_CHECKING:
     import numpy as np
+
+_CLASSES = 4
 
 
 class AugmenterChecks(ComponentChecks):
@@ -26,7 +28,7 @@ class AugmenterChecks(ComponentChecks):
     >>> class TestRotation(AugmenterChecks):
     ...     name = "rotation"
     ...     example = {"degrees": 30}
-    ...     wrong = {"degrees": -1}
+    ...     invalid_settings = {"degrees": -1}
     """
 
     registry: ClassVar = augmenters
@@ -39,95 +41,92 @@ class AugmenterChecks(ComponentChecks):
         return component
 
     def layer(self, seed: int = 0) -> Any:
-        """Make the example's layer, when it is known that it can be made."""
+        """Return a new layer of the example."""
         augmenter = self.augmenter
         assert self.once("build()", "test_builds_a_layer", lambda: augmenter.build(0)) is not None
         return augmenter.build(seed)
 
     def changed(self, images: np.ndarray, seed: int = 0, calls: int = 1) -> list[np.ndarray]:
-        """What a new layer makes of a batch in training, in calls one after another."""
-        import keras
-
+        """Return what a new layer makes of a batch in training, in successive calls."""
         layer = self.layer(seed)
-        return [keras.ops.convert_to_numpy(layer(images, training=True)) for _ in range(calls)]
+        mixes = self.augmenter.mixes_labels
+        return [_apply(layer, images, mixes, training=True)[0] for _ in range(calls)]
 
     @conformance_check
     def test_builds_a_layer(self) -> None:
-        """`build` gives a Keras layer."""
+        """`build` returns a Keras layer."""
         import keras
 
         layer = self.layer()
         self.require(
             isinstance(layer, keras.layers.Layer),
-            f"build() gave {type(layer).__name__}",
-            "Give a keras.layers.Layer",
+            f"build() returned {type(layer).__name__}",
+            "Return a keras.layers.Layer.",
         )
 
     @conformance_check
     def test_keeps_shape_and_dtype(self) -> None:
         """Images of one and of three channels keep their shape and dtype, and stay finite."""
-        import keras
         import numpy as np
 
         for channels in (1, 3):
             images = _images(channels=channels)
-            found = keras.ops.convert_to_numpy(self.layer()(images, training=True))
+            result, _ = _apply(self.layer(), images, self.augmenter.mixes_labels, training=True)
             self.require(
-                (found.shape, found.dtype) == (images.shape, images.dtype),
-                f"{images.shape} {images.dtype} became {found.shape} {found.dtype}",
-                "Cast and reshape what is given back to what came in",
+                (result.shape, result.dtype) == (images.shape, images.dtype),
+                f"{images.shape} {images.dtype} became {result.shape} {result.dtype}",
+                "Cast and reshape the result to the shape and dtype of the input.",
             )
             self.require(
-                np.isfinite(found).all(), "pixels became infinite or NaN", "Mind divisions by 0"
+                np.isfinite(result).all(), "pixels became infinite or NaN", "Avoid division by 0."
             )
 
     @conformance_check
     def test_is_off_at_inference(self) -> None:
-        """With ``training=False`` images come out exactly as they went in."""
-        import keras
+        """With ``training=False`` images, and labels if it mixes them, come out unchanged."""
         import numpy as np
 
         images = _images()
-        found = keras.ops.convert_to_numpy(self.layer()(images, training=False))
+        result, labels = _apply(self.layer(), images, self.augmenter.mixes_labels, training=False)
         self.require(
-            np.array_equal(found, images),
-            "images are changed with training=False",
-            "In call(self, images, training=False): return the images unless training",
+            np.array_equal(result, images) and np.array_equal(labels, _labels(len(images))),
+            "images or labels change with training=False",
+            "In call(self, images, training=False): return the input unless training.",
         )
 
     @conformance_check
     def test_varies(self) -> None:
-        """In training images are changed, and otherwise at every call."""
+        """In training images change, and differently at every call."""
         import numpy as np
 
         images = _images()
         first, second = self.changed(images, calls=2)
         self.require(
             not np.array_equal(first, images),
-            "images are not changed in training",
-            "Give an example that changes them",
+            "images do not change in training",
+            "Give an example that changes them.",
         )
         self.require(
             not np.array_equal(first, second),
             "two calls make the same change",
-            "Draw from a keras.random.SeedGenerator that the layer holds, not from a number",
+            "Draw from a keras.random.SeedGenerator that the layer keeps, not from a number.",
         )
 
     @conformance_check
     def test_same_seed_same_changes(self) -> None:
         """Two layers with one seed make the same sequence of changes."""
-        import keras
         import numpy as np
 
-        images, layers = _images(), (self.layer(7), self.layer(7))
-        for _ in range(2):
-            one, other = (
-                keras.ops.convert_to_numpy(layer(images, training=True)) for layer in layers
-            )
+        images = _images()
+        for one, other in zip(
+            self.changed(images, seed=7, calls=2),
+            self.changed(images, seed=7, calls=2),
+            strict=True,
+        ):
             self.require(
                 np.array_equal(one, other),
                 "two layers with one seed make different changes",
-                "Draw from keras.random with SeedGenerator(seed) alone",
+                "Draw from keras.random with SeedGenerator(seed) only.",
             )
 
     @conformance_check
@@ -140,26 +139,32 @@ class AugmenterChecks(ComponentChecks):
         self.require(
             not np.array_equal(one, other),
             "layers with different seeds make the same change",
-            "Use the seed: keras.random.SeedGenerator(seed)",
+            "Use the seed: keras.random.SeedGenerator(seed).",
         )
 
     @conformance_check
     def test_leaves_labels_true(self) -> None:
-        """Each image is changed by itself: none is mixed with another, or changes place."""
-        import keras
+        """No image is mixed with another or changes its place, unless its label is mixed too."""
         import numpy as np
 
         images = _images()
+        if self.augmenter.mixes_labels:
+            _, labels = _apply(self.layer(3), images, True, training=True)
+            self.require(
+                labels.shape == (len(images), _CLASSES)
+                and (labels >= -1e-6).all()
+                and np.allclose(labels.sum(axis=1), 1, atol=1e-4),
+                "mixed labels are not probabilities that sum to 1",
+                "Mix one-hot labels with the weights with which the images are mixed.",
+            )
+            return
         altered = images.copy()
         altered[0] = 1 - altered[0]
-        one, other = (
-            keras.ops.convert_to_numpy(self.layer(3)(batch, training=True))
-            for batch in (images, altered)
-        )
+        one, other = self.changed(images, seed=3)[0], self.changed(altered, seed=3)[0]
         self.require(
             np.allclose(one[1:], other[1:], atol=1e-6),
-            "changing the first image of a batch changes what becomes of the others",
-            "Keep the order of the batch, and use no image for another: labels stay as they are",
+            "changing the first image of a batch changes the result for the others",
+            "Keep the order of the batch and every image to itself, or set mixes_labels.",
         )
 
     @conformance_check
@@ -167,29 +172,29 @@ class AugmenterChecks(ComponentChecks):
         """A network with it trains when the whole step is compiled just in time."""
         assert self.layer() is not None
         loss = self.once(
-            "training it jitted", "test_works_jitted", lambda: _trained_jitted(self.augmenter)
+            "training it jitted", "test_works_jitted", lambda: _jitted_loss(self.augmenter)
         )
         self.require(
             loss == loss,  # not NaN
             "the loss of a jitted training step is not a number",
-            "Use keras.ops only, with shapes that are known",
+            "Use keras.ops only, with static shapes.",
         )
 
     @conformance_check
     def test_works_on_the_other_backend(self) -> None:
-        """On Keras' other backend too: shape kept, off at inference, trains jitted."""
+        """On the other Keras backend too: shape kept, off at inference, trains jitted."""
         backend, process = other_backend()
-        arguments = self.there()
+        arguments = self.to_reference()
         assert self.layer() is not None
         try:
-            kept, off, loss = process.call(_on_the_other, **arguments)
+            kept, off, loss = process.call(_check_here, **arguments)
         except ProcessFault as fault:
             raise CheckFailed(
-                f"on {backend}: {fault}", "Use keras.ops and keras.random in place of one backend's"
+                f"on {backend}: {fault}", "Use keras.ops and keras.random, no backend directly."
             ) from fault
-        self.require(kept, f"on {backend} shape or dtype change", "Use keras.ops only")
-        self.require(off, f"on {backend} images change with training=False", "Use keras.ops only")
-        self.require(loss is not None, f"on {backend} the loss is not a number", "Use keras.ops")
+        self.require(kept, f"on {backend} shape or dtype change", "Use keras.ops only.")
+        self.require(off, f"on {backend} images change with training=False", "Use keras.ops only.")
+        self.require(loss is not None, f"on {backend} the loss is not a number", "Use keras.ops.")
 
 
 def _images(channels: int = 3) -> np.ndarray:
@@ -199,26 +204,49 @@ def _images(channels: int = 3) -> np.ndarray:
     return noise.random((8, 24, 32, channels)).astype(np.float32)
 
 
-def _trained_jitted(augmenter: Augmenter) -> float:
-    import keras
+def _labels(count: int) -> np.ndarray:
     import numpy as np
+
+    return np.eye(_CLASSES, dtype=np.float32)[np.arange(count) % _CLASSES]
+
+
+def _apply(
+    layer: Any, images: np.ndarray, mixes_labels: bool, *, training: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and labels after the layer."""
+    import keras
+
+    labels = _labels(len(images))
+    if mixes_labels:
+        images, labels = layer((images, labels), training=training)
+    else:
+        images = layer(images, training=training)
+    return keras.ops.convert_to_numpy(images), keras.ops.convert_to_numpy(labels)
+
+
+def _jitted_loss(augmenter: Augmenter) -> float:
+    import keras
 
     images = _images()
-    image = keras.Input(images.shape[1:])
-    flat = keras.layers.Flatten()(augmenter.build(0)(image))
-    model = keras.Model(image, keras.layers.Dense(2, activation="softmax")(flat))
-    model.compile("sgd", "categorical_crossentropy", jit_compile=True)
-    return float(model.train_on_batch(images, np.eye(2, dtype=np.float32)[[0, 1] * 4]))
+    labels = _labels(len(images))
+    image, label = keras.Input(images.shape[1:]), keras.Input(labels.shape[1:])
+    layer = augmenter.build(0)
+    changed, target = layer((image, label)) if augmenter.mixes_labels else (layer(image), label)
+    flat = keras.layers.Flatten()(changed)
+    scores = keras.layers.Dense(_CLASSES)(flat)
+    difference = keras.layers.Subtract()([scores, target])
+    model = keras.Model([image, label], difference)
+    model.compile("sgd", "mean_squared_error", jit_compile=True)
+    return float(model.train_on_batch([images, labels], 0 * labels))
 
 
-def _on_the_other(reference: str, settings: Mapping[str, Any]) -> tuple[bool, bool, float | None]:
-    import keras
+def _check_here(reference: str, settings: Mapping[str, Any]) -> tuple[bool, bool, float | None]:
     import numpy as np
 
-    augmenter, images = arrived(reference, settings), _images()
-    layer = augmenter.build(0)
-    changed = keras.ops.convert_to_numpy(layer(images, training=True))
+    augmenter, images = from_reference(reference, settings), _images()
+    layer, mixes = augmenter.build(0), augmenter.mixes_labels
+    changed, _ = _apply(layer, images, mixes, training=True)
     kept = (changed.shape, changed.dtype) == (images.shape, images.dtype)
-    off = np.array_equal(keras.ops.convert_to_numpy(layer(images, training=False)), images)
-    loss = _trained_jitted(augmenter)
+    off = np.array_equal(_apply(layer, images, mixes, training=False)[0], images)
+    loss = _jitted_loss(augmenter)
     return kept, bool(off), loss if np.isfinite(loss) else None

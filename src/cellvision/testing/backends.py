@@ -1,4 +1,4 @@
-"""The backend of Keras that is not in use here, in a process of its own."""
+"""The other Keras backend, in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from cellvision.testing.process import Process, shared
 
 
 def other_backend() -> tuple[str, Process]:
-    """Its name, and a process that uses it.
+    """Return the name of the backend that this process does not use, and a process that does.
 
     Raises
     ------
     unittest.SkipTest
-        It is not installed.
+        The other backend is not installed.
     """
     import keras
 

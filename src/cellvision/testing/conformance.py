@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from cellvision import errors
 from cellvision.testing.result import CheckFailed
 
 T = TypeVar("T")
@@ -132,16 +133,9 @@ def _outcome(what: str, compute: Callable[[], T]) -> T | CheckFailed:
         return failure
     except Exception as error:  # noqa: BLE001 - plugin code may raise anything
         hint = getattr(error, "hint", "") or "The traceback shows the line."
-        failure = CheckFailed(f"{what}: {type(error).__name__}: {first_line(error)}", hint)
-        failure.__cause__ = error
-        return failure
-
-
-def first_line(error: BaseException) -> str:
-    """Return the line of an error's message that says what went wrong."""
-    from cellvision.testing.messages import message_line
-
-    return message_line(error)
+        unexpected = CheckFailed(f"{what}: {errors.summarize(error)}", hint)
+        unexpected.__cause__ = error
+        return unexpected
 
 
 def formatted(error: BaseException) -> str:

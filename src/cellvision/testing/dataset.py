@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import itertools
 import tracemalloc
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision import errors
 from cellvision.interfaces.dataset import Dataset, datasets
-from cellvision.testing.component import ComponentChecks, arrived, conformance_check
+from cellvision.testing.component import ComponentChecks, conformance_check, from_reference
 from cellvision.testing.process import Process, ProcessFault
 from cellvision.testing.result import CheckFailed
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from cellvision.data.catalog import Catalog
 
-_LOOKED_AT = 16
-"""Images that are read in most checks."""
+_SAMPLED = 16
+"""Number of images that most checks read."""
 
 _READS = 1000
 _ROUNDS = 4
@@ -33,8 +34,8 @@ _MEGABYTE = 2**20
 class DatasetChecks(ComponentChecks):
     """The checks of a data set, to subclass in a plugin's tests.
 
-    The example should have a dozen small images, of at least two classes, with all that is
-    special about the data set. Where it needs files, `settings` writes them.
+    The example should have a dozen small images of at least two classes, with everything that is
+    special about the data set. If it needs files, override `settings` and write them there.
 
     Examples
     --------
@@ -59,13 +60,13 @@ class DatasetChecks(ComponentChecks):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The example's catalog as the plugin gives it."""
+        """Catalog of the example, as the plugin returns it."""
         dataset = self.dataset
         return self.once("catalog()", "test_lists_its_images", dataset.catalog)
 
     @property
     def catalog(self) -> Catalog:
-        """The same after cellvision's own checks."""
+        """The same after cellvision's own validation."""
         from cellvision.data.catalog import Catalog
 
         assert self.table is not None
@@ -74,13 +75,13 @@ class DatasetChecks(ComponentChecks):
 
     @property
     def some(self) -> list[str]:
-        """Some images, from the whole catalog."""
+        """A sample of images from the whole catalog."""
         images = [str(image) for image in self.table["image"]]
-        return images[:: max(1, len(images) // _LOOKED_AT)][:_LOOKED_AT]
+        return images[:: max(1, len(images) // _SAMPLED)][:_SAMPLED]
 
     @property
     def pixels(self) -> dict[str, np.ndarray]:
-        """What `read` gives for these."""
+        """Pixels that `read` returns for these."""
         dataset, some = self.dataset, self.some
         return self.once(
             "read()",
@@ -90,81 +91,85 @@ class DatasetChecks(ComponentChecks):
 
     @conformance_check
     def test_lists_its_images(self) -> None:
-        """`catalog` gives a table with the columns image and label, and a row for each image."""
+        """`catalog` returns a table with a row per image and the columns image and label."""
         import pandas as pd
 
         self.require(
             isinstance(self.table, pd.DataFrame),
-            f"catalog() gave {type(self.table).__name__}",
-            "Give a pandas.DataFrame with a row for each image",
+            f"catalog() returned {type(self.table).__name__}",
+            "Return a pandas.DataFrame with one row per image.",
         )
         for column in ("image", "label"):
             self.require(
                 column in self.table.columns,
                 f"the catalog has no column {column!r}",
-                "catalog() gives at least the columns image and label",
+                "Return at least the columns image and label.",
             )
         self.require(
             len(self.table) >= 4 and self.table["label"].nunique() >= 2,
             "the example has fewer than four images, or fewer than two classes",
-            "Give an example on which something can be checked",
+            "Give a larger example.",
         )
 
     @conformance_check
     def test_ids_are_unique(self) -> None:
-        """Every image has an id of its own, and the id is text."""
+        """Every image has a unique id, and the id is text."""
         ids = list(self.table["image"])
-        odd = [image for image in ids if not isinstance(image, str) or not image]
-        self.require(not odd, f"{len(odd)} ids are no text, first: {odd[:1]}", "Make them strings")
+        invalid = [image for image in ids if not isinstance(image, str) or not image]
+        self.require(
+            not invalid,
+            f"{len(invalid)} ids are not text, first: {invalid[:1]}",
+            "Return strings.",
+        )
         self.require(
             len(set(ids)) == len(ids),
             f"{len(ids) - len(set(ids))} ids occur more than once",
-            "Make ids of all that tells images apart, such as the path below the folder",
+            "Use ids that distinguish all images, such as the path below the folder.",
         )
 
     @conformance_check
     def test_labels_are_known(self) -> None:
         """Every image has a label, and the label is text."""
         labels = list(self.table["label"])
-        odd = [label for label in labels if not isinstance(label, str) or not label]
+        invalid = [label for label in labels if not isinstance(label, str) or not label]
         self.require(
-            not odd,
-            f"{len(odd)} labels are missing or no text, first: {odd[:1]}",
-            "Leave out images without a label, and tell of them in skipped_files()",
+            not invalid,
+            f"{len(invalid)} labels are missing or not text, first: {invalid[:1]}",
+            "Leave out images without a label, and list them in skipped_files().",
         )
 
     @conformance_check
     def test_catalog_keeps_the_rules(self) -> None:
         """The catalog passes cellvision's own checks of splits, groups and classes."""
-        self.require(len(self.catalog), "it is empty", "List the images")
+        self.require(len(self.catalog), "it is empty", "List the images.")
 
     @conformance_check
     def test_lists_the_same_again(self) -> None:
-        """A second catalog, by an equal component, is the same in the same order."""
+        """A second catalog, by an equal component, has the same rows in the same order."""
         first = self.table
         again = self.registry.create(self.name, **self.dataset.model_dump()).catalog()
         self.require(
             first.equals(again),
-            "catalog() gives something else the second time",
-            "Sort what the file system or a set gives; seed what is random",
+            "catalog() returns something else the second time",
+            "Sort names from the file system and from sets; seed what is random.",
         )
 
     @conformance_check
     def test_reads_its_images(self) -> None:
-        """`read` gives an array (height, width, channels) of numbers, not empty."""
+        """`read` returns an array (height, width, channels) of numbers, not empty."""
         import numpy as np
 
         for image, pixels in self.pixels.items():
             self.require(
                 isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.size,
-                f"read({image!r}) gave {type(pixels).__name__} of shape "
+                f"read({image!r}) returned {type(pixels).__name__} of shape "
                 f"{getattr(pixels, 'shape', None)}",
-                "Give a numpy array of shape (height, width, channels)",
+                "Return a numpy array of shape (height, width, channels).",
             )
             self.require(
                 pixels.dtype.kind in "buif",
-                f"read({image!r}) gave pixels of {pixels.dtype}",
-                "Give the native dtype: bool, unsigned or signed integers, or floats",
+                f"read({image!r}) returned pixels of {pixels.dtype}",
+                "Return the native dtype: bool, unsigned or signed integers, or floats.",
             )
 
     @conformance_check
@@ -174,42 +179,42 @@ class DatasetChecks(ComponentChecks):
             again = self.dataset.read(image)
             self.require(
                 (again.shape, again.dtype) == (pixels.shape, pixels.dtype),
-                f"read({image!r}) gives {pixels.shape} {pixels.dtype}, then {again.shape} "
+                f"read({image!r}) returns {pixels.shape} {pixels.dtype}, then {again.shape} "
                 f"{again.dtype}",
-                "Give the native pixels every time",
+                "Return the native pixels every time.",
             )
             self.require(
                 _digest(again) == _digest(pixels),
-                f"read({image!r}) gives other pixels the second time",
-                "No randomness in read(); varying images is an augmenter's work",
+                f"read({image!r}) returns other pixels the second time",
+                "Remove randomness from read(): augmenters vary images.",
             )
 
     @conformance_check
     def test_decodes_what_it_reads(self) -> None:
-        """`decode` gives the pixels of `read`, with a bit depth that holds them."""
+        """`decode` returns the pixels of `read`, with a bit depth that holds them."""
         for image, pixels in self.pixels.items():
             decoded = self.dataset.decode(image)
             self.require(
                 _digest(decoded.pixels) == _digest(pixels),
-                f"decode({image!r}) and read({image!r}) give different pixels",
-                "Let read() give decode().pixels",
+                f"decode({image!r}) and read({image!r}) return different pixels",
+                "Return decode().pixels from read().",
             )
             high = float(pixels.max())
             self.require(
                 pixels.dtype.kind not in "bu" or high < 2**decoded.bit_depth,
                 f"{image!r} has a pixel of {high:g}, more than {decoded.bit_depth} bits hold",
-                "Give the bit depth that the file declares, or leave decode() as it is",
+                "Return the bit depth that the file declares, or do not override decode().",
             )
 
     @conformance_check
     def test_fingerprints_tell_images_apart(self) -> None:
-        """`fingerprint` is the same for the same image, and another for other pixels."""
+        """`fingerprint` is the same for the same image, and differs for other pixels."""
         prints = {image: self.dataset.fingerprint(image) for image in self.pixels}
         for image, pixels in self.pixels.items():
             self.require(
                 self.dataset.fingerprint(image) == prints[image],
                 f"fingerprint({image!r}) changes",
-                "Make it of the content alone: cached pixels are found by it",
+                "Compute it from the content alone: it is the key of cached pixels.",
             )
             twins = [
                 other
@@ -218,8 +223,8 @@ class DatasetChecks(ComponentChecks):
             ]
             self.require(
                 not twins,
-                f"{image!r} and {twins[:1]} differ and have one fingerprint",
-                "Make it of all of the content, as hashlib.sha256 of the file does",
+                f"{image!r} and {twins[:1]} differ but have one fingerprint",
+                "Compute it from all of the content, such as by hashlib.sha256 of the file.",
             )
 
     @conformance_check
@@ -233,14 +238,14 @@ class DatasetChecks(ComponentChecks):
         except Exception as error:
             raise CheckFailed(
                 f"an unknown image raises {errors.summarize(error)}",
-                "raise errors.UnreadableImage(image, reason): it is listed with its file",
+                "raise errors.UnreadableImage(image, reason)",
             ) from error
         else:
             self.require(False, "an unknown image is read", "raise errors.UnreadableImage")
 
     @conformance_check
     def test_memory_stays_flat(self) -> None:
-        """After 1,000 reads no more memory is held and no more files are open than before."""
+        """After 1,000 reads, memory in use and the number of open files have not grown."""
         some, read = list(self.pixels), self.dataset.read
         for image in some:
             read(image)
@@ -248,61 +253,61 @@ class DatasetChecks(ComponentChecks):
         gc.collect()
         tracemalloc.start()
         try:
-            passed, levels = 0, [tracemalloc.get_traced_memory()[0]]
+            total, levels = 0, [tracemalloc.get_traced_memory()[0]]
             for number in range(_READS):
-                passed += read(some[number % len(some)]).nbytes
+                total += read(some[number % len(some)]).nbytes
                 if (number + 1) % (_READS // _ROUNDS) == 0:
                     gc.collect()
                     levels.append(tracemalloc.get_traced_memory()[0])
         finally:
             tracemalloc.stop()
-        # Python itself may take a few megabytes once, for its table of names for example; what
-        # is kept of the images grows in every round.
-        held = _ROUNDS * min(after - before for before, after in itertools.pairwise(levels))
+        # Python itself may allocate a few megabytes once, such as for its table of names; images
+        # that are kept grow in every round.
+        growth = _ROUNDS * min(after - before for before, after in itertools.pairwise(levels))
         self.require(
-            held < _MEGABYTE / 4 + passed / 10,
-            f"after {_READS} reads {held / _MEGABYTE:.1f} MB more are held",
-            "Keep no pixels: cellvision has a cache of its own on disk",
+            growth < _MEGABYTE / 4 + total / 10,
+            f"after {_READS} reads {growth / _MEGABYTE:.1f} MB more are in use",
+            "Keep no pixels: cellvision caches them on disk.",
         )
         left = _open_files() - files
         self.require(
-            left < 10, f"after {_READS} reads {left} files are left open", "Open them by `with`"
+            left < 10, f"after {_READS} reads {left} files are still open", "Open them by `with`."
         )
 
     @conformance_check
     def test_reads_from_threads(self) -> None:
-        """Read from eight threads at once, the images are the same."""
+        """Reading from eight threads at once gives the same images."""
         images = list(self.pixels) * 4
         with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(lambda image: _digest(self.dataset.read(image)), images))
-        for image, digest in zip(images, found, strict=True):
+            digests = list(pool.map(lambda image: _digest(self.dataset.read(image)), images))
+        for image, digest in zip(images, digests, strict=True):
             self.require(
                 digest == _digest(self.pixels[image]),
                 f"{image!r} differs when several threads read",
-                "Share no open file between calls, or take a threading.Lock",
+                "Share no open file between calls, or use a threading.Lock.",
             )
 
     @conformance_check
     def test_works_from_two_processes(self) -> None:
-        """Two new processes at once list and read the same images as this one."""
+        """Two new processes at the same time list and read the same images as this one."""
         expected = {image: _digest(pixels) for image, pixels in self.pixels.items()}
         with Process() as first, Process() as second:
-            asked = [
-                process.start(_read_there, **self.there(), images=list(expected))
+            answers = [
+                process.start(_read_here, **self.to_reference(), images=list(expected))
                 for process in (first, second)
             ]
             try:
-                found = [answer() for answer in asked]
+                results = [answer() for answer in answers]
             except ProcessFault as fault:
                 raise CheckFailed(
                     f"in another process: {fault}",
-                    "Keep all that is needed in fields; lock or rename what is written",
+                    "Keep all state in fields; write files under a temporary name and rename them.",
                 ) from fault
-        for count, digests in found:
+        for count, digests in results:
             self.require(
                 count == len(self.table) and digests == expected,
                 "another process lists or reads other images",
-                "Nothing may depend on the process: no hash(), no global state",
+                "Depend on no state of the process: no hash(), no globals.",
             )
 
     @conformance_check
@@ -317,33 +322,34 @@ class DatasetChecks(ComponentChecks):
         assert self.catalog is not None
         with example_plugins():
             preprocessing = Preprocessing(size=SIZE, channels=(0,), intensity=intensity)
-            found = audit(self.experiment(preprocessing=preprocessing))
-        refused = [file for file in found.files if file.status == "refused"]
+            report = audit(self.experiment(preprocessing=preprocessing))
+        refused = [file for file in report.files if file.status == "refused"]
         self.require(
             not refused,
             f"{len(refused)} images are refused, first: "
             + "".join(f"{file.file}: {file.reason}" for file in refused[:1]),
-            "Leave them out of the example, or make read() take them",
+            "Leave them out of the example, or make read() accept them.",
         )
-        read = sum(file.status == "read" for file in found.files)
-        self.require(read, "the audit reads no image", "List the images in catalog()")
+        read = sum(file.status == "read" for file in report.files)
+        self.require(read, "the audit reads no image", "List the images in catalog().")
 
 
 def _digest(pixels: np.ndarray) -> str:
-    from cellvision.data.digests import pixel_digest
+    import numpy as np
 
-    return pixel_digest(pixels)
+    head = f"{pixels.shape} {pixels.dtype.str} ".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
 def _open_files() -> int:
-    """How many files this process has open; 0 where the system does not tell."""
-    listed = Path("/proc/self/fd")
-    return len(list(listed.iterdir())) if listed.is_dir() else 0
+    """Return the number of open files of this process; 0 if the system does not say."""
+    descriptors = Path("/proc/self/fd")
+    return len(list(descriptors.iterdir())) if descriptors.is_dir() else 0
 
 
-def _read_there(
+def _read_here(
     reference: str, settings: Mapping[str, Any], images: list[str]
 ) -> tuple[int, dict[str, str]]:
-    dataset = arrived(reference, settings)
+    dataset = from_reference(reference, settings)
     count = len(dataset.catalog())
     return count, {image: _digest(dataset.read(image)) for image in images}

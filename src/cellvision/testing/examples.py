@@ -1,4 +1,4 @@
-"""Small images, networks, runs and studies for checks to work on. This module imports no keras."""
+"""Small images, networks, runs and studies for checks. This module imports no keras."""
 
 from __future__ import annotations
 
@@ -30,25 +30,28 @@ if TYPE_CHECKING:
     from cellvision.results.study import Study
 
 SIZE = (12, 16)
-"""Height and width of the made images, in pixels."""
+"""Height and width of the synthetic images, in pixels."""
 
 
 class SyntheticImages(Dataset):
-    """Made images of stripes, 12 x 16 pixels, 12 bits in uint16; each class has its own place.
+    """Images of a bright stripe at a place of its class: 12 x 16 pixels, 12 bits in uint16.
 
-    Each class has, in each split, images from two units.
+    In each split, the images of a class come from two groups.
     """
 
     names: tuple[str, ...] = ("alpha", "beta", "gamma")
-    """The classes."""
+    """Names of the classes."""
 
     splits: Mapping[str, int] = Field(
         default={"train": 4, "validation": 2, "test": 2, "other lab": 2}
     )
-    """How many images of a class each split has."""
+    """Number of images of each class, by split."""
 
     absent: tuple[str, str] | None = None
-    """A split and a class that has no image there."""
+    """A split, and a class that has no images in it."""
+
+    channels: int = Field(default=1, ge=1)
+    """Number of channels, all with the same stripe."""
 
     def catalog(self) -> pd.DataFrame:
         """List all images."""
@@ -59,7 +62,7 @@ class SyntheticImages(Dataset):
                 "image": f"{split}/{name}/{number}",
                 "label": name,
                 "split": split,
-                "group": f"{split}, unit {number % 2}",
+                "group": f"{split}, group {number % 2}",
             }
             for split, count in self.splits.items()
             for name in self.names
@@ -69,17 +72,17 @@ class SyntheticImages(Dataset):
         return pd.DataFrame(rows)
 
     def read(self, image: str) -> np.ndarray:
-        """Make one image: (12, 16, 1), uint16."""
+        """Return one image: (12, 16, channels), uint16."""
         import numpy as np
 
         names = [name for name in self.names if f"/{name}/" in image]
         if not names:
             raise errors.UnreadableImage(image, "there is no such image")
-        # No two images are alike, or they would count as a leak between splits.
+        # Identical images would count as a leak between splits.
         noise = np.random.default_rng(zlib.crc32(image.encode()))
-        pixels = noise.integers(100, 400, (*SIZE, 1))
-        place = self.names.index(max(names, key=len)) * SIZE[1] // len(self.names)
-        pixels[:, place : place + 2] += 3000
+        pixels = noise.integers(100, 400, (*SIZE, self.channels))
+        left = self.names.index(max(names, key=len)) * SIZE[1] // len(self.names)
+        pixels[:, left : left + 2] += 3000
         return pixels.astype(np.uint16)
 
 
@@ -87,7 +90,7 @@ class SyntheticNetwork(Architecture):
     """The smallest network: one dense layer with softmax."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make the network; see `cellvision.Architecture.build`."""
+        """Return the network; see `cellvision.Architecture.build`."""
         import keras
 
         image = keras.Input(input_shape)
@@ -98,15 +101,15 @@ class SyntheticNetwork(Architecture):
 
 @contextmanager
 def example_plugins() -> Iterator[None]:
-    """Offer `SyntheticImages` as ``made_images`` and `SyntheticNetwork` as ``made_network``.
+    """Register ``synthetic_images`` and ``synthetic_network``, the classes of this module.
 
-    What is on offer has a name, so that experiments with it can be written and read.
+    Experiments that contain them can then be saved and loaded.
     """
-    ours: tuple[tuple[Any, str, Any], ...] = (
-        (datasets, "made_images", SyntheticImages),
-        (architectures, "made_network", SyntheticNetwork),
+    plugins: tuple[tuple[Any, str, Any], ...] = (
+        (datasets, "synthetic_images", SyntheticImages),
+        (architectures, "synthetic_network", SyntheticNetwork),
     )
-    new = [(registry, name, cls) for registry, name, cls in ours if name not in registry]
+    new = [(registry, name, cls) for registry, name, cls in plugins if name not in registry]
     for registry, name, cls in new:
         registry.register(name, cls)
     try:
@@ -117,12 +120,12 @@ def example_plugins() -> Iterator[None]:
 
 
 def example_experiment(**changes: Any) -> Experiment:
-    """A small experiment: made images, the smallest network, two epochs, no reports.
+    """Return a small experiment: synthetic images, the smallest network, two epochs, no reports.
 
     Parameters
     ----------
     **changes
-        Fields of `cellvision.Experiment` in place of these. Writing it down needs
+        Fields of `cellvision.Experiment` to use in place of these. Saving the experiment needs
         `example_plugins`.
 
     Examples
@@ -146,12 +149,12 @@ def example_experiment(**changes: Any) -> Experiment:
 FORTY_CLASSES = tuple(f"class {number:02}" for number in range(40))
 
 ODD_NAMES = ("G0/G1 phase", "müde ß-Zellen, „alt“", "細胞 | <b>", "..")
-"""Class names with spaces, slashes, Unicode, and signs that formats give a meaning."""
+"""Class names with spaces, slashes, Unicode, and characters that mean something in a format."""
 
 _ODD_SPLITS = {"train": 4, "validation": 2, "Tag 2 / größer": 2, "../test": 2}
 
 RUNS = ("ordinary", "missing class", "single epoch", "forty classes", "odd names")
-"""The kinds of example runs."""
+"""Kinds of example runs."""
 
 
 def _experiment(kind: str) -> Experiment:
@@ -173,9 +176,9 @@ def _experiment(kind: str) -> Experiment:
 
 
 def example_run(folder: Path, kind: str = "ordinary") -> Run:
-    """Put a finished run into a folder, as `cellvision.train` made it.
+    """Copy a finished run of `cellvision.train` into a folder.
 
-    It is trained once for this process, and copied.
+    Each kind is trained once per process.
 
     Parameters
     ----------
@@ -193,7 +196,7 @@ def example_run(folder: Path, kind: str = "ordinary") -> Run:
 
 
 def example_study(folder: Path) -> Study:
-    """Put a finished study of two runs into a folder, as `cellvision.study` made it."""
+    """Copy a finished study of two runs into a folder."""
     from cellvision.results.study import load_study
 
     shutil.copytree(_studied(), folder)
@@ -201,10 +204,10 @@ def example_study(folder: Path) -> Study:
 
 
 @functools.cache
-def _home() -> Path:
-    made = tempfile.mkdtemp(prefix="cellvision-examples-")
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return Path(made)
+def _temporary_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="cellvision-examples-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @functools.cache
@@ -212,7 +215,7 @@ def _trained(kind: str) -> Path:
     from cellvision.training.train import train
 
     with example_plugins():
-        return train(_experiment(kind), _home() / kind, progress=False).folder
+        return train(_experiment(kind), _temporary_folder() / kind, progress=False).folder
 
 
 @functools.cache
@@ -220,8 +223,8 @@ def _studied() -> Path:
     from cellvision.studies.study import study
 
     with example_plugins():
-        made = study(_experiment("ordinary"), 2, _home() / "study", progress=False)
-    return made.folder
+        folder = _temporary_folder() / "study"
+        return study(_experiment("ordinary"), 2, folder, progress=False).folder
 
 
 def write_images(
@@ -236,15 +239,15 @@ def write_images(
     Parameters
     ----------
     folder
-        Made where missing.
+        Created if missing.
     classes
-        A folder each.
+        Names of the class folders.
     count
-        Images of each class.
+        Number of images of each class.
     suffix
         ``.png``, ``.tif``, ``.jpg`` or ``.npy``.
     shape
-        Height, width and, for colour, channels.
+        Height, width and, for colour images, channels.
 
     Returns
     -------
@@ -255,11 +258,11 @@ def write_images(
     from PIL import Image
 
     files = []
-    for (place, name), number in itertools.product(enumerate(classes), range(count)):
-        noise = np.random.default_rng((place, number))
+    for (index, name), number in itertools.product(enumerate(classes), range(count)):
+        noise = np.random.default_rng((index, number))
         pixels = noise.integers(0, 60, tuple(shape), dtype=np.uint8)
         width = max(1, shape[1] // len(classes))
-        pixels[:, place * width : (place + 1) * width] += 150
+        pixels[:, index * width : (index + 1) * width] += 150
         file = folder / name / f"{number}{suffix}"
         file.parent.mkdir(parents=True, exist_ok=True)
         if suffix == ".npy":

@@ -1,4 +1,4 @@
-"""Registries without what happens to be installed, and distributions made on the spot."""
+"""Registries without the installed plugins, and distributions created for a test."""
 
 from __future__ import annotations
 
@@ -11,22 +11,16 @@ from typing import Any
 
 import importlib_metadata
 
-from cellvision.interfaces.architecture import architectures
-from cellvision.interfaces.augmenter import augmenters
-from cellvision.interfaces.dataset import datasets
-from cellvision.interfaces.reporter import reporters
-from cellvision.registry import Registry
-
-REGISTRIES: tuple[Registry[Any], ...] = (datasets, augmenters, architectures, reporters)
+from cellvision.schema import REGISTRIES
 
 
 class Isolation:
-    """A folder of distributions, which are all that the registries know.
+    """A folder of distributions; the registries see no others.
 
     Parameters
     ----------
     folder
-        Stands for an environment's ``site-packages``.
+        Plays the part of ``site-packages``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,21 +35,21 @@ class Isolation:
         version: str = "1.0",
         requires: Sequence[str] = ("cellvision",),
     ) -> None:
-        """Install a made distribution, by hand and at once: no pip, no network.
+        """Write the metadata and modules of a distribution, without pip and network.
 
         Parameters
         ----------
         distribution
-            Its name.
+            Name of the distribution.
         entry_points
-            By kind (``dataset``, ``augmenter``, ``architecture``, ``reporter``): names, and
-            what they stand for, ``module:Class``.
+            For each kind (``dataset``, ``augmenter``, ``architecture``, ...): names, and the
+            ``module:Class`` that each refers to.
         modules
-            Source code by the module's name.
+            Source code by module name.
         version
-            Its version.
+            Version of the distribution.
         requires
-            What it depends on.
+            Requirements of the distribution.
 
         Examples
         --------
@@ -80,25 +74,25 @@ class Isolation:
 
 
 def forget() -> None:
-    """Let all registries read the installed names anew."""
+    """Make all registries read the installed names again."""
     for registry in REGISTRIES:
         registry.rescan()
 
 
 @contextmanager
 def isolated(folder: Path) -> Iterator[Isolation]:
-    """Hide what is installed and registered; the registries know only what is in `folder`.
+    """Hide all installed and registered plugins; the registries see only those in `folder`.
 
-    `folder` is on ``sys.path`` meanwhile, and what was imported from it is forgotten after.
+    `folder` is on ``sys.path`` meanwhile. Modules imported from it are removed afterwards.
     """
-    known = importlib_metadata.entry_points
+    entry_points = importlib_metadata.entry_points
     registered = [dict(registry._registered) for registry in REGISTRIES]
     path, modules = list(sys.path), set(sys.modules)
 
-    def only_ours(**asked: Any) -> Any:
-        group = asked.get("group", "")
+    def isolated_entry_points(**selection: Any) -> Any:
+        group = selection.get("group", "")
         if not group.startswith("cellvision."):
-            return known(**asked)
+            return entry_points(**selection)
         return [
             entry_point
             for distribution in importlib_metadata.distributions(path=[str(folder)])
@@ -106,7 +100,7 @@ def isolated(folder: Path) -> Iterator[Isolation]:
             if entry_point.group == group
         ]
 
-    importlib_metadata.entry_points = only_ours
+    importlib_metadata.entry_points = isolated_entry_points
     for registry in REGISTRIES:
         registry._registered.clear()
     sys.path.insert(0, str(folder))
@@ -114,7 +108,7 @@ def isolated(folder: Path) -> Iterator[Isolation]:
     try:
         yield Isolation(folder)
     finally:
-        importlib_metadata.entry_points = known
+        importlib_metadata.entry_points = entry_points
         for registry, before in zip(REGISTRIES, registered, strict=True):
             registry._registered.clear()
             registry._registered.update(before)

@@ -1,6 +1,6 @@
-"""The pytest plugin: fixtures, expected failures, and the count of the checks that ran.
+"""The pytest plugin: fixtures, expected failures, and the number of checks that ran.
 
-pytest imports this in every session where cellvision is installed, so it imports nothing heavy.
+pytest imports it in every session if cellvision is installed, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -21,9 +21,21 @@ _DEFINED = pytest.StashKey[dict[str, int]]()
 _MISSING = pytest.StashKey[list[str]]()
 
 
+@pytest.fixture(scope="session")
+def cellvision_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Cache, state and downloads of cellvision in temporary folders, not in the user's own.
+
+    Name it in the setting ``usefixtures`` of pytest to use it in every test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CACHE", "STATE", "DATA"):
+            patch.setenv(f"CELLVISION_{name}", str(tmp_path_factory.mktemp(name.lower())))
+        yield
+
+
 @pytest.fixture
 def isolated_registries(tmp_path: Path) -> Iterator[Isolation]:
-    """Registries that know nothing of what is installed, but what the test installs by hand."""
+    """Registries that see no installed plugins, only those that the test installs."""
     from cellvision.testing.isolation import isolated
 
     folder = tmp_path / "site-packages"
@@ -51,22 +63,23 @@ def example_study(tmp_path: Path) -> Iterator[Any]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the checks that are expected to fail, and tell how many there are to be."""
+    """Mark the checks that are expected to fail, and record how many checks a class has."""
     cls = getattr(item, "cls", None)
     method = getattr(item, "originalname", item.name)
     if cls is None or not hasattr(cls, "expected_failures"):
         return
     if not getattr(getattr(cls, method, None), "_of_the_kit", False):
         return
-    of = item.nodeid.rpartition("::")[0]
-    item.user_properties.append((_PROPERTY, [of, method, len(cls.checks())]))
+    class_id = item.nodeid.rpartition("::")[0]
+    item.user_properties.append((_PROPERTY, [class_id, method, len(cls.checks())]))
     reason = cls.expected_failures.get(method)
     if reason is not None:
         item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to count."""
+    """Start counting, and register the marker ``slow``."""
+    config.addinivalue_line("markers", "slow: takes more than about ten seconds")
     ran: dict[str, set[str]] = defaultdict(set)
     config.stash[_RAN] = ran
     config.stash[_DEFINED] = {}
@@ -84,14 +97,14 @@ class _Count:
         for name, value in report.user_properties:
             if name == _PROPERTY and report.when == "call":
                 assert isinstance(value, list)
-                of, method, defined = value
-                self.config.stash[_RAN][of].add(method)
-                self.config.stash[_DEFINED][of] = defined
+                class_id, method, defined = value
+                self.config.stash[_RAN][class_id].add(method)
+                self.config.stash[_DEFINED][class_id] = defined
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail where a class of checks ran in part, though nobody asked for a part."""
+    """Fail the session if a class of checks ran only in part although whole files were selected."""
     config = session.config
     if hasattr(config, "workerinput") or session.shouldstop or session.shouldfail:
         return
@@ -109,16 +122,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         pytest.ExitCode.INTERNAL_ERROR,
     ):
         return
-    for of, defined in config.stash[_DEFINED].items():
-        ran = len(config.stash[_RAN][of])
+    for class_id, defined in config.stash[_DEFINED].items():
+        ran = len(config.stash[_RAN][class_id])
         if ran < defined:
-            config.stash[_MISSING].append(f"{of}: {ran} checks ran of {defined}")
+            config.stash[_MISSING].append(f"{class_id}: {ran} checks ran of {defined}")
     if config.stash[_MISSING]:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Tell which checks did not run."""
+    """List the classes whose checks did not all run."""
     missing = config.stash[_MISSING]
     if missing:
         terminalreporter.section("cellvision: checks that did not run", red=True)

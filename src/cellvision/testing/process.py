@@ -1,4 +1,4 @@
-"""Other Python processes, in which checks do what must not depend on this one."""
+"""New Python processes for checks whose result must not depend on this one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Self
 
-_QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-"""What is compiled for a check runs a few times only, so little is spent on making it fast."""
+_FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+"""Programs compiled for a check run a few times only: compile fast rather than well."""
 
 
 class ProcessFault(Exception):
@@ -24,15 +24,15 @@ class ProcessFault(Exception):
 
 
 class Process:
-    """A new Python process that calls functions for us, one after another.
+    """A new Python process that calls functions, one after another.
 
-    Arguments and results travel as JSON. The process sees our ``sys.path`` as it is at the
-    time of each call, and knows nothing else of us.
+    Arguments and results travel as JSON. The process uses this one's ``sys.path`` at the time of
+    each call and shares nothing else with it.
 
     Parameters
     ----------
     backend
-        Keras' backend in the process; None leaves it to the environment.
+        Keras backend of the process. None: as in the environment.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class Process:
     """
 
     def __init__(self, backend: str | None = None) -> None:
-        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": _QUICKLY, **os.environ}
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": _FAST_COMPILATION, **os.environ}
         if backend is not None:
             environment["KERAS_BACKEND"] = backend
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
@@ -62,21 +62,22 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def call(self, function: Callable[..., Any], /, **arguments: Any) -> Any:
-        """Call a function of some module there; its arguments and its result are plain values.
+        """Call a function of a module there; its arguments and its result are plain values.
 
         Raises
         ------
         ProcessFault
-            It raised, or the process died; the message is the last line of the traceback.
+            The function raised, or the process died. The message is the last line of the
+            traceback.
         """
         return self.start(function, **arguments)()
 
     def start(self, function: Callable[..., Any], /, **arguments: Any) -> Callable[[], Any]:
-        """Begin a call; what is given back waits for its result."""
+        """Start a call; the returned function waits for its result."""
         request = {
             "function": f"{function.__module__}:{function.__qualname__}",
             "arguments": arguments,
@@ -87,27 +88,27 @@ class Process:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise ProcessFault(self._last_words()) from None
+            raise ProcessFault(self._exit_message()) from None
         return self._result
 
     def _result(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise ProcessFault(self._last_words())
+            raise ProcessFault(self._exit_message())
         answer = json.loads(line)
         if "fault" in answer:
             raise ProcessFault(answer["fault"]) from ProcessFault("\n" + answer["traceback"])
         return answer["result"]
 
-    def _last_words(self) -> str:
+    def _exit_message(self) -> str:
         code = self._process.wait()
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"the process ended with code {code}" + (f": {lines[-1]}" if lines else "")
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -118,9 +119,9 @@ class Process:
 
 
 def shared(purpose: str, backend: str | None = None) -> Process:
-    """A process that is kept for a purpose, since importing keras takes seconds.
+    """Return the process kept for a purpose: importing keras takes seconds.
 
-    It is new to whoever asks first, and again after it died.
+    It is new at the first call, and after it has died.
     """
     process = _kept(purpose, backend)
     if not process.alive:
@@ -138,8 +139,8 @@ def _kept(purpose: str, backend: str | None) -> Process:
 
 
 def serve() -> None:
-    """Answer calls until there are no more; the whole life of the other process."""
-    # What libraries print must not get between the answers.
+    """Answer calls until standard input closes; what the new process runs."""
+    # Keep what libraries print out of the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
@@ -147,18 +148,18 @@ def serve() -> None:
         sys.path[:] = request["path"]
         importlib.invalidate_caches()
         try:
-            answer = {"result": imported(request["function"])(**request["arguments"])}
-        except BaseException as error:  # noqa: BLE001 - whatever a stranger's code raises, SystemExit too
+            answer = {"result": resolve(request["function"])(**request["arguments"])}
+        except BaseException as error:  # noqa: BLE001 - plugin code may raise anything, SystemExit too
             last = " ".join(traceback.format_exception_only(error)[-1].split())
             answer = {"fault": last, "traceback": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
-def imported(reference: str) -> Any:
-    """What ``package.module:name`` stands for."""
+def resolve(reference: str) -> Any:
+    """Import the object that ``package.module:name`` refers to."""
     module, _, attribute = reference.partition(":")
-    found: Any = importlib.import_module(module)
+    value: Any = importlib.import_module(module)
     for part in attribute.split("."):
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value

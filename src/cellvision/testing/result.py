@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Literal
 
 
 class CheckFailed(AssertionError):
-    """A plugin does not do what a check demands.
+    """A plugin does not keep its contract.
 
     Parameters
     ----------
     what
-        One line: what was found.
+        One line: what is wrong.
     hint
-        One line: what its author can do.
+        One line: what the author can do.
     """
 
     def __init__(self, what: str, hint: str) -> None:
@@ -30,15 +30,17 @@ class CheckResult:
     Attributes
     ----------
     check : str
-        The check's name, such as ``loads_alone_and_cheaply``.
+        Name of the check, such as ``loads_alone_and_cheaply``.
     demand : str
-        What it demands, in one line.
+        What the check requires, in one line.
     outcome : {"passed", "failed", "skipped", "expected"}
-        ``expected`` is a failure that was announced, with its reason.
+        ``expected`` is a failure listed in ``expected_failures``.
     reason : str
-        What was found, or why the check was skipped; empty where it passed.
+        What is wrong, or why the check was skipped. Empty if it passed.
     hint : str
-        What the plugin's author can do; empty unless it failed.
+        What the plugin's author can do. Empty unless the check failed.
+    traceback : str
+        Traceback of the error behind a failure. Empty if there is none.
     """
 
     check: str
@@ -46,3 +48,4 @@ class CheckResult:
     outcome: Literal["passed", "failed", "skipped", "expected"]
     reason: str = ""
     hint: str = ""
+    traceback: str = ""

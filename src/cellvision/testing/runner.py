@@ -1,4 +1,4 @@
-"""Running the checks without pytest."""
+"""Run the checks without pytest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from cellvision import errors
 from cellvision.testing.architecture import ArchitectureChecks
 from cellvision.testing.augmenter import AugmenterChecks
 from cellvision.testing.component import ComponentChecks
+from cellvision.testing.conformance import formatted
 from cellvision.testing.dataset import DatasetChecks
+from cellvision.testing.recipe import RecipeChecks
 from cellvision.testing.reporter import ReporterChecks
 from cellvision.testing.result import CheckFailed, CheckResult
 
@@ -19,6 +21,7 @@ KINDS: dict[str, type[ComponentChecks]] = {
     "architecture": ArchitectureChecks,
     "augmenter": AugmenterChecks,
     "dataset": DatasetChecks,
+    "recipe": RecipeChecks,
     "reporter": ReporterChecks,
 }
 
@@ -29,32 +32,32 @@ def check(
     example: Mapping[str, Any] | None = None,
     *,
     expected_failures: Mapping[str, str] | None = None,
-    told: Callable[[CheckResult], None] = lambda _: None,
+    on_result: Callable[[CheckResult], None] = lambda _: None,
 ) -> list[CheckResult]:
-    """Run all checks on a plugin that is installed, or registered in this process.
+    """Run all checks on a plugin that is installed or registered in this process.
 
     Parameters
     ----------
     kind
-        ``architecture``, ``augmenter``, ``dataset`` or ``reporter``.
+        ``architecture``, ``augmenter``, ``dataset``, ``recipe`` or ``reporter``.
     name
-        The plugin's name, or ``"distribution:name"``.
+        Name of the plugin, or ``"distribution:name"``.
     example
-        Settings to check it with; by default its own defaults.
+        Settings to check it with. Default: those of the plugin.
     expected_failures
         As for `ComponentChecks`.
-    told
+    on_result
         Called with each result as soon as it is known.
 
     Returns
     -------
     list of CheckResult
-        One for every check of the interface.
+        One per check of the interface.
 
     Raises
     ------
     errors.UnknownPlugin
-        Nobody offers the name.
+        No installed distribution provides the name.
     errors.ExperimentError
         The example's settings are wrong.
 
@@ -67,11 +70,11 @@ def check(
     """
     if kind not in KINDS:
         raise errors.ExperimentError(
-            f"no kind of plugin is called {kind!r}", f"One of {', '.join(KINDS)}"
+            f"no kind of plugin is called {kind!r}", f"Choose one of {', '.join(KINDS)}."
         )
     base = KINDS[kind]
     try:
-        # A wrong example is the asker's fault, all else is for the checks to tell.
+        # A wrong example is an error of the caller; the checks report all other faults.
         base.registry.create(name, **(example or {}))
     except (errors.UnknownPlugin, errors.ExperimentError):
         raise
@@ -87,7 +90,7 @@ def check(
     results = []
     for method in checks.checks():
         results.append(_one(checks, method))
-        told(results[-1])
+        on_result(results[-1])
     if len(results) != len(base.checks()) or not results:
         raise AssertionError(f"{len(results)} checks ran of {len(base.checks())}")
     return results
@@ -96,20 +99,27 @@ def check(
 def _one(checks: ComponentChecks, method: str) -> CheckResult:
     run = getattr(checks, method)
     name, demand = method.removeprefix("test_"), (inspect.getdoc(run) or "").partition("\n")[0]
-    announced = checks.expected_failures.get(method)
+    expected = checks.expected_failures.get(method)
     try:
         run()
     except unittest.SkipTest as skipped:
         return CheckResult(name, demand, "skipped", str(skipped))
-    except Exception as error:  # noqa: BLE001 - a stranger's code
-        if announced is not None:
-            return CheckResult(name, demand, "expected", announced)
-        if isinstance(error, CheckFailed):
-            return CheckResult(name, demand, "failed", error.what, error.hint)
-        what = f"{errors.summarize(error)}"
-        return CheckResult(name, demand, "failed", what, "Try it in Python to see the traceback")
-    if announced is not None:
+    except CheckFailed as failure:
+        if expected is not None:
+            return CheckResult(name, demand, "expected", expected)
+        cause = "" if failure.__cause__ is None else formatted(failure.__cause__)
+        return CheckResult(name, demand, "failed", failure.what, failure.hint, cause)
+    except Exception as error:  # noqa: BLE001 - plugin code may raise anything
+        if expected is not None:
+            return CheckResult(name, demand, "expected", expected)
+        hint = "Run cellvision check --debug to see the traceback."
+        return CheckResult(name, demand, "failed", errors.summarize(error), hint, formatted(error))
+    if expected is not None:
         return CheckResult(
-            name, demand, "failed", "it passes, and was expected to fail", "Expect it no more"
+            name,
+            demand,
+            "failed",
+            "it passes although it was expected to fail",
+            "Remove it from expected_failures.",
         )
     return CheckResult(name, demand, "passed")

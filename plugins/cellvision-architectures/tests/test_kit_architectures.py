@@ -1,0 +1,65 @@
+"""Every architecture passes the conformance kit."""
+
+from __future__ import annotations
+
+import pytest
+
+import cellvision as cv
+from cellvision.testing import ArchitectureChecks
+
+pytestmark = pytest.mark.slow
+
+
+class TestDeep(ArchitectureChecks):
+    name = "deep"
+    example = {"dense": 50}
+    invalid_settings = {"dense": 0}
+
+
+class TestDeepFunctional(ArchitectureChecks):
+    name = "deep_functional"
+
+
+class TestFmnistDeep(ArchitectureChecks):
+    name = "fmnist_deep"
+
+
+class TestAlexNet(ArchitectureChecks):
+    name = "alexnet"
+    input_shape = (67, 67, 3)
+
+
+class TestFmnistAlexNet(ArchitectureChecks):
+    name = "fmnist_alexnet"
+    input_shape = (28, 28, 1)
+
+
+class TestResNet(ArchitectureChecks):
+    name = "resnet"
+    example = {"depth": 1, "width": 8}
+    invalid_settings = {"depth": 0}
+
+
+class TestPerceptron(ArchitectureChecks):
+    name = "perceptron"
+    invalid_settings = {"widths": [0], "rate": 0}
+
+
+class TestPretrained(ArchitectureChecks):
+    name = "pretrained"
+    example = {"backbone": "MobileNet", "random": True}
+
+
+def test_every_architecture_is_checked() -> None:
+    checked = {
+        value.name
+        for value in list(globals().values())
+        if isinstance(value, type) and issubclass(value, ArchitectureChecks)
+    }
+    installed = {
+        info.name
+        for info in cv.architectures.plugins()
+        if info.distribution == "cellvision-architectures"
+    }
+    assert installed
+    assert installed <= checked

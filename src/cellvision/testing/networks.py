@@ -1,0 +1,172 @@
+"""Networks under examination: building, training and looking into them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellvision.interfaces.architecture import Architecture, TrainingPlan
+from cellvision.testing.result import CheckFailed
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+_STEPS = 12
+"""Steps on one batch in which a loss must fall."""
+
+_OWN_TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics", "fit")
+"""Methods that the trainer never calls: it trains the network as a layer of its own model."""
+
+
+def example_batch(shape: Sequence[int], classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return two images of each class, or one if they are large, and their one-hot labels."""
+    import numpy as np
+
+    noise = np.random.default_rng(0)
+    count = classes * (2 if shape[0] * shape[1] < 128**2 else 1)
+    labels = np.arange(count) % classes
+    images = 0.2 * noise.random((count, *shape))
+    for image, label in zip(images, labels, strict=True):
+        image[:, label * shape[1] // classes :] += 0.7 * (label + 1) / classes
+    return images.astype(np.float32), np.eye(classes, dtype=np.float32)[labels]
+
+
+def build(architecture: Architecture, shape: Sequence[int], classes: int, seed: int) -> keras.Model:
+    """Build a network with the weights of a seed."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    height, width, channels = shape
+    return architecture.build((height, width, channels), classes)
+
+
+def weights_of(model: keras.Model) -> list[np.ndarray]:
+    """Return the trainable weights as arrays."""
+    import keras
+
+    return [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+
+
+def check_model(model: Any, shape: Sequence[int], classes: int) -> None:
+    """Raise CheckFailed unless it is a model that the trainer can train as it is."""
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise CheckFailed(
+            f"build() returned {type(model).__name__}", "Return a keras.Model or keras.Sequential."
+        )
+    if model.compiled:
+        raise CheckFailed("the model is compiled", "Return it uncompiled; cellvision compiles it.")
+    own = [
+        name
+        for name in _OWN_TRAINING
+        if getattr(type(model), name, None) is not getattr(_stock(model), name, None)
+    ]
+    if own:
+        raise CheckFailed(
+            f"{type(model).__name__} defines {', '.join(own)}, which training never calls",
+            "Express it by the loss, the callbacks or the layers; see TrainingRecipe.",
+        )
+    for side, expected in (("input", (None, *shape)), ("output", (None, classes))):
+        try:
+            actual: Any = tuple(getattr(model, f"{side}_shape"))
+        except (AttributeError, TypeError, ValueError):
+            raise CheckFailed(
+                f"the model has no {side} shape: a subclassed model cannot be saved and read back",
+                "Connect layers from keras.Input to the output: keras.Model(inputs, outputs).",
+            ) from None
+        if actual != expected:
+            raise CheckFailed(
+                f"the {side} is {actual}, not {expected}",
+                "Begin with keras.Input(input_shape), end with a Dense layer of `classes` units.",
+            )
+
+
+def _stock(model: keras.Model) -> type[keras.Model]:
+    """Return the nearest class of Keras itself that a model derives from."""
+    return next(cls for cls in type(model).__mro__ if cls.__module__.startswith("keras."))
+
+
+def layers_without_package(model: keras.Model) -> list[str]:
+    """Return the names of layers registered with Keras' default package, ``Custom``."""
+    import keras
+
+    classes = {type(layer) for layer in model._flatten_layers()}
+    names = {keras.saving.get_registered_name(cls) for cls in classes}
+    return sorted(name.partition(">")[2] for name in names if name.startswith("Custom>"))
+
+
+def train_really(
+    architecture: Architecture, shape: Sequence[int], classes: int, folder: Path
+) -> tuple[bool, list[float | None]]:
+    """Train by `cellvision.train` on one batch per epoch.
+
+    Returns
+    -------
+    changed : bool
+        Whether a weight changed.
+    losses : list of float or None
+        The loss of each step; None if it is not a number.
+    """
+    import numpy as np
+
+    from cellvision.backends.seeding import seeded
+    from cellvision.data.preprocessing import Preprocessing
+    from cellvision.experiment import Training
+    from cellvision.testing.examples import SyntheticImages, example_experiment, example_plugins
+    from cellvision.training.train import train
+
+    height, width, channels = shape
+    names = tuple(f"class {number}" for number in range(classes))
+    images = SyntheticImages(names=names, splits={"train": 4, "test": 1}, channels=channels)
+    experiment = example_experiment(
+        dataset=images,
+        architecture=architecture,
+        preprocessing=Preprocessing(size=(height, width), channels=tuple(range(channels))),
+        training=Training(
+            epochs=_STEPS,
+            batch_size=4 * classes,
+            precision="float32",
+            devices="cpu",
+            steps_per_execution=1,
+            restarts=0,
+        ),
+    )
+    out = next(
+        path
+        for path in (folder / f"training {number}" for number in itertools.count())
+        if not path.exists()
+    )
+    with example_plugins():
+        run = train(experiment, out, progress=False)
+        trained = weights_of(run.model())
+    losses = [float(loss) for loss in run.history["loss"]]
+    with seeded(experiment.training.seed):
+        start = weights_of(architecture.build((height, width, channels), classes))
+    changed = any(
+        not np.array_equal(before, after) for before, after in zip(start, trained, strict=False)
+    )
+    return changed, [loss if np.isfinite(loss) else None for loss in losses]
+
+
+def step_losses(
+    architecture: Architecture, model: keras.Model, classes: int
+) -> tuple[bool, list[float | None]]:
+    """Train a built network on one batch by its own recipe; returns as `train_really` does."""
+    import numpy as np
+
+    images, labels = example_batch(model.input_shape[1:], classes)
+    before = weights_of(model)
+    plan = TrainingPlan(1, _STEPS, len(images), (len(images) // classes,) * classes)
+    recipe = architecture.recipe(plan)
+    model.compile(recipe.optimizer, recipe.loss)
+    losses: list[float] = []
+    while len(losses) <= _STEPS and not (len(losses) > 3 and losses[-1] < losses[0]):
+        losses.append(float(model.train_on_batch(images, labels)))
+    changed = any(
+        not np.array_equal(old, new) for old, new in zip(before, weights_of(model), strict=True)
+    )
+    return changed, [loss if np.isfinite(loss) else None for loss in losses]
