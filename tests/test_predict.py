@@ -16,8 +16,7 @@ import tiny
 import cellvision as cv
 from cellvision import errors
 from cellvision.concurrency import available_processors
-from cellvision.inference import image_reader, prediction_table
-from cellvision.inference import predict as module
+from cellvision.inference import image_reader, prediction_job, prediction_table
 from cellvision.inference.engines import onnxruntime_engine
 
 
@@ -120,7 +119,7 @@ def test_memory_is_flat_and_blocks_change_nothing(
 
     read_image = cv.read_image
     monkeypatch.setattr(cv, "read_image", watched)
-    monkeypatch.setattr(module, "_CHUNK", 4)
+    monkeypatch.setattr(prediction_job, "_CHUNK", 4)
     monkeypatch.setattr(image_reader, "_SAMPLE", 4)
     monkeypatch.setattr(prediction_table, "_ROWS", 10)
     monkeypatch.setattr(onnxruntime_engine, "BATCH_VALUES", 2 * 16 * 16)

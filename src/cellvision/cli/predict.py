@@ -97,7 +97,8 @@ def run(
     ] = None,
 ) -> None:
     """Classify new images with the network of a run, or with all networks of a study."""
-    from cellvision.inference.predict import PredictionOptions, predict_blocks
+    from cellvision.inference.predict import predict_blocks
+    from cellvision.inference.prediction_job import PredictionOptions
 
     counts: Counter[str] = Counter()
 

@@ -170,7 +170,7 @@ def _architecture(run: Run) -> Architecture:
         try:
             return cls(**known)
         except (ValueError, errors.CellvisionError):
-            return cls.model_construct(**known)
+            return cls.model_construct(None, **known)
 
 
 def _warn_of_versions(run: Run) -> None:

@@ -129,6 +129,6 @@ def _named(experiment: Experiment | Mapping[str, Experiment]) -> dict[str, Exper
     if isinstance(experiment, Mapping):
         if not experiment:
             raise errors.ExperimentError("a study needs at least one experiment", "Name one.")
-        return {name: with_reporters(each) for name, each in experiment.items()}
+        return {name: with_reporters(one) for name, one in experiment.items()}
     architecture = type(experiment.architecture)
     return {architecture.registry.name_of(architecture): with_reporters(experiment)}

@@ -120,7 +120,7 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
         columns = ["run", "experiment", "control"]
         _write_tables(folder, control_runs, "control_runs.csv", "control_history.csv", columns)
     metadata = StudyMetadata(
-        experiments=tuple(ExperimentRecord.model_validate(each) for each in plan["experiments"]),
+        experiments=tuple(ExperimentRecord.model_validate(entry) for entry in plan["experiments"]),
         seeds=tuple(plan["seeds"]),
         expert=plan["expert"],
         runs=tuple(

@@ -22,8 +22,8 @@ from cellvision.backends import devices
 from cellvision.results.run_folder import claim_folder, naming_folder
 from cellvision.studies.vectorized_program import State, VectorizedProgram, run_state
 from cellvision.training.callbacks import EarlyStopping, history_row
+from cellvision.training.result import TrainingResult
 from cellvision.training.run_writer import RunWriter
-from cellvision.training.trainer import TrainingResult
 
 if TYPE_CHECKING:
     from cellvision.progress import Display

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.progress import Display
     from cellvision.training.network import Network
+    from cellvision.training.result import TrainingResult
     from cellvision.training.state import TrainingState
-    from cellvision.training.trainer import Trainer, TrainingResult
+    from cellvision.training.trainer import Trainer
 
 
 class RunWriter:
