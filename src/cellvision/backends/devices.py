@@ -130,7 +130,7 @@ def sharing(devices: list[str]) -> Scope:
 
 
 def accelerator_has_bfloat16() -> bool:
-    """Whether the first accelerator computes in bfloat16 (NVIDIA: compute capability 8 or later)."""
+    """Whether the first accelerator computes in bfloat16 (NVIDIA: compute capability 8 or more)."""
     import keras
 
     capability: Any

@@ -163,6 +163,7 @@ class PredictionJob:
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
         return self.run_of_record.class_names
 
     @property
@@ -180,6 +181,15 @@ class PredictionJob:
         return GroupAnswers(by, groups, self.class_names)
 
     def run(self, out: Path | None, on_block: Callable[[pd.DataFrame], None]) -> PredictionSummary:
+        """Predict all images.
+
+        Parameters
+        ----------
+        out
+            CSV file for the table; None writes none.
+        on_block
+            Called with each block of rows.
+        """
         start = time.perf_counter()
         with ExitStack() as stack:
             file = stack.enter_context(table_file(out))

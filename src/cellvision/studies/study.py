@@ -15,7 +15,7 @@ from cellvision.backends import distributed
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.results.reporting import make_reports
-from cellvision.results.run_folder import claim_folder, naming_folder
+from cellvision.results.run_folder import claim_folder
 from cellvision.results.study import Study
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls
@@ -93,7 +93,6 @@ def study(
         displayed(progress) as display,
         remote.results(out) as folder,
         folder_lock(folder, "study"),
-        naming_folder(folder),
     ):
         claim_study(folder, plan)
         run_folder = folder / "runs"

@@ -214,12 +214,12 @@ class _VectorizedRun:
         checkpoints, number = self.writer.checkpoints, int(row["epoch"])
         if checkpoints is not None:
             self.program.load(state())
-            with atomic_io.path(checkpoints / f"epoch_{number:03d}.keras") as temporary:
+            path = checkpoints / f"epoch_{number:03d}.keras"
+            with naming_folder(checkpoints), atomic_io.path(path) as temporary:
                 self.program.network.model.save(temporary)
         if self.early_stopping.is_over or number == self.training.epochs:
             self.last = state()
-        with naming_folder(self.writer.folder):
-            self.writer.epoch(number, row)
+        self.writer.epoch(number, row)
 
     def finish(self, display: Display) -> None:
         """Load this run's weights into the network, and write its folder."""

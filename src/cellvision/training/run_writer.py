@@ -63,7 +63,8 @@ class RunWriter:
         if epoch == 1:
             self._rows.clear()  # a dead network was drawn again
         self._rows.append(row)
-        write_table(self.folder / "history.csv", history_table(self._rows))
+        with naming_folder(self.folder):
+            write_table(self.folder / "history.csv", history_table(self._rows))
         self._listeners = tell_epoch(self._listeners, epoch, row)
 
     def write(self, network: Network, result: TrainingResult, display: Display) -> Run:
