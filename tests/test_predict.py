@@ -1,4 +1,4 @@
-"""New images through a run's model: the same numbers again, and no guess about what they are."""
+"""Prediction of new images: reading, warnings, outputs and averages."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_predict_gives_the_probabilities_of_the_record(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv"]
 
 
-def test_a_new_process_needs_neither_cellvision_nor_another_door(
+def test_the_saved_model_loads_without_cellvision(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "pixels.npy", run.model_input(list(run.predictions["image"])))
@@ -149,7 +149,7 @@ def test_files_and_folders_in_the_order_given(run: cv.Run, images: Path, tmp_pat
     assert table["predicted"][0] == known["predicted"]
 
 
-def test_pixels_of_another_kind_are_refused(run: cv.Run, tmp_path: Path) -> None:
+def test_another_pixel_type_is_refused(run: cv.Run, tmp_path: Path) -> None:
     tiny.write(tmp_path / "eight.png", tiny.pixels(100, 0))
     with pytest.raises(errors.PreprocessingError, match=r"eight\.png.*uint8.*uint16"):
         cv.predict(run, tmp_path)
@@ -179,7 +179,7 @@ def test_unreadable_files_are_listed_or_skipped(
         cv.predict(run, [mixed / "bad.tif", mixed / "worse.png"], skip_unreadable=True)
 
 
-def test_nothing_to_predict_is_said(run: cv.Run, tmp_path: Path) -> None:
+def test_a_source_without_images_is_refused(run: cv.Run, tmp_path: Path) -> None:
     with pytest.raises(errors.FolderError, match="no images"):
         cv.predict(run, tmp_path)
     with pytest.raises(errors.FolderError, match="no such file"):
