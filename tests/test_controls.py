@@ -197,7 +197,7 @@ def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
 
 
 def test_brightness_is_a_shortcut(study: cv.Study) -> None:
-    """The classes differ in brightness and nothing else, which intensity summaries measure as well."""
+    """The classes differ in brightness only, which intensity summaries measure as well."""
     (verdict,) = study.verdicts
     told = verdict.model_dump(mode="json")
     assert told == json.loads((study.folder / "verdict.json").read_text())["verdicts"][0]

@@ -160,7 +160,7 @@ def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path)
     first.terminate()
     _, error = first.communicate(timeout=300)
     assert first.returncode == 130
-    assert "error: interrupted" in error
+    assert "the same command resumes the study" in error
     # A run of a study is finished or not: no half-trained one is kept.
     assert not (tmp_path / "s" / "runs" / "000" / "run.json").exists()
 

@@ -97,11 +97,16 @@ def study(
         claim_study(folder, plan)
         run_folder = folder / "runs"
         waiting = [run for run in planned if not (run_folder / run.name / "run.json").is_file()]
-        if client is None:
-            _train_here(waiting, planned, run_folder, display)
-        else:
-            done = len(planned) - len(waiting)
-            dask.train_on_cluster(client, waiting, run_folder, done, display)
+        try:
+            if client is None:
+                _train_here(waiting, planned, run_folder, display)
+            else:
+                done = len(planned) - len(waiting)
+                dask.train_on_cluster(client, waiting, run_folder, done, display)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"finished runs are kept in {folder}; the same command resumes the study"
+            ) from None
         finished = finish_study(folder, plan, planned)
         first = next(iter(experiments.values()))
         for fault in make_reports(finished, first.reporters or (), display)[1]:
