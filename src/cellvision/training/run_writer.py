@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.progress import Display
     from cellvision.training.network import Network
+    from cellvision.training.result import TrainingResult
     from cellvision.training.state import TrainingState
-    from cellvision.training.trainer import Trainer, TrainingResult
+    from cellvision.training.trainer import Trainer
 
 
 class RunWriter:
@@ -68,7 +69,8 @@ class RunWriter:
         if epoch == 1:
             self._rows.clear()  # a dead network was drawn again
         self._rows.append(row)
-        write_table(self.folder / "history.csv", history_table(self._rows))
+        with naming_folder(self.folder):
+            write_table(self.folder / "history.csv", history_table(self._rows))
         self._listeners = tell_epoch(self._listeners, epoch, row)
 
     def write(self, network: Network, result: TrainingResult, display: Display) -> Run:
