@@ -33,7 +33,7 @@ def rows(folder: Path) -> Iterator[list[str]]:
         if path.name == "SOURCE.md":
             continue
         try:
-            image = cv.read_image(path)
+            image = cv.io.read_image(path)
         except cv.errors.UnreadableImage as fault:
             yield [f"`{path.name}`", "refused", "", "", "", "", f"{fault.reason}. {fault.hint}"]
             continue

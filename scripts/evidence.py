@@ -51,11 +51,11 @@ class Quick(cv.Architecture):
         ]
         return keras.Sequential(stack, name="quick")
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:  # noqa: ARG002
         """Adam, in large steps."""
         import keras
 
-        return keras.optimizers.Adam(3e-3)
+        return cv.TrainingRecipe(keras.optimizers.Adam(3e-3))
 
 
 class Remembering(Quick):
@@ -75,11 +75,11 @@ class Remembering(Quick):
         ]
         return keras.Sequential(stack, name="remembering")
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:  # noqa: ARG002
         """Adam."""
         import keras
 
-        return keras.optimizers.Adam(1e-3)
+        return cv.TrainingRecipe(keras.optimizers.Adam(1e-3))
 
 
 def asked(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from prepare_folders import fields  # noqa: F401 - a fixture
 
 # A busy machine is no fault of the code.
 hypothesis.settings.register_profile("cellvision", deadline=None)
@@ -16,9 +17,10 @@ hypothesis.settings.load_profile("cellvision")
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_this_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests, and the processes that they start, out of the user's cache."""
+    """Keep the tests, and the processes that they start, out of the user's own folders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CELLVISION_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -1,11 +1,12 @@
 """Servers of ``cellvision label`` for tests, as processes that can be killed.
 
-``python -m labelling FILE`` starts one for every line that it is given. It has everything
-imported by then, so that a start takes a moment and not a second.
+``python -m labelling FILE`` starts a server for each line on standard input. It has imported
+everything by then, so that a start takes a moment.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import socket
@@ -22,7 +23,7 @@ import pytest
 
 
 def begin(images: Path, out: Path, *words: str) -> Path:
-    """Make a file of answers and a page, without serving any; gives the file."""
+    """Create an answer file and a page without serving it; return the file."""
     from cellvision.cli import main
 
     page = out.parent / f"{out.stem}-page"
@@ -37,12 +38,12 @@ def _address(lines: IO[str]) -> str:
     for line in lines:
         if line.strip().startswith("http://"):
             return line.strip()
-    raise AssertionError("the server did not say where it is")
+    raise AssertionError("the server printed no address")
 
 
 @contextmanager
 def serving(file: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the command itself; gives the page's address and the process."""
+    """Run the command; yield the page's address and the process."""
     script = "from cellvision.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", script, "label", str(file), *words],
@@ -73,34 +74,62 @@ class Client:
         return self.http.get(self.address + path, headers=headers)
 
 
-@contextmanager
-def in_thread(file: Path) -> Iterator[Client]:
-    """Serve a file in this process, which takes less time to start; gives a client."""
-    import uvicorn
+def make_labelled_images(root: Path, tests: int = 40) -> Path:
+    """Write 6 training images of each class and more to label, with their wells."""
+    from tiny import make_splits
 
-    from cellvision.labelling.images import Gallery
-    from cellvision.labelling.server import HOST, application
+    make_splits(root, {"train": {"dark": 6, "light": 6}, "test": {"dark": tests, "light": tests}})
+    rows = [
+        f"{path.relative_to(root).as_posix()},{path.parts[-3]}-{path.stem}"
+        for path in sorted(root.rglob("*.png"))
+    ]
+    (root / "groups.csv").write_text("file,well\n" + "\n".join(rows) + "\n")
+    return root
+
+
+def label(*words: object) -> int:
+    """Run the command in this process; return its exit code."""
+    from cellvision.cli import main
+
+    with pytest.raises(SystemExit) as end:
+        main(["label", *map(str, words)])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """Read a CSV table."""
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@contextmanager
+def in_thread(file: Path, port: int = 0) -> Iterator[Client]:
+    """Serve a file in this process, which starts faster; yield a client.
+
+    With `port`, the application believes that it is served there.
+    """
+    from cellvision.labelling.request_guard import HOST
+    from cellvision.labelling.server import create_server
     from cellvision.labelling.store import Store
 
-    store = Store(file)
-    token = store.fact("token")
-    listening = socket.create_server((HOST, 0))
-    port = listening.getsockname()[1]
-    app = application(store, Gallery(store.plan()), token, port)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    client = Client(f"http://{HOST}:{port}/{token}/")
-    try:
-        yield client
-    finally:
-        client.http.close()
-        server.should_exit = True
-        thread.join()
+    with Store(file) as store, socket.create_server((HOST, 0)) as listening:
+        token = store.metadata("token")
+        bound = listening.getsockname()[1]
+        server = create_server(store, token, port or bound)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        client = Client(f"http://{HOST}:{bound}/{token}/")
+        try:
+            yield client
+        finally:
+            client.http.close()
+            server.should_exit = True
+            thread.join()
 
 
 class Servers:
-    """Starts servers of one file, one at a time."""
+    """Start servers of one file, one at a time."""
 
     def __init__(self, file: Path) -> None:
         here = str(Path(__file__).parent)
@@ -113,7 +142,7 @@ class Servers:
         )
 
     def start(self) -> tuple[str, int]:
-        """Start the next one; gives the page's address and the process's number."""
+        """Start the next server; return the page's address and the process id."""
         assert self._parent.stdin is not None
         assert self._parent.stdout is not None
         self._parent.stdin.write("\n")
@@ -134,7 +163,7 @@ def _serve_each(file: Path) -> None:
     from cellvision.cli.app import command
 
     command()
-    with in_thread(file) as client:  # whatever is imported late is imported now
+    with in_thread(file) as client:  # late imports happen now
         assert client.get("").status_code == 200
     for _ in sys.stdin:
         child = os.fork()

@@ -1,4 +1,4 @@
-"""The audit: every file once, what splits share, and what a reader should be wary of."""
+"""The audit: every file once, what splits share, and its warnings; to JSON and back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,17 @@ from images import InMemory, noise, unreadable, write, write_folder
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.data.batches import BatchCounts
+from cellvision.data.near_duplicates import NearDuplicate
+from cellvision.data.prepared import prepare_data
 
 NAMED = {"train/a": 4, "train/b": 4, "test/a": 2, "test/b": 2}
 
 
 def audit(root: Path, **options: Any) -> dict[str, Any]:
-    told = cv.audit(cv.datasets.create("folder", path=root, **options)).to_json()
-    found: dict[str, Any] = json.loads(json.dumps(told))
-    return found
+    content = cv.audit(cv.datasets.create("folder", path=root, **options)).to_json()
+    report: dict[str, Any] = json.loads(json.dumps(content))
+    return report
 
 
 def walked(root: Path) -> list[str]:
@@ -39,19 +43,20 @@ def test_the_contract(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 20, "b": 20})
     (tmp_path / "a" / "notes.txt").write_text("x")
     (tmp_path / "b" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    found = audit(tmp_path)
-    assert list(found) == [
-        *("class_names", "counts", "group_column", "groups", "files", "leaks", "warnings")
+    report = audit(tmp_path)
+    assert list(report) == [
+        *("class_names", "counts", "group_column", "groups", "batch", "files", "leaks"),
+        *("near_duplicates", "warnings"),
     ]
-    assert found["class_names"] == ["a", "b"]
-    assert list(found["counts"]) == ["train", "validation", "test"]
-    assert sum(n for by_class in found["counts"].values() for n in by_class.values()) == 40
-    assert found["group_column"] is None
-    assert found["groups"] == {s: sum(c.values()) for s, c in found["counts"].items()}
-    assert found["leaks"] == []
+    assert report["class_names"] == ["a", "b"]
+    assert list(report["counts"]) == ["train", "validation", "test"]
+    assert sum(n for by_class in report["counts"].values() for n in by_class.values()) == 40
+    assert report["group_column"] is None
+    assert report["groups"] == {s: sum(c.values()) for s, c in report["counts"].items()}
+    assert report["leaks"] == []
     keys = ["file", "status", "reason", "shape", "dtype", "bit_depth", "low", "high"]
-    assert all(list(file) == [*keys, "saturated_fraction"] for file in found["files"])
-    files = {file["file"]: file for file in found["files"]}
+    assert all(list(file) == [*keys, "saturated_fraction"] for file in report["files"])
+    files = {file["file"]: file for file in report["files"]}
     assert files["a/notes.txt"]["status"] == "skipped"
     assert files["b/cut.png"]["status"] == "refused"
     assert files["b/cut.png"]["shape"] is None
@@ -66,17 +71,17 @@ def test_the_contract(tmp_path: Path) -> None:
         "high": noise(1).max(),
         "saturated_fraction": np.mean(noise(1) == 255),
     }
-    assert all(isinstance(warning, str) for warning in found["warnings"])
+    assert all(isinstance(warning, str) for warning in report["warnings"])
 
 
-def test_units(tmp_path: Path) -> None:
+def test_groups(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 12, "b": 12})
     rows = "".join(f"{c}/{n}.png,w{c}{n // 2}\n" for c in "ab" for n in range(12))
     (tmp_path / "groups.csv").write_text("file,well\n" + rows)
-    found = audit(tmp_path, group="well")
-    assert found["group_column"] == "well"
-    assert sum(found["groups"].values()) == 12
-    assert sorted(file["file"] for file in found["files"]) == walked(tmp_path)
+    report = audit(tmp_path, group="well")
+    assert report["group_column"] == "well"
+    assert sum(report["groups"].values()) == 12
+    assert sorted(file["file"] for file in report["files"]) == walked(tmp_path)
 
 
 def test_every_file_is_listed_once(tmp_path: Path) -> None:
@@ -93,11 +98,11 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
     (tmp_path / "a" / "to nowhere.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "a" / "linked.png").symlink_to(tmp_path / "b" / "0.png")
     (tmp_path / "empty folder").mkdir()
-    found = audit(tmp_path, classes=["a", "b"])
-    listed = [file["file"] for file in found["files"]]
+    report = audit(tmp_path, classes=["a", "b"])
+    listed = [file["file"] for file in report["files"]]
     assert len(set(listed)) == len(listed)
     assert sorted(set(listed) - {"empty folder/"}) == walked(tmp_path)
-    by_status = {file["file"]: (file["status"], file["reason"]) for file in found["files"]}
+    by_status = {file["file"]: (file["status"], file["reason"]) for file in report["files"]}
     assert by_status["b/empty.tif"] == ("refused", "the file is empty")
     assert by_status["a/film.gif"] == ("refused", "GIF images are not read")
     assert by_status["a/to nowhere.png"] == ("refused", "no such file")
@@ -105,7 +110,7 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
     assert by_status["c/0.png"] == ("skipped", "class 'c' is not among dataset.classes")
     assert by_status["a/._0.png"][0] == "skipped"
     assert all(reason for status, reason in by_status.values() if status != "read")
-    others = next(w for w in found["warnings"] if "passed over" in w)
+    others = next(w for w in report["warnings"] if "were skipped" in w)
     phantoms = {
         ".DS_Store",
         "a/.DS_Store",
@@ -139,33 +144,33 @@ def test_a_file_dropped_anywhere_is_listed(
         root = write_folder(Path(place), {"a": 2, "b": 2})
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / folder / f"{name}{suffix}").write_bytes(content)
-        found = audit(root)
-        assert sorted(file["file"] for file in found["files"]) == walked(root)
+        report = audit(root)
+        assert sorted(file["file"] for file in report["files"]) == walked(root)
 
 
-def test_a_unit_on_both_sides(tmp_path: Path) -> None:
+def test_a_group_in_two_splits(tmp_path: Path) -> None:
     write_folder(tmp_path, NAMED)
     rows = [f"{place}/{n}.png,{place}{n}" for place, count in NAMED.items() for n in range(count)]
     rows[0], rows[-1] = "train/a/0.png,shared", "test/b/1.png,shared"
     (tmp_path / "groups.csv").write_text("\n".join(["file,donor", *rows]))
-    found = audit(tmp_path, group="donor")
-    (leak,) = found["leaks"]
+    report = audit(tmp_path, group="donor")
+    (leak,) = report["leaks"]
     assert leak["kind"] == "shared_group"
     assert sorted(leak["splits"]) == leak["splits"]
     assert set(leak["splits"]) <= {"train", "validation", "test"}
     assert sorted(leak["files"]) == ["test/b/1.png", "train/a/0.png"]
-    assert audit(tmp_path)["leaks"] == []  # nobody said that the donor is the unit
+    assert audit(tmp_path)["leaks"] == []  # the setting does not name the donor
 
 
-def test_identical_images_on_both_sides(tmp_path: Path) -> None:
+def test_identical_images_in_two_splits(tmp_path: Path) -> None:
     write_folder(tmp_path, NAMED)
     shutil.copy(tmp_path / "train/a/0.png", tmp_path / "test/a/copy.png")
     write(tmp_path / "test/a/again.tif", noise(1))  # the same pixels in another format
-    found = audit(tmp_path)
-    (leak,) = found["leaks"]
+    report = audit(tmp_path)
+    (leak,) = report["leaks"]
     assert leak["kind"] == "identical_pixels"
     assert sorted(leak["files"]) == ["test/a/again.tif", "test/a/copy.png", "train/a/0.png"]
-    assert "2 image(s) repeat the pixels of another one." in found["warnings"]
+    assert "2 image(s) are identical to another one." in report["warnings"]
 
 
 def test_identical_images_stay_on_one_side_of_our_own_split(tmp_path: Path) -> None:
@@ -179,10 +184,10 @@ def test_identical_images_of_two_classes(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 9, "b": 9})
     for number in range(8):
         shutil.copy(tmp_path / f"a/{number}.png", tmp_path / f"b/copy {number}.png")
-    found = audit(tmp_path)
-    torn = [w for w in found["warnings"] if "different labels" in w]
+    report = audit(tmp_path)
+    torn = [w for w in report["warnings"] if "different labels" in w]
     assert "Identical images have different labels: 'a/0.png', 'b/copy 0.png'." in torn
-    assert torn[-1] == "3 more groups of identical images have different labels."
+    assert torn[-1] == "3 more sets of identical images have different labels."
     assert len(torn) == 6
 
 
@@ -201,8 +206,8 @@ def test_warnings_of_pixels() -> None:
     pixels["b1"] = noise(3, (4, 4, 1), np.uint16) // 2
     warnings = in_memory(pixels)["warnings"]
     assert any("differ in pixel type (9 uint8, 1 uint16)" in w for w in warnings)
-    assert any(w.startswith("2 image(s) are one flat intensity, such as 'a1'") for w in warnings)
-    assert any("of their samples saturated" in w for w in warnings)
+    assert any(w.startswith("2 image(s) have a single intensity, such as 'a1'") for w in warnings)
+    assert any("of samples are saturated" in w for w in warnings)
 
 
 @pytest.mark.parametrize(
@@ -215,55 +220,54 @@ def test_warnings_of_pixels() -> None:
 def test_what_tells_the_classes_apart_by_itself(what: str, first: Any, second: Any) -> None:
     pixels = {f"a{n}": noise(n, first) for n in range(5)}
     pixels |= {f"b{n}": noise(9 + n, second) for n in range(5)}
-    told = f"The {what} alone tells the classes apart: no class shares it."
-    assert told in in_memory(pixels)["warnings"]
+    content = f"The {what} alone reveals the class: no two classes share a value."
+    assert content in in_memory(pixels)["warnings"]
     pixels["b0"] = noise(99, first)
-    assert told not in in_memory(pixels)["warnings"]
+    assert content not in in_memory(pixels)["warnings"]
 
 
 def test_the_format_that_tells_the_class(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 5})
     write_folder(tmp_path, {"b": 5}, ".tif")
-    assert any("file format alone" in w for w in audit(tmp_path)["warnings"])
+    assert any("file format alone reveals" in w for w in audit(tmp_path)["warnings"])
     no_suffixes = in_memory({f"{c}{n}": noise(n + ord(c), (4, 4, 1)) for c in "ab" for n in (1, 2)})
     assert not any("file format" in w for w in no_suffixes["warnings"])
 
 
 def test_unreadable_images_count_in_no_split() -> None:
     pixels: dict[str, Any] = {f"{c}{n}": noise(n + ord(c), (4, 4, 1)) for c in "ab" for n in (1, 2)}
-    found = in_memory({**pixels, "a3": unreadable("a3")}, split=["train"] * 5)
-    assert sum(n for by_class in found["counts"].values() for n in by_class.values()) == 4
-    assert "1 image(s) cannot be read." in found["warnings"]
+    report = in_memory({**pixels, "a3": unreadable("a3")}, split=["train"] * 5)
+    assert sum(n for by_class in report["counts"].values() for n in by_class.values()) == 4
+    assert "1 image(s) cannot be read." in report["warnings"]
     nothing = in_memory({"a": unreadable("a"), "b": unreadable("b")})
     assert nothing["counts"] == {}
-    assert "Not one image can be read." in nothing["warnings"]
+    assert "No image can be read." in nothing["warnings"]
     assert nothing["class_names"] == ["a", "b"]
 
 
 def test_what_cannot_be_split_is_audited_all_the_same(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 1, "b": 4})
-    found = audit(tmp_path)
-    assert found["counts"] == {"train": {"a": 1, "b": 4}}
+    report = audit(tmp_path)
+    assert report["counts"] == {"train": {"a": 1, "b": 4}}
     assert any(
-        "cannot be split as asked: class 'a' has one image left" in w for w in found["warnings"]
+        "cannot be split as requested: class 'a' has one image left" in w
+        for w in report["warnings"]
     )
 
 
 def test_a_class_that_a_split_lacks(tmp_path: Path) -> None:
     write_folder(tmp_path, {"train/a": 4, "train/b": 4, "new day/a": 2})
-    found = audit(tmp_path)
-    assert found["counts"]["new day"] == {"a": 2, "b": 0}
-    assert "Split 'new day' has no image of class 'b'." in found["warnings"]
+    report = audit(tmp_path)
+    assert report["counts"]["new day"] == {"a": 2, "b": 0}
+    assert "Split 'new day' has no image of class 'b'." in report["warnings"]
 
 
 def test_an_experiment_is_audited_with_its_own_split(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 10, "b": 10})
     dataset = cv.datasets.create("folder", path=tmp_path)
-    seen: list[int] = []
     experiment = cv.Experiment(dataset=dataset, split=cv.Split(test=0.5, validation=0))
-    found = cv.audit(experiment, lambda done, total: seen.append(done))
-    assert found.counts == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
-    assert seen == list(range(1, 21))
+    report = cv.audit(experiment)
+    assert report.counts == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
 
 
 @pytest.mark.parametrize("content", [{}, {"a": 3}])
@@ -271,3 +275,136 @@ def test_folders_that_hold_no_problem(tmp_path: Path, content: dict[str, int]) -
     write_folder(tmp_path, content)
     with pytest.raises(errors.InvalidInput):
         audit(tmp_path)
+
+
+def batches(settings: dict[str, Any], **columns: Any) -> cv.Audit:
+    labels = ["a", "b"] * 12
+    images = [f"{label}{number}" for number, label in enumerate(labels)]
+    wells = [f"w{number}" for number in range(24)]
+    dataset = InMemory.of({"image": images, "label": labels, "well": wells, **columns}, **settings)
+    return cv.audit(dataset)
+
+
+def test_batches_are_counted_by_class() -> None:
+    plate = ["P1" if n < 12 else ("P2" if n % 2 else "P3") for n in range(24)]
+    report = batches({"group": "well", "batch": "plate"}, plate=plate)
+    assert report.batch is not None
+    assert report.batch.column == "plate"
+    assert report.batch.counted == "groups"
+    assert report.batch.counts == {
+        "P1": {"a": 6, "b": 6},
+        "P2": {"a": 0, "b": 6},
+        "P3": {"a": 6, "b": 0},
+    }
+    assert report.batch.single_class == ("P2", "P3")
+    said = next(w for w in report.warnings if "contain only one class" in w)
+    assert said.startswith("2 of 3 batches (plate) contain only one class ('P2', 'P3')")
+    assert "class cannot be told from plate" in said
+
+
+def test_batches_that_are_the_classes() -> None:
+    report = batches({"batch": "day"}, day=["1", "2"] * 12)
+    assert any(w.startswith("Every batch (day) contains only one class") for w in report.warnings)
+    crossed = batches({"batch": "day"}, day=["1"] * 12 + ["2"] * 12)
+    assert crossed.batch is not None
+    assert crossed.batch.counted == "images"
+    assert not any("one class" in w for w in crossed.warnings)
+    assert batches({}).batch is None
+
+
+def test_one_group_in_two_spellings_on_two_sides_is_a_leak() -> None:
+    images = [f"{label}{n}" for n in range(6) for label in "ab"]
+    wells = ["A01", "B01", "A02", "B02", "A03", "B03", "A04", "B04", "a1", "B5", "A6", "b 02"]
+    columns = {
+        "image": images,
+        "label": [image[0] for image in images],
+        "split": ["train"] * 8 + ["test"] * 4,
+        "well": wells,
+    }
+    report = cv.audit(InMemory.of(columns, group="well"))
+    leaks = [leak for leak in report.leaks if leak.kind == "shared_group"]
+    shared = {frozenset(leak.files) for leak in leaks}
+    assert frozenset({"a0", "a4"}) in shared
+    assert frozenset({"b1", "b5"}) in shared
+    assert any("'A01', 'a1'" in w for w in report.warnings)
+
+
+def test_audits_read_back_equal(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"train/a": 12, "train/b": 12, "test/a": 3, "test/b": 3})
+    shutil.copy(tmp_path / "train/a/0.png", tmp_path / "test/a/copy.png")
+    (tmp_path / "train" / "a" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "train" / "b" / "notes.txt").write_text("x")
+    report = cv.audit(cv.datasets.create("folder", path=tmp_path))
+    pair = NearDuplicate("test/a/1.png", "test", "train/a/2.png", "train", 0.125)
+    counts = BatchCounts("plate", "groups", {"P1": {"a": 1, "b": 0}})
+    whole = replace(report, near_duplicates=(pair,), batch=counts)
+    assert whole.leaks
+    plain = json.loads(json.dumps(whole.to_json()))
+    assert plain["near_duplicates"] == [
+        {
+            "image": "test/a/1.png",
+            "split": "test",
+            "other": "train/a/2.png",
+            "other_split": "train",
+            "ratio": 0.125,
+        }
+    ]
+    again = cv.Audit.from_json(plain)
+    assert again == whole
+    assert again.files == whole.files
+    assert isinstance(again.files[0].shape, tuple)
+
+
+def test_an_audit_without_its_keys_is_refused() -> None:
+    with pytest.raises(errors.InvalidInput, match="this is no audit: class_names"):
+        cv.Audit.from_json({"counts": {}})
+
+
+def test_a_short_repr(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 20, "b": 20})
+    report = cv.audit(cv.datasets.create("folder", path=tmp_path))
+    assert repr(report).startswith(
+        "<Audit: 40 images of 2 classes in train/validation/test, groups unknown, 0 leak(s)"
+    )
+    assert len(repr(report)) < 200
+
+
+def test_pixels_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
+    images = [f"{label}{n}" for n in range(10) for label in "ab"]
+    pixels = {image: noise(number, (8, 8, 1)) for number, image in enumerate(images)}
+    dataset = InMemory.of({"image": images, "label": [i[0] for i in images]}, pixels)
+    experiment = cv.Experiment(dataset=dataset, preprocessing=cv.Preprocessing(size=(8, 8)))
+    InMemory.decoded.clear()
+    cv.audit(experiment)
+    assert sorted(InMemory.decoded) == sorted(images)
+    prepare_data(experiment)
+    cv.audit(experiment)
+    prepare_data(experiment.model_copy(update={"training": cv.Training(seed=1)}))
+    assert len(InMemory.decoded) == len(images)
+
+
+def test_images_that_do_not_fit_are_audited_all_the_same() -> None:
+    pixels: dict[str, Any] = {f"{c}{n}": noise(n + ord(c), (4, 4, 4)) for c in "ab" for n in (1, 2)}
+    report = in_memory(pixels)
+    assert [file["status"] for file in report["files"]] == ["read"] * 4
+    assert any(
+        w.startswith("These settings cannot prepare the images: ") for w in report["warnings"]
+    )
+
+
+def test_an_audit_needs_no_writable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "file"))
+    write_folder(tmp_path / "images", {"a": 8, "b": 8})
+    assert cv.audit(cv.datasets.create("folder", path=tmp_path / "images")).counts
+
+
+def test_one_class_that_differs_from_the_others_is_named() -> None:
+    pixels = {f"{c}{n}": noise(n + ord(c), (4, 4, 3)) for c in "ab" for n in range(5)}
+    pixels |= {f"m{n}": noise(99 + n, (6, 5, 1)) for n in range(5)}
+    said = in_memory(pixels)["warnings"]
+    assert "The image size reveals class 'm': only its images have 6 × 5." in said
+    assert "The number of channels reveals class 'm': only its images have 1." in said
+    pixels["a0"] = noise(7, (6, 5, 1))
+    assert not any("reveals" in warning for warning in in_memory(pixels)["warnings"])

@@ -24,7 +24,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
 
 def epochs(prepared: PreparedData, together: int) -> list[tuple[np.ndarray, np.ndarray]]:
     rows = prepared.rows("train")
-    with BatchLoader(prepared, rows, 6, seed=3, together=together) as loader:
+    with BatchLoader(prepared, rows, 6, seed=3, group_size=together) as loader:
         assert loader.steps == 4
         return list(itertools.islice(loader.batches(), 2 * loader.steps))
 

@@ -1,4 +1,4 @@
-"""The table of images: its rules, and what is made of names and units."""
+"""The table of images: its rules, names, groups and batches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from images import InMemory, write_folder
 
 import cellvision as cv
 from cellvision import errors
 from cellvision.data.catalog import Catalog, is_test, is_training, is_validation
+from cellvision.data.names import canonical_name
 
 
 def catalog(labels: list[Any], settings: dict[str, Any] | None = None, **columns: Any) -> Catalog:
@@ -31,26 +34,26 @@ def refused(says: str, *args: Any, **kwargs: Any) -> errors.CatalogError:
 
 def test_a_catalog_of_files(tmp_path: Path) -> None:
     write_folder(tmp_path, {"b": 2, "a": 1})
-    found = Catalog.of(cv.datasets.create("folder", path=tmp_path))
-    assert found.class_names == ("a", "b")
-    assert list(found.table.columns) == ["image", "label", "split", "group"]
-    assert len(found) == 3
-    assert not found.has_splits
-    assert found.group_column is None
-    assert "is unknown" in found.warnings[0]
+    result = Catalog.of(cv.datasets.create("folder", path=tmp_path))
+    assert result.class_names == ("a", "b")
+    assert list(result.table.columns) == ["image", "label", "split", "group", "batch"]
+    assert len(result) == 3
+    assert not result.has_splits
+    assert result.group_column is None
+    assert "Groups (field, well, slide, donor) are unknown" in result.warnings[0]
 
 
 @pytest.mark.parametrize("names", [("NA", "nan"), ("1", "true"), ("null", "None"), (1, 2), (0, 1)])
 def test_classes_keep_strange_names(names: tuple[Any, Any]) -> None:
-    found = catalog([*names, *names])
-    assert found.class_names == tuple(sorted(map(str, names)))
-    assert found.table["label"].map(type).eq(str).all()
+    result = catalog([*names, *names])
+    assert result.class_names == tuple(sorted(map(str, names)))
+    assert result.table["label"].map(type).eq(str).all()
 
 
 def test_strange_names_from_folders(tmp_path: Path) -> None:
     write_folder(tmp_path, {"NA": 1, "1": 1, "true": 1, "None": 1})
-    found = Catalog.of(cv.datasets.create("folder", path=tmp_path))
-    assert found.class_names == ("1", "NA", "None", "true")
+    result = Catalog.of(cv.datasets.create("folder", path=tmp_path))
+    assert result.class_names == ("1", "NA", "None", "true")
     kept = Catalog.of(cv.datasets.create("folder", path=tmp_path, classes=[1, "NA"]))
     assert kept.class_names == ("1", "NA")
     assert len(kept.left_out) == 2
@@ -58,20 +61,20 @@ def test_strange_names_from_folders(tmp_path: Path) -> None:
 
 def test_names_that_look_alike_are_one_class() -> None:
     apart = unicodedata.normalize("NFD", "Zürich")
-    found = catalog(["Zürich", apart, " Zürich ", "b"], {"classes": (apart, "b")})
-    assert found.class_names == ("Zürich", "b")
-    assert list(found.table["label"]) == ["Zürich"] * 3 + ["b"]
+    result = catalog(["Zürich", apart, " Zürich ", "b"], {"classes": (apart, "b")})
+    assert result.class_names == ("Zürich", "b")
+    assert list(result.table["label"]) == ["Zürich"] * 3 + ["b"]
 
 
 def test_spelling_between_splits() -> None:
     apart = unicodedata.normalize("NFD", "über")
-    found = catalog(["über", "b", apart, "b "], split=["train", "train", "test", " test"])
-    assert found.counts() == {"train": {"b": 1, "über": 1}, "test": {"b": 1, "über": 1}}
+    result = catalog(["über", "b", apart, "b "], split=["train", "train", "test", " test"])
+    assert result.counts() == {"train": {"b": 1, "über": 1}, "test": {"b": 1, "über": 1}}
 
 
-def test_capital_letters_are_pointed_out() -> None:
-    found = catalog(["DMSO", "dmso", "b"])
-    assert any("'DMSO', 'dmso' differ in capital letters only" in w for w in found.warnings)
+def test_classes_that_differ_in_case_are_reported() -> None:
+    result = catalog(["DMSO", "dmso", "b"])
+    assert any("'DMSO', 'dmso' differ only in upper and lower case" in w for w in result.warnings)
 
 
 def test_repeated_ids() -> None:
@@ -104,54 +107,54 @@ def test_no_images(columns: dict[str, Any]) -> None:
 
 
 def test_classes_that_are_chosen() -> None:
-    found = catalog(["a", "b", "c"], {"classes": ("c", "a")})
-    assert found.class_names == ("a", "c")
-    assert found.left_out == {"1.png": "class 'b' is not among dataset.classes"}
-    assert list(found.table.index) == [0, 1]
+    result = catalog(["a", "b", "c"], {"classes": ("c", "a")})
+    assert result.class_names == ("a", "c")
+    assert result.left_out == {"1.png": "class 'b' is not among dataset.classes"}
+    assert list(result.table.index) == [0, 1]
     assert "Classes: a, b" in refused("names 'x'", ["a", "b"], {"classes": ("a", "x")}).hint
     refused("names no class", ["a", "b"], {"classes": ()})
 
 
-def test_units_by_a_column() -> None:
-    found = catalog(list("abab"), {"group": "donor"}, donor=[1, 1, 2, 2], stain=["x"] * 4)
-    assert found.group_column == "donor"
-    assert list(found.table["group"]) == ["1", "1", "2", "2"]
-    assert found.warnings == ()
+def test_groups_by_a_column() -> None:
+    result = catalog(list("abab"), {"group": "donor"}, donor=[1, 1, 2, 2], stain=["x"] * 4)
+    assert result.group_column == "donor"
+    assert list(result.table["group"]) == ["1", "1", "2", "2"]
+    assert result.warnings == ()
     assert (
-        "set dataset.group; columns that may tell: donor"
+        "set dataset.group; columns that may name it: donor"
         in catalog(list("ab"), donor=[1, 2]).warnings[0]
     )
 
 
-def test_units_by_the_data_sets_own_word() -> None:
-    found = catalog(list("abab"), group=[1, 1, 2, 2])
-    assert (found.group_column, list(found.table["group"])) == ("group", ["1", "1", "2", "2"])
+def test_groups_by_the_data_sets_own_column() -> None:
+    result = catalog(list("abab"), group=[1, 1, 2, 2])
+    assert (result.group_column, list(result.table["group"])) == ("group", ["1", "1", "2", "2"])
 
 
-def test_wells_begin_anew_on_each_plate() -> None:
-    found = catalog(
+def test_wells_are_numbered_within_each_plate() -> None:
+    result = catalog(
         list("abab"), {"group": "well"}, plate=["P1", "P1", "P2", "P2"], well=["B1", "B2"] * 2
     )
-    assert found.group_column == "well"
-    assert list(found.table["group"]) == ["P1/B1", "P1/B2", "P2/B1", "P2/B2"]
+    assert result.group_column == "well"
+    assert list(result.table["group"]) == ["P1/B1", "P1/B2", "P2/B1", "P2/B2"]
 
 
-def test_units_by_several_columns() -> None:
-    found = catalog(list("abab"), {"group": ("day", "dish")}, day=[1, 1, 2, 2], dish=[1, 2, 1, 2])
-    assert found.group_column == "day+dish"
-    assert found.table["group"].nunique() == 4
+def test_groups_by_several_columns() -> None:
+    result = catalog(list("abab"), {"group": ("day", "dish")}, day=[1, 1, 2, 2], dish=[1, 2, 1, 2])
+    assert result.group_column == "day+dish"
+    assert result.table["group"].nunique() == 4
 
 
 @pytest.mark.parametrize("blank", [None, np.nan, "", " "])
-def test_images_of_unknown_units_are_left_out(blank: Any) -> None:
-    found = catalog(list("aabb"), {"group": "donor"}, donor=["x", blank, "y", "z"])
-    assert found.left_out == {"1.png": "its donor is not known"}
-    assert "1 image(s) are left out, for their donor is not known" in found.warnings[0]
-    assert list(found.table["image"]) == ["0.png", "2.png", "3.png"]
-    assert list(found.table.index) == [0, 1, 2]
+def test_images_of_unknown_groups_are_left_out(blank: Any) -> None:
+    result = catalog(list("aabb"), {"group": "donor"}, donor=["x", blank, "y", "z"])
+    assert result.left_out == {"1.png": "its donor is unknown"}
+    assert "1 image(s) are left out because their donor is unknown" in result.warnings[0]
+    assert list(result.table["image"]) == ["0.png", "2.png", "3.png"]
+    assert list(result.table.index) == [0, 1, 2]
 
 
-def test_a_class_of_unknown_units() -> None:
+def test_a_class_of_unknown_groups() -> None:
     fault = refused(
         "no image of class 'b' has a 'donor'",
         list("aab"),
@@ -161,7 +164,7 @@ def test_a_class_of_unknown_units() -> None:
     assert "row(s) 4" in fault.what
 
 
-def test_rows_are_told_as_the_data_set_has_them() -> None:
+def test_rows_are_numbered_as_in_the_data_set() -> None:
     fault = refused(
         "no image of class 'c' has a 'donor'",
         list("abbcc"),
@@ -172,8 +175,8 @@ def test_rows_are_told_as_the_data_set_has_them() -> None:
 
 
 @pytest.mark.parametrize("group", ["plate", "label", "split", ("donor", "plate")])
-def test_columns_that_are_no_units(group: Any) -> None:
-    fault = refused("which is no provenance column", list("ab"), {"group": group}, donor=[1, 2])
+def test_columns_that_cannot_be_groups(group: Any) -> None:
+    fault = refused("which is not a provenance column", list("ab"), {"group": group}, donor=[1, 2])
     assert fault.hint == "Provenance columns: donor"
 
 
@@ -183,12 +186,12 @@ def test_no_columns_at_all() -> None:
 
 
 def test_splits_keep_their_names_and_order() -> None:
-    found = catalog(
+    result = catalog(
         list("ab") * 4, split=["day 2"] * 2 + ["val"] * 2 + ["day 1"] * 2 + ["Train"] * 2
     )
-    assert found.has_splits
-    assert found.splits() == ("Train", "val", "day 1", "day 2")
-    assert found.counts()["day 1"] == {"a": 1, "b": 1}
+    assert result.has_splits
+    assert result.splits() == ("Train", "val", "day 1", "day 2")
+    assert result.counts()["day 1"] == {"a": 1, "b": 1}
     assert [is_training("Train"), is_validation("Valid"), is_test("Train"), is_test("x")] == [
         *(True, True, False, True)
     ]
@@ -202,7 +205,7 @@ def test_splits_keep_their_names_and_order() -> None:
         (["x", "x", "test", "test"], "none of them is called 'train'"),
         (["train", "train", "training", "training"], "two of them are for training"),
         (["train", "train", "val", "valid"], "two of them are for validation"),
-        (["train", "test", "test", "train"], "'test' has class 'b', which 'train' has not"),
+        (["train", "test", "test", "train"], "'test' has class 'b', which 'train' lacks"),
     ],
 )
 def test_splits_that_cannot_be(split: list[Any], says: str) -> None:
@@ -215,24 +218,24 @@ def test_splits_that_cannot_be(split: list[Any], says: str) -> None:
     )
 
 
-def test_counts_tell_zeros() -> None:
-    found = catalog(["a", "b", "a"], split=["train", "train", "test"])
-    assert found.counts() == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 0}}
+def test_counts_include_zeros() -> None:
+    result = catalog(["a", "b", "a"], split=["train", "train", "test"])
+    assert result.counts() == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 0}}
 
 
 def test_many_classes() -> None:
-    found = catalog(
+    result = catalog(
         [f"class {number % 5000}" for number in range(20_000)], split=["train"] * 20_000
     )
-    assert len(found.class_names) == 5000
-    assert sum(found.counts()["train"].values()) == 20_000
+    assert len(result.class_names) == 5000
+    assert sum(result.counts()["train"].values()) == 20_000
 
 
 def test_take() -> None:
-    found = catalog(list("aab"))
-    assert list(found.take([True, False, True]).table["image"]) == ["0.png", "2.png"]
+    result = catalog(list("aab"))
+    assert list(result.take([True, False, True]).table["image"]) == ["0.png", "2.png"]
     with pytest.raises(errors.CatalogError, match="no image of class 'b' is left"):
-        found.take([True, True, False])
+        result.take([True, True, False])
 
 
 class Failing(cv.Dataset):
@@ -258,7 +261,7 @@ def test_a_data_set_that_fails() -> None:
 
 
 def test_a_data_set_that_gives_something_else() -> None:
-    with pytest.raises(errors.PluginContractError, match=r"gave list, not a pandas\.DataFrame"):
+    with pytest.raises(errors.PluginContractError, match=r"returned list, not a pandas\.DataFrame"):
         Catalog.of(Failing(gives=[1]))
     with pytest.raises(errors.CatalogError, match="no column 'label'"):
         Catalog.of(Failing(gives=pd.DataFrame({"image": ["x"]})))
@@ -271,6 +274,110 @@ def test_any_index_and_kind_of_column_will_do() -> None:
     table = pd.DataFrame(
         {"image": ["x", "y"], "label": pd.Categorical(["a", "b"]), 7: [1.5, 2.5]}, index=[9, 9]
     )
-    found = Catalog.of(Failing(gives=table, group=7))
-    assert list(found.table["group"]) == ["1.5", "2.5"]
-    assert list(found.table.index) == [0, 1]
+    result = Catalog.of(Failing(gives=table, group=7))
+    assert list(result.table["group"]) == ["1.5", "2.5"]
+    assert list(result.table.index) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("7", "7.0"),
+        ("007", "7"),
+        ("P7", "p7"),
+        ("A01", "A1"),
+        ("P 7", "P7"),
+        ("plate_3", "Plate-03"),
+        ("７", "7"),
+        ("1.50", "1.5"),
+        ("P1/A01", "p1/a1"),
+        ("-07", "-7"),
+        ("day 1", "day1"),
+    ],
+)
+def test_spellings_of_one_name(one: str, other: str) -> None:
+    assert canonical_name(one) == canonical_name(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("7", "70"),
+        ("1.05", "1.5"),
+        ("A1", "A11"),
+        ("1-2", "12"),
+        ("1_2", "1_20"),
+        ("-7", "7"),
+        ("A0", "A"),
+        ("0", ""),
+        ("P1/A1", "P1A1"),
+        ("P1/A1", "P11/A1"),
+        ("field_1_2", "field_12"),
+    ],
+)
+def test_names_that_differ(one: str, other: str) -> None:
+    assert canonical_name(one) != canonical_name(other)
+
+
+@given(number=st.integers(0, 10**6), zeros=st.integers(0, 3), letter=st.sampled_from("aBz"))
+def test_padded_numbers_are_one_name(number: int, zeros: int, letter: str) -> None:
+    padded = "0" * zeros + str(number)
+    assert canonical_name(padded) == canonical_name(str(number)) == str(number)
+    assert canonical_name(f"{letter} {padded}") == canonical_name(f"{letter.swapcase()}{number}")
+
+
+def test_one_group_in_two_spellings_is_reported() -> None:
+    result = catalog(list("abab"), {"group": "well"}, well=["A01", "A1", "B02", "B03"])
+    (warning,) = result.warnings
+    assert "'A01', 'A1'" in warning
+    assert "look like spellings of one name" in warning
+    assert list(result.table["group"]) == ["A01", "A1", "B02", "B03"]
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "None", "#N/A", "?", "n/a", "NULL", "<NA>", "-"])
+def test_words_for_missing_values_are_no_group(word: str) -> None:
+    result = catalog(list("aabb"), {"group": "donor"}, donor=["x", word, "y", "z"])
+    assert result.left_out == {"1.png": "its donor is unknown"}
+    assert any(f"contains {word!r} in 1 row(s)" in warning for warning in result.warnings)
+    assert any("left out because their donor is unknown" in warning for warning in result.warnings)
+
+
+def test_words_for_missing_values_in_one_of_several_columns() -> None:
+    result = catalog(
+        list("aabb"), {"group": ("day", "dish")}, day=[1, 1, 2, 2], dish=["NA", "1", "1", "2"]
+    )
+    assert list(result.table["group"]) == ["1/1", "2/1", "2/2"]
+
+
+def test_batches_by_a_column() -> None:
+    result = catalog(
+        list("abab"),
+        {"group": "well", "batch": "plate"},
+        plate=[1, 1, 2, 2],
+        well=list("ABAB"),
+        stain=["x"] * 4,
+    )
+    assert result.batch_column == "plate"
+    assert list(result.table["batch"]) == ["1", "1", "2", "2"]
+    assert list(result.table["group"]) == ["1/A", "1/B", "2/A", "2/B"]
+    assert {"plate", "well", "stain"} <= set(result.table.columns)
+    assert result.warnings == ()
+
+
+def test_batches_by_the_data_sets_own_column() -> None:
+    assert catalog(list("abab"), batch=[1, 1, 2, 2]).batch_column == "batch"
+    assert catalog(list("abab")).batch_column is None
+    two = catalog(list("ab"), {"batch": ("lab", "day")}, lab=["x", "y"], day=[1, 1])
+    assert (two.batch_column, list(two.table["batch"])) == ("lab+day", ["x/1", "y/1"])
+
+
+def test_images_without_a_batch_are_kept() -> None:
+    result = catalog(list("abab"), {"batch": "plate"}, plate=["1", None, "NA", "2"])
+    assert list(result.table["batch"]) == ["1", None, None, "2"]
+    assert any("2 image(s) have no batch" in warning for warning in result.warnings)
+    refused("dataset.batch names 'day'", list("ab"), {"batch": "day"}, plate=[1, 2])
+
+
+def test_a_short_repr() -> None:
+    result = catalog(list("abab"), {"group": "donor"}, donor=[1, 2, 3, 4])
+    assert repr(result) == "<Catalog: 4 images of 2 classes, groups by donor>"

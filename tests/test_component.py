@@ -123,15 +123,15 @@ def test_type_stands_for_the_name_both_ways() -> None:
     assert json.loads(rotation.model_dump_json())["type"] == "rotation"
     kind = type(rotation)
     assert kind.model_validate(rotation.model_dump()) == rotation
-    for told in ({"type": "rotation", "degrees": 5}, rotation):
-        assert Scope(inner=told).inner == rotation
+    for value in ({"type": "rotation", "degrees": 5}, rotation):
+        assert Scope(inner=value).inner == rotation
     assert Scope(inner="rotation").inner == kind()
 
 
 def test_a_type_of_another_class_is_refused() -> None:
-    with pytest.raises(errors.ExperimentError, match="type 'flip' is not that of"):
+    with pytest.raises(errors.ExperimentError, match="type 'flip' is not the name of"):
         cv.augmenters.create("rotation", type="flip")
-    with pytest.raises(errors.ExperimentError, match="type 3 is not that of"):
+    with pytest.raises(errors.ExperimentError, match="type 3 is not the name of"):
         cv.augmenters.create("rotation", type=3)
 
 
@@ -155,7 +155,7 @@ def test_an_unknown_setting_has_a_hint() -> None:
     assert caught.value.hint == "Did you mean 'degrees'?"
     with pytest.raises(errors.ExperimentError) as caught:
         cv.datasets.create("scope", wildly_other=3)
-    assert caught.value.hint.startswith("Settings: group, classes, number, share")
+    assert caught.value.hint.startswith("Settings: group, batch, classes, number, share")
 
 
 def test_faults_have_their_path_in_the_file() -> None:
@@ -220,7 +220,7 @@ def test_digits_are_names_as_well() -> None:
 @pytest.mark.parametrize("mode", ["json", "python", "text"])
 def test_what_has_no_name_cannot_be_written(mode: str) -> None:
     for whole in (Unregistered(), cv.Experiment(dataset=Unregistered())):
-        with pytest.raises(errors.PluginError, match="Unregistered is not on offer") as caught:
+        with pytest.raises(errors.PluginError, match="Unregistered is not registered") as caught:
             whole.model_dump_json() if mode == "text" else whole.model_dump(mode=mode)
         assert "register('unregistered', Unregistered)" in caught.value.hint
 

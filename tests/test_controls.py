@@ -20,7 +20,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
 from cellvision.data.masking import cell_regions, otsu, without_cells
-from cellvision.studies.controls import CONTROLS, permuted
+from cellvision.studies.controls import CONTROLS, permute_labels
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -66,8 +66,8 @@ def test_labels_are_permuted_over_whole_groups(
     table = pd.DataFrame(rows, columns=["unit", "label", "split"])
     if pure:
         table["label"] = table["unit"].map(lambda unit: "abc"[unit % 3])
-    new = permuted(table, table["unit"], [seed])
-    assert list(new) == list(permuted(table, table["unit"], [seed]))
+    new = permute_labels(table, table["unit"], [seed])
+    assert list(new) == list(permute_labels(table, table["unit"], [seed]))
     drawn = table.assign(new=new)
     before = table.groupby("unit")["label"].agg(lambda values: tuple(sorted(values)))
     after = drawn.groupby("unit")["new"].agg(lambda values: tuple(sorted(values)))
@@ -85,7 +85,7 @@ def test_labels_are_permuted_over_whole_groups(
 def test_each_seed_draws_another_permutation() -> None:
     table = pd.DataFrame({"label": list("ab") * 10, "split": "train"})
     units = pd.Series(range(20))
-    drawn = {tuple(permuted(table, units, [seed, 0])) for seed in range(5)}
+    drawn = {tuple(permute_labels(table, units, [seed, 0])) for seed in range(5)}
     assert len(drawn) == 5
     assert tuple(table["label"]) not in drawn
 
@@ -278,7 +278,7 @@ def test_controls_may_come_later_and_not_go(
     assert f"Verdict: {cv.load_study(folder).verdicts[0].sentence}" in said
     assert "Controls not run: permuted_groups, permuted_images, background" in said
     assert {path: path.stat().st_mtime_ns for path in made} == made
-    with pytest.raises(errors.FolderError, match="control 'intensity' was begun"):
+    with pytest.raises(errors.FolderError, match="control 'intensity' was started"):
         cv.study(cv.load_experiment(settings), 2, folder)
 
 

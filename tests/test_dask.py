@@ -89,7 +89,7 @@ def here(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
 
 def assert_same(made: cv.Study, expected: cv.Study) -> None:
     """Every run once, and each the run that it is in one process."""
-    assert made.record == expected.record
+    assert made.metadata == expected.metadata
     there = {path.name for path in (made.folder / "runs").iterdir()}
     assert there == {"000", "001", "002", "003"}
     columns = ["run", "experiment", "seed", "split", "n"]
@@ -291,7 +291,7 @@ def test_other_threads_do_not_change_the_weights() -> None:
 def test_what_stands_in_the_way_of_a_cluster_is_told(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "_CONNECT", 0.3)
+    monkeypatch.setattr(clusters, "_CONNECTION_TIMEOUT", 0.3)
     for address in ("nonsense", "tcp://127.0.0.1:1"):
         with pytest.raises(errors.ExperimentError, match=address) as caught:
             clusters.connect(address)

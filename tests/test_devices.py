@@ -76,7 +76,7 @@ def test_two_devices_train_as_one_does(backend: str, tmp_path: Path) -> None:
     # Dropout, batch normalisation, an augmenter and an odd number of images are no obstacle.
     assert len(found["mixed"]) == 2
     assert np.isfinite(found["mixed"]).all()
-    assert "asks for 3 devices, and there are 2" in found["three"]
+    assert "is 3, but there are 2 devices" in found["three"]
     assert "batch of 5" in found["uneven"]
 
 

@@ -91,8 +91,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 def test_two_processes_train_as_one_does(shown: Any) -> None:
     root, told = shown
     two, one = cv.load_run(root / "run2"), cv.load_run(root / "run1")
-    assert two.record["environment"]["processes"] == 2
-    assert len(two.record["environment"]["device"].split(", ")) == 2
+    assert two.metadata.environment.processes == 2
+    assert len(two.metadata.environment.device.split(", ")) == 2
     assert "processes" not in one.metadata.environment
     columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     np.testing.assert_allclose(two.history[columns], one.history[columns], rtol=1e-3)
@@ -156,7 +156,7 @@ def test_a_first_process_that_does_not_answer(
     import keras
 
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    monkeypatch.setattr(distributed, "_PATIENCE", 0.1)
+    monkeypatch.setattr(distributed, "_TIMEOUT", 0.1)
     monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", f"127.0.0.1:{port()}")
     monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
     monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
@@ -173,5 +173,5 @@ def test_tensorflows_own_way_to_name_machines_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
-    with pytest.raises(errors.ExperimentError, match="takes the JAX backend"):
+    with pytest.raises(errors.ExperimentError, match="needs the JAX backend"):
         cv.train(tiny.experiment(tmp_path), tmp_path / "run")

@@ -158,7 +158,7 @@ def test_preparing_in_python_works(tmp_path: Path) -> None:
 def test_the_python_page_begins_with_what_works(after_the_tutorial: Path, tmp_path: Path) -> None:
     shutil.copytree(after_the_tutorial / "images", tmp_path / "images")
     assert follow("reference/api.md", tmp_path) == 1
-    assert cv.load_run(tmp_path / "runs" / "python").record["seed"] == 0
+    assert cv.load_run(tmp_path / "runs" / "python").metadata.seed == 0
 
 
 def test_every_public_name_is_on_the_python_page() -> None:

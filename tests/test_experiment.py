@@ -133,10 +133,10 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_the_network_is_deep_unless_named(tmp_path: Path) -> None:
-    told = {"dataset": {"type": "folder", "path": str(tmp_path)}}
-    assert cv.Experiment.from_settings(told, "here").architecture.model_dump()["type"] == "deep"
-    told["architecture"] = {"dense": 50}  # type: ignore[dict-item]
-    assert cv.Experiment.from_settings(told, "here").architecture == cv.architectures.create(
+    settings = {"dataset": {"type": "folder", "path": str(tmp_path)}}
+    assert cv.Experiment.from_settings(settings, "here").architecture.model_dump()["type"] == "deep"
+    settings["architecture"] = {"dense": 50}  # type: ignore[dict-item]
+    assert cv.Experiment.from_settings(settings, "here").architecture == cv.architectures.create(
         "deep", dense=50
     )
 
@@ -207,8 +207,8 @@ def test_any_text_is_read(text: str) -> None:
         expected = json.loads(text)
     except ValueError:
         expected = text
-    found = experiments.parse(text)
-    assert found == expected or text[:1] in ("[", "{") or found != found
+    result = experiments.parse(text)
+    assert result == expected or text[:1] in ("[", "{") or result != result
 
 
 @given(
@@ -220,8 +220,8 @@ def test_any_text_is_read(text: str) -> None:
     )
 )
 def test_bare_words_in_brackets_are_text(words: list[str]) -> None:
-    told = {"true": True, "false": False, "null": None, "NaN": "NaN"}
-    assert experiments.parse(f"[{','.join(words)}]") == [told.get(word, word) for word in words]
+    settings = {"true": True, "false": False, "null": None, "NaN": "NaN"}
+    assert experiments.parse(f"[{','.join(words)}]") == [settings.get(word, word) for word in words]
 
 
 def test_numbers_among_bare_words() -> None:
@@ -238,7 +238,7 @@ def changed(folder: Path, *changes: str) -> cv.Experiment:
 
 
 def test_changes(tmp_path: Path) -> None:
-    found = changed(
+    result = changed(
         tmp_path,
         "dataset.group=well",
         "training.epochs=20",
@@ -254,22 +254,24 @@ def test_changes(tmp_path: Path) -> None:
         "reporters=[]",
         "dataset.classes=[1,b]",
     )
-    assert found.dataset.group == "well"
-    assert found.dataset.classes == ("1", "b")
-    assert (found.training.epochs, found.training.seed) == (20, 3)
-    assert found.preprocessing == cv.Preprocessing(size=(64, 96), channels="gray", intensity=4095.0)
-    assert found.augmenters == (
+    assert result.dataset.group == "well"
+    assert result.dataset.classes == ("1", "b")
+    assert (result.training.epochs, result.training.seed) == (20, 3)
+    assert result.preprocessing == cv.Preprocessing(
+        size=(64, 96), channels="gray", intensity=4095.0
+    )
+    assert result.augmenters == (
         cv.augmenters.create("rotation", degrees=5),
         cv.augmenters.create("flip"),
     )
-    assert found.architecture == cv.architectures.create("deep", dense=50)
-    assert found.split.allow_leak
-    assert found.reporters == ()
+    assert result.architecture == cv.architectures.create("deep", dense=50)
+    assert result.split.allow_leak
+    assert result.reporters == ()
 
 
 def test_settings_of_the_default_network(tmp_path: Path) -> None:
-    found = changed(tmp_path, "architecture.dense=50")
-    assert found.architecture == cv.architectures.create("deep", dense=50)
+    result = changed(tmp_path, "architecture.dense=50")
+    assert result.architecture == cv.architectures.create("deep", dense=50)
 
 
 def test_a_value_may_hold_an_equals_sign(tmp_path: Path) -> None:
@@ -279,9 +281,9 @@ def test_a_value_may_hold_an_equals_sign(tmp_path: Path) -> None:
 def test_changes_to_a_file(tmp_path: Path) -> None:
     target = tmp_path / "experiment.yaml"
     target.write_text(yaml.safe_dump(full(tmp_path).model_dump(mode="json")))
-    found = experiments.read(str(target), ["augmenters.1={type: rotation, degrees: 9}"])
-    assert found.augmenters[1] == cv.augmenters.create("rotation", degrees=9)
-    assert found.augmenters[0] == cv.augmenters.create("rotation", degrees=5)
+    result = experiments.read(str(target), ["augmenters.1={type: rotation, degrees: 9}"])
+    assert result.augmenters[1] == cv.augmenters.create("rotation", degrees=9)
+    assert result.augmenters[0] == cv.augmenters.create("rotation", degrees=5)
 
 
 @pytest.mark.parametrize(
@@ -325,5 +327,27 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.ExperimentError, match=r"nowhere\.toml: No such file"):
         experiments.settings("nowhere.toml", [])
     (tmp_path / "cell.png").write_bytes(b"")
-    with pytest.raises(errors.ExperimentError, match="Or name a folder of images"):
+    with pytest.raises(errors.ExperimentError, match="Name one, or a folder of images"):
         experiments.settings("cell.png", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("deep.json", "[" * 100_000 + "]" * 100_000),
+        ("deep.yaml", "[" * 300 + "]" * 300),
+        ("deeper.yaml", "[" * 5_000 + "]" * 5_000),
+        ("itself.yaml", "dataset: &x [*x]"),
+        (
+            "laughs.yaml",
+            "a0: &a0 [x, x]\n"
+            + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 45)),
+        ),
+    ],
+)
+def test_files_that_would_exhaust_memory_are_refused(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(errors.ExperimentError, match=r"nested too deeply|more than 1000000 values"):
+        cv.load_experiment(tmp_path / name)

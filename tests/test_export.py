@@ -140,11 +140,11 @@ def test_what_cannot_be_asked_is_said(
 ) -> None:
     with pytest.raises(errors.InvalidInput, match=r"ends in \.onnx"):
         cv.export(run, "onnx", tmp_path / "cells.pb")
-    with pytest.raises(errors.InvalidInput, match="One of onnx, openvino"):
+    with pytest.raises(errors.InvalidInput, match="Choose from onnx, openvino"):
         cv.export(run, "torch", tmp_path / "cells.pt")  # type: ignore[arg-type]
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
-    with pytest.raises(errors.FolderError, match="taken"):
+    with pytest.raises(errors.FolderError, match="not empty"):
         cv.export(run, "saved_model", tmp_path / "taken")
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(errors.InvalidInput, match="pip install tf2onnx"):
@@ -159,7 +159,7 @@ def test_a_run_whose_images_are_gone_is_not_exported_unchecked(run: cv.Run, tmp_
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     record["experiment"]["dataset"]["path"] = str(tmp_path / "gone")
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
-    with pytest.raises(errors.FolderError, match="images of this run are needed"):
+    with pytest.raises(errors.FolderError, match="checked on images of the run"):
         cv.export(cv.load_run(tmp_path / "run"), "saved_model", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -22,9 +22,10 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 from PIL import Image, ImageOps
 
-from cellvision import IMAGE_SUFFIXES, DecodedImage, is_phantom, read_image
+from cellvision import DecodedImage
 from cellvision.data.decoders import common
 from cellvision.errors import UnreadableImage
+from cellvision.io import IMAGE_SUFFIXES, is_phantom, read_image
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (7, 5), np.uint8)

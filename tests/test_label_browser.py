@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from labelling import begin, in_thread, serving
+from labelling import begin, in_thread, label, rows_of, serving
 from PIL import Image
 from tiny import make_splits, write
 
@@ -50,7 +50,7 @@ NewPage = Callable[..., "Page"]
 
 @pytest.fixture
 def new_page(browser: Browser) -> Iterator[NewPage]:
-    """Open a page in a profile of its own; what it complains of fails the test."""
+    """Open a page in a new profile; errors on its console fail the test."""
     complaints: list[str] = []
     contexts = []
 
@@ -62,14 +62,16 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",
-            lambda told: (
-                complaints.append(told.text) if told.type in ("error", "warning") else None
+            lambda message: (
+                complaints.append(message.text) if message.type in ("error", "warning") else None
             ),
         )
         elsewhere = re.compile(r"^(?!file:|blob:|data:|http://127\.0\.0\.1:)")
         page.on(
             "request",
-            lambda asked: complaints.append(asked.url) if elsewhere.match(asked.url) else None,
+            lambda request: (
+                complaints.append(request.url) if elsewhere.match(request.url) else None
+            ),
         )
         page.goto(address)
         return page
@@ -77,7 +79,7 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
     yield opened
     for context in contexts:
         context.close()
-    # A server that was killed on purpose is missed in the console.
+    # A server that a test kills leaves connection errors on the console.
     assert [text for text in complaints if "ERR_CONNECTION" not in text] == []
 
 
@@ -94,13 +96,13 @@ def file(images: Path, tmp_path: Path) -> Path:
 
 
 def ready(page: Page, number: int | None = None, total: int = 20) -> None:
-    """Wait until an image, or that of a certain number, can be answered."""
+    """Wait until an image (with a number: that image) can be answered."""
     which = "" if number is None else f":has(#count:text-is('Image {number} of {total}'))"
     page.wait_for_selector(f"#work:not([hidden]){which} main:not(.waiting)")
 
 
 def brightness(page: Page, view: str = "native") -> float:
-    """How bright the picture on the screen is, 0 to 255."""
+    """Measure the brightness of the picture on the screen, 0 to 255."""
     import io
 
     with Image.open(io.BytesIO(page.locator(f"#{view}").screenshot())) as picture:
@@ -121,13 +123,13 @@ def test_a_session_with_the_keyboard_alone(new_page: NewPage, file: Path) -> Non
     with in_thread(file) as client:
         page = new_page(client.address)
         enter(page, "Ana Ünal")
-        told = []
+        feedback = []
         for _ in range(2):  # practice, with the right answer after each
             ready(page)
             page.keyboard.press("1")
-            told.append(page.inner_text("#verdict:not([hidden]) b"))
+            feedback.append(page.inner_text("#feedback:not([hidden]) b"))
             page.keyboard.press("Enter")
-        assert sorted(told) == ["✓ Right: dark", "✗ It is light, not dark"]
+        assert sorted(feedback) == ["✓ Correct: dark", "✗ It is light, not dark"]
         page.wait_for_selector("#pause-title:text('real images')")
         page.keyboard.press("Enter")
         rests = 0
@@ -188,17 +190,17 @@ def test_contrast_zoom_and_help_from_the_keyboard(new_page: NewPage, file: Path)
         page.mouse.wheel(0, -100)
         page.wait_for_selector("#zoom-value:text('1.3×')")
         page.keyboard.press("?")
-        assert page.is_visible("#keys")
+        assert page.is_visible("#help-panel")
         page.keyboard.press("1")  # is no answer while the list is open
         page.keyboard.press("Escape")
         page.keyboard.press("?")
         page.keyboard.press("Enter")  # closes it, too
-        page.wait_for_selector("#keys", state="hidden")
+        page.wait_for_selector("#help-panel", state="hidden")
         assert page.inner_text("#count") == "Practice 1 of 2"
         page.keyboard.down("1")
         page.keyboard.down("1")  # held down
         page.keyboard.up("1")
-        page.wait_for_selector("#verdict:not([hidden])")
+        page.wait_for_selector("#feedback:not([hidden])")
         assert [state.done for state in Store(file).raters()] == [1]
 
 
@@ -228,7 +230,7 @@ def test_two_raters_at_once(new_page: NewPage, images: Path, tmp_path: Path) -> 
     assert orders[0] != orders[1]
 
 
-def test_a_page_goes_on_by_itself_when_its_killed_server_is_back(
+def test_a_page_continues_by_itself_after_its_server_was_killed(
     new_page: NewPage, file: Path
 ) -> None:
     with serving(file) as (address, process):
@@ -236,7 +238,7 @@ def test_a_page_goes_on_by_itself_when_its_killed_server_is_back(
         enter(page, "Ana")
         ready(page)
         page.keyboard.press("1")
-        page.wait_for_selector("#verdict:not([hidden])")
+        page.wait_for_selector("#feedback:not([hidden])")
         process.send_signal(signal.SIGKILL)
         process.wait()
         page.keyboard.press("Enter")
@@ -246,36 +248,40 @@ def test_a_page_goes_on_by_itself_when_its_killed_server_is_back(
         assert [state.done for state in Store(file).raters()] == [1]
         with serving(file) as (again, _):
             assert again == address
-            page.wait_for_selector("#verdict:not([hidden])")
+            page.wait_for_selector("#feedback:not([hidden])")
             assert not page.is_visible("#notice")
             assert [state.total for state in Store(file).raters()] == [20]  # practice is over
 
 
 @pytest.fixture
 def in_memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder that waits for no disk, where there is one."""
+    """A folder in memory if the system has one."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
         yield Path(folder)
 
 
-def test_a_thousand_images(new_page: NewPage, tmp_path: Path, in_memory: Path) -> None:
+IMAGES = int(os.environ.get("CELLVISION_LABEL_IMAGES", "60"))
+"""Length of the session without a pause; 1000 were run by hand."""
+
+
+def test_a_long_session_at_full_speed(new_page: NewPage, tmp_path: Path, in_memory: Path) -> None:
     root = tmp_path / "images"
-    for split, count in (("train", 2), ("test", 500)):
+    for split, count in (("train", 2), ("test", IMAGES // 2)):
         for number, name in enumerate(("dark", "light")):
             for k in range(count):
-                pixels = np.full((8, 8), 40 + 120 * number, np.uint8)
-                pixels[0, 0], pixels[0, 1], pixels[0, 2] = k % 256, k // 256, split == "test"
-                write(root / split / name / f"{k}.png", pixels)
+                image = np.full((8, 8), 40 + 120 * number, np.uint8)
+                image[0, 0], image[0, 1], image[0, 2] = k % 256, k // 256, split == "test"
+                write(root / split / name / f"{k}.png", image)
     file = in_memory / "answers.sqlite"
-    words = ["--repeats", "0", "--breaks", "0", "--set", "preprocessing.size=[8,8]"]
-    with serving(root, "--out", str(file), *words) as (address, _):
-        page = new_page(address, viewport={"width": 400, "height": 300})
+    begin(root, file, "--repeats", "0", "--breaks", "0")
+    with in_thread(file) as client:
+        page = new_page(client.address, viewport={"width": 400, "height": 300})
         page.set_default_timeout(240_000)
         enter(page, "Ana", practice=False)
-        ready(page)
-        # Keys as fast as the page takes them, pressed in it: a thousand trips to the browser
-        # would only test the patience of whoever runs the tests.
+        ready(page, 1, IMAGES)
+        # Press keys in the page, as fast as it accepts them: a trip to the browser for each
+        # would take far longer.
         page.evaluate(
             """() => {
               const main = document.querySelector("main");
@@ -289,19 +295,86 @@ def test_a_thousand_images(new_page: NewPage, tmp_path: Path, in_memory: Path) -
             }"""
         )
         page.wait_for_selector("#end:not([hidden])")
-        assert "1000 images" in page.inner_text("#end-text")
+        assert f"{IMAGES} images" in page.inner_text("#end-text")
     answers = Store(file).answers()
-    assert len({row.image for row in answers}) == len(answers) == 1000
+    assert len({row.image for row in answers}) == len(answers) == IMAGES
 
 
-def test_a_window_of_the_size_of_a_phone(new_page: NewPage, file: Path, tmp_path: Path) -> None:
+def test_cannot_say_and_examples(new_page: NewPage, images: Path, tmp_path: Path) -> None:
+    file = begin(images, tmp_path / "answers.sqlite", "--repeats", "0")
+    with in_thread(file) as client:
+        page = new_page(client.address)
+        enter(page, "Ana", practice=False)
+        ready(page, 1, 16)
+        page.keyboard.press("?")
+        images_shown = page.locator("#examples img")
+        images_shown.evaluate_all("(images) => Promise.all(images.map((i) => i.decode()))")
+        assert images_shown.count() == 6
+        assert page.locator("#examples figcaption").all_inner_texts() == ["dark", "light"]
+        assert page.locator("#examples").is_visible()
+        page.keyboard.press("x")  # no answer while the help is open
+        page.keyboard.press("Escape")
+        page.keyboard.press("x")
+        ready(page, 2, 16)
+        assert page.inner_text("#status") == "Image 1: cannot say, saved."
+        page.click("#classes button.cannot-say")
+        ready(page, 3, 16)
+    assert [row.answer for row in Store(file).answers()] == [None, None]
+
+
+def test_unlabelled_images_have_one_view(new_page: NewPage, tmp_path: Path) -> None:
+    for level in (50, 100, 150):
+        write(tmp_path / "images" / f"{level}.png", np.full((8, 8), level, np.uint8))
+    file = tmp_path / "answers.sqlite"
+    words = ["--classes", "a,b", "--repeats", "0", "--out", file, "--static", tmp_path / "sent"]
+    assert label(tmp_path / "images", *words) == 0
+    with in_thread(file) as client:
+        for address in (client.address, (tmp_path / "sent" / "label.html").as_uri()):
+            page = new_page(address)
+            enter(page, "Ana", practice=False)
+            ready(page, 1, 3)
+            assert page.is_visible("#native")
+            assert not page.is_visible("#seen")
+            page.keyboard.press("?")
+            assert not page.is_visible("#examples")
+            page.keyboard.press("Escape")
+            for number in range(3):
+                ready(page, number + 1, 3)
+                page.keyboard.press("x" if number else "1")
+            page.wait_for_selector("#end:not([hidden])")
+        assert [row.answer for row in Store(file).answers()] == ["a", None, None]
+        with page.expect_download() as download:
+            page.click("#end .save")
+        download.value.save_as(tmp_path / "returned.csv")
+        rows = rows_of(tmp_path / "returned.csv")
+        assert [row["answer"] for row in rows] == ["a", "", ""]
+
+
+def test_a_page_without_a_server_checks_names_as_the_server_does(
+    new_page: NewPage, images: Path, tmp_path: Path
+) -> None:
+    begin(images, tmp_path / "key.sqlite")
+    page = new_page((tmp_path / "key-page" / "label.html").as_uri())
+    for name in ("=1+1", "@a", "-a", "a\u202eb"):
+        page.fill("#name", name)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#notice:not([hidden])")
+        assert page.is_visible("#start")
+        page.fill("#name", "")
+    page.fill("#name", "O'Brien")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#work:not([hidden])")
+    assert not page.is_visible("#notice")
+
+
+def test_a_phone_sized_window(new_page: NewPage, file: Path, tmp_path: Path) -> None:
     phone = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
     with in_thread(file) as client:
         page = new_page(client.address, **phone)
         page.tap("#name")
         page.keyboard.type("Ana")
-        page.tap("#who button")
-        page.tap("#go-on")
+        page.tap("#name-form button")
+        page.tap("#continue")
         ready(page)
         for choice in ("#native", "#seen", "#undo", "#help", "#low", "#zoom-in", "#classes"):
             box = page.locator(choice).bounding_box()
@@ -321,11 +394,11 @@ def test_a_window_of_the_size_of_a_phone(new_page: NewPage, file: Path, tmp_path
         page.tap("#zoom-in")
         assert page.inner_text("#zoom-value") == "1.5×"
         page.tap("#classes button >> nth=1")
-        page.tap("#verdict button")
+        page.tap("#feedback button")
         ready(page)
         page.tap("#classes button >> nth=0")
-        page.tap("#verdict button")
-        page.tap("#go-on")
+        page.tap("#feedback button")
+        page.tap("#continue")
         ready(page)
         page.tap("#classes button >> nth=0")
         ready(page, 2)
@@ -333,7 +406,7 @@ def test_a_window_of_the_size_of_a_phone(new_page: NewPage, file: Path, tmp_path
         ready(page, 1)
 
 
-def test_files_that_were_sent_work_without_a_server(
+def test_a_sent_page_works_without_a_server(
     new_page: NewPage, images: Path, tmp_path: Path
 ) -> None:
     words = ["--practice", "1", "--repeats", "0.25", "--breaks", "7"]
@@ -343,7 +416,7 @@ def test_files_that_were_sent_work_without_a_server(
     enter(page, 'Dr. "B"')
     ready(page)
     page.keyboard.press("1")
-    page.wait_for_selector("#verdict:not([hidden])")
+    page.wait_for_selector("#feedback:not([hidden])")
     page.keyboard.press("Enter")
     page.wait_for_selector("#pause:not([hidden])")
     page.keyboard.press("Enter")

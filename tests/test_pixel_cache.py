@@ -1,4 +1,4 @@
-"""The cache: decoded once, whole or made again, shared by processes, never the wrong pixels."""
+"""The cache: decoded once, complete or rebuilt, shared by processes, never stale."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import resource
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +86,9 @@ def test_what_the_key_depends_on(cache: Path) -> None:
     opened(dataset, cv.Preprocessing(size=(6, 4)))
     opened(dataset, cv.Preprocessing(size=(6, 5), channels="gray"))
     opened(dataset, cv.Preprocessing(size=(6, 5), intensity="per_image"))
+    opened(dataset, cv.Preprocessing(size=(6, 5), fit="crop"))
     open_pixels(dataset, ["1.png", "0.png"], SMALL)
-    assert len(homes(cache)) == 5
+    assert len(homes(cache)) == 6
 
 
 class Brighter(InMemory):
@@ -104,10 +107,10 @@ def test_a_file_changed_behind_our_back(tmp_path: Path) -> None:
     dataset = cv.datasets.create("folder", path=root)
     before = opened(dataset)
     changed = root / "a" / "0.tif"
-    told = changed.stat()
+    status = changed.stat()
     write(changed, noise(99))
-    assert changed.stat().st_size == told.st_size
-    os.utime(changed, ns=(told.st_atime_ns, told.st_mtime_ns))
+    assert changed.stat().st_size == status.st_size
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
     after = opened(dataset)
     assert np.array_equal(after.pixels[0, ..., 0], noise(99))
     assert not np.array_equal(before.pixels[0], after.pixels[0])
@@ -128,7 +131,7 @@ def truncate(home: Path) -> None:
     os.truncate(home / "pixels.bin", 50)
 
 
-def damage_a_fact(home: Path) -> None:
+def damage_a_statistic(home: Path) -> None:
     index = home / "index.json"
     text = index.read_text()
     place = text.index('"high": ') + len('"high": ')
@@ -157,14 +160,34 @@ def old_index(home: Path) -> None:
     index.write_text(index.read_text().partition("\n")[2])
 
 
+def rewrite_index(home: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the index and give it the right checksum, as a faulty program would."""
+    index = json.loads((home / "index.json").read_text().partition("\n")[2])
+    change(index)
+    text = json.dumps(index)
+    (home / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}")
+
+
+def other_shape(home: Path) -> None:
+    rewrite_index(home, lambda index: index.update(shape=[3, 5, 6, 1]))
+
+
+def fewer_images(home: Path) -> None:
+    rewrite_index(home, lambda index: index["stats"].pop())
+
+
+def other_images(home: Path) -> None:
+    rewrite_index(home, lambda index: index["stats"][0].update(image="9.png"))
+
+
 @pytest.mark.parametrize(
     "harm",
     [
-        *(damage_pixels, truncate, damage_a_fact, half_index, empty_index),
-        *(no_index, no_pixels, old_index),
+        *(damage_pixels, truncate, damage_a_statistic, half_index, empty_index),
+        *(no_index, no_pixels, old_index, other_shape, fewer_images, other_images),
     ],
 )
-def test_damage_is_noticed_and_mended(cache: Path, harm: Any) -> None:
+def test_damage_is_noticed_and_repaired(cache: Path, harm: Any) -> None:
     pixels = some()
     dataset = data(pixels)
     whole = opened(dataset).stats
@@ -210,12 +233,12 @@ def test_two_processes_at_once(tmp_path: Path, cache: Path) -> None:
     ]
     for worker in workers:
         worker.start()
-    found = [answers.get(timeout=60) for _ in workers]
+    result = [answers.get(timeout=60) for _ in workers]
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     expected = sum(int(noise(seed).sum(dtype=np.int64)) for seed in range(1, 41))
-    assert found == [expected, expected]
+    assert result == [expected, expected]
     assert len(homes(cache)) == 1
 
 
@@ -226,8 +249,8 @@ def test_grey_among_colour(order: list[int]) -> None:
     for _ in range(2):
         stored = opened(dataset)
         assert stored.pixels.shape == (4, 6, 5, 3)
-        for found, image in zip(stored.pixels, pixels.values(), strict=True):
-            assert np.array_equal(found, np.broadcast_to(image, (6, 5, 3)))
+        for result, image in zip(stored.pixels, pixels.values(), strict=True):
+            assert np.array_equal(result, np.broadcast_to(image, (6, 5, 3)))
 
 
 def test_mixed_pixel_types_are_refused(cache: Path) -> None:
@@ -254,7 +277,7 @@ def test_byte_order_is_no_difference() -> None:
     assert stored.stats[0].digest == stored.stats[1].digest
 
 
-def test_unreadable_images_are_told_and_left_out() -> None:
+def test_unreadable_images_are_listed_and_left_out() -> None:
     pixels = {
         **some(1),
         "cut": unreadable("cut"),
@@ -276,7 +299,7 @@ def test_unreadable_images_are_told_and_left_out() -> None:
         assert "not finite" in reasons["nan"]
 
 
-def test_not_one_can_be_read() -> None:
+def test_no_image_can_be_read() -> None:
     for _ in range(2):
         stored = opened(data({"x": unreadable("x"), "y": unreadable("y")}))
         assert (stored.images, stored.pixels.shape) == ((), (0, 6, 5, 3))
@@ -287,7 +310,7 @@ class Moody(InMemory):
         return image
 
 
-def test_what_can_be_read_again_is_read_again() -> None:
+def test_images_that_can_be_read_again_are_read_again() -> None:
     pixels = some()
     dataset = data(pixels)
     moody = Moody(name=dataset.name)
@@ -297,9 +320,9 @@ def test_what_can_be_read_again_is_read_again() -> None:
     assert opened(moody).images == tuple(pixels)
 
 
-def test_channels_that_an_image_has_not() -> None:
+def test_channels_that_an_image_lacks() -> None:
     with pytest.raises(
-        errors.PreprocessingError, match=r"^2\.png: preprocessing.channels asks for channel 1"
+        errors.PreprocessingError, match=r"^2\.png: preprocessing.channels requests channel 1"
     ):
         opened(data({"2.png": noise(1, (6, 5, 1))}), cv.Preprocessing(size=(6, 5), channels=(1,)))
 
@@ -343,7 +366,7 @@ def test_an_interruption_leaves_nothing(cache: Path) -> None:
     assert homes(cache) == []
 
 
-def test_facts(tmp_path: Path) -> None:
+def test_statistics(tmp_path: Path) -> None:
     deep = np.full((6, 5), 17, np.uint16)
     deep[0, 0] = 65535
     root = tmp_path / "images"

@@ -110,7 +110,7 @@ def test_memory_is_flat_and_blocks_change_nothing(
 
     def watched(file: Path) -> cv.DecodedImage:
         nonlocal most
-        image = cv.read_image(file)
+        image = cv.io.read_image(file)
         alive.add(id(image.pixels))
         weakref.finalize(image.pixels, alive.discard, id(image.pixels))
         most = max(most, len(alive))
@@ -168,7 +168,7 @@ def test_unreadable_files_are_listed_or_skipped(
     assert {Path(fault.file).name for fault in caught.value.faults} == {"bad.tif", "worse.png"}
     assert not (tmp_path / "new.csv").exists()
     lenient = cv.load_run(run.folder)
-    lenient.record["experiment"]["preprocessing"]["on_unreadable"] = "skip"
+    lenient.metadata.experiment["preprocessing"]["on_unreadable"] = "skip"
     with caplog.at_level("WARNING"):
         table = cv.predict(lenient, mixed)
     assert len(table) == 16

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.data.preprocessing import STANDARD_BIT_DEPTHS, resize
+from cellvision.data.geometry import resize
+from cellvision.data.intensity import STANDARD_BIT_DEPTHS
 
 UINT8, UINT16, FLOAT = np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32")
 
@@ -36,8 +36,8 @@ def test_bit_depths(high: int, one: int) -> None:
 def test_other_rules() -> None:
     assert cv.Preprocessing(intensity="dtype").intensity_range(UINT16, 0, 100) == (0, 65535)
     assert cv.Preprocessing(intensity=4095).intensity_range(UINT16, 0, 100) == (0, 4095)
-    assert cv.Preprocessing(intensity=(-1, 2.5)).limits(FLOAT, -9, 9) == (-1, 2.5)
-    assert cv.Preprocessing(intensity="per_image").limits(FLOAT, -9, 9) == (0, 65535)
+    assert cv.Preprocessing(intensity=(-1, 2.5)).intensity_range(FLOAT, -9, 9) == (-1, 2.5)
+    assert cv.Preprocessing(intensity="per_image").intensity_range(FLOAT, -9, 9) == (0, 65535)
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_other_rules() -> None:
     [
         (FLOAT, 0.0, 1.0, "fractional"),
         (np.dtype("int16"), -5, 9, "negative intensities .down to -5"),
-        (np.dtype("uint32"), 0, 65536, "more than 16 bits"),
+        (np.dtype("uint32"), 0, 65536, "exceeds 16 bits"),
     ],
 )
 def test_ranges_that_must_be_declared(dtype: Any, low: float, high: float, says: str) -> None:
     with pytest.raises(errors.PreprocessingError, match=says) as caught:
-        cv.Preprocessing().limits(dtype, low, high)
+        cv.Preprocessing().intensity_range(dtype, low, high)
     assert "--set preprocessing.intensity=[low,high]" in caught.value.hint
-    assert cv.Preprocessing(intensity=(low, high)).limits(dtype, low, high) == (low, high)
+    assert cv.Preprocessing(intensity=(low, high)).intensity_range(dtype, low, high) == (low, high)
 
 
 def image(*channels: int, dtype: Any = np.uint16) -> np.ndarray:
@@ -61,23 +61,25 @@ def image(*channels: int, dtype: Any = np.uint16) -> np.ndarray:
 
 def test_channels_are_picked_in_order() -> None:
     five = image(10, 20, 30, 40, 50)
-    assert cv.Preprocessing(channels=(4, 0)).pick(five)[0, 0].tolist() == [50, 10]
-    assert cv.Preprocessing(channels=(1,)).pick(five).shape == (3, 4, 1)
-    assert cv.Preprocessing(channels=(4, 0)).pick(five).dtype == np.uint16
+    assert cv.Preprocessing(channels=(4, 0)).select_channels(five)[0, 0].tolist() == [50, 10]
+    assert cv.Preprocessing(channels=(1,)).select_channels(five).shape == (3, 4, 1)
+    assert cv.Preprocessing(channels=(4, 0)).select_channels(five).dtype == np.uint16
 
 
 def test_rgb_and_gray() -> None:
     grey, colour = image(7), image(300, 300, 300)
-    assert np.array_equal(cv.Preprocessing().pick(colour), colour)
-    assert cv.Preprocessing().pick(grey).shape == (3, 4, 1)
+    assert np.array_equal(cv.Preprocessing().select_channels(colour), colour)
+    assert cv.Preprocessing().select_channels(grey).shape == (3, 4, 1)
     assert np.array_equal(
-        cv.Preprocessing().complete(cv.Preprocessing().pick(grey)), image(7, 7, 7)
+        cv.Preprocessing().expand_channels(cv.Preprocessing().select_channels(grey)), image(7, 7, 7)
     )
     gray = cv.Preprocessing(channels="gray")
-    assert np.array_equal(gray.pick(colour), image(300))  # equal parts keep exactly their value
-    assert gray.pick(image(1000, 0, 0))[0, 0, 0] == 299
-    assert gray.pick(image(1000, 0, 0)).dtype == np.uint16
-    assert gray.pick(image(1.5, 1.5, 1.5, dtype=np.float32))[0, 0, 0] == 1.5  # type: ignore[arg-type]
+    assert np.array_equal(
+        gray.select_channels(colour), image(300)
+    )  # equal parts keep exactly their value
+    assert gray.select_channels(image(1000, 0, 0))[0, 0, 0] == 299
+    assert gray.select_channels(image(1000, 0, 0)).dtype == np.uint16
+    assert gray.select_channels(image(1.5, 1.5, 1.5, dtype=np.float32))[0, 0, 0] == 1.5  # type: ignore[arg-type]
 
 
 def test_depths() -> None:
@@ -90,7 +92,7 @@ def test_depths() -> None:
 @pytest.mark.parametrize("there", [2, 4, 5])
 def test_numbers_of_channels_that_are_no_colours(channels: Any, there: int) -> None:
     with pytest.raises(errors.PreprocessingError, match=f"has {there} channels") as caught:
-        cv.Preprocessing(channels=channels).pick(image(*range(there)))
+        cv.Preprocessing(channels=channels).select_channels(image(*range(there)))
     assert (
         f"preprocessing.channels={str(list(range(min(there, 3)))).replace(' ', '')}"
         in caught.value.hint
@@ -98,17 +100,17 @@ def test_numbers_of_channels_that_are_no_colours(channels: Any, there: int) -> N
 
 
 def test_a_channel_that_is_not_there() -> None:
-    with pytest.raises(errors.PreprocessingError, match="asks for channel 3, but the image has 2"):
-        cv.Preprocessing(channels=(0, 3)).pick(image(1, 2))
+    with pytest.raises(errors.PreprocessingError, match="requests channel 3, but the image has 2"):
+        cv.Preprocessing(channels=(0, 3)).select_channels(image(1, 2))
 
 
 def test_black_and_white_become_0_and_255() -> None:
     mask = np.zeros((3, 4, 1), bool)
     mask[1] = True
-    picked = cv.Preprocessing().pick(mask)
+    picked = cv.Preprocessing().select_channels(mask)
     assert picked.dtype == np.uint8
     assert np.unique(picked).tolist() == [0, 255]
-    assert cv.Preprocessing().limits(picked.dtype, 0, 1) == (0, 255)
+    assert cv.Preprocessing().intensity_range(picked.dtype, 0, 1) == (0, 255)
 
 
 dtypes = st.sampled_from(["uint8", "uint16", "int16", "uint32", "float32", "float64"])
@@ -123,10 +125,10 @@ dtypes = st.sampled_from(["uint8", "uint16", "int16", "uint32", "float32", "floa
 def test_resizing_keeps_type_and_flat_values(
     dtype: str, value: int, shape: tuple[int, int, int], size: tuple[int, int]
 ) -> None:
-    found = resize(np.full(shape, value, dtype), size)
-    assert found.shape == (*size, shape[2])
-    assert found.dtype == dtype
-    assert (found == value).all()
+    result = resize(np.full(shape, value, dtype), size)
+    assert result.shape == (*size, shape[2])
+    assert result.dtype == dtype
+    assert (result == value).all()
 
 
 @given(
@@ -140,30 +142,30 @@ def test_resizing_stays_within_the_range(
 ) -> None:
     top = np.iinfo(dtype).max
     pixels = np.random.default_rng(seed).integers(top // 3, top, (9, 7, channels), dtype)
-    found = resize(pixels, size)
-    assert pixels.min() <= found.min() <= found.max() <= pixels.max()
+    result = resize(pixels, size)
+    assert pixels.min() <= result.min() <= result.max() <= pixels.max()
     if size == (9, 7):
-        assert np.array_equal(found, pixels)
+        assert np.array_equal(result, pixels)
 
 
 def test_16_bits_are_never_cast_down() -> None:
     ramp = np.linspace(1000, 60000, 64 * 64).reshape(64, 64, 1).astype(np.uint16)
-    found = cv.Preprocessing(size=(32, 32)).shape(ramp)
-    assert found.dtype == np.uint16
-    assert len(np.unique(found)) > 256
-    assert found.astype(float).mean() == pytest.approx(ramp.astype(float).mean(), rel=1e-3)
+    result = cv.Preprocessing(size=(32, 32)).resize(ramp)
+    assert result.dtype == np.uint16
+    assert len(np.unique(result)) > 256
+    assert result.astype(float).mean() == pytest.approx(ramp.astype(float).mean(), rel=1e-3)
     dim = np.full((8, 8, 1), 3, np.uint16)
-    assert (cv.Preprocessing(size=(4, 4)).shape(dim) == 3).all()
+    assert (cv.Preprocessing(size=(4, 4)).resize(dim) == 3).all()
 
 
 def test_per_image_stretches_each_channel() -> None:
     two = np.stack([np.arange(16).reshape(4, 4), np.full((4, 4), 9)], axis=-1).astype(np.uint16)
-    found = cv.Preprocessing(size=(4, 4), channels=(0, 1), intensity="per_image").shape(two)
-    assert found.dtype == np.uint16
-    assert (found[..., 0].min(), found[..., 0].max()) == (0, 65535)
-    assert (found[..., 1] == 0).all()
-    brighter = cv.Preprocessing(size=(4, 4), channels=(0, 1), intensity="per_image").shape(two * 7)
-    assert np.array_equal(found, brighter)
+    result = cv.Preprocessing(size=(4, 4), channels=(0, 1), intensity="per_image").resize(two)
+    assert result.dtype == np.uint16
+    assert (result[..., 0].min(), result[..., 0].max()) == (0, 65535)
+    assert (result[..., 1] == 0).all()
+    brighter = cv.Preprocessing(size=(4, 4), channels=(0, 1), intensity="per_image").resize(two * 7)
+    assert np.array_equal(result, brighter)
 
 
 def test_what_the_stored_pixels_depend_on() -> None:
@@ -172,6 +174,7 @@ def test_what_the_stored_pixels_depend_on() -> None:
     assert cv.Preprocessing(intensity="per_image").geometry() != plain
     assert cv.Preprocessing(size=(8, 8)).geometry() != plain
     assert cv.Preprocessing(channels="gray").geometry() != plain
+    assert cv.Preprocessing(fit="pad").geometry() != plain
 
 
 @pytest.mark.parametrize(
@@ -191,5 +194,83 @@ def test_what_the_stored_pixels_depend_on() -> None:
     ],
 )
 def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(errors.ExperimentError):
         cv.Preprocessing(**wrong)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3)),
+    more=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+    dtype=st.sampled_from(["uint8", "uint16", "float32"]),
+)
+def test_padding_keeps_every_pixel_in_the_centre(
+    shape: tuple[int, int, int], more: tuple[int, int], dtype: str
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
+    size = (shape[0] + more[0], shape[1] + more[1])
+    padded = cv.Preprocessing(size=size, fit="pad").resize(pixels)
+    assert (padded.shape, padded.dtype) == ((*size, shape[2]), pixels.dtype)
+    top, left = more[0] // 2, more[1] // 2
+    assert np.array_equal(padded[top : top + shape[0], left : left + shape[1]], pixels)
+    assert np.array_equal(cv.Preprocessing(size=shape[:2], fit="crop").resize(padded), pixels) or (
+        more[0] % 2 or more[1] % 2
+    )
+
+
+def test_padding_is_filled_with_the_median_of_the_border() -> None:
+    pixels = np.full((5, 5, 2), (100, 7), np.uint16)
+    pixels[1:4, 1:4] = 4000
+    pixels[0, 0] = 9999  # one bright pixel on the border does not matter
+    padded = cv.Preprocessing(size=(9, 9), fit="pad", channels=(0, 1)).resize(pixels)
+    assert (padded[:2] == (100, 7)).all()
+    assert (padded[:, -2:] == (100, 7)).all()
+
+
+def test_padding_refuses_larger_images() -> None:
+    with pytest.raises(errors.PreprocessingError, match="5 × 9 pixels, larger than") as caught:
+        cv.Preprocessing(size=(8, 8), fit="pad").resize(np.zeros((5, 9, 1), np.uint8))
+    assert "--set preprocessing.size=[8,9]" in caught.value.hint
+
+
+def test_cropping_takes_the_centre_and_pads_what_is_missing() -> None:
+    pixels = np.arange(35, dtype=np.uint8).reshape(5, 7, 1)
+    cropped = cv.Preprocessing(size=(3, 3), fit="crop").resize(pixels)
+    assert np.array_equal(cropped, pixels[1:4, 2:5])
+    mixed = cv.Preprocessing(size=(7, 3), fit="crop").resize(pixels)
+    assert np.array_equal(mixed[1:6], pixels[:, 2:5])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"size": 64}, r"write height and width as a list: \[64,64\]"),
+        ({"size": "96"}, r"write height and width as a list: \[96,96\]"),
+        ({"channels": 0}, r"write channel numbers as a list: \[0\]"),
+        ({"channels": "2"}, r"write channel numbers as a list: \[2\]"),
+        ({"channels": "red"}, r'write "rgb", "gray" or a list of channel numbers such as \[0\]'),
+        ({"fit": "stretch"}, "fit: Input should be 'resize', 'pad' or 'crop'"),
+        ({"sise": (8, 8)}, "Did you mean 'size'"),
+    ],
+)
+def test_slips_name_the_exact_form(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(errors.ExperimentError, match=says):
+        cv.Preprocessing(**settings)
+
+
+@given(seed=st.integers(0, 99), dtype=st.sampled_from(["uint8", "uint16", "float32"]))
+def test_luma_is_the_same_wherever_it_is_computed(seed: int, dtype: str) -> None:
+    from cellvision_datasets.image_files import to_mono
+
+    pixels = np.random.default_rng(seed).integers(0, 2**16, (40, 40, 3)).astype(dtype)
+    grey = cv.io.luma(pixels)
+    assert grey.dtype == pixels.dtype
+    assert np.array_equal(cv.Preprocessing(channels="gray").select_channels(pixels), grey)
+    assert np.array_equal(to_mono("x", cv.DecodedImage(pixels, 16, ())).pixels, grey)
+    exact = (
+        299 * pixels[..., :1].astype(np.int64)
+        + 587 * pixels[..., 1:2].astype(np.int64)
+        + 114 * pixels[..., 2:].astype(np.int64)
+    )
+    assert np.abs(grey.astype(np.float64) * 1000 - exact).max() <= (
+        500 if dtype != "float32" else 5
+    )

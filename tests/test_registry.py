@@ -12,7 +12,7 @@ import pytest
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.registry import KNOWN_DISTRIBUTIONS
+from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
 
 GOOD = '''
 """A plugin."""
@@ -104,8 +104,14 @@ def test_names_come_from_metadata_alone(install: Install) -> None:
 
 def test_create_and_info(install: Install) -> None:
     install("lab-tiny", {"tiny_in_lab": "lab_tiny:Tiny"}, {"lab_tiny": GOOD})
-    made = cv.datasets.create("tiny_in_lab", size=7)
-    assert made.model_dump() == {"type": "tiny_in_lab", "group": None, "classes": None, "size": 7}
+    component = cv.datasets.create("tiny_in_lab", size=7)
+    assert component.model_dump() == {
+        "type": "tiny_in_lab",
+        "group": None,
+        "batch": None,
+        "classes": None,
+        "size": 7,
+    }
     info = cv.datasets.info("tiny_in_lab")
     assert (info.distribution, info.version) == ("lab-tiny", "1.2")
     assert info.module == "lab_tiny:Tiny"
@@ -124,8 +130,8 @@ def test_a_broken_plugin_hurts_only_whoever_uses_it(install: Install) -> None:
     with pytest.raises(errors.BrokenPlugin) as caught:
         cv.datasets.create("broken_one")
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
-    for told in ("'broken_one'", "lab-broken 1.2", "no_such_dep", "lab_broken:Tiny"):
-        assert told in caught.value.what
+    for detail in ("'broken_one'", "lab-broken 1.2", "no_such_dep", "lab_broken:Tiny"):
+        assert detail in caught.value.what
     assert caught.value.hint.endswith("python -m pip install --upgrade lab-broken")
     info = cv.datasets.info("broken_one")
     assert info.status == "broken"
@@ -177,7 +183,9 @@ def test_a_module_is_no_class(install: Install) -> None:
 def test_a_name_with_a_space(install: Install) -> None:
     install("lab-odd", {"my cells": "lab_odd:Tiny"}, {"lab_odd": GOOD})
     assert "my cells" in cv.datasets.names()
-    with pytest.raises(errors.PluginContractError, match="has a name that is not letters"):
+    with pytest.raises(
+        errors.PluginContractError, match="has a name with characters other than letters"
+    ):
         cv.datasets.get("my cells")
 
 
@@ -211,7 +219,7 @@ def test_two_distributions_with_one_name(install: Install) -> None:
     assert cv.Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
     states = {i.distribution: i for i in cv.datasets.plugins() if i.name == "twice"}
     assert {i.status for i in states.values()} == {"conflict"}
-    assert states["lab-one"].reason == "also offered by Lab_Two"
+    assert states["lab-one"].reason == "also provided by Lab_Two"
 
 
 def test_a_full_name_that_nobody_offers() -> None:
@@ -301,10 +309,10 @@ def test_an_entry_point_may_name_a_reexport(install: Install) -> None:
             "lab_hidden": GOOD,
         },
     )
-    made = cv.datasets.create("by_reexport", size=2)
-    assert type(made).__module__ == "lab_hidden"
-    assert made.model_dump()["type"] == "by_reexport"
-    assert cv.datasets.name_of(type(made)) == "by_reexport"
+    component = cv.datasets.create("by_reexport", size=2)
+    assert type(component).__module__ == "lab_hidden"
+    assert component.model_dump()["type"] == "by_reexport"
+    assert cv.datasets.name_of(type(component)) == "by_reexport"
 
 
 def test_register_and_unregister() -> None:
@@ -315,7 +323,7 @@ def test_register_and_unregister() -> None:
             return None
 
     with pytest.raises(
-        errors.PluginError, match=r"(?s)Mine is not on offer .*\.register\('mine', Mine"
+        errors.PluginError, match=r"(?s)Mine is not registered .*\.register\('mine', Mine"
     ):
         cv.augmenters.name_of(Mine)
     try:
@@ -345,7 +353,7 @@ def test_register_refuses_what_would_not_work() -> None:
         cv.datasets.register("mine", Mine)
     with pytest.raises(errors.PluginContractError, match="is not a class"):
         cv.augmenters.register("mine", 3)  # type: ignore[arg-type]
-    with pytest.raises(errors.PluginContractError, match="has a name that is not"):
+    with pytest.raises(errors.PluginContractError, match="has a name with characters"):
         cv.augmenters.register("my own", Mine)
     assert "mine" not in cv.augmenters
 

@@ -93,7 +93,14 @@ def test_a_remote_folder_is_what_the_folder_is(images: Path, tmp_path: Path, kin
     for image in ("dark/s0.png", "light/s17.png"):
         assert np.array_equal(there.read(image), here.read(image))
         assert there.fingerprint(image) == here.fingerprint(image)
-    described = {"type": "folder", "path": address, "group": None, "classes": None, "mono": False}
+    described = {
+        "type": "folder",
+        "path": address,
+        "group": None,
+        "batch": None,
+        "classes": None,
+        "mono": False,
+    }
     assert there.model_dump(mode="json") == described
     assert folder(f"{address}/") == there
 
@@ -127,7 +134,7 @@ def test_a_copy_that_was_damaged_or_lost_is_made_again(images: Path) -> None:
     assert np.array_equal(there.read("dark/s0.png"), folder(images).read("dark/s0.png"))
 
 
-def test_copying_that_broke_off_is_gone_on_with(
+def test_interrupted_downloads_resume(
     images: Path, copied: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = folder(put(images, "memory://bucket/images"))
@@ -189,7 +196,7 @@ def test_rows_may_be_addresses(tmp_path: Path, copied: list[str]) -> None:
     assert all(map(np.array_equal, read, [noise(1), noise(9), noise(9)]))
 
 
-# --- what stands in the way --------------------------------------------------------------
+# --- errors ------------------------------------------------------------------------------
 
 
 def refused(address: str, kind: type[errors.CellvisionError] = errors.FolderError) -> Any:
@@ -209,12 +216,12 @@ def test_faults_name_the_address(images: Path, tmp_path: Path) -> None:
         cv.datasets.create("table", path="memory://bucket/no.csv").catalog()
     (tmp_path / "up.csv").write_text("file,label\n../x.png,a\n")
     up = cv.datasets.create("table", path=tmp_path / "up.csv", root="memory://bucket/images")
-    with pytest.raises(errors.CatalogError, match=r"'\.\./x\.png' is no path below"):
+    with pytest.raises(errors.CatalogError, match=r"'\.\./x\.png' is not a path below"):
         up.catalog()
 
 
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "is known" in refused("nowhere://images", errors.ExperimentError).what
+def test_missing_drivers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "fsspec knows no storage" in refused("nowhere://images", errors.ExperimentError).what
     monkeypatch.setitem(sys.modules, "s3fs", None)
     assert refused("s3://bucket/images", errors.ExperimentError).hint.endswith("install s3fs")
     monkeypatch.setitem(sys.modules, "fsspec", None)
@@ -223,7 +230,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_password_is_not_written_into_records() -> None:
-    with pytest.raises(errors.ExperimentError, match="must not hold a password"):
+    with pytest.raises(errors.ExperimentError, match="must not contain a password"):
         folder("sftp://me:secret@host/images")
 
 
@@ -240,7 +247,7 @@ def test_a_storage_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> No
 # --- results -----------------------------------------------------------------------------
 
 
-def asked(path: str | Path, **settings: Any) -> cv.Experiment:
+def experiment(path: str | Path, **settings: Any) -> cv.Experiment:
     return tiny.experiment(path, **{"epochs": 2, **settings})  # type: ignore[arg-type]
 
 
@@ -263,14 +270,14 @@ def test_a_run_from_storage_to_storage(
 ) -> None:
     source, out = put(images, "memory://bucket/images"), "memory://bucket/runs/first"
     sent.clear()
-    made = cv.train(asked(source), out)
+    created = cv.train(experiment(source), out)
     assert sent[-1] == "/bucket/runs/first/run.json"
-    alone = cv.train(asked(images), tmp_path / "alone")
-    assert made.predictions.equals(alone.predictions)
+    alone = cv.train(experiment(images), tmp_path / "alone")
+    assert created.predictions.equals(alone.predictions)
     elsewhere()
     opened = cv.load_run(out)
     assert opened.predictions.equals(alone.predictions)
-    assert opened.record["experiment"]["dataset"]["path"] == source
+    assert opened.metadata.experiment["dataset"]["path"] == source
     seen = [run.network_input(["dark/s0.png"]) for run in (opened, alone)]
     assert np.array_equal(*seen)
     assert np.array_equal(
@@ -278,14 +285,14 @@ def test_a_run_from_storage_to_storage(
     )
     before = len(sent)
     with pytest.raises(errors.FolderError, match=r"memory://bucket/runs/first: .* finished run"):
-        cv.train(asked(source), out)
+        cv.train(experiment(source), out)
     assert len(sent) == before
 
 
 def test_images_at_addresses_are_predicted_under_their_own_names(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = cv.train(asked(images), tmp_path / "run")
+    run = cv.train(experiment(images), tmp_path / "run")
     source = put(images, "memory://bucket/images")
     here = cv.predict(run, images, engine="keras").set_index("image")
     there = cv.predict(run, source, engine="keras").set_index("image")
@@ -315,36 +322,36 @@ def test_a_remote_study_arrives_when_it_is_finished_and_grows(
     out = "memory://bucket/studies/first"
     stops = {"reporters": [{"type": "listener", "fails": ["interrupt"]}]}
     with pytest.raises(KeyboardInterrupt):
-        cv.study(asked(images, **stops), runs=2, out=out)
+        cv.study(experiment(images, **stops), runs=2, out=out)
     assert sent == []
     with pytest.raises(errors.FolderError, match="nothing at"):
         cv.load_study(out)
     elsewhere()
-    made = cv.study(asked(images), runs=2, out=out)
+    created = cv.study(experiment(images), runs=2, out=out)
     assert sent[-1] == "/bucket/studies/first/study.json"
     assert len(sent) == len(set(sent))
     sent.clear()
     elsewhere()
-    longer = cv.study(asked(images), runs=3, out=out)
+    longer = cv.study(experiment(images), runs=3, out=out)
     assert [name for name in sent if name.endswith("/run.json")] == [
         "/bucket/studies/first/runs/002/run.json"
     ]
     elsewhere()
     opened = cv.load_study(out)
     assert opened.table.equals(longer.table)
-    assert opened.record["seeds"] == [0, 1, 2]
-    assert opened.table[opened.table["run"] < "002"].equals(made.table)
+    assert opened.metadata.seeds == (0, 1, 2)
+    assert opened.table[opened.table["run"] < "002"].equals(created.table)
 
 
-def test_what_is_no_result_is_refused_and_not_copied(images: Path, copied: list[str]) -> None:
+def test_other_files_are_refused_and_not_downloaded(images: Path, copied: list[str]) -> None:
     put(images, "memory://bucket/images")
-    for work in (cv.load_run, cv.load_study, lambda place: cv.train(asked(images), place)):
+    for work in (cv.load_run, cv.load_study, lambda place: cv.train(experiment(images), place)):
         with pytest.raises(errors.FolderError, match=r"holds no run or study, .* 'images/dark/s0"):
             work("memory://bucket")
     assert copied == []
 
 
-def test_results_that_cannot_be_sent_are_kept_here_and_gone_on_with(
+def test_results_that_cannot_be_uploaded_stay_local_and_resume(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -353,13 +360,13 @@ def test_results_that_cannot_be_sent_are_kept_here_and_gone_on_with(
     with monkeypatch.context() as patch:
         patch.setattr(MemoryFileSystem, "put_file", refuse)
         with pytest.raises(errors.CellvisionError, match="cannot be written") as caught:
-            cv.study(asked(images), runs=1, out="memory://bucket/study")
-    kept = caught.value.hint.rpartition("whole in ")[2]
+            cv.study(experiment(images), runs=1, out="memory://bucket/study")
+    kept = caught.value.hint.rpartition("results are in ")[2]
     assert len(cv.load_study(kept).runs) == 1
     first = Path(kept) / "runs" / "000" / "run.json"
-    made = first.stat().st_mtime_ns
-    again = cv.study(asked(images), runs=2, out="memory://bucket/study")
-    assert first.stat().st_mtime_ns == made
+    created = first.stat().st_mtime_ns
+    again = cv.study(experiment(images), runs=2, out="memory://bucket/study")
+    assert first.stat().st_mtime_ns == created
     assert len(again.runs) == 2
     assert cv.load_study("memory://bucket/study").table.equals(again.table)
 
@@ -372,9 +379,9 @@ def test_the_command_line_takes_addresses(
     def command(*words: str) -> str:
         with pytest.raises(SystemExit) as end:
             cli.main(words)
-        told = capsys.readouterr()
-        assert end.value.code == 0, told.err
-        return told.out
+        captured = capsys.readouterr()
+        assert end.value.code == 0, captured.err
+        return captured.out
 
     assert json.loads(command("audit", source, "--json"))["counts"]
     quick = [

@@ -38,9 +38,9 @@ def test_every_installed_plugin_can_be_chosen() -> None:
 
 def test_every_reference_leads_somewhere() -> None:
     schema = experiment_schema()
-    found = set(references(schema))
-    assert "#/$defs/dataset" in found
-    for reference in found:
+    result = set(references(schema))
+    assert "#/$defs/dataset" in result
+    for reference in result:
         assert reference.removeprefix("#/$defs/") in schema["$defs"], reference
 
 
@@ -76,9 +76,9 @@ def test_a_broken_plugin_is_left_out(isolated_registries: Isolation) -> None:
         {"architecture": {"mine": "no_such_module:Mine", "made": "mine:SyntheticNetwork"}},
         {"mine": "from cellvision.testing import SyntheticNetwork"},
     )
-    found = experiment_schema()["$defs"]["architecture"]
-    assert "mine: " in found["$comment"]
-    assert found["oneOf"][0] == {"$ref": "#/$defs/architecture.made"}
+    result = experiment_schema()["$defs"]["architecture"]
+    assert "mine: " in result["$comment"]
+    assert result["oneOf"][0] == {"$ref": "#/$defs/architecture.made"}
     assert experiment_schema()["$defs"]["dataset"]["oneOf"] == [False]
 
 

@@ -57,7 +57,7 @@ def test_a_study_folder_holds_what_the_contract_names(study: cv.Study) -> None:
     record = json.loads((study.folder / "study.json").read_text())
     assert record["schema"] == 1
     assert record["seeds"] == [5, 6, 7]
-    assert record["runs"] == ["000", "001", "002"]
+    assert [entry["name"] for entry in record["runs"]] == ["000", "001", "002"]
     assert record["expert"] == {"test": 0.93}
     assert [entry["name"] for entry in record["experiments"]] == ["mixed"]
     head = (study.folder / "runs.csv").read_text().splitlines()[0].split(",")
@@ -73,7 +73,7 @@ def test_its_tables_are_those_of_its_runs(study: cv.Study) -> None:
         assert run.folder.name == label
         assert set(rows["seed"]) == {run.metadata.seed}
         for _, row in rows.iterrows():
-            assert row["accuracy"] == pytest.approx(run.scores[row["split"]]["accuracy"])
+            assert row["accuracy"] == pytest.approx(run.scores[row["split"]].accuracy)
         history = opened.history[opened.history["run"] == label]
         np.testing.assert_array_equal(history["loss"], run.history["loss"])
 
@@ -81,10 +81,10 @@ def test_its_tables_are_those_of_its_runs(study: cv.Study) -> None:
 def test_runs_differ_in_seed_and_not_in_split(study: cv.Study) -> None:
     first, second, _ = study.runs
     assert not same(first, second)
-    assert first.metadata.counts == second.record["counts"]
+    assert first.metadata.counts == second.metadata.counts
     assert list(first.predictions["split"]) == list(second.predictions["split"])
     # What a run's record says is enough to do it alone.
-    assert second.record["experiment"]["training"]["seed"] == 6
+    assert second.metadata.experiment["training"]["seed"] == 6
 
 
 def test_each_run_is_what_it_would_be_alone(study: cv.Study, tmp_path: Path) -> None:
@@ -96,6 +96,21 @@ def test_each_run_is_what_it_would_be_alone(study: cv.Study, tmp_path: Path) -> 
         tiny.probabilities(study.runs[2].predictions),
         atol=1e-6,
     )
+
+
+def test_the_ensemble_is_scored_like_a_run(study: cv.Study) -> None:
+    (ensemble,) = cv.load_study(study.folder).ensembles
+    assert ensemble.experiment == "mixed"
+    assert ensemble.runs == ("000", "001", "002")
+    tables = [run.predictions for run in study.runs]
+    mean = np.mean([tiny.probabilities(table) for table in tables], axis=0)
+    for split, score in ensemble.scores.items():
+        rows = (tables[0]["split"] == split).to_numpy()
+        labels = (tables[0].loc[rows, "label"] == "light").to_numpy()
+        assert score.accuracy == pytest.approx((mean[rows].argmax(axis=1) == labels).mean())
+        assert score.accuracy_low <= score.accuracy <= score.accuracy_high
+        right = mean[rows][np.arange(rows.sum()), labels.astype(int)]
+        assert score.loss == pytest.approx(-np.log(right).mean(), rel=1e-5)
 
 
 def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
@@ -123,15 +138,31 @@ def test_a_killed_process_is_gone_on_with(study: cv.Study, images: Path, tmp_pat
     assert started.returncode == -signal.SIGKILL
     first = folder / "runs" / "000" / "run.json"
     made = first.stat().st_mtime_ns
-    with pytest.raises(errors.FolderError, match=r"no study\.json") as caught:
+    with pytest.raises(errors.FolderError, match=r"no finished study") as caught:
         cv.load_study(folder)
-    assert "goes on" in caught.value.hint
+    assert "resume" in caught.value.hint
     again = cv.study(asked(images), runs=3, out=folder, expert={"test": 0.93})
     assert first.stat().st_mtime_ns == made
     pairs = zip(study.runs, again.runs, strict=True)
     assert all(same(one, other) for one, other in pairs)
     numbers = ["run", "seed", "split", "n", "accuracy", "loss"]
     assert again.table[numbers].equals(study.table[numbers])
+
+
+def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
+    cv.save_experiment(asked(images, epochs=100_000), tmp_path / "asked.json")
+    words = ["study", str(tmp_path / "asked.json"), "--runs", "2", "--out", str(tmp_path / "s")]
+    first = tiny.process(*words)
+    assert first.stderr is not None
+    assert any("epoch 1/" in line for line in first.stderr)
+    with pytest.raises(errors.FolderError, match=f"in use by: study, process {first.pid}"):
+        cv.study(asked(images, epochs=100_000), runs=2, out=tmp_path / "s")
+    first.terminate()
+    _, error = first.communicate(timeout=300)
+    assert first.returncode == 130
+    assert "error: interrupted" in error
+    # A run of a study is finished or not: no half-trained one is kept.
+    assert not (tmp_path / "s" / "runs" / "000" / "run.json").exists()
 
 
 def test_more_runs_extend_it_and_fewer_are_refused(
@@ -142,7 +173,7 @@ def test_more_runs_extend_it_and_fewer_are_refused(
     (folder / "study.json").unlink()
     people = {"test": 0.93}
     longer = cv.study(asked(images), runs=4, out=folder, expert=people)
-    assert longer.record["seeds"] == [5, 6, 7, 8]
+    assert longer.metadata.seeds == (5, 6, 7, 8)
     assert all(same(*pair) for pair in zip(study.runs, longer.runs[:3], strict=True))
     with pytest.raises(errors.FolderError, match="4 runs"):
         cv.study(asked(images), runs=2, out=folder, expert=people)
@@ -201,7 +232,7 @@ def test_several_experiments_keep_their_names(images: Path, tmp_path: Path) -> N
 
 
 def test_folders_that_are_no_study(study: cv.Study, tmp_path: Path) -> None:
-    with pytest.raises(errors.FolderError, match=r"no study\.json"):
+    with pytest.raises(errors.FolderError, match=r"no finished study"):
         cv.load_study(tmp_path)
     with pytest.raises(errors.FolderError, match="this is a study"):
         cv.load_run(study.folder)

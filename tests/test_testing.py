@@ -207,7 +207,7 @@ REPORTER = '''
 from __future__ import annotations
 {top}
 import cellvision as cv
-from cellvision import atomic_io
+from cellvision import io
 
 class {name}(cv.Reporter):
     """Writes a line."""
@@ -215,7 +215,7 @@ class {name}(cv.Reporter):
     def run(self, run, folder):
         """Write it."""
         {before}
-        path = atomic_io.text(folder / "line.txt", "a line\\n")
+        path = io.write_text(folder / "line.txt", "a line\\n")
         return [cv.Artifact(path, "A line", "data")]
 '''
 

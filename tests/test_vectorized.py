@@ -22,7 +22,9 @@ import jax
 import tiny
 import cellvision as cv
 from cellvision import errors
-from cellvision.training import devices, together
+from cellvision.backends import devices
+from cellvision.studies import vectorized
+from cellvision.studies.vectorized_program import VectorizedProgram
 
 root, images = Path({root!r}), Path({images!r})
 varied = [{{"type": "rotation", "degrees": 20}}, {{"type": "flip"}}]
@@ -40,10 +42,10 @@ def study(name, runs=3, architecture="mixed", seed=5, **settings):
     return cv.study(asked, runs, root / name)
 
 def memory_for_two(train):
-    def only_two(joint, seeds, *rest):
+    def only_two(program, seeds, *rest):
         if len(seeds) > 2:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return train(joint, seeds, *rest)
+        return train(program, seeds, *rest)
     return only_two
 
 with tiny.on_offer():
@@ -56,29 +58,28 @@ with tiny.on_offer():
     study("held-alone", vectorize=False, **other)
 
     # Five runs with memory for four by the plan, and for two in truth.
-    room, train = together._room, together._Joint.train
-    together._Joint.train = memory_for_two(train)
+    memory, train = vectorized._free_memory, vectorized._train_group
+    vectorized._train_group = memory_for_two(train)
     needed = []
-    fits = together._Joint.fitting
-    def four(joint, runs):
-        needed.append([joint._bytes(number) for number in (4, runs)])
-        together._room = lambda: needed[0][0]
-        return fits(joint, runs)
-    together._Joint.fitting = four
+    fits = VectorizedProgram.runs_that_fit
+    def four(program, runs, memory):
+        needed.append([program._bytes(number) for number in (4, runs)])
+        return fits(program, runs, needed[0][0])
+    VectorizedProgram.runs_that_fit = four
     study("short", 5, "level", augmenters=[], epochs=1, vectorize=True)
-    together._Joint.fitting, together._Joint.train = fits, train
-    together._room = lambda: 0
+    VectorizedProgram.runs_that_fit, vectorized._train_group = fits, train
+    vectorized._free_memory = lambda: 0
     study("none", 2, "level", augmenters=[], epochs=1, vectorize=True)
-    together._room = room
+    vectorized._free_memory = memory
 
     # By itself, where there is a GPU, if a trial shows that it is faster.
     accelerators, devices.accelerators = devices.accelerators, lambda: ["cpu:0"]
     seconds = {{}}
-    measure = together._Joint._seconds
-    def measured(joint, runs):
-        seconds[runs] = measure(joint, runs)
+    measure = VectorizedProgram._step_seconds
+    def measured(program, runs):
+        seconds[runs] = measure(program, runs)
         return 1.0 if runs == 1 else faster
-    together._Joint._seconds = measured
+    VectorizedProgram._step_seconds = measured
     faster = 1.9
     study("faster", 2, "level", augmenters=[], epochs=1, precision="float32")
     faster = 2.1
@@ -150,7 +151,7 @@ def test_the_runs_are_those_that_each_would_be_alone(shown: Any) -> None:
         assert differ(one, other) < 1e-4
         columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
         np.testing.assert_allclose(one.history[columns], other.history[columns], rtol=1e-3)
-        assert one.metadata.seed == other.record["seed"]
+        assert one.metadata.seed == other.metadata.seed
         for split, score in one.scores.items():
             assert score.loss == pytest.approx(other.scores[split].loss, rel=1e-3)
     assert differ(joint.runs[0], joint.runs[1]) > 1e-2

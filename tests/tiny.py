@@ -43,10 +43,10 @@ class Level(cv.Architecture):
         ]
         return keras.Sequential(stack, name="level")
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         import keras
 
-        return keras.optimizers.Adam(0.1)
+        return cv.TrainingRecipe(keras.optimizers.Adam(0.1))
 
 
 class Mixed(cv.Architecture):
@@ -70,11 +70,11 @@ class Mixed(cv.Architecture):
         ]
         return keras.Sequential(stack, name="mixed")
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         import keras
 
         schedule = keras.optimizers.schedules.InverseTimeDecay(0.05, 1, 0.3)
-        return keras.optimizers.SGD(schedule, momentum=0.9)
+        return cv.TrainingRecipe(keras.optimizers.SGD(schedule, momentum=0.9))
 
 
 class Penalised(Mixed):
@@ -82,11 +82,13 @@ class Penalised(Mixed):
 
     penalty: ClassVar[str | None] = "l2"
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         import keras
 
         averaged = {"use_ema": True, "ema_momentum": 0.5}
-        return keras.optimizers.SGD(0.05, 0.9, weight_decay=0.01, clipnorm=1.0, **averaged)
+        return cv.TrainingRecipe(
+            keras.optimizers.SGD(0.05, 0.9, weight_decay=0.01, clipnorm=1.0, **averaged)
+        )
 
 
 class Traced(Level):
@@ -159,6 +161,45 @@ class Listener(cv.Reporter):
         return []
 
 
+class StopOnce(cv.Reporter):
+    """Interrupts the first training that it hears of, once."""
+
+    after: int = 1
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        if epoch == self.after and not stopped:
+            stopped.append(epoch)
+            raise KeyboardInterrupt
+
+
+class EarlyWriter(cv.Reporter):
+    """Writes before the first epoch, and interrupts."""
+
+    def on_run_begin(self, folder: Path, experiment: cv.Experiment) -> cv.Reporter:
+        folder.mkdir(parents=True)
+        (folder / "early.txt").write_text("early")
+        raise KeyboardInterrupt
+
+
+class Scaled(Level):
+    """Has a registered layer of its own, which multiplies by a setting of the module."""
+
+    def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+        import keras
+
+        @keras.saving.register_keras_serializable(package="tiny")
+        class Scale(keras.layers.Layer):  # type: ignore[misc]
+            def call(self, x: Any) -> Any:
+                return x * scale["factor"]
+
+        network = super().build(input_shape, classes)
+        return keras.Sequential([keras.Input(input_shape), Scale(), *network.layers])
+
+
+scale = {"factor": 1.0}
+
+stopped: list[int] = []
+
 heard: list[tuple[int, dict[str, float], int]] = []
 
 _OFFERED = (
@@ -166,7 +207,8 @@ _OFFERED = (
     (cv.architectures, {"penalised": Penalised}),
     (cv.architectures, {"wrong-shape": WrongShape, "no-model": NoModel}),
     (cv.augmenters, {"blackout": Blackout}),
-    (cv.reporters, {"listener": Listener}),
+    (cv.architectures, {"scaled": Scaled}),
+    (cv.reporters, {"listener": Listener, "stop-once": StopOnce, "early-writer": EarlyWriter}),
 )
 
 

@@ -1,34 +1,42 @@
-"""Files that appear whole or not at all: written beside their place, then renamed."""
+"""Files and folders that appear whole or not at all: written beside the target, then renamed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
+def temporary_path(target: Path) -> Path:
+    """Return an unused name beside `target`: hidden, and with its suffix.
+
+    The suffix stays because many writers choose a format by it; the leading dot keeps readers
+    from taking unfinished files for data.
+    """
+    return target.parent / f".{target.stem[:80]}.{uuid.uuid4().hex[:12]}{target.suffix}"
+
+
 @contextmanager
 def path(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `target`, renamed to it when the block ends well.
-
-    The temporary name keeps the suffix, since many writers choose a format by it, and
-    starts with a dot, so that nobody takes a half-written file for data.
+    """Yield a temporary path beside `target`; rename it to `target` if the block succeeds.
 
     Parameters
     ----------
     target
-        The final name. Its folder is made where missing.
+        The final file. Its folder is created if needed; an existing file is replaced.
 
     Yields
     ------
     pathlib.Path
-        Where to write. Removed when the block raises.
+        Where to write. Removed if the block raises.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{target.stem[:80]}.{uuid.uuid4().hex[:12]}{target.suffix}"
+    temporary = temporary_path(target)
     try:
         yield temporary
         os.replace(temporary, target)
@@ -36,8 +44,65 @@ def path(target: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def text(target: str | os.PathLike[str], content: str) -> Path:
-    """Write `content` as UTF-8 under `target`, whole or not at all, and return the path."""
-    with path(target) as temporary:
-        temporary.write_text(content, encoding="utf-8", newline="\n")
-    return Path(target)
+@contextmanager
+def folder(target: str | os.PathLike[str], *, exist_ok: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; rename it to `target` if the block succeeds.
+
+    Parameters
+    ----------
+    target
+        The final folder; its parent is created if needed. An empty folder there is replaced.
+    exist_ok
+        Accept that `target` exists when the block ends, such as when another process made the
+        same folder first: that one stays and this one is removed.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write. Removed with its content if the block raises.
+
+    Raises
+    ------
+    OSError
+        `target` exists and is not an empty folder, or the disk cannot be written.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_path(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+        try:
+            temporary.rename(target)
+        except OSError:
+            if not (exist_ok and target.is_dir()):
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def text(target: str | os.PathLike[str], content: str, *, durable: bool = False) -> Path:
+    """Write `content` as UTF-8 to `target`, whole or not at all, and return the path.
+
+    Line ends are written as they are. With `durable` the file is on disk before the function
+    returns, so that it also survives a power failure.
+    """
+    target = Path(target)
+    with path(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    if durable:
+        _sync_folder(target.parent)
+    return target
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write a folder's entries to disk; Windows and some network file systems cannot."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

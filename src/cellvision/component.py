@@ -1,4 +1,4 @@
-"""A component is its own config: a frozen model that writes itself down and reads itself back."""
+"""Settings and components: frozen pydantic models that read and write themselves."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, PydanticSerializationError, core_schema
 
 from cellvision import errors
 from cellvision.registry import Registry
 
 
 class Settings(BaseModel):
-    """A frozen group of settings; unknown names are refused, docstrings document fields.
+    """A frozen group of settings; unknown names are refused, docstrings document the fields.
 
-    Where text is asked for, a number counts as its digits: classes and wells are called 1.
+    Text settings accept numbers, as their digits: classes and wells may be called 1.
     """
 
     model_config = ConfigDict(
@@ -38,37 +38,46 @@ class Settings(BaseModel):
         protected_namespaces=(),
     )
 
+    def __init__(self, /, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            kind = type(self)
+            raise _settings_error(error, kind.__name__, kind) from None
+
+    # Tells pydantic that this __init__ only changes how errors look.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], where: str) -> Self:
-        """Make one from a mapping, with faults in our words: one line each, with its path.
+        """Create an instance from a mapping; errors have one line per wrong setting.
 
         Parameters
         ----------
         settings
-            The fields' values.
+            The values of the fields.
         where
-            What they are settings of, for the message.
+            Origin of the settings, which starts each line of an error.
 
         Raises
         ------
         errors.ExperimentError
             A setting is unknown, missing or wrong.
+        errors.PluginError
+            A component among the settings cannot be loaded.
         """
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
-            raise errors.ExperimentError(*faults(error, where, cls)) from None
-        except errors.ExperimentError as error:  # of a component among the settings
-            what = "\n".join(f"{where}: {line}" for line in error.what.splitlines())
-            raise errors.ExperimentError(what, error.hint) from None
+            raise _settings_error(error, where, cls) from None
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """Give plain values, as pydantic does.
+        """Return plain values, as pydantic does.
 
         Raises
         ------
         errors.PluginError
-            A component has no name by which it could be read back.
+            A component has no name, so it could not be read back.
         """
         try:
             return super().model_dump(**options)
@@ -78,76 +87,100 @@ class Settings(BaseModel):
             raise
 
     def model_dump_json(self, **options: Any) -> str:
-        """Give JSON, as pydantic does; raises as `model_dump`."""
+        """Return JSON, as pydantic does; raises the same errors as `model_dump`."""
         try:
             return super().model_dump_json(**options)
         except PydanticSerializationError:
-            self.model_dump(mode="json")  # which tells the cause
+            self.model_dump(mode="json")  # raises the cause
             raise
 
 
-def faults(error: ValidationError, where: str, model: type[BaseModel]) -> tuple[str, str]:
-    """Turn pydantic's faults into *what* (a line each) and *how to mend it*."""
+_LIST = "expected a list"
+
+
+def _settings_error(
+    error: ValidationError, where: str, model: type[BaseModel]
+) -> errors.CellvisionError:
+    """Turn pydantic's error into ours; the error of a plugin stays what it is."""
     lines: list[str] = []
-    mends: list[str] = []
-    wrong: dict[str, list[str]] = {}
-    given: dict[str, Any] = {}
-    for fault in error.errors():
-        parts, owner = _place(fault["loc"], model)
-        path = ".".join(parts)
-        if fault["type"] == "extra_forbidden":
-            lines.append(f"{where}: there is no setting {path!r}")
-            names = [field.alias or name for name, field in owner.model_fields.items()]
-            near = difflib.get_close_matches(parts[-1], names, n=1)
-            mends.append(
-                f"Did you mean {'.'.join((*parts[:-1], near[0]))!r}?"
-                if near
-                else f"Settings: {', '.join(names)}"
-            )
-        elif fault["type"] == "missing":
-            lines.append(f"{where}: {path} is missing")
+    hints: list[str] = []
+    # Each alternative of a union reports its own message, so these are joined by setting.
+    messages: dict[str, list[str]] = {}
+    inputs: dict[str, Any] = {}
+    for details in error.errors():
+        cause = details.get("ctx", {}).get("error")
+        path, owner = _location(details["loc"], model)
+        name = ".".join(path)
+        if isinstance(cause, errors.ExperimentError):  # of a component among the settings
+            lines += cause.what.splitlines()
+            hints.append(cause.hint)
+        elif isinstance(cause, errors.CellvisionError):
+            return cause
+        elif details["type"] == "extra_forbidden":
+            lines.append(f"there is no setting {name!r}")
+            hints.append(_nearest_setting(path, owner))
+        elif details["type"] == "missing":
+            lines.append(f"{name} is missing")
         else:
-            # Each alternative of a setting that may be one of several things has a fault.
-            wrong.setdefault(path, []).append(fault["msg"].removeprefix("Value error, "))
-            given.setdefault(path, fault["input"])
-    for path, messages in wrong.items():
-        at = f"{path}: " if path else ""
-        told = "; or: ".join(dict.fromkeys(messages))
-        lines.append(f"{where}: {at}{told} (given: {given[path]!r:.80})")
-    return "\n".join(lines), "; ".join(dict.fromkeys(mends)) or "Correct the setting"
+            messages.setdefault(name, []).append(_message(details))
+            inputs.setdefault(name, details["input"])
+    for name, alternatives in messages.items():
+        prefix = f"{name}: " if name else ""
+        if len(alternatives) > 1:
+            alternatives = ["a list" if m.startswith(_LIST) else m for m in alternatives]
+        message = "; or: ".join(dict.fromkeys(alternatives))
+        lines.append(f"{prefix}{message} (given: {inputs[name]!r:.80})")
+    what = "\n".join(f"{where}: {line}" for line in lines)
+    return errors.ExperimentError(what, "; ".join(dict.fromkeys(hints)) or "Correct the setting")
 
 
-def _place(loc: Sequence[int | str], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
-    """Where a fault is, in words that a settings file has, and the model that it is in.
+def _message(details: ErrorDetails) -> str:
+    if details["type"] in ("tuple_type", "list_type"):
+        return f"{_LIST}, such as [{details['input']!s:.40}]"
+    return details["msg"].removeprefix("Value error, ")
 
-    pydantic's own path also names the alternatives of a union, which say nothing to a reader.
+
+def _nearest_setting(path: Sequence[str], owner: type[BaseModel]) -> str:
+    names = [field.alias or name for name, field in owner.model_fields.items()]
+    near = difflib.get_close_matches(path[-1], names, n=1)
+    if near:
+        return f"Did you mean {'.'.join((*path[:-1], near[0]))!r}?"
+    return f"Settings: {', '.join(names)}"
+
+
+def _location(
+    loc: Sequence[int | str], model: type[BaseModel]
+) -> tuple[list[str], type[BaseModel]]:
+    """Return the path of a setting as a file would spell it, and the model it belongs to.
+
+    pydantic's own path also names the alternatives of a union, which no file contains.
     """
-    parts: list[str] = []
+    path: list[str] = []
     inner: type[BaseModel] | None = model
     owner = model
     for part in loc:
         if inner is not None:
             owner = inner
-            known = {field.alias or name: field for name, field in inner.model_fields.items()}
-            field = known.get(str(part))
+            fields = {field.alias or name: field for name, field in inner.model_fields.items()}
+            field = fields.get(str(part))
             kind = field.annotation if field is not None else None
             inner = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
         elif isinstance(part, str):
             continue
-        parts.append(str(part))
-    return parts, owner
+        path.append(str(part))
+    return path, owner
 
 
 class Component(Settings):
-    """The base of the four interfaces.
+    """Base class of the interfaces (data set, augmenter, architecture, reporter).
 
-    A component's fields are its settings and its methods do the work. It is cheap to make, to
-    compare and to pickle; heavy imports live inside its methods. It writes itself as
-    ``{"type": name, ...}`` and is read back from that wherever its interface is a field's
-    type, from Python, JSON, TOML or YAML.
+    Fields are settings; methods do the work. Components are cheap to create, compare and
+    pickle, and import heavy packages only inside methods. A component is written as
+    ``{"type": name, ...}`` and read back from that wherever its interface is the type of a
+    field, from Python, JSON, TOML or YAML.
 
-    An interface is declared with ``class Dataset(Component, group="cellvision.datasets")``
-    and thereby has its registry as ``Dataset.registry``.
+    ``class Dataset(Component, group="cellvision.datasets")`` declares an interface and creates
+    its registry, ``Dataset.registry``.
     """
 
     registry: ClassVar[Registry[Any]]
@@ -164,8 +197,8 @@ class Component(Settings):
         super().__pydantic_init_subclass__(**kwargs)
         if any("type" in (name, field.alias) for name, field in cls.model_fields.items()):
             raise TypeError(
-                f"{cls.__qualname__}: a setting cannot be called 'type', for that "
-                "stands for the component's name"
+                f"{cls.__qualname__}: a setting cannot be called 'type', "
+                "which holds the component's name"
             )
 
     @classmethod
@@ -194,7 +227,7 @@ class Component(Settings):
 
     @classmethod
     def _read(cls, value: Any) -> Self:
-        """An instance as it is, or one made from ``{"type": name, ...}`` or a bare name."""
+        """Return an instance unchanged; create one from a name or ``{"type": name, ...}``."""
         if isinstance(value, cls):
             return value
         kind = cls.registry.kind
@@ -207,8 +240,8 @@ class Component(Settings):
                 f"installed: {', '.join(cls.registry.names())}",
             )
         settings = {str(key): item for key, item in value.items() if key != "type"}
-        made: Self = cls.registry.create(value["type"], **settings)
-        return made
+        component: Self = cls.registry.create(value["type"], **settings)
+        return component
 
     @model_validator(mode="before")
     @classmethod
@@ -217,7 +250,7 @@ class Component(Settings):
             return value
         name = value["type"]
         if not isinstance(name, str) or cls.registry.get(name) is not cls:
-            raise ValueError(f"type {name!r} is not that of {cls.__name__}")
+            raise ValueError(f"type {name!r} is not the name of {cls.__name__}")
         return {key: item for key, item in value.items() if key != "type"}
 
     @model_serializer(mode="wrap")

@@ -1,26 +1,28 @@
-"""Everything cellvision raises on purpose.
+"""Every error that cellvision raises on purpose.
 
 ::
 
     CellvisionError                 exit 1   the work failed
-    ├── InvalidInput                exit 2   what was given cannot be used
-    │   ├── ExperimentError                  an experiment file, field or option
+    ├── InvalidInput (ValueError)   exit 2   the input cannot be used
+    │   ├── ExperimentError                  an experiment file, a setting or an option
     │   ├── CatalogError                     the table of images
     │   ├── UnreadableImage                  one file that cannot be decoded
-    │   ├── UnreadableImages                 all of them, listed
-    │   ├── PreprocessingError                      pixels that do not fit the preprocessing's settings
-    │   ├── SplitError                       units that cannot be split as asked
-    │   ├── FolderError                      a folder that is missing, taken or not a run
+    │   ├── UnreadableImages                 all such files, listed
+    │   ├── PreprocessingError               pixels that do not fit the preprocessing settings
+    │   ├── SplitError                       groups that cannot be split as requested
+    │   ├── FolderError (OSError)            a folder that is missing, in use or not a run
     │   ├── ArchitectureError                a network that cannot be built for this input
     │   └── PluginError
-    │       ├── UnknownPlugin                nobody offers this name
-    │       ├── PluginConflict               two distributions offer this name
-    │       ├── BrokenPlugin                 it is installed and cannot be imported
-    │       └── PluginContractError          it imports and does not keep the contract
-    ├── ConversionError                      a network that another program cannot compute alike
-    └── LeakError                   exit 3   splits that share units or images
+    │       ├── UnknownPlugin                no installed distribution provides this name
+    │       ├── PluginConflict               two distributions provide this name
+    │       ├── BrokenPlugin                 the plugin is installed but cannot be imported
+    │       └── PluginContractError          the plugin imports but breaks its contract
+    ├── ConversionError                      a network that another engine cannot reproduce
+    └── LeakError                   exit 3   splits that share groups or images
 
-Each error is one line of *what* and one line of *how to mend it*.
+Each error has two lines: what went wrong, and how to fix it. `InvalidInput` is also a
+`ValueError` and `FolderError` also an `OSError`, so code that knows nothing of cellvision can
+catch them.
 """
 
 from __future__ import annotations
@@ -30,14 +32,14 @@ from typing import ClassVar
 
 
 class CellvisionError(Exception):
-    """The root of the tree; by itself: the work failed.
+    """Base class of all errors; raised directly when the work itself failed.
 
     Parameters
     ----------
     what
         One line: what went wrong, naming the file, row or value.
     hint
-        One line: the way out. Empty where there is none to offer.
+        One line: how to fix it. Empty if there is nothing to suggest.
     """
 
     exit_code: ClassVar[int] = 1
@@ -51,14 +53,14 @@ class CellvisionError(Exception):
         return f"{self.what}\n{self.hint}" if self.hint else self.what
 
 
-class InvalidInput(CellvisionError):
-    """What was given cannot be used."""
+class InvalidInput(CellvisionError, ValueError):
+    """The input cannot be used."""
 
     exit_code = 2
 
 
 class ExperimentError(InvalidInput):
-    """An experiment file, one of its fields, or an option on the command line."""
+    """An experiment file, a setting or a command-line option is wrong."""
 
 
 class CatalogError(InvalidInput):
@@ -86,13 +88,13 @@ class UnreadableImage(InvalidInput):
 
 
 class UnreadableImages(InvalidInput):
-    """Some images of a data set cannot be decoded; all of them are listed."""
+    """Several images of a data set cannot be decoded; the message lists all of them."""
 
     def __init__(self, faults: Sequence[UnreadableImage]) -> None:
-        listed = "".join(f"\n  {fault.file}: {fault.reason}" for fault in faults)
+        lines = "".join(f"\n  {fault.file}: {fault.reason}" for fault in faults)
         super().__init__(
-            f"{len(faults)} file(s) cannot be read:{listed}",
-            "Mend or remove them, or go on without them: --set preprocessing.on_unreadable=skip",
+            f"{len(faults)} file(s) cannot be read:{lines}",
+            "Repair or remove them, or skip them: --set preprocessing.on_unreadable=skip",
         )
         self.faults = tuple(faults)
 
@@ -103,46 +105,73 @@ class UnreadableImages(InvalidInput):
 
 
 class PreprocessingError(InvalidInput):
-    """Pixels that do not fit the preprocessing's settings (channels, range, bit depth)."""
+    """Pixels do not fit the preprocessing settings (channels, intensity range, bit depth)."""
 
 
 class SplitError(InvalidInput):
-    """Units that cannot be split as asked."""
+    """Groups cannot be split as requested."""
 
 
-class FolderError(InvalidInput):
-    """A folder that is missing, already taken, or not what it should be."""
+class FolderError(InvalidInput, OSError):
+    """A folder is missing, already in use, or not what it should be."""
 
 
 class ArchitectureError(InvalidInput):
-    """A network that cannot be built for this input."""
+    """A network cannot be built for this input."""
 
 
 class PluginError(InvalidInput):
-    """A name that leads to no usable class."""
+    """A name does not lead to a usable class."""
 
 
 class UnknownPlugin(PluginError):
-    """No installed distribution offers this name."""
+    """No installed distribution provides this name."""
 
 
 class PluginConflict(PluginError):
-    """Two distributions offer this name."""
+    """Two distributions provide this name."""
 
 
 class BrokenPlugin(PluginError):
-    """The plugin is installed, but importing it fails; the cause is chained."""
+    """The plugin is installed but importing it fails; the cause is chained."""
 
 
 class PluginContractError(PluginError):
-    """The plugin imports, but is not what its entry-point group promises."""
+    """The plugin imports but is not what its entry-point group requires."""
 
 
 class ConversionError(CellvisionError):
-    """A network that cannot be had in another format, or does not give the same numbers there."""
+    """A network cannot be converted, or gives different numbers after conversion."""
 
 
 class LeakError(CellvisionError):
-    """Splits share a unit or an image, so a score on them would flatter."""
+    """Splits share a group or an image, so scores would be optimistic."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error's message, or its class name if it has none.
+
+    Examples
+    --------
+    >>> first_line(ValueError("bad shape\nTraceback of the library")), first_line(KeyError())
+    ('bad shape', 'KeyError')
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), _name(error))
+
+
+def summarize(error: BaseException) -> str:
+    r"""Return an error of another library in one line: its class and its first line.
+
+    Examples
+    --------
+    >>> summarize(ValueError("bad shape\nTraceback of the library")), summarize(KeyError())
+    ('ValueError: bad shape', 'KeyError')
+    """
+    line = first_line(error)
+    return line if line == _name(error) else f"{_name(error)}: {line}"
+
+
+def _name(error: BaseException) -> str:
+    return type(error).__name__

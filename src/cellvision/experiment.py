@@ -1,4 +1,4 @@
-"""The complete description of what is asked: nothing that shapes a result is left out."""
+"""Experiment: the complete settings of a training, and files that hold them."""
 
 from __future__ import annotations
 
@@ -24,55 +24,92 @@ from cellvision.plugin_versions import missing_plugins, other_versions
 
 _log = logging.getLogger(__name__)
 
+_MAX_DEPTH = 50
+_MAX_VALUES = 1_000_000
+"""Limits of an experiment file; a run's record with every default is far smaller."""
+
+_FLATTEN = "An experiment has a few levels: remove the others"
+
 Count = Annotated[int, Field(gt=0)]
 
 
 class Training(Settings):
-    """How long, how fast and on what a network is trained."""
+    """How a network is trained: how long, how fast, on which devices."""
 
     epochs: Count = 9
-    """How often every training image is seen."""
+    """Number of passes over the training images."""
 
     batch_size: Count = 20
-    """How many images make one step."""
+    """Number of images per step."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of the weights, the order of the images, augmentation and dropout."""
+    """Seed of the initial weights, the order of the images, augmentation and dropout."""
 
     optimizer: str | None = None
-    """Name of a Keras optimiser to use in place of the architecture's recipe."""
+    """Keras optimizer, by name. None: that of the architecture's recipe."""
 
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Learning rate to use in place of the recipe's; constant."""
+    """Highest learning rate. None: that of the architecture's recipe."""
+
+    schedule: Literal["constant", "cosine"] | None = None
+    """Learning-rate schedule after the warm-up: ``"constant"``, or ``"cosine"`` decay to 0 at the
+    last epoch. None: that of the architecture's recipe."""
+
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Epochs in which the learning rate rises linearly to its highest value; needs `schedule`."""
+
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    """Decoupled weight decay per step, times the learning rate. None: that of the recipe."""
+
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Scale gradients down to this norm over all weights. None: no clipping."""
+
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Momentum of an exponential moving average of the weights, such as 0.99. The averages become
+    the weights at the end of the training. None: no averaging."""
+
+    label_smoothing: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Label smoothing of the cross-entropy. None: that of the architecture's recipe."""
+
+    class_weights: Literal["balanced"] | dict[str, float] | None = None
+    """Weight of each class in the loss: ``"balanced"`` gives every class the same total weight.
+    None: every image weighs the same."""
+
+    refresh_batch_norm: bool = True
+    """Recompute the statistics of batch normalization on the training images at the end.
+    Running averages lag behind in short trainings."""
+
+    restarts: Annotated[int, Field(ge=0)] = 3
+    """How often to draw new weights if the network outputs the same for every image after the
+    warm-up. Every restart is recorded."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What the network computes in. ``"auto"``: bfloat16 where the processor or GPU has
-    arithmetic for it, else float32. Weights and probabilities are float32 always."""
+    """Number format of the network's arithmetic. ``"auto"``: bfloat16 if the processor or GPU
+    computes in it, else float32. Weights and probabilities are always float32."""
 
     devices: Literal["auto", "cpu"] | Count = "auto"
-    """Where to train: ``"auto"`` uses all GPUs, or the CPU where there is none; a number uses
-    that many devices, each taking its share of every batch."""
+    """Where to train. ``"auto"``: all GPUs, or the CPU if there is none; a number: that many
+    devices, each with its share of every batch."""
 
     steps_per_execution: Literal["auto"] | Count = "auto"
-    """How many steps run without returning to Python."""
+    """Number of steps that run without returning to Python."""
 
     vectorize: Literal["auto"] | bool = "auto"
-    """Whether the runs of a study train side by side in one program, which takes the JAX backend.
-    ``"auto"``: on a GPU, where a short trial shows that it is faster; true: also on a CPU."""
+    """Whether the runs of a study train together in one program, which needs the JAX backend.
+    ``"auto"``: on a GPU, if a short trial shows that it is faster; true: also on a CPU."""
 
     early_stopping: Count | None = None
-    """Stop when the validation loss has not fallen for this many epochs; None never stops."""
+    """Stop if the validation loss has not decreased for this many epochs; None never stops."""
 
     keep: Literal["last", "best"] = "last"
-    """Which epoch's weights make the model: the last one's, or those of the lowest validation
-    loss."""
+    """Which weights to keep: those of the last epoch, or those with the lowest validation loss."""
 
     checkpoints: bool = False
-    """Also keep the model of every epoch, in the run's folder ``checkpoints``."""
+    """Save the model of every epoch in the run's folder ``checkpoints``."""
 
 
 class Experiment(Settings):
-    """Everything that is asked: data, network, training and reports.
+    """A complete experiment: data, network, training and reports.
 
     Examples
     --------
@@ -89,33 +126,36 @@ class Experiment(Settings):
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     schema_: Literal[1] = Field(default=1, alias="schema")
-    """The version of this format."""
+    """Version of this format."""
+
+    recipe: str | None = None
+    """Name of the recipe that chose the settings, for the record; None if there was none."""
 
     dataset: Dataset
-    """Which images."""
+    """The images."""
 
     augmenters: tuple[Augmenter, ...] = ()
-    """How training images may vary, applied in this order."""
+    """Random changes to training images, applied in this order."""
 
     architecture: Architecture = Field(default_factory=lambda: architectures.create("deep"))
-    """Which network."""
+    """The network."""
 
     training: Training = Training()
-    """How it is trained."""
+    """How the network is trained."""
 
     preprocessing: Preprocessing = Preprocessing()
     """How an image becomes the network's input."""
 
     split: Split = Split()
-    """How images are divided where the data set does not say."""
+    """How images are divided if the data set does not name the splits."""
 
     reporters: tuple[Reporter, ...] | None = None
-    """What is made of a finished run. None: every installed reporter that is automatic."""
+    """What to make of a finished run. None: every installed reporter that is enabled by default."""
 
     @field_validator("dataset")
     @classmethod
     def _anchored(cls, dataset: Dataset) -> Dataset:
-        """Make a relative path absolute: a record of it is read from another folder."""
+        """Make a relative path absolute, because records are read from other folders."""
         path = getattr(dataset, "path", None)
         if not isinstance(path, Path) or "path" not in type(dataset).model_fields:
             return dataset
@@ -125,14 +165,14 @@ class Experiment(Settings):
     @field_validator("architecture", mode="before")
     @classmethod
     def _deep_by_default(cls, value: Any) -> Any:
-        """Let settings of the default architecture be given without its name."""
+        """Accept settings of the default architecture without its name."""
         if isinstance(value, Mapping) and "type" not in value:
             return {"type": "deep", **value}
         return value
 
 
 def from_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The experiment that a folder of images stands for, as plain values."""
+    """Return the experiment that a folder of images stands for, as plain values."""
     return {"dataset": {"type": "folder", "path": str(path)}}
 
 
@@ -153,10 +193,9 @@ def load_experiment(path: str | os.PathLike[str]) -> Experiment:
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read an experiment file's plain values; paths are made absolute, nothing is checked.
+    """Read an experiment file's plain values; paths are made absolute, settings not checked.
 
-    Of a run's record its experiment is taken, with a warning where plugins are missing or
-    versions differ.
+    From a run's record, take its experiment, and warn if plugins are missing or versions differ.
     """
     path = Path(path)
     parsers: dict[str, Callable[[str], Any]] = {
@@ -168,37 +207,61 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     parse = parsers.get(path.suffix.lower())
     if parse is None:
         raise errors.ExperimentError(
-            f"{path}: an experiment is a .toml, .yaml or .json file", "Or name a folder of images"
+            f"{path}: an experiment is a .toml, .yaml or .json file",
+            "Name one, or a folder of images",
         )
     try:
         settings: Any = parse(path.read_text(encoding="utf-8-sig"))
+        _require_moderate_size(settings)
     except OSError as error:
         raise errors.ExperimentError(
             f"{path}: {error.strerror or error}", "Check the file's name"
         ) from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise errors.ExperimentError(
+            f"{path}: its tables and lists are nested too deeply", _FLATTEN
+        ) from None
+    except ValueError as error:
         raise errors.ExperimentError(
             f"{path}: not valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}",
-            "Mend the file at that place",
+            "Correct the file at that position",
         ) from None
     if not isinstance(settings, dict):
         raise errors.ExperimentError(
             f"{path}: expected a table of settings, found {type(settings).__name__}",
-            "The least is: dataset with a type and a path",
+            "At least, it names a dataset with a type and a path",
         )
     if isinstance(settings.get("experiment"), dict):
         _compare(path, settings)
         settings = settings["experiment"]  # a run's record holds its experiment
-    made: dict[str, Any] = settings
-    dataset = made.get("dataset")
+    values: dict[str, Any] = settings
+    dataset = values.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("path"), str):
-        anchored = _from(path.resolve().parent, dataset["path"])
-        made = {**made, "dataset": {**dataset, "path": anchored}}
-    return made
+        anchored = _anchor(path.resolve().parent, dataset["path"])
+        values = {**values, "dataset": {**dataset, "path": anchored}}
+    return values
+
+
+def _require_moderate_size(settings: Any) -> None:
+    """Refuse files whose aliases or nesting would exhaust memory: YAML can nest exponentially."""
+    sizes: dict[int, int] = {}
+
+    def size(value: Any, depth: int) -> int:
+        if not isinstance(value, dict | list):
+            return 1
+        if depth > _MAX_DEPTH:  # also of a list that contains itself
+            raise RecursionError
+        if id(value) not in sizes:
+            items = value.values() if isinstance(value, dict) else value
+            sizes[id(value)] = 1 + sum(size(item, depth + 1) for item in items)
+        return sizes[id(value)]
+
+    if size(settings, 0) > _MAX_VALUES:
+        raise ValueError(f"it holds more than {_MAX_VALUES} values, counting aliases")
 
 
 def _compare(path: Path, record: Mapping[str, Any]) -> None:
-    """Warn where a record was made with what is not installed now, or in another version."""
+    """Warn if the plugins of a record are missing or have other versions."""
     missing = missing_plugins(record.get("plugins", {}))
     if missing:
         listed = ", ".join(f"{name} ({requirement})" for name, requirement in missing.items())
@@ -208,15 +271,15 @@ def _compare(path: Path, record: Mapping[str, Any]) -> None:
         _log.warning("%s: made with other versions: %s", path, "; ".join(others))
 
 
-def _from(folder: Path, place: str) -> str:
-    """A path as seen from a folder; addresses of other kinds stay as they are."""
-    if "://" in place:
-        return place
-    return str(folder / Path(place).expanduser())
+def _anchor(folder: Path, location: str) -> str:
+    """Resolve a path relative to a folder; addresses stay unchanged."""
+    if "://" in location:
+        return location
+    return str(folder / Path(location).expanduser())
 
 
 def experiment_from(settings: Mapping[str, Any], where: str) -> Experiment:
-    """Check plain values and make the experiment; `where` names their origin in errors."""
+    """Create an experiment from plain values; `where` names their origin in errors."""
     return Experiment.from_settings(settings, where)
 
 
@@ -230,48 +293,73 @@ def _yaml(text: str) -> Any:
 
 
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
-    """Write an experiment, every default filled in, as TOML, YAML or JSON by the suffix.
+    """Write an experiment with all defaults as TOML, YAML or JSON, by the suffix of the file.
 
-    What is written reads back equal, from wherever it lies: an experiment holds the absolute
-    path of its data set. TOML has no word for None, so settings that are None are
-    left out there, which is only done where None is their default.
+    The file reads back equal from wherever it lies: the path of the data set is absolute. TOML
+    has no null, so settings that are None are left out there, which needs None to be their
+    default.
 
     Raises
     ------
     errors.ExperimentError
-        The suffix is none of these, or TOML cannot hold a setting.
+        The suffix is none of these, or TOML cannot express a setting.
     """
     path = Path(path)
+    form = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}.get(
+        path.suffix.lower()
+    )
+    if form is None:
+        raise errors.ExperimentError(
+            f"{path}: an experiment is written as .toml, .yaml or .json", "Choose one of these"
+        )
+    return atomic_io.text(path, format_experiment(experiment, form, str(path)))
+
+
+def format_experiment(experiment: Experiment, form: str, name: str = "experiment") -> str:
+    """Format an experiment with all defaults as ``"toml"``, ``"yaml"`` or ``"json"``.
+
+    Parameters
+    ----------
+    experiment
+        The experiment.
+    form
+        The format.
+    name
+        Name of the file, for error messages.
+
+    Raises
+    ------
+    errors.ExperimentError
+        TOML cannot express a setting.
+    """
     settings = experiment.model_dump(mode="json")
-    match path.suffix.lower():
-        case ".json":
-            content = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        case ".yaml" | ".yml":
-            import yaml
+    if form == "json":
+        return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    if form == "yaml":
+        import yaml
 
-            content = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-            if yaml.safe_load(content) != settings:
-                # Some rare letters that PyYAML writes as they are count as ends of lines.
-                content = yaml.safe_dump(settings, sort_keys=False)
-        case ".toml":
-            import tomli_w
+        content = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        if yaml.safe_load(content) == settings:
+            return content
+        # PyYAML writes some rare characters as they are, although they end lines.
+        return yaml.safe_dump(settings, sort_keys=False)
+    return _toml(experiment, settings, name)
 
-            try:
-                content = tomli_w.dumps(_without_none(settings))
-                same = Experiment.model_validate(tomllib.loads(content)) == experiment
-            except (TypeError, ValueError, errors.ExperimentError):
-                same = False
-            if not same:
-                raise errors.ExperimentError(
-                    f"{path}: a setting is None where None is not its default, "
-                    "which TOML cannot tell",
-                    "Write .yaml or .json",
-                )
-        case _:
-            raise errors.ExperimentError(
-                f"{path}: an experiment is written as .toml, .yaml or .json", "Choose one of these"
-            )
-    return atomic_io.text(path, content)
+
+def _toml(experiment: Experiment, settings: dict[str, Any], name: str) -> str:
+    import tomli_w
+
+    try:
+        content = tomli_w.dumps(_without_none(settings))
+        same = Experiment.model_validate(tomllib.loads(content)) == experiment
+    except (TypeError, ValueError, errors.ExperimentError):
+        same = False
+    if not same:
+        raise errors.ExperimentError(
+            f"{name}: a setting is None where None is not its default, which TOML cannot express",
+            "Write .yaml or .json",
+        )
+    return content
 
 
 def _without_none(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a record was made with, held against what is installed now."""
+"""Compare the plugins and versions of a record with what is installed now."""
 
 from __future__ import annotations
 
@@ -11,48 +11,51 @@ from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
 from cellvision.interfaces.reporter import reporters
+from cellvision.registry import Registry
 
-_REGISTRIES = {each.group: each for each in (architectures, augmenters, datasets, reporters)}
+_REGISTRIES: dict[str, Registry[Any]] = {
+    registry.group: registry for registry in (architectures, augmenters, datasets, reporters)
+}
 
 _ENVIRONMENT = ("cellvision", "keras")
-"""The distributions whose versions a record's environment tells."""
+"""Distributions whose versions a record's ``environment`` contains."""
 
 
 def missing_plugins(plugins: Mapping[str, str]) -> dict[str, str]:
-    """The plugins that nobody offers now.
+    """Return the plugins that are not installed now.
 
     Parameters
     ----------
     plugins
         As in ``run.json``: ``group:name`` to ``distribution==version``.
     """
-    gone = {}
-    for full, requirement in plugins.items():
-        group, _, name = full.partition(":")
+    missing = {}
+    for full_name, requirement in plugins.items():
+        group, _, name = full_name.partition(":")
         if group in _REGISTRIES and name.rpartition(":")[2] not in _REGISTRIES[group]:
-            gone[full] = requirement
-    return gone
+            missing[full_name] = requirement
+    return missing
 
 
 def other_versions(record: Mapping[str, Any]) -> list[str]:
-    """The distributions that have another version now, as ``keras 3.10.0, now 3.15.1``.
+    """List the distributions whose version differs now, as ``keras 3.10.0, now 3.15.1``.
 
     Parameters
     ----------
     record
-        What ``run.json`` holds.
+        The content of ``run.json``.
     """
     environment = record.get("environment", {})
-    then = {name: environment[name] for name in _ENVIRONMENT if name in environment}
+    recorded = {name: environment[name] for name in _ENVIRONMENT if name in environment}
     for requirement in record.get("plugins", {}).values():
         distribution, _, version = requirement.partition("==")
         if version:
-            then[distribution] = version
-    now = {name: _version(name) for name in then}
+            recorded[distribution] = version
+    installed = {name: _version(name) for name in recorded}
     return [
-        f"{name} {then[name]}, now {version}"
-        for name, version in sorted(now.items())
-        if version not in (None, then[name])
+        f"{name} {recorded[name]}, now {version}"
+        for name, version in sorted(installed.items())
+        if version not in (None, recorded[name])
     ]
 
 

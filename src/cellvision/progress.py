@@ -1,7 +1,8 @@
-"""What whoever waits gets to see: bars on standard error, and a line an epoch."""
+"""Progress reporting on standard error: bars on a terminal, one line per epoch elsewhere."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,52 +13,56 @@ if TYPE_CHECKING:
 
 
 class Display:
-    """Shows nothing; the base of what is shown."""
+    """Shows nothing; base class of the displays."""
 
     def decoded(self, done: int, total: int) -> None:
-        """So many images are decoded."""
+        """Report how many images are decoded."""
 
     def masked(self, done: int, total: int) -> None:
-        """So many images have their cells masked."""
+        """Report in how many images the cells are masked."""
 
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
-        """A study's next run begins; that of a control, where one is named."""
+        """Announce the next run of a study, or of one of its controls."""
 
     def runs(self, done: int, total: int, workers: int) -> None:
-        """So many of a study's runs are done, and so many workers are on the others."""
+        """Report how many runs of a study are finished and how many workers train."""
 
     def together(self, seeds: Sequence[int]) -> None:
-        """A study's next runs begin, all at once."""
+        """Announce runs of a study that train together."""
 
     def epoch(self, number: int, total: int, images: int) -> None:
-        """An epoch begins."""
+        """Announce an epoch."""
 
     def step(self, images: int) -> None:
-        """So many more images are on their way through the network."""
+        """Report that this many more images were trained on."""
+
+    def remaining(self, seconds: float) -> None:
+        """Report the estimated time until the training ends."""
 
     def epoch_done(
         self, row: Mapping[str, float], images_per_second: float, waiting: float
     ) -> None:
-        """An epoch is over."""
+        """Report the results of an epoch."""
 
     def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
-        """An epoch of runs that train together is over; a row of each."""
+        """Report the results of an epoch of runs that train together, one row per run."""
 
     def report(self, name: str, done: int, total: int) -> None:
-        """A reporter begins; so many are through."""
+        """Announce a reporter, and how many are finished."""
 
     def task(self, what: str, done: int, total: int) -> None:
-        """Some other work has got so far."""
+        """Report the progress of some other work."""
 
 
 class TerminalDisplay(Display):
-    """Progress bars with images per second and the share of time spent waiting for data."""
+    """Progress bars with images per second and the fraction of time spent waiting for data."""
 
     def __init__(self, progress: rich.progress.Progress) -> None:
         self._progress = progress
         self._bars: dict[str, rich.progress.TaskID] = {}
         self._prefix = ""
         self._epoch = ""
+        self._is_estimated = False
 
     def _show(
         self, what: str, done: int, total: int, description: str = "", unit: str = "images"
@@ -71,56 +76,65 @@ class TerminalDisplay(Display):
             self._progress.remove_task(self._bars.pop(what))
 
     def decoded(self, done: int, total: int) -> None:
-        """Show how far decoding is."""
+        """Update the bar of decoded images."""
         self._show("reading images", done, total)
 
     def masked(self, done: int, total: int) -> None:
-        """Show how far masking is."""
+        """Update the bar of masked images."""
         self._show("masking cells", done, total)
 
     def task(self, what: str, done: int, total: int) -> None:
-        """Show how far some other work is."""
+        """Update the bar of some other work."""
         self._show(what, done, total)
 
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
-        """Say which run it is."""
+        """Set the prefix of the following epochs."""
         self._prefix = _run_words(number, total, seed, control)
 
     def runs(self, done: int, total: int, workers: int) -> None:
-        """Show how far the study is."""
+        """Update the bar of finished runs."""
         self._show("runs", done, total, f"runs on {workers} worker(s)", unit="")
 
     def report(self, name: str, done: int, total: int) -> None:
-        """Say who reports."""
+        """Update the bar of reporters."""
         self._show("reports", done, total, f"report: {name}", unit="")
 
     def together(self, seeds: Sequence[int]) -> None:
-        """Say which runs they are."""
+        """Set the prefix of the following epochs."""
         self._prefix = _runs_words(seeds)
 
     def epoch(self, number: int, total: int, images: int) -> None:
-        """Start the bar anew."""
+        """Start a new bar."""
         self._close_epoch()
         self._epoch = f"{self._prefix}epoch {number}/{total}"
         self._bars[self._epoch] = self._progress.add_task(self._epoch, total=images, unit="images")
 
     def step(self, images: int) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         bar = self._bars.get(self._epoch)
         if bar is not None:
             self._progress.advance(bar, images)
 
+    def remaining(self, seconds: float) -> None:
+        """Print the first estimate, and show the later ones beside the bar."""
+        if not self._is_estimated and seconds > 0:
+            self._is_estimated = True
+            self._progress.console.print(_estimate(self._prefix, seconds), highlight=False)
+        bar = self._bars.get(self._epoch)
+        if bar is not None and seconds > 0:
+            self._progress.update(bar, description=f"{self._epoch}  {duration(seconds)} left")
+
     def epoch_done(
         self, row: Mapping[str, float], images_per_second: float, waiting: float
     ) -> None:
-        """Leave a line."""
-        self._leave(_line(self._epoch, row, images_per_second, waiting))
+        """Print a line and remove the bar."""
+        self._print_line(_line(self._epoch, row, images_per_second, waiting))
 
     def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
-        """Leave a line for all of them."""
-        self._leave(_line_of_all(self._epoch, rows, images_per_second))
+        """Print one line for all runs and remove the bar."""
+        self._print_line(_line_of_all(self._epoch, rows, images_per_second))
 
-    def _leave(self, line: str) -> None:
+    def _print_line(self, line: str) -> None:
         self._progress.console.print(line, highlight=False, soft_wrap=True)
         self._close_epoch()
 
@@ -131,32 +145,39 @@ class TerminalDisplay(Display):
 
 
 class LineDisplay(Display):
-    """A line an epoch, for logs: what is not a terminal gets no bars."""
+    """One line per epoch, for logs and other outputs that are not a terminal."""
 
     def __init__(self) -> None:
         self._prefix = ""
         self._epoch = ""
         self._runs = ""
+        self._is_estimated = False
 
     def runs(self, done: int, total: int, workers: int) -> None:
-        """Print a line whenever that has changed."""
+        """Print a line if it differs from the last one."""
         line = f"{done}/{total} runs done, {workers} worker(s)"
         if line != self._runs:
             print(line, file=sys.stderr, flush=True)
         self._runs = line
 
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
-        """Remember which run it is."""
+        """Set the prefix of the following epochs."""
         self._prefix = _run_words(number, total, seed, control)
 
     def together(self, seeds: Sequence[int]) -> None:
-        """Remember which runs they are."""
+        """Set the prefix of the following epochs."""
         self._prefix = _runs_words(seeds)
 
     def epoch(self, number: int, total: int, images: int) -> None:
-        """Remember which epoch it is."""
+        """Set the epoch of the next line."""
         del images
         self._epoch = f"{self._prefix}epoch {number}/{total}"
+
+    def remaining(self, seconds: float) -> None:
+        """Print the first estimate."""
+        if not self._is_estimated and seconds > 0:
+            self._is_estimated = True
+            print(_estimate(self._prefix, seconds), file=sys.stderr, flush=True)
 
     def epoch_done(
         self, row: Mapping[str, float], images_per_second: float, waiting: float
@@ -166,9 +187,28 @@ class LineDisplay(Display):
         print(line, file=sys.stderr, flush=True)
 
     def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
-        """Print one line for all of them."""
+        """Print one line for all runs."""
         line = _line_of_all(self._epoch, rows, images_per_second)
         print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Say how long something takes, to about two digits.
+
+    Examples
+    --------
+    >>> duration(42), duration(250), duration(9000)
+    ('42 seconds', '4 minutes', '2.5 hours')
+    """
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} seconds"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def _estimate(prefix: str, seconds: float) -> str:
+    return f"{prefix}training takes about {duration(seconds)} on this machine"
 
 
 def _run_words(number: int, total: int, seed: int, control: str | None) -> str:
@@ -177,15 +217,15 @@ def _run_words(number: int, total: int, seed: int, control: str | None) -> str:
 
 
 def _runs_words(seeds: Sequence[int]) -> str:
-    named = ", ".join(map(str, seeds))
+    listed = ", ".join(map(str, seeds))
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
-        named = f"{seeds[0]} to {seeds[-1]}"
-    return f"{len(seeds)} runs together (seeds {named})  "
+        listed = f"{seeds[0]} to {seeds[-1]}"
+    return f"{len(seeds)} runs together (seeds {listed})  "
 
 
 def _line(epoch: str, row: Mapping[str, float], images_per_second: float, waiting: float) -> str:
-    held = row["val_accuracy"]
-    validation = f"  validation {held:.3f}" if held == held else ""
+    accuracy = row["val_accuracy"]
+    validation = "" if math.isnan(accuracy) else f"  validation {accuracy:.3f}"
     return (
         f"{epoch}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}{validation}  "
         f"{images_per_second:,.0f} images/s  waiting for data {waiting:.0%}"
@@ -198,8 +238,8 @@ def _line_of_all(epoch: str, rows: Sequence[Mapping[str, float]], images_per_sec
         mean = sum(values) / len(values)
         return f"{mean:.3f} ({min(values):.3f} to {max(values):.3f})"
 
-    held = rows[0]["val_accuracy"]
-    validation = f"  validation {spread('val_accuracy')}" if held == held else ""
+    no_validation = math.isnan(rows[0]["val_accuracy"])
+    validation = "" if no_validation else f"  validation {spread('val_accuracy')}"
     still = f"  {len(rows)} still training" if f"{len(rows)} runs" not in epoch else ""
     return (
         f"{epoch}  loss {spread('loss')}  accuracy {spread('accuracy')}{validation}  "
@@ -214,8 +254,8 @@ def displayed(show: bool | None) -> Iterator[Display]:
     Parameters
     ----------
     show
-        True: bars on a terminal, a line an epoch elsewhere; None: bars on a terminal, nothing
-        elsewhere; False: nothing.
+        True: bars on a terminal, one line per epoch elsewhere. None: bars on a terminal,
+        nothing elsewhere. False: nothing.
     """
     if not sys.stderr.isatty():
         yield LineDisplay() if show else Display()
@@ -229,7 +269,7 @@ def displayed(show: bool | None) -> Iterator[Display]:
     from rich.text import Text
 
     class Rate(ProgressColumn):
-        """How quick it is, where what is counted is images."""
+        """Images per second; empty if the bar counts something else."""
 
         def render(self, task: rich.progress.Task) -> Text:
             unit = task.fields["unit"]

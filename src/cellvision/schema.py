@@ -1,7 +1,8 @@
-"""JSON Schema of experiments and components, by which editors complete and check files."""
+"""JSON Schema of experiments and components, for completion and checks in an editor."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from typing import Any
 
@@ -19,9 +20,9 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def experiment_schema() -> dict[str, Any]:
-    """The schema of an experiment file, with the settings of every plugin that is installed.
+    """Return the schema of an experiment file, with the settings of every installed plugin.
 
-    A plugin that is broken is left out, and named in a comment.
+    A broken plugin is left out and named in a ``$comment``.
 
     Returns
     -------
@@ -40,9 +41,9 @@ def experiment_schema() -> dict[str, Any]:
         definitions[registry.kind] = _choice(registry, definitions)
     properties = schema["properties"]
     for field, registry in (("dataset", datasets), ("architecture", architectures)):
-        about = properties[field].get("description")
+        description = properties[field].get("description")
         properties[field] = {
-            **({"description": about} if about else {}),
+            **({"description": description} if description else {}),
             "$ref": f"#/$defs/{registry.kind}",
         }
     for field, registry in (("augmenters", augmenters), ("reporters", reporters)):
@@ -51,12 +52,12 @@ def experiment_schema() -> dict[str, Any]:
 
 
 def component_schema(registry: Registry[Any], name: str) -> dict[str, Any]:
-    """The schema of one component's settings, ``type`` among them.
+    """Return the schema of one component's settings, including ``type``.
 
     Raises
     ------
     errors.PluginError
-        The name leads to no usable class.
+        The name does not lead to a usable class.
     """
     return {"$schema": _DIALECT, **_component(registry, name, "#/$defs/{model}")}
 
@@ -64,18 +65,18 @@ def component_schema(registry: Registry[Any], name: str) -> dict[str, Any]:
 def _component(registry: Registry[Any], name: str, references: str) -> dict[str, Any]:
     cls = registry.get(name)
     schema: dict[str, Any] = cls.model_json_schema(ref_template=references)
-    about = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
-    chosen = {"const": name, "description": about}
+    description = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
+    type_schema = {"const": name, "description": description}
     return {
         **schema,
-        "description": about,
-        "properties": {"type": chosen, **schema.get("properties", {})},
+        "description": description,
+        "properties": {"type": type_schema, **schema.get("properties", {})},
         "required": ["type", *schema.get("required", [])],
     }
 
 
 def _choice(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """One of the installed components: a table, or a bare name where no setting is needed."""
+    """Schema of any installed component: a table, or its name if no setting is required."""
     choices: list[dict[str, Any]] = []
     bare, broken = [], []
     for info in registry.plugins():
@@ -86,8 +87,8 @@ def _choice(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, A
             continue
         try:
             schema = _component(registry, name, f"#/$defs/{key}.{{model}}")
-        except Exception as error:  # noqa: BLE001 - a stranger's fields may have no schema
-            broken.append(f"{name}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+        except Exception as error:  # noqa: BLE001 - a plugin's fields may have no schema
+            broken.append(f"{name}: {errors.summarize(error)}")
             continue
         for inner, definition in schema.pop("$defs", {}).items():
             definitions[f"{key}.{inner}"] = definition
@@ -96,16 +97,16 @@ def _choice(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, A
         if schema["required"] == ["type"]:
             bare.append(name)
     if bare:
-        choices.append({"type": "string", "enum": bare, "description": "A name alone."})
-    none: list[Any] = [False]
-    found: dict[str, Any] = {"title": registry.kind, "oneOf": choices or none}
+        choices.append({"type": "string", "enum": bare, "description": "The name alone."})
+    nothing: list[Any] = [False]
+    schema = {"title": registry.kind, "oneOf": choices or nothing}
     if broken:
-        found["$comment"] = "Left out: " + "; ".join(broken)
-    return found
+        schema["$comment"] = "Left out: " + "; ".join(broken)
+    return schema
 
 
 def _with_items(schema: dict[str, Any], reference: str) -> dict[str, Any]:
-    """A list's schema, also one among alternatives, with other items."""
+    """Return a list's schema, also one among alternatives, with other items."""
     if schema.get("type") == "array":
         return {**schema, "items": {"$ref": reference}}
     alternatives = [_with_items(item, reference) for item in schema.get("anyOf", [])]
@@ -113,7 +114,7 @@ def _with_items(schema: dict[str, Any], reference: str) -> dict[str, Any]:
 
 
 def named(name: str) -> tuple[Registry[Any], str]:
-    """Find the registry that a plugin's name belongs to.
+    """Find the registry of a plugin by its name.
 
     Parameters
     ----------
@@ -124,40 +125,38 @@ def named(name: str) -> tuple[Registry[Any], str]:
     Returns
     -------
     registry : Registry
-        Where it is offered.
+        The registry that has it.
     name : str
-        The name there.
+        Its name in that registry.
 
     Raises
     ------
     errors.UnknownPlugin
-        Nobody offers it, or plugins of more than one kind are called so.
+        No plugin has this name, or plugins of several kinds do.
     """
     kind, colon, rest = name.partition(":")
     for registry in REGISTRIES:
         if colon and kind in (registry.kind, f"{registry.kind}s"):
-            if not _offers(registry, rest):
+            if not _provides(registry, rest):
                 registry.requirement(rest)  # raises, with the nearest name
             return registry, rest
-    found = [registry for registry in REGISTRIES if _offers(registry, name)]
-    if len(found) == 1:
-        return found[0], name
-    if found:
+    matching = [registry for registry in REGISTRIES if _provides(registry, name)]
+    if len(matching) == 1:
+        return matching[0], name
+    if matching:
         raise errors.UnknownPlugin(
-            f"plugins of {len(found)} kinds are called {name!r}",
-            "Say which: " + " or ".join(f"{registry.kind}:{name}" for registry in found),
+            f"plugins of {len(matching)} kinds are called {name!r}",
+            "Name the kind: " + " or ".join(f"{registry.kind}:{name}" for registry in matching),
         )
-    import difflib
-
-    known = {each: registry for registry in REGISTRIES for each in registry.names()}
-    near = difflib.get_close_matches(name, known, n=1)
+    names = [known for registry in REGISTRIES for known in registry.names()]
+    near = difflib.get_close_matches(name, names, n=1)
     raise errors.UnknownPlugin(
         f"no plugin is called {name!r}",
         f"Did you mean {near[0]!r}?" if near else "cellvision plugins lists what is installed",
     )
 
 
-def _offers(registry: Registry[Any], name: str) -> bool:
+def _provides(registry: Registry[Any], name: str) -> bool:
     try:
         registry.requirement(name)
     except errors.UnknownPlugin:

@@ -68,10 +68,10 @@ class Corner(cv.Architecture):
         ]
         return keras.Sequential(stack)
 
-    def optimizer(self) -> Any:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         import keras
 
-        return keras.optimizers.Adam(0.01)
+        return cv.TrainingRecipe(keras.optimizers.Adam(0.01))
 
 
 class Mean(Corner):

@@ -1,1 +1,1 @@
-"""Keras backends: startup, devices, precision, threads, seeds, several processes."""
+"""Backends: start-up, devices, threads, precision, seeding and several processes."""

@@ -1,8 +1,8 @@
-"""One training by several processes, each on a machine or with GPUs of its own (JAX).
+"""One training by several processes, each with its own machine or GPUs (JAX).
 
-Every process runs the same command and takes its share of every batch. They find each other by
-Keras' own environment variables (``KERAS_DISTRIBUTION_...``): which machines there are is no part
-of an experiment, for it does not change the result. The first process writes the run's folder.
+Every process runs the same command and trains on its share of every batch. Keras' environment
+variables (``KERAS_DISTRIBUTION_...``) tell them where to meet. The machines are not part of the
+experiment, because they do not change the result. The first process writes the run's folder.
 """
 
 from __future__ import annotations
@@ -24,97 +24,100 @@ if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
 
 ADDRESS = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
-"""The first process' host and port."""
+"""Environment variable with host and port of the first process."""
 
-_PATIENCE = 300.0
-"""How many seconds a process waits for the first one, as long as JAX does."""
+_TIMEOUT = 300.0
+"""Seconds that a process waits for the first one; JAX waits as long."""
 
 COUNT = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+"""Environment variable with the number of processes."""
+
 NUMBER = "KERAS_DISTRIBUTION_PROCESS_ID"
+"""Environment variable with the number of this process, from 0."""
 
 
 def from_environment() -> tuple[int, int]:
-    """How many processes the environment names, and which of them this one is, from 0.
+    """Return the number of processes and the number of this one, from 0.
 
     Raises
     ------
     errors.ExperimentError
-        It does so in part, or in numbers that cannot be.
+        Some of the environment variables are missing or invalid.
     """
-    told = [name for name in (ADDRESS, COUNT, NUMBER) if os.environ.get(name)]
-    if not told:
+    present = [name for name in (ADDRESS, COUNT, NUMBER) if os.environ.get(name)]
+    if not present:
         return 1, 0
-    hint = f"Set {ADDRESS}=HOST:PORT, {COUNT} and {NUMBER} (from 0), or none of them"
-    missing = [name for name in (ADDRESS, COUNT, NUMBER) if name not in told]
+    hint = f"Set {ADDRESS}=HOST:PORT, {COUNT} and {NUMBER} (from 0), or none of them."
+    missing = [name for name in (ADDRESS, COUNT, NUMBER) if name not in present]
     if missing:
-        raise errors.ExperimentError(f"{told[0]} is set and {missing[0]} is not", hint)
+        raise errors.ExperimentError(f"{present[0]} is set, but {missing[0]} is not", hint)
     try:
-        total, this = int(os.environ[COUNT]), int(os.environ[NUMBER])
+        count, number = int(os.environ[COUNT]), int(os.environ[NUMBER])
     except ValueError:
-        total, this = 0, 0
+        count, number = 0, 0
     if not re.fullmatch(r"[^,]+:\d+(,.+)?", os.environ[ADDRESS]):
         raise errors.ExperimentError(f"{ADDRESS}={os.environ[ADDRESS]}: not HOST:PORT", hint)
-    if not 0 <= this < total:
+    if not 0 <= number < count:
         raise errors.ExperimentError(
             f"{COUNT}={os.environ[COUNT]}, {NUMBER}={os.environ[NUMBER]}: there is no such process",
             hint,
         )
-    return total, this
+    return count, number
 
 
-_met = False
+_joined = False
 
 
 def join() -> None:
-    """Meet the other processes, where the environment names them; waits for all.
+    """Join the other processes named by the environment; waits for all of them.
 
-    Nothing may have been computed before.
+    Call it before anything is computed.
 
     Raises
     ------
     errors.ExperimentError
-        The environment names them in part, or the backend is another one than JAX.
+        Environment variables are missing or invalid, or the backend is not JAX.
     errors.CellvisionError
-        The first one cannot be reached, or something was computed before.
+        The first process cannot be reached, or something was computed before.
     """
-    global _met
-    total, this = from_environment()
-    if _met or (total == 1 and "TF_CONFIG" not in os.environ):
+    global _joined
+    count, number = from_environment()
+    if _joined or (count == 1 and "TF_CONFIG" not in os.environ):
         return
     import keras
 
     backend = keras.backend.backend()
-    if backend == "tensorflow" or (total > 1 and backend != "jax"):
+    if backend == "tensorflow" or (count > 1 and backend != "jax"):
         raise errors.ExperimentError(
-            f"one training by several processes takes the JAX backend, and this is {backend}",
-            f"Set KERAS_BACKEND=jax, {ADDRESS}, {COUNT} and {NUMBER} for each; TF_CONFIG for none",
+            f"one training by several processes needs the JAX backend, and this is {backend}",
+            f"Set KERAS_BACKEND=jax, {ADDRESS}, {COUNT} and {NUMBER}; unset TF_CONFIG.",
         )
-    if total > 1:
-        if this > 0:
-            _reach(os.environ[ADDRESS].partition(",")[0])
+    if count > 1:
+        if number > 0:
+            _wait_for_address(os.environ[ADDRESS].partition(",")[0])
         try:
             keras.distribution.initialize()
         except RuntimeError as error:
-            reason = (str(error).splitlines() or [""])[0]
             raise errors.CellvisionError(
-                f"the {total} processes cannot be joined: {reason}", "Start all of them anew"
+                f"the {count} processes cannot be joined: {errors.first_line(error)}",
+                "Start all of them again.",
             ) from None
-        _met = True
+        _joined = True
 
 
-def _reach(address: str) -> None:
-    """Wait for the first process: JAX would end this one, and hardly say why."""
+def _wait_for_address(address: str) -> None:
+    """Wait for the first process; JAX would end this one with an obscure message."""
     host, _, port = address.rpartition(":")
-    until = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while True:
         try:
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:
-            if time.monotonic() >= until:
+            if time.monotonic() >= deadline:
                 raise errors.CellvisionError(
                     f"the first process does not answer at {address}: {error}",
-                    f"Start it within {_PATIENCE / 60:.0f} minutes of this one, where {ADDRESS} "
-                    "says and others can reach it",
+                    f"Start it within {_TIMEOUT / 60:.0f} minutes of this one, at the host and "
+                    f"port in {ADDRESS}, reachable for the others.",
                 ) from None
             time.sleep(0.5)
         else:
@@ -122,22 +125,28 @@ def _reach(address: str) -> None:
 
 
 def refuse_several(what: str) -> None:
-    """Refuse what several processes cannot do together.
+    """Refuse work that several processes cannot share.
+
+    Parameters
+    ----------
+    what
+        The work, as the start of a sentence.
 
     Raises
     ------
     errors.ExperimentError
-        The environment names several.
+        The environment names several processes.
     """
-    if from_environment()[0] > 1:
+    count = from_environment()[0]
+    if count > 1:
         raise errors.ExperimentError(
-            f"{what} cannot be shared by several processes, and {COUNT} names {from_environment()[0]}",
-            "Unset it: several processes can train one run",
+            f"{what} cannot be shared by several processes, but {COUNT} is {count}",
+            "Unset it. Several processes can share one run.",
         )
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Return the number of processes that train together."""
     import keras
 
     if keras.backend.backend() != "jax":
@@ -148,7 +157,7 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Which of them this one is; the first, 0, writes."""
+    """Return the number of this process; the first, 0, writes the results."""
     if world_size() == 1:
         return 0
     import jax
@@ -156,8 +165,8 @@ def rank() -> int:
     return int(jax.process_index())
 
 
-def grouped(names: Sequence[str]) -> list[list[str]]:
-    """Group devices by the process that they belong to, in order."""
+def devices_by_process(names: Sequence[str]) -> list[list[str]]:
+    """Group devices by their process, in order."""
     import jax
 
     groups: list[list[str]] = [[] for _ in range(world_size())]
@@ -169,22 +178,22 @@ def grouped(names: Sequence[str]) -> list[list[str]]:
 
 
 def local_devices(names: Sequence[str]) -> list[str]:
-    """Those of the devices that belong to this process."""
-    return grouped(names)[rank()]
+    """Return the devices of this process."""
+    return devices_by_process(names)[rank()]
 
 
 def shard(rows: np.ndarray) -> np.ndarray:
-    """The part of this process in a batch, which can be shared equally."""
+    """Return this process's part of a batch whose size is a multiple of the processes."""
     return np.split(rows, world_size())[rank()]
 
 
 def claim_on_first(claim: Callable[[Path], Path], folder: Path) -> Path:
-    """Let the first process claim a folder; the others learn whether it could.
+    """Claim a folder in the first process, and let the others know whether it succeeded.
 
     Raises
     ------
     errors.FolderError
-        It could not.
+        It failed.
     """
     if world_size() == 1:
         return claim(folder)
@@ -194,21 +203,23 @@ def claim_on_first(claim: Callable[[Path], Path], folder: Path) -> Path:
             claim(folder)
         except errors.CellvisionError as error:
             fault = error
-    good = _from_first(np.array(fault is None))
+    succeeded = _from_first(np.array(fault is None))
     if fault is not None:
         raise fault
-    if not good:
-        raise errors.FolderError(f"{folder}: the first process cannot write here", "See its error")
+    if not succeeded:
+        raise errors.FolderError(
+            f"{folder}: the first process cannot write here", "See its error message."
+        )
     return folder
 
 
 def check_same_data(prepared: PreparedData) -> None:
-    """See to it that all processes have the same images, in the same order.
+    """Check that all processes have the same images in the same order.
 
     Raises
     ------
     errors.ExperimentError
-        They have not.
+        They do not.
     """
     if world_size() == 1:
         return
@@ -218,12 +229,12 @@ def check_same_data(prepared: PreparedData) -> None:
     digest = hashlib.sha256(table.to_csv(index=False).encode())
     digest.update(prepared.experiment.training.model_dump_json().encode())
     digest.update(str((prepared.pixels.shape, prepared.pixels.dtype, prepared.zero)).encode())
-    mine = np.frombuffer(digest.digest()[:4], np.int32)
-    found = np.asarray(multihost_utils.process_allgather(mine))
-    if len(np.unique(found)) > 1:
+    own_digest = np.frombuffer(digest.digest()[:4], np.int32)
+    all_digests = np.asarray(multihost_utils.process_allgather(own_digest))
+    if len(np.unique(all_digests)) > 1:
         raise errors.ExperimentError(
             "the processes do not train on the same images with the same settings",
-            "Give all of them the same command, and a folder of images that all of them see",
+            "Run the same command in all of them, with a folder of images that all can read.",
         )
 
 
@@ -233,7 +244,7 @@ def wait_for_first(folder: Path) -> None:
     Raises
     ------
     errors.FolderError
-        The folder is not there for this process.
+        This process cannot see the folder.
     """
     if world_size() == 1:
         return
@@ -242,8 +253,8 @@ def wait_for_first(folder: Path) -> None:
     multihost_utils.sync_global_devices("cellvision: the run is written")
     if not (folder / "run.json").is_file():
         raise errors.FolderError(
-            f"{folder}: the first process has written the run, and this one cannot see it",
-            "Name a folder that all machines share; the run itself is done",
+            f"{folder}: the first process has written the run, but this one cannot see it",
+            "Name a folder that all machines share. The run itself is finished.",
         )
 
 

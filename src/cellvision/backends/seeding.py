@@ -1,4 +1,4 @@
-"""Weights that depend on the seed and on nothing that other threads do."""
+"""Seeding of weights, independent of what other threads do."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from contextlib import contextmanager
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed Keras while this thread builds a network, whatever other threads draw meanwhile.
+    """Seed Keras while this thread builds a network.
 
-    Keras takes the seeds of initialisers and of dropout from Python's one generator
-    (``random.randint``). Other threads use that too, those of a Dask worker many times a
-    second: a number that one of them takes in between would give other weights. Here this
-    thread draws from a generator of its own, which gives the numbers that Python's would.
+    Keras draws the seeds of initializers and dropout from Python's global generator
+    (``random.randint``). Other threads use it too, those of a Dask worker many times a second,
+    and a number drawn in between would change the weights. In this context, this thread draws
+    from its own generator, which gives the same numbers.
 
     Parameters
     ----------
     seed
-        As for ``keras.utils.set_random_seed``, which is called with it.
+        Argument of ``keras.utils.set_random_seed``, which is called.
     """
     import keras
 
     keras.utils.set_random_seed(seed)
-    builder, own, shared = threading.get_ident(), random.Random(seed), random.randint  # noqa: S311
+    builder, generator = threading.get_ident(), random.Random(seed)  # noqa: S311
+    global_randint = random.randint
 
     def randint(a: int, b: int) -> int:
-        return own.randint(a, b) if threading.get_ident() == builder else shared(a, b)
+        is_builder = threading.get_ident() == builder
+        return generator.randint(a, b) if is_builder else global_randint(a, b)
 
     random.randint = randint
     try:
         yield
     finally:
-        random.randint = shared
+        random.randint = global_randint

@@ -1,4 +1,4 @@
-"""Starting Keras' backend without the messages that tell a biologist nothing."""
+"""Start the Keras backend without its start-up messages."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from contextlib import contextmanager
 
 
 def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
-    """Import keras and find the devices, keeping what native code prints meanwhile.
+    """Import keras and find the devices, suppressing what native code prints.
 
-    TensorFlow writes of its processor options and of missing GPU drivers straight to standard
-    error, whatever the log level. Where the start fails, all that was kept is shown.
+    TensorFlow prints processor options and missing GPU drivers to standard error, whatever the
+    log level. If the start fails, the suppressed output is shown.
 
     Parameters
     ----------
     prepare
-        What has to be done before devices are looked for; what it prints is shown.
+        Called before devices are looked for; its output is shown.
     """
     if "keras" in sys.modules:
         return
-    with _kept():
+    with _suppressed_stderr():
         import keras
     prepare()
-    with _kept():
+    with _suppressed_stderr():
         keras.distribution.list_devices()
         keras.ops.convert_to_numpy(keras.ops.ones(1))
 
 
 @contextmanager
-def _kept() -> Iterator[None]:
-    """Keep what is written to standard error, and show it only after a failure."""
+def _suppressed_stderr() -> Iterator[None]:
+    """Hold back what is written to standard error, and show it only after a failure."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
+    with tempfile.TemporaryFile() as output:
         stderr = os.dup(2)
-        os.dup2(kept.fileno(), 2)
+        os.dup2(output.fileno(), 2)
         try:
             yield
         except BaseException:
-            kept.seek(0)
-            os.write(stderr, kept.read())
+            output.seek(0)
+            os.write(stderr, output.read())
             raise
         finally:
             os.dup2(stderr, 2)

@@ -1,4 +1,4 @@
-"""The few things that only TensorFlow has; the one place where it is imported."""
+"""Everything that needs TensorFlow itself; the only module that imports it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import numpy as np
 
 @cache
 def mirrored(devices: tuple[str, ...]) -> Callable[[], AbstractContextManager[Any]]:
-    """Keep a copy of the network on each device and sum their gradients.
+    """Return the scope that keeps a copy of the network on each device and sums gradients.
 
-    The same devices always get the same strategy: a second one would count its collective
-    operations from the start again and be given the first one's.
+    The same devices always get the same strategy: a second one would number its collective
+    operations from the start again and receive those of the first.
     """
     import tensorflow as tf
 
@@ -34,19 +34,18 @@ def dataset(
     *,
     grouped: bool,
 ) -> Any:
-    """Make a ``tf.data.Dataset`` of batches that calls for them anew when it is begun.
+    """Return a ``tf.data.Dataset`` of batches that can be iterated repeatedly.
 
     Parameters
     ----------
     batches
-        Gives images and labels, of which one batch, or where `grouped` several of them, are
-        the first axis.
+        Returns an iterator over images and labels: batches, or if `grouped` stacks of batches.
     shape, dtype
-        Of an image.
+        Shape and dtype of an image.
     classes
-        How many.
+        Number of classes.
     grouped
-        Whether there are several batches in what `batches` gives.
+        Whether `batches` yields stacks of batches.
     """
     import tensorflow as tf
 
@@ -55,16 +54,27 @@ def dataset(
         tf.TensorSpec((*axes, *shape), dtype),
         tf.TensorSpec((*axes, classes), "float32"),
     )
-    given = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    stacks = tf.data.Dataset.from_generator(batches, output_signature=signature)
     options = tf.data.Options()
-    # There is nothing to tune, and the thread that would do it, which sleeps for seconds at a
-    # time, is waited for at the end of every training (TensorFlow 2.21).
+    # There is nothing to tune, and every training would wait at its end for the tuning thread,
+    # which sleeps for seconds (TensorFlow 2.21).
     options.autotune.enabled = False
-    return (given.unbatch() if grouped else given).prefetch(2).with_options(options)
+    return (stacks.unbatch() if grouped else stacks).prefetch(2).with_options(options)
 
 
-def use_one_thread_an_operation() -> bool:
-    """Say so to TensorFlow; False where it has started, has a GPU, or was told otherwise."""
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of tensors with XLA."""
+    import tensorflow as tf
+
+    fused: Callable[..., Any] = tf.function(function, jit_compile=True)
+    return fused
+
+
+def use_one_thread_per_operation() -> bool:
+    """Let each operation use one thread; return whether that was still possible.
+
+    It is not if TensorFlow has started, has a GPU, or was configured otherwise.
+    """
     import tensorflow as tf
 
     threading = tf.config.threading
@@ -80,7 +90,7 @@ def use_one_thread_an_operation() -> bool:
 
 
 def compute_capability() -> float:
-    """The first GPU's compute capability; 0 where it has none."""
+    """Return the compute capability of the first GPU; 0 if unknown."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -91,12 +101,12 @@ def compute_capability() -> float:
 
 
 def gradient(score: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Make a function that gives the gradient of a score by its first argument, as an array.
+    """Return a function that computes the gradient of a score by its first argument.
 
     Parameters
     ----------
     score
-        Maps images and a second argument to one number.
+        Maps images and a second argument to a number.
     """
     import tensorflow as tf
 
@@ -107,19 +117,19 @@ def gradient(score: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             total = score(images, other)
         return tape.gradient(total, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-    def numbers(images: Any, other: Any) -> Any:
+    def compute(images: Any, other: Any) -> Any:
         return compiled(tf.constant(images), tf.constant(other)).numpy()
 
-    return numbers
+    return compute
 
 
 class SavedModel:
-    """Computes what Keras exported as a SavedModel.
+    """A network that Keras exported as a SavedModel.
 
     Parameters
     ----------
     folder
-        Where it is.
+        Its folder.
     """
 
     at_once = 16
@@ -130,17 +140,17 @@ class SavedModel:
         self._model = tf.saved_model.load(str(folder))
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Give probabilities of a few images."""
+        """Return the probabilities of a few images."""
         return np.asarray(self._model.serve(pixels.astype(np.float32)))
 
 
 class LiteRt:
-    """Computes what Keras exported for LiteRT.
+    """A network that Keras exported for LiteRT.
 
     Parameters
     ----------
     file
-        The ``.tflite``.
+        Its ``.tflite`` file.
     """
 
     at_once = 1
@@ -154,14 +164,14 @@ class LiteRt:
             Interpreter = tf.lite.Interpreter  # noqa: N806 - a class
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TensorFlow would rather have ai_edge_litert
+            warnings.simplefilter("ignore")  # TensorFlow recommends ai_edge_litert
             self._interpreter = Interpreter(model_path=str(file))
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Give probabilities of one image."""
+        """Return the probabilities of one image."""
         self._interpreter.set_tensor(self._input, pixels.astype(np.float32))
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(self._output))

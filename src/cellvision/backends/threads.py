@@ -1,4 +1,4 @@
-"""How many threads share one operation of the network: one where operations are small."""
+"""Number of threads per operation of the network: one if operations are small."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-from cellvision.data.image_stats import available_processors
+from cellvision.concurrency import available_processors
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
 
-_WORTH_SHARING = 2**19
-"""Input values a step, times processors, from which threads gain more than they cost. Measured
-with two processors only: one thread an operation is up to twice as fast for 28×28 pixels, faster
-at 245,760 values a step, and at 552,960 slower in float32 and faster in bfloat16. That more
-processors have more to gain is a guess."""
+_THREADS_PAY_OFF = 2**19
+"""Input values per step, times processors, above which several threads per operation are faster.
+Measured with two processors only: one thread per operation is up to twice as fast for 28×28
+pixels, faster at 245,760 values per step, and at 552,960 slower in float32 and faster in bfloat16.
+That more processors gain more is an assumption."""
 
 _log = logging.getLogger(__name__)
 
-_narrow = False
-"""Whether this process computes with one thread an operation because of this module."""
+_single_threaded = False
+"""Whether this module has limited operations to one thread in this process."""
 
 
 def configure_threads(*experiments: Experiment) -> None:
-    """Let TensorFlow start with as many threads an operation as suit these experiments.
+    """Set TensorFlow's number of threads per operation to suit some experiments.
 
-    It can be told once, before it has touched a device; after that this does nothing. Operations
-    that do not depend on each other run side by side in any case. A number that the user has set
-    stays.
+    This is possible once, before TensorFlow has used a device; later calls do nothing.
+    Independent operations run in parallel in any case. A number that the user has set stays.
 
     Parameters
     ----------
     experiments
-        All that this process is to train.
+        All experiments that this process is going to train.
     """
-    global _narrow
+    global _single_threaded
     import keras
 
     if keras.backend.backend() != "tensorflow":
         return
     from cellvision.backends import tensorflow
 
-    most = max(
-        each.training.batch_size * math.prod(each.preprocessing.input_shape) for each in experiments
+    values = max(
+        experiment.training.batch_size * math.prod(experiment.preprocessing.input_shape)
+        for experiment in experiments
     )
-    if most * available_processors() < _WORTH_SHARING:
-        _narrow = tensorflow.use_one_thread_an_operation() or _narrow
-    elif _narrow:
+    if values * available_processors() < _THREADS_PAY_OFF:
+        _single_threaded = tensorflow.use_one_thread_per_operation() or _single_threaded
+    elif _single_threaded:
         _log.warning(
-            "this process began with small images, for which TensorFlow uses one thread an "
-            "operation: large ones are trained sooner in a new process"
+            "this process started with small images, for which TensorFlow uses one thread per "
+            "operation; large images train faster in a new process"
         )

@@ -1,10 +1,12 @@
-"""The command ``cellvision``: one file a verb, and the rules for exit codes and errors."""
+"""The command ``cellvision``: one file per verb, and one rule for exit codes and errors."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,25 +17,42 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
     Exit codes: 0 done; 1 the work failed; 2 the input is invalid; 3 refused because of a leak
-    between splits; 130 interrupted. Errors are a line of what and a line of how to mend it, on
-    standard error.
+    between splits; 130 interrupted. Errors go to standard error: one line says what happened,
+    the next what to do.
 
     Parameters
     ----------
     arguments
-        What follows the command's name; by default the process's own.
+        Words after the command's name. Default: those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter
-    # TensorFlow's start-up messages tell a biologist nothing.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+            stream.reconfigure(errors="backslashreplace")  # for terminals without Unicode
+    # A batch system ends a job with SIGTERM: it is treated like Ctrl-C, so that nothing is lost.
+    with contextlib.suppress(ValueError):  # only the main thread can set a handler
+        signal.signal(signal.SIGTERM, _terminate)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up messages of TensorFlow
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
+    # Figures go to files. A notebook's backend, inherited by its shell commands, fails here.
+    os.environ["MPLBACKEND"] = "agg"
+    logging.basicConfig(level=logging.WARNING, handlers=[_WarningHandler()])
     sys.exit(_run(words, debug=debug))
+
+
+def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt("ended by SIGTERM")
+
+
+class _WarningHandler(logging.StreamHandler[Any]):
+    """Writes ``warning: ...`` to standard error, with names from outside made printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from cellvision.cli.text import printable_lines
+
+        return f"warning: {printable_lines(record.getMessage())}"
 
 
 def _run(words: list[str], *, debug: bool) -> int:
@@ -41,63 +60,67 @@ def _run(words: list[str], *, debug: bool) -> int:
 
     from cellvision import errors
     from cellvision.cli.app import command
+    from cellvision.cli.faults import complain
 
     try:
         # Not the command's own main(), which has exit codes and messages of its own.
         built = command()
-        with built.make_context("cellvision", words) as context:
+        with built.make_context("cellvision", words, obj={"debug": debug}) as context:
             built.invoke(context)
         sys.stdout.flush()
-    except typer.Exit as done:
-        return int(done.exit_code)
+    except typer.Exit as end:
+        return int(end.exit_code)
     except errors.CellvisionError as error:
         if debug:
             traceback.print_exc()
-        _complain(error.what, error.hint)
+        complain(error.what, error.hint)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted", "")
+    except (KeyboardInterrupt, typer.Abort) as interrupt:
+        complain("interrupted", str(interrupt))
         return 130
     except BrokenPipeError:
-        # Whoever read our output has had enough, as `cellvision plugins | head` does.
+        # The reader of our output closed it, as in `cellvision plugins | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - a person is told in one line, whatever it is
+    except Exception as error:  # noqa: BLE001 - whatever happens, print one line and a hint
         if isinstance(error, _usage_error()):
-            return _about_usage(error)
+            return _report_usage(error)
         if debug:
             traceback.print_exc()
-        if isinstance(error, OSError) and error.strerror:
-            place = f"{error.filename}: " if error.filename else ""
-            _complain(
-                f"{place}{error.strerror}", "Check that place: its permissions, and its free room"
-            )
-            return 1
-        first = (str(error).splitlines() or [""])[0]
-        _complain(
-            f"{type(error).__name__}: {first}",
-            "This should not happen: give the command again with --debug and report what it prints",
-        )
-        return 1
+        return _report_unexpected(error)
     return 0
 
 
 def _usage_error() -> type[Exception]:
-    """The class of errors of usage: Click's, or that of the copy of Click inside Typer."""
+    """Return the class of usage errors: Click's, or that of the copy of Click inside Typer."""
     import typer
 
     return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
-def _about_usage(error: Any) -> int:
-    if type(error).__name__ == "NoArgsIsHelpError":  # the help that was asked for is printed
+def _report_usage(error: Any) -> int:
+    from cellvision.cli.faults import complain
+    from cellvision.cli.usage import hint_for
+
+    if type(error).__name__ == "NoArgsIsHelpError":  # Typer has already printed the help
         return 0
     verb = error.ctx.command_path if error.ctx is not None else "cellvision"
-    _complain(error.format_message(), f"{verb} --help tells how it is used")
+    complain(error.format_message(), hint_for(error, verb))
     return 2
 
 
-def _complain(what: str, hint: str) -> None:
-    print(f"error: {what}", file=sys.stderr)
-    if hint:
-        print(f"  {hint}", file=sys.stderr)
+def _report_unexpected(error: Exception) -> int:
+    from cellvision.cli.faults import BUG, complain, plugin_fault, summary
+
+    fault = plugin_fault(error)
+    if fault is not None:
+        complain(
+            f"{fault.plugin} failed: {summary(error)} ({fault.file}, line {fault.line})",
+            "Report it to the plugin's author; --debug shows the traceback.",
+        )
+    elif isinstance(error, OSError) and error.strerror:
+        path = f"{error.filename}: " if error.filename else ""
+        complain(f"{path}{error.strerror}", "Check its permissions and the free disk space.")
+    else:
+        complain(summary(error), BUG)
+    return 1

@@ -1,4 +1,4 @@
-"""The verbs, put together."""
+"""The verbs, assembled into one command."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cellvision.cli import (
     plugins,
     predict,
     prepare,
+    recipe,
     report,
     schema,
     study,
@@ -26,39 +27,45 @@ _HELP = "Can a network tell these microscopy images apart, and is it learning or
 
 
 def command() -> Any:
-    """Build the command, of a class of Click's, whichever copy of that Typer brings along."""
+    """Build the command: an object of Click, or of the copy of Click inside Typer."""
     app = typer.Typer(
         help=_HELP,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain help: brackets in it are text
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_whole)
+    app.callback()(_global_options)
     for verb in (
-        *(demo, audit, train, study, label, predict, export, report, plugins),
+        *(demo, audit, recipe, train, study, label, predict, export, report, plugins),
         *(check, schema, new_plugin),
     ):
         app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.run)
+    prepare.app.rich_markup_mode = None
     app.add_typer(prepare.app, name="prepare")
     return typer.main.get_command(app)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         import importlib_metadata
 
         typer.echo(f"cellvision {importlib_metadata.version('cellvision')}")
         raise typer.Exit
 
 
-def _whole(
+def _global_options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere in the line.")
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error. Works in any position."),
     ] = False,
 ) -> None:
-    # Both options have done their work before this is called.
+    # Both options are handled before this is called.
     del version, debug

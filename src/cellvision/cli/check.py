@@ -1,15 +1,16 @@
-"""``cellvision check``: the conformance kit, run on what is installed."""
+"""``cellvision check``: run the conformance kit on an installed plugin."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cellvision import errors
-from cellvision.cli import experiments
+from cellvision.cli.values import split_change
 
 if TYPE_CHECKING:
     from cellvision.testing import CheckResult
@@ -18,12 +19,11 @@ _STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "expect
 
 
 def run(
+    context: typer.Context,
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME",
-            help="A plugin, such as deep or architecture:deep.",
-            show_default=False,
+            metavar="NAME", help="Plugin, such as deep or architecture:deep.", show_default=False
         ),
     ],
     changes: Annotated[
@@ -31,32 +31,37 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting to check it with, such as path=images. May be given again.",
+            help="Check the plugin with this setting, such as path=images. Repeat for several.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """Check that a plugin keeps its interface's contract; exit code 1 where it does not."""
+    """Check that a plugin keeps its contract.
+
+    Runs the conformance kit; exit code 1 if a check fails.
+    """
     from cellvision.schema import named
     from cellvision.testing import check
 
-    registry, bare = named(name)
-    example = {}
-    for change in changes:
-        key, equals, text = change.partition("=")
-        if not equals or not key.strip():
-            raise errors.ExperimentError(
-                f"--set {change}: expected KEY=VALUE", "Such as --set path=images"
-            )
-        example[key.strip()] = experiments.parse(text.strip())
-    told: Any = (lambda _: None) if as_json else _show
-    results = check(registry.kind, bare, example, told=told)
+    registry, plugin = named(name)
+    example = dict(split_change(change, "--set path=images") for change in changes)
+    debug = bool((context.obj or {}).get("debug"))
+
+    def show(result: CheckResult) -> None:
+        if not as_json:
+            _show(result)
+        if debug and result.traceback:
+            print(result.traceback, file=sys.stderr)
+
+    results = check(registry.kind, plugin, example, on_result=show)
+    counts = Counter(result.outcome for result in results)
     if as_json:
         print(json.dumps([asdict(result) for result in results], indent=2, ensure_ascii=False))
-    counts = {outcome: sum(result.outcome == outcome for result in results) for outcome in _STYLES}
-    if not as_json:
-        summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-        print(f"{registry.kind} {bare}: {summary} of {len(results)} checks")
+    else:
+        summary = ", ".join(
+            f"{counts[outcome]} {outcome}" for outcome in _STYLES if counts[outcome]
+        )
+        print(f"{registry.kind} {plugin}: {summary} of {len(results)} checks")
     if counts["failed"]:
         raise typer.Exit(1)
 
@@ -65,11 +70,13 @@ def _show(result: CheckResult) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from cellvision.cli.text import printable
+
     line = Text()
     line.append(f"{result.outcome:8} ", style=_STYLES[result.outcome])
     line.append(result.check)
     if result.reason:
-        line.append(f": {result.reason}")
+        line.append(f": {printable(result.reason)}")
     if result.hint:
-        line.append(f" ({' '.join(result.hint.split())})", style="dim")
+        line.append(f" ({printable(' '.join(result.hint.split()))})", style="dim")
     Console(highlight=False).print(line, soft_wrap=True)

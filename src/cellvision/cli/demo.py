@@ -1,4 +1,4 @@
-"""``cellvision demo``: the whole way, on images that it makes itself."""
+"""``cellvision demo``: the whole workflow on synthetic images."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from typing import Annotated
 
 import typer
 
+from cellvision.cli.output import removed_if_empty
+
 
 def run(
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")
+        Path, typer.Option("--out", metavar="DIR", help="New or empty folder for the results.")
     ] = Path("cellvision-demo"),
 ) -> None:
-    """Train on an easy and on an impossible problem and tell which one was learned."""
+    """Train on synthetic images.
+
+    One problem can be learned and one cannot; the page shows which one was.
+    """
     from cellvision.backends.startup import start_backend
+    from cellvision.cli.text import printable
     from cellvision.demo import demo
 
-    start_backend()
-    print(demo(out, progress=True))
+    with removed_if_empty(out):
+        start_backend()
+        print(printable(demo(out, progress=True)))

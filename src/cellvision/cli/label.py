@@ -1,4 +1,4 @@
-"""``cellvision label``: an expert labels the test images, blindly."""
+"""``cellvision label``: label images blindly on a local page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from cellvision import errors
 from cellvision.cli import experiments
 
 if TYPE_CHECKING:
-    from cellvision.labelling.plan import Rules
+    from cellvision.labelling.plan import Plan
+    from cellvision.labelling.rules import Rules
     from cellvision.labelling.store import Store
 
 
@@ -20,9 +21,9 @@ def run(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="EXPERIMENT_OR_FOLDER",
-            help="A folder of images, an experiment file or a run's folder; or the FILE that an "
-            "earlier call has made, to go on with it.",
+            metavar="SOURCE",
+            help="A folder of images, an experiment file or a run's folder; or an answer FILE, "
+            "to resume its session.",
             show_default=False,
         ),
     ],
@@ -31,122 +32,223 @@ def run(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Where answers go (an SQLite database); where it is there, it is gone on with.",
+            help="SQLite file for the answers. If it exists, the session resumes.",
+        ),
+    ] = None,
+    classes: Annotated[
+        list[str],
+        typer.Option(
+            "--classes",
+            metavar="A,B",
+            help="Label a folder of unlabelled images, at any depth, with these classes.",
+        ),
+    ] = [],  # noqa: B006 - Typer copies it
+    ranking_run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            metavar="RUN_DIR",
+            help="Show the images on which this run is most uncertain first. Images it was "
+            "tested on are refused.",
         ),
     ] = None,
     splits: Annotated[
         list[str],
         typer.Option(
-            "--split", metavar="NAME", help="Whose images; may be given again. Default: test sets."
+            "--split", metavar="NAME", help="Split to label; may repeat. Default: all test sets."
         ),
     ] = [],  # noqa: B006 - Typer copies it
     images: Annotated[
-        int | None, typer.Option("--images", metavar="N", help="So many of them, by chance.")
+        int | None,
+        typer.Option(
+            "--images",
+            metavar="N",
+            help="Label a random sample of N images; with --run, the N most uncertain.",
+        ),
     ] = None,
     repeats: Annotated[
         float,
         typer.Option(
-            "--repeats", metavar="SHARE", help="Share shown twice, unannounced, 0 to 0.5."
+            "--repeats", metavar="FRACTION", help="Fraction of images shown twice, 0 to 0.5."
         ),
     ] = 0.1,
     practice: Annotated[
         int,
-        typer.Option("--practice", metavar="N", help="Training images first, with their class."),
+        typer.Option(
+            "--practice",
+            metavar="N",
+            help="Start with N practice images whose class is revealed.",
+        ),
     ] = 0,
+    examples: Annotated[
+        int,
+        typer.Option(
+            "--examples",
+            metavar="N",
+            help="Show N training images per class on the help panel.",
+        ),
+    ] = 3,
     breaks: Annotated[
-        int, typer.Option("--breaks", metavar="N", help="Propose a rest after N images; 0 never.")
+        int,
+        typer.Option("--breaks", metavar="N", help="Suggest a break every N images; 0 for never."),
     ] = 50,
-    seed: Annotated[int, typer.Option("--seed", help="Of the order of the images.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of sample and order.")] = 0,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
     static: Annotated[
         Path | None,
         typer.Option(
             "--static",
             metavar="DIR",
-            help="Write a page that works without Python, to be sent; FILE is its key and stays.",
+            help="Write a page to send, which works without Python. The answer file stays here.",
         ),
     ] = None,
     returned: Annotated[
         list[Path],
         typer.Option(
-            "--returned", metavar="CSV", help="Take in answers that such a page has saved."
+            "--returned",
+            metavar="TABLE",
+            help="Import the answers that such a page saved (CSV or JSON); may repeat.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
     export: Annotated[
         Path | None,
-        typer.Option("--export", metavar="OUT.csv", help="Write the answers as a table."),
+        typer.Option("--export", metavar="OUT.csv", help="Write the answers, one per row."),
+    ] = None,
+    export_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--export-table",
+            metavar="OUT.csv",
+            help="Write file and label of each image, as the data set 'table' reads them.",
+        ),
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="N", min=1, max=65535, help="Where to serve the page."),
+        typer.Option("--port", metavar="N", min=1, max=65535, help="Port of the page."),
     ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Label images without seeing their names and classes, on a page of this computer.
+    """Label images on a page of this computer, without seeing their names and classes.
 
-    Every answer is stored at once. Give the same command again to go on.
+    Every answer is saved at once. Run the same command again to resume.
     """
-    from cellvision.labelling.plan import Rules
-    from cellvision.labelling.store import Store, is_store
+    from cellvision.labelling.rules import Rules
 
-    rules = Rules(tuple(splits), images, repeats, practice, breaks, seed)
-    if is_store(Path(source)):
-        if out is not None or changes or rules != Rules():
-            raise errors.InvalidInput(
-                f"{source} holds answers: its images and rules were settled when it was begun",
-                f"Leave the other options out: cellvision label {source}",
-            )
-        store = Store(Path(source))
-    else:
-        store = _of_experiment(source, changes, out, rules)
-    if returned:
-        _take_in(store, returned)
-    if static is not None:
-        _write_page(store, static)
-    if export is not None:
-        from cellvision.labelling.export import export as written
-
-        print(f"{export}: {written(store, export)} answers")
-    if not returned and static is None and export is None:
-        _serve(store, port, browser)
-    store.tidy()
+    rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
+    with _open_store(source, changes, out, rules, classes, ranking_run) as store:
+        _import(store, returned)
+        if static is not None:
+            _write_page(store, static)
+        if export is not None:
+            _export(store, export)
+        if export_table is not None:
+            _export_table(store, export_table)
+        if not returned and static is None and export is None and export_table is None:
+            _serve(store, port, browser)
 
 
-def _of_experiment(source: str, changes: list[str], out: Path | None, rules: Rules) -> Store:
-    """The file of answers to an experiment's images: a new one, or the one that is there."""
-    from cellvision.labelling.plan import plan, settings_of
+def _open_store(
+    source: str,
+    changes: list[str],
+    out: Path | None,
+    rules: Rules,
+    classes: list[str],
+    run_dir: Path | None,
+) -> Store:
+    """Open the answer file that the command names, or create it."""
+    from cellvision.labelling.rules import Rules
     from cellvision.labelling.store import Store
-    from cellvision.progress import displayed
+    from cellvision.labelling.tables import is_database
 
-    if (Path(source) / "run.json").is_file():
-        source = str(Path(source) / "run.json")
-    experiment = experiments.read(source, changes)
+    if is_database(Path(source)):
+        if out is not None or changes or classes or run_dir is not None or rules != Rules():
+            raise errors.InvalidInput(
+                f"{source} is an answer file: its images and rules were fixed at its start",
+                f"Omit the other options: cellvision label {source}",
+            )
+        return Store(Path(source))
+    if classes and changes:
+        raise errors.InvalidInput(
+            "--set changes an experiment, and --classes labels images without one",
+            "Omit one of them",
+        )
     if out is None:
         raise errors.InvalidInput("--out is missing", "Name a file for the answers: --out FILE")
-    if not out.exists():
+    if out.exists():
+        return _resume(Store(out), source, changes, rules, classes, run_dir)
+    return Store.create(out, _plan(source, changes, rules, classes, run_dir))
+
+
+def _plan(
+    source: str, changes: list[str], rules: Rules, classes: list[str], run_dir: Path | None
+) -> Plan:
+    from cellvision.progress import displayed
+
+    ranking = None
+    if run_dir is not None:
+        from cellvision.results.run import load_run
+
+        ranking = load_run(run_dir)
+    if classes:
+        from cellvision.labelling.unlabelled import parse_classes, plan_folder
+
+        names = parse_classes(classes)
         with displayed(None) as display:
-            return Store.create(out, plan(experiment, rules, display.decoded))
-    store = Store(out)
-    begun = store.plan()
-    if begun.experiment != settings_of(experiment):
+            return plan_folder(Path(source), names, rules, ranking, display.decoded)
+    from cellvision.labelling.plan_experiment import plan_experiment
+
+    experiment = experiments.read(_experiment_source(source), changes)
+    with displayed(None) as display:
+        return plan_experiment(experiment, rules, ranking, display.decoded)
+
+
+def _experiment_source(source: str) -> str:
+    """A run's folder stands for its experiment."""
+    record = Path(source) / "run.json"
+    return str(record) if record.is_file() else source
+
+
+def _resume(
+    store: Store,
+    source: str,
+    changes: list[str],
+    rules: Rules,
+    classes: list[str],
+    run_dir: Path | None,
+) -> Store:
+    """Check that an existing answer file belongs to the command."""
+    from cellvision.labelling.plan_experiment import data_settings
+    from cellvision.labelling.unlabelled import parse_classes
+
+    plan = store.plan()
+    run = None if run_dir is None else str(run_dir.resolve())
+    if classes:
+        names = parse_classes(classes)
+        same = plan.folder == str(Path(source).resolve()) and plan.class_names == names
+    else:
+        experiment = experiments.read(_experiment_source(source), changes)
+        same = plan.folder is None and plan.experiment == data_settings(experiment)
+    if not same or plan.run != run:
         raise errors.InvalidInput(
-            f"{out}: it was begun with other images, preprocessing or split", "Name another file"
+            f"{store.path}: this session was started with other images, classes, preprocessing, "
+            "split or run",
+            "Name another file",
         )
-    given = asdict(rules)
-    other = [name for name, value in asdict(begun.rules).items() if value != given[name]]
-    if other:
+    requested = asdict(rules)
+    different = [name for name, value in asdict(plan.rules).items() if value != requested[name]]
+    if different:
         raise errors.InvalidInput(
-            f"{out}: it was begun with another value of {', '.join(other)}",
-            f"Go on with it as it is: cellvision label {out}",
+            f"{store.path}: this session was started with another value of {', '.join(different)}",
+            f"Resume it as it is: cellvision label {store.path}",
         )
     return store
 
 
-def _take_in(store: Store, tables: list[Path]) -> None:
-    from cellvision.labelling.returned import take_in
+def _import(store: Store, tables: list[Path]) -> None:
+    from cellvision.labelling.import_answers import import_answers
 
     for table in tables:
-        print(f"{table}: {take_in(store, table)} new answers")
+        print(f"{table}: {import_answers(store, table)} new answers")
 
 
 def _write_page(store: Store, folder: Path) -> None:
@@ -157,7 +259,30 @@ def _write_page(store: Store, folder: Path) -> None:
         page = write_page(
             store, folder, lambda done, total: display.task("writing images", done, total)
         )
-    print(f"{page}: send this folder, and keep {store.path}, which is its key")
+    print(f"{page}: send this folder, and keep {store.path}: only it knows the images")
+
+
+def _export(store: Store, target: Path) -> None:
+    from cellvision.labelling.export_answers import export_answers
+
+    answers = export_answers(store, target)
+    unsure = sum(answer.answer is None for answer in answers)
+    note = f', {unsure} of them "cannot say"' if unsure else ""
+    print(f"{target}: {len(answers)} answers{note}")
+
+
+def _export_table(store: Store, target: Path) -> None:
+    from cellvision.labelling.export_table import export_table
+
+    summary = export_table(store, target)
+    print(f"{target}: {summary.images} images, changed labels: {summary.changed}")
+    if summary.tied or summary.cannot_say:
+        print(
+            f"without a new label: {summary.tied} without a majority of answers, "
+            f'{summary.cannot_say} with "cannot say" only'
+        )
+    if summary.root is not None:
+        print(f"Files are relative to {summary.root}: set dataset.root to it")
 
 
 def _serve(store: Store, port: int | None, browser: bool) -> None:
@@ -165,18 +290,18 @@ def _serve(store: Store, port: int | None, browser: bool) -> None:
 
     from cellvision.labelling.server import serve
 
-    def ready(address: str) -> None:
-        print(f"Open this in a browser on this computer:\n  {address}", flush=True)
-        print(f"Answers go to {store.path}. Ctrl-C ends; {_again(store)} goes on.", flush=True)
+    def on_ready(address: str) -> None:
+        print(f"Open this address in a browser on this computer:\n  {address}", flush=True)
+        print(
+            f"Answers are saved in {store.path}. Press Ctrl-C to stop; to resume: "
+            f"cellvision label {store.path}",
+            flush=True,
+        )
         if browser:
             webbrowser.open(address)
 
-    serve(store, port, ready)
+    serve(store, port, on_ready)
     print()
-    for state in store.raters():
-        phase = "practice" if state.phase == "practice" else "images"
-        print(f"{state.name}: {state.done} of {state.total} {phase}")
-
-
-def _again(store: Store) -> str:
-    return f"cellvision label {store.path}"
+    for rater in store.raters():
+        images = "practice images" if rater.phase == "practice" else "images"
+        print(f"{rater.name}: {rater.done} of {rater.total} {images}")

@@ -1,4 +1,4 @@
-"""``cellvision new-plugin``: a complete distribution to begin with."""
+"""``cellvision new-plugin``: start a plugin as a complete distribution."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ def run(
         str,
         typer.Argument(
             metavar="NAME",
-            help="What it will be called in experiments: small letters, digits and _.",
+            help="Name of the plugin in experiments: lower-case letters, digits and _.",
             show_default=False,
         ),
     ],
     kind: Annotated[
         Literal["architecture", "augmenter", "dataset", "reporter"],
-        typer.Option("--kind", help="Which interface it is of.", show_default=False),
+        typer.Option("--kind", help="Interface of the plugin.", show_default=False),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where its folder is made.")
+        Path, typer.Option("--out", metavar="DIR", help="Directory to create the plugin in.")
     ] = Path(),
 ) -> None:
-    """Make a plugin: a distribution with a small example that works, its tests and its CI."""
+    """Create a new plugin from a template.
+
+    The result is a complete distribution: a small working example, its tests and its CI.
+    """
+    import shlex
+
     from cellvision.new_plugin import render
 
-    made = render(name, kind, out)
-    print(made)
-    print(f"Next: cd {made} && python -m pip install -e '.[test]' && python -m pytest")
+    folder = str(render(name, kind, out))
+    print(folder)
+    print(
+        f"Next: cd {shlex.quote(folder)} && python -m pip install -e '.[test]' && python -m pytest"
+    )

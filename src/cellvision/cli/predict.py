@@ -1,54 +1,157 @@
-"""``cellvision predict``: classes and probabilities of new images."""
+"""``cellvision predict``: classify new images with a run's network."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from cellvision import errors
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellvision.interfaces.dataset import Dataset
+    from cellvision.results.run import Run
+    from cellvision.results.study import Study
+
 
 def run(
-    run_dir: Annotated[
-        str, typer.Argument(metavar="RUN_DIR", help="A finished run's folder, or its address.")
+    model_dir: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_OR_STUDY_DIR",
+            help="Folder of a finished run or study, or its address. The runs of a study are "
+            "averaged.",
+        ),
     ],
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGES_OR_FOLDER", help="Images, or folders of them, or their addresses."
+            metavar="IMAGES_OR_FOLDER", help="Images, folders of images, or their addresses."
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE.csv", help="Where to write.", show_default=False),
+        typer.Option("--out", metavar="FILE.csv", help="CSV file to write.", show_default=False),
     ],
     engine: Annotated[
         Literal["auto", "keras", "onnxruntime", "openvino"],
         typer.Option(
             "--engine",
-            help="What computes the predictions: keras; onnxruntime or openvino, where "
-            "installed, with the network converted for them once; or auto for what is soonest "
-            "done.",
+            help="Program that computes the predictions: keras; onnxruntime or openvino, if "
+            "installed, for which the network is converted once; auto picks the fastest.",
         ),
     ] = "auto",
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta", help="Average over flips and quarter turns of each image: eight times slower."
+        ),
+    ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Also predict groups of images, such as wells: a column of groups.csv in the "
+            "folder of images, or 'folder'. Writes FILE_by_COLUMN.csv.",
+        ),
+    ] = None,
+    experiment: Annotated[
+        str | None,
+        typer.Option("--experiment", metavar="NAME", help="Experiment of a study with several."),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="Read IMAGES_OR_FOLDER through this data set, such as bioio, instead of as files.",
+        ),
+    ] = None,
+    skip_unreadable: Annotated[
+        bool | None,
+        typer.Option(
+            "--skip-unreadable/--no-skip-unreadable",
+            help="Leave out unreadable files. Default: as the run did.",
+            show_default=False,
+        ),
+    ] = None,
+    sort_into: Annotated[
+        Path | None,
+        typer.Option(
+            "--sort-into", metavar="DIR", help="Copy the images into DIR/<predicted class>."
+        ),
+    ] = None,
+    contact_sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--contact-sheet",
+            metavar="FILE.png",
+            help="Draw thumbnails of the most probable images of each class.",
+        ),
+    ] = None,
 ) -> None:
-    """Classify new images with a run's network; writes image, predicted and probabilities."""
-    from cellvision.inference.predict import predict_blocks
-    from cellvision.results.run import load_run
+    """Classify new images with the network of a run, or with all networks of a study.
+
+    Writes a CSV file with image, predicted class and the probability of each class.
+    """
+    from cellvision.cli.text import printable
+    from cellvision.inference.predict import PredictionOptions, predict_blocks
 
     counts: Counter[str] = Counter()
 
     def count(block: pd.DataFrame) -> None:
         counts.update(block["predicted"])
 
-    done = predict_blocks(load_run(run_dir), images, out, count, engine=engine, progress=True)
-    rate = done.images / done.seconds
-    print(f"computed by {done.engine} in float32, {rate:,.0f} images/s", file=sys.stderr)
+    options = PredictionOptions(
+        engine, tta, by, experiment, skip_unreadable, sort_into, contact_sheet, progress=True
+    )
+    model = _open(model_dir)
+    source = images if dataset is None else _dataset(model, dataset, images)
+    summary = predict_blocks(model, source, out, count, options)
+    rate = summary.images / max(summary.seconds, 1e-9)
+    averaged = f", {summary.model}" if summary.model else ""
+    print(
+        f"computed by {summary.engine} in float32{averaged}, {rate:,.0f} images/s", file=sys.stderr
+    )
     for name, number in counts.most_common():
-        print(f"{number:6d}  {name}")
-    print(out)
+        print(f"{number:6d}  {printable(name)}")
+    for path in summary.files:
+        print(printable(str(path)))
+
+
+def _open(folder: str) -> Run | Study:
+    from cellvision import remote
+    from cellvision.results.run import load_run
+    from cellvision.results.study import load_study
+
+    with remote.finished(folder) as local:
+        is_study = (local / "study.json").is_file()
+    return load_study(folder) if is_study else load_run(folder)
+
+
+def _dataset(model: Run | Study, name: str, sources: list[str]) -> Dataset:
+    """Create a data set on a path, with the settings of the run's data set if it is the same."""
+    from cellvision.interfaces.dataset import datasets
+    from cellvision.results.study import Study
+
+    if len(sources) != 1:
+        raise errors.ExperimentError(
+            f"--dataset {name} reads one path, not {len(sources)}", "Name one folder or file."
+        )
+    record = (
+        model.metadata.experiments[0].experiment
+        if isinstance(model, Study)
+        else model.metadata.experiment
+    )
+    recorded: Any = record["dataset"]
+    settings = dict(recorded) if isinstance(recorded, dict) and recorded["type"] == name else {}
+    for key in ("type", "path", "classes", "group", "batch"):
+        settings.pop(key, None)
+    created: Dataset = datasets.create(name, path=sources[0], **settings)
+    return created

@@ -1,4 +1,4 @@
-"""``cellvision report``: make the reports of a run or study again."""
+"""``cellvision report``: create the reports of a run or study again."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from cellvision import errors
-from cellvision.cli import experiments
+from cellvision.cli.text import printable
+from cellvision.cli.values import split_change
 
 if TYPE_CHECKING:
     from cellvision.interfaces.reporter import Reporter
 
 
 def run(
-    place: Annotated[
+    folder: Annotated[
         str,
         typer.Argument(
-            metavar="RUN_OR_STUDY_DIR", help="A finished run's or study's folder, or its address."
+            metavar="RUN_OR_STUDY_DIR", help="Folder of a finished run or study, or its address."
         ),
     ],
     names: Annotated[
@@ -27,7 +28,7 @@ def run(
         typer.Option(
             "--reporter",
             metavar="NAME",
-            help="Which; may be given again. Default: those of the experiment.",
+            help="Run this reporter. Repeat for several. Default: those of the experiment.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
     changes: Annotated[
@@ -35,16 +36,17 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a setting of the one reporter named, such as answers=expert.csv; the "
-            "others are as the experiment has them.",
+            help="Change a setting of the reporter named by --reporter, such as "
+            "answers=expert.csv. Other settings stay as in the experiment.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
 ) -> None:
-    """Make the reports of a finished run or study again."""
+    """Create the reports of a run or study again."""
     from cellvision import remote
+    from cellvision.locks import folder_lock
 
-    with remote.results(place) as folder:
-        _report(folder, names, changes)
+    with remote.results(folder) as local, folder_lock(local, "report"):
+        _report(local, names, changes)
 
 
 def _report(folder: Path, names: list[str], changes: list[str]) -> None:
@@ -55,47 +57,41 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
     from cellvision.results.study import Study, load_study
 
     is_study = (folder / "study.json").is_file()
-    finished: Run | Study = load_study(folder) if is_study else load_run(folder)
+    result: Run | Study = load_study(folder) if is_study else load_run(folder)
     experiment = (
-        finished.metadata.experiment
-        if isinstance(finished, Run)
-        else finished.metadata.experiments[0].experiment
+        result.metadata.experiment
+        if isinstance(result, Run)
+        else result.metadata.experiments[0].experiment
     )
     declared = cast("list[dict[str, Any]]", experiment.get("reporters") or [])
     if changes and len(names) != 1:
-        raise errors.InvalidInput("--set is for one reporter", "Name it: --reporter NAME")
+        raise errors.InvalidInput("--set changes one reporter only", "Name it: --reporter NAME")
     if names:
-        wanted = tuple(_named(name, declared, changes) for name in names)
+        reporters = tuple(_named(name, declared, changes) for name in names)
     elif is_study and not declared:
-        wanted = default_reporters()
+        reporters = default_reporters()
     else:
-        wanted = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
+        reporters = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
     start_backend()
     with displayed(None) as display:
-        artifacts, faults = make_reports(finished, wanted, display)
+        artifacts, faults = make_reports(result, reporters, display)
     for artifact in artifacts:
-        print(artifact.path)
+        print(printable(artifact.path))
     if faults:
         raise faults[0]
     if not artifacts:
         raise errors.CellvisionError(
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
-            "cellvision plugins lists the reporters; some are for runs, some for studies",
+            "List the reporters with cellvision plugins: some report on runs, some on studies.",
         )
 
 
 def _named(name: str, declared: Sequence[Mapping[str, Any]], changes: Sequence[str]) -> Reporter:
-    """A reporter with the settings that the experiment has for it, and those that are changed."""
+    """Return a reporter with its settings in the experiment, and the changes applied."""
     from cellvision.interfaces.reporter import reporters
 
-    settings = next((dict(each) for each in declared if each["type"] == name), {})
+    settings = next((dict(entry) for entry in declared if entry["type"] == name), {})
     settings.pop("type", None)
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise errors.InvalidInput(
-                f"--set {change}: expected KEY=VALUE", "Such as --set answers=expert.csv"
-            )
-        settings[key.strip()] = experiments.parse(value.strip())
-    made: Reporter = reporters.create(name, **settings)
-    return made
+    settings |= dict(split_change(change, "--set answers=expert.csv") for change in changes)
+    reporter: Reporter = reporters.create(name, **settings)
+    return reporter

@@ -1,4 +1,4 @@
-"""``cellvision schema``: JSON Schema for editors."""
+"""``cellvision schema``: print the JSON Schema that editors use."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ from cellvision import atomic_io, errors
 def run(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="A plugin, such as deep or architecture:deep."),
+        typer.Argument(metavar="NAME", help="Plugin, such as deep or architecture:deep."),
     ] = None,
     experiment: Annotated[
-        bool, typer.Option("--experiment", help="Of experiment files; this is the default.")
+        bool, typer.Option("--experiment", help="Schema of experiment files; the default.")
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write it to a file instead."),
+        typer.Option(
+            "--out", metavar="FILE", help="Write to this file instead of standard output."
+        ),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of experiment files, or of one plugin's settings."""
+    """Print a JSON Schema for editors.
+
+    It describes experiment files, or the settings of one plugin.
+    """
     from cellvision.schema import component_schema, experiment_schema, named
 
     if name is not None and experiment:
         raise errors.ExperimentError(
-            "give either a plugin's name or --experiment, not both", "Leave one of them out"
+            "NAME and --experiment exclude each other", "Give one of them."
         )
-    found = experiment_schema() if name is None else component_schema(*named(name))
-    text = json.dumps(found, indent=2, ensure_ascii=False)
+    schema = experiment_schema() if name is None else component_schema(*named(name))
+    text = json.dumps(schema, indent=2, ensure_ascii=False)
     if out is None:
         print(text)
     else:

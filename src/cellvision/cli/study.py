@@ -1,4 +1,4 @@
-"""``cellvision study``: several runs from several seeds."""
+"""``cellvision study``: train several times and report the spread."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from cellvision import errors
 from cellvision.cli import experiments
+from cellvision.cli.output import removed_if_empty
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
@@ -22,22 +23,23 @@ def run(
     source: experiments.Source,
     out: Out,
     runs: Annotated[int, typer.Option("--runs", metavar="N", help="Runs of each experiment.")] = 5,
+    recipe: experiments.RecipeName = None,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
     vary: Annotated[
         list[str],
         typer.Option(
             "--vary",
             metavar="KEY=[A,B,...]",
-            help="Do the study for each of these values, such as architecture=[deep,alexnet]; "
-            "given again, for all combinations.",
+            help="Study each of these values, such as architecture=[deep,alexnet]. Repeat for all "
+            "combinations.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
     all_controls: Annotated[
         bool,
         typer.Option(
             "--controls",
-            help="Also do the runs of every control, from which nothing should be learned: the "
-            "verdict rests on them.",
+            help="Also run every control, in which nothing can be learned. The verdict is based on "
+            "them.",
         ),
     ] = False,
     some_controls: Annotated[
@@ -45,8 +47,8 @@ def run(
         typer.Option(
             "--control",
             metavar="NAME",
-            help="Only this control: permuted_groups, permuted_images, background or "
-            "intensity; may be given again.",
+            help="Run only this control: permuted_groups, permuted_images, background or "
+            "intensity. Repeat for several.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
     expert: Annotated[
@@ -54,7 +56,7 @@ def run(
         typer.Option(
             "--expert",
             metavar="SPLIT=ACCURACY",
-            help="A person's accuracy on a split, such as test=0.93, for figures to show.",
+            help="Accuracy of a human expert on a split, such as test=0.93, drawn in figures.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
     scheduler: Annotated[
@@ -62,15 +64,18 @@ def run(
         typer.Option(
             "--scheduler",
             metavar="ADDRESS",
-            help="A Dask scheduler, such as tcp://host:8786, or the file that it wrote: its "
-            "workers do the runs. Default: they are done here.",
+            help="Run on the workers of this Dask scheduler: an address such as tcp://host:8786, "
+            "or its scheduler file. Default: run on this machine.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Train from several seeds and show the spread; an interrupted study goes on."""
-    asked = grid(source, changes, vary)
-    people = dict(_accuracy(text) for text in expert)
+    """Train several times and report the spread.
+
+    Every run has its own seed. An interrupted study resumes.
+    """
+    experiments_by_name = grid(source, changes, vary, recipe)
+    expert_accuracy = dict(_accuracy(text) for text in expert)
     from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
     from cellvision.studies.controls import CONTROLS
@@ -79,15 +84,24 @@ def run(
 
     controls = CONTROLS if all_controls else some_controls
     with nullcontext() if scheduler is None else connect(scheduler) as client:
-        start_backend(partial(configure_threads, *asked.values()))
-        made = study(
-            asked, runs, out, controls=controls, expert=people, client=client, progress=True
-        )
-        show(made, out)
+        start_backend(partial(configure_threads, *experiments_by_name.values()))
+        with removed_if_empty(out):
+            result = study(
+                experiments_by_name,
+                runs,
+                out,
+                controls=controls,
+                expert=expert_accuracy,
+                client=client,
+                progress=True,
+            )
+        show(result, out)
 
 
-def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experiment]:
-    """The experiments that ``--vary`` asks for, by names that tell their values."""
+def grid(
+    source: str, changes: list[str], vary: list[str], recipe: str | None
+) -> dict[str, Experiment]:
+    """Return one experiment per combination of ``--vary`` values, named by these values."""
     axes = []
     for text in vary:
         key, _, values = text.partition("=")
@@ -95,15 +109,15 @@ def grid(source: str, changes: list[str], vary: list[str]) -> dict[str, Experime
         if not key or not isinstance(choices, list) or not choices:
             raise errors.ExperimentError(
                 f"--vary {text}: expected KEY=[A,B,...]",
-                "Such as --vary architecture=[deep,resnet]",
+                "For example: --vary architecture=[deep,resnet]",
             )
         axes.append([(key, choice) for choice in choices])
-    found = {}
-    for chosen in itertools.product(*axes):
-        extra = [f"{key}={_text(value)}" for key, value in chosen]
-        name = ", ".join(_text(value) for _, value in chosen)
-        found[name] = experiments.read(source, [*changes, *extra])
-    return found
+    combinations = {}
+    for combination in itertools.product(*axes):
+        extra = [f"{key}={_text(value)}" for key, value in combination]
+        name = ", ".join(_text(value) for _, value in combination)
+        combinations[name] = experiments.read_with_recipe(source, [*changes, *extra], recipe)
+    return combinations
 
 
 def _text(value: Any) -> str:
@@ -120,39 +134,50 @@ def _accuracy(text: str) -> tuple[str, float]:
         accuracy = -1.0
     if not split or not 0 <= accuracy <= 1:
         raise errors.ExperimentError(
-            f"--expert {text}: expected SPLIT=ACCURACY, 0 to 1", "Such as --expert test=0.93"
+            f"--expert {text}: expected SPLIT=ACCURACY with an accuracy from 0 to 1",
+            "For example: --expert test=0.93",
         )
     return split, accuracy
 
 
-def show(finished: Study, out: str) -> None:
-    """Print the spread over runs, and where they are."""
+def show(study: Study, out: str) -> None:
+    """Print the spread over runs, the verdicts, and where the report is."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
+    from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
 
     console = Console(highlight=False)
     table = Table("experiment", "split", "runs", "mean accuracy", "SD", "range", box=None)
-    for (name, split), rows in finished.table.groupby(["experiment", "split"], sort=False):
+    for (name, split), rows in study.table.groupby(["experiment", "split"], sort=False):
         values = rows["accuracy"]
         table.add_row(
-            escape(str(name)),
-            escape(str(split)),
+            as_markup(name),
+            as_markup(split),
             str(len(values)),
             f"{values.mean():.3f}",
             f"{values.std():.3f}" if len(values) > 1 else "",
             f"{values.min():.3f} to {values.max():.3f}",
         )
+    for ensemble in study.ensembles:
+        for split, score in ensemble.scores.items():
+            table.add_row(
+                as_markup(f"{ensemble.experiment}: mean of all runs"),
+                as_markup(split),
+                "",
+                f"{score.accuracy:.3f}",
+                "",
+                f"95 % interval {score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
+            )
     console.print(table)
-    for verdict in finished.verdicts:
-        several = len(finished.verdicts) > 1
+    for verdict in study.verdicts:
+        several = len(study.verdicts) > 1
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""
-        console.print(f"Verdict: {escape(about)}{verdict.sentence}", style="bold")
+        console.print(f"Verdict: {as_markup(about)}{verdict.sentence}", style="bold")
         for line in (*verdict.reasons, *verdict.warnings):
-            console.print(f"  {escape(line)}", soft_wrap=True)
-    page = finished.folder / "reports" / "report.html"
-    console.print(escape(str(page if page.is_file() else finished.folder)), soft_wrap=True)
+            console.print(f"  {as_markup(line)}", soft_wrap=True)
+    page = study.folder / "reports" / "report.html"
+    print(printable(page if page.is_file() else study.folder))
     if is_address(out):
-        console.print(escape(out), soft_wrap=True)
+        print(printable(out))

@@ -1,4 +1,4 @@
-"""``cellvision train``: one run."""
+"""``cellvision train``: train a network once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellvision.cli import experiments
+from cellvision.cli.output import removed_if_empty
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
@@ -16,7 +17,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="A new or empty folder, or an address such as s3://bucket/runs/first.",
+        help="New or empty folder for the results, or an address such as s3://bucket/runs/first.",
         show_default=False,
     ),
 ]
@@ -25,10 +26,21 @@ Out = Annotated[
 def run(
     source: experiments.Source,
     out: Out,
+    recipe: experiments.RecipeName = None,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the interrupted run in DIR; starts anew if there is none.",
+        ),
+    ] = False,
 ) -> None:
-    """Train a network once, evaluate it on every split and write the run's folder."""
-    experiment = experiments.read(source, changes)
+    """Train a network once.
+
+    Evaluates it on every split and writes the run's folder with all results.
+    """
+    experiment = experiments.read_with_recipe(source, changes, recipe)
     from cellvision.backends import distributed
     from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
@@ -38,52 +50,54 @@ def run(
         distributed.join()
         configure_threads(experiment)
 
-    total, this = distributed.from_environment()
+    total, rank = distributed.from_environment()
     if total > 1:
-        typer.echo(f"process {this} of {total}: waiting for the others", err=True)
-    start_backend(prepare)
-    finished = train(experiment, out, progress=True)
+        typer.echo(f"process {rank} of {total}: waiting for the others", err=True)
+    with removed_if_empty(out):
+        start_backend(prepare)
+        result = train(experiment, out, resume=resume, progress=True)
     if distributed.rank() == 0:
-        show(finished, out)
+        show(result, out)
 
 
-def show(finished: Run, out: str) -> None:
-    """Print a run's warnings and scores, and where it is."""
+def show(run: Run, out: str) -> None:
+    """Print a run's warnings and scores, and where its report is."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
+    from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
 
     console = Console(highlight=False)
-    for warning in finished.warnings:
+    for warning in run.warnings:
         style = "bold red" if warning.startswith("LEAK") else "yellow"
-        console.print(f"Mind: {escape(warning)}", style=style)
-    unit = finished.metadata.group_column or "units unknown"
-    table = Table("split", "images", escape(unit), "accuracy", "95 % interval", box=None)
-    for split, score in finished.scores.items():
+        console.print(f"Warning: {as_markup(warning)}", style=style)
+    group = run.metadata.group_column or "groups unknown"
+    table = Table("split", "images", as_markup(group), "accuracy", "95 % interval", box=None)
+    for split, score in run.scores.items():
         table.add_row(
-            escape(split),
+            as_markup(split),
             str(score.n),
             "" if score.groups is None else str(score.groups),
             f"{score.accuracy:.3f}",
             f"{score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
         )
     console.print(table)
-    console.print(f"Guessing gives {1 / len(finished.class_names):.3f}{_commonest(finished)}.")
-    page = finished.folder / "reports" / "report.html"
-    console.print(f"{escape(str(page if page.is_file() else finished.folder))}", soft_wrap=True)
+    chance = 1 / len(run.class_names)
+    console.print(f"Guessing at random gives {chance:.3f}{_majority_baseline(run)}.", markup=False)
+    page = run.folder / "reports" / "report.html"
+    print(printable(page if page.is_file() else run.folder))
     if is_address(out):
-        console.print(escape(out), soft_wrap=True)
+        print(printable(out))
 
 
-def _commonest(finished: Run) -> str:
-    """What a network gets that always gives the same answer, which can be far above guessing."""
-    shares = [
-        (max(counts.values()) / sum(counts.values()), split)
-        for split, counts in finished.metadata.counts.items()
-        if split in finished.test_splits
-    ]
+def _majority_baseline(run: Run) -> str:
+    """Return the accuracy of always answering the commonest class, for each test set."""
+    from cellvision.cli.text import printable
+
     return "".join(
-        f"; always the commonest class of {split}: {share:.3f}" for share, split in shares
+        f"; always the commonest class of {printable(split)}: "
+        f"{max(counts.values()) / sum(counts.values()):.3f}"
+        for split, counts in run.metadata.counts.items()
+        if split in run.test_splits
     )

@@ -1,38 +1,57 @@
-"""Everything that can be known of the images before a network sees them."""
+"""Audit: everything that can be known about the images before a network sees them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from cellvision import errors
-from cellvision.data.catalog import Catalog, listed
+from cellvision.data.batches import BatchCounts, batch_warnings, count_batches
+from cellvision.data.catalog import Catalog, is_training
 from cellvision.data.image_stats import ImageStats, Progress, digests, scan
+from cellvision.data.image_warnings import image_warnings
+from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import Leak, find_leaks
 from cellvision.data.near_duplicates import NearDuplicate, find_near_duplicates, warnings_of
+from cellvision.data.pixel_cache import StoredPixels, open_pixels
+from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
+from cellvision.progress import displayed
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.interfaces.dataset import Dataset
-
-_SATURATED = 0.001
-"""Share of saturated samples from which an image is pointed out."""
 
 
 @dataclass(frozen=True)
 class FileRecord:
     """One file of the data set; every file is listed once.
 
-    ``status`` is ``read``, ``skipped`` (no image, or left out by a setting) or ``refused`` (an
-    image that cannot be decoded); ``reason`` says why, or what was applied while reading.
+    Attributes
+    ----------
+    file : str
+        The file, relative to the data set.
+    status : {"read", "skipped", "refused"}
+        ``skipped``: not an image, or left out by a setting; ``refused``: cannot be decoded.
+    reason : str
+        Why; for an image that was read, what reading applied or left out.
+    shape : tuple of int or None
+        Height, width and channels.
+    dtype : str or None
+        The native dtype.
+    bit_depth : int or None
+        Bits per sample, as the file declares.
+    low, high : float or None
+        The smallest and largest intensity.
+    saturated_fraction : float or None
+        Fraction of samples at the largest value that the bit depth allows.
     """
 
     file: str
-    status: str
+    status: Literal["read", "skipped", "refused"]
     reason: str
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
@@ -41,8 +60,14 @@ class FileRecord:
     high: float | None = None
     saturated_fraction: float | None = None
 
+    @classmethod
+    def of(cls, stats: ImageStats) -> FileRecord:
+        """Describe an image by its statistics."""
+        names = [field.name for field in fields(cls) if field.name != "file"]
+        return cls(stats.image, **{name: getattr(stats, name) for name in names})
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, repr=False)
 class Audit:
     """What an audit found.
 
@@ -53,56 +78,78 @@ class Audit:
     counts : dict
         Images by split and class.
     group_column : str or None
-        The provenance that names the independent unit.
+        The provenance column that names the group; None if groups are unknown.
     groups : dict
-        Units by split (images, where the unit is unknown).
+        Groups by split (images if groups are unknown).
+    batch : BatchCounts or None
+        Groups by batch and class; None if batches are unknown.
     files : tuple of FileRecord
         Every file once.
     leaks : tuple of Leak
         What splits share.
     near_duplicates : tuple of NearDuplicate
-        Images of different splits that look like copies of one another; never refused.
+        Images of different splits that look like copies of each other; never refused.
     warnings : tuple of str
-        What a reader should know, a line each.
+        What a reader should know, one line each.
     """
 
     class_names: tuple[str, ...]
     counts: dict[str, dict[str, int]]
     group_column: str | None
     groups: dict[str, int]
+    batch: BatchCounts | None
     files: tuple[FileRecord, ...]
     leaks: tuple[Leak, ...]
-    near_duplicates: tuple[NearDuplicate, ...]
-    warnings: tuple[str, ...]
+    near_duplicates: tuple[NearDuplicate, ...] = ()
+    warnings: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """Give plain values, as ``cellvision audit --json`` prints them."""
-        return {
-            "class_names": list(self.class_names),
-            "counts": self.counts,
-            "group_column": self.group_column,
-            "groups": self.groups,
-            "files": [
-                {**asdict(file), "shape": None if file.shape is None else list(file.shape)}
-                for file in self.files
-            ],
-            "leaks": [leak.to_json() for leak in self.leaks],
-            "warnings": list(self.warnings),
-        }
+    def __repr__(self) -> str:
+        images = sum(sum(by_class.values()) for by_class in self.counts.values())
+        groups = f"{sum(self.groups.values())} groups ({self.group_column})"
+        return (
+            f"<Audit: {images} images of {len(self.class_names)} classes in "
+            f"{'/'.join(self.counts) or 'no split'}, "
+            f"{groups if self.group_column else 'groups unknown'}, {len(self.leaks)} leak(s), "
+            f"{len(self.near_duplicates)} near-duplicate(s), {len(self.warnings)} warning(s)>"
+        )
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, JsonValue]) -> Audit:
+        """Read what `to_json` wrote, such as the content of a run's ``audit.json``.
+
+        Raises
+        ------
+        errors.InvalidInput
+            A key is missing or has a value of another type.
+        """
+        try:
+            return TypeAdapter(cls).validate_python(content)
+        except ValidationError as error:
+            details = error.errors()[0]
+            path = ".".join(map(str, details["loc"]))
+            raise errors.InvalidInput(
+                f"this is no audit: {path}: {details['msg']}",
+                "Restore the file, or run cellvision audit --json again",
+            ) from None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return plain values, as ``cellvision audit --json`` prints them."""
+        content: dict[str, JsonValue] = TypeAdapter(Audit).dump_python(self, mode="json")
+        return content
 
 
-def audit(source: Experiment | Dataset, progress: Progress | None = None) -> Audit:
-    """Read every file of a data set and tell what is there.
+def audit(source: Experiment | Dataset, *, progress: bool | None = None) -> Audit:
+    """Read every file of a data set and report what it contains.
 
-    Nothing is changed, and neither unreadable files nor leaks stop it: they are what it is
-    for.
+    Neither unreadable files nor leaks raise an error: they are part of the report. Decoded images
+    go into the cache, so a training with the same preprocessing does not decode them again.
 
     Parameters
     ----------
     source
-        An experiment, or a data set with everything else by default.
+        An experiment, or a data set with default settings for everything else.
     progress
-        Told how many images are decoded, of how many.
+        Whether to show progress on standard error, as in `train`; None: only on a terminal.
 
     Raises
     ------
@@ -112,38 +159,69 @@ def audit(source: Experiment | Dataset, progress: Progress | None = None) -> Aud
     Examples
     --------
     >>> import cellvision as cv
-    >>> found = cv.audit(cv.datasets.create("folder", path="images"))  # doctest: +SKIP
-    >>> found.counts  # doctest: +SKIP
+    >>> report = cv.audit(cv.datasets.create("folder", path="images"))  # doctest: +SKIP
+    >>> report.counts  # doctest: +SKIP
     {'train': {'control': 52, 'treated': 51}, ...}
     """
     from cellvision.interfaces.dataset import Dataset
 
     if isinstance(source, Dataset):
-        dataset, split = source, Split()
+        dataset, split, preprocessing = source, Split(), Preprocessing()
     else:
-        dataset, split = source.dataset, source.split
+        dataset, split, preprocessing = source.dataset, source.split, source.preprocessing
     catalog = Catalog.of(dataset)
-    stats = scan(dataset, list(catalog.table["image"]), progress)
-    # As in a training, images that cannot be read count in no split.
+    with displayed(progress) as display:
+        stored, stats, warnings = _read_images(dataset, catalog, preprocessing, display.decoded)
+    # As in training, images that cannot be read count in no split.
     read = [stat.status == "read" for stat in stats]
     catalog = replace(catalog, table=catalog.table[read].reset_index(drop=True))
-    catalog, warnings = _split_where_possible(catalog, split, stats)
-    return build_audit(dataset, catalog, stats, warnings)
+    catalog, split_warnings = _split_if_possible(catalog, split, stats)
+    if stored is not None:
+        warnings += _intensity_warnings(preprocessing, stored, catalog)
+    return build_audit(dataset, catalog, stats, [*split_warnings, *warnings])
 
 
-def _split_where_possible(
+def _read_images(
+    dataset: Dataset, catalog: Catalog, preprocessing: Preprocessing, progress: Progress
+) -> tuple[StoredPixels | None, Sequence[ImageStats], list[str]]:
+    """Measure all images through the cache; without it if they do not fit the preprocessing."""
+    images = list(catalog.table["image"])
+    try:
+        stored = open_pixels(dataset, images, preprocessing, progress)
+    except errors.PreprocessingError as error:
+        warning = f"These settings cannot prepare the images: {error.what}."
+        return None, scan(dataset, images, progress), [warning]
+    except errors.FolderError:  # the cache cannot be written
+        return None, scan(dataset, images, progress), []
+    return stored, stored.stats, []
+
+
+def _split_if_possible(
     catalog: Catalog, split: Split, stats: Sequence[ImageStats]
 ) -> tuple[Catalog, list[str]]:
-    """Split a catalog; where that cannot be done, leave it whole and say why."""
+    """Split a catalog; if that is impossible, leave it whole and say why."""
     if len(catalog) == 0:
-        return catalog, ["Not one image can be read."]
+        return catalog, ["No image can be read."]
     try:
         return split.apply(catalog, digests(stats)), []
     except errors.SplitError as error:
-        told = [f"These images cannot be split as asked: {error.what}."]
+        warnings = [f"These images cannot be split as requested: {error.what}."]
         if catalog.has_splits:
-            return catalog, told
-        return replace(catalog, table=catalog.table.assign(split="train")), told
+            return catalog, warnings
+        return replace(catalog, table=catalog.table.assign(split="train")), warnings
+
+
+def _intensity_warnings(
+    preprocessing: Preprocessing, stored: StoredPixels, catalog: Catalog
+) -> list[str]:
+    training = [is_training(split) for split in catalog.table["split"]]
+    if not any(training):
+        return []
+    try:
+        zero, one = training_range(preprocessing, stored, training)
+    except errors.PreprocessingError as error:
+        return [f"These settings cannot prepare the images: {error.what}. {error.hint}."]
+    return intensity_warnings(preprocessing, stored, training, zero, one)
 
 
 def build_audit(
@@ -153,7 +231,7 @@ def build_audit(
     warnings: Sequence[str] = (),
     most_comparisons: int | None = None,
 ) -> Audit:
-    """Put together what is known of a split catalog and its images' stats.
+    """Assemble an audit from a split catalog and the statistics of its images.
 
     Parameters
     ----------
@@ -162,116 +240,36 @@ def build_audit(
     warnings
         What is known already.
     most_comparisons
-        How many pairs of images are compared at most in search of near-duplicates; where there
-        are more, none is searched for. None always searches.
+        Skip the search for near-duplicates if it would compare more pairs of images than this;
+        None always searches.
     """
-    listed_files = [_of_facts(stat) for stat in stats]
-    known = {file.file for file in listed_files}
-    passed = [over for over in dataset.skipped_files() if over.file not in known]
-    listed_files += [FileRecord(over.file, "skipped", over.reason) for over in passed]
-    listed_files += [FileRecord(file, "skipped", why) for file, why in catalog.left_out.items()]
-    leaks = find_leaks(catalog, stats)
-    alike = find_near_duplicates(catalog, stats, most_comparisons)
-    told = [*catalog.warnings, *warnings, *image_warnings(catalog, stats), *warnings_of(alike)]
-    others = [over.file for over in passed if not over.expected]
-    if others:
-        told.append(
-            f"{len(others)} file(s) were passed over, such as {others[0]!r} (see the audit)."
+    files = {stat.image: FileRecord.of(stat) for stat in stats}
+    skipped = [file for file in dataset.skipped_files() if file.file not in files]
+    files |= {file.file: FileRecord(file.file, "skipped", file.reason) for file in skipped}
+    for image, reason in catalog.left_out.items():
+        files.setdefault(image, FileRecord(image, "skipped", reason))
+    near_duplicates = find_near_duplicates(catalog, stats, most_comparisons)
+    batch = count_batches(catalog)
+    lines = [
+        *catalog.warnings,
+        *batch_warnings(batch),
+        *warnings,
+        *image_warnings(catalog, stats),
+        *warnings_of(near_duplicates),
+    ]
+    unexpected = list(dict.fromkeys(file.file for file in skipped if not file.expected))
+    if unexpected:
+        lines.append(
+            f"{len(unexpected)} file(s) were skipped, such as {unexpected[0]!r} (see the audit)."
         )
     return Audit(
         catalog.class_names,
         catalog.counts(),
         catalog.group_column,
-        group_counts(catalog),
-        tuple(listed_files),
-        leaks,
-        alike,
-        tuple(told),
+        catalog.group_counts(),
+        batch,
+        tuple(files.values()),
+        find_leaks(catalog, stats),
+        near_duplicates,
+        tuple(lines),
     )
-
-
-def group_counts(catalog: Catalog) -> dict[str, int]:
-    """How many independent units each split has; images, where the unit is unknown."""
-    table = catalog.table
-    unit = "image" if catalog.group_column is None else "group"
-    return {
-        split: int(table.loc[table["split"] == split, unit].nunique()) for split in catalog.splits()
-    }
-
-
-def _of_facts(stat: ImageStats) -> FileRecord:
-    row = stat.to_json()
-    del row["digest"], row["sketch"]
-    return FileRecord(row.pop("image"), **row)
-
-
-def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
-    """What the images and their division should make a reader wary of, a line each."""
-    read = [stat for stat in stats if stat.status == "read"]
-    refused = len(stats) - len(read)
-    told = []
-    if refused:
-        told.append(f"{refused} image(s) cannot be read.")
-    for split, counts in catalog.counts().items():
-        absent = [name for name, count in counts.items() if count == 0]
-        if absent:
-            told.append(f"Split {split!r} has no image of class {listed(absent)}.")
-    # Black and white is taken in as uint8, so it goes with that.
-    dtypes = Counter("uint8" if stat.dtype == "bool" else stat.dtype for stat in read)
-    if len(dtypes) > 1:
-        mixed = ", ".join(f"{count} {dtype}" for dtype, count in dtypes.most_common())
-        told.append(f"Images differ in pixel type ({mixed}): one factor cannot scale them all.")
-    told += _confounded(catalog, read)
-    saturated = sum((stat.saturated_fraction or 0) > _SATURATED for stat in read)
-    if saturated:
-        told.append(
-            f"{saturated} image(s) have more than {_SATURATED:.1%} of their samples saturated."
-        )
-    flat = [stat.image for stat in read if stat.low == stat.high]
-    if flat:
-        told.append(f"{len(flat)} image(s) are one flat intensity, such as {flat[0]!r}.")
-    told += _repeated(catalog, read)
-    return told
-
-
-def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
-    """Images with the pixels of another one; worst where their labels differ."""
-    same: dict[str, list[str]] = {}
-    for stat in read:
-        same.setdefault(stat.digest, []).append(stat.image)
-    told = []
-    repeats = len(read) - len(same)
-    if repeats:
-        told.append(f"{repeats} image(s) repeat the pixels of another one.")
-    label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
-    torn = [
-        images
-        for images in same.values()
-        if len({label[image] for image in images if image in label}) > 1
-    ]
-    told += [f"Identical images have different labels: {listed(images, 4)}." for images in torn[:5]]
-    if len(torn) > 5:
-        told.append(f"{len(torn) - 5} more groups of identical images have different labels.")
-    return told
-
-
-def _confounded(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
-    """Properties of the files that tell the class: a network would learn those."""
-    label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
-    told = []
-    properties: tuple[tuple[str, Callable[[ImageStats], Any]], ...] = (
-        ("image size", lambda stat: (stat.shape or ())[:2]),
-        ("number of channels", lambda stat: (stat.shape or ())[2:]),
-        ("bit depth", lambda stat: stat.bit_depth),
-        ("file format", lambda stat: PurePosixPath(stat.image).suffix.lower()),
-    )
-    for what, of in properties:
-        by_class: dict[str, set[Any]] = {}
-        for stat in read:
-            if stat.image in label:
-                by_class.setdefault(label[stat.image], set()).add(of(stat))
-        values = list(by_class.values())
-        overlap = any(a & b for i, a in enumerate(values) for b in values[i + 1 :])
-        if len(values) > 1 and len(set.union(*values)) > 1 and not overlap:
-            told.append(f"The {what} alone tells the classes apart: no class shares it.")
-    return told

@@ -1,67 +1,77 @@
-"""Units or images that stand on both sides of a split."""
+"""Leaks: groups or images that occur in more than one split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import JsonValue, TypeAdapter
 
 from cellvision import errors
-from cellvision.data.catalog import Catalog, listed
+from cellvision.data.catalog import Catalog
+from cellvision.data.groups import canonical_groups
 from cellvision.data.image_stats import ImageStats, digests
+from cellvision.data.names import quote_list
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Kind = Literal["shared_group", "identical_pixels"]
+
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that splits share and must not.
+    """A group or an image that several splits share.
 
     Attributes
     ----------
     kind : {"shared_group", "identical_pixels"}
-        One unit in several splits, or one image.
+        One group in several splits, or one image.
     splits : tuple of str
         The splits that share it.
     files : tuple of str
         The images.
     """
 
-    kind: Literal["shared_group", "identical_pixels"]
+    kind: Kind
     splits: tuple[str, ...]
     files: tuple[str, ...]
 
     def __str__(self) -> str:
-        what = {"shared_group": "the same unit", "identical_pixels": "identical images"}[self.kind]
-        return f"{' and '.join(self.splits)} hold {what}: {listed(self.files, 4)}"
+        what = {"shared_group": "the same group", "identical_pixels": "identical images"}
+        return f"{' and '.join(self.splits)} share {what[self.kind]}: {quote_list(self.files, 4)}"
 
-    def to_json(self) -> dict[str, Any]:
-        """Give plain values."""
-        return {"kind": self.kind, "splits": list(self.splits), "files": list(self.files)}
+    @classmethod
+    def from_json(cls, content: Mapping[str, JsonValue]) -> Leak:
+        """Read what `to_json` wrote."""
+        return TypeAdapter(cls).validate_python(content)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return plain values."""
+        return {"kind": self.kind, "splits": [*self.splits], "files": [*self.files]}
 
 
 def find_leaks(catalog: Catalog, stats: Sequence[ImageStats]) -> tuple[Leak, ...]:
-    """List every unit and every image that occurs in more than one split.
+    """Find every group and every image that occurs in more than one split.
 
     Parameters
     ----------
     catalog
         With splits.
     stats
-        Of its images; only exactly equal pixels count as identical.
+        Statistics of its images. Images are identical if all pixels are equal; two spellings of
+        one group (7 and 7.0, A01 and a1) are the same group.
     """
     table = catalog.table
-    found: list[Leak] = []
+    leaks: list[Leak] = []
     if catalog.group_column is not None:
-        found += _shared(table, table["group"], "shared_group")
-    found += _shared(table, table["image"].map(digests(stats)), "identical_pixels")
-    return tuple(found)
+        leaks += _shared(table, canonical_groups(table["group"]), "shared_group")
+    leaks += _shared(table, table["image"].map(digests(stats)), "identical_pixels")
+    return tuple(leaks)
 
 
-def _shared(
-    table: pd.DataFrame, key: pd.Series, kind: Literal["shared_group", "identical_pixels"]
-) -> list[Leak]:
+def _shared(table: pd.DataFrame, key: pd.Series, kind: Kind) -> list[Leak]:
     known = table.assign(_key=key).dropna(subset=["_key", "split"])
     shared = known[known.groupby("_key")["split"].transform("nunique") > 1]
     return [
@@ -71,19 +81,19 @@ def _shared(
 
 
 def raise_if_leaking(leaks: Sequence[Leak]) -> None:
-    """Stop where there is a leak.
+    """Raise if there is a leak.
 
     Raises
     ------
     errors.LeakError
-        Naming the first leaks and how many there are.
+        Names the first leaks and how many there are.
     """
     if not leaks:
         return
     shown = "\n  ".join(str(leak) for leak in leaks[:5])
     more = f"\n  and {len(leaks) - 5} more" if len(leaks) > 5 else ""
     raise errors.LeakError(
-        f"{len(leaks)} leak(s) between splits, so scores would flatter:\n  {shown}{more}",
-        "Move each unit and each image to one split; to go on all the same, with the leak "
-        "stamped into every report: --set split.allow_leak=true",
+        f"{len(leaks)} leak(s) between splits make scores optimistic:\n  {shown}{more}",
+        "Move each group and each image into one split; to continue anyway, with the leak "
+        "stated in every report: --set split.allow_leak=true",
     )

@@ -1,4 +1,4 @@
-"""An image without its cells: what is left is background."""
+"""Remove the cells from an image, for the control that trains on background alone."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 
 _BINS = 256
 _MARGIN = 1 / 20
-"""How far around a cell counts as cell, as a share of the image's shorter side."""
+"""Width of the margin around a cell, as a fraction of the image's shorter side."""
 
 _APART = 3.0
-"""SDs between dark and bright pixels from which the bright ones are of cells."""
+"""Minimal distance of bright from dark pixels, in SDs of the dark ones, to count as cells."""
 
 
 def cell_regions(pixels: np.ndarray) -> np.ndarray:
     """Mark the cells of a fluorescence image and a margin around them.
 
-    A pixel is of a cell where any channel, smoothed by one pixel, is brighter than Otsu's
-    threshold of that channel in this image; a twentieth of the image's shorter side (at least
-    two pixels) is added all around. A channel counts where the means of its two kinds of pixels
-    are more than 3 SDs of the darker kind apart, which noise alone does not reach (2.6). Cells
-    that are darker than the background are not found.
+    A pixel belongs to a cell if any channel, smoothed by one pixel, exceeds Otsu's threshold of
+    that channel in this image. The margin is a twentieth of the image's shorter side, at least
+    two pixels. A channel is used only if the means of its bright and dark pixels differ by more
+    than 3 SDs of the dark ones; noise alone reaches 2.6. Cells that are darker than the
+    background are not found.
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ def cell_regions(pixels: np.ndarray) -> np.ndarray:
 
 
 def without_cells(pixels: np.ndarray) -> np.ndarray:
-    """Replace the cells of an image by what the background around them suggests.
+    """Fill the cells of an image with background.
 
-    The background is smoothed into the cells' regions, and noise is added that is drawn from
-    the background's own, so that outlines do not show. The same image gives the same result.
+    The background is smoothed into the regions of the cells, and noise drawn from the
+    background is added so that outlines do not show. The same image gives the same result.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def without_cells(pixels: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Same shape and dtype; all zeros where nothing but cells is in the image.
+        Same shape and dtype; all zeros if the whole image is marked as cells.
     """
     from scipy import ndimage
 
@@ -71,13 +71,14 @@ def without_cells(pixels: np.ndarray) -> np.ndarray:
         return np.zeros_like(pixels)
     reach = 2 * max(2, round(min(cells.shape) * _MARGIN))
     rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(pixels).data))
-    known = (~cells).astype(np.float32)
-    near = ndimage.gaussian_filter(known, reach)
+    background = (~cells).astype(np.float32)
+    weight = ndimage.gaussian_filter(background, reach)
     filled = pixels.copy()
     for number in range(pixels.shape[-1]):
         values = pixels[..., number].astype(np.float32)
-        level = ndimage.gaussian_filter(values * known, reach) / np.maximum(near, 1e-6)
-        level = np.where(near > 1e-3, level, np.median(values[~cells]))  # far from any background
+        level = ndimage.gaussian_filter(values * background, reach) / np.maximum(weight, 1e-6)
+        # Far from any background, the median has to do.
+        level = np.where(weight > 1e-3, level, np.median(values[~cells]))
         noise = rng.choice((values - level)[~cells], int(cells.sum()))
         filled[cells, number] = _native(level[cells] + noise, pixels.dtype)
     return filled
@@ -87,15 +88,15 @@ def _native(values: np.ndarray, dtype: np.dtype[np.generic]) -> np.ndarray:
     if dtype.kind == "f":
         return values.astype(dtype)
     bounds = np.iinfo(dtype)  # type: ignore[type-var]
-    whole: np.ndarray = np.clip(np.rint(values), bounds.min, bounds.max).astype(dtype)
-    return whole
+    rounded: np.ndarray = np.clip(np.rint(values), bounds.min, bounds.max).astype(dtype)
+    return rounded
 
 
 def otsu(values: np.ndarray) -> float:
-    """Find the threshold that separates two kinds of pixels best.
+    """Return the threshold that best separates bright from dark pixels.
 
     Otsu (1979), IEEE Trans. Syst. Man Cybern. 9, 62-66: of the edges of 256 bins, the one with
-    the largest variance between the two sides. The largest value where all are the same.
+    the largest variance between the two sides. If all values are equal, that value.
     """
     low, high = float(values.min()), float(values.max())
     if not low < high:

@@ -1,11 +1,11 @@
-"""Prepared pixels on disk: decoded once, in their native type, and memory-mapped.
+"""Prepared pixels on disk: decoded once, in their native dtype, and memory-mapped.
 
-One folder an experiment's images, named by what it depends on: the content of every image, in
-order, and the preprocessing's geometry. It holds ``pixels.bin`` (the raw array) and ``index.json``
-(its shape and dtype, the stats of every image and a checksum of each). The folder is written
-under another name and renamed when it is whole; of two processes that make the same one, the
-first wins and both go on with it. A folder that does not match its own checksums is made again,
-and so is one that lists an image as unreadable which meanwhile can be read.
+Each set of images has one folder, named by what it depends on: the content of every image, in
+order, and the geometry settings of the preprocessing. The folder contains ``pixels.bin`` (the raw
+array) and ``index.json`` (its shape and dtype, statistics and a checksum of every image). It is
+written under another name and renamed when complete; if two processes make the same one, the
+first wins and both use it. A folder that does not match its checksums is made again, and so is
+one that lists an image as unreadable that can be read now.
 """
 
 from __future__ import annotations
@@ -16,36 +16,37 @@ import logging
 import os
 import shutil
 import time
-import uuid
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from cellvision import errors
+from cellvision import atomic_io, errors
 from cellvision.data.image_stats import ImageStats, Progress, decode, in_threads
+from cellvision.data.intensity import counts_above
 
 if TYPE_CHECKING:
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.interfaces.dataset import Dataset
 
-_FORMAT = 3
-"""Counted up whenever stored pixels or stats would come out otherwise."""
+_FORMAT = 4
+"""Incremented whenever stored pixels or statistics would change."""
 
-_ABANDONED = 24 * 3600.0
-"""Seconds after which an unfinished folder is taken for that of a process that was killed."""
+_ABANDONED = 3600.0
+"""Age in seconds after which an unfinished folder counts as abandoned. A process at work writes
+to it with every image."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class StoredPixels:
-    """The prepared pixels of those images that could be read, and the stats of all.
+    """The prepared pixels of all readable images, and the statistics of all images.
 
     Attributes
     ----------
@@ -54,19 +55,22 @@ class StoredPixels:
     images : tuple of str
         The ids, in the order of `pixels`.
     stats : tuple of ImageStats
-        Of every image that was asked for, refused ones included, in order.
+        Statistics of every requested image, in order, including unreadable ones.
+    counts_above : tuple of tuple of int
+        For each of `images`, its native samples above 8, 10, 12 and 14 bits.
     """
 
     pixels: np.ndarray
     images: tuple[str, ...]
     stats: tuple[ImageStats, ...]
+    counts_above: tuple[tuple[int, ...], ...]
 
 
 def folder() -> Path:
-    """Where the cache is: ``CELLVISION_CACHE``, else the user's cache folder."""
-    named = os.environ.get("CELLVISION_CACHE")
-    if named:
-        return Path(named).expanduser()
+    """Return the cache folder: ``CELLVISION_CACHE``, else the user's cache folder."""
+    configured = os.environ.get("CELLVISION_CACHE")
+    if configured:
+        return Path(configured).expanduser()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("cellvision"))
@@ -78,52 +82,54 @@ def open_pixels(
     preprocessing: Preprocessing,
     progress: Progress | None = None,
 ) -> StoredPixels:
-    """Give the prepared pixels of images, decoding them only where that was not done before.
+    """Return the prepared pixels of images, decoding them only if the cache lacks them.
 
     Parameters
     ----------
     dataset
-        Whose images they are.
+        The data set that reads the images.
     images
-        The ids, in the order wanted.
+        The ids, in the requested order.
     preprocessing
-        Channels, size and whether each image is stretched by itself.
+        Channels, size, fit and whether each image is stretched separately.
     progress
-        Told how many images are decoded, of how many.
+        Called with the number of decoded images and the number of all.
 
     Raises
     ------
     errors.PreprocessingError
-        Images have not the channels asked for, or differ in dtype.
+        Images lack a requested channel, do not fit, or differ in dtype.
     errors.FolderError
-        The cache cannot be written: no permission, or no room.
+        The cache cannot be written: no permission, or no space.
     """
     home = folder() / "pixels" / _key(dataset, images, preprocessing)
-    stored = _open(home)
+    stored = _open(home, images, preprocessing)
     if stored is not None and _readable_again(dataset, stored):
         stored = None
-    # Again, where another process has found the same damage and put aside what was made here.
+    # Retry if another process found the same damage and moved away what was made here.
     for _ in range(3):
         if stored is not None:
             return stored
         try:
             _discard(home)
             _make(home, dataset, images, preprocessing, progress)
+        except errors.CellvisionError:
+            raise
         except OSError as error:
             raise errors.FolderError(
                 f"{folder()}: the cache of decoded images cannot be written: "
                 f"{error.strerror or error}",
-                "Make room there or permit writing, or name another place in CELLVISION_CACHE",
+                "Free space or permit writing there, or set CELLVISION_CACHE to another folder",
             ) from error
-        stored = _open(home)
+        stored = _open(home, images, preprocessing)
     raise errors.CellvisionError(
         f"{home}: the cache cannot be read back after it was written",
-        "Is the disk failing? CELLVISION_CACHE names another place",
+        "Check the disk, or set CELLVISION_CACHE to another folder",
     )
 
 
 def _readable_again(dataset: Dataset, stored: StoredPixels) -> bool:
-    """Whether an image that was refused can be read: memory or a codec may have been missing."""
+    """Whether a refused image can be read now: memory or a codec may have been missing."""
     refused = [stat.image for stat in stored.stats if stat.status != "read"]
     return any(in_threads(lambda image: decode(dataset, image)[1] is not None, refused))
 
@@ -136,7 +142,7 @@ def _key(dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing) 
     def fingerprint(image: str) -> str:
         try:
             return dataset.fingerprint(image)
-        except Exception:  # noqa: BLE001 - why it cannot be read is found out when it is decoded
+        except Exception:  # noqa: BLE001 - decoding the image will find the reason
             return "unreadable"
 
     for image, content in zip(images, in_threads(fingerprint, images), strict=True):
@@ -144,31 +150,48 @@ def _key(dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing) 
     return digest.hexdigest()[:32]
 
 
-def _open(home: Path) -> StoredPixels | None:
-    """Open a stored folder; None where there is none or where it is not what it was."""
+def _open(home: Path, images: Sequence[str], preprocessing: Preprocessing) -> StoredPixels | None:
+    """Open a stored folder; None if it does not exist or is damaged."""
     try:
-        told, _, text = (home / "index.json").read_text(encoding="utf-8").partition("\n")
-        if int(told) != zlib.crc32(text.encode()):
+        checksum, _, text = (home / "index.json").read_text(encoding="utf-8").partition("\n")
+        if int(checksum) != zlib.crc32(text.encode()):
             raise ValueError("the checksum of the index does not match")
-        index = json.loads(text)
-        shape, dtype = tuple(index["shape"]), np.dtype(index["dtype"])
-        stats = tuple(ImageStats.from_json(row) for row in index["stats"])
-        images = tuple(stat.image for stat in stats if stat.status == "read")
-        pixels = (
-            np.memmap(home / "pixels.bin", dtype=dtype, mode="r", shape=shape)
-            if images
-            else np.zeros(shape, dtype)
-        )
-        if list(in_threads(_checksum, list(pixels))) != index["checksums"]:
+        stored, checksums = _load(home, json.loads(text))
+        _validate(stored, images, preprocessing)
+        if list(in_threads(_checksum, list(stored.pixels))) != checksums:
             raise ValueError("a checksum does not match")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, OSError) as error:
         _log.warning("%s is damaged and is made again: %s", home, error)
         return None
-    with suppress(OSError):  # a cache that others filled may be read-only
+    with suppress(OSError):  # another user's cache may be read-only
         os.utime(home)
-    return StoredPixels(pixels, images, stats)
+    return stored
+
+
+def _load(home: Path, index: dict[str, Any]) -> tuple[StoredPixels, list[int]]:
+    shape, dtype = tuple(index["shape"]), np.dtype(index["dtype"])
+    stats = tuple(ImageStats.from_json(row) for row in index["stats"])
+    readable = tuple(stat.image for stat in stats if stat.status == "read")
+    pixels = (
+        np.memmap(home / "pixels.bin", dtype=dtype, mode="r", shape=shape)
+        if readable
+        else np.zeros(shape, dtype)
+    )
+    counts = tuple(tuple(row) for row in index["counts_above"])
+    return StoredPixels(pixels, readable, stats, counts), index["checksums"]
+
+
+def _validate(stored: StoredPixels, images: Sequence[str], preprocessing: Preprocessing) -> None:
+    """Refuse an index whose parts do not belong together."""
+    count, *size, depth = stored.pixels.shape
+    if [stat.image for stat in stored.stats] != list(images):
+        raise ValueError("the index lists other images")
+    if count != len(stored.images) or count != len(stored.counts_above):
+        raise ValueError("the index lists another number of images than it has pixels")
+    if tuple(size) != preprocessing.size or depth not in (1, preprocessing.depth):
+        raise ValueError("the pixels have another shape")
 
 
 def _checksum(image: np.ndarray) -> int:
@@ -176,9 +199,9 @@ def _checksum(image: np.ndarray) -> int:
 
 
 def _discard(home: Path) -> None:
-    """Put a damaged folder out of the way, and what killed processes left beside it."""
-    aside = home.with_name(f".{home.name}.{uuid.uuid4().hex[:12]}")
-    with suppress(FileNotFoundError):  # none is there, or another process was quicker
+    """Remove a damaged folder, and what killed processes left beside it."""
+    aside = atomic_io.temporary_path(home)
+    with suppress(FileNotFoundError):  # nothing to discard, or another process was faster
         home.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
     for other in home.parent.glob(".*"):
@@ -195,93 +218,95 @@ def _make(
     preprocessing: Preprocessing,
     progress: Progress | None,
 ) -> None:
-    partial = home.with_name(f".{home.name}.{uuid.uuid4().hex[:12]}")
-    partial.mkdir(parents=True)
-    try:
+    with atomic_io.folder(home, exist_ok=True) as partial:
         with (partial / "pixels.bin").open("w+b") as file:
             index = _write(file, _prepared(dataset, images, preprocessing, progress), preprocessing)
         text = json.dumps(index)
         (partial / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}", "utf-8")
-        try:
-            partial.rename(home)
-        except OSError:
-            if not home.exists():
-                raise
-            # Another process made the same folder meanwhile.
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+class _Prepared(NamedTuple):
+    """One image, decoded; `pixels` are None if it cannot be read."""
+
+    stats: ImageStats
+    pixels: np.ndarray | None
+    counts: tuple[int, ...]
 
 
 def _prepared(
     dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing, progress: Progress | None
-) -> Iterator[tuple[ImageStats, np.ndarray | None]]:
-    def prepare(image: str) -> tuple[ImageStats, np.ndarray | None]:
+) -> Iterator[_Prepared]:
+    def prepare(image: str) -> _Prepared:
         stats, pixels = decode(dataset, image)
         if pixels is None:
-            return stats, None
+            return _Prepared(stats, None, ())
         try:
-            return stats, preprocessing.resize(preprocessing.select_channels(pixels))
+            fitted = preprocessing.resize(preprocessing.select_channels(pixels))
         except errors.PreprocessingError as error:
             raise errors.PreprocessingError(f"{image}: {error.what}", error.hint) from None
+        return _Prepared(stats, fitted, counts_above(pixels))
 
     return in_threads(prepare, images, progress)
 
 
 def _write(
-    file: BinaryIO,
-    prepared: Iterator[tuple[ImageStats, np.ndarray | None]],
-    preprocessing: Preprocessing,
+    file: BinaryIO, prepared: Iterator[_Prepared], preprocessing: Preprocessing
 ) -> dict[str, Any]:
     """Append every image to the file and return the index."""
     stats: list[ImageStats] = []
+    counts: list[tuple[int, ...]] = []
     checksums: list[int] = []
     dtypes: Counter[str] = Counter()
     depth = 0
-    for stat, pixels in prepared:
+    for stat, pixels, above in prepared:
         stats.append(stat)
         if pixels is None:
             continue
+        counts.append(above)
         dtypes[str(pixels.dtype)] += 1
         if len(dtypes) > 1:
-            continue  # it is refused below, when all dtypes are counted
+            continue  # refused below, when all dtypes are counted
         if depth == 0:
             depth = pixels.shape[-1]
         elif depth != pixels.shape[-1]:
-            # Grey images among colour ones: those written so far get all channels as well.
+            # Grey images among colour ones: those written so far get all channels too.
             if depth < preprocessing.depth:
-                checksums = _completed(file, len(checksums), pixels.dtype, preprocessing)
+                checksums = _expand_stored(file, len(checksums), pixels.dtype, preprocessing)
             depth = preprocessing.depth
             pixels = preprocessing.expand_channels(pixels)
         file.write(np.ascontiguousarray(pixels).data)
         checksums.append(_checksum(pixels))
     if len(dtypes) > 1:
-        told = ", ".join(f"{count} are {dtype}" for dtype, count in dtypes.most_common())
-        raise errors.PreprocessingError(
-            f"the images differ in pixel type: {told}, so one intensity factor cannot serve them",
-            "Convert them to one bit depth, or read them as separate data sets "
-            "(cellvision audit lists the dtype of every file)",
-        )
-    dtype = next(iter(dtypes), "uint8")
-    shape = (len(checksums), *preprocessing.size, depth or preprocessing.depth)
+        raise _mixed_dtypes(dtypes)
     return {
-        "shape": shape,
-        "dtype": dtype,
+        "shape": (len(checksums), *preprocessing.size, depth or preprocessing.depth),
+        "dtype": next(iter(dtypes), "uint8"),
         "checksums": checksums,
         "stats": [stat.to_json() for stat in stats],
+        "counts_above": counts,
     }
 
 
-def _completed(
+def _mixed_dtypes(dtypes: Counter[str]) -> errors.PreprocessingError:
+    listed = ", ".join(f"{count} are {dtype}" for dtype, count in dtypes.most_common())
+    return errors.PreprocessingError(
+        f"the images differ in pixel type: {listed}, so no single factor can scale them",
+        "Convert them to one bit depth, or use them as separate data sets "
+        "(cellvision audit lists the dtype of every file)",
+    )
+
+
+def _expand_stored(
     file: BinaryIO, count: int, dtype: np.dtype[Any], preprocessing: Preprocessing
 ) -> list[int]:
-    """Rewrite what is in the file with all channels; the last image first, to have room."""
-    one = int(np.prod(preprocessing.size)) * dtype.itemsize
+    """Rewrite the grey images in the file with all channels, last image first; return checksums."""
+    grey_bytes = int(np.prod(preprocessing.size)) * dtype.itemsize
     checksums = []
     for position in reversed(range(count)):
-        file.seek(position * one)
-        grey = np.frombuffer(file.read(one), dtype).reshape(*preprocessing.size, 1)
+        file.seek(position * grey_bytes)
+        grey = np.frombuffer(file.read(grey_bytes), dtype).reshape(*preprocessing.size, 1)
         full = np.ascontiguousarray(preprocessing.expand_channels(grey))
-        file.seek(position * one * preprocessing.depth)
+        file.seek(position * grey_bytes * preprocessing.depth)
         file.write(full.data)
         checksums.append(_checksum(full))
     file.seek(0, os.SEEK_END)

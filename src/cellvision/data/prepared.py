@@ -1,8 +1,9 @@
-"""All that a training needs of its images: split, checked, and ready to be gathered."""
+"""Prepared data: an experiment's images, split, checked and ready for training."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from cellvision import errors
 from cellvision.data.audit import Audit, build_audit
 from cellvision.data.catalog import Catalog, is_test, is_training, is_validation
 from cellvision.data.image_stats import ImageStats, Progress, digests
+from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import raise_if_leaking
 from cellvision.data.pixel_cache import open_pixels
 
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
 
 _MOST_COMPARISONS = 10**8
-"""So many pairs of images are compared within seconds; ``cellvision audit`` compares more."""
+"""Pairs of images that are compared within seconds; ``cellvision audit`` compares all."""
+
+_LISTED_LEAKS = 5
+"""Leaks that are listed one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +35,11 @@ class PreparedData:
     Attributes
     ----------
     experiment : Experiment
-        What was asked.
+        The experiment.
     catalog : Catalog
         The readable images with their splits, in the order of `pixels`.
     audit : Audit
-        What was found out about them.
+        Its audit.
     pixels : numpy.ndarray
         Shape (images, height, width, channels), native dtype, memory-mapped.
     labels : numpy.ndarray
@@ -42,11 +47,11 @@ class PreparedData:
     zero, one : float
         The intensities that become 0 and 1 for the network.
     warnings : tuple of str
-        What a reader of the results should know.
+        What a reader of the results should know, one line each.
     seconds : float
-        How long all this took.
+        How long the preparation took.
     control : str or None
-        The control whose images or labels these are; None for the experiment's own.
+        The control that changed images or labels; None for the experiment itself.
     """
 
     experiment: Experiment
@@ -61,7 +66,7 @@ class PreparedData:
     control: str | None = None
 
     def rows(self, split: str) -> np.ndarray:
-        """The places of a split's images in `pixels`."""
+        """Return the positions of a split's images in `pixels`."""
         return np.flatnonzero((self.catalog.table["split"] == split).to_numpy())
 
     @property
@@ -71,68 +76,47 @@ class PreparedData:
 
     @property
     def validation_split(self) -> str | None:
-        """The split that is looked at after every epoch, if there is one."""
+        """The split that is evaluated after every epoch, if there is one."""
         return next((split for split in self.catalog.splits() if is_validation(split)), None)
 
 
 def prepare_data(experiment: Experiment, progress: Progress | None = None) -> PreparedData:
-    """Follow the one way of the data: catalog, split, pixels, leak check, intensity.
+    """Prepare an experiment's images: catalog, pixels, split, leak check, intensity range.
 
     Parameters
     ----------
     experiment
-        What is asked.
+        The experiment.
     progress
-        Told how many images are decoded, of how many.
+        Called with the number of decoded images and the number of all.
 
     Raises
     ------
     errors.UnreadableImages
         Files cannot be read and the preprocessing does not say to skip them.
     errors.LeakError
-        Splits share a unit or an image and the split does not allow it.
+        Splits share a group or an image and the split does not allow it.
     errors.InvalidInput
-        Anything else that cannot be trained on.
+        Anything else prevents training.
     """
     start = time.perf_counter()
     preprocessing = experiment.preprocessing
     catalog = Catalog.of(experiment.dataset)
     stored = open_pixels(experiment.dataset, list(catalog.table["image"]), preprocessing, progress)
-    faults = [
-        errors.UnreadableImage(stat.image, stat.reason)
-        for stat in stored.stats
-        if stat.status != "read"
-    ]
-    if faults and preprocessing.on_unreadable == "error":
-        raise errors.UnreadableImages(faults)
+    if preprocessing.on_unreadable == "error":
+        _raise_if_unreadable(stored.stats)
     catalog = catalog.take([stat.status == "read" for stat in stored.stats])
     catalog = experiment.split.apply(catalog, digests(stored.stats))
     audit = build_audit(experiment.dataset, catalog, stored.stats, (), _MOST_COMPARISONS)
     if not experiment.split.allow_leak:
         raise_if_leaking(audit.leaks)
-    splits = catalog.splits()
-    training = next(split for split in splits if is_training(split))
-    missing = [name for name, count in catalog.counts()[training].items() if count == 0]
-    if missing:
-        raise errors.SplitError(
-            f"split {training!r} has no image of class {missing[0]!r}",
-            "Add images of that class, or leave it out (dataset.classes)",
-        )
-    taught = set(catalog.table.loc[catalog.table["split"] == training, "image"])
-    extremes = [
-        (stat.low, stat.high)
-        for stat in stored.stats
-        if stat.image in taught and stat.low is not None and stat.high is not None
-    ]
-    low, high = min(e[0] for e in extremes), max(e[1] for e in extremes)
-    zero, one = preprocessing.intensity_range(stored.pixels.dtype, low, high)
-    warnings = [*audit.warnings]
-    warnings += [f"LEAK: {leak}." for leak in audit.leaks[:5]]
-    if len(audit.leaks) > 5:
-        warnings.append(f"LEAK: {len(audit.leaks) - 5} more are listed in the audit.")
-    warnings += _about_intensity(experiment, stored.stats, taught, one)
-    if not any(is_test(split) for split in splits):
-        warnings.append("There is no test set: accuracies are of images seen while training.")
+    _require_all_classes(catalog)
+    training = [is_training(split) for split in catalog.table["split"]]
+    zero, one = training_range(preprocessing, stored, training)
+    warnings = [*audit.warnings, *_leak_warnings(audit)]
+    warnings += intensity_warnings(preprocessing, stored, training, zero, one)
+    if not any(map(is_test, catalog.splits())):
+        warnings.append("There is no test set: accuracies are of images seen during training.")
     numbers = {name: number for number, name in enumerate(catalog.class_names)}
     labels = catalog.table["label"].map(numbers).to_numpy(dtype=np.int64)
     return PreparedData(
@@ -148,14 +132,27 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Pr
     )
 
 
-def _about_intensity(
-    experiment: Experiment, stats: tuple[ImageStats, ...], taught: set[str], one: float
-) -> list[str]:
-    if experiment.preprocessing.intensity == "per_image":
-        return ["Every image is stretched by itself: absolute intensity is lost."]
-    brighter = sum(
-        stat.high is not None and stat.high > one for stat in stats if stat.image not in taught
-    )
-    if brighter:
-        return [f"{brighter} image(s) are brighter than what counts as 1 ({one:g})."]
-    return []
+def _raise_if_unreadable(stats: Sequence[ImageStats]) -> None:
+    faults = [
+        errors.UnreadableImage(stat.image, stat.reason) for stat in stats if stat.status != "read"
+    ]
+    if faults:
+        raise errors.UnreadableImages(faults)
+
+
+def _require_all_classes(catalog: Catalog) -> None:
+    """Refuse a class that the training split lacks."""
+    training = next(split for split in catalog.splits() if is_training(split))
+    missing = [name for name, count in catalog.counts()[training].items() if count == 0]
+    if missing:
+        raise errors.SplitError(
+            f"split {training!r} has no image of class {missing[0]!r}",
+            "Add images of that class, or leave it out (dataset.classes)",
+        )
+
+
+def _leak_warnings(audit: Audit) -> list[str]:
+    warnings = [f"LEAK: {leak}." for leak in audit.leaks[:_LISTED_LEAKS]]
+    if len(audit.leaks) > _LISTED_LEAKS:
+        warnings.append(f"LEAK: {len(audit.leaks) - _LISTED_LEAKS} more are listed in the audit.")
+    return warnings

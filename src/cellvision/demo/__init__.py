@@ -13,8 +13,7 @@ from cellvision.data.preprocessing import Preprocessing
 from cellvision.experiment import Experiment, Training
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
-from cellvision.progress import displayed
-from cellvision.results.record import claim
+from cellvision.results.run_folder import clear_folder
 from cellvision.training.train import train
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
         raise errors.FolderError(
             f"{folder}: there is something here already", "Name another folder: --out DIR"
         )
-    claim(folder)
+    clear_folder(folder)
     results: list[dict[str, Any]] = []
     for problem in _PROBLEMS:
         experiment = Experiment(
@@ -87,8 +86,7 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
             preprocessing=Preprocessing(channels=(0, 1)),
             training=Training(epochs=_EPOCHS, learning_rate=_LEARNING_RATE),
         )
-        with displayed(progress) as display:
-            found = audit(experiment, display.decoded)
+        found = audit(experiment, progress=progress)
         run = train(experiment, folder / problem.name / "run", progress=progress)
         results.append(
             {

@@ -1,1 +1,1 @@
-"""Predictions on new images, and export of networks to other formats."""
+"""Inference: predictions on new images, and export of networks to other formats."""

@@ -1,7 +1,7 @@
-"""A run's network in the formats of other programs, always in float32.
+"""Convert a run's network to the formats of other programs, always in float32.
 
-Keras writes them, on TensorFlow, which has a way to each of them. Where Keras computes on
-another backend, a process of its own does it on TensorFlow.
+Keras writes them on the TensorFlow backend, which supports every format. On another backend, a
+separate process converts on TensorFlow.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FILES: dict[Format, tuple[str, ...]] = {
     "litert": (".tflite",),
     "saved_model": ("_saved_model",),
 }
-"""What is written in each format: what follows the name. The first is what a program opens."""
+"""Suffixes of the files in each format; a program opens the first."""
 
 _NEEDS: dict[Format, tuple[str, ...]] = {
     "onnx": ("tf2onnx", "onnx"),
@@ -55,8 +55,8 @@ def installed(module: str) -> bool:
 def float32_model(run: Run) -> keras.Model:
     """Load a run's network so that it computes in float32, whatever it was trained in.
 
-    Weights are float32 in any case. Every program has float32, and gives the same numbers in
-    it; of bfloat16 neither is true.
+    Weights are always float32. Every program computes in float32 and agrees with the others;
+    neither is true of bfloat16.
     """
     import keras
 
@@ -64,18 +64,18 @@ def float32_model(run: Run) -> keras.Model:
     if run.metadata.environment.precision == "float32":
         return model
 
-    def wide(layer: Any) -> Any:
+    def in_float32(layer: Any) -> Any:
         if not isinstance(layer, keras.Layer):
             return layer
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
-    copy = keras.models.clone_model(model, clone_function=wide, recursive=True)
+    copy = keras.models.clone_model(model, clone_function=in_float32, recursive=True)
     copy.set_weights(model.get_weights())
     return copy
 
 
 def convert(run: Run, format: Format, folder: Path, name: str = "model") -> Path:  # noqa: A002
-    """Write a run's network in another format.
+    """Convert a run's network to another format.
 
     Parameters
     ----------
@@ -86,19 +86,19 @@ def convert(run: Run, format: Format, folder: Path, name: str = "model") -> Path
     folder
         An existing folder.
     name
-        What its files' names begin with.
+        Name of the files, without suffix.
 
     Returns
     -------
     pathlib.Path
-        What a program opens.
+        The file or folder that a program opens.
 
     Raises
     ------
     errors.ConversionError
-        The network cannot be had in this format; the cause is chained.
+        The network cannot be converted; the cause is chained.
     errors.InvalidInput
-        What is needed for that is not installed.
+        A package is missing.
     """
     check_installed(_NEEDS[format], f"a network is written as {format}")
     from cellvision.backends.startup import start_backend
@@ -109,22 +109,29 @@ def convert(run: Run, format: Format, folder: Path, name: str = "model") -> Path
     if keras.backend.backend() == "tensorflow":
         _write(run, format, folder, name)
     else:
-        _write_elsewhere(run, format, folder, name)
+        _write_in_other_process(run, format, folder, name)
     return folder / f"{name}{FILES[format][0]}"
 
 
-def check_installed(modules: tuple[str, ...], what: str) -> None:
-    """Refuse where packages are missing.
+def check_installed(modules: tuple[str, ...], purpose: str) -> None:
+    """Check that packages are installed.
+
+    Parameters
+    ----------
+    modules
+        Names of their modules.
+    purpose
+        What they are needed for, as the start of a sentence.
 
     Raises
     ------
     errors.InvalidInput
-        Names them, and how to install them.
+        Some are not; the message names them and how to install them.
     """
     missing = [module.replace("_", "-") for module in modules if not installed(module)]
     if missing:
         raise errors.InvalidInput(
-            f"{what} by {' and '.join(missing)}, which is not installed",
+            f"{purpose} by {' and '.join(missing)}, which is not installed",
             f"python -m pip install {' '.join(missing)}",
         )
 
@@ -144,18 +151,18 @@ def _write(run: Run, format: Format, folder: Path, name: str) -> None:  # noqa: 
                 verbose=False,
             )
             if format == "onnx":
-                _name_parts(target)
+                _name_inputs_and_outputs(target)
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = errors.first_line(error)
         raise errors.ConversionError(
             f"{run.folder}: Keras {keras.__version__} cannot write this network as {format}: "
             f"{first[:300]}",
-            f"Choose another format ({', '.join(FORMATS)}), or use model.keras",
+            f"Choose another format ({', '.join(FORMATS)}), or use model.keras.",
         ) from error
 
 
-def _name_parts(path: str) -> None:
-    """Name what goes in and out of an ONNX file: ``pixels``, ``probabilities``, ``images``."""
+def _name_inputs_and_outputs(path: str) -> None:
+    """Name input, output and batch axis of an ONNX file: pixels, probabilities, images."""
     import onnx
 
     model = onnx.load(path)
@@ -173,33 +180,33 @@ def _name_parts(path: str) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep from the reader what converters say of their own inner life."""
+    """Suppress log messages and output of converters."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere:
+        with warnings.catch_warnings(), Path(os.devnull).open("w") as devnull:
             warnings.simplefilter("ignore")
-            with contextlib.redirect_stdout(nowhere):
+            with contextlib.redirect_stdout(devnull):
                 yield
     finally:
         logging.disable(before)
 
 
-def _write_elsewhere(run: Run, format: Format, folder: Path, name: str) -> None:  # noqa: A002
-    words = [str(run.folder.resolve()), format, str(folder.resolve()), name]
-    done = subprocess.run(  # noqa: S603 - this interpreter, this module
-        [sys.executable, "-m", "cellvision.inference.convert", *words],
-        # The devices stay with this process.
+def _write_in_other_process(run: Run, format: Format, folder: Path, name: str) -> None:  # noqa: A002
+    arguments = [str(run.folder.resolve()), format, str(folder.resolve()), name]
+    completed = subprocess.run(  # noqa: S603 - this interpreter, this module
+        [sys.executable, "-m", "cellvision.inference.convert", *arguments],
+        # This process keeps the GPU.
         env={**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it ended without a word"]
+    if completed.returncode:
+        lines = completed.stderr.strip().splitlines() or ["the process ended without a message"]
         raise errors.ConversionError(
-            f"{run.folder}: this network cannot be written as {format} on TensorFlow: {said[-1]}",
-            f"Choose another format ({', '.join(FORMATS)}), or use model.keras",
+            f"{run.folder}: this network cannot be written as {format} on TensorFlow: {lines[-1]}",
+            f"Choose another format ({', '.join(FORMATS)}), or use model.keras.",
         )
 
 

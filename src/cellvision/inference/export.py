@@ -1,4 +1,4 @@
-"""A run's network as a file for other programs, compared with the run's own predictions."""
+"""Export a run's network for other programs, and check it against the run's predictions."""
 
 from __future__ import annotations
 
@@ -19,25 +19,23 @@ from cellvision.inference.convert import (
     convert,
     float32_model,
 )
-from cellvision.inference.engines.agreement import Predicts, check_agrees
+from cellvision.inference.engines.agreement import Predictor, check_agrees
 from cellvision.inference.engines.onnxruntime_engine import OnnxRuntimeEngine
 from cellvision.inference.engines.openvino_engine import OpenVinoEngine
+from cellvision.locks import folder_lock
+from cellvision.results.run_folder import naming_folder
+from cellvision.results.saved_model import TOLERANCE
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
 
 SCHEMA = 1
-"""The version of the description that stands beside an exported network."""
+"""Version of the description beside an exported network."""
 
-_COMPARED = 16
-"""How many images are predicted again."""
+_CHECKED_IMAGES = 16
+"""Number of images that are predicted again."""
 
-_ROUNDING_OF_BFLOAT16 = 0.1
-"""How far the probabilities that a training in bfloat16 recorded may be from those in float32.
-
-Every layer rounds to 8 bits, so a hundredth is usual; a wrong network is further off."""
-
-_COMPUTED_BY: dict[Format, tuple[str, ...]] = {
+_RUNTIME_PACKAGES: dict[Format, tuple[str, ...]] = {
     "onnx": ("onnxruntime",),
     "openvino": ("openvino",),
     "litert": (),
@@ -47,43 +45,43 @@ _COMPUTED_BY: dict[Format, tuple[str, ...]] = {
 
 def export(
     run: Run,
-    format: Format,  # noqa: A002 - it is called so everywhere
+    format: Format,  # noqa: A002 - the usual name
     out: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Write a run's network for use without cellvision or Keras.
+    """Export a run's network for use without cellvision or Keras.
 
-    It takes pixels with their native intensities, as float32, (images, height, width,
-    channels), scales them itself, and gives a probability for each class, in float32. Some of
-    the run's images are predicted again with what was written and compared with
-    ``predictions.csv``; where they differ, nothing is left behind.
+    The exported network takes pixels with native intensities, float32, (images, height, width,
+    channels), scales them itself, and returns a float32 probability for each class. Some of the
+    run's images are predicted with it and compared with ``predictions.csv``; if they differ,
+    nothing is written.
 
-    Beside it comes a description, ``<name>.json``: the classes in the order of the
-    probabilities, the size, channels and pixel type of the images, the intensities that count
-    as 0 and 1, and what was compared.
+    A description beside it, ``<name>.json``, lists the classes in the order of the
+    probabilities, size, channels and pixel type of the images, the intensities that count as 0
+    and 1, and the result of the comparison.
 
     Parameters
     ----------
     run
         A finished run.
     format
-        ``"onnx"`` (ONNX, one file), ``"openvino"`` (OpenVINO IR, an ``.xml`` and a ``.bin``),
-        ``"litert"`` (LiteRT, formerly TensorFlow Lite) or ``"saved_model"`` (a folder for
-        TensorFlow).
+        ``"onnx"`` (ONNX, one file), ``"openvino"`` (OpenVINO IR, an ``.xml`` and a ``.bin``
+        file), ``"litert"`` (LiteRT, formerly TensorFlow Lite) or ``"saved_model"`` (a folder
+        for TensorFlow).
     out
-        The file, or for ``"saved_model"`` the folder, to write; by default ``model.onnx``,
+        File, or for ``"saved_model"`` folder, to write. By default ``model.onnx``,
         ``model.xml``, ``model.tflite`` or ``model_saved_model`` in the run's folder.
 
     Returns
     -------
     pathlib.Path
-        What was written; a program opens this.
+        The file or folder that a program opens.
 
     Raises
     ------
     errors.InvalidInput
         There is no such format, a package is missing, or `out` cannot be used.
     errors.ConversionError
-        The network cannot be had in this format, or does not give the same probabilities.
+        The network cannot be converted, or gives other probabilities.
 
     Examples
     --------
@@ -93,30 +91,39 @@ def export(
     """
     if format not in get_args(Format):
         raise errors.ExperimentError(
-            f"there is no format {format!r}", f"One of {', '.join(get_args(Format))}"
+            f"there is no format {format!r}", f"Choose from {', '.join(get_args(Format))}."
         )
-    check_installed(_COMPUTED_BY[format], f"an export as {format} is checked")
+    check_installed(_RUNTIME_PACKAGES[format], f"an export as {format} is checked")
     target = _target(run, format, out)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", dir=target.parent))
-    try:
-        suffixes = FILES[format]
-        name = target.name.removesuffix(suffixes[0])
-        made = convert(run, format, partial, name)
-        description = {**_description(run, format, target), "checked": _checked(run, format, made)}
-        if format == "onnx":
-            _tell_onnx(made, description)
-        # What a program opens comes last: with it there, all is there.
-        for suffix in reversed(suffixes[1:]):
-            os.replace(partial / f"{name}{suffix}", target.with_name(f"{name}{suffix}"))
-        text = json.dumps(description, indent=2, ensure_ascii=False)
-        atomic_io.text(target.with_name(f"{target.name}.json"), text + "\n")
-        if target.is_dir():
-            target.rmdir()  # it is empty
-        os.replace(made, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with folder_lock(target, "export"), naming_folder(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", dir=target.parent))
+        try:
+            _export_into(partial, run, format, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _export_into(partial: Path, run: Run, format: Format, target: Path) -> None:  # noqa: A002
+    """Convert and check in a temporary folder, then move the files to their place."""
+    suffixes = FILES[format]
+    name = target.name.removesuffix(suffixes[0])
+    converted = convert(run, format, partial, name)
+    description = {
+        **_description(run, format, target),
+        "checked": _check(run, format, converted),
+    }
+    if format == "onnx":
+        _embed_description(converted, description)
+    # The file that a program opens comes last: if it exists, everything does.
+    for suffix in reversed(suffixes[1:]):
+        os.replace(partial / f"{name}{suffix}", target.with_name(f"{name}{suffix}"))
+    text = json.dumps(description, indent=2, ensure_ascii=False)
+    atomic_io.text(target.with_name(f"{target.name}.json"), text + "\n")
+    if target.is_dir():
+        target.rmdir()  # it is empty
+    os.replace(converted, target)
 
 
 def _target(run: Run, format: Format, out: str | os.PathLike[str] | None) -> Path:  # noqa: A002
@@ -127,25 +134,29 @@ def _target(run: Run, format: Format, out: str | os.PathLike[str] | None) -> Pat
     if format == "saved_model":
         if target.is_file() or (target.is_dir() and any(target.iterdir())):
             raise errors.FolderError(
-                f"{target}: a SavedModel is a folder, and this place is taken",
-                "Name a new or an empty folder",
+                f"{target}: a SavedModel is a folder, and this one is not empty",
+                "Name a new or an empty folder.",
             )
         return target
     if target.is_dir():
         return target / f"model{suffix}"
     if target.suffix != suffix:
         raise errors.ExperimentError(
-            f"{target}: the name of a file for {format} ends in {suffix}",
+            f"{target}: the name of a file in the format {format} ends in {suffix}",
             f"Such as --out {target.with_suffix(suffix)}",
         )
     return target
 
 
 def _description(run: Run, format: Format, target: Path) -> dict[str, Any]:  # noqa: A002
-    """What a person who gets the file needs to know."""
+    """Return what a user of the file needs to know."""
     preprocessing = run.preprocessing
     height, width, channels = preprocessing.input_shape
-    read = (file for file in (run.audit or {}).get("files", ()) if file["status"] == "read")
+    metadata = run.metadata
+    read_files = (file for file in (run.audit or {}).get("files", ()) if file["status"] == "read")
+    pixels = "native intensities, not scaled; resized with an antialiased bilinear filter"
+    if preprocessing.intensity == "per_image":
+        pixels += "; each channel of each image stretched to 0 to 65535"
     return {
         "schema": SCHEMA,
         "format": format,
@@ -154,77 +165,77 @@ def _description(run: Run, format: Format, target: Path) -> dict[str, Any]:  # n
         "input": {
             "shape": ["images", height, width, channels],
             "dtype": "float32",
-            "pixels": "native intensities, not scaled; resized with an antialiased bilinear "
-            "filter"
-            + (
-                "; each image stretched to 0 to 65535 by itself, channel by channel"
-                if preprocessing.intensity == "per_image"
-                else ""
-            ),
-            "trained_on": next((file["dtype"] for file in read), None),
+            "pixels": pixels,
+            "trained_on": next((file["dtype"] for file in read_files), None),
             "channels": preprocessing.channels,
-            "intensity_zero": run.metadata.intensity_zero,
-            "intensity_scale": run.metadata.intensity_scale,
+            "intensity_zero": metadata.intensity_zero,
+            "intensity_scale": metadata.intensity_scale,
         },
         "output": {"shape": ["images", len(run.class_names)], "dtype": "float32"},
         "run": {
-            "architecture": run.metadata.experiment["architecture"],
-            "seed": run.metadata.seed,
-            "trained_in": run.metadata.environment.precision,
-            "cellvision": run.metadata.environment.cellvision,
-            "scores": run.scores,
+            "architecture": metadata.experiment["architecture"],
+            "seed": metadata.seed,
+            "trained_in": metadata.environment.precision,
+            "cellvision": metadata.environment.cellvision,
+            "scores": {split: score.model_dump() for split, score in run.scores.items()},
         },
     }
 
 
-def _checked(run: Run, format: Format, made: Path) -> dict[str, Any]:  # noqa: A002
-    """Predict again with what was written, and compare.
+def _check(run: Run, format: Format, converted: Path) -> dict[str, Any]:  # noqa: A002
+    """Predict some recorded images with the converted network, and compare.
 
-    A training in bfloat16 has recorded rounded numbers. There, what was written is held to the
-    network in float32 as closely as any other, and to the record by its rounding.
+    A training in bfloat16 has recorded rounded probabilities. Its conversion must agree with
+    the network in float32 as closely as any other, and with the record to its rounding.
     """
-    engine = _opened(run, format, made)
+    engine = _open(run, format, converted)
     table = run.predictions
-    places = np.unique(np.linspace(0, len(table) - 1, _COMPARED).round().astype(int))
-    chosen = table.iloc[places]
-    recorded = chosen[[f"p_{name}" for name in run.class_names]].to_numpy(np.float64)
+    rows = np.unique(np.linspace(0, len(table) - 1, _CHECKED_IMAGES).round().astype(int))
+    sample = table.iloc[rows]
+    recorded = sample[[f"p_{name}" for name in run.class_names]].to_numpy(np.float64)
+    pixels = _recorded_images(run, list(sample["image"]))
+    name = f"{run.folder}: the network as {format}"
+    precision = run.metadata.environment.precision
+    result: dict[str, Any] = {"images": len(pixels), "against": "predictions.csv"}
+    result["largest_difference"] = check_agrees(
+        name, engine, pixels, recorded, TOLERANCE[precision]
+    )
+    if precision != "float32":
+        expected = float32_model(run).predict_on_batch(pixels.astype(np.float32))
+        result["largest_difference_from_float32"] = check_agrees(
+            name, engine, pixels, np.asarray(expected)
+        )
+    return result
+
+
+def _recorded_images(run: Run, images: list[str]) -> np.ndarray:
     try:
-        pixels = run.model_input(list(chosen["image"]))
+        return run.model_input(images)
     except errors.PluginError:
         raise
     except (errors.InvalidInput, OSError) as error:
         raise errors.FolderError(
-            f"{run.folder}: the images of this run are needed to check what is exported: "
+            f"{run.folder}: an export is checked on images of the run, and they cannot be read: "
             f"{str(error).splitlines()[0]}",
-            "Put them back where the run found them (run.json, experiment.dataset)",
+            "Restore them where the run found them (run.json, experiment.dataset).",
         ) from error
-    what = f"{run.folder}: the network as {format}"
-    told: dict[str, Any] = {"images": len(pixels), "against": "predictions.csv"}
-    if run.metadata.environment.precision == "float32":
-        return {**told, "largest_difference": check_agrees(what, engine, pixels, recorded)}
-    plain = float32_model(run).predict_on_batch(pixels.astype(np.float32))
-    return {
-        **told,
-        "largest_difference": check_agrees(what, engine, pixels, recorded, _ROUNDING_OF_BFLOAT16),
-        "largest_difference_from_float32": check_agrees(what, engine, pixels, np.asarray(plain)),
-    }
 
 
-def _opened(run: Run, format: Format, made: Path) -> Predicts:  # noqa: A002
-    """Open what was written, with the program that it is for."""
+def _open(run: Run, format: Format, converted: Path) -> Predictor:  # noqa: A002
+    """Open a converted network with the program that it is for."""
     if format == "onnx":
-        return OnnxRuntimeEngine(made, run.preprocessing.input_shape)
+        return OnnxRuntimeEngine(converted, run.preprocessing.input_shape)
     if format == "openvino":
-        return OpenVinoEngine(made, run.preprocessing.input_shape)
+        return OpenVinoEngine(converted, run.preprocessing.input_shape)
     from cellvision.backends import tensorflow
 
     if format == "litert":
-        return tensorflow.LiteRt(made)
-    return tensorflow.SavedModel(made)
+        return tensorflow.LiteRt(converted)
+    return tensorflow.SavedModel(converted)
 
 
-def _tell_onnx(path: Path, description: dict[str, Any]) -> None:
-    """Keep the description in the file itself too, which may travel alone."""
+def _embed_description(path: Path, description: dict[str, Any]) -> None:
+    """Store the description in the ONNX file as well, which may be passed on alone."""
     import onnx
 
     model = onnx.load(path)

@@ -1,8 +1,10 @@
-"""Which network, and the recipe by which it is trained."""
+"""Architecture: a network, and the recipe that trains it."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellvision.component import Component
@@ -11,43 +13,93 @@ if TYPE_CHECKING:
     import keras
 
 
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a recipe may know about a training before it starts.
+
+    Attributes
+    ----------
+    steps_per_epoch : int
+        Optimizer steps in one epoch.
+    epochs : int
+        Epochs at most; early stopping may end the training sooner.
+    batch_size : int
+        Images in one step.
+    class_counts : tuple of int
+        Training images of each class.
+    """
+
+    steps_per_epoch: int
+    epochs: int
+    batch_size: int
+    class_counts: tuple[int, ...]
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in the whole training."""
+        return self.steps_per_epoch * self.epochs
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRecipe:
+    """How to train a network.
+
+    Attributes
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        The optimizer, with its learning-rate schedule.
+    loss : str or keras.losses.Loss
+        Loss on one-hot labels and probabilities.
+    callbacks : sequence of keras.callbacks.Callback
+        Further callbacks; they run before those of the trainer.
+    """
+
+    optimizer: keras.optimizers.Optimizer
+    loss: str | keras.losses.Loss = "categorical_crossentropy"
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+
+
 class Architecture(Component, group="cellvision.architectures"):
-    """A network and the optimiser and loss that belong to it."""
+    """A network, and the recipe that trains it."""
 
     @abstractmethod
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make an uncompiled Keras model.
+        """Build an uncompiled Keras model.
 
         Parameters
         ----------
         input_shape
-            Height, width and channels of an image. Intensities come as floats, 0 to 1.
+            Height, width and channels of an image. Intensities are floats, 0 to 1.
         classes
-            How many classes there are, at least two.
+            Number of classes, at least 2.
 
         Returns
         -------
         keras.Model
-            Maps (batch, height, width, channels) to (batch, classes) probabilities. The
-            layer that gives them should be float32 (``dtype="float32"``) whatever the
-            precision of the others. Stock layers let a saved model load without this plugin.
+            Maps (batch, height, width, channels) to (batch, classes) probabilities. The last
+            layer should be float32 (``dtype="float32"``) whatever the precision of the others.
+            A model of stock layers can be loaded without this plugin.
 
         Raises
         ------
         errors.ArchitectureError
-            The input is too small; the message says which layer vanished and what works.
+            The input is too small; the message names the layer and a size that works.
         """
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """Make the optimiser of its recipe; an experiment may override it. Adam by default."""
+    def recipe(self, plan: TrainingPlan) -> TrainingRecipe:
+        """Return the optimizer, loss and callbacks that train this network.
+
+        The settings of `Training` override it. By default: Adam, cross-entropy.
+
+        Parameters
+        ----------
+        plan
+            Length of the training and class counts, from which a schedule can be made.
+        """
         import keras
 
-        return keras.optimizers.Adam()
-
-    def loss(self) -> str | keras.losses.Loss:
-        """Give the loss of its recipe, on one-hot labels. Cross-entropy by default."""
-        return "categorical_crossentropy"
+        return TrainingRecipe(keras.optimizers.Adam())
 
 
 architectures = Architecture.registry
-"""The registry of architectures."""
+"""Registry of architectures."""

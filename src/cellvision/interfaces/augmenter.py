@@ -1,11 +1,12 @@
-"""How a training image may vary without changing its class."""
+"""Augmenter: random changes to training images that keep their class."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cellvision.component import Component
+from cellvision.registry import Registry
 
 if TYPE_CHECKING:
     import keras
@@ -14,25 +15,29 @@ if TYPE_CHECKING:
 class Augmenter(Component, group="cellvision.augmenters"):
     """A random change to training images that keeps their label.
 
-    It runs on the training device, anew in every epoch, and only while training.
+    It runs on the training device, differently in every epoch, and only during training.
     """
+
+    mixes_labels: ClassVar[bool] = False
+    """Whether the layer also changes labels, as mixup does. Then it is called with a tuple of
+    images and one-hot labels (batch, classes), and returns both."""
 
     @abstractmethod
     def build(self, seed: int) -> keras.layers.Layer:
-        """Make the Keras layer that does it.
+        """Build the Keras layer that changes the images.
 
         Parameters
         ----------
         seed
-            Seed of its randomness: the same seed gives the same sequence of changes.
+            Seed of the random changes: the same seed gives the same sequence.
 
         Returns
         -------
         keras.layers.Layer
-            Maps float images (batch, height, width, channels) in the range 0 to 1 to images
-            of the same shape and dtype. With ``training=False`` it changes nothing.
+            Maps float images (batch, height, width, channels) in the range 0 to 1 to images of
+            the same shape and dtype. With ``training=False`` it returns them unchanged.
         """
 
 
-augmenters = Augmenter.registry
+augmenters: Registry[Augmenter] = Augmenter.registry
 """The registry of augmenters."""

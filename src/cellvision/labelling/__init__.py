@@ -1,1 +1,1 @@
-"""An expert labels the network's test images, blindly, on a page of this computer."""
+"""Blind labelling: experts label images on a local page, and their answers are kept."""

@@ -1,43 +1,43 @@
-"""The pictures that a rater sees of an image: as acquired, and as the network sees it."""
+"""Render images for the page: as acquired, and as the network sees them."""
 
 from __future__ import annotations
 
+import colorsys
 import io
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.image_stats import decode
+from cellvision.data.files import read_image
+from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.interfaces.dataset import Dataset, datasets
-from cellvision.labelling.plan import digest
+from cellvision.labelling.plan import VIEWS
 
 if TYPE_CHECKING:
-    from cellvision.labelling.plan import Item, Plan
+    from cellvision.labelling.plan import ImageToLabel, Plan
 
-VIEWS = ("native", "seen")
-"""As acquired; and what the network sees: its channels, its size."""
-
-_KEPT = 6
-"""Decoded images in memory: the one on show and the next, in both views and to spare."""
+_CACHED = 6
+"""Decoded images in memory: the current and the next one, and spare."""
 
 _COLOURS = ((0.0, 0.45, 1.0), (1.0, 0.55, 0.0), (0.0, 0.8, 0.5), (0.8, 0.35, 0.65))
-"""Of the channels of an image that has not one or three; the first two add up to near white."""
+"""Channel colours of images with two or four channels; the first two add up to near white."""
 
 
-class Changed(errors.InvalidInput):
-    """An image that cannot be shown, for it is gone or not what it was."""
+class ImageChangedError(errors.InvalidInput):
+    """An image is missing, or its pixels differ from those at the start of the session."""
 
 
 class Gallery:
-    """The images of a plan.
+    """The images of a plan, as pictures.
 
     Parameters
     ----------
     plan
-        Whose images.
+        The plan.
 
     Raises
     ------
@@ -46,76 +46,112 @@ class Gallery:
     """
 
     def __init__(self, plan: Plan) -> None:
-        settings = dict(plan.experiment["dataset"])
-        kind = settings.pop("type")
-        self._dataset: Dataset = datasets.create(kind, **settings)
-        self._intake = Preprocessing.from_settings(
-            plan.experiment["preprocessing"], "preprocessing"
-        )
+        self._folder = None if plan.folder is None else Path(plan.folder)
+        self._dataset: Dataset | None = None
+        self._preprocessing: Preprocessing | None = None
+        if plan.experiment:
+            settings = dict(plan.experiment["dataset"])
+            self._dataset = datasets.create(settings.pop("type"), **settings)
+            self._preprocessing = Preprocessing.from_settings(
+                plan.experiment["preprocessing"], "preprocessing"
+            )
         self._display = plan.display
-        self._views = lru_cache(maxsize=_KEPT)(self._decode)
+        self._cached_views = lru_cache(maxsize=_CACHED)(self._decode_views)
 
-    def png(self, item: Item, view: str, window: tuple[float, float] | None = None) -> bytes:
-        """One picture as an 8-bit PNG, windowed from the full depth of the image.
+    def png(
+        self, image: ImageToLabel, view: str, window: tuple[float, float] | None = None
+    ) -> bytes:
+        """Encode one picture as an 8-bit PNG, windowed from the image's full bit depth.
 
-        It is windowed here, not on the page: so that a 12- or 16-bit image shows at any contrast
-        all the grey levels that it has in that window.
+        Windowing happens here and not on the page, so that a 12- or 16-bit image shows all its
+        grey levels at any contrast.
 
         Parameters
         ----------
-        item
+        image
             The image.
         view
-            ``"native"`` or ``"seen"``.
+            ``"native"`` (all channels, native size) or ``"seen"``.
         window
-            Black and white, as shares of the range of intensities, 0 to 1; by default those
-            that a session begins with.
+            Black and white levels, as fractions of the intensity range, 0 to 1; by default the
+            session's initial levels.
 
         Raises
         ------
-        Changed
-            The image cannot be read, or its pixels are not those that were planned.
+        ImageChangedError
+            The image cannot be read, or its pixels have changed.
         """
-        pixels = self._views(item)[VIEWS.index(view)]
+        pixels = self._cached_views(image)[VIEWS.index(view)]
         zero, one = self._display.seen if view == "seen" else self._display.native
-        low, high = (zero + share * (one - zero) for share in window or self._display.window)
-        return _encoded(_shown(pixels, low, high))
+        low, high = (zero + level * (one - zero) for level in window or self._display.window)
+        return _encode(render(pixels, low, high))
 
-    def _decode(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
-        facts, pixels = decode(self._dataset, item.image)
+    def _decode_views(self, image: ImageToLabel) -> tuple[np.ndarray, ...]:
+        stats, pixels = self._decode(image)
         if pixels is None:
-            raise Changed(f"{item.image}: {facts.reason}", "Restore the file")
-        preprocessing = self._intake
-        picked = preprocessing.select_channels(pixels)
-        seen = preprocessing.resize(picked)
-        if digest(seen, preprocessing) != item.digest:
-            raise Changed(
-                f"{item.image}: its pixels are not those that the session was begun with",
-                "Restore the file, or begin a new file of answers",
+            raise ImageChangedError(f"{image.image}: {stats.reason}", "Restore the file")
+        if stats.digest != image.digest:
+            raise ImageChangedError(
+                f"{image.image}: its pixels have changed since the session started",
+                "Restore the file, or start a new answer file",
             )
-        if pixels.dtype == bool or not isinstance(preprocessing.channels, str):
-            pixels = picked
-        return pixels, seen
+        if pixels.dtype == bool:
+            pixels = pixels.astype(np.uint8) * np.uint8(255)
+        if self._preprocessing is None:
+            return (pixels,)
+        return pixels, self._preprocessing.resize(self._preprocessing.select_channels(pixels))
+
+    def _decode(self, image: ImageToLabel) -> tuple[ImageStats, np.ndarray | None]:
+        if image.label is None and self._folder is not None:
+            try:
+                decoded = read_image(self._folder / image.image)
+            except errors.UnreadableImage as error:
+                return ImageStats.refused(image.image, error), None
+            return ImageStats.of(image.image, decoded), decoded.pixels
+        if self._dataset is None:
+            raise RuntimeError("a labelled image without a data set")
+        return decode(self._dataset, image.image)
 
 
-def _shown(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Window an image of (height, width, channels) to 8 bits, grey or RGB."""
-    unit = pixels.astype(np.float32)
-    unit -= np.float32(low)
-    unit /= np.float32(max(high - low, 1e-9))
-    np.clip(unit, 0, 1, out=unit)
-    count = unit.shape[-1]
-    if count == 2 or count == 4:
-        unit = np.clip(unit @ np.asarray(_COLOURS[:count], np.float32), 0, 1)
-    elif count not in (1, 3):
-        unit = unit.mean(axis=-1, keepdims=True)
-    shown: np.ndarray = np.rint(unit * 255).astype(np.uint8)
-    return shown[..., 0] if shown.shape[-1] == 1 else shown
+def render(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Window an image to 8 bits, grey or RGB.
+
+    One channel becomes grey and three become RGB; any other number is blended in one colour per
+    channel, so that every channel is visible.
+
+    Parameters
+    ----------
+    pixels
+        Shape (height, width, channels), any dtype.
+    low, high
+        Intensities of black and white.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (height, width) or (height, width, 3), uint8.
+    """
+    scaled = pixels.astype(np.float32)
+    scaled -= np.float32(low)
+    scaled /= np.float32(max(high - low, 1e-9))
+    np.clip(scaled, 0, 1, out=scaled)
+    if scaled.shape[-1] not in (1, 3):
+        scaled = np.clip(scaled @ _channel_colours(scaled.shape[-1]), 0, 1)
+    rendered: np.ndarray = np.rint(scaled * 255).astype(np.uint8)
+    return rendered[..., 0] if rendered.shape[-1] == 1 else rendered
 
 
-def _encoded(shown: np.ndarray) -> bytes:
+def _channel_colours(count: int) -> np.ndarray:
+    """One colour per channel, shape (count, 3); from five channels on, evenly spaced hues."""
+    if count <= len(_COLOURS):
+        return np.asarray(_COLOURS[:count], np.float32)
+    hues = [colorsys.hsv_to_rgb(number / count, 1, 1) for number in range(count)]
+    return np.asarray(hues, np.float32)
+
+
+def _encode(picture: np.ndarray) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(shown).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Which key of the keyboard stands for which class."""
+"""Keyboard keys of the classes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from cellvision import errors
 
-KEYS = "123456789abcdefghijklmnopqrstvwxyz"
-"""In the order of the classes. U is left out: it takes an answer back."""
+CLASS_KEYS = "123456789abcdefghijklmnopqrstvwyz"
+"""Keys in class order. The page uses U (undo) and X (cannot say) itself."""
+
+CANNOT_SAY_KEY = "x"
+"""Stores an answer without a class."""
 
 
-def keys_of(class_names: Sequence[str]) -> dict[str, str]:
-    """Give each class its key: 1 to 9, then the letters.
+def assign_keys(class_names: Sequence[str]) -> dict[str, str]:
+    """Assign a key to each class: 1 to 9, then letters.
 
     Raises
     ------
@@ -20,13 +23,13 @@ def keys_of(class_names: Sequence[str]) -> dict[str, str]:
 
     Examples
     --------
-    >>> keys_of(["control", "treated"])
+    >>> assign_keys(["control", "treated"])
     {'control': '1', 'treated': '2'}
     """
-    if len(class_names) > len(KEYS):
+    if len(class_names) > len(CLASS_KEYS):
         raise errors.InvalidInput(
-            f"there are {len(class_names)} classes, and keys for {len(KEYS)} "
-            "(1 to 9, then the letters without U)",
-            "Label some of them at a time: --set dataset.classes=[a,b,c]",
+            f"{len(class_names)} classes are too many: the page has keys for {len(CLASS_KEYS)} "
+            "(1 to 9, then the letters except U and X)",
+            "Label a subset of the classes: --set dataset.classes=[a,b,c]",
         )
-    return dict(zip(class_names, KEYS, strict=False))
+    return dict(zip(class_names, CLASS_KEYS, strict=False))

@@ -1,4 +1,4 @@
-"""In which order a rater sees the images, and which of them come again."""
+"""Presentation order: shuffling, and repeats of some images."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_REPEATS = 0.5
-"""The largest share of images that can be shown twice."""
+MAX_REPEATS = 0.5
+"""Largest fraction of images that can be shown twice."""
 
-_APART = 3
-"""Between the two showings of an image lies at least the n-th part of all images."""
+_MIN_DISTANCE = 3
+"""An image repeats after at least 1/3 of all images."""
 
 
 def shuffled(count: int, repeats: float, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Shuffle images, a share of which is shown twice.
-
-    Those that come again are drawn from the first half of the shuffled images, so that each has
-    room for its second showing at a random place at least a third of the images later: nobody
-    shall remember it.
+    """Shuffle images and repeat a fraction of them.
 
     Parameters
     ----------
     count
-        How many images there are.
+        Number of images.
     repeats
-        The share of them that is shown twice, 0 to 0.5.
+        Fraction of images to show twice, 0 to 0.5.
     rng
-        Decides.
+        Source of randomness.
 
     Returns
     -------
     list of (int, int)
-        The number of an image, from 0, and 1 for its first or 2 for its second showing.
+        Index of the image, and 1 for its first or 2 for its second presentation.
 
     Examples
     --------
@@ -43,23 +39,48 @@ def shuffled(count: int, repeats: float, rng: np.random.Generator) -> list[tuple
     >>> len(order), sorted(image for image, showing in order if showing == 1)
     (12, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
-    images = [int(image) for image in rng.permutation(count)]
+    return with_repeats([int(image) for image in rng.permutation(count)], repeats, rng)
+
+
+def with_repeats(
+    images: Sequence[int], repeats: float, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Repeat a fraction of the images, keeping the order of the first presentations.
+
+    Repeated images come from the first half, so that each can reappear at a random position at
+    least a third of all images later: raters should not remember them.
+
+    Parameters
+    ----------
+    images
+        Indices in presentation order.
+    repeats
+        Fraction of images to show twice, 0 to 0.5.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    list of (int, int)
+        Index of the image, and 1 for its first or 2 for its second presentation.
+    """
+    count = len(images)
     half = -(-count // 2)
-    again = rng.choice(half, size=min(round(repeats * count), half), replace=False)
-    places = [(float(place), image, 1) for place, image in enumerate(images)]
-    for place in again:
-        later = rng.uniform(int(place) + count / _APART, count)
-        places.append((float(later), images[int(place)], 2))
-    return [(image, showing) for _, image, showing in sorted(places)]
+    repeated = rng.choice(half, size=min(round(repeats * count), half), replace=False)
+    positions = [(float(position), image, 1) for position, image in enumerate(images)]
+    for position in repeated:
+        later = rng.uniform(int(position) + count / _MIN_DISTANCE, count)
+        positions.append((float(later), images[int(position)], 2))
+    return [(image, showing) for _, image, showing in sorted(positions)]
 
 
-def even_over_classes(labels: Sequence[str], count: int, rng: np.random.Generator) -> list[int]:
-    """Draw rows, from each class as many as from any other as far as it has, and shuffle them."""
-    drawn: list[tuple[int, float, int]] = []
-    seen: dict[str, int] = {}
+def balanced_sample(labels: Sequence[str], count: int, rng: np.random.Generator) -> list[int]:
+    """Sample rows in random order, with equal numbers per class as far as images allow."""
+    candidates: list[tuple[int, float, int]] = []
+    drawn: dict[str, int] = {}
     for row in rng.permutation(len(labels)):
         label = labels[int(row)]
-        drawn.append((seen.get(label, 0), float(rng.random()), int(row)))
-        seen[label] = seen.get(label, 0) + 1
-    chosen = [row for _, _, row in sorted(drawn)[:count]]
-    return [chosen[int(place)] for place in rng.permutation(len(chosen))]
+        candidates.append((drawn.get(label, 0), float(rng.random()), int(row)))
+        drawn[label] = drawn.get(label, 0) + 1
+    sample = [row for _, _, row in sorted(candidates)[:count]]
+    return [sample[int(position)] for position in rng.permutation(len(sample))]

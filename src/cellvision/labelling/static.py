@@ -1,4 +1,4 @@
-"""The page as files that can be sent: one HTML file and images under random names."""
+"""Write the page as files to send: one HTML file, and images under random names."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
 from cellvision.labelling import page
-from cellvision.labelling.images import VIEWS, Gallery
-from cellvision.labelling.session import session
+from cellvision.labelling.images import Gallery
+from cellvision.labelling.session import describe_session
 
 if TYPE_CHECKING:
+    from cellvision.labelling.plan import ImageToLabel
     from cellvision.labelling.store import Store
 
 INDEX, IMAGES = "label.html", "images"
 
-_SPARE = 2.0
-"""How far the pictures reach beyond the white of the first contrast."""
+_HEADROOM = 2.0
+"""Pictures reach this many times beyond the initial white level."""
 
 
 def write_page(
     store: Store, folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> Path:
-    """Draw an order and write its page; the store keeps what each image is.
+    """Draw an order and write a page for it; only the answer file knows what each image is.
 
-    The pictures are 8-bit PNGs, for that is what a browser shows of any. Where images are dark
-    they span twice the range of the first contrast rather than all that the camera had, so that
-    the page has grey levels to spare. True classes are in the page for practice images only.
+    Pictures are 8-bit PNGs, since browsers display no more. If images are dark, pictures span
+    twice the initial contrast rather than the camera's full range, to leave grey levels to
+    spare. The page holds the true classes of practice and example images only.
 
     Parameters
     ----------
     store
-        The key: it stays here.
+        The answer file, which stays here.
     folder
-        A new or empty folder, which appears when it is complete.
+        A new or empty folder; it appears once it is complete.
     progress
-        Told how many images are written, of how many.
+        Called with the number of images written and their total.
 
     Returns
     -------
@@ -53,33 +54,17 @@ def write_page(
     Raises
     ------
     errors.FolderError
-        The folder holds something.
+        The folder is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise errors.FolderError(f"{folder}: there is something in it", "Name a new folder")
-    plan = store.plan()
-    gallery = Gallery(plan)
-    name = store.page()
-    top = min(_SPARE * plan.display.window[1], 1.0)
+        raise errors.FolderError(f"{folder}: the folder is not empty", "Name a new folder")
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}")
     (partial / IMAGES).mkdir(parents=True)
     try:
-        shown = []
-        showings = store.showings(name)
-        for number, (showing, item, practice) in enumerate(showings, 1):
-            entry: dict[str, Any] = {"id": showing}
-            for view in VIEWS:
-                entry[view] = f"{IMAGES}/{secrets.token_hex(12)}.png"
-                (partial / entry[view]).write_bytes(gallery.png(item, view, (0.0, top)))
-            if practice:
-                entry["truth"] = item.label
-            shown.append(entry)
-            if progress is not None:
-                progress(number, len(showings))
+        session = _write_images(store, partial, progress)
         for path in (partial / IMAGES).iterdir():
-            os.utime(path, (0, 0))  # the order of writing is that of showing
-        told = {**_spanning(session(plan), top), "page": name, "showings": shown}
-        (partial / INDEX).write_text(_html(told), encoding="utf-8", newline="\n")
+            os.utime(path, (0, 0))  # times of writing would reveal the order
+        (partial / INDEX).write_text(_html(session), encoding="utf-8", newline="\n")
         if folder.exists():
             folder.rmdir()
         partial.rename(folder)
@@ -88,23 +73,55 @@ def write_page(
     return folder / INDEX
 
 
-def _spanning(told: dict[str, Any], top: float) -> dict[str, Any]:
-    """The session, of pictures that end at a share of the range."""
-    span = told["range"]
+def _write_images(
+    store: Store, folder: Path, progress: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    """Write all pictures of a new page and return its session."""
+    plan = store.plan()
+    gallery = Gallery(plan)
+    name = store.add_page()
+    top = min(_HEADROOM * plan.display.window[1], 1.0)
+
+    def write(image: ImageToLabel, view: str) -> str:
+        file = f"{IMAGES}/{secrets.token_hex(12)}.png"
+        (folder / file).write_bytes(gallery.png(image, view, (0.0, top)))
+        return file
+
+    examples = store.examples()
+    showings = []
+    presentations = store.page_showings(name)
+    for number, (showing, image, practice) in enumerate(presentations, 1):
+        entry: dict[str, Any] = {"id": showing, **{view: write(image, view) for view in plan.views}}
+        if practice:
+            entry["truth"] = image.label
+        showings.append(entry)
+        if progress is not None:
+            progress(number, len(presentations))
+    return {
+        **_rescaled(describe_session(plan, examples), top),
+        "page": name,
+        "showings": showings,
+        "examples": [{"id": key, "native": write(image, "native")} for key, image in examples],
+    }
+
+
+def _rescaled(session: dict[str, Any], top: float) -> dict[str, Any]:
+    """Rescale the contrast of a session to pictures that end at a fraction of the range."""
+    span = session["range"]
     if span is not None:
         span = [span[0], span[0] + top * (span[1] - span[0])]
-    return {**told, "range": span, "window": [share / top for share in told["window"]]}
+    return {**session, "range": span, "window": [level / top for level in session["window"]]}
 
 
-def _html(told: dict[str, Any]) -> str:
-    script = page.read("static.js") + page.read("page.js")
+def _html(session: dict[str, Any]) -> str:
+    script = "".join(map(page.read, ("static.js", "view.js", "page.js")))
     style = page.read("page.css")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         "img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
     )
     # A class may be called </script>.
-    data = json.dumps(told, ensure_ascii=False).replace("<", "\\u003c")
+    data = json.dumps(session, ensure_ascii=False).replace("<", "\\u003c")
     return page.render(static={"policy": policy, "style": style, "script": script, "session": data})
 
 

@@ -6,16 +6,14 @@ import importlib.util
 import keyword
 import os
 import re
-import shutil
-import uuid
 from pathlib import Path
 
-from cellvision import errors
+from cellvision import atomic_io, errors
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
 from cellvision.interfaces.reporter import reporters
-from cellvision.registry import KNOWN_DISTRIBUTIONS
+from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
 
 _REGISTRIES = {each.kind: each for each in (architectures, augmenters, datasets, reporters)}
 
@@ -73,18 +71,15 @@ def render(name: str, kind: str, out: str | os.PathLike[str] = ".") -> Path:
     target = Path(out) / package.replace("_", "-")
     if target.exists():
         raise errors.FolderError(f"{target} is there already", "Choose another name or --out")
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}")
     try:
-        for file, content in _rendered(name, kind, package):
-            (beside / file).parent.mkdir(parents=True, exist_ok=True)
-            (beside / file).write_text(content, encoding="utf-8", newline="\n")
-        beside.rename(target)
+        with atomic_io.folder(target) as folder:
+            for file, content in _rendered(name, kind, package):
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file).write_text(content, encoding="utf-8", newline="\n")
     except OSError as error:
         raise errors.FolderError(
             f"{target} cannot be made: {error.strerror or error}", "Choose another --out"
         ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return target
 
 

@@ -1,7 +1,7 @@
-"""One way to work through many images: in parallel, resumable, with a manifest at the end.
+"""The pipeline that all verbs share: in parallel, resumable, with a manifest at the end.
 
-Every result appears under its final name whole or not at all, and a record in the output folder
-gets one line for each finished source. The same command given again makes what has no line yet.
+Every output appears under its final name whole or not at all, and a record in the output folder
+gets one line per finished source. The same command run again makes what has no line yet.
 """
 
 from __future__ import annotations
@@ -9,21 +9,33 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cellvision import atomic_io, errors
-from cellvision.data.files import is_phantom, read_image
+from cellvision.concurrency import available_processors
+from cellvision.data.files import read_image
+from cellvision.locks import folder_lock
 
-from .provenance import MANIFEST, OWN_COLUMNS, derived_row, read_provenance, to_csv, to_frame
-from .sources import RENAME_RECORD, WORK_RECORD, SourceImage, find_images, visible_images
+from .provenance import (
+    FIXED_COLUMNS,
+    MANIFEST,
+    Provenance,
+    derived_row,
+    read_provenance,
+    similar_spellings,
+    to_csv,
+    to_frame,
+)
+from .records import Output, WorkHead, WorkLine, below
+from .sources import SourceImage, Sources, find_images, visible_images
 from .warnings import warn
+from .work_record import WorkRecord
 
 if TYPE_CHECKING:
     import pandas
@@ -39,259 +51,163 @@ _one_large_file = threading.Lock()
 
 @dataclass(frozen=True)
 class Result:
-    """What one source became.
+    """The outputs of one source, and notes about them for the user."""
 
-    Attributes
-    ----------
-    made
-        Pairs of file (POSIX path relative to the output folder) and transformation.
-    notes
-        What a person should know about it.
-    """
-
-    made: tuple[tuple[str, str], ...]
+    outputs: tuple[Output, ...]
     notes: tuple[str, ...] = ()
 
 
-Make = Callable[[SourceImage, str, Path], Result]
-"""Makes all results of one image, given its planned output path and the output folder."""
+@dataclass(frozen=True)
+class Verb:
+    """What one command does.
+
+    Attributes
+    ----------
+    name, parameters
+        The command and its settings; a folder begun with others is refused.
+    plan
+        Gives every image (by name) the path below the output folder that its outputs derive from.
+    make
+        Makes all outputs of one image, given its planned path and the output folder; called from
+        several threads.
+    columns
+        Columns that outputs add to the manifest.
+    """
+
+    name: str
+    parameters: Mapping[str, object]
+    plan: Callable[[Sequence[SourceImage]], Mapping[str, str]]
+    make: Callable[[SourceImage, str, Path], Result]
+    columns: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
 def decoded(image: SourceImage) -> Iterator[DecodedImage]:
-    """Decode one image; few large ones are held in memory at the same time."""
+    """Decode one image; large ones are decoded one at a time, to bound memory."""
     # A link that leads nowhere is for read_image to refuse.
     large = image.path.exists() and image.path.stat().st_size > LARGE_FILE
     with _one_large_file if large else contextlib.nullcontext():
         yield read_image(image.path)
 
 
-def carry_out(
-    verb: str,
-    parameters: Mapping[str, object],
+def run_verb(
+    verb: Verb,
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    plan: Callable[[Sequence[SourceImage]], Mapping[str, str]],
-    make: Make,
     progress: Progress | None,
 ) -> pandas.DataFrame:
-    """Make the results of every image of `source` in `out`, then write the manifest.
-
-    Parameters
-    ----------
-    verb, parameters
-        What is done; a folder begun with anything else is refused.
-    plan
-        Gives every image (by name) the path below `out` that its results derive from.
-    make
-        Makes the results of one image; called from several threads.
+    """Make the outputs of every image of `source` in `out`, then write the manifest.
 
     Raises
     ------
     cellvision.errors.FolderError
-        The output folder lies in the source, is taken, or was begun with other settings;
-        or the source changed since.
+        The output folder lies in the source, is in use, holds anything else, or was begun with
+        other settings; or the source changed since.
     cellvision.errors.UnreadableImages
         Some images cannot be decoded; all others are finished, and kept.
     """
     out = Path(out)
     sources = find_images(source)
-    _refuse_inside(Path(source), out)
+    _raise_if_inside(Path(source), out)
     provenance = read_provenance(sources.root)
-    targets = plan(sources.images)
-    head = json.loads(json.dumps({"schema": 1, "verb": verb, "parameters": dict(parameters)}))
-    record = _Record.begin(out, head)
-    record.refuse_changed(sources.images, targets)
-    todo = [image for image in sources.images if not record.finished(image.name)]
-    if todo:
-        (out / MANIFEST).unlink(missing_ok=True)
-    _make_all(todo, len(sources.images), targets, make, record, progress)
+    targets = verb.plan(sources.images)
+    with folder_lock(out, f"prepare {verb.name}"):
+        parameters = json.loads(json.dumps(dict(verb.parameters)))
+        record = WorkRecord.begin(out, WorkHead(verb=verb.name, parameters=parameters))
+        record.raise_if_changed(sources.images, targets)
+        for target in targets.values():
+            below(out, target)
+        _make_outputs(verb, sources.images, targets, record, progress)
+        return _finish(verb, sources, provenance, record)
 
+
+def _make_outputs(
+    verb: Verb,
+    images: Sequence[SourceImage],
+    targets: Mapping[str, str],
+    record: WorkRecord,
+    progress: Progress | None,
+) -> None:
+    pending = [image for image in images if not record.is_finished(image.name)]
+    if pending:
+        (record.out / MANIFEST).unlink(missing_ok=True)
+    completed = len(images) - len(pending)
+    unreadable: list[errors.UnreadableImage] = []
+    if progress:
+        progress(completed, len(images))
+    with contextlib.closing(record):
+        for image, future in _in_threads(verb, pending, targets, record.out):
+            try:
+                result = future.result()
+                record.add(image, targets[image.name], result.outputs, result.notes)
+            except errors.UnreadableImage as error:
+                unreadable.append(error)
+            except OSError as error:
+                raise errors.CellvisionError(
+                    f"{image.name}: cannot write its outputs: {error}",
+                    "Remove the cause and run the same command again; it resumes.",
+                ) from error
+            completed += 1
+            if progress:
+                progress(completed, len(images))
+    if unreadable:
+        failure = errors.UnreadableImages(unreadable)
+        failure.hint = "Repair or remove them and run the same command again; the rest is done."
+        raise failure
+
+
+def _in_threads(
+    verb: Verb, images: Sequence[SourceImage], targets: Mapping[str, str], out: Path
+) -> Iterator[tuple[SourceImage, Future[Result]]]:
+    """Make outputs in parallel; yield in the order of the sources, so that errors are stable."""
+    workers = min(available_processors(), max(len(images), 1))
+    queue = iter(images)
+    running: deque[tuple[SourceImage, Future[Result]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
+    try:
+        while True:
+            # A short queue keeps memory flat and answers an interruption at once.
+            while len(running) < 2 * workers and (image := next(queue, None)) is not None:
+                running.append((image, pool.submit(verb.make, image, targets[image.name], out)))
+            if not running:
+                return
+            yield running.popleft()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finish(
+    verb: Verb, sources: Sources, provenance: Provenance, record: WorkRecord
+) -> pandas.DataFrame:
+    """Check the folder, warn of what the user should know, and write the manifest."""
+    lines = [record.lines[image.name] for image in sources.images]
+    added = tuple(column for column in verb.columns if column not in provenance.carried_over)
+    columns = (*FIXED_COLUMNS, *provenance.carried_over, *added)
     rows = [
         derived_row(
             provenance,
-            file=file,
+            file=output.file,
             source=image.name,
             field=image.field,
-            transformation=transformation,
+            transformation=output.transformation,
         )
-        for image in sources.images
-        for file, transformation in record.results[image.name].made
+        | output.columns
+        for image, line in zip(sources.images, lines, strict=True)
+        for output in line.outputs
     ]
-    _refuse_strays(out, {row["file"] for row in rows})
+    _raise_if_strays(record.out, {row["file"] for row in rows})
     if provenance.rows:
         unlisted = [image.name for image in sources.images if image.name not in provenance.rows]
         if unlisted:
             warn(f"{len(unlisted)} image(s) without a row of provenance, first: {unlisted[0]}")
-    _tell_notes(sources.images, record.results)
-    columns = (*OWN_COLUMNS, *provenance.further)
-    atomic_io.text(out / MANIFEST, to_csv(columns, rows))
+    _warn_of_spellings(columns[len(FIXED_COLUMNS) :], rows)
+    _warn_of_notes(lines)
+    record.raise_if_replaced()
+    atomic_io.text(record.out / MANIFEST, to_csv(columns, rows))
     return to_frame(columns, rows)
 
 
-def _make_all(
-    todo: Sequence[SourceImage],
-    total: int,
-    targets: Mapping[str, str],
-    make: Make,
-    record: _Record,
-    progress: Progress | None,
-) -> None:
-    workers = min(os.cpu_count() or 1, max(len(todo), 1))
-    done = total - len(todo)
-    unreadable: list[errors.UnreadableImage] = []
-    queue = iter(todo)
-    running: deque[tuple[SourceImage, Future[Result]]] = deque()
-    if progress:
-        progress(done, total)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
-    try:
-        while True:
-            # A short queue: memory stays flat, and an interruption is answered at once.
-            while len(running) < 2 * workers and (image := next(queue, None)) is not None:
-                future = pool.submit(make, image, targets[image.name], record.out)
-                running.append((image, future))
-            if not running:
-                break
-            # In the order of the sources, so that the same fault is told every time.
-            image, future = running.popleft()
-            try:
-                record.add(image, targets[image.name], future.result())
-            except errors.UnreadableImage as fault:
-                unreadable.append(fault)
-            except OSError as fault:
-                raise errors.CellvisionError(
-                    f"{image.name}: its results cannot be made: {fault}",
-                    "Remove the cause and give the same command again; it makes the rest.",
-                ) from fault
-            done += 1
-            if progress:
-                progress(done, total)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        record.close()
-    if unreadable:
-        error = errors.UnreadableImages(unreadable)
-        error.hint = "Mend or remove them and give the same command again; the rest is finished."
-        raise error
-
-
-class _Record:
-    """What was begun in an output folder and which sources are finished, line by line."""
-
-    def __init__(self, out: Path, head: object, lines: Sequence[dict[str, Any]]) -> None:
-        self.out = out
-        self.lines = {str(line["source"]): line for line in lines}
-        self.results = {name: _result(line) for name, line in self.lines.items()}
-        # Written anew: a line that a crash cut short must not swallow the next one.
-        text = "".join(json.dumps(line) + "\n" for line in (head, *self.lines.values()))
-        self._file = atomic_io.text(out / WORK_RECORD, text).open("a", encoding="utf-8")
-
-    @classmethod
-    def begin(cls, out: Path, head: dict[str, Any]) -> _Record:
-        """Take an empty folder, or go on in one that was begun with the same settings."""
-        if out.exists() and not out.is_dir():
-            raise errors.FolderError(f"{out} is a file", "Name a new folder with --out.")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as fault:
-            raise errors.FolderError(
-                f"{out} cannot be made: {fault}", "Name a folder that can be written."
-            ) from fault
-        if (out / RENAME_RECORD).exists():
-            raise errors.FolderError(
-                f"{out}: numbering in place was interrupted here", "Name a new folder with --out."
-            )
-        lines = _read_lines(out / WORK_RECORD)
-        if lines:
-            if lines[0] == head:
-                _sweep(out)
-                return cls(out, head, lines[1:])
-            if len(lines) > 1 or visible_images(out):
-                raise errors.FolderError(
-                    f"{out} was begun with {_describe(lines[0])}, not with {_describe(head)}",
-                    "Name a new folder with --out, or remove this one.",
-                )
-        elif any(not is_phantom(path) for path in out.iterdir()):
-            raise errors.FolderError(
-                f"{out} is not empty, and not the work of this command",
-                "Name a new folder with --out.",
-            )
-        return cls(out, head, [])
-
-    def refuse_changed(self, images: Sequence[SourceImage], targets: Mapping[str, str]) -> None:
-        """Refuse to mix results of sources as they were with sources as they are."""
-        now = {
-            image.name: [targets[image.name], *_fingerprint(image)]
-            for image in images
-            if image.name in self.lines
-        }
-        for name, line in self.lines.items():
-            if now.get(name) != [line["target"], line["size"], line["mtime_ns"]]:
-                self.close()
-                raise errors.FolderError(
-                    f"{name} changed, moved or was renamed since {self.out} was begun",
-                    "Name a new folder with --out, or remove this one.",
-                )
-
-    def finished(self, name: str) -> bool:
-        """Whether every result of a source is there."""
-        result = self.results.get(name)
-        return result is not None and all((self.out / file).exists() for file, _ in result.made)
-
-    def add(self, image: SourceImage, target: str, result: Result) -> None:
-        """Note that all results of one source are there."""
-        size, mtime_ns = _fingerprint(image)
-        line = {
-            "source": image.name,
-            "target": target,
-            "size": size,
-            "mtime_ns": mtime_ns,
-            "made": result.made,
-            "notes": result.notes,
-        }
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        self.results[image.name] = result
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _fingerprint(image: SourceImage) -> tuple[int, int]:
-    status = image.path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                break  # cut short by a crash: that source is made again
-    return lines
-
-
-def _result(line: dict[str, Any]) -> Result:
-    made = tuple((file, transformation) for file, transformation in line["made"])
-    return Result(made, tuple(line["notes"]))
-
-
-def _describe(head: dict[str, Any]) -> str:
-    given = [f"{key}={value}" for key, value in head["parameters"].items() if value is not None]
-    return f"{head['verb']} {' '.join(given)}"
-
-
-def _sweep(out: Path) -> None:
-    """Remove half-written files that a killed process left beside their place."""
-    for path in out.rglob(".*"):
-        if re.fullmatch(r"\..+\.[0-9a-f]{12}\.\w+", path.name) and path.is_file():
-            path.unlink(missing_ok=True)
-
-
-def _refuse_inside(source: Path, out: Path) -> None:
+def _raise_if_inside(source: Path, out: Path) -> None:
     source, out = source.resolve(), out.resolve()
     if source.is_dir() and (out == source or source in out.parents):
         raise errors.FolderError(
@@ -300,23 +216,30 @@ def _refuse_inside(source: Path, out: Path) -> None:
         )
 
 
-def _refuse_strays(out: Path, listed: set[str]) -> None:
+def _raise_if_strays(out: Path, listed: set[str]) -> None:
     strays = sorted(visible_images(out) - listed)
     if strays:
         raise errors.FolderError(
-            f"{out} holds {len(strays)} image(s) that no source accounts for, first: {strays[0]}",
-            "Remove them and give the same command again, or name a new folder with --out.",
+            f"{out} holds {len(strays)} image(s) that this command did not make, "
+            f"first: {strays[0]}",
+            "Remove them and run the same command again, or name a new folder with --out.",
         )
 
 
-def _tell_notes(images: Sequence[SourceImage], results: Mapping[str, Result]) -> None:
+def _warn_of_spellings(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+    """One group in two spellings would lie on both sides of a split."""
+    for column in columns:
+        for spellings in similar_spellings({row.get(column, "") for row in rows}):
+            quoted = " and ".join(repr(spelling) for spelling in spellings)
+            warn(f"column {column}: {quoted} look like one group; if so, spell it one way")
+
+
+def _warn_of_notes(lines: Sequence[WorkLine]) -> None:
+    """Warn once per note, with the first image and the number of others."""
     names: dict[str, list[str]] = {}
-    for image in images:
-        for note in results[image.name].notes:
-            names.setdefault(note, []).append(image.name)
-    for note, with_note in names.items():
-        warn(f"{with_note[0]}{_others(len(with_note) - 1)}: {note}")
-
-
-def _others(count: int) -> str:
-    return f" and {count} other(s)" if count else ""
+    for line in lines:
+        for note in line.notes:
+            names.setdefault(note, []).append(line.source)
+    for note, images in names.items():
+        others = f" and {len(images) - 1} other(s)" if len(images) > 1 else ""
+        warn(f"{images[0]}{others}: {note}")

@@ -5,32 +5,33 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cellvision import errors
 
 if TYPE_CHECKING:
     import pandas
 
-MANIFEST = "manifest.csv"
-GROUPS = "groups.csv"
-OWN_COLUMNS = ("file", "source", "field", "transformation")
+MANIFEST: Final = "manifest.csv"
+GROUPS: Final = "groups.csv"
+FIXED_COLUMNS = ("file", "source", "field", "transformation")
 
-_ABOVE = 2
+_LEVELS_ABOVE = 2
 """How many folders above its images a table may lie: above a class, or above a split's class."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """A table with one row an image.
+    """A table with one row per image.
 
     Attributes
     ----------
     columns
-        All columns but `file`, in the order of the file.
+        All columns except `file`, in the order of the file.
     rows
         File (POSIX path relative to the table's folder) to its values.
     """
@@ -39,33 +40,45 @@ class Provenance:
     rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
-    def further(self) -> tuple[str, ...]:
-        """The columns that are carried over as they are, such as well or plate."""
-        return tuple(column for column in self.columns if column not in OWN_COLUMNS)
+    def carried_over(self) -> tuple[str, ...]:
+        """The columns that outputs inherit unchanged, such as well or plate."""
+        return tuple(column for column in self.columns if column not in FIXED_COLUMNS)
 
 
-def read_table(path: Path) -> Provenance:
-    """Read one CSV with a column `file`; every value stays text, so that 007 stays 007.
+def read_rows(path: Path, delimiter: str = ",") -> list[list[str]]:
+    """Read the lines of a CSV file; line breaks of any kind inside quotes are kept.
 
     Raises
     ------
     cellvision.errors.InvalidInput
-        No column `file`, a row of the wrong length, or a file that is named twice.
+        Not UTF-8, or a quote that is never closed.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            # strict: otherwise an unclosed quote would silently swallow the rest of the table.
+            return list(csv.reader(file, strict=True, delimiter=delimiter))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise errors.InvalidInput(
+            f"{path} is not a CSV table in UTF-8: {error}", "Save it again as CSV, UTF-8."
+        ) from error
+
+
+def read_table(path: Path) -> Provenance:
+    """Read a CSV with a column `file`. All values stay text, so that 007 stays 007.
+
+    Raises
+    ------
+    cellvision.errors.InvalidInput
+        No column `file`, a row of the wrong length, or a file that is listed twice.
     """
     if not path.exists():
         return Provenance()
-    try:
-        # strict: a quote that is never closed would swallow the rest of the table in silence.
-        lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True))
-    except (UnicodeDecodeError, csv.Error) as fault:
-        raise errors.InvalidInput(
-            f"{path} is not a CSV table in UTF-8: {fault}", "Save it again as CSV, UTF-8."
-        ) from fault
+    lines = read_rows(path)
     header = lines[0] if lines else []
     if "file" not in header or len(set(header)) < len(header):
         raise errors.InvalidInput(
             f"{path} needs one column `file` and no column twice; it has {', '.join(header)}",
-            "Name in `file` each image's path below the table's folder.",
+            "List in `file` each image's path below the table's folder.",
         )
     rows: dict[str, Mapping[str, str]] = {}
     for number, line in enumerate(lines[1:], start=2):
@@ -77,25 +90,32 @@ def read_table(path: Path) -> Provenance:
                 "Give every line one value per column.",
             )
         row = dict(zip(header, line, strict=True))
-        file = PurePosixPath(row.pop("file").replace("\\", "/")).as_posix()
+        file = _posix(row.pop("file"), path.parent)
         if file in rows:
             raise errors.InvalidInput(
-                f"{path}, line {number}: {file} again", "Keep one row a file."
+                f"{path}, line {number}: {file} again", "Keep one row per file."
             )
         rows[file] = row
     return Provenance(tuple(column for column in header if column != "file"), rows)
 
 
+def _posix(file: str, folder: Path) -> str:
+    """Read backslashes as slashes, unless a file really has a backslash in its name."""
+    if "\\" in file and not (folder / file).exists():
+        file = file.replace("\\", "/")
+    return PurePosixPath(file).as_posix()
+
+
 def read_provenance(folder: Path) -> Provenance:
     """Join `manifest.csv` and `groups.csv` of one folder.
 
-    A split or a class of a prepared folder may be prepared further by itself: a table that is
-    not in the folder is taken from the next folder above that has one for its images.
+    A split or a class of a prepared folder may be prepared further on its own: a table that is
+    not in the folder is taken from the nearest folder above that has rows for its images.
 
     Raises
     ------
     cellvision.errors.InvalidInput
-        The two tables say different things about one file.
+        The two tables contradict each other about a file.
     """
     manifest, groups = _nearest(folder, MANIFEST), _nearest(folder, GROUPS)
     rows = {file: dict(row) for file, row in manifest.rows.items()}
@@ -112,13 +132,13 @@ def read_provenance(folder: Path) -> Provenance:
 
 
 def _nearest(folder: Path, name: str) -> Provenance:
-    """The table of that name in a folder, or the rows on its images in one further up."""
+    """Read the table of that name in a folder, or the rows for its images in one further up."""
     if (folder / name).exists():
         return read_table(folder / name)
-    whole = folder.resolve()
-    for outer in whole.parents[:_ABOVE]:
-        start = whole.relative_to(outer).as_posix() + "/"
-        # A table there that is no table of files belongs to something else.
+    resolved = folder.resolve()
+    for outer in resolved.parents[:_LEVELS_ABOVE]:
+        start = resolved.relative_to(outer).as_posix() + "/"
+        # A table up there that lists no files belongs to something else.
         with contextlib.suppress(errors.InvalidInput):
             table = read_table(outer / name)
             rows = {
@@ -132,7 +152,7 @@ def _nearest(folder: Path, name: str) -> Provenance:
 def derived_row(
     provenance: Provenance, *, file: str, source: str, field: str, transformation: str
 ) -> dict[str, str]:
-    """Describe an image made from `source`: its own four columns, then what is carried over."""
+    """Describe an image made from `source`: the four fixed columns, then the inherited ones."""
     before = provenance.rows.get(source, {})
     earlier = before.get("transformation", "")
     return {
@@ -140,21 +160,49 @@ def derived_row(
         "source": source,
         "field": before.get("field") or field,
         "transformation": f"{earlier}; {transformation}" if earlier else transformation,
-        **{column: before.get(column, "") for column in provenance.further},
+        **{column: before.get(column, "") for column in provenance.carried_over},
     }
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
-    """Write rows as CSV text with `columns` as header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    """Format rows as CSV text with `columns` as header; `read_rows` reads the same values.
+
+    A value with a carriage return is quoted, which Python's own minimal quoting leaves out
+    before 3.13.
+    """
+    text = io.StringIO(newline="")
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for values in (list(columns), *([row.get(column, "") for column in columns] for row in rows)):
+        special = any("\r" in value for value in values)
+        (quoted if special else plain).writerow(values)
     return text.getvalue()
 
 
 def to_frame(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> pandas.DataFrame:
-    """Give rows as a table of text."""
+    """Return rows as a table of text."""
     import pandas
 
     return pandas.DataFrame(list(rows), columns=list(columns), dtype="str")
+
+
+def similar_spellings(values: Iterable[str]) -> list[tuple[str, ...]]:
+    """Find values that probably mean the same group: 7 and 7.0, 007 and 7, A01 and a1, P 7.
+
+    Returns
+    -------
+    list of tuple of str
+        The spellings of each such group, sorted.
+
+    Examples
+    --------
+    >>> similar_spellings(["A01", "B2", "a1", "7", "7.0", "B02", "C"])
+    [('7', '7.0'), ('A01', 'a1'), ('B02', 'B2')]
+    """
+    spellings: dict[str, set[str]] = {}
+    for value in values:
+        key = re.sub(r"(?<![0-9])\s+|\s+(?![0-9])", "", value).casefold()
+        key = re.sub(r"(?<![0-9.])([0-9]+)\.0+$", r"\1", key)
+        key = re.sub(r"(?<![0-9.])0+(?=[0-9])", "", key)
+        spellings.setdefault(key, set()).add(value)
+    return sorted(tuple(sorted(group)) for group in spellings.values() if len(group) > 1)

@@ -1,4 +1,4 @@
-"""Rotated copies of images."""
+"""Rotate images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cellvision import errors
 
-from .pipeline import Progress, Result, carry_out, decoded
+from .pipeline import Progress, Result, Verb, decoded, run_verb
+from .records import Output
 from .sources import SourceImage, output_stems
 from .write import is_colour, suffix_for, write_image
 
@@ -33,24 +34,24 @@ def rotate_images(
 ) -> pandas.DataFrame:
     """Write a copy of every image at every angle, in the image's own dtype.
 
-    Multiples of 90 degrees move pixels and change none; height and width change places. Other
-    angles are interpolated linearly, so that no value leaves the range of its neighbours: a
-    12-bit image in a 16-bit file stays one. Interpolation smooths noise a little; where that may
-    matter, rotate all classes by the same angles. Results are named `<stem>_rot<angle>`.
+    Multiples of 90 degrees are exact; at 90 and 270, height and width change places. Other angles
+    are interpolated linearly, so that no value leaves the range of its neighbours: a 12-bit image
+    in a 16-bit file stays 12-bit. Interpolation smooths noise a little; if that may matter,
+    rotate all classes by the same angles. Outputs are named `<stem>_rot<angle>`.
 
     Parameters
     ----------
     source
-        An image, or a folder: `*`, `<class>/*` or `<split>/<class>/*` below it.
+        An image, or a folder with images in `*`, `<class>/*` or `<split>/<class>/*`.
     out
-        A new folder outside of `source`, or the one that this very call began before.
+        A new folder outside of `source`, or the one that the same call began before.
     angles
         Degrees, counter-clockwise. 0 gives an unchanged copy.
     corners
-        What the corners show that come from outside the image: ``"fill"`` one value;
-        ``"reflect"`` the mirrored image; ``"crop"`` no such corner, since only the largest
-        upright rectangle that lies inside the rotated image is kept (its size depends on the
-        angle). With fill and reflect, height and width stay.
+        What to put into the corners, which lie outside of the image: ``"fill"`` one value;
+        ``"reflect"`` the mirrored image; ``"crop"`` nothing: only the largest upright rectangle
+        inside the rotated image is kept (its size depends on the angle). With fill and reflect,
+        height and width stay.
     fill
         The value for ``"fill"``, in the image's own units.
     progress
@@ -59,14 +60,14 @@ def rotate_images(
     Returns
     -------
     pandas.DataFrame
-        The manifest, which is also `out/manifest.csv`.
+        The manifest, also written to `out/manifest.csv`.
 
     Raises
     ------
     cellvision.errors.InvalidInput
         No angle, one angle twice (0 and 360 are the same), or a fill that the dtype cannot hold.
     cellvision.errors.FolderError
-        `source` is missing or empty; `out` is taken.
+        `source` is missing or empty; `out` is in use or holds anything else.
     cellvision.errors.UnreadableImages
         Some images cannot be decoded; the others are finished.
 
@@ -85,23 +86,24 @@ def rotate_images(
     _check(angles, corners, fill)
 
     def make(image: SourceImage, target: str, folder: Path) -> Result:
-        with decoded(image) as found:
-            _check_fill(image, found.pixels.dtype, fill)
-            suffix, colour = suffix_for(found.pixels, image.path), is_colour(image.path)
-            made = []
+        with decoded(image) as content:
+            _check_fill(image, content.pixels.dtype, fill)
+            suffix, colour = suffix_for(content.pixels, image.path), is_colour(image.path)
+            outputs = []
             for angle in angles:
                 file = f"{target}_rot{_degrees(angle)}{suffix}"
-                turned = rotate(found.pixels, angle, corners=corners, fill=fill)
-                write_image(folder / file, turned, colour=colour)
-                made.append((file, f"rotate {_degrees(angle)}{_corners(angle, corners, fill)}"))
-            return Result(tuple(made), found.notes)
+                copy = rotate(content.pixels, angle, corners=corners, fill=fill)
+                write_image(folder / file, copy, colour=colour)
+                step = f"rotate {_degrees(angle)}{_corners(angle, corners, fill)}"
+                outputs.append(Output(file=file, transformation=step))
+            return Result(tuple(outputs), content.notes)
 
     parameters = {"angles": angles, "corners": corners, "fill": fill}
-    return carry_out("rotate", parameters, source, out, output_stems, make, progress)
+    return run_verb(Verb("rotate", parameters, output_stems, make), source, out, progress)
 
 
 def rotate(pixels: NDArray[Any], angle: float, *, corners: Corners, fill: float) -> NDArray[Any]:
-    """Turn (H, W, C) pixels counter-clockwise by `angle` degrees; see `rotate_images`."""
+    """Rotate (H, W, C) pixels counter-clockwise by `angle` degrees; see `rotate_images`."""
     import numpy as np
     from scipy import ndimage
 
@@ -112,12 +114,12 @@ def rotate(pixels: NDArray[Any], angle: float, *, corners: Corners, fill: float)
     if corners == "crop":
         shape = inscribed(height, width, angle)
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    # From a place in the result to its place in the image, rows pointing down.
+    # From a position in the result to its position in the image, rows pointing down.
     matrix = np.array([[cosine, sine], [-sine, cosine]])
     offset = (np.array([height, width]) - 1) / 2 - matrix @ ((np.array(shape) - 1) / 2)
     result = np.empty((*shape, channels), pixels.dtype)
     for channel in range(channels):
-        turned = ndimage.affine_transform(
+        rotated = ndimage.affine_transform(
             pixels[:, :, channel],
             matrix,
             offset,
@@ -128,14 +130,14 @@ def rotate(pixels: NDArray[Any], angle: float, *, corners: Corners, fill: float)
             cval=fill,
         )
         if np.issubdtype(pixels.dtype, np.inexact):
-            result[:, :, channel] = turned
+            result[:, :, channel] = rotated
         else:
-            result[:, :, channel] = np.rint(turned)
+            result[:, :, channel] = np.rint(rotated)
     return result
 
 
 def inscribed(height: int, width: int, angle: float) -> tuple[int, int]:
-    """Height and width of the largest upright rectangle inside a rotated image.
+    """Return height and width of the largest upright rectangle inside a rotated image.
 
     Pixel centres of the rectangle lie between pixel centres of the image, so that nothing from
     outside is mixed in.
@@ -160,7 +162,7 @@ def _degrees(angle: float) -> str:
 
 
 def _corners(angle: float, corners: Corners, fill: float) -> str:
-    """What the manifest says beside the angle, where it is not the default."""
+    """Describe the corners for the manifest, unless they are the default."""
     if angle % 90 == 0 or (corners == "fill" and fill == 0):
         return ""
     return f" corners={corners}" + (f" fill={fill:.10g}" if corners == "fill" else "")
@@ -184,7 +186,7 @@ def _check(angles: Sequence[float], corners: Corners, fill: float) -> None:
         raise errors.InvalidInput(f"unknown corners {corners!r}", "Use fill, crop or reflect.")
     if fill != 0 and corners != "fill":
         raise errors.InvalidInput(
-            f"a fill value has no use with corners {corners}", "Leave --fill out."
+            f"a fill value is of no use with corners {corners}", "Leave --fill out."
         )
 
 

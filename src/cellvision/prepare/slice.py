@@ -1,8 +1,9 @@
-"""Wide-field images into tiles."""
+"""Cut wide-field images into tiles."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cellvision import errors
 
-from .pipeline import Progress, Result, carry_out, decoded
+from .pipeline import Progress, Result, Verb, decoded, run_verb
+from .records import Output
 from .sources import SourceImage, output_stems
 from .warnings import warn
-from .write import is_colour, suffix_for, write_image
+from .write import cut, is_colour, suffix_for, write_image
 
 if TYPE_CHECKING:
     import pandas
@@ -24,7 +26,7 @@ Edge = Literal["drop", "pad", "shift"]
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile: its place in the grid, and its pixels in the image (which may end earlier)."""
+    """One tile: its position in the grid and in the image (which may end before the tile does)."""
 
     row: int
     column: int
@@ -45,22 +47,22 @@ def slice_images(
     edge: Edge = "drop",
     progress: Progress | None = None,
 ) -> pandas.DataFrame:
-    """Cut images into tiles that keep dtype, channels and every value.
+    """Cut images into tiles; dtype, channels and every value stay as they are.
 
-    Exactly one of `tiles`, `grid` and `size` is given. Results are named
-    `<stem>_r<row>_c<column>`, so that the order of names is the order of reading. A TIFF stays a
-    TIFF; other images become PNG where it can hold them without loss (8 bits with one or three
-    channels, 16 bits with one), else TIFF. JPEG is not compressed a second time.
+    Give exactly one of `tiles`, `grid` and `size`. Outputs are named `<stem>_r<row>_c<column>`,
+    so that they sort in reading order. A TIFF stays a TIFF; other images become PNG if PNG holds
+    them without loss (8 bits with one or three channels, 16 bits with one), else TIFF. JPEG is
+    not compressed a second time.
 
     Parameters
     ----------
     source
-        An image, or a folder: `*`, `<class>/*` or `<split>/<class>/*` below it.
+        An image, or a folder with images in `*`, `<class>/*` or `<split>/<class>/*`.
     out
-        A new folder outside of `source`, or the one that this very call began before.
+        A new folder outside of `source`, or the one that the same call began before.
     tiles
-        Number of equal tiles, cut in as square a grid as that number allows; the longer side of
-        the image gets more of them.
+        Number of equal tiles per image, in the squarest grid possible; the longer side of the
+        image gets more of them.
     grid
         Rows and columns.
     size
@@ -68,26 +70,26 @@ def slice_images(
     overlap
         Pixels that neighbouring tiles share; only with `size`.
     edge
-        What happens where tiles do not fill the image: ``"drop"`` leaves the last pixels at the
-        lower and right edge out (and issues a notice that counts them); ``"pad"`` fills the last
-        tiles up with zeros, which can be told from signal, where mirrored cells could not;
-        ``"shift"`` moves the last tiles inwards, so that they overlap their neighbours. With
-        `tiles` and `grid`, tiles are rounded down for ``"drop"`` and up for the others.
+        What to do where tiles do not fill the image. ``"drop"`` leaves out the last pixels at
+        the lower and right edge (and warns how many); ``"pad"`` fills the last tiles with zeros,
+        which cannot be mistaken for signal as mirrored cells could; ``"shift"`` moves the last
+        tiles inwards, so that they overlap their neighbours. With `tiles` and `grid`, the size
+        of a tile is rounded down for ``"drop"`` and up for the others.
     progress
         Called with the number of finished images and of all images.
 
     Returns
     -------
     pandas.DataFrame
-        The manifest, which is also `out/manifest.csv`: `file`, `source`, `field`,
-        `transformation`, and all provenance columns of the source's own tables.
+        The manifest, also written to `out/manifest.csv`: `file`, `source`, `field` (the source
+        image), `transformation`, and all provenance columns of the source's own tables.
 
     Raises
     ------
     cellvision.errors.InvalidInput
-        Settings that contradict each other, or a tile larger than an image.
+        Contradictory settings, or a tile larger than an image.
     cellvision.errors.FolderError
-        `source` is missing or empty; `out` is taken.
+        `source` is missing or empty; `out` is in use or holds anything else.
     cellvision.errors.UnreadableImages
         Some images cannot be decoded; the others are finished.
 
@@ -105,39 +107,46 @@ def slice_images(
     _check(tiles, grid, size, overlap, edge)
 
     def make(image: SourceImage, target: str, folder: Path) -> Result:
-        with decoded(image) as found:
-            pixels = found.pixels
+        with decoded(image) as content:
+            height, width = content.pixels.shape[:2]
             try:
-                places = layout(
-                    pixels.shape[0],
-                    pixels.shape[1],
-                    tiles=tiles,
-                    grid=grid,
-                    size=size,
-                    overlap=overlap,
-                    edge=edge,
+                tiling = layout(
+                    height, width, tiles=tiles, grid=grid, size=size, overlap=overlap, edge=edge
                 )
-            except errors.InvalidInput as fault:
-                raise errors.InvalidInput(f"{image.name}: {fault.what}", fault.hint) from fault
-            suffix, colour = suffix_for(pixels, image.path), is_colour(image.path)
-            rows, columns = places[-1].row + 1, places[-1].column + 1
-            digits = max(2, len(str(max(rows, columns) - 1)))
-            made = []
-            for tile in places:
-                file = f"{target}_r{tile.row:0{digits}}_c{tile.column:0{digits}}{suffix}"
-                write_image(folder / file, _cut(pixels, tile), colour=colour)
-                step = f"slice r={tile.row} c={tile.column} y={tile.y} x={tile.x}"
-                made.append((file, f"{step} h={tile.height} w={tile.width}"))
-            below = pixels.shape[0] - max(tile.y + tile.height for tile in places)
-            right = pixels.shape[1] - max(tile.x + tile.width for tile in places)
-            notes = found.notes
-            if below > 0 or right > 0:
-                lost = f"{max(below, 0)} rows at the lower and {max(right, 0)} columns at the right"
-                notes += (f"{lost} edge are left out (pad or shift would keep them)",)
-            return Result(tuple(made), notes)
+            except errors.InvalidInput as error:
+                raise errors.InvalidInput(f"{image.name}: {error.what}", error.hint) from error
+            outputs = _write_tiles(image, content.pixels, tiling, target, folder)
+            return Result(outputs, (*content.notes, *_lost_pixels(height, width, tiling)))
 
     parameters = {"tiles": tiles, "grid": grid, "size": size, "overlap": overlap, "edge": edge}
-    return carry_out("slice", parameters, source, out, output_stems, make, progress)
+    return run_verb(Verb("slice", parameters, output_stems, make), source, out, progress)
+
+
+def _write_tiles(
+    image: SourceImage, pixels: NDArray[Any], tiling: Sequence[Tile], target: str, folder: Path
+) -> tuple[Output, ...]:
+    suffix, colour = suffix_for(pixels, image.path), is_colour(image.path)
+    digits = max(2, len(str(max(tiling[-1].row, tiling[-1].column))))
+    outputs = []
+    for tile in tiling:
+        file = f"{target}_r{tile.row:0{digits}}_c{tile.column:0{digits}}{suffix}"
+        window = cut(pixels, tile.y, tile.x, tile.height, tile.width)
+        write_image(folder / file, window, colour=colour)
+        position = f"slice r={tile.row} c={tile.column} y={tile.y} x={tile.x}"
+        outputs.append(
+            Output(file=file, transformation=f"{position} h={tile.height} w={tile.width}")
+        )
+    return tuple(outputs)
+
+
+def _lost_pixels(height: int, width: int, tiling: Sequence[Tile]) -> tuple[str, ...]:
+    """Note how many rows and columns no tile covers."""
+    rows = max(0, height - max(tile.y + tile.height for tile in tiling))
+    columns = max(0, width - max(tile.x + tile.width for tile in tiling))
+    if not (rows or columns):
+        return ()
+    lost = f"{rows} rows at the lower and {columns} columns at the right edge"
+    return (f"{lost} are left out (--edge pad or shift keeps them)",)
 
 
 def layout(
@@ -150,7 +159,7 @@ def layout(
     overlap: int = 0,
     edge: Edge = "drop",
 ) -> list[Tile]:
-    """Place the tiles of one image of `height` × `width` pixels, in reading order."""
+    """Lay out the tiles of one image of `height` × `width` pixels, in reading order."""
     if tiles is not None:
         fewer, more = nearly_square(tiles)
         grid = (more, fewer) if height > width else (fewer, more)
@@ -181,13 +190,13 @@ def nearly_square(count: int) -> tuple[int, int]:
 
 
 def _divide(length: int, parts: int, edge: Edge) -> tuple[int, list[int]]:
-    """Cut a length into equal parts: their length and where they start."""
+    """Cut a length into equal parts; return their length and their starts."""
     part = length // parts if edge == "drop" else -(-length // parts)
     # Rounded up, a few pixels in very many parts would leave the last ones wholly outside.
     if part == 0 or (parts - 1) * part >= length:
         raise errors.InvalidInput(
             f"{length} pixels cannot be cut into {parts} with edge {edge}",
-            "Ask for fewer tiles" + ("." if edge == "drop" else ", or use --edge drop."),
+            "Choose fewer tiles" + ("." if edge == "drop" else ", or use --edge drop."),
         )
     starts = [index * part for index in range(parts)]
     if edge == "shift":
@@ -196,22 +205,12 @@ def _divide(length: int, parts: int, edge: Edge) -> tuple[int, list[int]]:
 
 
 def _steps(length: int, part: int, overlap: int, edge: Edge) -> list[int]:
-    """Where parts of a given length start."""
+    """Return the starts of parts of a given length."""
     stride = part - overlap
     starts = list(range(0, length - part + 1, stride))
     if edge != "drop" and starts[-1] + part < length:
         starts.append(starts[-1] + stride if edge == "pad" else length - part)
     return starts
-
-
-def _cut(pixels: NDArray[Any], tile: Tile) -> NDArray[Any]:
-    import numpy as np
-
-    cut = pixels[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-    missing = (tile.height - cut.shape[0], tile.width - cut.shape[1])
-    if any(missing):
-        cut = np.pad(cut, ((0, missing[0]), (0, missing[1]), (0, 0)))
-    return cut
 
 
 def _check(
@@ -221,7 +220,7 @@ def _check(
     overlap: int,
     edge: Edge,
 ) -> None:
-    if sum(given is not None for given in (tiles, grid, size)) != 1:
+    if sum(option is not None for option in (tiles, grid, size)) != 1:
         raise errors.InvalidInput(
             "slice needs exactly one of tiles, grid and size",
             "For instance --tiles 16, --grid 4x4 or --size 256x256.",
@@ -230,7 +229,7 @@ def _check(
         if numbers and any(number is not None and number < 1 for number in numbers):
             raise errors.InvalidInput(f"{name} must be at least 1", "Give a positive number.")
     if overlap and size is None:
-        raise errors.InvalidInput("overlap goes with size only", "Give --size with --overlap.")
+        raise errors.InvalidInput("overlap is for size only", "Use --overlap together with --size.")
     if size is not None and not 0 <= overlap < min(size):
         raise errors.InvalidInput(
             f"overlap {overlap} does not fit tiles of {size[0]}x{size[1]}",

@@ -1,4 +1,4 @@
-"""The images below a file or folder, their order and their names."""
+"""The images below a file or folder, in natural order, and the names of their outputs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from cellvision import errors
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom
 
 from .provenance import GROUPS, MANIFEST
+from .unfinished import raise_if_unfinished
 from .warnings import warn
-
-# Records that prepare keeps in a folder while (and after) it works there.
-WORK_RECORD = ".prepare.jsonl"
-RENAME_RECORD = ".number.json"
 
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One image file: where it lies, and its POSIX path relative to the source folder."""
+    """One image file: its path, and its POSIX path relative to the source folder."""
 
     path: Path
     name: str
@@ -34,42 +31,41 @@ class SourceImage:
     @property
     def stem(self) -> str:
         """Its file name without suffix."""
-        return _stem_and_suffix(self.path.name)[0]
+        return stem_and_suffix(self.path.name)[0]
 
     @property
     def suffix(self) -> str:
         """Its suffix as written; `.ome.tif` counts as one."""
-        return _stem_and_suffix(self.path.name)[1]
+        return stem_and_suffix(self.path.name)[1]
 
     @property
     def field(self) -> str:
-        """What identifies it where no table says better: its path without suffix."""
+        """The source image's identity if no table names one: its path without suffix."""
         return (self.folder / self.stem).as_posix()
 
 
 @dataclass(frozen=True)
 class Sources:
-    """All images of one source, in natural order, and the folder their names refer to."""
+    """All images of one source, in natural order, and the folder their names are relative to."""
 
     root: Path
     images: tuple[SourceImage, ...]
 
 
 def find_images(source: str | os.PathLike[str]) -> Sources:
-    """Find the images of a file or folder; nothing is decoded.
+    """Find the images of a file or folder without decoding any.
 
     Raises
     ------
     cellvision.errors.FolderError
-        The source is missing, holds no image, or is in the middle of another preparation.
+        The source is missing or holds no image, or another preparation of it is unfinished.
     """
     path = Path(source)
     if path.is_file():
         sources = Sources(path.parent, (SourceImage(path, path.name),))
     elif path.is_dir():
-        _refuse_unfinished(path)
-        found = sorted(_walk(path), key=lambda image: _natural(image.name))
-        sources = Sources(path, tuple(found))
+        images = sorted(_walk(path), key=lambda image: natural_order(image.name))
+        sources = Sources(path, tuple(images))
     else:
         raise errors.FolderError(f"{path} does not exist", "Name an image or a folder of images.")
     if not sources.images:
@@ -80,27 +76,33 @@ def find_images(source: str | os.PathLike[str]) -> Sources:
     for image in sources.images:
         try:
             image.name.encode()
-        except UnicodeEncodeError as fault:
+        except UnicodeEncodeError as error:
             raise errors.FolderError(
-                f"{image.name!r} is no Unicode file name, so no table can hold it", "Rename it."
-            ) from fault
+                f"{image.name!r} is not a Unicode file name, so no table can hold it", "Rename it."
+            ) from error
     return sources
 
 
 def output_stems(images: Sequence[SourceImage]) -> dict[str, str]:
-    """Give each image a path without suffix under which its results never meet another's.
+    """Give each image a path without suffix, unique among the outputs.
 
-    Normally its own path without suffix; `a.png` and `a.tif` in one folder become `a_png`
-    and `a_tif`, since both may end as PNG. Letter case does not tell names apart: some file
-    systems ignore it.
+    Normally this is its own path without suffix; `a.png` and `a.tif` in one folder become
+    `a_png` and `a_tif`, since both may end as PNG. Names that differ in letter case only count
+    as equal, because some file systems ignore case.
     """
+    return unique_stems(images, {image.name: image.field for image in images})
+
+
+def unique_stems(images: Sequence[SourceImage], wishes: dict[str, str]) -> dict[str, str]:
+    """Make the wished-for stems unique, by the suffix of their images, then by underscores."""
     uses: dict[str, int] = {}
     for image in images:
-        uses[image.field.casefold()] = uses.get(image.field.casefold(), 0) + 1
+        key = wishes[image.name].casefold()
+        uses[key] = uses.get(key, 0) + 1
     taken = {stem for stem, count in uses.items() if count == 1}
     stems = {}
     for image in images:
-        stem = image.field
+        stem = wishes[image.name]
         if uses[stem.casefold()] > 1:
             stem += "_" + image.suffix.lower().lstrip(".").replace(".", "_")
             while stem.casefold() in taken:
@@ -111,13 +113,41 @@ def output_stems(images: Sequence[SourceImage]) -> dict[str, str]:
 
 
 def visible_images(folder: Path) -> set[str]:
-    """Names of all image files below `folder`, phantoms and hidden files aside."""
-    return {image.name for image in _walk(folder, quiet=True)}
+    """Return the names of all image files below `folder`, except hidden and system files."""
+    return {
+        path.relative_to(folder).as_posix()
+        for path in _files(folder)
+        if path.suffix.lower() in IMAGE_SUFFIXES
+    }
 
 
-def _walk(root: Path, *, quiet: bool = False) -> Iterator[SourceImage]:
+def natural_order(name: str) -> tuple[object, ...]:
+    """Sort key that orders names as people do: s2 before s10, folder by folder.
+
+    Only the digits 0 to 9 form numbers. The library natsort also reads ², ٣ and their like as
+    numbers and so gives another order for such names.
+    """
+    parts = []
+    for part in name.casefold().split("/"):
+        runs = re.split(r"([0-9]+)", part)  # every second one is a number
+        parts.append([int(run) if index % 2 else run for index, run in enumerate(runs)])
+    return (parts, name)
+
+
+def stem_and_suffix(name: str) -> tuple[str, str]:
+    """Split a file name; `.ome.tif` counts as one suffix."""
+    match = re.fullmatch(r"(.+?)((?:\.ome)?\.[^.]*)", name, flags=re.IGNORECASE | re.DOTALL)
+    return (match[1], match[2]) if match else (name, "")
+
+
+def _walk(root: Path) -> Iterator[SourceImage]:
+    raise_if_unfinished(root)
+    checked = {root}
     others: list[str] = []
     for path in _files(root):
+        if path.parent not in checked:
+            raise_if_unfinished(path.parent)
+            checked.add(path.parent)
         name = path.relative_to(root).as_posix()
         if name in (MANIFEST, GROUPS):
             continue
@@ -125,54 +155,26 @@ def _walk(root: Path, *, quiet: bool = False) -> Iterator[SourceImage]:
             yield SourceImage(path, name)
         else:
             others.append(name)
-    if others and not quiet:
+    if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        warn(f"passed over, not an image by its suffix: {', '.join(sorted(others)[:3])}{more}")
+        warn(f"skipped, not an image by its suffix: {', '.join(sorted(others)[:3])}{more}")
 
 
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Every file but phantoms; a class may be a link to a folder, a link upwards is no loop."""
-    here = folder.resolve()
-    if here in above:
+    """Yield every file except phantoms. Links to folders are followed, except upwards."""
+    resolved = folder.resolve()
+    if resolved in above:
         return
     try:
         entries = sorted(folder.iterdir())
-    except OSError as fault:
+    except OSError as error:
         raise errors.FolderError(
-            f"{folder} cannot be listed: {fault.strerror}", "Change its permissions."
-        ) from fault
+            f"{folder} cannot be listed: {error.strerror}", "Change its permissions."
+        ) from error
     for path in entries:
         if is_phantom(path):
             continue
         if path.is_dir():
-            yield from _files(path, (*above, here))
+            yield from _files(path, (*above, resolved))
         else:
             yield path
-
-
-def _refuse_unfinished(folder: Path) -> None:
-    """A folder whose preparation was interrupted lacks images or their provenance."""
-    if (folder / RENAME_RECORD).exists():
-        raise errors.FolderError(
-            f"{folder}: numbering in place was interrupted here",
-            f"Finish it first: cellvision prepare number {folder} --in-place",
-        )
-    if (folder / WORK_RECORD).exists() and not (folder / MANIFEST).exists():
-        raise errors.FolderError(
-            f"{folder}: the preparation that fills this folder is not finished",
-            "Give its command again; it makes what is missing.",
-        )
-
-
-def _natural(name: str) -> tuple[object, ...]:
-    """Order names as people do: s2 before s10, folder by folder."""
-    parts = []
-    for part in name.casefold().split("/"):
-        runs = re.split(r"([0-9]+)", part)  # every second one is a number
-        parts.append([int(run) if place % 2 else run for place, run in enumerate(runs)])
-    return (parts, name)
-
-
-def _stem_and_suffix(name: str) -> tuple[str, str]:
-    match = re.fullmatch(r"(.+?)((?:\.ome)?\.[^.]*)", name, flags=re.IGNORECASE)
-    return (match[1], match[2]) if match else (name, "")

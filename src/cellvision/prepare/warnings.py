@@ -1,4 +1,4 @@
-"""Things worth knowing that do not stop the work."""
+"""Warnings about images that do not stop the work."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import warnings
 
 
 class PrepareWarning(UserWarning):
-    """Something about the images that the work went on with, and that a person should know."""
+    """Something about the images that did not stop the work but that the user should know."""
 
 
 def warn(message: str) -> None:
-    """Issue `message` as a `PrepareWarning`; only ever called on the caller's thread."""
+    """Issue `message` as a `PrepareWarning`; call it on the caller's thread only."""
     warnings.warn(message, PrepareWarning, stacklevel=3)

@@ -1,1 +1,1 @@
-"""Finished runs and studies: their folders, scores, models and reports."""
+"""Results of runs and studies: folders, tables, scores, saved networks and reports."""

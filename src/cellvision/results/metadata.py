@@ -43,6 +43,9 @@ class Environment(ResultModel):
     processors: int | None = None
     """Number of processors."""
 
+    onednn: bool | None = None
+    """Whether TensorFlow was told to use oneDNN; None if its own default applied."""
+
     processes: int = 1
     """Number of processes that shared the training."""
 
@@ -97,6 +100,13 @@ class RunMetadata(ResultModel):
     seed: int
     """Seed of the weights, the order of images, augmentation and dropout."""
 
+    restarted_seeds: tuple[int, ...] = ()
+    """Seeds whose networks output the same for every image after the warm-up, and were drawn
+    again."""
+
+    interrupted: bool = False
+    """Whether the training was interrupted; the model is then the best one up to that moment."""
+
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 
@@ -126,6 +136,19 @@ class RunMetadata(ResultModel):
 
     warnings: tuple[str, ...] = ()
     """What a reader of the results should know."""
+
+
+class EnsembleRecord(ResultModel):
+    """The mean of the probabilities of an experiment's runs, scored like a run."""
+
+    experiment: str
+    """Name of the experiment."""
+
+    runs: tuple[str, ...]
+    """Names of the runs."""
+
+    scores: dict[str, Score]
+    """Score of each split."""
 
 
 STUDY_SCHEMA = 1
@@ -175,3 +198,6 @@ class StudyMetadata(ResultModel):
 
     runs: tuple[RunRecord, ...]
     """Every run, controls included."""
+
+    ensembles: tuple[EnsembleRecord, ...] = ()
+    """The ensemble of each experiment with at least two runs."""

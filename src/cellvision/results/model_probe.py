@@ -1,4 +1,4 @@
-"""A finished run's network as a function of what it sees: answers, gradients and features."""
+"""Probe: probabilities, gradients and features of a trained network on given images."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from cellvision.backends.seeding import seeded
 if TYPE_CHECKING:
     import keras
 
-_VALUES_AT_ONCE = 2**22
-"""How many pixel values a batch holds at most (more where eight images do)."""
+_BATCH_VALUES = 2**22
+"""Most pixel values in a batch, if that is at least eight images."""
 
-_LEAST = 1e-30
-"""Probabilities count as at least so much, so that their logarithm is finite."""
+_SMALLEST_PROBABILITY = 1e-30
+"""Probabilities are clipped here, so that their logarithm is finite."""
 
 
 class Probe:
-    """A trained network, to be asked about images that may be changed; `Run.probe` gives it.
+    """A trained network that classifies and explains images; `Run.probe` returns it.
 
-    All images here are as `Run.seen` gives them: float32, shape (images, height, width,
-    channels), where 0 to 1 spans the intensity range of the run. Other sizes are not taken.
+    Images are as `Run.network_input` returns them, modified or not: float32, shape (images,
+    height, width, channels), in the size of the run; 0 to 1 spans the intensity range of the run.
 
     Parameters
     ----------
     model
-        Takes native intensities and gives probabilities.
+        Maps native intensities to probabilities.
     zero, one
-        The native intensities that are 0 and 1.
+        The native intensities that the network sees as 0 and 1.
     """
 
     def __init__(self, model: keras.Model, zero: float, one: float) -> None:
@@ -46,34 +46,33 @@ class Probe:
         return _in_batches(self._model.predict_on_batch, self._native(images))
 
     def log_odds(self, images: np.ndarray, classes: Sequence[int] | np.ndarray) -> np.ndarray:
-        """How sure the network is of a class: log of its probability over that of all others.
+        """Return the log odds of a class: log of its probability over that of all others.
 
-        For two classes this is the difference of their logits; unlike a probability it does not
-        level off where the network is sure.
+        For two classes this is the difference of their logits. Unlike a probability it does not
+        saturate when the network is certain.
 
         Parameters
         ----------
         images
             Shape (images, height, width, channels).
         classes
-            The number of a class for each image.
+            A class number for each image.
 
         Returns
         -------
         numpy.ndarray
             Float64, shape (images,).
         """
-        p = np.maximum(self.probabilities(images).astype(np.float64), _LEAST)
-        wanted = np.eye(p.shape[1], dtype=bool)[np.asarray(classes, int)]
-        odds: np.ndarray = np.log(p[wanted]) - np.log(np.where(wanted, 0.0, p).sum(axis=1))
+        p = np.maximum(self.probabilities(images).astype(np.float64), _SMALLEST_PROBABILITY)
+        target = np.eye(p.shape[1], dtype=bool)[np.asarray(classes, int)]
+        odds: np.ndarray = np.log(p[target]) - np.log(np.where(target, 0.0, p).sum(axis=1))
         return odds
 
     def gradients(self, images: np.ndarray, classes: Sequence[int] | np.ndarray) -> np.ndarray:
-        """How `log_odds` changes with each intensity.
+        """Return the gradient of `log_odds` with respect to each intensity.
 
-        The gradient of the cross-entropy of the same class is this one times minus one and the
-        probability of the other classes: of the same direction, and smaller by so much that it
-        vanishes where the network is sure.
+        The gradient of the cross-entropy of the same class is this one times the negative
+        probability of the other classes; it vanishes when the network is certain.
 
         Parameters
         ----------
@@ -83,45 +82,44 @@ class Probe:
         Returns
         -------
         numpy.ndarray
-            Float32, shape as `images`; in units of log odds per intensity range.
+            Float32, same shape as `images`, in log odds per intensity range.
 
         Raises
         ------
         errors.ExperimentError
-            Keras runs on a backend other than TensorFlow and JAX.
+            Keras runs on a backend other than TensorFlow or JAX.
         """
-        wanted = np.eye(self._model.output_shape[-1], dtype=np.float32)[np.asarray(classes, int)]
-        return _in_batches(self._gradient, self._native(images), wanted) * np.float32(self._span)
+        targets = np.eye(self._model.output_shape[-1], dtype=np.float32)[np.asarray(classes, int)]
+        return _in_batches(self._gradient, self._native(images), targets) * np.float32(self._span)
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """What the last layer with weights is given: float32, shape (images, features).
+        """Return the input of the last layer with weights: float32, shape (images, features).
 
-        Where that has places (height and width), the mean over them. Of a network that is not
-        built of Keras' graphs of layers (a subclassed model), the logarithms of the
-        probabilities.
+        Height and width are averaged out. For a subclassed model, whose layers are not
+        accessible, the logarithms of the probabilities.
         """
         if self._encoder is None:
-            found = self.probabilities(images)
-            return np.asarray(np.log(np.maximum(found, np.float32(_LEAST))))
-        found = _in_batches(self._encoder.predict_on_batch, self._native(images))
-        places = tuple(range(1, found.ndim - 1))
-        pooled: np.ndarray = found.mean(axis=places) if places else found
+            p = self.probabilities(images)
+            return np.asarray(np.log(np.maximum(p, np.float32(_SMALLEST_PROBABILITY))))
+        encoded = _in_batches(self._encoder.predict_on_batch, self._native(images))
+        spatial = tuple(range(1, encoded.ndim - 1))
+        pooled: np.ndarray = encoded.mean(axis=spatial) if spatial else encoded
         return pooled
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that have learned something, from the output inwards."""
-        return tuple(layer.name for layer in _learned(self._model))
+        """Names of the layers with trained weights, from the output inwards."""
+        return tuple(layer.name for layer in _trained_layers(self._model))
 
     def redrawn(self, seed: int, layers: int | None = None) -> Probe:
-        """A copy of the network with layers as they were before any training.
+        """Return a copy of the network in which some layers have new random weights.
 
         Parameters
         ----------
         seed
-            Of the new weights.
+            Seed of the new weights.
         layers
-            How many layers to draw anew, from the output inwards; None: all of them.
+            Number of layers to draw again, from the output inwards; None draws all.
 
         Raises
         ------
@@ -137,11 +135,11 @@ class Probe:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise errors.ArchitectureError(
                 f"Keras cannot copy this network: {reason}",
-                "Build it of layers, or give its class a get_config()",
+                "Build it from layers, or give its class a get_config() method.",
             ) from error
-        fresh = [layer.get_weights() for layer in _learned(copy)]
+        fresh = [layer.get_weights() for layer in _trained_layers(copy)]
         copy.set_weights(self._model.get_weights())
-        for layer, weights in zip(_learned(copy)[:layers], fresh, strict=False):
+        for layer, weights in zip(_trained_layers(copy)[:layers], fresh, strict=False):
             layer.set_weights(weights)
         return Probe(copy, self._zero, self._zero + self._span)
 
@@ -166,105 +164,105 @@ class Probe:
 
             model = self._model
             return tensorflow.gradient(
-                lambda images, wanted: _summed_log_odds(model(images, training=False), wanted)
+                lambda images, targets: _summed_log_odds(model(images, training=False), targets)
             )
         if backend == "jax":
             return _jax_gradient(self._model)
         raise errors.ExperimentError(
-            f"gradients are not to be had on the {backend} backend",
-            "Set KERAS_BACKEND to tensorflow or jax",
+            f"gradients are not available on the {backend} backend",
+            "Set KERAS_BACKEND to tensorflow or jax.",
         )
 
 
-def _summed_log_odds(probabilities: Any, wanted: Any) -> Any:
-    """The sum of `Probe.log_odds` over images, in the backend's own operations."""
+def _summed_log_odds(probabilities: Any, targets: Any) -> Any:
+    """Sum `Probe.log_odds` over images, in operations of the backend."""
     from keras import ops
 
-    p = ops.maximum(ops.cast(probabilities, "float32"), _LEAST)
-    own = ops.sum(p * wanted, axis=-1)
-    others = ops.sum(p * (1.0 - wanted), axis=-1)
-    return ops.sum(ops.log(own) - ops.log(others))
+    p = ops.maximum(ops.cast(probabilities, "float32"), _SMALLEST_PROBABILITY)
+    target = ops.sum(p * targets, axis=-1)
+    others = ops.sum(p * (1.0 - targets), axis=-1)
+    return ops.sum(ops.log(target) - ops.log(others))
 
 
 def _jax_gradient(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     import jax
 
-    def score(images: Any, wanted: Any, learned: Any, others: Any) -> Any:
-        # Without its state, which JAX keeps apart from the computation.
-        given, _ = model.stateless_call(learned, others, images, training=False)
-        return _summed_log_odds(given, wanted)
+    def score(images: Any, targets: Any, trainable: Any, others: Any) -> Any:
+        # Stateless, because JAX keeps state apart from computation.
+        probabilities, _ = model.stateless_call(trainable, others, images, training=False)
+        return _summed_log_odds(probabilities, targets)
 
     gradient = jax.jit(jax.grad(score))
 
-    def compute(images: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        # Taken anew each time: a prediction in between puts other arrays in their place.
-        learned = [variable.value for variable in model.trainable_variables]
+    def compute(images: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        # Read on every call, because a prediction in between replaces the arrays.
+        trainable = [variable.value for variable in model.trainable_variables]
         others = [variable.value for variable in model.non_trainable_variables]
-        return np.asarray(gradient(images, wanted, learned, others))
+        return np.asarray(gradient(images, targets, trainable, others))
 
     return compute
 
 
-def _learned(model: keras.Model) -> list[Any]:
-    """The innermost layers with weights that training makes, from the output inwards.
+def _trained_layers(model: keras.Model) -> list[Any]:
+    """List the innermost layers with weights, from the output inwards.
 
-    A Normalization layer holds what was measured of images and is none of them.
+    Normalization layers are left out: they hold statistics of images.
     """
     import keras
 
-    found: list[Any] = []
+    layers: list[Any] = []
     for layer in reversed(model.layers):
         if isinstance(layer, keras.Model):
-            found += _learned(layer)
+            layers += _trained_layers(layer)
         elif layer.weights and not isinstance(layer, keras.layers.Normalization):
-            found.append(layer)
-    return found
+            layers.append(layer)
+    return layers
 
 
 def _without_last(model: keras.Model) -> keras.Model:
-    """The network up to its last layer with weights, inside models that are layers too."""
+    """Cut the network before its last layer with weights, also inside nested models."""
     import keras
 
     last = [layer for layer in model.layers if layer.weights][-1]
-    inputs, given = _before(model, last)
+    inputs, features = _input_of(model, last)
     return keras.Model(
-        inputs, _without_last(last)(given) if isinstance(last, keras.Model) else given
+        inputs, _without_last(last)(features) if isinstance(last, keras.Model) else features
     )
 
 
-def _before(model: keras.Model, last: keras.Layer) -> tuple[Any, Any]:
-    """The inputs of a network, and what one of its layers is given."""
+def _input_of(model: keras.Model, last: keras.Layer) -> tuple[Any, Any]:
+    """Return the inputs of a model and the symbolic input of one of its layers."""
     import keras
 
     if isinstance(model, keras.Sequential):
-        inputs = given = keras.Input(model.input_shape[1:])
+        inputs = features = keras.Input(model.input_shape[1:])
         for layer in itertools.takewhile(lambda layer: layer is not last, model.layers):
-            given = layer(given)
-        return inputs, given
-    seen = []
+            features = layer(features)
+        return inputs, features
+    layer_inputs = []
 
-    def noted(layer: keras.Layer, *arguments: Any, **options: Any) -> Any:
+    def call(layer: keras.Layer, *arguments: Any, **options: Any) -> Any:
         if layer is last:
-            seen.append(arguments[0])
+            layer_inputs.append(arguments[0])
         return layer(*arguments, **options)
 
-    # The same layers, called once more: a model that is a layer does not tell what it was given.
-    again = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=noted)
-    return again.inputs, seen[-1]
+    # Call the same layers again, because a nested model does not know its input in this model.
+    clone = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return clone.inputs, layer_inputs[-1]
 
 
-def _in_batches(work: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
-    """Do the work on a few images at a time, in batches of three sizes: each is compiled."""
+def _in_batches(function: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
+    """Call a function on batches of images. Only three batch sizes occur: each is compiled."""
     count = len(arrays[0])
-    most = int(np.clip(_VALUES_AT_ONCE // max(arrays[0][:1].size, 1), 8, 512))
+    most = int(np.clip(_BATCH_VALUES // max(arrays[0][:1].size, 1), 8, 512))
     size = next((size for size in (8, 64) if count <= size <= most), most)
-    found = []
+    results = []
     for start in range(0, count, size):
         batch = [array[start : start + size] for array in arrays]
         missing = size - len(batch[0])
         if missing:
             batch = [np.concatenate([part, np.repeat(part[-1:], missing, 0)]) for part in batch]
-        found.append(np.asarray(work(*batch), np.float32)[: size - missing])
-    if not found:
-        raise errors.CellvisionError("there is no image to ask the network about", "Give some")
-    return np.concatenate(found)
+        results.append(np.asarray(function(*batch), np.float32)[: size - missing])
+    if not results:
+        raise errors.CellvisionError("no image was given to the network", "Pass at least one.")
+    return np.concatenate(results)

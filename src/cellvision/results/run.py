@@ -1,4 +1,4 @@
-"""A finished run: its folder, and what can be asked of it."""
+"""A finished run: its folder, its results and its network."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.experiment import Experiment
     from cellvision.interfaces.artifact import Artifact
+    from cellvision.interfaces.dataset import Dataset
     from cellvision.results.artifacts import ReporterRecord
     from cellvision.results.model_probe import Probe
 
@@ -29,55 +30,68 @@ if TYPE_CHECKING:
 def load_run(folder: str | os.PathLike[str]) -> Run:
     """Open a run's folder.
 
-    Its record and tables can be read without the plugins that made it.
+    The record and the tables can be read without the plugins of the run.
 
     Parameters
     ----------
     folder
-        As given to `train`. From an address on remote storage it is copied to this machine.
+        The folder given to `train`. A run on remote storage is copied to this machine.
 
     Raises
     ------
     errors.FolderError
         The folder is missing or holds no finished run.
     """
-    with remote.finished(folder) as here:
-        return _load_run(here)
+    with remote.finished(folder) as local:
+        return _load_run(local)
 
 
 def _load_run(folder: Path) -> Run:
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if (folder / "study.json").is_file():
-            raise errors.FolderError(
-                f"{folder}: this is a study; its runs are in {folder / 'runs'}",
-                "Open it with load_study, or name one of its runs",
-            ) from None
-        raise errors.FolderError(
-            f"{folder}: no finished run is here (it has no run.json)",
-            "Name the folder that cellvision train --out made",
-        ) from None
+        raise _no_run(folder) from None
     except (OSError, ValueError) as error:
         raise errors.FolderError(
-            f"{folder / 'run.json'}: cannot be read: {error}", "Restore it or train again"
+            f"{folder / 'run.json'}: cannot be read: {error}", "Restore the file or train again."
         ) from None
     check_schema(folder / "run.json", record, RUN_SCHEMA)
     return Run(folder, RunMetadata.from_json(json.dumps(record), str(folder / "run.json")))
 
 
+def _no_run(folder: Path) -> errors.FolderError:
+    if (folder / "study.json").is_file():
+        return errors.FolderError(
+            f"{folder}: this is a study; its runs are in {folder / 'runs'}",
+            "Open it with load_study, or name one of its runs.",
+        )
+    return errors.FolderError(
+        f"{folder}: no finished run here (it has no run.json)",
+        "Name the folder given to cellvision train --out.",
+    )
+
+
 def check_schema(path: Path, record: Any, known: int) -> None:
-    """Refuse a record that another version has written, or nobody.
+    """Refuse a record that is not ours or that another version wrote.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    record
+        Its content.
+    known
+        The schema that this version understands.
 
     Raises
     ------
     errors.FolderError
-        It cannot be understood.
+        The schema is another one.
     """
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != known:
         raise errors.FolderError(
-            f"{path}: its schema is {schema!r}, not {known}", "Update cellvision to read it"
+            f"{path}: its schema is {schema!r}, not {known}", "Update cellvision to read it."
         )
 
 
@@ -103,17 +117,23 @@ class Run:
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{name} {s.accuracy:.3f}" for name, s in self.scores.items())
-        return f"<Run {self.folder}: accuracy {scores}>"
+        interrupted = ", interrupted" if self.interrupted else ""
+        return f"<Run {self.folder}: accuracy {scores}{interrupted}>"
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes, sorted; a class's number is its place."""
+        """The classes, sorted; a class's number is its position."""
         return self._metadata.class_names
 
     @property
     def seed(self) -> int:
         """Seed of the weights, the order of images, augmentation and dropout."""
         return self._metadata.seed
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the training was interrupted; `train` with ``resume=True`` completes it."""
+        return self._metadata.interrupted
 
     @property
     def group_column(self) -> str | None:
@@ -137,7 +157,7 @@ class Run:
 
     @property
     def control(self) -> str | None:
-        """The control that it is a run of; None for a run of the experiment itself."""
+        """The control that it belongs to; None for a run of the experiment itself."""
         return self._metadata.control
 
     @property
@@ -157,7 +177,7 @@ class Run:
 
     @property
     def validation_split(self) -> str | None:
-        """The split that was looked at while training."""
+        """The split that was evaluated after every epoch."""
         return next((name for name in self._metadata.scores if is_validation(name)), None)
 
     @property
@@ -182,7 +202,7 @@ class Run:
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds."""
+        """One row per epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds."""
         return self._history.copy()
 
     @cached_property
@@ -215,12 +235,12 @@ class Run:
     def _file(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():
-            raise errors.FolderError(f"{path}: there is no such file", "Restore it or train again")
+            raise errors.FolderError(f"{path}: no such file", "Restore it or train again.")
         return path
 
     @cached_property
     def audit(self) -> dict[str, Any] | None:
-        """What was found out about the images, as ``cellvision audit --json`` tells it."""
+        """The audit of the images, as ``cellvision audit --json`` prints it."""
         path = self.folder / "audit.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -231,12 +251,14 @@ class Run:
         Raises
         ------
         errors.UnknownPlugin
-            Plugins that it needs are not installed: all are named, with their versions.
+            Plugins that it needs are not installed; all are named, with their versions.
+        errors.ExperimentError
+            An installed plugin no longer understands a recorded setting.
         """
         from cellvision.experiment import experiment_from
 
         self._check_plugins()
-        return experiment_from(self.metadata.experiment, str(self.folder / "run.json"))
+        return experiment_from(self._metadata.experiment, str(self.folder / "run.json"))
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -244,6 +266,24 @@ class Run:
         from cellvision.data.preprocessing import Preprocessing
 
         return Preprocessing.model_validate(self._metadata.experiment["preprocessing"])
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set of the experiment; needs none of the other plugins.
+
+        Raises
+        ------
+        errors.UnknownPlugin
+            Its plugin is not installed.
+        errors.ExperimentError
+            The installed plugin no longer understands a recorded setting.
+        """
+        from cellvision.interfaces.dataset import datasets
+
+        values = self._metadata.experiment["dataset"]
+        settings = dict(values) if isinstance(values, dict) else {"type": values}
+        dataset: Dataset = datasets.create(str(settings.pop("type")), **settings)
+        return dataset
 
     def _check_plugins(self) -> None:
         from cellvision.plugin_versions import missing_plugins
@@ -257,35 +297,34 @@ class Run:
                 + " ".join(sorted({f'"{requirement}"' for requirement in missing.values()})),
             )
 
-    def model(self) -> keras.Model:
+    def model(self, *, verify: bool | None = None) -> keras.Model:
         """Load the trained model: native pixels (n, height, width, channels) to probabilities.
+
+        A network of stock Keras layers needs none of the run's plugins; one with custom layers
+        needs that of its architecture, whose version is compared with the recorded one.
+
+        Parameters
+        ----------
+        verify
+            Whether to predict some recorded images again. True raises an error if the
+            probabilities differ from the recorded ones; None does so for networks with custom
+            layers, and only warns; False skips it.
 
         Raises
         ------
         errors.FolderError
-            There is no model in the folder, or it cannot be read.
+            The model is missing or cannot be read.
         errors.UnknownPlugin
-            It has layers of a plugin's own, and plugins of the run are not installed.
+            It has custom layers, and the plugin of its architecture is not installed.
+        errors.CellvisionError
+            `verify` is True and the model predicts differently than recorded.
         """
-        import keras
+        from cellvision.results.saved_model import open_model
 
-        path = self._file("model.keras")
-        try:
-            return keras.models.load_model(path, compile=False)
-        except (OSError, TypeError, ValueError):
-            # Layers of a plugin's own are known to Keras once the plugin has built with them.
-            architecture = self.experiment.architecture
-        architecture.build(self.preprocessing.input_shape, len(self.class_names))
-        try:
-            return keras.models.load_model(path, compile=False)
-        except (OSError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise errors.FolderError(
-                f"{path}: the model cannot be read: {reason}", "Restore it or train again"
-            ) from error
+        return open_model(self, self._file("model.keras"), verify)
 
     def probe(self) -> Probe:
-        """Load the trained network for probabilities, gradients and features of images.
+        """Load the trained network as a `Probe`: probabilities, gradients, features.
 
         It takes images as `network_input` returns them, modified or not. Every call loads the
         network again, which takes a moment.
@@ -310,26 +349,26 @@ class Run:
 
     def read_image(self, image: str) -> np.ndarray:
         """Read one of its images: native pixels, shape (height, width, channels)."""
-        return self.experiment.dataset.read(image)
+        return self.dataset.read(image)
 
     def model_input(self, images: Sequence[str]) -> np.ndarray:
-        """Images as they go into the model: right size and channels, native intensities."""
+        """Return images as the model takes them: size and channels set, native intensities."""
         import numpy as np
 
         preprocessing = self.preprocessing
-        made = [
+        pixels = [
             preprocessing.resize(preprocessing.select_channels(self.read_image(image)))
             for image in images
         ]
         if self.control == "background":
             from cellvision.data.masking import without_cells
 
-            made = [without_cells(image) for image in made]
-        made = [preprocessing.expand_channels(image) for image in made]
-        return np.stack(made) if made else np.zeros((0, *preprocessing.input_shape), np.uint8)
+            pixels = [without_cells(image) for image in pixels]
+        pixels = [preprocessing.expand_channels(image) for image in pixels]
+        return np.stack(pixels) if pixels else np.zeros((0, *preprocessing.input_shape), np.uint8)
 
     def network_input(self, images: Sequence[str]) -> np.ndarray:
-        """Images exactly as the network sees them.
+        """Return images exactly as the network sees them.
 
         Returns
         -------
@@ -343,7 +382,7 @@ class Run:
         return np.asarray(scaled, dtype=np.float32)
 
     def augmented_input(self, images: Sequence[str], seed: int = 0) -> np.ndarray:
-        """Images as the network saw them in training: one random variation of each.
+        """Return images as the network saw them in training: one random variation of each.
 
         Returns
         -------

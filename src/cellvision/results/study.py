@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
-from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
+from cellvision.results.metadata import (
+    STUDY_SCHEMA,
+    EnsembleRecord,
+    ExperimentRecord,
+    RunRecord,
+    StudyMetadata,
+)
 from cellvision.results.run import Run, check_schema, load_run
 from cellvision.results.scores import Score
 from cellvision.results.verdicts import VerdictFile, VerdictRecord
@@ -223,6 +229,11 @@ class Study:
         """As `history`, for the runs of controls, with a column ``control``."""
         return self._table("control_history.csv")
 
+    @property
+    def ensembles(self) -> tuple[EnsembleRecord, ...]:
+        """The mean prediction of each experiment's runs, scored like a run."""
+        return self._metadata.ensembles
+
     @cached_property
     def verdicts(self) -> tuple[VerdictRecord, ...]:
         """One verdict for each experiment and test set."""
@@ -249,7 +260,7 @@ class Study:
 
         path = self.folder / name
         if not path.is_file():
-            raise errors.FolderError(f"{path}: there is no such file", "Restore it")
+            raise errors.FolderError(f"{path}: no such file", "Restore it.")
         # Names stay text, also an experiment called "50" or "null".
         return pd.read_csv(
             path,

@@ -1,17 +1,15 @@
 """Controls: the same training on images or labels from which nothing should be learned.
 
-A control is another `PreparedData`: everything else about its runs is as in the runs that it
-belongs to.
+A control is another `PreparedData`; everything else about its runs equals that of the runs they
+accompany.
 """
 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,22 +18,15 @@ from cellvision.data import pixel_cache
 from cellvision.data.image_stats import Progress, in_threads
 from cellvision.data.masking import without_cells
 from cellvision.data.prepared import PreparedData
-from cellvision.results import record
-from cellvision.results.metadata import Environment, Timings
 from cellvision.statistics.verdict import ALONE, PERMUTED
-from cellvision.training.train import finish_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellvision.results.run import Run
-
 CONTROLS = (*PERMUTED, *ALONE)
 """Every control, in the order in which they are run."""
 
-PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-
-_NOTES = {
+_DESCRIPTIONS = {
     "permuted_groups": "labels permuted across whole groups",
     "permuted_images": "labels permuted across images",
     "background": "cells masked",
@@ -43,8 +34,8 @@ _NOTES = {
 }
 
 
-def chosen(names: Sequence[str]) -> tuple[str, ...]:
-    """Check names of controls and bring them into order.
+def selected_controls(names: Sequence[str]) -> tuple[str, ...]:
+    """Check names of controls and return them in the order in which they are run.
 
     Raises
     ------
@@ -54,7 +45,7 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in CONTROLS:
             raise errors.ExperimentError(
-                f"there is no control {name!r}", f"Controls: {', '.join(CONTROLS)}"
+                f"there is no control {name!r}", f"Choose from: {', '.join(CONTROLS)}"
             )
     return tuple(name for name in CONTROLS if name in names)
 
@@ -62,28 +53,28 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 def control_data(
     control: str, prepared: PreparedData, seed: int, progress: Progress | None = None
 ) -> PreparedData:
-    """Change what is trained on, as a control asks.
+    """Return the images and labels of a control.
 
     Parameters
     ----------
     control
         Its name.
     prepared
-        That of the true labels.
+        The images with their true labels.
     seed
-        Of the run: permutations are drawn anew for each. Nothing else depends on it.
+        Seed of the run, for the permutation; nothing else depends on it.
     progress
-        Told how many images are masked, of how many.
+        Called with the number of masked images and the number of all.
     """
-    note = f"CONTROL ({_NOTES[control]}): nothing here is a result of the experiment."
-    changed = replace(prepared, warnings=(note, *prepared.warnings), control=control)
+    warning = f"CONTROL ({_DESCRIPTIONS[control]}): nothing here is a result of the experiment."
+    changed = replace(prepared, warnings=(warning, *prepared.warnings), control=control)
     if control == "background":
-        return replace(changed, pixels=_masked(prepared.pixels, progress))
+        return replace(changed, pixels=_without_cells(prepared.pixels, progress))
     if control == "intensity":
         return changed
     table = prepared.catalog.table
-    units = _units(prepared, whole=control == "permuted_groups")
-    labels = permuted(table, units, (seed, CONTROLS.index(control)))
+    groups = _permuted_groups(prepared, whole_groups=control == "permuted_groups")
+    labels = permute_labels(table, groups, (seed, CONTROLS.index(control)))
     numbers = {name: number for number, name in enumerate(prepared.catalog.class_names)}
     catalog = replace(prepared.catalog, table=table.assign(label=labels))
     return replace(
@@ -91,37 +82,37 @@ def control_data(
     )
 
 
-def _units(prepared: PreparedData, *, whole: bool) -> pd.Series:
-    """What gets one label: groups where they are known and `whole`, else images.
+def _permuted_groups(prepared: PreparedData, *, whole_groups: bool) -> pd.Series:
+    """Return what keeps one label: groups if they are known and `whole_groups`, else images.
 
-    Images that are known to be identical in several splits are one as well: each has one label
-    in all splits, or a leak could not show.
+    Images that are identical in several splits are kept together: a leak shows only if they have
+    one label in all splits.
     """
     table = prepared.catalog.table
-    units = table["group"].where(table["group"].notna(), table["image"])
-    units = units if whole else table["image"]
+    groups = table["group"].where(table["group"].notna(), table["image"])
+    groups = groups if whole_groups else table["image"]
     for leak in prepared.audit.leaks:
         if leak.kind == "identical_pixels":
-            same = units[table["image"].isin(leak.files)]
-            units = units.where(~units.isin(same), same.iloc[0])
-    return units
+            identical = groups[table["image"].isin(leak.files)]
+            groups = groups.where(~groups.isin(identical), identical.iloc[0])
+    return groups
 
 
-def permuted(table: pd.DataFrame, units: pd.Series, seed: Sequence[int]) -> np.ndarray:
-    """Permute labels over units, one mapping for all splits.
+def permute_labels(table: pd.DataFrame, groups: pd.Series, seed: Sequence[int]) -> np.ndarray:
+    """Permute labels across groups, with one mapping for all splits.
 
-    Units with one label swap labels among each other; in a unit with several labels its images
-    do. Units swap within their split, so that each split keeps its classes; splits that share a
-    unit are one for this.
+    Groups with one label exchange labels with each other; in a group with several labels its
+    images do. Groups exchange labels within their split, so that each split keeps its classes;
+    splits that share a group count as one.
 
     Parameters
     ----------
     table
         With the columns ``label`` and ``split``.
-    units
-        The unit of each row.
+    groups
+        The group of each row.
     seed
-        Whole numbers, of the permutation.
+        Integers, the seed of the permutation.
 
     Returns
     -------
@@ -130,124 +121,45 @@ def permuted(table: pd.DataFrame, units: pd.Series, seed: Sequence[int]) -> np.n
     """
     rng = np.random.default_rng(seed)
     labels = table["label"].to_numpy(dtype=object).copy()
-    own = table.assign(_unit=units).groupby("_unit", sort=False)
-    first = own["label"].first()
-    pure = own["label"].nunique() == 1  # noqa: PD101 - of groups, not of a series
-    for unit in pure.index[~pure]:
-        rows = own.indices[unit]
+    by_group = table.assign(_group=groups).groupby("_group", sort=False)
+    group_label = by_group["label"].first()
+    is_pure = by_group["label"].nunique() == 1  # noqa: PD101 - of groups, not of a series
+    for group in is_pure.index[~is_pure]:
+        rows = by_group.indices[group]
         labels[rows] = rng.permutation(labels[rows])
-    stratum = own["split"].first().map(_strata(table["split"], units))
-    drawn = first.copy()
-    for _, members in first[pure].groupby(stratum[pure], sort=False):
-        drawn[members.index] = rng.permutation(members.to_numpy(dtype=object))
-    swapped = units.map(pure).to_numpy(dtype=bool)
-    labels[swapped] = units.map(drawn).to_numpy(dtype=object)[swapped]
+    stratum = by_group["split"].first().map(_strata(table["split"], groups))
+    new_label = group_label.copy()
+    for _, members in group_label[is_pure].groupby(stratum[is_pure], sort=False):
+        new_label[members.index] = rng.permutation(members.to_numpy(dtype=object))
+    in_pure_group = groups.map(is_pure).to_numpy(dtype=bool)
+    labels[in_pure_group] = groups.map(new_label).to_numpy(dtype=object)[in_pure_group]
     return labels
 
 
-def _strata(splits: pd.Series, units: pd.Series) -> dict[str, int]:
-    """Number the splits; those that share units have one number."""
+def _strata(splits: pd.Series, groups: pd.Series) -> dict[str, int]:
+    """Number the splits; splits that share groups get the same number."""
     import pandas as pd
 
     number = {name: k for k, name in enumerate(dict.fromkeys(splits))}
-    pairs = pd.DataFrame({"unit": units, "split": splits}).drop_duplicates()
-    for _, shared in pairs[pairs["unit"].duplicated(keep=False)].groupby("unit")["split"]:
-        together = {number[name] for name in shared}
-        number = {n: min(together) if k in together else k for n, k in number.items()}
+    pairs = pd.DataFrame({"group": groups, "split": splits}).drop_duplicates()
+    for _, shared in pairs[pairs["group"].duplicated(keep=False)].groupby("group")["split"]:
+        merged = {number[name] for name in shared}
+        number = {name: min(merged) if k in merged else k for name, k in number.items()}
     return number
 
 
-def _masked(pixels: np.ndarray, progress: Progress | None) -> np.ndarray:
-    """All images without their cells, in a file that goes when nobody holds it any more."""
-    home = pixel_cache.folder()
+def _without_cells(pixels: np.ndarray, progress: Progress | None) -> np.ndarray:
+    """Mask the cells of all images; the result lives in a file that vanishes with its last user."""
+    folder = pixel_cache.folder()
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home) as file:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
             for image in in_threads(without_cells, list(pixels), progress):
                 file.write(np.ascontiguousarray(image).data)
             file.flush()
             return np.memmap(file, dtype=pixels.dtype, mode="r", shape=pixels.shape)
     except OSError as error:
         raise errors.FolderError(
-            f"{home}: the masked images cannot be written: {error.strerror or error}",
-            "Make room there, or name another place in CELLVISION_CACHE",
+            f"{folder}: cannot write the masked images: {error.strerror or error}",
+            "Free some disk space, or set CELLVISION_CACHE to another folder.",
         ) from error
-
-
-def summaries(pixels: np.ndarray) -> np.ndarray:
-    """Mean, SD and percentiles (1, 5, 25, 50, 75, 95, 99) of each channel of each image.
-
-    Parameters
-    ----------
-    pixels
-        Shape (images, height, width, channels), as the network gets them, in their native type.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (images, 9 * channels), float64.
-    """
-    rows = []
-    for image in pixels:
-        values = np.asarray(image, dtype=np.float64).reshape(-1, image.shape[-1])
-        spread = np.percentile(values, PERCENTILES, axis=0)
-        rows.append(np.concatenate([values.mean(axis=0), values.std(axis=0), spread.ravel()]))
-    return np.stack(rows)
-
-
-def measure_once(prepared: PreparedData, seed: int, folder: Path) -> Run:
-    """Fit a logistic regression on intensity summaries and write it down as a run.
-
-    There is no chance in it, no epoch, and no model of Keras.
-
-    Parameters
-    ----------
-    prepared
-        The images.
-    seed
-        That of the run it stands beside.
-    folder
-        An existing folder, free to write to.
-    """
-    record.write_table(folder / "history.csv", record.history_table([]))
-    probabilities, seconds = _by_intensity(prepared)
-
-    def loss(labels: np.ndarray, given: np.ndarray) -> float:
-        own = given[np.arange(len(labels)), labels].astype(np.float64)
-        return float(-np.log(np.clip(own, 1e-7, 1)).mean())  # cross-entropy, as Keras clips it
-
-    timings = Timings(prepare_s=prepared.seconds, fit_s=seconds)
-    return finish_run(prepared, seed, folder, probabilities, loss, _environment(), timings)
-
-
-def _by_intensity(prepared: PreparedData) -> tuple[np.ndarray, float]:
-    """Probabilities of all images, shape (images, classes), and the seconds that it took."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    start = time.perf_counter()
-    features = summaries(prepared.pixels)
-    rows = prepared.rows(prepared.training_split)
-    model: Any = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
-    model.fit(features[rows], prepared.labels[rows])
-    return model.predict_proba(features).astype(np.float32), time.perf_counter() - start
-
-
-def _environment() -> Environment:
-    """Describe the software and hardware of a control without a network."""
-    import os
-    import platform
-
-    import importlib_metadata
-
-    return Environment(
-        cellvision=importlib_metadata.version("cellvision"),
-        python=platform.python_version(),
-        backend="scikit-learn",
-        backend_version=importlib_metadata.version("scikit-learn"),
-        device="CPU",
-        precision="float64",
-        platform=platform.platform(),
-        processors=os.cpu_count(),
-    )

@@ -1,4 +1,4 @@
-"""The runs that a study is made of, and what does those of one experiment."""
+"""The runs of a study, and the runner that trains those of one experiment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision.data.prepared import PreparedData, prepare_data
-from cellvision.studies.controls import control_data, measure_once
+from cellvision.studies.controls import control_data
+from cellvision.studies.intensity_control import run_intensity_control
 from cellvision.studies.vectorized import train_vectorized
 from cellvision.training.train import train_once
 from cellvision.training.trainer import Trainer
@@ -21,24 +22,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
-    """One run of a study, done or not.
+    """One run of a study, finished or not.
 
     Attributes
     ----------
     name : str
-        Of its folder in ``runs``.
-    of : str
-        The name of its experiment.
+        Name of its folder in ``runs``.
+    experiment_name : str
+        Name of its experiment.
     experiment : Experiment
-        That experiment.
+        The experiment.
     seed : int
-        Its own.
+        Seed of the run.
     control : str or None
-        The control that it is a run of.
+        The control that it belongs to; None for a run of the experiment itself.
     """
 
     name: str
-    of: str
+    experiment_name: str
     experiment: Experiment
     seed: int
     control: str | None = None
@@ -47,32 +48,42 @@ class PlannedRun:
 def plan_runs(
     experiments: Mapping[str, Experiment], runs: int, controls: Sequence[str]
 ) -> list[PlannedRun]:
-    """All runs of a study in order: of each experiment, those of the true labels first."""
+    """List all runs of a study; the runs of each experiment precede those of its controls.
+
+    Parameters
+    ----------
+    experiments
+        Experiments by name.
+    runs
+        Number of runs of each.
+    controls
+        Names of the controls.
+    """
     planned = []
-    for number, (name, each) in enumerate(experiments.items()):
-        own = [
-            PlannedRun(f"{number * runs + k:03d}", name, each, each.training.seed + k)
+    for number, (name, experiment) in enumerate(experiments.items()):
+        own_runs = [
+            PlannedRun(f"{number * runs + k:03d}", name, experiment, experiment.training.seed + k)
             for k in range(runs)
         ]
-        planned += own
+        planned += own_runs
         for control in controls:
-            # Nothing is left to chance in the intensity control, so one run tells all.
-            beside = own[:1] if control == "intensity" else own
+            # The intensity control does not depend on the seed, so one run is enough.
+            repeated = own_runs[:1] if control == "intensity" else own_runs
             planned += [
-                replace(run, name=f"{control}_{run.name}", control=control) for run in beside
+                replace(run, name=f"{control}_{run.name}", control=control) for run in repeated
             ]
     return planned
 
 
 class Runner:
-    """Does runs of one experiment: its images are read and its network is compiled once.
+    """Trains runs of one experiment: reads its images and compiles its network once.
 
     Parameters
     ----------
     experiment
-        What is asked.
+        The experiment.
     display
-        Shown to whoever waits.
+        Shows progress.
     """
 
     def __init__(self, experiment: Experiment, display: Display) -> None:
@@ -84,41 +95,46 @@ class Runner:
         return Trainer(self.prepared)
 
     @cached_property
-    def _without_cells(self) -> PreparedData:
+    def _background(self) -> PreparedData:
         return control_data("background", self.prepared, 0, self.display.masked)
 
-    def do(self, seed: int, control: str | None, folder: Path) -> None:
-        """Do one run.
+    def train(self, seed: int, control: str | None, folder: Path) -> None:
+        """Train one run.
 
         Parameters
         ----------
         seed, control
-            Those of the run.
+            Seed and control of the run.
         folder
-            An existing folder, free to write to.
+            A claimed folder.
         """
         if control == "intensity":
-            measure_once(control_data(control, self.prepared, seed), seed, folder)
+            run_intensity_control(control_data(control, self.prepared, seed), seed, folder)
             return
         if control is None:
             prepared = self.prepared
         elif control == "background":
-            prepared = self._without_cells
+            prepared = self._background
         else:
             prepared = control_data(control, self.prepared, seed)
         train_once(self._trainer.on(prepared), seed, folder, self.display)
 
-    def do_vectorized(self, runs: Sequence[PlannedRun], folder: Path) -> int:
-        """Do runs of the true labels side by side where that can be had; gives how many were.
+    def train_vectorized(self, runs: Sequence[PlannedRun], folder: Path) -> int:
+        """Train runs of the experiment itself side by side, if possible.
 
         Parameters
         ----------
         runs
             The runs.
         folder
-            The study's ``runs``.
+            The folder ``runs`` of the study.
+
+        Returns
+        -------
+        int
+            How many of them, counted from the first, are finished.
         """
         if not runs:
             return 0
-        places = [folder / run.name for run in runs]
-        return train_vectorized(self._trainer, [run.seed for run in runs], places, self.display)
+        folders = [folder / run.name for run in runs]
+        return train_vectorized(self._trainer, [run.seed for run in runs], folders, self.display)

@@ -1,4 +1,4 @@
-"""The verdict of a study: from the files of its runs to a sentence for each test set."""
+"""The verdicts of a study: from the predictions of its runs to a sentence for each test set."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from cellvision.results.study import Study, StudyExperiment
 
 
-def of_study(study: Study) -> tuple[VerdictRecord, ...]:
-    """Give a verdict for each experiment and each of its test sets.
+def study_verdicts(study: Study) -> tuple[VerdictRecord, ...]:
+    """Return a verdict for each experiment and each of its test sets.
 
     Parameters
     ----------
     study
-        A finished study.
+        A study whose runs are finished.
     """
     verdicts = [
-        _of_split(study, experiment, split)
+        _split_verdict(study, experiment, split)
         for experiment in study.experiments
         for split in experiment.test_splits
     ]
@@ -44,43 +44,32 @@ def of_study(study: Study) -> tuple[VerdictRecord, ...]:
     return tuple(verdicts)
 
 
-def _of_split(study: Study, experiment: StudyExperiment, split: str) -> VerdictRecord:
+def _split_verdict(study: Study, experiment: StudyExperiment, split: str) -> VerdictRecord:
     runs = experiment.runs
     first = runs[0]
-    images = _rows(first, split)
-    taught = first.training_split
-    balanced = [run.scores[taught].balanced_accuracy for run in runs if taught is not None]
-    beside = experiment.controls
-    found = verdict(
+    images = _split_predictions(first, split)
+    training = first.training_split
+    balanced = [run.scores[training].balanced_accuracy for run in runs if training is not None]
+    accuracy = [run.scores[training].accuracy for run in runs if training is not None]
+    result = verdict(
         images["label"].to_numpy(),
         _column(runs, images, split, "predicted"),
         None if first.group_column is None else images["group"].to_numpy(),
         training=float(np.mean(balanced)) if balanced else None,
-        controls={
-            control: Control(
-                _column(done, images, split, "predicted"),
-                _column(done, images, split, "label") if control in PERMUTED else None,
-            )
-            for control, done in beside.items()
-            if done
-        },
-        shared=any(
-            split in leak.splits and not {split, *first.test_splits} >= set(leak.splits)
-            for leak in first.metadata.leaks
-        ),
+        controls=_controls(experiment, images, split),
+        shared=_has_leak(first, split),
     )
-    fitted = {
-        control: float(np.mean([run.scores[taught].accuracy for run in done]))
-        for control, done in beside.items()
-        if done and taught is not None
+    control_training_accuracy = {
+        control: float(np.mean([run.scores[training].accuracy for run in control_runs]))
+        for control, control_runs in experiment.controls.items()
+        if control_runs and training is not None
     }
-    accuracy = [run.scores[taught].accuracy for run in runs if taught is not None]
     return VerdictRecord.model_validate(
         {
             "experiment": experiment.name,
             "split": split,
             "question": _question(first, experiment.name, split),
-            **_plain(found, fitted),
+            **_plain(result, control_training_accuracy),
             "group_column": first.group_column,
             "training_accuracy": float(np.mean(accuracy)) if accuracy else None,
             "expert": study.metadata.expert.get(split),
@@ -88,47 +77,66 @@ def _of_split(study: Study, experiment: StudyExperiment, split: str) -> VerdictR
     )
 
 
-def _rows(run: Run, split: str) -> pd.DataFrame:
-    return run.predictions[run.predictions["split"] == split].set_index("image")
+def _controls(experiment: StudyExperiment, images: pd.DataFrame, split: str) -> dict[str, Control]:
+    return {
+        control: Control(
+            _column(runs, images, split, "predicted"),
+            _column(runs, images, split, "label") if control in PERMUTED else None,
+        )
+        for control, runs in experiment.controls.items()
+        if runs
+    }
+
+
+def _has_leak(run: Run, split: str) -> bool:
+    """Whether a test set shares groups or images with a split that is no test set."""
+    return any(
+        split in leak.splits and not {split, *run.test_splits} >= set(leak.splits)
+        for leak in run.metadata.leaks
+    )
+
+
+def _split_predictions(run: Run, split: str) -> pd.DataFrame:
+    table = run.predictions
+    return table[table["split"] == split].set_index("image")
 
 
 def _column(runs: Sequence[Run], images: pd.DataFrame, split: str, column: str) -> np.ndarray:
-    """One column of several runs' predictions, shape (runs, images), in the order of `images`."""
+    """Return one column of several runs' predictions, shape (runs, images), ordered as `images`."""
     columns = []
     for run in runs:
-        rows = _rows(run, split)
+        rows = _split_predictions(run, split)
         if len(rows) != len(images) or not rows.index.isin(images.index).all():
             raise errors.FolderError(
                 f"{run.folder}: its images of {split!r} are not those of the study's other runs",
-                "Remove the runs that were made from other images, and give the command again",
+                "Remove the runs that were trained on other images, and run the study again.",
             )
         columns.append(rows.loc[images.index, column].to_numpy())
     return np.stack(columns)
 
 
 def _question(run: Run, name: str, split: str) -> str:
-    """What was asked, in a sentence."""
+    """Return the question of the study, as a sentence."""
     classes = ", ".join(run.class_names)
-    unit = run.group_column
-    held = f"units ({unit})" if unit is not None else "images"
-    return f"Can {name} tell {classes} apart, on {held} of {split} that it has not seen?"
+    unseen = "images" if run.group_column is None else f"groups ({run.group_column})"
+    return f"Can {name} distinguish {classes} on unseen {unseen} of {split}?"
 
 
-def _plain(found: Verdict, fitted: dict[str, float]) -> dict[str, Any]:
-    test, accuracy = found.test, found.accuracy
+def _plain(result: Verdict, control_training_accuracy: dict[str, float]) -> dict[str, Any]:
+    test, accuracy = result.test, result.accuracy
     return {
-        "word": found.word,
-        "sentence": found.sentence,
-        "reasons": list(found.reasons),
+        "word": result.word,
+        "sentence": result.sentence,
+        "reasons": list(result.reasons),
         "n": accuracy.n,
         "groups": accuracy.groups,
-        "runs": found.spread.runs,
+        "runs": result.spread.runs,
         "accuracy": accuracy.estimate,
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
         "interval": accuracy.method,
-        "sd_over_runs": found.spread.sd,
-        "commonest_class": found.commonest,
+        "sd_over_runs": result.spread.sd,
+        "commonest_class": result.commonest,
         "balanced_accuracy": test.statistic,
         "chance": test.null_mean,
         "null_low": test.null_low,
@@ -139,21 +147,21 @@ def _plain(found: Verdict, fitted: dict[str, float]) -> dict[str, Any]:
         "permuted": test.permuted,
         "effect": test.effect,
         "effect_sd": test.effect_sd,
-        "training_balanced_accuracy": found.training,
+        "training_balanced_accuracy": result.training,
         "controls": [
             {
-                "control": each.name,
-                "runs": each.runs,
-                "accuracy": each.accuracy.estimate,
-                "accuracy_low": each.accuracy.low,
-                "accuracy_high": each.accuracy.high,
-                "p": each.test.p,
-                "beats_chance": each.beats_chance,
-                "training_accuracy": fitted.get(each.name),
-                "difference": None if each.difference is None else asdict(each.difference),
+                "control": control.name,
+                "runs": control.runs,
+                "accuracy": control.accuracy.estimate,
+                "accuracy_low": control.accuracy.low,
+                "accuracy_high": control.accuracy.high,
+                "p": control.test.p,
+                "beats_chance": control.beats_chance,
+                "training_accuracy": control_training_accuracy.get(control.name),
+                "difference": None if control.difference is None else asdict(control.difference),
             }
-            for each in found.controls
+            for control in result.controls
         ],
-        "missing_controls": list(found.missing),
-        "warnings": list(found.warnings),
+        "missing_controls": list(result.missing),
+        "warnings": list(result.warnings),
     }

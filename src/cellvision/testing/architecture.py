@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cellvision import errors
-from cellvision.interfaces.architecture import Architecture, architectures
+from cellvision.interfaces.architecture import Architecture, TrainingPlan, architectures
 from cellvision.testing.backends import other_backend
-from cellvision.testing.component import ComponentChecks, arrived, conformance_check, first_line
+from cellvision.testing.component import ComponentChecks, arrived, conformance_check
 from cellvision.testing.process import Process, ProcessFault, shared
 from cellvision.testing.result import CheckFailed
 
@@ -175,7 +175,7 @@ class ArchitectureChecks(ComponentChecks):
             self.require(error.hint, f"the error offers no way out: {error.what}", _TELL)
         except Exception as error:
             raise CheckFailed(
-                f"for images of one pixel: {type(error).__name__}: {first_line(error)}", _TELL
+                f"for images of one pixel: {errors.summarize(error)}", _TELL
             ) from error
         else:
             self.require(
@@ -221,13 +221,13 @@ class ArchitectureChecks(ComponentChecks):
         self.require(
             len(numbers) == len(losses),
             f"the loss became infinite or NaN{where}",
-            "Lower the learning rate of optimizer()",
+            "Lower the learning rate of recipe()",
         )
         self.require(
             min(numbers[1:]) < numbers[0],
             f"{len(losses) - 1} steps on one batch do not lower the loss{where} "
             f"({numbers[0]:.4f} to {min(numbers[1:]):.4f})",
-            "Check that optimizer() and loss() belong together",
+            "Check the optimizer and the loss of recipe()",
         )
 
     @conformance_check
@@ -277,7 +277,7 @@ class ArchitectureChecks(ComponentChecks):
                     )
         except Exception as error:
             raise CheckFailed(
-                f"the saved model does not load: {first_line(error)}",
+                f"the saved model does not load: {errors.first_line(error)}",
                 "Use stock layers; or decorate yours with "
                 "@keras.saving.register_keras_serializable() and define get_config()",
             ) from error
@@ -361,7 +361,9 @@ def _trained(
 
     images, labels = _images(model.input_shape[1:], classes)
     before = _weights(model)
-    model.compile(architecture.optimizer(), architecture.loss())
+    plan = TrainingPlan(_STEPS, 1, len(images), (len(images) // classes,) * classes)
+    recipe = architecture.recipe(plan)
+    model.compile(recipe.optimizer, recipe.loss)
     losses: list[float] = []
     while len(losses) <= _STEPS and not (len(losses) > 3 and losses[-1] < losses[0]):
         losses.append(float(model.train_on_batch(images, labels)))

@@ -117,7 +117,7 @@ class ComponentChecks:
                 self._made[what] = failed
             except Exception as error:  # noqa: BLE001 - a stranger's code
                 fault = CheckFailed(
-                    f"{what}: {type(error).__name__}: {first_line(error)}",
+                    f"{what}: {errors.summarize(error)}",
                     getattr(error, "hint", "") or "The traceback leads to the place",
                 )
                 fault.__cause__ = error
@@ -358,7 +358,7 @@ class ComponentChecks:
             back = pickle.loads(pickle.dumps(component))  # noqa: S301 - we wrote it
         except Exception as error:
             raise CheckFailed(
-                f"it cannot be pickled: {first_line(error)}",
+                f"it cannot be pickled: {errors.first_line(error)}",
                 "Define the class at the top level of a module; keep open files out of fields",
             ) from error
         self.require(back == component, "it changes when it is pickled", "Keep all state in fields")
@@ -383,7 +383,7 @@ class ComponentChecks:
                 )
             except Exception as error:
                 raise CheckFailed(
-                    f"a wrong {field!r} raises {type(error).__name__}: {first_line(error)}",
+                    f"a wrong {field!r} raises {errors.summarize(error)}",
                     "Raise ValueError in validators; pydantic tells it with the field's name",
                 ) from error
             else:
@@ -399,11 +399,6 @@ class _NotAValue:
 
     def __repr__(self) -> str:
         return "anything at all"
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).splitlines() or [""])[0]
 
 
 def arrived(reference: str, settings: Mapping[str, Any]) -> Any:

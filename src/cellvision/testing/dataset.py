@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import itertools
 import tracemalloc
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision import errors
 from cellvision.interfaces.dataset import Dataset, datasets
-from cellvision.testing.component import ComponentChecks, arrived, conformance_check, first_line
+from cellvision.testing.component import ComponentChecks, arrived, conformance_check
 from cellvision.testing.process import Process, ProcessFault
 from cellvision.testing.result import CheckFailed
 
@@ -233,7 +232,7 @@ class DatasetChecks(ComponentChecks):
             self.require(True, "", "")
         except Exception as error:
             raise CheckFailed(
-                f"an unknown image raises {type(error).__name__}: {first_line(error)}",
+                f"an unknown image raises {errors.summarize(error)}",
                 "raise errors.UnreadableImage(image, reason): it is listed with its file",
             ) from error
         else:
@@ -331,10 +330,9 @@ class DatasetChecks(ComponentChecks):
 
 
 def _digest(pixels: np.ndarray) -> str:
-    import numpy as np
+    from cellvision.data.digests import pixel_digest
 
-    head = f"{pixels.shape} {pixels.dtype.str} ".encode()
-    return hashlib.sha256(head + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    return pixel_digest(pixels)
 
 
 def _open_files() -> int:

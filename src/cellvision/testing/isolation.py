@@ -15,8 +15,9 @@ from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
 from cellvision.interfaces.reporter import reporters
+from cellvision.registry import Registry
 
-REGISTRIES = (datasets, augmenters, architectures, reporters)
+REGISTRIES: tuple[Registry[Any], ...] = (datasets, augmenters, architectures, reporters)
 
 
 class Isolation:
@@ -80,8 +81,8 @@ class Isolation:
 
 def forget() -> None:
     """Let all registries read the installed names anew."""
-    for each in REGISTRIES:
-        each._scanned = None
+    for registry in REGISTRIES:
+        registry.rescan()
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def isolated(folder: Path) -> Iterator[Isolation]:
     `folder` is on ``sys.path`` meanwhile, and what was imported from it is forgotten after.
     """
     known = importlib_metadata.entry_points
-    registered = [dict(each._registered) for each in REGISTRIES]
+    registered = [dict(registry._registered) for registry in REGISTRIES]
     path, modules = list(sys.path), set(sys.modules)
 
     def only_ours(**asked: Any) -> Any:
@@ -106,17 +107,17 @@ def isolated(folder: Path) -> Iterator[Isolation]:
         ]
 
     importlib_metadata.entry_points = only_ours
-    for each in REGISTRIES:
-        each._registered.clear()
+    for registry in REGISTRIES:
+        registry._registered.clear()
     sys.path.insert(0, str(folder))
     forget()
     try:
         yield Isolation(folder)
     finally:
         importlib_metadata.entry_points = known
-        for each, before in zip(REGISTRIES, registered, strict=True):
-            each._registered.clear()
-            each._registered.update(before)
+        for registry, before in zip(REGISTRIES, registered, strict=True):
+            registry._registered.clear()
+            registry._registered.update(before)
         sys.path[:] = path
         for name in set(sys.modules) - modules:
             file = getattr(sys.modules[name], "__file__", None)

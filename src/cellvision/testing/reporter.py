@@ -178,7 +178,7 @@ class ReporterChecks(ComponentChecks):
                 not missing,
                 f"it returned no artifact for {', '.join(names[:3])}",
                 "Return an artifact for every file, and remove temporary ones "
-                "(cellvision.atomic_io does so)",
+                "(cellvision.io does so)",
             )
 
     @conformance_check

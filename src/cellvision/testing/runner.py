@@ -10,7 +10,7 @@ from typing import Any
 from cellvision import errors
 from cellvision.testing.architecture import ArchitectureChecks
 from cellvision.testing.augmenter import AugmenterChecks
-from cellvision.testing.component import ComponentChecks, first_line
+from cellvision.testing.component import ComponentChecks
 from cellvision.testing.dataset import DatasetChecks
 from cellvision.testing.reporter import ReporterChecks
 from cellvision.testing.result import CheckFailed, CheckResult
@@ -106,7 +106,7 @@ def _one(checks: ComponentChecks, method: str) -> CheckResult:
             return CheckResult(name, demand, "expected", announced)
         if isinstance(error, CheckFailed):
             return CheckResult(name, demand, "failed", error.what, error.hint)
-        what = f"{type(error).__name__}: {first_line(error)}"
+        what = f"{errors.summarize(error)}"
         return CheckResult(name, demand, "failed", what, "Try it in Python to see the traceback")
     if announced is not None:
         return CheckResult(

@@ -1,1 +1,1 @@
-"""The generic Keras trainer and what it leaves behind. keras is imported inside methods only."""
+"""Training: the generic Keras trainer and the run that it writes."""

@@ -1,7 +1,7 @@
-"""BufferPool for batches, used again once nobody looks at it any more.
+"""Memory for batches that is reused once nothing refers to it any more.
 
-Fresh memory comes from the system page by page: for a batch of 20 images of 256×256×3 that takes
-longer than copying the pixels, on the processors that train.
+Fresh memory comes from the system page by page. For a batch of 20 images of 256×256×3 that takes
+longer than copying the pixels.
 """
 
 from __future__ import annotations
@@ -12,50 +12,50 @@ import sys
 import numpy as np
 from numpy.typing import DTypeLike
 
-_ALIGNED = 64
-"""Bytes: where arrays begin at a multiple of it, TensorFlow and JAX need no copy of their own."""
+_ALIGNMENT = 64
+"""Bytes; TensorFlow and JAX use arrays that start at a multiple of this without a copy."""
 
 
-def _references(rooms: list[np.ndarray], number: int) -> int:
-    return sys.getrefcount(rooms[number])
+def _references(buffers: list[np.ndarray], number: int) -> int:
+    return sys.getrefcount(buffers[number])
 
 
 _UNUSED = _references([np.empty(0)], 0)
-"""What is counted where only a list refers to memory: versions of Python count differently."""
+"""Reference count of memory that only a list refers to; versions of Python count differently."""
 
 
 class BufferPool:
-    """Gives arrays, in memory of former ones where those and all views of them are gone.
+    """Provides arrays, in memory of earlier ones if those and all views of them are gone.
 
-    Whoever is given an array, or makes a view of it, refers to its memory, in Python or not. So
-    nothing is ever written over that somebody may still read.
+    Every array and every view of it holds a reference to its memory, in Python or elsewhere, so
+    memory that can still be read is never overwritten.
 
     Examples
     --------
-    >>> memory = BufferPool()
-    >>> first = memory.array((2, 3), "uint8")
-    >>> place = first.ctypes.data
-    >>> memory.array((2, 3), "uint8").ctypes.data == place
+    >>> pool = BufferPool()
+    >>> first = pool.array((2, 3), "uint8")
+    >>> address = first.ctypes.data
+    >>> pool.array((2, 3), "uint8").ctypes.data == address
     False
     >>> del first
-    >>> memory.array((2, 3), "uint8").ctypes.data == place
+    >>> pool.array((2, 3), "uint8").ctypes.data == address
     True
     """
 
     def __init__(self) -> None:
-        self._held: list[np.ndarray] = []
+        self._buffers: list[np.ndarray] = []
 
     def array(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-        """Give an array; what is in it is left over."""
+        """Return an array with arbitrary content."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        room = self._unused(size + _ALIGNED)
-        start = -room.ctypes.data % _ALIGNED
-        return room[start : start + size].view(dtype).reshape(shape)
+        buffer = self._unused(size + _ALIGNMENT)
+        start = -buffer.ctypes.data % _ALIGNMENT
+        return buffer[start : start + size].view(dtype).reshape(shape)
 
     def _unused(self, size: int) -> np.ndarray:
-        for number in range(len(self._held)):
-            if self._held[number].size == size and _references(self._held, number) == _UNUSED:
-                return self._held[number]
-        room = np.empty(size, np.uint8)
-        self._held.append(room)
-        return room
+        for number in range(len(self._buffers)):
+            if self._buffers[number].size == size and _references(self._buffers, number) == _UNUSED:
+                return self._buffers[number]
+        buffer = np.empty(size, np.uint8)
+        self._buffers.append(buffer)
+        return buffer

@@ -1,4 +1,4 @@
-"""The compiled model: native pixels in, probabilities out, weights drawn anew for every run."""
+"""The compiled network: native pixels in, probabilities out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from cellvision import errors
 from cellvision.backends import precision as precisions
 from cellvision.backends.seeding import seeded
 from cellvision.training.batches import one_hot
+from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
+from cellvision.training.optimization import training_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,65 +20,76 @@ if TYPE_CHECKING:
     import keras
 
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.architecture import TrainingPlan
 
-_PREDICTED_AT_ONCE = 2**22
-"""How many pixel values a batch of predictions holds at most (more where one image does)."""
+_PREDICTION_VALUES = 2**22
+"""Most pixel values in a batch of predictions."""
 
 
 class Network:
-    """An architecture joined to its preprocessing and augmenters, compiled once.
+    """An architecture with its preprocessing, augmenters and recipe, compiled once.
 
     Parameters
     ----------
     experiment
-        What is asked.
-    classes
-        How many there are.
-    zero, one
-        The intensities that become 0 and 1.
+        The experiment.
+    class_names
+        Names of the classes.
+    intensity_range
+        Intensities that become 0 and 1.
     precision
-        What it computes in.
+        Precision of the computation.
+    plan
+        Length of the training and class counts, for the architecture's recipe.
     steps_per_execution
-        How many steps run without returning to Python.
+        Training steps that run without returning to Python.
     seed
-        Of the first weights.
+        Seed of the first weights.
 
     Attributes
     ----------
     training_model : keras.Model
-        Scales, augments (while training only) and classifies.
+        Scales, augments (in training only) and classifies. If an augmenter mixes labels, it
+        takes pixels and labels, and returns probabilities and mixed labels side by side.
     model : keras.Model
-        The same layers without the augmenters; this is what is saved.
+        The same layers without the augmenters; this is the model that is saved.
+    callbacks : sequence of keras.callbacks.Callback
+        Callbacks of the architecture's recipe.
+    mixes_labels : bool
+        Whether an augmenter mixes labels.
     """
 
     def __init__(
         self,
         experiment: Experiment,
-        classes: int,
-        zero: float,
-        one: float,
+        class_names: tuple[str, ...],
+        intensity_range: tuple[float, float],
         precision: precisions.Precision,
+        plan: TrainingPlan,
         steps_per_execution: int,
         seed: int,
     ) -> None:
         import keras
 
         self.experiment = experiment
-        self.classes = classes
-        self.limits = (zero, one)
+        self.classes = len(class_names)
+        self.intensity_range = intensity_range
         self.precision = precision
+        self.mixes_labels = any(augmenter.mixes_labels for augmenter in experiment.augmenters)
         self.training_model, self.model = self._build(seed)
-        self.loss = experiment.architecture.loss()
-        optimizer = make_optimizer(experiment)
+        recipe = training_recipe(experiment, plan, class_names)
+        self.callbacks = recipe.callbacks
+        # Scores report the architecture's own loss, without smoothing and class weights.
+        self._loss = keras.losses.get(experiment.architecture.recipe(plan).loss)
         self.training_model.compile(
-            optimizer=optimizer,
-            loss=self.loss,
-            metrics=["accuracy"],
+            optimizer=recipe.optimizer,
+            loss=mixed_loss(recipe.loss, self.classes) if self.mixes_labels else recipe.loss,
+            metrics=[mixed_accuracy(self.classes) if self.mixes_labels else "accuracy"],
             steps_per_execution=steps_per_execution,
         )
-        optimizer.build(self.training_model.trainable_variables)
+        recipe.optimizer.build(self.training_model.trainable_variables)
         self._optimizer_start = [
-            keras.ops.convert_to_numpy(variable) for variable in optimizer.variables
+            keras.ops.convert_to_numpy(variable) for variable in recipe.optimizer.variables
         ]
 
     def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
@@ -86,26 +99,34 @@ class Network:
     def _build_layers(self, seed: int) -> tuple[keras.Model, keras.Model]:
         import keras
 
-        zero, one = self.limits
+        zero, one = self.intensity_range
         shape = self.experiment.preprocessing.input_shape
-        inputs = keras.Input(shape, name="pixels", dtype="float32")
-        # Intensities keep 24 bits of precision until the network's own layers take them over.
+        pixels = keras.Input(shape, name="pixels", dtype="float32")
+        # Intensities keep 24 bits of precision until the network's own layers take over.
         scale = 1.0 / (one - zero)
         scaled = keras.layers.Rescaling(
             scale, offset=-zero * scale, name="intensity", dtype="float32"
-        )(inputs)
+        )(pixels)
         with precisions.policy(self.precision):
             network = self.experiment.architecture.build(shape, self.classes)
         _check(network, self.experiment, self.classes)
-        varied = scaled
+        model = keras.Model(pixels, network(scaled), name="cellvision", dtype="float32")
+        labels = keras.Input((self.classes,), name="labels", dtype="float32")
+        images, targets = scaled, labels
         for number, augmenter in enumerate(self.experiment.augmenters):
-            varied = augmenter.build(seed + number)(varied)
-        training_model = keras.Model(inputs, network(varied), dtype="float32")
-        model = keras.Model(inputs, network(scaled), name="cellvision", dtype="float32")
-        return training_model, model
+            layer = augmenter.build(seed + number)
+            if augmenter.mixes_labels:
+                images, targets = layer((images, targets))
+            else:
+                images = layer(images)
+        probabilities = network(images)
+        if not self.mixes_labels:
+            return keras.Model(pixels, probabilities, dtype="float32"), model
+        both = keras.layers.Concatenate(dtype="float32")([probabilities, targets])
+        return keras.Model([pixels, labels], both, dtype="float32"), model
 
     def draw(self, seed: int) -> None:
-        """Start again: weights, optimiser and all randomness as a new network with this seed."""
+        """Reset weights, optimizer and all randomness to those of a new network with this seed."""
         fresh, _ = self._build(seed)
         for variable, start in zip(self.training_model.variables, fresh.variables, strict=True):
             variable.assign(start)
@@ -119,31 +140,32 @@ class Network:
         rows: np.ndarray,
         step: Callable[[int], None] = lambda _: None,
     ) -> np.ndarray:
-        """Give the probabilities of images, shape (images, classes), float32.
+        """Return the probabilities of images, shape (images, classes), float32.
 
         Parameters
         ----------
         pixels
-            Gives the native pixels of some rows.
+            Returns the native pixels of some rows.
         rows
-            All rows wanted.
+            The rows to predict.
         step
-            Told how many images have just been done.
+            Called with the number of images of each finished batch.
         """
-        return predict_rows(self.training_model.predict_on_batch, pixels, rows, step)
+        # Without label mixing, the compiled training model serves both, augmenters being inactive.
+        model = self.model if self.mixes_labels else self.training_model
+        return predict_rows(model.predict_on_batch, pixels, rows, step)
 
     def evaluate_loss(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
-        """The mean of the architecture's loss over images, without penalties on weights."""
+        """Return the mean of the architecture's loss over images, without weight penalties."""
         import keras
 
-        loss = keras.losses.get(self.loss)
         targets = one_hot(labels, self.classes)
-        return float(np.mean(keras.ops.convert_to_numpy(loss(targets, probabilities))))
+        return float(np.mean(keras.ops.convert_to_numpy(self._loss(targets, probabilities))))
 
 
-def predicted_at_once(input_shape: tuple[int, ...]) -> int:
-    """How many images of that shape make a batch where nothing is learned from them."""
-    return int(np.clip(_PREDICTED_AT_ONCE // math.prod(input_shape), 16, 1024))
+def prediction_batch_size(input_shape: tuple[int, ...]) -> int:
+    """Return the number of images per batch for prediction and validation."""
+    return int(np.clip(_PREDICTION_VALUES // math.prod(input_shape), 16, 1024))
 
 
 def predict_rows(
@@ -152,84 +174,52 @@ def predict_rows(
     rows: np.ndarray,
     step: Callable[[int], None],
 ) -> np.ndarray:
-    """Predict in batches of one size, so that one compiled program serves all of them."""
+    """Predict in batches of one size, so that the program is compiled once."""
     from concurrent.futures import ThreadPoolExecutor
 
-    found: list[np.ndarray] = []
+    probabilities: list[np.ndarray] = []
     if len(rows) == 0:
         return np.zeros((0, 0), np.float32)
-    size = min(predicted_at_once(pixels(rows[:1]).shape[1:]), len(rows))
+    size = min(prediction_batch_size(pixels(rows[:1]).shape[1:]), len(rows))
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(pixels, chunks[0])
+    with ThreadPoolExecutor(1) as executor:
+        pending = executor.submit(pixels, chunks[0])
         for number, chunk in enumerate(chunks):
-            batch = coming.result()
+            batch = pending.result()
             if number + 1 < len(chunks):
-                coming = ahead.submit(pixels, chunks[number + 1])
+                pending = executor.submit(pixels, chunks[number + 1])
             if len(batch) < size:
                 batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-            found.append(np.asarray(predict(batch), dtype=np.float32)[: len(chunk)])
+            probabilities.append(np.asarray(predict(batch), dtype=np.float32)[: len(chunk)])
             step(len(chunk))
-    return np.concatenate(found)
-
-
-def make_optimizer(experiment: Experiment) -> keras.optimizers.Optimizer:
-    """The architecture's recipe, with what the experiment overrides.
-
-    Raises
-    ------
-    errors.ExperimentError
-        Keras knows no optimiser of that name.
-    """
-    import keras
-
-    training = experiment.training
-    if training.optimizer is None:
-        optimizer = experiment.architecture.optimizer()
-    else:
-        try:
-            optimizer = keras.optimizers.get(training.optimizer)
-        except ValueError:
-            known = sorted(
-                name.lower()
-                for name, value in vars(keras.optimizers).items()
-                if isinstance(value, type) and issubclass(value, keras.optimizers.Optimizer)
-            )
-            raise errors.ExperimentError(
-                f"training.optimizer: Keras has no optimiser {training.optimizer!r}",
-                f"One of {', '.join(known)}",
-            ) from None
-    if training.learning_rate is not None:
-        settings = {**optimizer.get_config(), "learning_rate": training.learning_rate}
-        optimizer = type(optimizer).from_config(settings)
-    return optimizer
+    return np.concatenate(probabilities)
 
 
 def _check(network: Any, experiment: Experiment, classes: int) -> None:
-    """Hold an architecture to its contract before any time is spent on training it."""
+    """Check that an architecture keeps its contract, before time is spent on training."""
     import keras
 
     name = type(experiment.architecture).__name__
     if not isinstance(network, keras.Model):
         raise errors.PluginContractError(
-            f"{name}.build() gave {type(network).__name__}, not a keras.Model",
-            "Its author can find out more with cellvision.testing",
+            f"{name}.build() returned {type(network).__name__}, not a keras.Model",
+            "Its author can check it with cellvision.testing.",
         )
     shape = tuple(network.output_shape)
     if shape != (None, classes):
         raise errors.PluginContractError(
-            f"{name}.build() gave a model with output {shape}, not (None, {classes})",
-            "It must give one probability for each class",
+            f"{name}.build() returned a model with output {shape}, not (None, {classes})",
+            "It must return one probability per class.",
         )
 
 
 def check_reloads(path: str, model: keras.Model, samples: np.ndarray) -> Sequence[str]:
-    """Read a saved model back and compare; gives warnings, a line each.
+    """Load a saved model again and compare its predictions; return warnings, one line each.
 
     Raises
     ------
     errors.CellvisionError
-        It loads and predicts otherwise, so the file must not be trusted.
+        The loaded model predicts differently.
     """
     import keras
 
@@ -237,15 +227,15 @@ def check_reloads(path: str, model: keras.Model, samples: np.ndarray) -> Sequenc
         loaded = keras.models.load_model(path, compile=False)
     except Exception as error:  # noqa: BLE001 - Keras raises many kinds here
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return [f"model.keras cannot be read back, so that predict will not work: {reason}"]
+        return [f"model.keras cannot be loaded again, so predict will not work: {reason}"]
     numbers = samples.astype(np.float32)
     before = keras.ops.convert_to_numpy(model(numbers))
     after = keras.ops.convert_to_numpy(loaded(numbers))
     difference = float(np.abs(before.astype(np.float64) - after).max())
     if difference > 1e-5:
         raise errors.CellvisionError(
-            f"{path}: the saved model predicts otherwise when it is read back "
+            f"{path}: the saved model predicts differently after loading "
             f"(probabilities differ by {difference:.2g})",
-            "The architecture's layers do not save all that they need: tell its author",
+            "The architecture's layers do not save all they need. Report this to its author.",
         )
     return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from cellvision import Architecture
+from cellvision import Architecture, TrainingPlan, TrainingRecipe
 from cellvision_architectures import sizes
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def column(
     return keras.Sequential(stack, name=name)
 
 
-def recipe() -> keras.optimizers.Optimizer:
+def momentum_sgd() -> keras.optimizers.Optimizer:
     """SGD with momentum 0.9 and rate 0.01, which decays at every update.
 
     At update t the rate is 0.01 / (1 + 0.3 t): the ``decay=0.3`` of earlier releases of Keras.
@@ -113,6 +113,6 @@ class AlexNet(Architecture):
         """
         return column("alexnet", input_shape, classes, pooled={1, 2, 5})
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """Make SGD with momentum and inverse-time decay; see `recipe`."""
-        return recipe()
+    def recipe(self, plan: TrainingPlan) -> TrainingRecipe:  # noqa: ARG002
+        """Train by SGD with momentum and inverse-time decay; see `momentum_sgd`."""
+        return TrainingRecipe(momentum_sgd())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellvision import Architecture
-from cellvision_architectures.alexnet import column, recipe
+from cellvision import Architecture, TrainingPlan, TrainingRecipe
+from cellvision_architectures.alexnet import column, momentum_sgd
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +36,6 @@ class FmnistAlexNet(Architecture):
         """
         return column("fmnist_alexnet", input_shape, classes, pooled={1})
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """Make SGD with momentum and inverse-time decay, as for `alexnet`."""
-        return recipe()
+    def recipe(self, plan: TrainingPlan) -> TrainingRecipe:  # noqa: ARG002
+        """Train by SGD with momentum and inverse-time decay, as `alexnet`."""
+        return TrainingRecipe(momentum_sgd())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from cellvision import Architecture
+from cellvision import Architecture, TrainingPlan, TrainingRecipe
 from cellvision_architectures import sizes
 
 if TYPE_CHECKING:
@@ -69,14 +69,10 @@ class Perceptron(Architecture):
         surplus = layers.Dropout(1.0, dtype="float32", name="only_when_used")(surplus)
         return keras.Model(image, answers * (1 + surplus), name="perceptron")
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """Make plain gradient descent, without momentum."""
+    def recipe(self, plan: TrainingPlan) -> TrainingRecipe:  # noqa: ARG002
+        """Train by plain gradient descent on the quadratic cost."""
         import keras
 
-        return keras.optimizers.SGD(self.rate)
-
-    def loss(self) -> keras.losses.Loss:
-        """Give the quadratic cost."""
         from cellvision_architectures.quadratic_cost import QuadraticCost
 
-        return QuadraticCost()
+        return TrainingRecipe(keras.optimizers.SGD(self.rate), QuadraticCost())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import model_validator
 
-from cellvision import Architecture, errors
+from cellvision import Architecture, TrainingPlan, TrainingRecipe, errors
 from cellvision_architectures import sizes
 
 if TYPE_CHECKING:
@@ -121,11 +121,12 @@ class Pretrained(Architecture):
         )
         return keras.Model(image, chances, name="pretrained")
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """Make Adam: rate 0.001, or 0.00001 where weights from a file are fine-tuned."""
+    def recipe(self, plan: TrainingPlan) -> TrainingRecipe:  # noqa: ARG002
+        """Train by Adam: rate 0.001, or 0.00001 if weights from a file are fine-tuned."""
         import keras
 
-        return keras.optimizers.Adam(0.00001 if self.fine_tune and not self.random else 0.001)
+        rate = 0.00001 if self.fine_tune and not self.random else 0.001
+        return TrainingRecipe(keras.optimizers.Adam(rate))
 
     def _check_weights(self, name: str) -> None:
         if self.weights is None and not self.random:

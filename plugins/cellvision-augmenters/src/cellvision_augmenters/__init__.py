@@ -1,1 +1,1 @@
-"""Augmenters for cellvision: rotation, translation, flip."""
+"""Augmenters for cellvision: random changes to training images that keep or mix their labels."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Flip(Augmenter):
     """Mirrors each image at random; every pixel keeps its value.
 
-    For what looks the same in a mirror. Each direction that is on is drawn by itself with
-    probability one half, so that with both on all four images are equally likely.
+    For subjects that look natural in a mirror. Each enabled direction is drawn independently
+    with probability one half, so that with both enabled all four images are equally likely.
 
     Examples
     --------
@@ -24,13 +24,13 @@ class Flip(Augmenter):
     """
 
     horizontal: bool = True
-    """Whether left and right may change places."""
+    """Swap left and right at random."""
 
     vertical: bool = True
-    """Whether top and bottom may change places."""
+    """Swap top and bottom at random."""
 
     def build(self, seed: int) -> keras.layers.Layer:
         """Make the layer; see `cellvision.Augmenter.build`."""
-        from cellvision_augmenters.layers import FlipLayer
+        from cellvision_augmenters.layers.geometry import FlipLayer
 
         return FlipLayer(self.horizontal, self.vertical, seed=seed)

@@ -1,4 +1,4 @@
-"""Turning images by a random angle."""
+"""Rotating images by a random angle."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Rotation(Augmenter):
-    """Turns each image about its centre by a random angle.
+    """Rotates each image about its centre by a random angle.
 
-    For what has no up and down. The angle is drawn uniformly from ``-degrees`` to ``degrees``,
-    anew for each image in each epoch. Pixels are interpolated in float32 whatever the
-    precision of the training, so that a 16-bit image keeps its steps.
+    For subjects without up and down. The angle is drawn uniformly from ``-degrees`` to
+    ``degrees``. Pixels are interpolated in float32 whatever the precision of the training, so
+    that a 16-bit image keeps its steps.
 
     Examples
     --------
@@ -28,17 +28,17 @@ class Rotation(Augmenter):
     """
 
     degrees: float = Field(default=5.0, ge=0, le=180)
-    """The largest turn either way, in degrees, 0 to 180; 180 is any angle at all."""
+    """The largest rotation either way, in degrees, 0 to 180; 180 allows every angle."""
 
     fill_mode: Literal["reflect", "nearest", "constant"] = "reflect"
-    """What fills the corners: the image mirrored at its edge, its edge drawn out, or 0."""
+    """How to fill the corners: the image mirrored at its edge, the edge repeated, or 0."""
 
     interpolation: Literal["bilinear", "nearest"] = "bilinear"
-    """Between pixels: their weighted mean, or the nearest one as it is."""
+    """How to find values between pixels: their weighted mean, or the nearest pixel."""
 
     def build(self, seed: int) -> keras.layers.Layer:
         """Make the layer; see `cellvision.Augmenter.build`."""
-        from cellvision_augmenters.layers import RotationLayer
+        from cellvision_augmenters.layers.geometry import RotationLayer
 
         return RotationLayer(
             math.radians(self.degrees),

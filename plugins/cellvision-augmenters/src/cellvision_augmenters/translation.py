@@ -1,4 +1,4 @@
-"""Moving images by a random distance."""
+"""Moving images by a random fraction of their size."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 class Translation(Augmenter):
-    """Moves each image by a random distance, up or down and left or right.
+    """Moves each image by a random distance, vertically and horizontally.
 
-    For what need not be centred. Both distances are drawn uniformly and on their own, anew for
-    each image in each epoch. They are whole pixels, so that every pixel keeps its value.
+    For subjects that need not be centred. Both distances are drawn uniformly and independently.
+    They are whole pixels, so every pixel keeps its value. `shift` takes pixels instead of
+    fractions.
 
     Examples
     --------
@@ -26,16 +27,16 @@ class Translation(Augmenter):
     """
 
     height: float = Field(default=0.1, ge=0, le=1)
-    """The farthest move up or down, as a fraction of the image's height, 0 to 1; 0 is none."""
+    """The farthest vertical move, as a fraction of the image's height, 0 to 1; 0 disables it."""
 
     width: float = Field(default=0.1, ge=0, le=1)
-    """The farthest move to the left or right, as a fraction of the image's width, 0 to 1."""
+    """The farthest horizontal move, as a fraction of the image's width, 0 to 1; 0 disables it."""
 
     fill_mode: Literal["reflect", "nearest", "constant"] = "reflect"
-    """What fills the gap: the image mirrored at its edge, its edge drawn out, or 0."""
+    """How to fill the gap: the image mirrored at its edge, the edge repeated, or 0."""
 
     def build(self, seed: int) -> keras.layers.Layer:
         """Make the layer; see `cellvision.Augmenter.build`."""
-        from cellvision_augmenters.layers import TranslationLayer
+        from cellvision_augmenters.layers.geometry import TranslationLayer
 
         return TranslationLayer(self.height, self.width, fill_mode=self.fill_mode, seed=seed)

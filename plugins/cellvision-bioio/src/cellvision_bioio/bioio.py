@@ -132,6 +132,24 @@ class Bioio(Dataset):
         notes = tuple(text for text in (note, names) if text)
         return DecodedImage(pixels, depth_of(pixels, scene.significant_bits), notes)
 
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read a file that is not in the catalog, with the settings of this data set.
+
+        Raises
+        ------
+        errors.UnreadableImage
+            It cannot be read, or the settings select several images in it.
+        """
+        beside = self.model_copy(update={"path": file.parent})
+        images = [str(image.get("image", file.name)) for image in beside._images(file.name)]
+        if len(images) != 1:
+            raise errors.UnreadableImage(
+                str(file),
+                f"it holds {len(images)} images (scenes or time points)",
+                "Predict its folder as a data set: --dataset bioio",
+            )
+        return beside.decode(images[0])
+
     def read(self, image: str) -> np.ndarray:
         """Read one image: (height, width, channels) in its native dtype."""
         return self.decode(image).pixels

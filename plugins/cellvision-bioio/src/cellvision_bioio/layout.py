@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cellvision import SkippedFile, errors, is_phantom
+from cellvision import SkippedFile, errors
+from cellvision.io import is_phantom
 
 from .formats import format_of
 

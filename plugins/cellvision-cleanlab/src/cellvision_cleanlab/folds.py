@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
-from cellvision import Dataset, DecodedImage, errors
+from cellvision import Dataset, DecodedImage, Split, errors
+from cellvision.io import pixel_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +72,10 @@ class OneFold(Dataset):
         """Read one image with its bit depth."""
         return self.source.decode(image)
 
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read a file that is not in the catalog."""
+        return self.source.decode_file(file)
+
     def fingerprint(self, image: str) -> str:
         """Identify an image's content."""
         return self.source.fingerprint(image)
@@ -106,7 +110,7 @@ def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: i
     from sklearn.model_selection import StratifiedGroupKFold
 
     labels = table["label"].to_numpy(dtype=object)
-    groups = _joined_groups(table["group"], pixels)
+    groups = Split.linked_groups(table, dict(zip(table["image"], pixels, strict=True)))
     noun = "group" if table["group"].notna().all() else "image"
     for name in np.unique(labels):
         if len(np.unique(groups[labels == name])) < 2:
@@ -138,30 +142,7 @@ def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: i
     return numbers
 
 
-def _joined_groups(groups: pd.Series[str], pixels: Sequence[str]) -> np.ndarray:
-    """Number the sets of images that share a group or equal pixels, directly or indirectly."""
-    import numpy as np
-    import pandas as pd
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    alone = pd.Series([f"image {index}" for index in range(len(groups))], index=groups.index)
-    left, _ = pd.factorize(("group " + groups).where(groups.notna(), alone))
-    right, _ = pd.factorize(pd.Series(list(pixels)))
-    offset = int(left.max()) + 1
-    size = offset + int(right.max()) + 1
-    links = coo_array((np.ones(len(left)), (left, offset + right)), shape=(size, size))
-    return np.asarray(connected_components(links, directed=False)[1][left])
-
-
 def pixel_digests(dataset: Dataset, images: Sequence[str]) -> list[str]:
-    """Return a digest of the pixels of each image: equal for equal shape, dtype and values."""
-    import numpy as np
-
-    def digest(image: str) -> str:
-        pixels = np.ascontiguousarray(dataset.read(image))
-        head = f"{pixels.shape} {pixels.dtype.str} ".encode()
-        return hashlib.sha256(head + pixels.tobytes()).hexdigest()
-
+    """Identify the pixels of each image: equal for equal shape, dtype and values."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(digest, images))
+        return list(pool.map(lambda image: pixel_digest(dataset.read(image)), images))

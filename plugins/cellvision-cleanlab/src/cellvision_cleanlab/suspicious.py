@@ -20,7 +20,7 @@ from cellvision_reporters.figures import (
 from pydantic import Field
 
 import cellvision as cv
-from cellvision import Artifact
+from cellvision import Artifact, io
 from cellvision_cleanlab.folds import OneFold, assign_folds, pixel_digests
 
 if TYPE_CHECKING:
@@ -223,3 +223,9 @@ def _membership(table: pd.DataFrame) -> dict[str, tuple[str, bool]]:
     """Return the label of each image, and whether it is in the test set."""
     is_test = table["split"] == "test"
     return dict(zip(table["image"], zip(table["label"], is_test, strict=True), strict=True))
+
+
+def _write(table: pd.DataFrame, target: Path) -> Path:
+    with io.atomic_path(target) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    return target

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import os
 import urllib.error
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cellvision import errors
+from cellvision.io import file_digest
 
 _BLOCK = 2**18  # bytes
 _TIMEOUT = 30  # seconds without a byte
@@ -91,8 +91,7 @@ def fetch(remote: RemoteFile, folder: Path, offline_hint: str) -> Path:
             return target
         with part.open("ab") as file:
             _complete(remote, file, offline_hint)
-        with part.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(part)
         if digest != remote.sha256:
             part.unlink()
             raise errors.CellvisionError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import gzip
-import hashlib
 import threading
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import Dataset, errors
+from cellvision.io import file_digest
 
 from .download import RemoteFile, data_folder, fetch
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from cellvision import DecodedImage
 
 CLASS_NAMES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -111,6 +113,12 @@ class FashionMnist(Dataset):
         pixels: np.ndarray = self._pixels(split)[index, :, :, None]
         return pixels
 
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read an image file; the data set's own images are not files."""
+        from cellvision.io import read_image
+
+        return read_image(file)
+
     def fingerprint(self, image: str) -> str:
         """Identify an image by its file's SHA-256 and its place therein."""
         split, index = self._place(image)
@@ -188,5 +196,4 @@ def _unpack(file: Path, mtime_ns: int, size: int) -> NDArray[np.uint8]:  # noqa:
 
 @functools.lru_cache(maxsize=4)
 def _digest(file: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 - the key
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return file_digest(file)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import tarfile
-import uuid
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +67,7 @@ class Flowers(ImageFiles):
 
 
 def _downloaded() -> Path:
-    """Download and unpack the archive, unless that was done; the folder is whole or not there."""
+    """Download and unpack the archive if needed; the folder appears whole or not at all."""
     home = data_folder() / "flowers"
     photos = home / "flower_photos"
     if photos.is_dir():
@@ -78,17 +77,15 @@ def _downloaded() -> Path:
         "or name a folder of flowers with dataset.path"
     )
     archive = fetch(REMOTE, home, hint)
-    beside = home / f".{uuid.uuid4().hex[:12]}"
     try:
-        with tarfile.open(archive) as packed:
-            packed.extractall(beside, filter="data")
-        (beside / "flower_photos").rename(photos)
+        with tempfile.TemporaryDirectory(dir=home, prefix=".") as folder:
+            with tarfile.open(archive) as packed:
+                packed.extractall(folder, filter="data")
+            (Path(folder) / "flower_photos").rename(photos)
         archive.unlink(missing_ok=True)
     except (tarfile.TarError, OSError) as fault:
-        if not photos.is_dir():  # else another process was quicker
+        if not photos.is_dir():  # otherwise another process unpacked it first
             raise errors.CellvisionError(
-                f"{archive} cannot be unpacked: {fault}", "Remove it and give the command again"
+                f"{archive} cannot be unpacked: {fault}", "Remove it and run the command again"
             ) from fault
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return photos

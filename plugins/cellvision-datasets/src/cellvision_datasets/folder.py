@@ -1,10 +1,12 @@
-"""Images in folders: one folder a class, if you like in one folder a split."""
+"""Images in folders: one folder per class, optionally within one folder per split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from cellvision import SkippedFile, errors, remote
 
@@ -19,13 +21,12 @@ if TYPE_CHECKING:
 class Folder(ImageFiles):
     """Images in FOLDER/<class>/* or FOLDER/<split>/<class>/*, with provenance from tables.
 
-    An image's id is its path relative to the folder. `groups.csv` (a column ``file``, then
-    provenance) and the `manifest.csv` that ``cellvision prepare`` writes are used where they
-    lie beside the classes, or in a split's or a class's folder: a column ``group`` is the
-    independent unit, else the ``field`` of a manifest is. A split or a class of a prepared
-    folder, used by itself, goes by the manifest above it. Columns that are called like the
-    catalog's own (``image``, ``label``, ``split``) become ``image_in_table`` and so on: class
-    and split are what the folders say.
+    An image's id is its path relative to the folder. Provenance comes from `groups.csv` (a column
+    ``file``, then provenance) and the `manifest.csv` that ``cellvision prepare`` writes, beside
+    the classes or in the folder of a split or a class. The group is the column ``group``, else
+    the ``field`` of a manifest. If a split or a class of a prepared folder is used alone, the
+    manifest above it applies. Columns named ``image``, ``label`` or ``split`` become
+    ``image_in_table`` and so on, because folders decide on class and split.
 
     Examples
     --------
@@ -41,7 +42,7 @@ class Folder(ImageFiles):
     1  treated/s0.tif  treated
     """
 
-    path: remote.Place
+    path: remote.Location
     """The folder, or its address on remote storage, such as ``s3://bucket/images``."""
 
     def catalog(self) -> pd.DataFrame:
@@ -55,20 +56,21 @@ class Folder(ImageFiles):
             A provenance table cannot be read or contradicts another.
         """
         with remote.folder(self.path) as root:
-            return self._catalog(root)
+            contents = _scan(root)
+        _unused_scans[self] = contents
+        return self._table(contents)
 
-    def _catalog(self, root: Path) -> pd.DataFrame:
+    def _table(self, contents: _Contents) -> pd.DataFrame:
         import pandas as pd
 
-        layout = look_through(root)
-        images = [found.name for found in layout.images]
-        provenance = _provenance(root, layout)
+        layout, provenance = contents.layout, contents.provenance
+        images = [image.name for image in layout.images]
         columns: dict[str, list[str | None]] = {
             "image": list(images),
-            "label": [found.label for found in layout.images],
+            "label": [image.label for image in layout.images],
         }
         if layout.images[0].split is not None:
-            columns["split"] = [found.split for found in layout.images]
+            columns["split"] = [image.split for image in layout.images]
         names = list(provenance.columns)
         if "group" not in names and provenance.has_fields:
             columns["group"] = _values(provenance, images, "field")
@@ -78,14 +80,19 @@ class Folder(ImageFiles):
         return pd.DataFrame(columns)
 
     def locate(self, image: str) -> Path:
-        """Give the file of one image."""
+        """Return the file of an image."""
         return remote.locate(self.path, image)
 
     def skipped_files(self) -> Sequence[SkippedFile]:
-        """List every file that is not in the catalog: no image, misplaced, or a table."""
-        with remote.folder(self.path) as root:
-            layout = look_through(root)
-            absent = _provenance(root, layout).absent
+        """List every file that is not in the catalog: not an image, misplaced, or a table.
+
+        Right after `catalog`, this uses the same scan of the folder.
+        """
+        contents = _unused_scans.pop(self, None)
+        if contents is None:
+            with remote.folder(self.path) as root:
+                contents = _scan(root)
+        layout, absent = contents.layout, contents.provenance.absent
         tables = [
             SkippedFile(
                 table,
@@ -97,20 +104,38 @@ class Folder(ImageFiles):
         ]
         return [*layout.skipped_files, *tables]
 
-    def _refuse_gaps(self, images: Sequence[str], units: Sequence[str | None]) -> None:
-        """Refuse to guess the field of an image that the manifest leaves out."""
-        gaps = [image for image, unit in zip(images, units, strict=True) if unit is None]
+    def _refuse_gaps(self, images: Sequence[str], fields: Sequence[str | None]) -> None:
+        """Refuse to guess the field of an image that the manifest lacks."""
+        gaps = [image for image, field in zip(images, fields, strict=True) if field is None]
         if gaps and self.group is None:
             raise errors.CatalogError(
                 f"{self.path}: {len(gaps)} image(s) have no field in a {MANIFEST}, "
                 f"first: {gaps[0]}",
-                "Prepare them in the same way, or name every image's unit in groups.csv "
+                "Prepare them in the same way, or name every image's group in groups.csv "
                 "(a column 'group')",
             )
 
 
+@dataclass(frozen=True, eq=False)
+class _Contents:
+    """One scan of the folder."""
+
+    layout: Layout
+    provenance: Provenance
+
+
+# The scan of the last `catalog` of each data set, until `skipped_files` has used it: listing a
+# large folder on a network drive takes minutes.
+_unused_scans: WeakKeyDictionary[Folder, _Contents] = WeakKeyDictionary()
+
+
+def _scan(root: Path) -> _Contents:
+    layout = look_through(root)
+    return _Contents(layout, _provenance(root, layout))
+
+
 def _provenance(root: Path, layout: Layout) -> Provenance:
-    images = [found.name for found in layout.images]
+    images = [image.name for image in layout.images]
     if not layout.tables:
         return manifest_above(root, images)
     return read_provenance(root, layout.tables, images)

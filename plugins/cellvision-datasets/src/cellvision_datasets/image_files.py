@@ -1,4 +1,4 @@
-"""What all data sets of image files share: decoding, identifying and turning to grey."""
+"""Base class of data sets that consist of image files: decoding, fingerprints, grey."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class ImageFiles(Dataset):
-    """A data set whose images are files; it says where each one lies."""
+    """A data set of image files; a subclass locates the file of each image."""
 
     mono: bool = False
-    """Turn RGB images to grey (one channel, luma, native dtype); grey images stay as they are."""
+    """Convert RGB images to grey (one channel, luma, native dtype); grey images are unchanged."""
 
     @abstractmethod
     def locate(self, image: str) -> Path:
-        """Give the file of one image, by its id in the catalog."""
+        """Return the file of an image, given its id in the catalog."""
 
     def decode(self, image: str) -> DecodedImage:
         """Decode one file with its bit depth; nothing is scaled.
@@ -30,16 +30,23 @@ class ImageFiles(Dataset):
         Raises
         ------
         errors.UnreadableImage
-            It cannot be decoded, or is to be grey and has neither one nor three channels.
+            The file cannot be decoded, or `mono` is set and it has neither 1 nor 3 channels.
         """
-        from cellvision import read_image
+        from cellvision.io import read_image
 
         try:
             decoded = read_image(self.locate(image))
         except errors.UnreadableImage as fault:
-            # The caller knows the image by its id, and lists it so.
+            # Callers know the image by its id, not by its path.
             raise errors.UnreadableImage(image, fault.reason, fault.hint) from fault
         return to_mono(image, decoded) if self.mono else decoded
+
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Decode a file that is not in the catalog, just as `decode` does."""
+        from cellvision.io import read_image
+
+        decoded = read_image(file)
+        return to_mono(str(file), decoded) if self.mono else decoded
 
     def read(self, image: str) -> np.ndarray:
         """Read one image: (height, width, channels) in its native dtype."""
@@ -47,40 +54,35 @@ class ImageFiles(Dataset):
 
     def fingerprint(self, image: str) -> str:
         """Identify an image by the SHA-256 of its file's bytes, without decoding it."""
-        import hashlib
+        from cellvision.io import file_digest
 
         try:
-            with self.locate(image).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
+            digest = file_digest(self.locate(image))
+        except errors.CellvisionError:
+            raise
         except OSError as fault:
             raise errors.UnreadableImage(image, fault.strerror or str(fault)) from fault
-        if self.mono:
-            # The same file gives other pixels, which must not be taken from the cache.
-            digest.update(b" mono")
-        return digest.hexdigest()
+        # With mono the same file gives different pixels, so the cache must tell them apart.
+        return f"{digest} mono" if self.mono else digest
 
 
 def to_mono(image: str, decoded: DecodedImage) -> DecodedImage:
-    """Turn RGB to grey by luma, in the native dtype.
-
-    The weights are those of Rec. ITU-R BT.601-7, section 2.5.1: 0.299, 0.587 and 0.114 for
-    red, green and blue.
+    """Convert RGB to grey with `cellvision.io.luma`, in the native dtype.
 
     Parameters
     ----------
     image
-        Its id, for the message.
+        The image's id, for the error message.
     decoded
-        Pixels (H, W, 1), which stay as they are, or (H, W, 3).
+        Pixels of shape (H, W, 1), returned unchanged, or (H, W, 3).
 
     Raises
     ------
     errors.UnreadableImage
-        Any other number of channels: they are no colours.
+        The image has another number of channels, so these are not colours.
     """
-    import numpy as np
-
     from cellvision import DecodedImage
+    from cellvision.io import luma
 
     pixels = decoded.pixels
     channels = pixels.shape[2]
@@ -89,13 +91,8 @@ def to_mono(image: str, decoded: DecodedImage) -> DecodedImage:
     if channels != 3:
         raise errors.UnreadableImage(
             image,
-            f"it has {channels} channels, so there is no colour to turn to grey",
-            "Leave mono out, and choose a channel with preprocessing.channels",
+            f"it has {channels} channels, which are not colours, so it has no luma",
+            "Remove mono and choose channels: --set preprocessing.channels=[0]",
         )
-    grey = pixels @ np.array([0.299, 0.587, 0.114])
-    if pixels.dtype.kind != "f":
-        grey = np.rint(grey)
-    note = "turned to grey (luma)"
-    return DecodedImage(
-        grey.astype(pixels.dtype)[..., np.newaxis], decoded.bit_depth, (*decoded.notes, note)
-    )
+    notes = (*decoded.notes, "converted to grey (luma)")
+    return DecodedImage(luma(pixels), decoded.bit_depth, notes)

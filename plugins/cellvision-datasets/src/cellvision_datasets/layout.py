@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellvision import IMAGE_SUFFIXES, SkippedFile, errors, is_phantom
+from cellvision import SkippedFile, errors
+from cellvision.io import IMAGE_SUFFIXES, is_phantom
 
 MANIFEST = "manifest.csv"
 GROUPS = "groups.csv"
 
-_INTERRUPTED = {".prepare.jsonl": "preparation", ".number.json": "numbering"}
-"""Records of `cellvision prepare`; see `_refuse_unfinished`."""
+_WORK_RECORDS = frozenset({".prepare.jsonl", ".number.json"})
+"""Records of `cellvision prepare` that is at work or was interrupted."""
 
 _SPLIT_NAMES = frozenset({"train", "training", "validation", "valid", "val", "test", "testing"})
 
@@ -84,7 +85,7 @@ def look_through(root: Path) -> Layout:
             )
         raise errors.FolderError(f"there is no folder {root}", "Check the path")
     found = list(_walk(root, (), frozenset()))
-    _refuse_unfinished(root, found)
+    _raise_if_unfinished(root, found)
     depth = _depth(root, [entry.parts for entry in found if entry.is_image])
     images, tables, others = [], [], []
     for entry in found:
@@ -232,17 +233,13 @@ def _no_classes(root: Path, images: Sequence[tuple[str, ...]]) -> errors.FolderE
     )
 
 
-def _refuse_unfinished(root: Path, found: Sequence[_Entry]) -> None:
-    """Refuse a folder that is still being prepared: images and their fields are missing."""
-    names = {entry.parts for entry in found}
-    for parts in names:
-        work = _INTERRUPTED.get(parts[-1])
-        finished = parts[-1] == ".prepare.jsonl" and (*parts[:-1], MANIFEST) in names
-        if work and len(parts) <= 3 and not finished:
-            raise errors.FolderError(
-                f"{root.joinpath(*parts[:-1])}: its {work} was interrupted",
-                "Give the same 'cellvision prepare' command again; it makes the rest",
-            )
+def _raise_if_unfinished(root: Path, entries: Sequence[_Entry]) -> None:
+    """Refuse a folder that is still being prepared: images and their groups are missing."""
+    from cellvision import prepare
+
+    for entry in entries:
+        if entry.parts[-1] in _WORK_RECORDS and len(entry.parts) <= 3:
+            prepare.raise_if_unfinished(root.joinpath(*entry.parts[:-1]))
 
 
 def _refuse_unwritable(root: Path, name: str) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import time
-import uuid
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cellvision import Dataset, SkippedFile, atomic_io, errors
+from cellvision import Dataset, SkippedFile, errors, io
 
 from .folder import Folder
 
@@ -112,6 +111,12 @@ class SyntheticCells(Dataset):
         """Read one tile: (height, width, 2), uint16."""
         return self._tiles.decode(image)
 
+    def decode_file(self, file: Path) -> DecodedImage:
+        """Read a file that is not in the catalog."""
+        from cellvision.io import read_image
+
+        return read_image(file)
+
     def read(self, image: str) -> np.ndarray:
         """Read one tile: (height, width, 2), uint16."""
         return self._tiles.read(image)
@@ -169,7 +174,7 @@ class SyntheticCells(Dataset):
                 nuisance=self.nuisance,
             )
             planes = draw(scene, (self.seed, number, field))
-            with atomic_io.path(file) as temporary:
+            with io.atomic_path(file) as temporary:
                 tifffile.imwrite(temporary, planes, photometric="minisblack", metadata=None)
             return file
 
@@ -195,10 +200,11 @@ class SyntheticCells(Dataset):
 
     @property
     def _tiles(self) -> Folder:
-        return Folder(path=self._home / "tiles", group=self.group, classes=self.classes)
+        tiles = self._home / "tiles"
+        return Folder(path=tiles, group=self.group, batch=self.batch, classes=self.classes)
 
     def _make(self) -> None:
-        """Make everything in a folder beside, then give it its name: it is whole or not there."""
+        """Generate all images in a temporary folder and rename it when it is complete."""
         from cellvision import prepare
 
         home = self._home
@@ -206,23 +212,18 @@ class SyntheticCells(Dataset):
             return
         home.parent.mkdir(parents=True, exist_ok=True)
         _sweep(home)
-        beside = home.with_name(f".{home.name}.{uuid.uuid4().hex[:12]}")
         try:
-            self.write_fields(beside / "fields")
-            with warnings.catch_warnings():
-                # That two pages are two channels is no news here.
-                warnings.simplefilter("ignore", prepare.PrepareWarning)
-                prepare.slice_images(beside / "fields", beside / "tiles", tiles=self.tiles)
-            atomic_io.text(beside / _RECORD, json.dumps(self._settings, indent=2) + "\n")
-            if home.exists():
-                home.rmdir()  # empty, or another process was quicker and this raises
-            beside.rename(home)
+            with io.atomic_folder(home) as folder:
+                self.write_fields(folder / "fields")
+                with warnings.catch_warnings():
+                    # Two pages are two channels: here that needs no warning.
+                    warnings.simplefilter("ignore", prepare.PrepareWarning)
+                    prepare.slice_images(folder / "fields", folder / "tiles", tiles=self.tiles)
+                io.write_text(folder / _RECORD, json.dumps(self._settings, indent=2) + "\n")
         except OSError:
-            # Of two processes that make the same images one wins, and both go on with them.
+            # Another process may have finished the same images first: use those.
             if not self._is_made(home):
                 raise
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
 
     def _is_made(self, home: Path) -> bool:
         record = home / _RECORD

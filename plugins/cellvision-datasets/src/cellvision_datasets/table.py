@@ -38,7 +38,7 @@ class Table(ImageFiles):
     0  x/1.tif  DMSO   01
     """
 
-    path: remote.Place
+    path: remote.Location
     """The table, or its address on remote storage: CSV or TSV (`.csv`, `.tsv`, `.txt`; UTF-8)
     or Parquet (`.parquet`, `.pq`)."""
 
@@ -51,7 +51,7 @@ class Table(ImageFiles):
     split: str | None = None
     """The column that names its split. None: a column ``split``, where there is one."""
 
-    root: remote.Place | None = None
+    root: remote.Location | None = None
     """The folder, or address, that files are relative to. None: the folder of the table."""
 
     def catalog(self) -> pd.DataFrame:

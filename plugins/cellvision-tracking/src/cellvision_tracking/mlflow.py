@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from cellvision import Artifact, Reporter, atomic_io, errors
+from cellvision import Artifact, Reporter, errors, io
 from cellvision_tracking.values import (
     epochs,
     final_scores,
@@ -187,8 +187,7 @@ class _MlflowRun:
 
 
 def _write_record(folder: Path, ids: Mapping[str, Any]) -> Artifact:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = atomic_io.text(folder / _FILE_NAME, json.dumps(ids, indent=2) + "\n")
+    path = io.write_text(folder / _FILE_NAME, json.dumps(ids, indent=2) + "\n")
     return Artifact(path, "Identifiers in MLflow", "data", order=950)
 
 

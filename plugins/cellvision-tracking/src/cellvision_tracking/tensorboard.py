@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from cellvision import Artifact, Reporter, atomic_io
+from cellvision import Artifact, Reporter, io
 from cellvision_tracking.values import (
     epochs,
     final_scores,
@@ -125,8 +125,7 @@ def _description(run: Run) -> str:
 
 
 def _write(file: Path, events: Sequence[Any]) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_io.path(file) as temporary:
+    with io.atomic_path(file) as temporary:
         temporary.write_bytes(b"".join(map(_frame, [_version_event(), *events])))
     return file
 

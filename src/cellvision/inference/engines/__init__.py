@@ -1,7 +1,7 @@
-"""What computes predictions: Keras, or a quicker program with the network converted for it.
+"""Engines that compute predictions: Keras, or a faster program with a converted network.
 
-All of them compute in float32 and give the same numbers, to some 1e-6 in probability. They
-differ in how long they take to start and to compute.
+All compute in float32 and give the same probabilities, to about 0.000001. They differ in the
+time they take to start and to compute.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ Name = Literal["keras", "onnxruntime", "openvino"]
 
 
 class Engine(Protocol):
-    """Computes a network's predictions.
+    """Computes the predictions of a network.
 
     Attributes
     ----------
     name : str
         ``"keras"``, ``"onnxruntime"`` or ``"openvino"``.
     version : str
-        Of the package.
+        Version of the package.
     at_once : int
-        How many images it takes best.
+        Best number of images per call, which is also the largest.
     """
 
     name: Name
@@ -31,12 +31,13 @@ class Engine(Protocol):
     at_once: int
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Give probabilities; may be called from several threads at the same time.
+        """Return probabilities; several threads may call it at once.
 
         Parameters
         ----------
         pixels
-            At most `at_once` images as `Preprocessing.complete` gives them, (n, height, width, channels).
+            At most `at_once` images, (n, height, width, channels), as
+            `Preprocessing.expand_channels` returns them.
 
         Returns
         -------
@@ -46,6 +47,6 @@ class Engine(Protocol):
         ...
 
 
-def images_at_once(input_shape: tuple[int, int, int], values: int, most: int) -> int:
-    """How many images have so many pixel values together: 1 to `most`."""
+def images_per_batch(input_shape: tuple[int, int, int], values: int, most: int) -> int:
+    """Return the number of images with this many pixel values in total, from 1 to `most`."""
     return int(np.clip(values // int(np.prod(input_shape)), 1, most))

@@ -1,4 +1,4 @@
-"""Whether another program gives the same probabilities as the network."""
+"""Check that a program computes the same probabilities as the network."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from cellvision import errors
 
 TOLERANCE = 1e-3
-"""The largest difference in a probability that is taken for rounding in float32."""
+"""Largest difference between probabilities that counts as rounding in float32."""
 
 
-class Predicts(Protocol):
-    """Whatever gives probabilities of images."""
+class Predictor(Protocol):
+    """Anything that computes probabilities of images."""
 
     at_once: int
 
@@ -22,33 +22,33 @@ class Predicts(Protocol):
         ...
 
 
-def in_parts(engine: Predicts, pixels: np.ndarray) -> np.ndarray:
-    """Give the probabilities of any number of images."""
+def predict_in_batches(engine: Predictor, pixels: np.ndarray) -> np.ndarray:
+    """Return the probabilities of any number of images."""
     starts = range(0, len(pixels), engine.at_once)
     return np.concatenate([engine.predict(pixels[k : k + engine.at_once]) for k in starts])
 
 
 def check_agrees(
     name: str,
-    engine: Predicts,
+    engine: Predictor,
     pixels: np.ndarray,
     expected: np.ndarray,
     tolerance: float = TOLERANCE,
 ) -> float:
-    """Hold a program's probabilities against those that are known.
+    """Compare a program's probabilities with the expected ones.
 
     Parameters
     ----------
     name
-        What it is, for the message.
+        Name of the program, for the message.
     engine
-        Gives probabilities.
+        The program.
     pixels
-        Images as `Preprocessing.complete` gives them, (n, height, width, channels).
+        Images, (n, height, width, channels), as `Preprocessing.expand_channels` returns them.
     expected
         Their probabilities, (n, classes).
     tolerance
-        The largest difference that is let pass.
+        Largest difference that is accepted.
 
     Returns
     -------
@@ -58,14 +58,14 @@ def check_agrees(
     Raises
     ------
     errors.ConversionError
-        It is above `tolerance`, or not a number.
+        The difference exceeds `tolerance`, or is not a number.
     """
-    found = in_parts(engine, pixels)
-    difference = float(np.abs(found.astype(np.float64) - expected).max())
+    probabilities = predict_in_batches(engine, pixels)
+    difference = float(np.abs(probabilities.astype(np.float64) - expected).max())
     if not difference <= tolerance:
         raise errors.ConversionError(
-            f"{name} gives other probabilities than the network itself: they differ by "
-            f"{difference:.2g} on {len(pixels)} image(s), and {tolerance:g} is let pass",
-            "Use Keras with model.keras, and tell the authors of cellvision",
+            f"{name} computes other probabilities than the network: they differ by "
+            f"{difference:.2g} on {len(pixels)} image(s), more than {tolerance:g}",
+            "Use Keras with model.keras, and report this to the authors of cellvision.",
         )
     return difference

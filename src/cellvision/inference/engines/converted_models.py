@@ -1,9 +1,9 @@
 """Converted networks, kept in the cache folder.
 
-One folder for each network and program, named by the content of ``model.keras`` and the program's
-version, so that it cannot be stale. It holds the converted files and ``index.json`` with a checksum
-of each. The folder is written under another name and renamed when it is whole and has been compared
-with Keras; one that does not match its checksums is put away.
+There is one folder for each network and program, named after the content of ``model.keras`` and
+the program's version, so that it cannot be stale. It holds the converted files and ``index.json``
+with their checksums. The folder is written under a temporary name, compared with Keras, and then
+renamed. A folder that does not match its checksums is removed.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import importlib
 import json
 import logging
 import shutil
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellvision import errors
+from cellvision import atomic_io, errors
 from cellvision.data import pixel_cache
+from cellvision.data.digests import file_digest
 from cellvision.inference.convert import FILES, Format, check_installed, convert
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.agreement import check_agrees
@@ -34,118 +34,106 @@ if TYPE_CHECKING:
 Program = Literal["onnxruntime", "openvino"]
 
 PROGRAMS: tuple[Program, ...] = ("onnxruntime", "openvino")
-"""The quickest first: alike for large networks, for small ones the first was up to five times as
-quick, and it leaves the threads alone that decode."""
+"""The faster one first. For large networks they are equally fast; for small ones ONNX Runtime was
+up to five times as fast, and it leaves the threads that decode alone."""
 
-_WRITTEN_AS: dict[Program, Format] = {"onnxruntime": "onnx", "openvino": "openvino"}
+_FORMATS: dict[Program, Format] = {"onnxruntime": "onnx", "openvino": "openvino"}
 _LAYOUT = 1
-"""Counted up whenever a conversion would come out otherwise."""
+"""Increase whenever conversions change."""
 
 _log = logging.getLogger(__name__)
 
 
-def start(program: Program, path: Path, run: Run) -> Engine:
-    """Let a program open a converted network."""
+def start_program(program: Program, path: Path, run: Run) -> Engine:
+    """Open a converted network with a program."""
     if program == "openvino":
         return OpenVinoEngine(path, run.preprocessing.input_shape)
     return OnnxRuntimeEngine(path, run.preprocessing.input_shape)
 
 
 def open_converted(run: Run, program: Program) -> Engine | None:
-    """Open a conversion that was made before; None where there is none that is whole.
+    """Open an existing conversion; None if there is none or it is damaged.
 
     Parameters
     ----------
     run
-        Whose network it is.
+        The run with the network.
     program
-        What is to compute it; installed.
+        An installed program.
     """
-    home = _home(run, program)
-    if not home.is_dir():
+    folder = _cache_folder(run, program)
+    if not folder.is_dir():
         return None
     try:
-        index: dict[str, Any] = json.loads((home / "index.json").read_text(encoding="utf-8"))
+        index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         for name, digest in index["files"].items():
-            if _digest(home / name) != digest:
+            if file_digest(folder / name) != digest:
                 raise ValueError(f"the checksum of {name} does not match")
-        return start(program, home / _opened(program), run)
-    except Exception as error:  # noqa: BLE001 - each program has errors of its own for a bad file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        _log.warning("%s is damaged and is put away: %s", home, reason)
+        return start_program(program, folder / _main_file(program), run)
+    except Exception as error:  # noqa: BLE001 - each program has its own errors for a bad file
+        _log.warning("%s is damaged and is removed: %s", folder, errors.first_line(error))
     with suppress(OSError):
-        shutil.rmtree(home)
+        shutil.rmtree(folder)
     return None
 
 
 def make_converted(run: Run, program: Program, pixels: np.ndarray, expected: np.ndarray) -> Engine:
-    """Convert a run's network, compare it with Keras, and keep it.
+    """Convert a run's network, compare it with Keras, and keep it in the cache.
 
     Parameters
     ----------
     run
-        Whose network it is.
+        The run with the network.
     program
-        What is to compute it.
+        The program to convert for.
     pixels
-        A few real images, as `Preprocessing.complete` gives them.
+        A few real images, as `Preprocessing.expand_channels` returns them.
     expected
         Keras' probabilities of them.
 
     Raises
     ------
     errors.ConversionError
-        It cannot be converted, or does not give the same numbers.
+        The network cannot be converted, or the program computes other probabilities.
     errors.InvalidInput
         A package is missing, or the cache cannot be written.
     """
     check_installed((program,), "predictions are computed")
-    home = _home(run, program)
-    partial = home.with_name(f".{home.name}.{uuid.uuid4().hex[:12]}")
+    folder = _cache_folder(run, program)
     try:
-        partial.mkdir(parents=True)
-        converted = convert(run, _WRITTEN_AS[program], partial)
-        check_agrees(program, _started(program, converted, run), pixels, expected)
-        files = {path.name: _digest(path) for path in sorted(partial.iterdir())}
-        (partial / "index.json").write_text(json.dumps({"files": files}), encoding="utf-8")
-        try:
-            partial.rename(home)
-        except OSError:
-            if not home.is_dir():  # no other process has made the same one meanwhile
-                raise
-        return _started(program, home / _opened(program), run)
+        with atomic_io.folder(folder, exist_ok=True) as partial:
+            converted = convert(run, _FORMATS[program], partial)
+            check_agrees(program, _start_checked(program, converted, run), pixels, expected)
+            files = {path.name: file_digest(path) for path in sorted(partial.iterdir())}
+            (partial / "index.json").write_text(json.dumps({"files": files}), encoding="utf-8")
+        return _start_checked(program, folder / _main_file(program), run)
+    except errors.CellvisionError:
+        raise
     except OSError as error:
         raise errors.FolderError(
             f"{pixel_cache.folder()}: the cache of converted networks cannot be written: "
             f"{error.strerror or error}",
-            "Make room there or permit writing, or name another place in CELLVISION_CACHE",
+            "Free some disk space, change permissions, or set CELLVISION_CACHE to another folder.",
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
-def _started(program: Program, path: Path, run: Run) -> Engine:
+def _start_checked(program: Program, path: Path, run: Run) -> Engine:
     try:
-        return start(program, path, run)
+        return start_program(program, path, run)
     except OSError:
         raise
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise errors.ConversionError(
-            f"{program} cannot compute this network: {first[:300]}", "Use Keras: --engine keras"
+            f"{program} cannot compute this network: {errors.first_line(error)[:300]}",
+            "Use Keras: --engine keras",
         ) from error
 
 
-def _home(run: Run, program: Program) -> Path:
+def _cache_folder(run: Run, program: Program) -> Path:
     version = importlib.import_module(program).__version__
-    made_of = f"{_LAYOUT} {program} {version} {_digest(run.folder / 'model.keras')}"
-    return pixel_cache.folder() / "engines" / hashlib.sha256(made_of.encode()).hexdigest()[:32]
+    key = f"{_LAYOUT} {program} {version} {file_digest(run.folder / 'model.keras')}"
+    return pixel_cache.folder() / "engines" / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def _opened(program: Program) -> str:
-    return f"model{FILES[_WRITTEN_AS[program]][0]}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _main_file(program: Program) -> str:
+    return f"model{FILES[_FORMATS[program]][0]}"

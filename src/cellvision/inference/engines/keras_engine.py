@@ -1,4 +1,4 @@
-"""Predictions by Keras itself: needs nothing more, and starts without a conversion."""
+"""Predictions by Keras: needs no other package and no conversion."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision.inference.convert import float32_model
-from cellvision.inference.engines import Name, images_at_once
+from cellvision.inference.engines import Name, images_per_batch
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
 
-_VALUES = 2**22
-"""Pixel values in a batch: enough to keep every processor busy within one layer."""
+_BATCH_VALUES = 2**22
+"""Pixel values per batch, enough to keep all processors busy within one layer."""
 
 
 class KerasEngine:
-    """Keras on whatever device it finds; its backend shares each batch among the processors.
+    """Keras on its default device; the backend shares each batch among the processors.
 
     Parameters
     ----------
     run
-        Whose network it is.
+        The run with the network.
     """
 
     name: Name = "keras"
@@ -35,17 +35,17 @@ class KerasEngine:
         import keras
 
         self.version: str = keras.__version__
-        self.at_once = images_at_once(run.preprocessing.input_shape, _VALUES, 1024)
+        self.at_once = images_per_batch(run.preprocessing.input_shape, _BATCH_VALUES, 1024)
         self._model = float32_model(run)
         self._size = 0
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """See `Engine.predict`."""
-        with self._one_at_a_time:
-            # The last batch becomes as large as the others: one compiled program serves all.
+        with self._lock:
+            # Pad the last batch to the size of the others, so that one program is compiled.
             self._size = max(self._size, len(pixels))
             missing = self._size - len(pixels)
             batch = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
-            found = self._model.predict_on_batch(batch)
-        return np.asarray(found, dtype=np.float32)[: len(pixels)]
+            probabilities = self._model.predict_on_batch(batch)
+        return np.asarray(probabilities, dtype=np.float32)[: len(pixels)]

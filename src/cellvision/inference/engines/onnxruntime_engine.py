@@ -1,4 +1,4 @@
-"""Predictions by ONNX Runtime, on the processor."""
+"""Predictions by ONNX Runtime on the processor."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cellvision.inference.engines import Name, images_at_once
+from cellvision.inference.engines import Name, images_per_batch
 
-VALUES = 2**18
-"""Pixel values in a batch: what fits a processor's own cache between two layers."""
+BATCH_VALUES = 2**18
+"""Pixel values per batch, so that what passes between layers fits into a processor's cache."""
 
 
 class OnnxRuntimeEngine:
-    """ONNX Runtime; every thread that asks computes its own images, so that none waits.
+    """ONNX Runtime; every calling thread computes its own images.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class OnnxRuntimeEngine:
         import onnxruntime
 
         self.version: str = onnxruntime.__version__
-        self.at_once = images_at_once(input_shape, VALUES, 256)
+        self.at_once = images_per_batch(input_shape, BATCH_VALUES, 256)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
@@ -40,5 +40,5 @@ class OnnxRuntimeEngine:
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """See `Engine.predict`."""
-        found = self._session.run(None, {self._input: pixels.astype(np.float32)})
-        return np.asarray(found[0], dtype=np.float32)
+        outputs = self._session.run(None, {self._input: pixels.astype(np.float32)})
+        return np.asarray(outputs[0], dtype=np.float32)

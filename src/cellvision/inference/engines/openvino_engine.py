@@ -1,4 +1,4 @@
-"""Predictions by OpenVINO, on the processor."""
+"""Predictions by OpenVINO on the processor."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from cellvision.data.image_stats import available_processors
-from cellvision.inference.engines import Name, images_at_once
-from cellvision.inference.engines.onnxruntime_engine import VALUES
+from cellvision.concurrency import available_processors
+from cellvision.inference.engines import Name, images_per_batch
+from cellvision.inference.engines.onnxruntime_engine import BATCH_VALUES
 
 
 class OpenVinoEngine:
-    """OpenVINO; every thread that asks has a stream of its own, so that none waits.
+    """OpenVINO; every calling thread has its own stream.
 
     Parameters
     ----------
     path
-        The ``.xml`` of OpenVINO's own format, its ``.bin`` beside it.
+        The ``.xml`` file of OpenVINO's format, with its ``.bin`` file beside it.
     input_shape
         Height, width and channels.
     """
@@ -29,28 +29,28 @@ class OpenVinoEngine:
         import openvino
 
         self.version: str = openvino.__version__.partition("-")[0]
-        self.at_once = images_at_once(input_shape, VALUES, 256)
+        self.at_once = images_per_batch(input_shape, BATCH_VALUES, 256)
         core = openvino.Core()
         model = core.read_model(path)
-        # Of a fixed size it takes about three quarters of the time.
+        # A fixed size takes about three quarters of the time.
         model.reshape([self.at_once, *input_shape])
         self._compiled = core.compile_model(
             model,
             "CPU",
             {
-                # Left to itself it computes in bfloat16 where it can.
+                # By default it computes in bfloat16 if the processor can.
                 "INFERENCE_PRECISION_HINT": "f32",
                 "NUM_STREAMS": available_processors(),
                 "INFERENCE_NUM_THREADS": available_processors(),
             },
         )
-        self._of_this_thread = threading.local()
+        self._local = threading.local()
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """See `Engine.predict`."""
-        if not hasattr(self._of_this_thread, "request"):
-            self._of_this_thread.request = self._compiled.create_infer_request()
+        if not hasattr(self._local, "request"):
+            self._local.request = self._compiled.create_infer_request()
         missing = self.at_once - len(pixels)
         batch = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
-        found = self._of_this_thread.request.infer([batch.astype(np.float32)])
-        return np.array(found[0][: len(pixels)], dtype=np.float32)
+        outputs = self._local.request.infer([batch.astype(np.float32)])
+        return np.array(outputs[0][: len(pixels)], dtype=np.float32)

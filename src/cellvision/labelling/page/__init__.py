@@ -1,4 +1,4 @@
-"""The page, for a server or as one file."""
+"""Files of the page, for the server and for a single HTML file."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ FILES = {
     "page.css": "text/css",
     "page.js": "text/javascript",
     "served.js": "text/javascript",
+    "view.js": "text/javascript",
 }
-"""What the served page consists of beside its HTML, and the media type of each."""
+"""Files that the server offers beside the HTML, with their media types."""
 
 
 @cache
 def read(name: str) -> str:
-    """One of the files of the page."""
+    """Read one of the page's files."""
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
 def render(**values: Any) -> str:
-    """The HTML; see the template for the values."""
+    """Render the HTML; the template lists the values."""
     import jinja2
 
     environment = jinja2.Environment(

@@ -9,14 +9,11 @@ const ui = {
   },
 };
 
-const view = { low: 0, high: 1, zoom: 1, x: 0.5, y: 0.5 };
-const STEPS = 1000;
-const MOST_ZOOM = 16;
-let about = null;     // the session: classes, keys, contrast
-let state = null;     // how far the rater is
-let busy = true;      // no answer is taken: an image is on its way, or an answer
-let since = 0;        // when the image appeared
-let goOn = null;      // what Enter does on a pause or after feedback
+let session = null;   // classes, keys, contrast
+let state = null;     // the rater's progress
+let busy = true;      // while an image or an answer is in transit, no answer is accepted
+let shownAt = 0;      // time at which the image appeared
+let proceed = null;   // action of Enter on a pause or after feedback
 
 /* --- screens ------------------------------------------------------------------------- */
 
@@ -31,7 +28,7 @@ function pause(title, text, then) {
   by("pause-title").textContent = title;
   by("pause-text").textContent = text;
   show("pause");
-  goOn = () => { goOn = null; then(); };
+  proceed = () => { proceed = null; then(); };
 }
 
 function progress() {
@@ -49,30 +46,29 @@ function progress() {
 
 function end() {
   progress();
-  by("end-text").textContent = `${state.name}, ${state.total} images are labelled. ${backend.saves}`;
+  by("end-text").textContent = `${state.name} labelled ${state.total} images. ${backend.saves}`;
   show("end");
   busy = false;
 }
 
 /* --- one image ----------------------------------------------------------------------- */
 
-const VIEWS = ["native", "seen"];
-let ahead = { key: "", images: null };  // the next image, on its way while this one is looked at
+let prefetch = { key: "", images: null };  // the next image, loading while this one is on view
 
 function load(showing) {
   const key = backend.redraws ? `${showing} ${view.low} ${view.high}` : showing;
-  if (ahead.key !== key) ahead = { key, images: fetched(showing) };
-  return ahead.images;
+  if (prefetch.key !== key) prefetch = { key, images: fetchImages(showing) };
+  return prefetch.images;
 }
 
-function fetched(showing) {
-  const images = Promise.all(VIEWS.map(async (name) => {
+function fetchImages(showing) {
+  const images = Promise.all(session.views.map(async (name) => {
     const image = new Image();
     image.src = backend.picture(showing, name, view.low, view.high);
     await image.decode();
     return image;
   }));
-  images.catch(() => { ahead = { key: "", images: null }; });
+  images.catch(() => { prefetch = { key: "", images: null }; });
   return images;
 }
 
@@ -80,7 +76,7 @@ async function draw() {
   const showing = state.showing;
   const images = await load(showing);
   if (state.showing !== showing) return;
-  VIEWS.forEach((name, number) => {
+  session.views.forEach((name, number) => {
     const old = by(name), image = images[number];
     if (old !== image) {
       Object.assign(image, { id: name, alt: old.alt, draggable: false });
@@ -88,28 +84,28 @@ async function draw() {
     }
     by(`${name}-size`).textContent = `${image.naturalWidth} × ${image.naturalHeight} pixels`;
   });
-  place();
+  position();
 }
 
 async function next() {
   busy = true;
   if (state.phase === "done") return end();
   show("work");
-  by("verdict").hidden = true;
-  by("answers").classList.remove("told");
+  by("feedback").hidden = true;
+  by("answers").classList.remove("answered");
   progress();
   for (const button of by("classes").children) button.classList.remove("chosen");
   by("main-view").classList.add("waiting");
   try {
     await draw();
   } catch {
-    ui.notice("This image cannot be shown: its file is missing or has changed, or cellvision " +
-      "label has ended. Its terminal says more. Then reload this page.");
+    ui.notice("This image cannot be displayed: its file is missing or has changed, or cellvision " +
+      "label has stopped. See its terminal, then reload this page.");
     return;
   }
   by("main-view").classList.remove("waiting");
   busy = false;
-  since = performance.now();
+  shownAt = performance.now();
   if (state.following) load(state.following).catch(() => {});
 }
 
@@ -118,10 +114,10 @@ async function next() {
 async function answer(name) {
   if (busy) return;
   busy = true;
-  const seconds = Math.round(performance.now() - since) / 1000;
+  const seconds = Math.round(performance.now() - shownAt) / 1000;
   const before = state;
   for (const button of by("classes").children)
-    button.classList.toggle("chosen", button.dataset.name === name);
+    button.classList.toggle("chosen", button.answer === name);
   try {
     state = await backend.answer(state, name, seconds);
   } catch (error) {
@@ -129,129 +125,52 @@ async function answer(name) {
     return;
   }
   if (state.stale) {
-    by("said").textContent = "This image was answered in another window; here is the next one.";
+    by("status").textContent = "This image was answered in another window. This is the next one.";
     return next();
   }
   if ("truth" in state) return feedback(name, state.truth);
-  by("said").textContent = `Image ${before.done + 1}: ${name}, saved.`;
-  const rest = about.breaks && state.phase === "test" && state.done % about.breaks === 0;
-  if (!rest) return next();
+  by("status").textContent = `Image ${before.done + 1}: ${named(name)}, saved.`;
+  const pauseDue = session.breaks && state.phase === "test" && state.done % session.breaks === 0;
+  if (!pauseDue) return next();
   pause(`${state.done} of ${state.total} done`,
-    "Time for a rest: look at something far away for a moment. Everything so far is saved.", next);
+    "Time for a break: rest your eyes for a moment. All answers are saved.", next);
 }
 
-function feedback(given, truth) {
-  const right = given === truth;
-  const verdict = by("verdict");
-  verdict.className = right ? "right" : "wrong";
-  verdict.replaceChildren();
+function feedback(answer, truth) {
+  const right = answer === truth;
+  const panel = by("feedback");
+  panel.className = right ? "right" : answer === null ? "" : "wrong";
+  panel.replaceChildren();
   const mark = document.createElement("b");
-  mark.textContent = right ? `✓ Right: ${truth}` : `✗ It is ${truth}, not ${given}`;
+  if (right) mark.textContent = `✓ Correct: ${truth}`;
+  else mark.textContent = answer === null ? `It is ${truth}` : `✗ It is ${truth}, not ${answer}`;
   const button = document.createElement("button");
   button.type = "button";
   button.className = "main";
-  button.innerHTML = "Go on <kbd>Enter</kbd>";
-  button.addEventListener("click", () => goOn && goOn());
-  verdict.append(mark, button);
-  verdict.hidden = false;
-  by("answers").classList.add("told");
-  by("said").textContent = "";
-  goOn = () => {
-    goOn = null;
+  button.innerHTML = "Continue <kbd>Enter</kbd>";
+  button.addEventListener("click", () => proceed && proceed());
+  panel.append(mark, button);
+  panel.hidden = false;
+  by("answers").classList.add("answered");
+  by("status").textContent = "";
+  proceed = () => {
+    proceed = null;
     if (state.phase === "practice") return next();
-    begin();
+    startTest();
   };
 }
 
-function begin() {
-  pause("Now the real images", `${state.total} images, without the right answers. ` +
-    "Take your time: nobody measures speed.", next);
+function startTest() {
+  pause("Now the real images", `${state.total} images follow, without feedback. ` +
+    "Take your time: speed does not count.", next);
 }
 
 async function undo() {
-  if (busy || goOn || !state || state.phase === "practice" || state.done === 0) return;
+  if (busy || proceed || !state || state.phase === "practice" || state.done === 0) return;
   busy = true;
   state = await backend.undo(state);
-  by("said").textContent = `The answer to image ${state.done + 1} is taken back.`;
+  by("status").textContent = `Undone: the answer to image ${state.done + 1}.`;
   next();
-}
-
-/* --- contrast and zoom --------------------------------------------------------------- */
-
-function label(share) {
-  if (!about.range) return `${Math.round(100 * share)} %`;
-  const value = about.range[0] + share * (about.range[1] - about.range[0]);
-  return Math.abs(value) < 10 && value % 1 ? value.toFixed(2) : String(Math.round(value));
-}
-
-let drawing = false;
-let again = false;
-
-async function contrast(low, high) {
-  view.low = Math.min(Math.max(low, 0), 1 - 0.002);
-  view.high = Math.min(Math.max(high, view.low + 0.002), 1);
-  by("low").value = view.low * STEPS;
-  by("high").value = view.high * STEPS;
-  for (const name of ["low", "high"]) {
-    by(`${name}-value`).textContent = label(view[name]);
-    by(name).setAttribute("aria-valuetext", label(view[name]));
-  }
-  if (!backend.redraws) return filtered();
-  if (!state || !state.showing || by("work").hidden) return;
-  again = drawing;
-  if (drawing) return;
-  drawing = true;
-  do {  // one picture at a time; the last setting wins
-    again = false;
-    await draw().catch(() => {});
-  } while (again);
-  drawing = false;
-}
-
-function filtered() {
-  by("main-view").classList.add("windowed");
-  const slope = 1 / (view.high - view.low);
-  for (const channel of document.querySelectorAll("#window [type=linear]")) {
-    channel.setAttribute("slope", slope);
-    channel.setAttribute("intercept", -view.low * slope);
-  }
-}
-
-function zoom(factor, x = view.x, y = view.y) {
-  const before = view.zoom;
-  view.zoom = Math.min(Math.max(before * factor, 1), MOST_ZOOM);
-  // The point (x, y) of the image stays where it is.
-  view.x = x + (view.x - x) * (before / view.zoom);
-  view.y = y + (view.y - y) * (before / view.zoom);
-  place();
-}
-
-function move(dx, dy) {
-  view.x += dx / view.zoom;
-  view.y += dy / view.zoom;
-  place();
-}
-
-function place() {
-  const half = 0.5 / view.zoom;
-  view.x = Math.min(Math.max(view.x, half), 1 - half);
-  view.y = Math.min(Math.max(view.y, half), 1 - half);
-  const across = (0.5 - view.x) * 100, down = (0.5 - view.y) * 100;
-  for (const name of VIEWS) {
-    const image = by(name), frame = image.parentElement;
-    image.style.transform = `scale(${view.zoom}) translate(${across}%, ${down}%)`;
-    frame.classList.toggle("zoomed", view.zoom > 1);
-    const scale = view.zoom * Math.min(
-      frame.clientWidth / image.naturalWidth, frame.clientHeight / image.naturalHeight);
-    image.classList.toggle("large", scale * devicePixelRatio > 1.5);
-  }
-  by("zoom-value").textContent = `${Number(view.zoom.toFixed(1))}×`;
-}
-
-function reset() {
-  Object.assign(view, { zoom: 1, x: 0.5, y: 0.5 });
-  place();
-  contrast(...about.window);
 }
 
 /* --- keys, mouse, touch -------------------------------------------------------------- */
@@ -265,32 +184,32 @@ const COMMANDS = {
   "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), "_": () => zoom(1 / 1.5),
   "ArrowLeft": () => move(-0.1, 0), "ArrowRight": () => move(0.1, 0),
   "ArrowUp": () => move(0, -0.1), "ArrowDown": () => move(0, 0.1),
-  "0": reset, "?": () => by("keys").showModal(),
+  "0": reset, "?": help,
 };
 
-function pressed(event) {
-  if (event.ctrlKey || event.altKey || event.metaKey || by("keys").open) return;
-  if (!by("start").hidden || !about) return;
+function onKey(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || by("help-panel").open) return;
+  if (!by("start").hidden || !session) return;
   const target = event.target;
-  if (goOn) {
+  if (proceed) {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
-    if (!event.repeat) goOn();
+    if (!event.repeat) proceed();
     return;
   }
   if (target.type === "range" && event.key.startsWith("Arrow")) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const found = about.classes.find((each) => each.key === key);
-  if (found && !by("work").hidden) {
+  const choice = choices().find((entry) => entry.key === key);
+  if (choice && !by("work").hidden) {
     event.preventDefault();
-    if (!event.repeat) answer(found.name);  // a key that is held down is one answer
+    if (!event.repeat) answer(choice.answer);  // a key that is held down is one answer
   } else if (key in COMMANDS && (!by("work").hidden || COMMANDS[key] === undo)) {
     event.preventDefault();
     if (COMMANDS[key] !== undo || !event.repeat) COMMANDS[key]();
   }
 }
 
-function dragged(frame) {
+function enableDragging(frame) {
   let last = null;
   frame.addEventListener("pointerdown", (event) => {
     last = event;
@@ -313,29 +232,67 @@ function dragged(frame) {
   }, { passive: false });
 }
 
-function wire() {
-  for (const { name, key } of about.classes) {
+/* --- classes and help ---------------------------------------------------------------- */
+
+const CANNOT_SAY = "Cannot say";
+const named = (answer) => (answer === null ? CANNOT_SAY.toLowerCase() : answer);
+
+/* The answers on offer; null is "cannot say". */
+const choices = () => [
+  ...session.classes.map(({ name, key }) => ({ answer: name, label: name, key })),
+  { answer: null, label: CANNOT_SAY, key: session.cannot_say },
+];
+
+function addChoices() {
+  for (const { answer: value, label: text, key } of choices()) {
     const button = document.createElement("button");
     button.type = "button";
-    button.dataset.name = name;
+    button.answer = value;
+    button.classList.toggle("cannot-say", value === null);
     const hint = document.createElement("kbd");
     hint.textContent = key.toUpperCase();
-    button.append(hint, name);
-    button.addEventListener("click", () => { button.blur(); answer(name); });
+    button.append(hint, text);
+    button.addEventListener("click", () => { button.blur(); answer(value); });
     by("classes").append(button);
     const row = by("class-keys").insertRow();
     row.insertCell().append(hint.cloneNode(true));
-    row.insertCell().textContent = name;
+    row.insertCell().textContent = value === null ? `${text}: continue without a class` : text;
   }
-  by("classes").classList.toggle("many", about.classes.length > 9);
-  document.addEventListener("keydown", pressed);
-  addEventListener("resize", place);
-  for (const frame of document.querySelectorAll(".frame")) dragged(frame);
+  by("classes").classList.toggle("many", session.classes.length > 8);
+}
+
+function help() {
+  const list = by("example-classes");
+  for (const { name, examples } of list.childElementCount ? [] : session.classes) {
+    if (!examples.length) continue;
+    const figure = document.createElement("figure");
+    const caption = document.createElement("figcaption");
+    caption.textContent = name;
+    figure.append(caption, ...examples.map((id, number) => {
+      const image = new Image();
+      image.alt = `Example ${number + 1} of ${name}`;
+      image.src = backend.picture(id, "native", ...session.window);
+      return image;
+    }));
+    list.append(figure);
+  }
+  by("examples").hidden = !list.childElementCount;
+  by("help-panel").showModal();
+  by("help-panel").scrollTop = 0;
+}
+
+function wire() {
+  addChoices();
+  by("seen").closest("figure").hidden = !session.views.includes("seen");
+  by("main-view").classList.toggle("single", session.views.length === 1);
+  document.addEventListener("keydown", onKey);
+  addEventListener("resize", position);
+  for (const frame of document.querySelectorAll(".frame")) enableDragging(frame);
   const on = (id, work) => by(id).addEventListener("click", work);
   on("undo", undo);
   on("end-undo", undo);
-  on("go-on", () => goOn && goOn());
-  on("help", () => by("keys").showModal());
+  on("continue", () => proceed && proceed());
+  on("help", help);
   on("reset", reset);
   on("zoom-in", () => zoom(1.5));
   on("zoom-out", () => zoom(1 / 1.5));
@@ -344,11 +301,13 @@ function wire() {
     const high = by("high").value / STEPS;
     contrast(Math.min(view.low, high - 0.002), high);
   });
-  by("who").addEventListener("submit", async (event) => {
+  by("name-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!by("name").value.trim()) return;
     try {
-      enter(await backend.begin(by("name").value));
+      const progress = await backend.begin(by("name").value);
+      ui.notice("");
+      enter(progress);
     } catch (error) {
       ui.notice(`${error.message}.`);
     }
@@ -366,28 +325,28 @@ function save() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-function enter(found) {
-  state = found;
+function enter(progress) {
+  state = progress;
   if (state.phase === "done") return end();
   if (state.done) {
-    by("said").textContent = `Going on with image ${state.done + 1}, ${state.name}.`;
+    by("status").textContent = `Resumed at image ${state.done + 1}, ${state.name}.`;
     return next();
   }
   if (state.phase === "test") return next();
-  pause("First some practice", `${state.total} images for practice, and after each the right ` +
-    "answer. They do not count.", next);
+  pause("Practice", `${state.total} practice images come first. After each answer you see the ` +
+    "true class. They do not count.", next);
 }
 
 async function main() {
   try {
-    about = await backend.session();
+    session = await backend.session();
     wire();
-    contrast(...about.window);
-    const found = await backend.resume();
-    if (found) enter(found);
+    contrast(...session.window);
+    const progress = await backend.resume();
+    if (progress) enter(progress);
     else show("start");
   } catch (error) {
-    ui.notice(`This page cannot work: ${error.message}`);
+    ui.notice(`This page cannot start: ${error.message}`);
   }
 }
 

@@ -1,21 +1,21 @@
 "use strict";
 
-/* Answers go to the server that this page came from, and count once it says so. */
+/* Send answers to the server of this page; an answer counts once the server confirms it. */
 
 const backend = (() => {
   const RETRY = 1500;
 
-  function memory(name) {
+  function recall(name) {
     try { return sessionStorage.getItem(name) || ""; } catch { return ""; }
   }
 
   function remember(name, value) {
-    try { sessionStorage.setItem(name, value); } catch { /* then a reload asks again */ }
+    try { sessionStorage.setItem(name, value); } catch { /* a reload asks for the name again */ }
   }
 
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
-  async function ask(path, body) {
+  async function request(path, body) {
     for (;;) {
       let response;
       try {
@@ -25,44 +25,44 @@ const backend = (() => {
           body: JSON.stringify(body),
         });
       } catch {
-        ui.notice("Not saved yet: cellvision label does not answer. Start it again with the " +
-          "same command; this page then goes on by itself.");
+        ui.notice("Not saved yet: cellvision label does not respond. Run the same command again; " +
+          "this page then continues by itself.");
         await wait(RETRY);
         continue;
       }
       if (response.status >= 500) {
-        ui.notice("Not saved yet: cellvision label cannot write its file; its terminal says " +
-          "why. This page keeps trying.");
+        ui.notice("Not saved yet: cellvision label cannot write its file. See its terminal. " +
+          "This page keeps trying.");
         await wait(RETRY);
         continue;
       }
       ui.notice("");
       const type = response.headers.get("content-type") || "";
-      const told = type.startsWith("application/json") ? await response.json() : null;
-      if (response.ok) return told;
-      if (response.status === 409 && told) return { ...told.state, stale: told.error };
-      throw new Error(told ? told.error : await response.text());
+      const reply = type.startsWith("application/json") ? await response.json() : null;
+      if (response.ok) return reply;
+      if (response.status === 409 && reply) return { ...reply.state, stale: reply.error };
+      throw new Error(reply ? reply.error : await response.text());
     }
   }
 
-  async function keep(asked) {
-    const state = await asked;
+  async function rememberRater(response) {
+    const state = await response;
     remember("rater", state.key);
     return state;
   }
 
   return {
-    saves: "Every answer is in the file of cellvision label.",
-    session: () => ask("session"),
-    begin: (name) => keep(ask("begin", { name })),
+    saves: "All answers are saved.",
+    session: () => request("session"),
+    begin: (name) => rememberRater(request("begin", { name })),
     async resume() {
-      const rater = memory("rater");
+      const rater = recall("rater");
       if (!rater) return null;
-      try { return await ask("resume", { rater }); } catch { return null; }
+      try { return await request("resume", { rater }); } catch { return null; }
     },
     answer: (state, answer, seconds) =>
-      ask("answer", { rater: state.key, showing: state.showing, answer, seconds }),
-    undo: (state) => ask("undo", { rater: state.key }),
+      request("answer", { rater: state.key, showing: state.showing, answer, seconds }),
+    undo: (state) => request("undo", { rater: state.key }),
     picture: (showing, view, low, high) =>
       `image/${showing}/${view}.png?window=${low.toFixed(3)},${high.toFixed(3)}`,
     redraws: true,

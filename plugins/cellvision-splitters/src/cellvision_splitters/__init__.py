@@ -1,0 +1,1 @@
+"""Splitters for cellvision: folds by group, leave one out, temporal."""

@@ -1,0 +1,34 @@
+"""Folders that a command creates for its output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def removed_if_empty(out: str | os.PathLike[str]) -> Iterator[None]:
+    """Remove the folders that the block created for its output if it fails and wrote nothing."""
+    from cellvision.remote import is_address
+
+    if is_address(os.fspath(out)):
+        yield
+        return
+    path = Path(out).absolute()
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        if created:
+            _remove_empty(path, created)
+        raise
+
+
+def _remove_empty(path: Path, created: list[Path]) -> None:
+    with contextlib.suppress(OSError):  # a folder that is not empty stays
+        for folder, _, _ in os.walk(path, topdown=False):
+            Path(folder).rmdir()
+        for folder_above in created[1:]:
+            folder_above.rmdir()

@@ -1,0 +1,60 @@
+"""Why a path is neither a folder of images nor an experiment, and what to give instead."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from cellvision import errors
+
+EXPERIMENT_SUFFIXES = (".toml", ".yaml", ".yml", ".json")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+MICROSCOPE_FORMATS = {".nd2": "nd2", ".czi": "czi", ".lif": "lif"}
+"""Suffixes of microscopes' own formats, and the extra of cellvision-bioio that reads each."""
+
+
+def unusable(path: Path) -> errors.CellvisionError | None:
+    """Return the error about a path that is no folder; None if it may be an experiment file."""
+    suffix = path.suffix.lower()
+    if not path.exists():
+        if suffix in EXPERIMENT_SUFFIXES and path.parent.is_dir() and nearest(path) is None:
+            return None  # reading it gives the error
+        near = nearest(path)
+        return errors.FolderError(
+            f"{path}: no such file or folder",
+            f"Did you mean {near}?" if near else "Give a folder of images or an experiment file.",
+        )
+    if suffix in EXPERIMENT_SUFFIXES:
+        return None
+    if suffix in _ARCHIVES:
+        return errors.FolderError(
+            f"{path}: this is an archive, not a folder",
+            "Unpack it (such as by unzip), then give the folder.",
+        )
+    if suffix in MICROSCOPE_FORMATS:
+        extra = MICROSCOPE_FORMATS[suffix]
+        return errors.FolderError(
+            f"{path}: the plugin bioio reads {suffix} files, from folders of classes",
+            f'Install it: python -m pip install "cellvision-bioio[{extra}]"; then give the folder '
+            "above the class folders with --set dataset.type=bioio",
+        )
+    return errors.FolderError(
+        f"{path}: this is neither a folder nor an experiment file (.toml, .yaml, .json)",
+        "Give the folder that contains the class folders.",
+    )
+
+
+def nearest(path: Path) -> Path | None:
+    """Return the existing path whose name is closest to that of a missing one."""
+    missing = path
+    while not missing.parent.exists() and missing.parent != missing:
+        missing = missing.parent
+    try:
+        names = {entry.name.casefold(): entry.name for entry in missing.parent.iterdir()}
+    except OSError:
+        return None
+    near = difflib.get_close_matches(missing.name.casefold(), names, n=1, cutoff=0.7)
+    if not near:
+        return None
+    found = missing.parent / names[near[0]] / path.relative_to(missing)
+    return found if found.exists() else missing.parent / names[near[0]]

@@ -1,0 +1,54 @@
+"""Hints for options that do not exist, such as ``--epochs 5`` for ``--set training.epochs=5``."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+_SECTIONS = ("training", "preprocessing", "split", "dataset", "architecture")
+"""Where a bare name is looked for, in this order."""
+
+
+def hint_for(error: Any, verb: str) -> str:
+    """Return what to do about a usage error of Click.
+
+    Parameters
+    ----------
+    error
+        The error; one about an unknown option has the attribute ``option_name``.
+    verb
+        The command, such as ``cellvision train``.
+    """
+    option = getattr(error, "option_name", None)
+    takes_settings = error.ctx is not None and any(
+        parameter.name == "changes" for parameter in error.ctx.command.params
+    )
+    if option and takes_settings and verb.rpartition(" ")[2] not in ("check", "report"):
+        setting = setting_named(option.lstrip("-").replace("-", "_"))
+        if setting is not None:
+            return f"Write it as a setting: --set {setting}=..."
+    return f"Run {verb} --help for its arguments and options."
+
+
+def setting_named(name: str) -> str | None:
+    """Return the full name of an experiment's setting, such as ``training.epochs`` for ``epochs``.
+
+    Names with a small spelling mistake count too. None if there is no such setting.
+    """
+    known = known_settings()
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    return known[near[0]] if near else None
+
+
+def known_settings() -> dict[str, str]:
+    """Return the settings that every experiment has: bare name to full name."""
+    from cellvision.experiment import Experiment
+
+    names: dict[str, str] = {}
+    for section in reversed(_SECTIONS):
+        model = Experiment.model_fields[section].annotation
+        for name, field in getattr(model, "model_fields", {}).items():
+            names[name] = f"{section}.{field.alias or name}"
+    for name, field in Experiment.model_fields.items():
+        names[name] = field.alias or name
+    return names

@@ -1,0 +1,126 @@
+"""The text of ``--set KEY=VALUE``: JSON, TOML or bare words, and forms that are easy to mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from functools import cache
+from typing import Any
+
+from cellvision import errors
+
+
+def split_change(change: str, example: str) -> tuple[str, Any]:
+    """Return key and value of ``KEY=VALUE``.
+
+    Raises
+    ------
+    errors.ExperimentError
+        The text has another form; the hint shows `example`.
+    """
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise errors.ExperimentError(
+            f"--set {change}: expected KEY=VALUE", f"For example: {example}"
+        )
+    return key.strip(), parse(text.strip())
+
+
+def parse(text: str) -> Any:
+    """Return the value of a text: JSON, else a TOML table or list, else bare words.
+
+    Inside brackets, bare words need no quotes. Whatever fits no form is text.
+
+    Examples
+    --------
+    >>> parse("[rotation, {type = 'flip', vertical = false}]"), parse("plate 7")
+    (['rotation', {'type': 'flip', 'vertical': False}], 'plate 7')
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    if text[:1] not in ("[", "{"):
+        return text
+    for read in (_toml, _words_in_brackets):
+        try:
+            return read(text)
+        except (ValueError, TypeError):
+            continue
+        except RecursionError:
+            raise errors.ExperimentError(
+                f"--set ...={text:.20}...: nested too deeply", "Write an experiment file."
+            ) from None
+    return text
+
+
+def _toml(text: str) -> Any:
+    """Read a TOML value that contains a table; ``[rotation, {type = "flip"}]`` may mix."""
+    if "=" not in text:
+        raise ValueError
+    # TOML knows no bare words; in a list beside tables, quote them.
+    quoted = re.sub(r"(?<=[\[,])\s*([A-Za-z_][\w-]*)\s*(?=[,\]])", r' "\1"', text)
+    value = tomllib.loads(f"value = {quoted}")["value"]
+    json.dumps(value)  # raises TypeError on dates and times: such a word is text
+    return value
+
+
+def _words_in_brackets(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.load(text, _bare_words())  # noqa: S506 - derived from SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+
+
+@cache
+def _bare_words() -> Any:
+    """Return a YAML loader without YAML's own types: a class may be named no, 1:30 or 2024-01-01.
+
+    It refuses aliases, with which a short text stands for an endless value.
+    """
+    import yaml
+
+    class BareWords(yaml.SafeLoader):
+        """Reads the types of JSON; every other word is text."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                raise yaml.YAMLError("aliases are not allowed")
+            return super().compose_node(parent, index)
+
+    BareWords.yaml_implicit_resolvers = {}
+    json_word = re.compile(r"(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$")
+    BareWords.add_implicit_resolver("!json", json_word, None)
+    BareWords.add_constructor("!json", lambda _, node: json.loads(node.value))
+    return BareWords
+
+
+def understood(key: str, value: Any) -> Any:
+    """Complete a value that is written shorter than its setting needs.
+
+    ``preprocessing.size=64`` is 64 by 64 pixels, ``preprocessing.channels=0`` is a list of one
+    channel, and ``augmenters=flip`` a list of one augmenter.
+
+    Examples
+    --------
+    >>> understood("preprocessing.size", 64), understood("augmenters", "flip")
+    ([64, 64], ['flip'])
+    """
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if key == "preprocessing.size":
+        if number:
+            return [value, value]
+        sides = re.fullmatch(r"(\d+)\s*[x×*,]\s*(\d+)", value) if isinstance(value, str) else None
+        return [int(side) for side in sides.groups()] if sides else value
+    if key == "preprocessing.channels":
+        if number:
+            return [value]
+        if isinstance(value, str) and re.fullmatch(r"\d+(\s*,\s*\d+)*", value):
+            return [int(channel) for channel in value.split(",")]
+        return value
+    if key in ("augmenters", "reporters", "dataset.classes") and isinstance(value, str | dict):
+        return [value] if isinstance(value, dict) else [part.strip() for part in value.split(",")]
+    return value

@@ -1,0 +1,195 @@
+"""Rules that a table of images must keep, and the errors that name the rows which break them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cellvision import errors
+from cellvision.data.names import quote_list
+from cellvision.data.split_names import is_training, is_validation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cellvision.interfaces.dataset import Dataset
+
+
+def read_table(dataset: Dataset) -> pd.DataFrame:
+    """Return a data set's catalog if it is a table of images with labels."""
+    import pandas as pd
+
+    kind = type(dataset).__name__
+    try:
+        given: Any = dataset.catalog()
+    except errors.CellvisionError:
+        raise
+    except Exception as error:
+        raise errors.CellvisionError(
+            f"data set {kind} cannot list its images: {errors.summarize(error)}",
+            "Run again with --debug for the traceback, and report it to the plugin's author "
+            "unless a setting or a file explains it",
+        ) from error
+    if not isinstance(given, pd.DataFrame):
+        raise errors.PluginContractError(
+            f"data set {kind}: catalog() returned {type(given).__name__}, not a pandas.DataFrame",
+            "Its author can check it with cellvision.testing",
+        )
+    if given.empty:
+        raise errors.CatalogError(
+            "the data set holds no images",
+            "Expected FOLDER/<class>/* or FOLDER/<split>/<class>/*",
+        )
+    table = given.reset_index(drop=True).rename(columns=str)
+    missing = [name for name in ("image", "label") if name not in table.columns]
+    twice = list(table.columns[table.columns.duplicated()])
+    if missing or twice:
+        raise errors.CatalogError(
+            f"the catalog has no column {missing[0]!r}"
+            if missing
+            else f"the catalog has the column {twice[0]!r} twice",
+            "A data set's catalog() returns the columns image and label, and any others once",
+        )
+    return table
+
+
+def check_images(table: pd.DataFrame) -> None:
+    """Every image has an id of its own."""
+    nameless = table["image"].isna() | (table["image"].astype(str) == "")
+    if nameless.any():
+        raise errors.CatalogError(
+            f"{int(nameless.sum())} image(s) have no id ({_rows(nameless)})",
+            "Give each image an id, such as its file's path",
+        )
+    repeated = table["image"].astype(str).duplicated(keep=False)
+    if repeated.any():
+        ids = list(dict.fromkeys(table.loc[repeated, "image"].astype(str)))
+        raise errors.CatalogError(
+            f"{len(ids)} image id(s) occur more than once: {quote_list(ids)} ({_rows(repeated)})",
+            "List each image once",
+        )
+
+
+def check_labels(table: pd.DataFrame) -> None:
+    """Every image has a label."""
+    blank = table["label"].isna()
+    if blank.any():
+        raise errors.CatalogError(
+            f"{int(blank.sum())} image(s) have no label: "
+            f"{quote_list(list(table.loc[blank, 'image']))} ({_rows(blank)})",
+            "Give each image the name of its class, or leave it out",
+        )
+
+
+def check_classes(table: pd.DataFrame, class_names: Sequence[str]) -> None:
+    """There are at least two classes."""
+    if len(class_names) < 2:
+        raise errors.CatalogError(
+            f"all {len(table)} images are of one class ({class_names[0]!r})",
+            "A classifier needs at least two classes",
+        )
+
+
+def select_classes(
+    table: pd.DataFrame, classes: tuple[str, ...] | None, left_out: dict[str, str]
+) -> pd.DataFrame:
+    """Keep the classes that ``dataset.classes`` names; note the images of the others."""
+    if classes is None:
+        return table
+    available = ", ".join(sorted(set(table["label"])))
+    if not classes:
+        raise errors.CatalogError("dataset.classes names no class", f"Classes: {available}")
+    classes = tuple(unicodedata.normalize("NFC", name).strip() for name in classes)
+    empty = [name for name in classes if name not in set(table["label"])]
+    if empty:
+        raise errors.CatalogError(
+            f"dataset.classes names {quote_list(empty)}, which has no images",
+            f"Classes: {available}",
+        )
+    selected = table["label"].isin(classes)
+    for image, label in zip(table["image"][~selected], table["label"][~selected], strict=True):
+        left_out[image] = f"class {label!r} is not among dataset.classes"
+    return table[selected]
+
+
+def case_warnings(class_names: Sequence[str]) -> list[str]:
+    """Point out classes whose names differ only in upper and lower case."""
+    folded: dict[str, list[str]] = {}
+    for name in class_names:
+        folded.setdefault(name.casefold(), []).append(name)
+    return [
+        f"Classes {quote_list(names)} differ only in upper and lower case: are they one class?"
+        for names in folded.values()
+        if len(names) > 1
+    ]
+
+
+def drop_unknown_groups(
+    table: pd.DataFrame, name: str, left_out: dict[str, str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out images without a group: they could belong to a group of another split."""
+    known = table["group"].notna()
+    if known.all():
+        return table, []
+    images = list(table["image"][~known])
+    empty = sorted(set(table["label"]) - set(table["label"][known]))
+    if empty:
+        raise errors.CatalogError(
+            f"no image of class {empty[0]!r} has a {name!r}: "
+            f"{quote_list(images)} ({_rows(~known)})",
+            f"Complete the column {name!r}, or leave the class out (dataset.classes)",
+        )
+    left_out.update(dict.fromkeys(images, f"its {name} is unknown"))
+    warning = (
+        f"{len(images)} image(s) are left out because their {name} is unknown, so they could "
+        f"belong to a group of another split: {quote_list(images, 2)}."
+    )
+    return table[known], [warning]
+
+
+def check_splits(table: pd.DataFrame) -> None:
+    """Either no image names its split, or all do, with one split for training."""
+    named = table["split"].notna()
+    if not named.any():
+        return
+    if not named.all():
+        raise errors.CatalogError(
+            f"{int((~named).sum())} image(s) have no split while others do: "
+            f"{quote_list(list(table.loc[~named, 'image']))} ({_rows(~named)})",
+            "Name the split of every image, or of none",
+        )
+    names = sorted(set(table["split"].astype(str)))
+    training = [name for name in names if is_training(name)]
+    if len(training) != 1:
+        raise errors.CatalogError(
+            f"the splits are {', '.join(names)}: "
+            + ("two of them are for training" if training else "none of them is called 'train'"),
+            "Call one 'train' and optionally one 'validation'; the others are test sets",
+        )
+    if sum(is_validation(name) for name in names) > 1:
+        raise errors.CatalogError(
+            f"the splits are {', '.join(names)}: two of them are for validation",
+            "Call one 'validation'; the others are test sets",
+        )
+    _check_split_classes(table, names, training[0])
+
+
+def _check_split_classes(table: pd.DataFrame, splits: Sequence[str], training: str) -> None:
+    """Every class of every split is trained on."""
+    trained = set(table.loc[table["split"] == training, "label"])
+    for split in splits:
+        rows = table[table["split"] == split]
+        unknown = sorted(set(rows["label"]) - trained)
+        if unknown:
+            images = list(rows.loc[rows["label"].isin(unknown), "image"])
+            raise errors.CatalogError(
+                f"split {split!r} has class {quote_list(unknown)}, which {training!r} lacks "
+                f"({quote_list(images)})",
+                "Classes are matched by name: spell them alike in every split",
+            )
+
+
+def _rows(mask: pd.Series) -> str:
+    """Row numbers as in a CSV file, where the header is row 1."""
+    return "row(s) " + ", ".join(str(row + 2) for row in mask[mask].index[:10])

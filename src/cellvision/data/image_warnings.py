@@ -1,0 +1,125 @@
+"""Warnings about the images: what a network could learn in place of the biology, and damage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from cellvision.data.catalog import Catalog
+from cellvision.data.image_stats import ImageStats
+from cellvision.data.names import quote_list
+
+_SATURATED = 0.001
+"""Fraction of saturated samples from which an image is reported."""
+
+_MOST = 5
+"""Groups of identical images that are listed one by one."""
+
+
+def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
+    """Return what a reader should know about the images and their splits, one line each."""
+    read = [stat for stat in stats if stat.status == "read"]
+    return [
+        *_unreadable(len(stats) - len(read)),
+        *_missing_classes(catalog),
+        *_mixed_dtypes(read),
+        *_class_properties(catalog, read),
+        *_extreme_intensities(read),
+        *_repeated(catalog, read),
+    ]
+
+
+def _unreadable(count: int) -> list[str]:
+    return [f"{count} image(s) cannot be read."] if count else []
+
+
+def _missing_classes(catalog: Catalog) -> list[str]:
+    warnings = []
+    for split, counts in catalog.counts().items():
+        absent = [name for name, count in counts.items() if count == 0]
+        if absent:
+            warnings.append(f"Split {split!r} has no image of class {quote_list(absent)}.")
+    return warnings
+
+
+def _mixed_dtypes(read: Sequence[ImageStats]) -> list[str]:
+    # Black and white images are converted to uint8, so they are compatible with that.
+    dtypes = Counter("uint8" if stat.dtype == "bool" else stat.dtype for stat in read)
+    if len(dtypes) < 2:
+        return []
+    mixed = ", ".join(f"{count} {dtype}" for dtype, count in dtypes.most_common())
+    return [f"Images differ in pixel type ({mixed}): no single factor can scale them."]
+
+
+def _extreme_intensities(read: Sequence[ImageStats]) -> list[str]:
+    warnings = []
+    saturated = sum((stat.saturated_fraction or 0) > _SATURATED for stat in read)
+    if saturated:
+        warnings.append(
+            f"In {saturated} image(s), more than {_SATURATED:.1%} of samples are saturated."
+        )
+    flat = [stat.image for stat in read if stat.low == stat.high]
+    if flat:
+        warnings.append(f"{len(flat)} image(s) have a single intensity, such as {flat[0]!r}.")
+    return warnings
+
+
+def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
+    """Report identical images, above all those with different labels."""
+    same: dict[str, list[str]] = {}
+    for stat in read:
+        same.setdefault(stat.digest, []).append(stat.image)
+    warnings = []
+    repeats = len(read) - len(same)
+    if repeats:
+        warnings.append(f"{repeats} image(s) are identical to another one.")
+    label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
+    contradictory = [
+        images
+        for images in same.values()
+        if len({label[image] for image in images if image in label}) > 1
+    ]
+    warnings += [
+        f"Identical images have different labels: {quote_list(images, 4)}."
+        for images in contradictory[:_MOST]
+    ]
+    if len(contradictory) > _MOST:
+        more = len(contradictory) - _MOST
+        warnings.append(f"{more} more sets of identical images have different labels.")
+    return warnings
+
+
+def _class_properties(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
+    """Report properties of the files that reveal a class: a network would learn those."""
+    label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
+    properties: tuple[tuple[str, Callable[[ImageStats], str]], ...] = (
+        ("image size", lambda stat: " × ".join(map(str, (stat.shape or ())[:2]))),
+        ("number of channels", lambda stat: str((stat.shape or (0,))[-1])),
+        ("bit depth", lambda stat: str(stat.bit_depth)),
+        ("file format", lambda stat: PurePosixPath(stat.image).suffix.lower() or "no suffix"),
+    )
+    warnings = []
+    for what, value_of in properties:
+        by_class: dict[str, set[str]] = {}
+        for stat in read:
+            if stat.image in label:
+                by_class.setdefault(label[stat.image], set()).add(value_of(stat))
+        warnings += _revealed_classes(what, by_class)
+    return warnings
+
+
+def _revealed_classes(what: str, by_class: Mapping[str, set[str]]) -> list[str]:
+    owners = Counter(value for values in by_class.values() for value in values)
+    revealed = [
+        name for name, values in sorted(by_class.items()) if all(owners[v] == 1 for v in values)
+    ]
+    if len(by_class) < 2 or not revealed:
+        return []
+    if len(revealed) == len(by_class):
+        return [f"The {what} alone reveals the class: no two classes share a value."]
+    return [
+        f"The {what} reveals class {name!r}: only its images have "
+        f"{', '.join(sorted(by_class[name])[:3])}."
+        for name in revealed
+    ]

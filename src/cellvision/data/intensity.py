@@ -1,0 +1,162 @@
+"""Check how the images fill the intensity range: hot pixels, pedestals, brighter test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from cellvision.data.pixel_cache import StoredPixels
+    from cellvision.data.preprocessing import Preprocessing
+
+STANDARD_BIT_DEPTHS = (8, 10, 12, 14, 16)
+"""The bit depths of scientific cameras."""
+
+_FEW_SAMPLES = 1e-4
+"""Fraction of samples below which the higher bit depth looks like an accident."""
+
+_SMALL_RANGE = 0.2
+"""A network starts with nearly uniform images if they span less of the scale than this."""
+
+_SMALL_RANGE_ON_PEDESTAL = 0.3
+"""The same for images whose darkest pixels are brighter than half of their brightest ones."""
+
+
+def standard_bit_depth(high: float) -> int | None:
+    """Return the smallest standard bit depth that holds an intensity; None above 16 bits."""
+    return next((bits for bits in STANDARD_BIT_DEPTHS if high <= 2**bits - 1), None)
+
+
+def counts_above(pixels: np.ndarray) -> tuple[int, ...]:
+    """Count the samples that exceed 8, 10, 12 and 14 bits.
+
+    Parameters
+    ----------
+    pixels
+        One image, any dtype; counts are zero for float images, which have no bit depth.
+
+    Returns
+    -------
+    tuple of int
+        One count for each standard bit depth below 16.
+    """
+    lower = STANDARD_BIT_DEPTHS[:-1]
+    if pixels.dtype.kind not in "ui" or pixels.dtype.itemsize == 1:
+        return (0,) * len(lower)
+    high = int(pixels.max())
+    return tuple(
+        int(np.count_nonzero(pixels > 2**bits - 1)) if high > 2**bits - 1 else 0 for bits in lower
+    )
+
+
+def training_range(
+    preprocessing: Preprocessing, stored: StoredPixels, training: Sequence[bool]
+) -> tuple[float, float]:
+    """Return the intensities that become 0 and 1, chosen by the training images.
+
+    Parameters
+    ----------
+    preprocessing
+        The rule for choosing them.
+    stored
+        The images and their statistics.
+    training
+        Whether each image that could be read is trained on; at least one is.
+
+    Raises
+    ------
+    errors.PreprocessingError
+        The range must be declared; see `Preprocessing.intensity_range`.
+    """
+    stats = [stat for stat in stored.stats if stat.status == "read"]
+    trained = [stat for stat, chosen in zip(stats, training, strict=True) if chosen]
+    low = min(stat.low for stat in trained if stat.low is not None)
+    high = max(stat.high for stat in trained if stat.high is not None)
+    return preprocessing.intensity_range(stored.pixels.dtype, low, high)
+
+
+def intensity_warnings(
+    preprocessing: Preprocessing,
+    stored: StoredPixels,
+    training: Sequence[bool],
+    zero: float,
+    one: float,
+) -> list[str]:
+    """Return what a reader should know about the intensity range, one line each.
+
+    Parameters
+    ----------
+    preprocessing
+        How the range was chosen.
+    stored
+        The images and their statistics.
+    training
+        Whether each image that could be read is trained on.
+    zero, one
+        The intensities that become 0 and 1.
+    """
+    if preprocessing.intensity == "per_image":
+        return ["Every image is stretched separately: absolute intensity is lost."]
+    stats = [stat for stat in stored.stats if stat.status == "read"]
+    warnings = []
+    brighter = sum(
+        stat.high is not None and stat.high > one
+        for stat, trained in zip(stats, training, strict=True)
+        if not trained
+    )
+    if brighter:
+        warnings.append(
+            f"{brighter} image(s) are brighter than the intensity that becomes 1 ({one:g})."
+        )
+    chosen = np.flatnonzero(np.asarray(training, bool))
+    if preprocessing.intensity == "bit_depth":
+        warnings += _hot_pixels(stored, chosen, one)
+    if preprocessing.intensity in ("bit_depth", "dtype"):
+        lows = np.array([stats[row].low for row in chosen], np.float64)
+        highs = np.array([stats[row].high for row in chosen], np.float64)
+        warnings += _small_range(lows, highs, zero, one)
+    return warnings
+
+
+def _hot_pixels(stored: StoredPixels, chosen: np.ndarray, one: float) -> list[str]:
+    """Warn if only a few samples need the bit depth that scales all images."""
+    bits = standard_bit_depth(one)
+    if bits is None or bits == STANDARD_BIT_DEPTHS[0] or not len(chosen):
+        return []
+    stats = [stat for stat in stored.stats if stat.status == "read"]
+    samples = sum(int(np.prod(stats[row].shape or (0,))) for row in chosen)
+    counts = np.array([stored.counts_above[row] for row in chosen])
+    enough = np.flatnonzero(counts.sum(axis=0) < _FEW_SAMPLES * samples)
+    if not len(enough):
+        return []
+    lower = STANDARD_BIT_DEPTHS[int(enough[0])]
+    if lower >= bits:
+        return []
+    brightest = max(chosen, key=lambda row: stats[row].high or 0.0)
+    few = int(counts[:, enough[0]].sum())
+    images = int((counts[:, enough[0]] > 0).sum())
+    return [
+        f"Only {few} of {samples} samples, in {images} image(s), exceed {lower} bits, but they "
+        f"scale all images to {bits} bits: the largest is {stats[brightest].high:g} in "
+        f"{stats[brightest].image!r}. If these are hot pixels, set "
+        f"preprocessing.intensity={2**lower - 1}."
+    ]
+
+
+def _small_range(lows: np.ndarray, highs: np.ndarray, zero: float, one: float) -> list[str]:
+    """Warn if the training images fill a small part of the scale, as on a pedestal."""
+    if not len(lows):
+        return []
+    low, high = float(np.median(lows)), float(np.median(highs))
+    span = (high - low) / (one - zero)
+    limit = _SMALL_RANGE_ON_PEDESTAL if low > high / 2 else _SMALL_RANGE
+    if not 0 < span < limit:
+        return []
+    suggested = f"[{np.percentile(lows, 1):g},{np.percentile(highs, 99):g}]"
+    return [
+        f"Training images fill only {span:.1%} of the intensity scale {zero:g} to {one:g} "
+        f"(typically {low:g} to {high:g}), so a network may hardly learn. If other images stay "
+        f"within that range, declare it: --set preprocessing.intensity={suggested}."
+    ]

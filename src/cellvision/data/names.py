@@ -1,0 +1,88 @@
+"""Names in tables: one spelling for what looks alike, missing values, and lists for messages."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = frozenset(
+    {
+        *("", "na", "n/a", "n.a.", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "nat"),
+        *("none", "null", "nil", "#null!", "#ref!", "#name?", "#value!", "#div/0!"),
+        *("?", "??", "-", "--", ".", "unknown", "missing"),
+    }
+)
+"""Words, in lower case, by which spreadsheets, pandas and people say that a value is missing."""
+
+_NUMBER = re.compile(r"[+-]?\d+\.\d*|[+-]?\.\d+")
+_LETTER = r"[^\W\d_]"
+# A separator beside a letter carries no meaning ("P 7", "plate-7"); between digits it does.
+_SEPARATOR = re.compile(rf"(?<={_LETTER})[\s_-]+(?=\w)|(?<=\d)[\s_-]+(?={_LETTER})")
+_LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
+
+
+def normalize_name(value: Any) -> str | None:
+    """Return a name as text without surrounding blanks, in Unicode NFC; None if it is empty."""
+    return unicodedata.normalize("NFC", str(value)).strip() or None
+
+
+def normalize_names(column: pd.Series) -> pd.Series:
+    """Normalise every name of a column; missing values become None."""
+    import pandas as pd
+
+    # Not astype(str) or map, which turn missing values into a word or into NaN.
+    known = column.notna()
+    names = [
+        normalize_name(value) if is_known else None
+        for value, is_known in zip(column, known, strict=True)
+    ]
+    return pd.Series(names, index=column.index, name=column.name, dtype=object)
+
+
+def is_missing(name: str | None) -> bool:
+    """Whether a name says that the value is missing.
+
+    Examples
+    --------
+    >>> [is_missing(name) for name in (None, "NA", "#N/A", "?", "N7")]
+    [True, True, True, True, False]
+    """
+    return name is None or name.strip().casefold() in MISSING
+
+
+def canonical_name(name: str) -> str:
+    """Return the form in which two spellings of one name are equal.
+
+    Ignored are upper and lower case, width of characters, blanks, ``_`` and ``-`` beside a
+    letter, leading zeros, and a fraction of zero. Parts separated by ``/`` are treated one by
+    one.
+
+    Examples
+    --------
+    >>> canonical_name("7.0") == canonical_name("007") == canonical_name("7")
+    True
+    >>> canonical_name("P 07"), canonical_name("p7"), canonical_name("1-2")
+    ('p7', 'p7', '1-2')
+    """
+    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    return "/".join(map(_canonical_part, text.split("/")))
+
+
+def _canonical_part(text: str) -> str:
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        number = f"{Decimal(text):f}".rstrip("0").rstrip(".")
+        return number or "0"
+    return _LEADING_ZEROS.sub("", _SEPARATOR.sub("", text))
+
+
+def quote_list(values: Sequence[str], most: int = 5) -> str:
+    """Return the first few values, quoted, and how many more there are."""
+    shown = ", ".join(repr(value) for value in values[:most])
+    return f"{shown} and {len(values) - most} more" if len(values) > most else shown

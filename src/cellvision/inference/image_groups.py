@@ -1,0 +1,159 @@
+"""Which group (well, donor, ...) each image to predict belongs to, and answers for groups."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellvision import errors
+from cellvision.inference.image_search import ImageFile, printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cellvision.interfaces.dataset import Dataset
+
+_TABLES = ("groups.csv", "manifest.csv")
+
+
+def file_groups(images: Sequence[ImageFile], column: str) -> dict[str, str]:
+    """Look up the group of each image in the provenance tables beside and above it.
+
+    A table ``groups.csv`` or ``manifest.csv`` has a column ``file``, relative to its folder.
+    Without such a table, the column ``folder`` means the folder that the image is in.
+
+    Parameters
+    ----------
+    images
+        The images.
+    column
+        Name of the column.
+
+    Returns
+    -------
+    dict
+        The group by name of the image.
+
+    Raises
+    ------
+    errors.CatalogError
+        No table has the column, or it lacks images.
+    """
+    tables: dict[Path, dict[str, str]] = {}
+    groups = {}
+    for image in images:
+        group = _look_up(image, column, tables)
+        if group is None and column == "folder":
+            group = printable(image.path.parent)
+        if group is not None:
+            groups[image.name] = group
+    _raise_if_missing([image.name for image in images], groups, column)
+    return groups
+
+
+def dataset_groups(dataset: Dataset, column: str) -> dict[str, str]:
+    """Return the group of each image of a data set from a column of its catalog.
+
+    Raises
+    ------
+    errors.CatalogError
+        The catalog has no such column, or it lacks images.
+    """
+    table = dataset.catalog()
+    if column not in table.columns:
+        raise errors.CatalogError(
+            f"the data set has no column {column!r}",
+            f"Columns: {', '.join(map(str, table.columns))}",
+        )
+    known = table[table[column].notna()]
+    groups = dict(zip(known["image"], known[column].astype(str), strict=True))
+    _raise_if_missing(list(table["image"]), groups, column)
+    return groups
+
+
+def _raise_if_missing(names: Sequence[str], groups: Mapping[str, str], column: str) -> None:
+    missing = [name for name in names if name not in groups]
+    if missing:
+        raise errors.CatalogError(
+            f"{len(missing)} of {len(names)} image(s) have no {column!r}, such as {missing[0]}",
+            f"Add groups.csv with the columns file,{column} to the folder of images.",
+        )
+
+
+def _look_up(image: ImageFile, column: str, tables: dict[Path, dict[str, str]]) -> str | None:
+    """Look in the tables of the image's folder and of those above, up to two above the root."""
+    path = image.path.absolute()
+    outermost = [image.root.absolute(), *image.root.absolute().parents][:3][-1]
+    for folder in path.parents:
+        for name in _TABLES:
+            table = folder / name
+            if table not in tables:
+                tables[table] = _read(table, column)
+            group = tables[table].get(path.relative_to(folder).as_posix())
+            if group:
+                return group
+        if folder == outermost:
+            break
+    return None
+
+
+def _read(table: Path, column: str) -> dict[str, str]:
+    """Read one column of a provenance table by file; empty if it has no such column."""
+    if not table.is_file():
+        return {}
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            delimiter = max(",;\t", key=first.count)
+            rows = csv.DictReader(file, delimiter=delimiter, strict=True)
+            if not {"file", column} <= set(rows.fieldnames or ()):
+                return {}
+            return {str(row["file"]): str(row[column] or "") for row in rows}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise errors.CatalogError(
+            f"{table}: cannot be read: {error}", "Correct the table."
+        ) from error
+
+
+class GroupAnswers:
+    """Averages the probabilities of the images of each group.
+
+    Parameters
+    ----------
+    column
+        Name of the column with the groups.
+    groups
+        The group of each image.
+    class_names
+        The classes, in the order of the probabilities.
+    """
+
+    def __init__(self, column: str, groups: Mapping[str, str], class_names: Sequence[str]) -> None:
+        self.column = column
+        self.groups = groups
+        self._class_names = np.array(class_names, dtype=object)
+        self._sums: dict[str, np.ndarray] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, image: str, probabilities: np.ndarray) -> None:
+        """Add an image."""
+        group = self.groups[image]
+        self._sums[group] = self._sums.get(group, 0.0) + probabilities.astype(np.float64)
+        self._counts[group] = self._counts.get(group, 0) + 1
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per group: group, images, predicted, p_<class>..."""
+        import pandas as pd
+
+        names = list(self._sums)
+        means = np.stack([self._sums[name] / self._counts[name] for name in names])
+        table = pd.DataFrame({self.column: names, "images": [self._counts[n] for n in names]})
+        table["predicted"] = self._class_names[means.argmax(axis=1)]
+        for number, name in enumerate(self._class_names):
+            table[f"p_{name}"] = means[:, number]
+        return table

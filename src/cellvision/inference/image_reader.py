@@ -1,0 +1,148 @@
+"""Read images for a run: decoded as its data set decodes them, prepared as for training."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellvision import errors
+from cellvision.data.image_stats import in_threads
+from cellvision.inference.image_search import ImageFile
+from cellvision.inference.unlike_images import UnlikeImages
+from cellvision.interfaces.decoded_image import DecodedImage
+
+if TYPE_CHECKING:
+    from cellvision.interfaces.dataset import Dataset
+    from cellvision.results.run import Run
+
+_SAMPLE = 16
+"""Files that are read at a time until one is readable."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputImage:
+    """An image ready for the network.
+
+    Attributes
+    ----------
+    image : ImageFile
+        The image.
+    pixels : numpy.ndarray
+        Shape (height, width, channels), native intensities.
+    """
+
+    image: ImageFile
+    pixels: np.ndarray
+
+
+class ImageReader:
+    """Reads images for the network of a run; several threads may share it.
+
+    Parameters
+    ----------
+    run
+        The run.
+    dataset
+        The data set whose images are read; None reads files, as the run's data set does.
+
+    Raises
+    ------
+    errors.PluginError, errors.ExperimentError
+        The run's data set cannot be loaded, so that nobody knows how it reads images.
+    """
+
+    def __init__(self, run: Run, dataset: Dataset | None = None) -> None:
+        self._preprocessing = run.preprocessing
+        self._dtype = _training_dtype(run)
+        self._dataset = dataset
+        self._run_dataset = _run_dataset(run) if dataset is None else None
+        self._lock = threading.Lock()
+        self.unlike = UnlikeImages(run)
+
+    def read(self, image: ImageFile) -> InputImage | errors.UnreadableImage:
+        """Read one image; a fault of the file is returned, not raised.
+
+        Raises
+        ------
+        errors.PreprocessingError
+            Its pixel type or channels do not fit the network.
+        errors.ExperimentError
+            The run's data set does not read single files.
+        """
+        try:
+            decoded = self._decode(image)
+        except errors.UnreadableImage as error:
+            return errors.UnreadableImage(image.name, error.reason, error.hint)
+        pixels = np.asarray(decoded.pixels)
+        if self._dtype is not None and str(pixels.dtype) != self._dtype:
+            raise errors.PreprocessingError(
+                f"{image.name}: its pixels are {pixels.dtype}; the network was trained on "
+                f"{self._dtype}",
+                "Predict images of the same type: these intensities mean something else.",
+            )
+        with self._lock:
+            self.unlike.add(image.name, pixels, decoded.bit_depth)
+        preprocessing = self._preprocessing
+        try:
+            channels = preprocessing.select_channels(pixels)
+            return InputImage(image, preprocessing.expand_channels(preprocessing.resize(channels)))
+        except errors.PreprocessingError as error:
+            raise errors.PreprocessingError(
+                f"{image.name}: {error.what}", "Predict images like those of the training."
+            ) from error
+
+    def _decode(self, image: ImageFile) -> DecodedImage:
+        if self._dataset is not None:
+            return self._dataset.decode(image.name)
+        assert self._run_dataset is not None
+        return self._run_dataset.decode_file(image.path)
+
+    def sample(self, images: Sequence[ImageFile]) -> np.ndarray:
+        """Return the first readable images, shape (n, height, width, channels).
+
+        Raises
+        ------
+        errors.UnreadableImages
+            No image is readable.
+        """
+        faults: list[errors.UnreadableImage] = []
+        for start in range(0, len(images), _SAMPLE):
+            results = list(in_threads(self.read, images[start : start + _SAMPLE]))
+            pixels = [result.pixels for result in results if isinstance(result, InputImage)]
+            self.unlike.clear()  # these images are read again
+            if pixels:
+                return np.stack(pixels)
+            faults += [item for item in results if isinstance(item, errors.UnreadableImage)]
+        raise errors.UnreadableImages(faults)
+
+
+def dataset_images(dataset: Dataset) -> tuple[ImageFile, ...]:
+    """List the images of a data set by their names in its catalog."""
+    from cellvision.data.catalog import Catalog
+
+    names = Catalog.of(dataset).table["image"]
+    return tuple(ImageFile(Path(name), name, Path()) for name in names)
+
+
+def _run_dataset(run: Run) -> Dataset:
+    try:
+        return run.dataset
+    except (errors.PluginError, errors.ExperimentError) as error:
+        raise type(error)(
+            f"{run.folder}: the run's data set cannot be loaded, so it is unknown how it reads "
+            f"images: {error.what}",
+            error.hint or "Install its plugin.",
+        ) from error
+
+
+def _training_dtype(run: Run) -> str | None:
+    """Return the pixel type of the training images; None if every image is scaled by itself."""
+    if run.preprocessing.intensity == "per_image" or run.audit is None:
+        return None
+    dtypes = (file["dtype"] for file in run.audit["files"] if file["status"] == "read")
+    return next(dtypes, None)

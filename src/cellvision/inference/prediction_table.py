@@ -1,0 +1,128 @@
+"""Write the table of predictions in blocks, so that it never has to fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+
+from cellvision import atomic_io, errors
+from cellvision.results.run_folder import naming_folder
+from cellvision.results.tables import append_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cellvision.inference.image_search import ImageFile
+
+_ROWS = 1024
+"""Rows that are written at a time."""
+
+
+class PredictionTable:
+    """Collects rows into blocks, and passes each block to a file and to a function.
+
+    Parameters
+    ----------
+    class_names
+        The classes, in the order of the probabilities.
+    file
+        An open CSV file; None writes none.
+    on_block
+        Called with every block.
+    group_column, groups
+        Name of a column with the group of each image, and the groups; None leaves it out.
+    model
+        What predicts, for the column ``model``; empty leaves it out.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        file: TextIO | None,
+        on_block: Callable[[pd.DataFrame], None],
+        *,
+        group_column: str | None = None,
+        groups: Mapping[str, str] | None = None,
+        model: str = "",
+    ) -> None:
+        self._class_names = np.array(class_names, dtype=object)
+        self._file = file
+        self._on_block = on_block
+        self._group_column = group_column
+        self._groups = groups or {}
+        self._model = model
+        self._rows: list[tuple[str, np.ndarray]] = []
+        self._has_header = False
+
+    def add(self, image: str, probabilities: np.ndarray) -> None:
+        """Add an image with its probabilities."""
+        self._rows.append((image, probabilities))
+        if len(self._rows) >= _ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write and pass on the rows so far."""
+        import pandas as pd
+
+        if not self._rows:
+            return
+        names = [name for name, _ in self._rows]
+        probabilities = np.stack([row for _, row in self._rows])
+        block = pd.DataFrame({"image": names})
+        if self._group_column is not None:
+            block[self._group_column] = [self._groups[name] for name in names]
+        block["predicted"] = self._class_names[probabilities.argmax(axis=1)]
+        for number, name in enumerate(self._class_names):
+            block[f"p_{name}"] = probabilities[:, number]
+        if self._model:
+            block["model"] = self._model
+        if self._file is not None:
+            append_table(self._file, block, header=not self._has_header)
+        self._on_block(block)
+        self._rows, self._has_header = [], True
+
+
+def check_table_path(out: Path, images: Sequence[ImageFile]) -> None:
+    """Refuse a table that would overwrite an image, or that is not named .csv.
+
+    Raises
+    ------
+    errors.ExperimentError
+        The name does not end in .csv.
+    errors.FolderError
+        It is a folder, or one of the images.
+    """
+    if out.suffix.lower() != ".csv":
+        raise errors.ExperimentError(
+            f"--out {out}: the table of predictions is a CSV file",
+            f"Such as --out {out.with_suffix('.csv').name}. Images are listed before --out.",
+        )
+    if out.is_dir():
+        raise errors.FolderError(f"{out}: this is a folder", f"Such as {out / 'predictions.csv'}")
+    target = out.resolve()
+    if out.exists() and any(image.path.resolve() == target for image in images):
+        raise errors.FolderError(f"{out}: this is one of the images", "Name another file.")
+
+
+@contextmanager
+def table_file(out: Path | None) -> Iterator[TextIO | None]:
+    """Open a CSV file that appears when the block succeeds; None if `out` is None.
+
+    Raises
+    ------
+    errors.CellvisionError
+        The file cannot be written.
+    """
+    if out is None:
+        yield None
+        return
+    with (
+        naming_folder(out.parent),
+        atomic_io.path(out) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        yield file

@@ -1,0 +1,28 @@
+"""Reading image files and writing results safely: what plugins share with the core.
+
+>>> from cellvision import io
+>>> image = io.read_image("cells.tif")  # doctest: +SKIP
+>>> with io.atomic_path("table.csv") as path:  # doctest: +SKIP
+...     table.to_csv(path)
+"""
+
+from __future__ import annotations
+
+from cellvision.atomic_io import folder as atomic_folder
+from cellvision.atomic_io import path as atomic_path
+from cellvision.atomic_io import text as write_text
+from cellvision.data.digests import file_digest, pixel_digest
+from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
+from cellvision.data.luma import luma
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "atomic_folder",
+    "atomic_path",
+    "file_digest",
+    "is_phantom",
+    "luma",
+    "pixel_digest",
+    "read_image",
+    "write_text",
+]

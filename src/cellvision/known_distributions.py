@@ -1,0 +1,29 @@
+"""Which known distribution provides which plugin, for the hint when a name is not installed."""
+
+from __future__ import annotations
+
+KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "cellvision.datasets": {
+        "cellvision-datasets": ("fashion_mnist", "flowers", "folder", "synthetic_cells", "table"),
+        "cellvision-bioio": ("bioio",),
+        "cellvision-cleanlab": ("one_fold",),
+    },
+    "cellvision.augmenters": {
+        "cellvision-augmenters": ("flip", "rotation", "translation"),
+    },
+    "cellvision.architectures": {
+        "cellvision-architectures": (
+            *("alexnet", "deep", "deep_functional", "fmnist_alexnet", "fmnist_deep"),
+            *("perceptron", "pretrained", "resnet"),
+        ),
+    },
+    "cellvision.reporters": {
+        "cellvision-reporters": (
+            *("attention", "boxplot", "confusion", "controls", "curves", "diagram", "expert"),
+            *("html", "learning", "panel", "robustness", "sample", "summary", "tables"),
+        ),
+        "cellvision-cleanlab": ("suspicious_labels",),
+        "cellvision-tracking": ("mlflow", "tensorboard"),
+    },
+}
+"""Entry-point group to distribution to the names that it provides."""

@@ -1,0 +1,114 @@
+"""Label masks: images in which every object has its own number and the background is 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cellvision import errors
+
+from .object_tables import Box
+from .pipeline import decoded
+from .sources import SourceImage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg")
+"""What programs append to an image's name for its mask; the longest first."""
+
+
+def match_masks(
+    masks: Sequence[SourceImage], images: Sequence[SourceImage]
+) -> dict[str, SourceImage]:
+    """Find the mask of every image: the same path without suffix, or with an ending like `_masks`.
+
+    Raises
+    ------
+    cellvision.errors.InvalidInput
+        An image has no mask, or two.
+    """
+    if len(masks) == len(images) == 1:
+        return {images[0].name: masks[0]}
+    by_field: dict[str, list[SourceImage]] = {}
+    for mask in masks:
+        for field in {mask.field, _without_ending(mask.field)}:
+            by_field.setdefault(field, []).append(mask)
+    pairs = {}
+    for image in images:
+        candidates = by_field.get(image.field, [])
+        if len(candidates) != 1:
+            listed = ": " + ", ".join(mask.name for mask in candidates) if candidates else ""
+            raise errors.InvalidInput(
+                f"{image.name} has {len(candidates)} masks{listed}",
+                f"Name its mask {image.field}.tif or {image.field}_masks.tif, one per image.",
+            )
+        pairs[image.name] = candidates[0]
+    return pairs
+
+
+def _without_ending(field: str) -> str:
+    return next((field.removesuffix(end) for end in _ENDINGS if field.endswith(end)), field)
+
+
+def read_labels(mask: SourceImage, shape: tuple[int, int]) -> NDArray[Any]:
+    """Read a label mask as integers, (H, W).
+
+    A mask that has only 0 and one other value, the largest of its type (a black and white image),
+    has no object numbers: its connected areas become objects, diagonals included.
+
+    Parameters
+    ----------
+    mask
+        The file.
+    shape
+        Height and width of the image that the mask belongs to.
+
+    Raises
+    ------
+    cellvision.errors.UnreadableImage
+        It cannot be decoded.
+    cellvision.errors.InvalidInput
+        Another size than the image, more than one channel, or values that are not whole numbers.
+    """
+    import numpy as np
+    from scipy import ndimage
+
+    with decoded(mask) as content:
+        pixels = content.pixels
+    hint = "Save the mask as a grey image with one whole number per object, such as 16-bit TIFF."
+    if pixels.shape[2] != 1:
+        raise errors.InvalidInput(f"mask {mask.name} has {pixels.shape[2]} channels", hint)
+    labels: NDArray[Any] = pixels[:, :, 0]
+    if labels.shape != shape:
+        size, expected = ("x".join(map(str, side)) for side in (labels.shape, shape))
+        raise errors.InvalidInput(
+            f"mask {mask.name} is {size} pixels and its image {expected}",
+            "Make the mask from the image at its full size.",
+        )
+    if labels.dtype.kind == "f":
+        if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
+            raise errors.InvalidInput(f"mask {mask.name} has values that are not whole", hint)
+        labels = labels.astype(np.int64)
+    if (labels < 0).any():
+        raise errors.InvalidInput(f"mask {mask.name} has negative values", hint)
+    top = 1 if labels.dtype == bool else np.iinfo(labels.dtype).max
+    if ((labels == 0) | (labels == top)).all():
+        labels, _ = ndimage.label(labels, structure=np.ones((3, 3)))
+    return np.asarray(labels)
+
+
+def objects_of(labels: NDArray[Any]) -> list[tuple[int, Box]]:
+    """Return the number and the bounding box of every object, by number."""
+    import numpy as np
+    from scipy import ndimage
+
+    # Numbered without gaps first: find_objects needs memory for the largest number.
+    numbers, dense = np.unique(labels, return_inverse=True)
+    dense = dense.reshape(labels.shape)
+    offset = 0 if numbers[0] == 0 else 1
+    slices = ndimage.find_objects(dense + offset)
+    objects = []
+    for number, (rows, columns) in zip((n for n in numbers if n), slices, strict=True):
+        objects.append((int(number), Box(rows.start, columns.start, rows.stop, columns.stop)))
+    return objects

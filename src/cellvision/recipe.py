@@ -1,0 +1,150 @@
+"""From a data set and a recipe to a complete experiment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellvision import errors
+from cellvision.data.facts import image_facts
+from cellvision.data.split import Split
+from cellvision.experiment import Experiment, experiment_from
+from cellvision.interfaces.dataset import Dataset, datasets
+from cellvision.interfaces.recipe import recipes
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+DEFAULT = "standard"
+"""The recipe that a folder stands for."""
+
+
+def experiment_from_recipe(
+    dataset: Dataset | str | os.PathLike[str],
+    recipe: str = DEFAULT,
+    settings: Mapping[str, JsonValue] | None = None,
+) -> Experiment:
+    """Choose an experiment that suits the images, without looking at a test set.
+
+    Parameters
+    ----------
+    dataset
+        A data set, or a folder of images.
+    recipe
+        Name of the recipe.
+    settings
+        Settings that take precedence, in tables as in an experiment file, such as
+        ``{"training": {"epochs": 20}}``.
+
+    Raises
+    ------
+    errors.UnknownPlugin
+        There is no such recipe.
+    errors.InvalidInput
+        The images cannot be read or split, or a setting is wrong.
+
+    Examples
+    --------
+    >>> import cellvision as cv
+    >>> cells = cv.datasets.create("synthetic_cells", count=4)
+    >>> experiment = cv.experiment_from_recipe(cells, "page")
+    >>> experiment.architecture
+    Deep(dense=None)
+    """
+    source = (
+        dataset
+        if isinstance(dataset, Dataset)
+        else datasets.create("folder", path=Path(dataset).absolute())
+    )
+    plain = {**(settings or {}), "dataset": source.model_dump(mode="json")}
+    return experiment_from(complete_settings(plain, recipe), "recipe")
+
+
+def as_experiment(
+    source: Experiment | str | os.PathLike[str],
+    recipe: str = DEFAULT,
+    group: str | None = None,
+) -> Experiment:
+    """Return an experiment as it is, and that of a recipe for a folder of images.
+
+    Parameters
+    ----------
+    source
+        An experiment, or a folder of images.
+    recipe
+        Name of the recipe for a folder.
+    group
+        Provenance column that names the groups of a folder.
+
+    Raises
+    ------
+    errors.InvalidInput
+        As for `experiment_from_recipe`; or a group is given for an experiment, which has its own.
+    """
+    if not isinstance(source, Experiment):
+        folder = datasets.create("folder", path=Path(source).absolute(), group=group)
+        return experiment_from_recipe(folder, recipe)
+    if group is not None:
+        raise errors.ExperimentError(
+            "group is for a folder of images; an experiment names its own",
+            "Set it in the data set: cv.datasets.create(..., group=...)",
+        )
+    return source
+
+
+def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+    """Fill in what an experiment's settings leave out, by a recipe.
+
+    Parameters
+    ----------
+    settings
+        Plain values with at least a data set.
+    recipe
+        Name of the recipe.
+
+    Raises
+    ------
+    errors.InvalidInput
+        As for `experiment_from_recipe`.
+    """
+    # Check what is given first: a misspelt setting should not wait for the images.
+    provisional = experiment_from({**settings, "recipe": recipe}, "settings")
+    facts = image_facts(
+        provisional.dataset,
+        Split.from_settings(settings.get("split") or {}, "split"),
+        accelerators=_has_gpu(),
+    )
+    chosen = recipes.create(recipe).experiment(facts)
+    if not isinstance(chosen, dict) or "dataset" in chosen:
+        raise errors.PluginContractError(
+            f"recipe {recipe!r}: experiment() must return a table of settings without a data set",
+            "Its author can find out more with cellvision check",
+        )
+    return {**_merge(chosen, settings), "recipe": recipe}
+
+
+def _merge(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two nested tables; what is given takes precedence.
+
+    A component given by another name replaces that of the recipe with all its settings.
+    """
+    merged: dict[str, Any] = {**chosen}
+    for key, value in given.items():
+        before = merged.get(key)
+        if isinstance(value, str) and isinstance(before, Mapping) and before.get("type") == value:
+            continue  # the same component by its name alone
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            other = "type" in value and value["type"] != before.get("type")
+            merged[key] = dict(value) if other else _merge(before, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _has_gpu() -> bool:
+    """Whether an NVIDIA GPU is visible; looks for its driver, since Keras is slow to import."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and (
+        Path("/proc/driver/nvidia/version").exists()
+    )

@@ -1,0 +1,150 @@
+"""The folder of a run in the making: claiming it, marking it, clearing what a crash left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cellvision import atomic_io, errors
+
+MARK = ".cellvision.json"
+"""File that is written into a run's folder first and removed last: it says that the other files
+are ours. A folder with this mark and without ``run.json`` is an unfinished training."""
+
+RESUME = ".resume.npz"
+"""State of an interrupted training, from which it can resume."""
+
+_RUN_FILES = frozenset(
+    {"history.csv", "checkpoints", "reports", "model.keras", "predictions.csv", "audit.json"}
+)
+"""What a training writes before ``run.json``."""
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[a-z]+)?")
+"""Temporary names of `cellvision.atomic_io`."""
+
+
+def claim_folder(folder: Path) -> Path:
+    """Create or clear a run's folder, and mark it as ours before anything else is written.
+
+    Removes what an interrupted training left there, and nothing else. Hidden files of other
+    origin may stay.
+
+    Parameters
+    ----------
+    folder
+        A new or empty folder, or that of an unfinished training.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder holds a finished run or study or other files, or cannot be written to.
+    """
+    clear_folder(folder)
+    try:
+        atomic_io.text(folder / MARK, json.dumps({"unfinished": "run"}) + "\n")
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    return folder
+
+
+def release_folder(folder: Path) -> None:
+    """Remove the mark of a run that is finished."""
+    (folder / MARK).unlink(missing_ok=True)
+
+
+def clear_folder(folder: Path) -> Path:
+    """Create a folder, or remove what an interrupted training left in it.
+
+    Parameters
+    ----------
+    folder
+        As for `claim_folder`.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder holds a finished run or study or other files, or cannot be written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise errors.FolderError(f"{folder}: this is a file", "Name another folder.")
+    _raise_if_finished(folder)
+    try:
+        entries = sorted(folder.iterdir()) if folder.exists() else []
+        leftovers = _leftovers(folder, entries)
+        _raise_if_foreign(folder, [path for path in entries if path not in leftovers])
+        for path in leftovers:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    return folder
+
+
+def _leftovers(folder: Path, entries: Sequence[Path]) -> list[Path]:
+    """List what is ours; the mark comes last, so that an interrupted clearing can resume."""
+    leftovers = [path for path in entries if _TEMPORARY.fullmatch(path.name)]
+    if (folder / MARK).is_file():
+        leftovers += [path for path in entries if path.name in _RUN_FILES or path.name == RESUME]
+        leftovers.append(folder / MARK)
+    return leftovers
+
+
+def _raise_if_finished(folder: Path) -> None:
+    if (folder / RESUME).is_file() and (folder / "run.json").is_file():
+        raise errors.FolderError(
+            f"{folder}: this folder holds an interrupted run",
+            "Resume it (--resume, or resume=True in Python), or name another folder.",
+        )
+    if (folder / "run.json").exists() or (folder / "study.json").exists():
+        raise errors.FolderError(
+            f"{folder}: this folder holds a finished run or study",
+            f"Name another folder. To make its reports again: cellvision report {folder}",
+        )
+
+
+def _raise_if_foreign(folder: Path, others: Sequence[Path]) -> None:
+    visible = [path for path in others if not path.name.startswith(".")]
+    if visible:
+        raise errors.FolderError(
+            f"{folder}: this folder holds other files, such as {visible[0].name!r}",
+            "Name a new or an empty folder.",
+        )
+
+
+def _not_writable(folder: Path, error: OSError) -> errors.FolderError:
+    return errors.FolderError(
+        f"{folder}: cannot be written to: {error.strerror or error}",
+        "Check its permissions and the free disk space, or name another folder.",
+    )
+
+
+@contextlib.contextmanager
+def naming_folder(folder: Path) -> Iterator[None]:
+    """Make an error of the operating system name the folder in which work failed.
+
+    Parameters
+    ----------
+    folder
+        The folder that the block writes to.
+
+    Raises
+    ------
+    errors.CellvisionError
+        The block raised an `OSError`, such as one for a full disk; it is chained.
+    """
+    try:
+        yield
+    except OSError as error:
+        path = os.fsdecode(error.filename) if error.filename else str(folder)
+        raise errors.CellvisionError(
+            f"{path}: cannot be written: {error.strerror or error}",
+            f"Check the permissions of {folder} and the free disk space, then run this again.",
+        ) from error

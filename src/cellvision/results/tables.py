@@ -1,0 +1,77 @@
+"""Tables and JSON files of runs and studies, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from cellvision import atomic_io
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cellvision.data.catalog import Catalog
+
+HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+"""Columns of ``history.csv``."""
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write standard JSON: infinite numbers and NaN become null."""
+    atomic_io.text(path, json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV file with enough digits to distinguish any two float32 numbers."""
+    with (
+        atomic_io.path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        append_table(file, table, header=True)
+
+
+def append_table(file: TextIO, table: pd.DataFrame, *, header: bool) -> None:
+    """Append rows to an open CSV file in the format of `write_table`."""
+    table.to_csv(file, header=header, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """Return the history of a training as a table with the columns `HISTORY`."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(HISTORY))
+
+
+def predictions_table(catalog: Catalog, probabilities: np.ndarray) -> pd.DataFrame:
+    """Return one row per image: image, split, group, label, predicted, p_<class>...
+
+    Parameters
+    ----------
+    catalog
+        The images.
+    probabilities
+        Shape (images, classes), in the order of the catalog.
+    """
+    import pandas as pd
+
+    table = catalog.table[["image", "split", "group", "label"]].copy()
+    names = np.array(catalog.class_names, dtype=object)
+    table["predicted"] = names[probabilities.argmax(axis=1)]
+    columns = {f"p_{name}": probabilities[:, k] for k, name in enumerate(names)}
+    return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)

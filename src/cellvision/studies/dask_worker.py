@@ -1,0 +1,126 @@
+"""The part of a study on a Dask cluster that runs in the workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellvision import errors
+from cellvision.results.environment import plugin_requirements
+from cellvision.results.run_folder import MARK
+
+if TYPE_CHECKING:
+    from cellvision.experiment import Experiment
+    from cellvision.studies.plan import Runner
+
+_one_run_at_a_time = threading.Lock()
+"""A worker process has one compiled network, whatever the number of its threads."""
+
+
+def train_on_worker(
+    call: str,
+    settings: str,
+    seed: int,
+    control: str | None,
+    installed: Mapping[str, str],
+    backend: str,
+) -> dict[str, bytes]:
+    """Train one run on a worker and return the files of its folder.
+
+    Parameters
+    ----------
+    call
+        Identifies the call of `study` that this run belongs to.
+    settings
+        The experiment, as JSON.
+    seed, control
+        Seed and control of the run.
+    installed
+        Distributions in the study's process, with their versions.
+    backend
+        Keras backend of the study's process.
+
+    Returns
+    -------
+    dict
+        Content by path relative to the run's folder.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+    with _one_run_at_a_time:
+        _check_versions(worker.address, installed, backend)
+        runner = _runner(call, settings)
+        with tempfile.TemporaryDirectory(prefix="run-", dir=worker.local_directory) as scratch:
+            folder = Path(scratch)
+            runner.train(seed, control, folder)
+            return {
+                path.relative_to(folder).as_posix(): path.read_bytes()
+                for path in sorted(folder.rglob("*"))
+                if path.is_file() and path.name != MARK
+            }
+
+
+@lru_cache(maxsize=1)
+def _runner(call: str, settings: str) -> Runner:
+    """Keep the images and the compiled network from run to run."""
+    del call  # part of the cache key: another study must read its images again
+    from cellvision.experiment import Experiment
+    from cellvision.progress import Display
+    from cellvision.studies.plan import Runner
+
+    return Runner(Experiment.model_validate_json(settings), Display())
+
+
+def installed_versions(experiment: Experiment) -> dict[str, str]:
+    """Return the distributions that must agree on all workers, with their versions."""
+    import importlib_metadata
+
+    requirements = plugin_requirements(experiment).values()
+    distributions = {requirement.partition("==")[0] for requirement in requirements}
+    versions = {}
+    for name in sorted({"cellvision", "keras", *distributions}):
+        try:
+            versions[name] = importlib_metadata.version(name)
+        except (importlib_metadata.PackageNotFoundError, ValueError):
+            continue  # registered in this process; a worker that lacks it says so
+    return versions
+
+
+def keras_backend() -> str:
+    """Return the name of the Keras backend."""
+    import keras
+
+    name: str = keras.backend.backend()
+    return name
+
+
+def _check_versions(address: str, installed: Mapping[str, str], backend: str) -> None:
+    import importlib_metadata
+
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = backend
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name, version in installed.items():
+        try:
+            local = importlib_metadata.version(name)
+        except importlib_metadata.PackageNotFoundError:
+            local = "not installed"
+        if local != version:
+            raise errors.CellvisionError(
+                f"{name} is {version} where the study was started, but {local} on the worker at "
+                f"{address}",
+                f"Install it there: python -m pip install {name}=={version}",
+            )
+    if keras_backend() != backend:
+        raise errors.CellvisionError(
+            f"the Keras backend is {backend} where the study was started, but {keras_backend()} "
+            f"on the worker at {address}",
+            f"Start the workers with KERAS_BACKEND={backend}",
+        )

@@ -1,0 +1,149 @@
+"""The machinery of checks: what counts as one, and how one fault stays one failure."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+import traceback
+import unittest
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from cellvision.testing.result import CheckFailed
+
+T = TypeVar("T")
+
+
+def conformance_check(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Mark a method as a check; it fails if it ends without a call of `Checks.require`."""
+
+    @functools.wraps(check)
+    def counted(self: Checks) -> None:
+        self._requirements, self._current = 0, check.__name__
+        check(self)
+        if not self._requirements:
+            raise CheckFailed(
+                f"{check.__name__} checked nothing",
+                "Give an example that it can examine: one with images, files or settings.",
+            )
+
+    counted._of_the_kit = True  # type: ignore[attr-defined]
+    return counted
+
+
+class Checks:
+    """Base class of all checks.
+
+    Attributes
+    ----------
+    name : str
+        Name of the plugin, or ``"distribution:name"``.
+    example : Mapping
+        Settings of a small, fast, typical component. Override `settings` instead if they need
+        files.
+    invalid_settings : Mapping
+        For some settings, a value that must be refused, such as ``{"dense": 0}``. Values of a
+        wrong type are tried anyway.
+    expected_failures : Mapping
+        Checks that this plugin fails on purpose, each with the reason. An expected failure that
+        passes counts as a failure.
+    """
+
+    name: ClassVar[str] = ""
+    example: ClassVar[Mapping[str, Any]] = {}
+    invalid_settings: ClassVar[Mapping[str, Any]] = {}
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+
+    _results: ClassVar[dict[str, Any]]
+    _requirements = 0
+    _current = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._results = {}
+        for check, reason in cls.expected_failures.items():
+            if check not in cls.checks():
+                raise TypeError(f"{cls.__name__}.expected_failures: there is no check {check!r}")
+            if not reason.strip():
+                raise TypeError(f"{cls.__name__}.expected_failures: {check} needs a reason")
+
+    @classmethod
+    def checks(cls) -> tuple[str, ...]:
+        """Return the names of all checks, in the order in which they run."""
+        return tuple(
+            name
+            for base in reversed(cls.__mro__)
+            for name, value in vars(base).items()
+            if getattr(value, "_of_the_kit", False)
+        )
+
+    def require(self, condition: object, what: str, hint: str) -> None:
+        """Fail the check unless the condition holds.
+
+        Raises
+        ------
+        CheckFailed
+            The condition is false.
+        """
+        self._requirements += 1
+        if not condition:
+            raise CheckFailed(what, hint)
+
+    def once(self, what: str, owner: str, compute: Callable[[], T]) -> T:
+        """Compute something that several checks need, once per class.
+
+        If it fails, the check `owner` fails and the others are skipped: one fault is one failure.
+
+        Parameters
+        ----------
+        what
+            What is computed, such as ``"build()"``; begins the message of a failure.
+        owner
+            Name of the check that a failure belongs to.
+        compute
+            The computation.
+        """
+        if what not in self._results:
+            self._results[what] = _outcome(what, compute)
+        result = self._results[what]
+        if not isinstance(result, CheckFailed):
+            return result  # type: ignore[no-any-return]
+        if self._current == owner:
+            self._requirements += 1
+            raise result
+        raise unittest.SkipTest(f"needs {owner} to pass first")
+
+    @property
+    def folder(self) -> Path:
+        """Temporary folder for the files of this class."""
+        if "folder" not in self._results:
+            folder = tempfile.TemporaryDirectory(prefix="cellvision-", ignore_cleanup_errors=True)
+            self._results["folder"] = folder
+        return Path(self._results["folder"].name)
+
+
+def _outcome(what: str, compute: Callable[[], T]) -> T | CheckFailed:
+    try:
+        return compute()
+    except unittest.SkipTest:
+        raise
+    except CheckFailed as failure:
+        return failure
+    except Exception as error:  # noqa: BLE001 - plugin code may raise anything
+        hint = getattr(error, "hint", "") or "The traceback shows the line."
+        failure = CheckFailed(f"{what}: {type(error).__name__}: {first_line(error)}", hint)
+        failure.__cause__ = error
+        return failure
+
+
+def first_line(error: BaseException) -> str:
+    """Return the line of an error's message that says what went wrong."""
+    from cellvision.testing.messages import message_line
+
+    return message_line(error)
+
+
+def formatted(error: BaseException) -> str:
+    """Return the traceback of an error, with its causes."""
+    return "".join(traceback.format_exception(error))

@@ -1,0 +1,309 @@
+"""The trainer's own callback: history, timing, best weights, early stopping, dead networks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellvision import atomic_io
+from cellvision.training.duration import DurationEstimate
+from cellvision.training.state import TrainingState, values
+
+if TYPE_CHECKING:
+    import keras
+
+    from cellvision.experiment import Training
+    from cellvision.progress import Display
+    from cellvision.training.batches import BatchLoader
+    from cellvision.training.network import Network
+
+EpochHook = Callable[[int, Mapping[str, float]], None]
+"""Called after each epoch with its number (the first is 1) and its row of the history."""
+
+
+class EarlyStopping:
+    """Track the validation loss: which epoch is the best, and when to stop.
+
+    Parameters
+    ----------
+    patience
+        Stop after this many epochs without improvement; None never stops.
+
+    Attributes
+    ----------
+    best_loss : float
+        Lowest validation loss so far.
+    since_best : int
+        Epochs since then.
+    """
+
+    def __init__(self, patience: int | None) -> None:
+        self.patience = patience
+        self.best_loss = float("inf")
+        self.since_best = 0
+
+    def restore(self, best_loss: float, since_best: int) -> None:
+        """Continue from an earlier training."""
+        self.best_loss = best_loss
+        self.since_best = since_best
+
+    def is_best(self, validation_loss: float) -> bool:
+        """Record the epoch that has just ended; return whether it is the best so far."""
+        better = bool(validation_loss < self.best_loss)
+        self.since_best = 0 if better else self.since_best + 1
+        self.best_loss = validation_loss if better else self.best_loss
+        return better
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there was no improvement for `patience` epochs."""
+        return self.patience is not None and self.since_best >= self.patience
+
+
+def history_row(epoch: int, logs: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    """Return one row of ``history.csv``; validation columns are NaN without validation."""
+    row: dict[str, float] = {"epoch": epoch}
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        row[name] = float(logs.get(name, float("nan")))
+    return {**row, "seconds": seconds}
+
+
+@dataclass(frozen=True, eq=False)
+class Monitoring:
+    """What a `TrainingMonitor` observes and whom it reports to.
+
+    Attributes
+    ----------
+    training : Training
+        The settings of the training.
+    network : Network
+        The network in training.
+    loader : BatchLoader
+        Its batches.
+    display : Display
+        Shows progress.
+    on_epoch : callable
+        Called after each epoch.
+    checkpoints : pathlib.Path or None
+        Folder for the model of every epoch; None keeps none.
+    is_dead : callable or None
+        Returns whether the network outputs the same for every image; None skips the check.
+    validation_images : int
+        Images of the validation split.
+    keeps_state : bool
+        Whether to copy the state after every epoch, so that the training can resume.
+    restarted_seeds : tuple of int
+        Seeds of dead networks so far.
+    """
+
+    training: Training
+    network: Network
+    loader: BatchLoader
+    display: Display
+    on_epoch: EpochHook
+    checkpoints: Path | None
+    is_dead: Callable[[], bool] | None
+    validation_images: int = 0
+    keeps_state: bool = False
+    restarted_seeds: tuple[int, ...] = ()
+
+
+class TrainingMonitor:
+    """Times epochs, keeps the best weights, stops early, and reports each epoch.
+
+    `training_monitor` combines it with ``keras.callbacks.Callback``.
+
+    Parameters
+    ----------
+    context
+        What it observes.
+    start
+        State to resume from; None starts at the first epoch.
+
+    Attributes
+    ----------
+    history : list of dict
+        One row per epoch.
+    dead : bool
+        Whether the training was stopped because the network is dead.
+    state : TrainingState or None
+        State after the last finished epoch, if it is kept.
+    """
+
+    model: Any
+
+    def __init__(self, context: Monitoring, start: TrainingState | None = None) -> None:
+        super().__init__()
+        self.context = context
+        self.history: list[dict[str, float]] = [] if start is None else list(start.history)
+        self.early_stopping = EarlyStopping(context.training.early_stopping)
+        self.dead = False
+        self.state = start
+        self._first_epoch = len(self.history)
+        self._best: list[np.ndarray] = []
+        if start is not None:
+            self.early_stopping.restore(start.best_loss, start.since_best)
+            self._best = start.best
+        self._duration = DurationEstimate(
+            context.training.epochs, context.loader.usable, context.validation_images
+        )
+        self._training_seconds: list[float] = []
+        self._waiting_seconds: list[float] = []
+        self._begin = self._due = self._waited = 0.0
+        self._first_batch = self._shown = 0
+        self._trained = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._begin, self._waited, self._trained = time.perf_counter(), 0.0, False
+        self._first_batch = (epoch - self._first_epoch) * self.context.loader.steps
+        self._shown = 0
+        self.context.display.epoch(
+            epoch + 1, self.context.training.epochs, self.context.loader.usable
+        )
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Remember when the batch was due."""
+        self._due = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Show progress and add the time that the batch was late."""
+        loader, now = self.context.loader, time.perf_counter()
+        # A batch may have been ready long before, or have become ready after it was due.
+        self._waited += max(0.0, loader.ready[self._first_batch + batch] - self._due)
+        images = min((batch + 1) * loader.batch_size, loader.usable)
+        self.context.display.step(images - self._shown)
+        self._shown = images
+        if len(self.history) == self._first_epoch:
+            remaining = self._duration.step(images, now)
+            if remaining is not None:
+                self.context.display.remaining(remaining)
+
+    def _end_of_training(self) -> None:
+        if not self._trained:
+            self._trained = True
+            self._training_seconds.append(time.perf_counter() - self._begin)
+            self._waiting_seconds.append(self._waited)
+
+    def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        """Stop the clock: validation begins."""
+        self._end_of_training()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Record the epoch, keep what is to be kept, and report."""
+        context = self.context
+        self._end_of_training()
+        row = history_row(epoch + 1, logs or {}, time.perf_counter() - self._begin)
+        if self._is_dead(epoch + 1):
+            self.dead = self.model.stop_training = True
+            return
+        self.history.append(row)
+        self._track_best(row["val_loss"])
+        self._save_checkpoint(epoch + 1)
+        if context.keeps_state:
+            self.state = self._current_state()
+        context.on_epoch(epoch + 1, row)
+        left = 0 if self.model.stop_training else context.training.epochs - epoch - 1
+        context.display.remaining(self._duration.epoch(row["seconds"], left))
+        context.display.epoch_done(row, self.images_per_second(), self.data_wait_fraction())
+
+    def _is_dead(self, epoch: int) -> bool:
+        is_dead = self.context.is_dead
+        return is_dead is not None and epoch == restart_epoch(self.context.training) and is_dead()
+
+    def _track_best(self, validation_loss: float) -> None:
+        network = self.context.network
+        better = self.early_stopping.is_best(validation_loss)
+        if better and self.context.training.keep == "best":
+            self._best = averaged_weights(network.training_model.optimizer, network.model)
+        if self.early_stopping.is_over:
+            self.model.stop_training = True
+
+    def _current_state(self) -> TrainingState:
+        model = self.context.network.training_model
+        return TrainingState(
+            list(self.history),
+            self.context.restarted_seeds,
+            self.early_stopping.best_loss,
+            self.early_stopping.since_best,
+            values(model.variables),
+            values(model.optimizer.variables),
+            self._best,
+        )
+
+    def _save_checkpoint(self, epoch: int) -> None:
+        if self.context.checkpoints is not None:
+            path = self.context.checkpoints / f"epoch_{epoch:03d}.keras"
+            with atomic_io.path(path) as temporary:
+                self.context.network.model.save(temporary)
+
+    def restore_last(self) -> None:
+        """Return to the end of the last finished epoch, after an interruption."""
+        assert self.state is not None
+        model = self.context.network.training_model
+        self.state.restore(model)
+        # As Keras ends a training: moving averages become the weights.
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+
+    def restore_best(self) -> None:
+        """Set the weights of the best epoch, if they were kept."""
+        if self._best:
+            self.context.network.model.set_weights(self._best)
+
+    def images_per_second(self) -> float:
+        """Training speed, without the first epoch, which also compiles."""
+        steady = _steady(self._training_seconds)
+        return self.context.loader.usable * len(steady) / max(sum(steady), 1e-9)
+
+    def data_wait_fraction(self) -> float:
+        """Fraction of training time spent waiting for data."""
+        steady = _steady(self._training_seconds)
+        return min(sum(_steady(self._waiting_seconds)) / max(sum(steady), 1e-9), 1.0)
+
+
+def _steady(seconds: list[float]) -> list[float]:
+    return seconds[1:] if len(seconds) > 1 else seconds
+
+
+def training_monitor(context: Monitoring, start: TrainingState | None = None) -> TrainingMonitor:
+    """Create the callback; a function, because Keras is imported on use.
+
+    Returns
+    -------
+    TrainingMonitor
+        Which is also a ``keras.callbacks.Callback``.
+    """
+    import keras
+
+    class MonitorCallback(TrainingMonitor, keras.callbacks.Callback):  # type: ignore[misc]
+        """The monitor as a Keras callback."""
+
+    return MonitorCallback(context, start)
+
+
+def restart_epoch(training: Training) -> int:
+    """Return the epoch after which a dead network is restarted: two after the warm-up."""
+    return min(int(np.ceil(training.warmup_epochs)) + 2, training.epochs)
+
+
+def averaged_weights(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> list[np.ndarray]:
+    """Return the weights of a model, with the optimizer's moving averages in their place.
+
+    Without an exponential moving average these are the current weights.
+    """
+    import keras
+
+    averages = {}
+    if optimizer.use_ema:
+        variables = optimizer._trainable_variables
+        values = optimizer._model_variables_moving_average
+        averages = {id(a): b for a, b in zip(variables, values, strict=True)}
+    return [
+        keras.ops.convert_to_numpy(averages.get(id(variable), variable))
+        for variable in model.weights
+    ]

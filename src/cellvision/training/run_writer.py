@@ -1,0 +1,221 @@
+"""Write the folder of a run: its history during training, everything else afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellvision import atomic_io
+from cellvision.results.environment import keras_environment, plugin_requirements
+from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
+from cellvision.results.reporting import begin_run, tell_epoch
+from cellvision.results.run import Run, load_run
+from cellvision.results.run_folder import RESUME, naming_folder, release_folder
+from cellvision.results.scores import Score
+from cellvision.results.tables import history_table, predictions_table, write_json, write_table
+from cellvision.training.network import check_reloads
+
+if TYPE_CHECKING:
+    from cellvision.data.prepared import PreparedData
+    from cellvision.experiment import Experiment
+    from cellvision.progress import Display
+    from cellvision.training.network import Network
+    from cellvision.training.state import TrainingState
+    from cellvision.training.trainer import Trainer, TrainingResult
+
+
+class RunWriter:
+    """Writes the folder of one run.
+
+    Parameters
+    ----------
+    trainer
+        The trainer, with the images.
+    seed
+        Seed of the run.
+    folder
+        A claimed folder.
+    start
+        State of an interrupted training that resumes.
+    """
+
+    def __init__(
+        self, trainer: Trainer, seed: int, folder: Path, start: TrainingState | None = None
+    ) -> None:
+        self.trainer = trainer
+        self.seed = seed
+        self.folder = folder
+        self.experiment = with_seed(trainer.prepared.experiment, seed)
+        self._rows: list[Mapping[str, float]] = [] if start is None else list(start.history)
+        self._listeners = begin_run(self.experiment.reporters or (), folder, self.experiment)
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """Folder for the model of every epoch; None if they are not kept."""
+        return self.folder / "checkpoints" if self.experiment.training.checkpoints else None
+
+    def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Write the history, and call the reporters' `on_epoch_end`."""
+        if epoch == 1:
+            self._rows.clear()  # a dead network was drawn again
+        self._rows.append(row)
+        write_table(self.folder / "history.csv", history_table(self._rows))
+        self._listeners = tell_epoch(self._listeners, epoch, row)
+
+    def write(self, network: Network, result: TrainingResult, display: Display) -> Run:
+        """Write the model, the predictions of all images, and the record.
+
+        Parameters
+        ----------
+        network
+            The trained network.
+        result
+            Outcome of the training.
+        display
+            Shows progress.
+        """
+        trainer = self.trainer
+        probabilities = trainer.predict(network, display)
+        with naming_folder(self.folder):
+            if result.interrupted is not None:
+                result.interrupted.save(self.folder / RESUME)
+            warnings = [
+                *self._save_model(network),
+                *_training_warnings(result, probabilities[trainer.rows]),
+            ]
+            return finish_run(
+                trainer.prepared,
+                self.seed,
+                self.folder,
+                probabilities,
+                network.evaluate_loss,
+                keras_environment(trainer.precision, trainer.devices),
+                Timings(
+                    prepare_s=trainer.prepared.seconds,
+                    fit_s=result.seconds,
+                    train_images_per_s=result.images_per_second,
+                    data_wait_fraction=result.data_wait_fraction,
+                    vectorized=result.vectorized,
+                ),
+                warnings,
+                result.restarted_seeds,
+                interrupted=result.interrupted is not None,
+            )
+
+    def _save_model(self, network: Network) -> Sequence[str]:
+        """Save the model; return warnings about loading it again."""
+        prepared = self.trainer.prepared
+        sample = np.asarray(prepared.pixels[: min(4, len(prepared.pixels))])
+        with atomic_io.path(self.folder / "model.keras") as temporary:
+            network.model.save(temporary)
+            pixels = self.experiment.preprocessing.expand_channels(sample)
+            return check_reloads(str(temporary), network.model, pixels)
+
+
+def _training_warnings(result: TrainingResult, training_probabilities: np.ndarray) -> list[str]:
+    warnings = []
+    if result.interrupted is not None:
+        warnings.append(
+            f"The training was interrupted after epoch {result.interrupted.epoch}. "
+            "Resume it with the same command and --resume."
+        )
+    if result.restarted_seeds:
+        warnings.append(
+            "The network output the same for every image after the warm-up, and was drawn again "
+            f"{len(result.restarted_seeds)} time(s)."
+        )
+    if not all(np.isfinite(row["loss"]) for row in result.history):
+        warnings.append("The loss became infinite or NaN: the network did not train.")
+    elif len(np.unique(training_probabilities.argmax(axis=1))) == 1:
+        warnings.append(
+            "The network predicts one class for every training image. Try another seed, a lower "
+            "learning rate or more epochs."
+        )
+    return warnings
+
+
+def finish_run(
+    prepared: PreparedData,
+    seed: int,
+    folder: Path,
+    probabilities: np.ndarray,
+    loss: Callable[[np.ndarray, np.ndarray], float],
+    environment: Environment,
+    timings: Timings,
+    warnings: Sequence[str] = (),
+    restarted_seeds: tuple[int, ...] = (),
+    *,
+    interrupted: bool = False,
+) -> Run:
+    """Write predictions, audit and record of a run.
+
+    Parameters
+    ----------
+    prepared
+        The images.
+    seed
+        Seed of the run.
+    folder
+        Its folder; ``run.json`` is written last.
+    probabilities
+        Probabilities of all images, shape (images, classes).
+    loss
+        Returns the mean loss of labels and probabilities.
+    environment, timings, warnings, restarted_seeds, interrupted
+        Go into ``run.json``; the warnings follow those of the images.
+    """
+    experiment = with_seed(prepared.experiment, seed)
+    write_table(folder / "predictions.csv", predictions_table(prepared.catalog, probabilities))
+    write_json(folder / "audit.json", prepared.audit.to_json())
+    metadata = RunMetadata(
+        experiment=experiment.model_dump(mode="json"),
+        plugins=plugin_requirements(experiment),
+        environment=environment,
+        seed=seed,
+        restarted_seeds=restarted_seeds,
+        interrupted=interrupted,
+        control=prepared.control,
+        class_names=prepared.catalog.class_names,
+        intensity_zero=prepared.zero,
+        intensity_scale=prepared.one,
+        group_column=prepared.catalog.group_column,
+        counts=prepared.catalog.counts(),
+        scores=_scores(prepared, loss, probabilities),
+        timings=timings,
+        leaks=tuple(LeakRecord.model_validate(leak.to_json()) for leak in prepared.audit.leaks),
+        warnings=(*prepared.warnings, *warnings),
+    )
+    atomic_io.text(folder / "run.json", metadata.to_json())
+    if not interrupted:
+        (folder / RESUME).unlink(missing_ok=True)
+        release_folder(folder)
+    return load_run(folder)
+
+
+def with_seed(experiment: Experiment, seed: int) -> Experiment:
+    """Return the experiment with another seed."""
+    training = experiment.training.model_copy(update={"seed": seed})
+    return experiment.model_copy(update={"training": training})
+
+
+def _scores(
+    prepared: PreparedData,
+    mean_loss: Callable[[np.ndarray, np.ndarray], float],
+    probabilities: np.ndarray,
+) -> dict[str, Score]:
+    groups = prepared.catalog.table["group"].to_numpy()
+    has_groups = prepared.catalog.group_column is not None
+    scores = {}
+    for split in prepared.catalog.splits():
+        rows = prepared.rows(split)
+        labels = prepared.labels[rows]
+        scores[split] = Score.from_predictions(
+            labels,
+            probabilities[rows],
+            groups[rows] if has_groups else None,
+            mean_loss(labels, probabilities[rows]),
+        )
+    return scores

@@ -1,0 +1,141 @@
+"""Recipes: facts about training images, settings chosen from them, and what takes precedence."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.cli import main
+from cellvision.data.facts import image_facts
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_folder(tmp_path_factory.mktemp("images"), count=40)
+
+
+def upright_images(root: Path, *, upright: bool) -> Path:
+    """Write images that are bright at the top, or at a random side."""
+    chance = np.random.default_rng(0)
+    for number in range(80):
+        pixels = chance.normal(100, 10, (32, 32))
+        pixels[:8] += 80
+        turned = pixels if upright else np.rot90(pixels, chance.integers(4))
+        path = root / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.clip(turned, 0, 255).astype(np.uint8)).save(path)
+    return root
+
+
+def test_facts_come_from_training_images_only(images: Path) -> None:
+    dataset = cv.datasets.create("folder", path=images, group="well")
+    facts = image_facts(dataset, cv.Split())
+    catalog = cv.Split().apply(cv.Catalog.of(dataset))
+    training = catalog.table[catalog.table["split"] == "train"]
+    assert facts.class_counts == training["label"].value_counts().to_dict()
+    assert facts.images == facts.sampled == len(training) < 80
+    assert facts.groups == training["group"].nunique()
+    assert (facts.heights, facts.widths, facts.side) == ((32,) * 3, (32,) * 3, 32)
+    assert (facts.channels, facts.is_grey, facts.bit_depth) == (1, True, 8)
+
+
+def test_test_images_are_not_read(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = cv.datasets.create("folder", path=images, group="well")
+    catalog = cv.Split().apply(cv.Catalog.of(dataset))
+    read: list[str] = []
+    decode = type(dataset).decode
+
+    def counting(self: cv.Dataset, image: str) -> cv.DecodedImage:
+        read.append(image)
+        return decode(self, image)
+
+    monkeypatch.setattr(type(dataset), "decode", counting)
+    image_facts(dataset, cv.Split())
+    held_out = catalog.table.loc[catalog.table["split"] != "train", "image"]
+    assert read
+    assert not set(read) & set(held_out)
+
+
+def test_an_upright_direction_is_recognised(tmp_path: Path) -> None:
+    for upright in (True, False):
+        root = upright_images(tmp_path / str(upright), upright=upright)
+        facts = image_facts(cv.datasets.create("folder", path=root), cv.Split())
+        assert (facts.upside_down > 0.9) is upright
+        assert facts.mirrored < 0.6 or not upright
+
+
+def test_standard_turns_cells_and_not_photographs(tmp_path: Path) -> None:
+    names = {}
+    for upright in (True, False):
+        root = upright_images(tmp_path / str(upright), upright=upright)
+        experiment = cv.experiment_from_recipe(root)
+        names[upright] = [type(one).__name__ for one in experiment.augmenters]
+    assert names == {True: ["Flip", "Shift"], False: ["Dihedral", "Shift"]}
+
+
+def test_every_recipe_gives_a_complete_experiment(images: Path) -> None:
+    for name in ("standard", "quick", "page"):
+        experiment = cv.experiment_from_recipe(images, name)
+        assert experiment.recipe == name
+    assert experiment.preprocessing.size == (256, 256)
+    assert experiment.augmenters == ()
+    assert (experiment.training.epochs, experiment.training.restarts) == (9, 0)
+
+
+def test_settings_take_precedence(images: Path) -> None:
+    experiment = cv.experiment_from_recipe(
+        images,
+        settings={
+            "training": {"epochs": 3},
+            "architecture": "deep",
+            "preprocessing": {"size": [256, 256]},
+            "augmenters": [],
+        },
+    )
+    assert experiment.training.epochs == 3
+    assert experiment.training.schedule == "cosine"
+    assert type(experiment.architecture).__name__ == "Deep"
+    assert experiment.preprocessing.size == (256, 256)
+    assert experiment.augmenters == ()
+
+
+def test_mistakes_are_told_before_images_are_read(images: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match="epoch"):
+        cv.experiment_from_recipe(images, settings={"training": {"epoch": 3}})
+    with pytest.raises(errors.UnknownPlugin, match="nonsense"):
+        cv.experiment_from_recipe(images, "nonsense")
+    with pytest.raises(errors.InvalidInput):
+        cv.experiment_from_recipe(images / "missing")
+
+
+@pytest.mark.parametrize("form", ["toml", "json"])
+def test_the_command_prints_a_file_to_edit(
+    form: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as finished:
+        main(["recipe", str(images), "--set", "dataset.group=well", "--format", form])
+    assert finished.value.code == 0
+    text = capsys.readouterr().out
+    settings = tomllib.loads(text) if form == "toml" else json.loads(text)
+    assert settings["recipe"] == "standard"
+    assert settings["dataset"]["group"] == "well"
+    file = tmp_path / f"experiment.{form}"
+    file.write_text(text)
+    dataset = cv.datasets.create("folder", path=images, group="well")
+    assert cv.load_experiment(file) == cv.experiment_from_recipe(dataset)
+
+
+def test_train_takes_a_folder(images: Path, tmp_path: Path) -> None:
+    run = cv.train(images, tmp_path / "run", group="well", recipe="quick")
+    assert run.experiment.recipe == "quick"
+    assert run.group_column == "well"
+    with pytest.raises(errors.ExperimentError, match="group is for a folder"):
+        cv.train(run.experiment, tmp_path / "again", group="well")

@@ -1,0 +1,84 @@
+"""What mypy --strict and editors know about the public names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+api = pytest.importorskip("mypy.api", reason="mypy comes with the extra 'check'")
+
+SCRIPT = """
+import cellvision as cv
+from cellvision import io
+
+experiment = cv.Experiment(
+    dataset=cv.datasets.create("folder", path="images", group="well", batch="plate"),
+    architecture=cv.architectures.create("resnet"),
+    training=cv.Training(epochs=40, seed=0),
+)
+report = cv.audit(experiment)
+reveal_type(cv.datasets.create("folder", path="images"))
+reveal_type(cv.architectures.get("resnet"))
+reveal_type(report.batch)
+reveal_type(report.files[0].status)
+reveal_type(cv.Audit.from_json(report.to_json()))
+reveal_type(io.read_image("x.tif").bit_depth)
+cv.no_such_name
+cv.datasets.register("mine", cv.augmenters.get("flip"))
+"""
+
+PLUGIN = """
+import cellvision as cv
+import numpy as np
+import pandas as pd
+from cellvision.io import luma, read_image
+
+
+class Scans(cv.Dataset):
+    folder: str = "."
+
+    def catalog(self) -> pd.DataFrame:
+        return pd.DataFrame({"image": ["1"], "label": ["a"]})
+
+    def read(self, image: str) -> np.ndarray:
+        return luma(read_image(f"{self.folder}/{image}").pixels)
+
+
+cv.datasets.register("scans", Scans)
+"""
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("typed")
+    (folder / "script.py").write_text(SCRIPT)
+    (folder / "plugin.py").write_text(PLUGIN)
+    config = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    arguments = ["--strict", f"--config-file={config}", "--follow-imports=silent"]
+    files = [str(folder / "script.py"), str(folder / "plugin.py")]
+    return api.run([*arguments, f"--cache-dir={folder}", *files])[0]
+
+
+def test_a_small_script_is_typed(output: str) -> None:
+    revealed = [line.partition("Revealed type is ")[2] for line in output.splitlines()]
+    types = [line.strip('"').replace("builtins.", "") for line in revealed if line]
+    assert types == [
+        "cellvision.interfaces.dataset.Dataset",
+        "type[cellvision.interfaces.architecture.Architecture]",
+        "cellvision.data.batches.BatchCounts | None",
+        "Literal['read'] | Literal['skipped'] | Literal['refused']",
+        "cellvision.data.audit.Audit",
+        "int",
+    ]
+
+
+def test_mistakes_are_found(output: str) -> None:
+    mistakes = [line for line in output.splitlines() if ": error: " in line]
+    assert len(mistakes) == 2
+    assert 'has no attribute "no_such_name"' in mistakes[0]
+    assert 'incompatible type "type[Augmenter]"; expected "type[Dataset]"' in mistakes[1]
+
+
+def test_a_small_plugin_passes(output: str) -> None:
+    assert not [line for line in output.splitlines() if "plugin.py" in line]
