@@ -220,6 +220,8 @@ def _draw_calibration(axes: Any, calibration: statistics.Calibration) -> None:
 
 
 def _draw_legend(axes: Any) -> None:
+    if not axes.get_legend_handles_labels()[0]:
+        return  # no class has a curve
     axes.legend(
         loc="upper left",
         bbox_to_anchor=(-0.02, -0.42 / _SIDE),
