@@ -111,14 +111,14 @@ def test_memory_is_flat_and_blocks_change_nothing(
 
     def watched(file: Path) -> cv.DecodedImage:
         nonlocal most
-        image = cv.io.read_image(file)
+        image = read_image(file)
         alive.add(id(image.pixels))
         weakref.finalize(image.pixels, alive.discard, id(image.pixels))
         most = max(most, len(alive))
         return image
 
-    read_image = cv.read_image
-    monkeypatch.setattr(cv, "read_image", watched)
+    read_image = cv.io.read_image
+    monkeypatch.setattr(cv.io, "read_image", watched)
     monkeypatch.setattr(prediction_job, "_CHUNK", 4)
     monkeypatch.setattr(image_reader, "_SAMPLE", 4)
     monkeypatch.setattr(prediction_table, "_ROWS", 10)
