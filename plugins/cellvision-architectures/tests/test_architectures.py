@@ -37,6 +37,8 @@ SIDES = {**SMALLEST, "perceptron": 28, "resnet": 32}
 ON_JAX = ("deep_functional", "fmnist_alexnet", "perceptron", "resnet")
 """What is tried on JAX: between them they have every kind of layer of the others."""
 
+PLAN = cv.TrainingPlan(steps_per_epoch=10, epochs=2, batch_size=5, class_counts=(25, 25))
+
 POLICIES = ("float32", "mixed_bfloat16")
 
 
@@ -71,7 +73,8 @@ def trains_and_reloads(name: str, policy: str, folder: Path) -> None:
     chance = np.random.default_rng(0)
     images = chance.random((2, side, side, 3)).astype("float32")
     before = model.get_weights()
-    model.compile(architecture.optimizer(), architecture.loss())
+    recipe = architecture.recipe(PLAN)
+    model.compile(recipe.optimizer, recipe.loss)
     loss = model.train_on_batch(images, np.eye(2, dtype="float32"))
     assert np.isfinite(loss)
     assert any((old != new).any() for old, new in zip(before, model.get_weights(), strict=True))
@@ -255,7 +258,7 @@ def test_relu_behind_the_pooling_is_the_network_of_the_page() -> None:
 
 
 def test_recipe_of_alexnet() -> None:
-    optimizer = create("alexnet").optimizer()
+    optimizer = create("alexnet").recipe(PLAN).optimizer
     assert type(optimizer).__name__ == "SGD"
     assert optimizer.momentum == 0.9
     schedule = optimizer._learning_rate
@@ -265,11 +268,11 @@ def test_recipe_of_alexnet() -> None:
 
 def test_recipe_of_the_perceptron() -> None:
     architecture = create("perceptron")
-    optimizer = architecture.optimizer()
+    optimizer = architecture.recipe(PLAN).optimizer
     assert type(optimizer).__name__ == "SGD"
     assert optimizer.momentum == 0
     assert float(optimizer.learning_rate) == pytest.approx(0.1)
-    cost = architecture.loss()(np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]]))
+    cost = architecture.recipe(PLAN).loss(np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]]))
     assert float(cost) == pytest.approx(0.25)
 
 
@@ -388,11 +391,12 @@ def test_pretrained_takes_its_weights_from_the_file(tmp_path: Path) -> None:
     tuned = cv.architectures.create("pretrained", fine_tune=True, **settings)
     model = tuned.build((32, 32, 3), classes=2)
     assert len(model.trainable_weights) == 29  # 27 convolutions, kernel and bias of the new layer
-    assert float(tuned.optimizer().learning_rate) == pytest.approx(0.00001)
+    assert float(tuned.recipe(PLAN).optimizer.learning_rate) == pytest.approx(0.00001)
     # Running means stay: the backbone's normalisation is used as in inference.
     means = [w for w in model.non_trainable_weights if "moving" in w.path]
     before = [keras.ops.convert_to_numpy(mean) for mean in means]
-    model.compile(tuned.optimizer(), tuned.loss())
+    recipe = tuned.recipe(PLAN)
+    model.compile(recipe.optimizer, recipe.loss)
     model.train_on_batch(np.repeat(gray, 3, axis=-1), np.eye(2))
     assert len(means) > 20
     for mean, old in zip(means, before, strict=True):

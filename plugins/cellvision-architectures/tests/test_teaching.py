@@ -77,7 +77,8 @@ def keras_gradients(network: with_numpy.Network, batch: Any) -> list[Any]:
         keras.config.set_dtype_policy(before)
     start = [array for pair in zip(network.weights, network.biases, strict=True) for array in pair]
     model.set_weights(start)
-    model.compile(architecture.optimizer(), architecture.loss())
+    recipe = architecture.recipe(cv.TrainingPlan(1, 1, 1, (1, 1)))
+    model.compile(recipe.optimizer, recipe.loss)
     model.train_on_batch(batch[0].reshape(-1, 28, 28, 1), batch[1])
     return [old - new for old, new in zip(start, model.get_weights(), strict=True)]
 

@@ -61,10 +61,10 @@ class Level(cv.Architecture):
         ]
         return keras.Sequential(stack)
 
-    def optimizer(self) -> Any:
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         import keras
 
-        return keras.optimizers.Adam(0.1)
+        return cv.TrainingRecipe(keras.optimizers.Adam(0.1))
 
 
 class TestOneFold(DatasetChecks):

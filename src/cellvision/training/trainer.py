@@ -23,6 +23,7 @@ from cellvision.training.callbacks import (
     TrainingMonitor,
     training_monitor,
 )
+from cellvision.training.frozen_fit import FrozenFit, fit_frozen, is_exactly_solvable
 from cellvision.training.network import Network, prediction_batch_size
 from cellvision.training.result import TrainingResult
 from cellvision.training.state import TrainingState
@@ -82,6 +83,7 @@ class Trainer:
         )
         self._check_settings()
         self._networks: list[Network] = []
+        self._frozen: FrozenFit | None = None
         # With several processes, one of them evaluates, on its own device.
         self.alone = self.sharing
         if distributed.world_size() > 1:
@@ -197,6 +199,9 @@ class Trainer:
             Whether an interrupt (Ctrl-C) after the first epoch ends the training with the best
             network so far instead of raising KeyboardInterrupt.
         """
+        exact = self._fit_frozen(seed, display, on_epoch)
+        if exact is not None:
+            return exact
         begin = time.perf_counter()
         session = _Session(display, on_epoch, checkpoints, keep_interrupted)
         dead = [] if start is None else list(start.restarted_seeds)
@@ -218,6 +223,23 @@ class Trainer:
             restarted_seeds=tuple(dead),
             interrupted=monitor.state if interrupted else None,
         )
+
+    def _fit_frozen(
+        self, seed: int, display: Display, on_epoch: EpochHook
+    ) -> tuple[Network, TrainingResult] | None:
+        """Solve a network that is frozen but for its softmax layer; None for any other."""
+        self._frozen = None
+        if len(self.devices) > 1 or distributed.world_size() > 1:
+            return None
+        network = self.network(seed)
+        split = is_exactly_solvable(self.prepared, network)
+        if split is None:
+            return None
+        rows = (self.rows, self.validation_rows)
+        self._frozen, result = fit_frozen(
+            self.prepared, split, rows, self._pixels, display, on_epoch
+        )
+        return network, result
 
     def _fit_once(
         self, seed: int, dead: tuple[int, ...], session: _Session, start: TrainingState | None
@@ -308,6 +330,8 @@ class Trainer:
 
     def predict(self, network: Network, display: Display) -> np.ndarray:
         """Return the probabilities of all images, shape (images, classes), float32."""
+        if self._frozen is not None:
+            return self._frozen.predict()
         total = len(self.prepared.pixels)
         done = 0
 

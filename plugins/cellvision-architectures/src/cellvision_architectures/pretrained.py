@@ -1,4 +1,4 @@
-"""A network that was trained on other images before."""
+"""A backbone of keras.applications, pretrained on other images, with a new last layer."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ if TYPE_CHECKING:
 class Pretrained(Architecture):
     """A backbone of keras.applications with weights from a file, and a new last layer.
 
-    The backbone sees images as it was trained to: what its ``preprocess_input`` does is part
-    of the model, and an image of one channel is shown to it three times. Its mean over the
-    image feeds one dense layer, softmax.
+    The model contains the preprocessing that the backbone expects (its ``preprocess_input``) and
+    copies a single channel to all three inputs. The features of the backbone, averaged over the
+    image, feed one softmax layer.
 
-    Nothing is downloaded. The file holds the backbone's weights without its top layers; where
-    there is network access, this makes it::
+    Nothing is downloaded. The file holds the weights of the backbone without its top layers.
+    Create it where network access is available::
 
         import keras
         backbone = keras.applications.MobileNetV2(include_top=False, weights="imagenet")
         backbone.save_weights("mobilenetv2.weights.h5")
 
-    Frozen, only the last layer learns, at a rate of 0.001 (Adam). With `fine_tune`, all of it
-    learns at 0.00001, except batch normalisation, which stays as it is: a small data set would
-    spoil its running means.
+    By default the backbone is frozen, and only the last layer learns (Adam, rate 0.001). With
+    `fine_tune`, all layers learn at a rate of 0.00001, except batch normalization, whose running
+    statistics a small data set would spoil.
+
+    The pretraining images may include public images of yours; accuracy on those is optimistic.
 
     Examples
     --------
@@ -44,31 +46,31 @@ class Pretrained(Architecture):
     """
 
     backbone: str = "MobileNetV2"
-    """A model of keras.applications by name, such as MobileNetV2, ResNet50V2, EfficientNetB0."""
+    """Name of a model in keras.applications, such as MobileNetV2, ResNet50V2, EfficientNetB0."""
 
     weights: Path | None = None
-    """File with the backbone's weights, without its top layers (.weights.h5 or .h5)."""
+    """Weights file of the backbone without its top layers (.weights.h5 or .h5)."""
 
     fine_tune: bool = False
-    """Whether the backbone learns too; else it is frozen and only the last layer does."""
+    """Train the backbone too; by default only the last layer learns."""
 
     random: bool = False
-    """Start from random weights instead of a file; the whole network then learns."""
+    """Start from random weights instead of a file and train the whole network."""
 
     @model_validator(mode="after")
-    def _one_start(self) -> Self:
+    def _one_source(self) -> Self:
         if self.random and self.weights is not None:
             raise ValueError("give either a weights file or random=true, not both")
         return self
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make the network; see `cellvision.Architecture.build`.
+        """Build the network; see `cellvision.Architecture.build`.
 
         Raises
         ------
         errors.ArchitectureError
-            There is no such backbone, no weights file or one that does not fit, or the
-            backbone cannot take this size or this number of channels.
+            The backbone does not exist or does not take images of this size or channels, or
+            the weights file is missing or does not fit.
         """
         name = f"pretrained ({self.backbone})"
         sizes.check(name, input_shape, classes)
@@ -96,13 +98,13 @@ class Pretrained(Architecture):
                 f"{name}: cannot be built for {height}×{width} pixels"
                 + (f" with {self.weights}" if self.weights else "")
                 + f": {what:.300}",
-                "Give images of the size it asks for, or the weights of this very backbone "
-                "without its top layers",
+                "Use images of the size that it requires, and weights of this backbone without "
+                "its top layers",
             ) from None
         backbone.trainable = self.fine_tune or self.random
         if self.fine_tune and not self.random:
-            # Calling the backbone with training=False does not do: within a model that is
-            # being trained, Keras passes training=True all the same.
+            # Calling the backbone with training=False is not enough: Keras passes
+            # training=True to everything within a model that is being trained.
             for layer in backbone.layers:
                 if isinstance(layer, layers.BatchNormalization):
                     layer.trainable = False
@@ -113,7 +115,7 @@ class Pretrained(Architecture):
             x = layers.Concatenate(name="three_channels", dtype="float32")([x, x, x])
         order, scale, offset = _as_affine(preprocess)
         if order != [0, 1, 2]:
-            # Stock operations on a symbolic image are saved with the model like layers.
+            # Keras saves operations on symbolic tensors with the model, like layers.
             x = keras.ops.flip(x, axis=-1)
         x = layers.Rescaling(scale, offset, name="preprocess", dtype="float32")(x)
         chances = layers.Dense(classes, activation="softmax", dtype="float32", name="classes")(
@@ -128,23 +130,33 @@ class Pretrained(Architecture):
         rate = 0.00001 if self.fine_tune and not self.random else 0.001
         return TrainingRecipe(keras.optimizers.Adam(rate))
 
+    def warnings(self) -> tuple[str, ...]:
+        """State what a reader of the results should know about the pretrained weights."""
+        if self.weights is None:
+            return ()
+        return (
+            f"{self.backbone} starts from pretrained weights ({self.weights.name}): if the images "
+            "of their training included these test images, the accuracy is optimistic.",
+        )
+
     def _check_weights(self, name: str) -> None:
         if self.weights is None and not self.random:
             raise errors.ArchitectureError(
                 f"{name}: no weights file is given, and none is downloaded",
-                "Where there is network access: keras.applications."
+                "Create one where network access is available: keras.applications."
                 f'{self.backbone}(include_top=False, weights="imagenet")'
                 f'.save_weights("{self.backbone.lower()}.weights.h5"); then --set '
-                "architecture.weights=FILE, or architecture.random=true to start from nothing",
+                "architecture.weights=FILE. Or set architecture.random=true to start from "
+                "random weights",
             )
         if self.weights is not None and not self.weights.is_file():
             raise errors.ArchitectureError(
                 f"{name}: there is no weights file {self.weights}",
-                "Mend architecture.weights; it is relative to the working directory",
+                "Correct architecture.weights; it is relative to the working directory",
             )
 
     def _find(self) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
-        """The backbone's function and its ``preprocess_input``."""
+        """Find the function that builds the backbone, and its ``preprocess_input``."""
         import keras
 
         offered = {
@@ -155,7 +167,7 @@ class Pretrained(Architecture):
         if self.backbone not in offered:
             raise errors.ArchitectureError(
                 f"pretrained: keras.applications has no backbone {self.backbone!r}",
-                f"It has {', '.join(sorted(offered))}",
+                f"Available: {', '.join(sorted(offered))}",
             )
         make = offered[self.backbone]
         family = getattr(keras.applications, make.__module__.rpartition(".")[2])
@@ -163,19 +175,19 @@ class Pretrained(Architecture):
 
 
 def _as_affine(preprocess: Callable[[Any], Any]) -> tuple[list[int], list[float], list[float]]:
-    """What a ``preprocess_input`` does to pixels of 0 to 1, as order, scale and offset.
+    """Express a ``preprocess_input`` for pixels of 0 to 1 as order, scale and offset.
 
-    Each of Keras' own takes pixels of 0 to 255, reverses the channels or not, then scales and
-    shifts each channel. Asking it beats repeating its constants.
+    Those of Keras take pixels of 0 to 255, reverse the channels or not, then scale and shift
+    each channel. Probing the function avoids repeating its constants.
     """
     import numpy as np
 
-    def answer(red: float, green: float, blue: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def output(red: float, green: float, blue: float) -> np.ndarray[Any, np.dtype[np.float64]]:
         pixel = np.array([red, green, blue], "float32").reshape(1, 1, 1, 3) * 255
         return np.asarray(preprocess(pixel), "float64").reshape(3)
 
-    offset = answer(0, 0, 0)
-    slopes = np.stack([answer(*unit) - offset for unit in np.eye(3)])
+    offset = output(0, 0, 0)
+    slopes = np.stack([output(*unit) - offset for unit in np.eye(3)])
     order = [int(source) for source in np.abs(slopes).argmax(axis=0)]
     scale = [float(slopes[source, channel]) for channel, source in enumerate(order)]
     return order, scale, [float(value) for value in offset]

@@ -1,0 +1,452 @@
+"""Frozen layers: split a model in front of its first trainable layer and cache what they compute.
+
+Layers that never change give the same output for the same image in every epoch, seed, fold and
+control. This module finds them by the structure of the model, computes their output once, keeps
+it on disk, and leaves the rest of the model to be trained on that output. Both parts share their
+layers with the whole model, so training the rest trains the whole, and the whole is what is
+saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellvision.data import feature_cache
+
+if TYPE_CHECKING:
+    import keras
+
+ORIENTATIONS = 8
+"""The orientations of a square image: four quarter turns of the image and of its mirror image."""
+
+_BATCH_VALUES = 2**20
+"""Most input values in a batch of the frozen part, whose hidden layers hold many times more."""
+
+_CONSTANT = 1e-6
+"""A feature counts as constant if its standard deviation is below this share of its magnitude
+(or below this value, for magnitudes under 1)."""
+
+_FORMAT = 1
+"""Increase whenever the same layers and images would give other features."""
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenSplit:
+    """A model in two parts that share its layers.
+
+    Attributes
+    ----------
+    model : keras.Model
+        The whole model. It predicts with the weights of both parts; save this one.
+    head : keras.Model
+        Images to features; nothing in it changes during training.
+    rest : keras.Model
+        Features to probabilities; starts with the first layer that learns or is adapted.
+    digest : str
+        Identifies the computation of the head: configuration and weights of its layers.
+    """
+
+    model: keras.Model
+    head: keras.Model
+    rest: keras.Model
+    digest: str
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """Shape of the features of one image."""
+        return tuple(self.head.output_shape[1:])
+
+    def adapt(self, features: np.ndarray, batch_size: int = 1024) -> None:
+        """Set the adaptable layers of the rest to mean and variance of these features.
+
+        Only layers (see `is_adaptable`) that are fed by frozen layers alone are set. A constant
+        feature gets variance 1, so that rounding is not blown up.
+
+        Parameters
+        ----------
+        features
+            Features of the training images, shape (n, ...); orientations flattened into n.
+        batch_size
+            Images at once.
+        """
+        import keras
+
+        for layer, source in _adaptable(self.rest):
+            mean, variance = _moments(self._values(source, features, batch_size), layer)
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.set_weights([mean, variance])
+                continue
+            layer.set_weights([mean, variance, layer.get_weights()[2]])
+            layer.finalize_state()
+            # Keras bakes these statistics into compiled functions; it makes them again if needed.
+            for model in (self.model, self.rest):
+                model.train_function = model.test_function = model.predict_function = None
+
+    def rest_inputs(
+        self, layer: keras.layers.Layer, features: np.ndarray, batch_size: int = 1024
+    ) -> Iterator[np.ndarray]:
+        """Yield, in batches, what a layer of the rest is given for features."""
+        node = next(node for node in _nodes(self.rest) if node.operation is layer)
+        return self._values(node.input_tensors[0], features, batch_size)
+
+    def _values(self, tensor: Any, features: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+        """Yield the values of a tensor of the rest in batches."""
+        import keras
+
+        first = self.rest.inputs[0]
+        before = None if tensor is first else keras.Model(first, tensor)
+        for start in range(0, len(features), batch_size):
+            batch = np.asarray(features[start : start + batch_size])
+            yield batch if before is None else np.asarray(before.predict_on_batch(batch))
+
+
+def split_frozen(model: keras.Model) -> FrozenSplit | None:
+    """Split a built model behind its last frozen layer.
+
+    A layer is *frozen* if it and everything before it stays the same during training:
+
+    - its ``trainable`` is False, or it has no trainable weights and does the same in training
+      as in inference (its ``call`` takes no ``training`` argument), and
+    - it does not take its statistics from the training images (see `is_adaptable`).
+
+    The cut is the last frozen tensor through which everything behind it passes. Nested models
+    are entered, so a model may scale its pixels and then call the network of an architecture.
+
+    Parameters
+    ----------
+    model
+        A built functional or sequential model with one input.
+
+    Returns
+    -------
+    FrozenSplit or None
+        None if there is nothing worth computing once: no weights before the cut, the model is
+        not functional, or nothing behind the cut learns.
+    """
+    cut = _cut(model)
+    if cut is None:
+        return None
+    head, rest = cut
+    if not head.weights or not rest.trainable_weights:
+        return None
+    return FrozenSplit(model, head, rest, head_digest(head))
+
+
+def _cut(model: Any) -> tuple[keras.Model, keras.Model] | None:
+    """Both parts of a model, or None if not even its input can be passed on."""
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        if not model.built:
+            return None
+        model = keras.Model(model.inputs, model.outputs)
+    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
+        return None  # a subclassed model hides its graph
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        return None
+    source, output = model.inputs[0], model.outputs[0]
+    for tensor in reversed(_frozen_tensors(model)):
+        if tensor is not output and _separates(tensor, source, output):
+            break
+    else:
+        return None
+    inner = _enter(model, tensor)
+    if inner is not None:
+        return inner
+    return keras.Model(source, tensor), keras.Model(tensor, output)
+
+
+def _enter(model: keras.Model, tensor: Any) -> tuple[keras.Model, keras.Model] | None:
+    """Continue the cut within a nested model that is all that follows a tensor."""
+    import keras
+
+    following = [node for node in _nodes(model) if any(x is tensor for x in node.input_tensors)]
+    if len(following) != 1 or not isinstance(following[0].operation, keras.Model):
+        return None
+    nested, after = following[0].operation, following[0].output_tensors[0]
+    inner = _cut(nested)
+    if inner is None:
+        return None
+    head = keras.Model(model.inputs[0], inner[0](tensor))
+    if after is model.outputs[0]:
+        return head, inner[1]
+    behind = keras.Model(after, model.outputs[0])
+    return head, keras.Model(inner[1].inputs[0], behind(inner[1].outputs[0]))
+
+
+def _nodes(model: keras.Model) -> list[Any]:
+    """The calls of a functional model's operations, in the order of computation."""
+    by_depth: dict[int, list[Any]] = model._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
+def _frozen_tensors(model: keras.Model) -> list[Any]:
+    """The tensors of a functional model that stay the same during training, inputs first."""
+    frozen: dict[int, Any] = {}
+    for node in _nodes(model):
+        constant = node.is_input or (
+            is_frozen(node.operation) and all(id(x) in frozen for x in node.input_tensors)
+        )
+        if constant:
+            frozen.update((id(x), x) for x in node.output_tensors)
+    return list(frozen.values())
+
+
+def is_frozen(operation: Any) -> bool:
+    """Whether a layer or operation computes the same before, during and after training."""
+    import keras
+
+    if not isinstance(operation, keras.layers.Layer) or not operation.trainable:
+        return True  # operations such as keras.ops.sqrt have no state
+    if isinstance(operation, keras.Model):
+        return all(is_frozen(layer) for layer in operation.layers)
+    if operation.trainable_weights or is_adaptable(operation):
+        return False
+    return "training" not in inspect.signature(operation.call).parameters
+
+
+def is_adaptable(layer: Any) -> bool:
+    """Whether all that a layer takes from training images is their mean and variance.
+
+    That is `BatchNormalization` without scale and center, or `Normalization` without given
+    statistics, if its ``trainable`` is True. Prefer the first: Keras keeps the statistics of the
+    second as constants, which its export to ONNX turns into further inputs.
+    """
+    import keras
+
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return bool(layer.trainable and not layer.scale and not layer.center)
+    if isinstance(layer, keras.layers.Normalization):
+        return bool(layer.trainable and layer.input_mean is None)
+    return False
+
+
+def _separates(tensor: Any, source: Any, output: Any) -> bool:
+    """Whether every path from the source to the output passes through a tensor."""
+    if tensor is source:
+        return True
+    pending, seen = [output], set()
+    while pending:
+        current = pending.pop()
+        if current is tensor or id(current) in seen:
+            continue
+        if current is source:
+            return False
+        seen.add(id(current))
+        operation, index, _ = current._keras_history
+        pending.extend(operation._inbound_nodes[index].input_tensors)
+    return True
+
+
+def _adaptable(rest: keras.Model) -> list[tuple[Any, Any]]:
+    """The layers to adapt, with the tensor that each is given."""
+    frozen = {id(x) for x in _frozen_tensors(rest)}
+    return [
+        (node.operation, node.input_tensors[0])
+        for node in _nodes(rest)
+        if is_adaptable(node.operation) and all(id(x) in frozen for x in node.input_tensors)
+    ]
+
+
+def _moments(batches: Iterator[np.ndarray], layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance in float64 over all axes but the layer's, in one pass.
+
+    Batches are merged as by Chan, Golub and LeVeque (1983), which loses no digits where the
+    mean is large against the spread.
+    """
+    count, mean, squares = 0, np.zeros(()), np.zeros(())
+    for batch in batches:
+        kept = [layer.axis] if isinstance(layer.axis, int) else layer.axis
+        keep = {axis % batch.ndim for axis in kept}
+        axes = tuple(axis for axis in range(batch.ndim) if axis not in keep)
+        values = batch.astype(np.float64)
+        n = math.prod(batch.shape[axis] for axis in axes)
+        center = values.mean(axis=axes)
+        spread = np.square(values - np.expand_dims(center, axes)).sum(axis=axes)
+        shift = center - mean
+        squares = squares + spread + np.square(shift) * (count * n / (count + n))
+        mean = mean + shift * (n / (count + n))
+        count += n
+    variance = squares / count
+    constant = variance <= np.square(_CONSTANT * np.maximum(1.0, np.abs(mean)))
+    return mean.astype(np.float32), np.where(constant, 1.0, variance).astype(np.float32)
+
+
+def head_digest(head: keras.Model) -> str:
+    """Identify what a frozen part computes, by its layers' configuration and weights.
+
+    Names of layers do not count: Keras numbers them within a process.
+    """
+    import keras
+
+    digest = hashlib.sha256(f"{_FORMAT} {keras.__version__}".encode())
+    _add_graph(digest, head)
+    return digest.hexdigest()[:32]
+
+
+def _add_graph(digest: Any, model: keras.Model) -> None:
+    """Add the operations of a model, how they are connected, and their weights to a digest."""
+    import keras
+
+    if not hasattr(model, "operations") and not isinstance(model, keras.Sequential):
+        digest.update(json.dumps(_anonymous(model.get_config()), default=str).encode())
+        _add_weights(digest, model)
+        return
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs)
+    numbers: dict[int, int] = {}
+    for node in _nodes(model):
+        for tensor in node.output_tensors:
+            numbers[id(tensor)] = len(numbers)
+        operation = node.operation
+        # Arguments that are no tensors, such as the axis of keras.ops.concatenate.
+        call = [_plain(value) for value in (node.arguments.args, node.arguments.kwargs)]
+        inputs = [numbers.get(id(tensor), -1) for tensor in node.input_tensors]
+        digest.update(json.dumps([type(operation).__name__, inputs, call], default=str).encode())
+        if isinstance(operation, keras.Model):
+            _add_graph(digest, operation)
+            continue
+        config = _anonymous(operation.get_config())
+        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+        if isinstance(operation, keras.layers.Layer):
+            _add_weights(digest, operation)
+
+
+def _add_weights(digest: Any, layer: keras.layers.Layer) -> None:
+    for weight in layer.get_weights():
+        values = np.ascontiguousarray(weight)
+        digest.update(f"{values.shape} {values.dtype}".encode())
+        digest.update(values.tobytes())
+
+
+def _anonymous(config: Any) -> Any:
+    """A configuration without names and without what does not change the computation."""
+    if isinstance(config, dict):
+        return {
+            key: _anonymous(value)
+            for key, value in config.items()
+            if key not in ("name", "trainable", "batch_shape", "registered_name")
+            and not key.endswith(("_initializer", "_regularizer"))
+        }
+    if isinstance(config, list | tuple):
+        return [_anonymous(value) for value in config]
+    return config
+
+
+def _plain(value: Any) -> Any:
+    """Arguments of a call with a mark in the place of tensors, which the digest has by number."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
+
+
+def feature_key(split: FrozenSplit, content: Sequence[str], settings: Sequence[Any]) -> str:
+    """Name features in the cache by all that they depend on.
+
+    Parameters
+    ----------
+    split
+        The model.
+    content
+        A digest of each image's pixels, in order.
+    settings
+        What else decides what the model is given, as JSON values: preprocessing, orientations.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
+    import keras
+
+    digest = hashlib.sha256()
+    text = json.dumps([split.digest, keras.backend.backend(), list(settings)], sort_keys=True)
+    digest.update(text.encode())
+    for image in content:
+        digest.update(b"\n" + image.encode())
+    return digest.hexdigest()[:32]
+
+
+def frozen_features(
+    split: FrozenSplit,
+    pixels: Callable[[np.ndarray], np.ndarray],
+    rows: np.ndarray,
+    key: str,
+    orientations: Sequence[int] = (0,),
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> np.ndarray:
+    """Compute the features of images, or read them from the cache.
+
+    Parameters
+    ----------
+    split
+        The model.
+    pixels
+        Gives the model's input for some rows, shape (n, height, width, channels).
+    rows
+        The images; features come in this order.
+    key
+        From `feature_key`; names the entry of the cache.
+    orientations
+        Which of the eight orientations to compute (0: as it is), see `oriented`.
+    progress
+        Called with the number of images done and their total.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (orientations, images, ...), float32, memory-mapped and read-only.
+
+    Raises
+    ------
+    errors.FolderError
+        The cache cannot be written.
+    """
+    shape = (len(orientations), len(rows), *split.feature_shape)
+
+    def compute(target: np.ndarray) -> None:
+        values = math.prod(split.head.input_shape[1:])
+        size = int(min(max(1, _BATCH_VALUES // values), max(1, len(rows))))
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
+            batch = np.asarray(pixels(chunk))
+            if len(batch) < size:  # one shape, so one compiled program
+                batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
+            for number, orientation in enumerate(orientations):
+                turned = oriented(batch, orientation)
+                output = np.asarray(split.head.predict_on_batch(turned), np.float32)
+                target[number, start : start + len(chunk)] = output[: len(chunk)]
+            progress(min(start + size, len(rows)), len(rows))
+
+    return feature_cache.open_features(key, shape, compute)
+
+
+def oriented(images: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn images by quarter turns, and mirror them for orientations of 4 to 7.
+
+    Parameters
+    ----------
+    images
+        Shape (n, height, width, channels); square for odd orientations.
+    orientation
+        0 to 7: number of quarter turns, plus 4 for the mirror image.
+    """
+    if not 0 <= orientation < ORIENTATIONS:
+        raise ValueError(f"orientation {orientation} is not one of 0 to {ORIENTATIONS - 1}")
+    if orientation % 2 and images.shape[1] != images.shape[2]:
+        raise ValueError(
+            f"images of {images.shape[1]}×{images.shape[2]} pixels are not square: "
+            "only orientations 0, 2, 4 and 6 keep their shape"
+        )
+    mirrored = images[:, :, ::-1] if orientation >= 4 else images
+    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4, axes=(1, 2)))

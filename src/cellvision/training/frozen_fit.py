@@ -1,0 +1,136 @@
+"""Training of networks that are frozen but for a softmax layer: on cached features, exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellvision.training.batches import one_hot
+from cellvision.training.callbacks import EpochHook, history_row
+from cellvision.training.frozen import FrozenSplit, feature_key, frozen_features, split_frozen
+from cellvision.training.optimization import class_weights
+from cellvision.training.result import TrainingResult
+from cellvision.training.softmax_regression import softmax_layer, solve_softmax_layer
+
+if TYPE_CHECKING:
+    from cellvision.data.prepared import PreparedData
+    from cellvision.progress import Display
+    from cellvision.training.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenFit:
+    """The frozen part of a network and its output for all images.
+
+    Attributes
+    ----------
+    split : FrozenSplit
+        The network in two parts.
+    features : numpy.ndarray
+        Output of the frozen part, shape (images, ...), in the order of the prepared images.
+    """
+
+    split: FrozenSplit
+    features: np.ndarray
+
+    def predict(self) -> np.ndarray:
+        """Return the probabilities of all images, shape (images, classes), float32."""
+        import keras
+
+        outputs = [
+            keras.ops.convert_to_numpy(self.split.rest(self.features[start : start + 1024]))
+            for start in range(0, len(self.features), 1024)
+        ]
+        return np.concatenate(outputs).astype(np.float32)
+
+
+def is_exactly_solvable(prepared: PreparedData, network: Network) -> FrozenSplit | None:
+    """Return the parts of a network whose only training problem is a softmax regression.
+
+    None if anything else learns, or if augmenters vary the images, so that there is no single
+    output of the frozen part.
+    """
+    if prepared.experiment.augmenters:
+        return None
+    split = split_frozen(network.model)
+    return split if split is not None and softmax_layer(split) is not None else None
+
+
+def fit_frozen(
+    prepared: PreparedData,
+    split: FrozenSplit,
+    rows: tuple[np.ndarray, np.ndarray],
+    pixels: Callable[[np.ndarray], np.ndarray],
+    display: Display,
+    on_epoch: EpochHook,
+) -> tuple[FrozenFit, TrainingResult]:
+    """Compute the features once, and solve the softmax layer on the training images.
+
+    Parameters
+    ----------
+    prepared
+        The images.
+    split
+        From `is_exactly_solvable`.
+    rows
+        Rows of the training and of the validation images.
+    pixels
+        Returns the pixels of some rows.
+    display
+        Shows progress.
+    on_epoch
+        Called once, with the training and validation scores of the solution.
+    """
+    start = time.perf_counter()
+    everything = np.arange(len(prepared.pixels))
+    features = frozen_features(
+        split,
+        pixels,
+        everything,
+        _key(prepared, split),
+        progress=lambda done, total: display.task("computing features", done, total),
+    )[0]
+    training, validation = rows
+    names = prepared.catalog.class_names
+    targets = one_hot(prepared.labels[training], len(names))
+    smoothing = prepared.experiment.training.label_smoothing or 0.0
+    targets = targets * (1 - smoothing) + smoothing / len(names)
+    counts = np.bincount(prepared.labels[training], minlength=len(names))
+    weights = class_weights(prepared.experiment.training.class_weights, tuple(counts), names)
+    image_weights = None if weights is None else weights[prepared.labels[training]]
+    split.adapt(features[training])
+    solve_softmax_layer(split, features[training], targets, image_weights)
+    fit = FrozenFit(split, features)
+    probabilities = fit.predict()
+    logs = _scores(probabilities[training], prepared.labels[training], "")
+    if len(validation):
+        logs |= _scores(probabilities[validation], prepared.labels[validation], "val_")
+    seconds = time.perf_counter() - start
+    row = history_row(1, logs, seconds)
+    on_epoch(1, row)
+    speed = len(training) / max(seconds, 1e-9)
+    display.epoch_done(row, speed, 0.0)
+    return fit, TrainingResult([row], seconds, speed, 0.0)
+
+
+def _scores(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[str, float]:
+    right = probabilities[np.arange(len(labels)), labels]
+    return {
+        f"{prefix}loss": float(-np.log(np.maximum(right, 1e-7)).mean()),
+        f"{prefix}accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+    }
+
+
+def _key(prepared: PreparedData, split: FrozenSplit) -> str:
+    digests = [hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in prepared.pixels]
+    settings: list[Any] = [
+        prepared.experiment.preprocessing.model_dump(mode="json"),
+        prepared.zero,
+        prepared.one,
+    ]
+    return feature_key(split, digests, settings)

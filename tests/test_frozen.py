@@ -1,0 +1,348 @@
+"""Splitting a model behind its frozen layers, caching their output, solving the last layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cellvision import errors
+from cellvision.data import feature_cache
+from cellvision.training import frozen
+from cellvision.training.softmax_regression import (
+    minimize,
+    softmax_layer,
+    solve_softmax_layer,
+)
+
+SHAPE = (8, 8, 2)
+IMAGES = np.random.default_rng(0).random((12, *SHAPE)).astype(np.float32)
+LABELS = np.arange(12) % 3
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def classifier(
+    seed: int = 0,
+    strides: int = 1,
+    learns: bool = False,
+    l2: float = 0.01,
+    kind: str = "BatchNormalization",
+) -> Any:
+    """A fixed convolution, standardization and softmax regression."""
+    import keras
+    from keras import layers, ops
+
+    keras.utils.set_random_seed(seed)
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(4, 3, strides=strides, trainable=learns)(image)
+    x = ops.sqrt(ops.square(x) + 1e-3)
+    x = layers.GlobalAveragePooling2D()(x)
+    if kind == "BatchNormalization":
+        x = layers.BatchNormalization(center=False, scale=False, epsilon=1e-12)(x)
+    else:
+        x = layers.Normalization()(x)
+    penalty = keras.regularizers.L2(l2) if l2 else None
+    return keras.Model(image, layers.Dense(3, activation="softmax", kernel_regularizer=penalty)(x))
+
+
+def split_of(model: Any) -> frozen.FrozenSplit:
+    split = frozen.split_frozen(model)
+    assert split is not None
+    return split
+
+
+def features_of(split: frozen.FrozenSplit, images: np.ndarray = IMAGES) -> np.ndarray:
+    return np.asarray(split.head.predict_on_batch(images))
+
+
+def test_parts_predict_like_the_whole() -> None:
+    model = classifier()
+    split = split_of(model)
+    assert split.feature_shape == (4,)
+    assert [type(layer).__name__ for layer in split.rest.layers[1:]] == [
+        "BatchNormalization",
+        "Dense",
+    ]
+    found = split.rest.predict_on_batch(features_of(split))
+    np.testing.assert_allclose(found, model.predict_on_batch(IMAGES), atol=1e-6)
+
+
+def test_cuts_inside_a_nested_model() -> None:
+    import keras
+
+    pixels = keras.Input(SHAPE)
+    network = classifier()
+    whole = keras.Model(pixels, network(keras.layers.Rescaling(0.5)(pixels)))
+    split = split_of(whole)
+    assert split.feature_shape == (4,)
+    np.testing.assert_allclose(
+        features_of(split), features_of(split_of(network), IMAGES / 2), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        split.rest.predict_on_batch(features_of(split)),
+        whole.predict_on_batch(IMAGES),
+        atol=1e-6,
+    )
+
+
+def test_cuts_a_sequential_model_behind_a_frozen_backbone() -> None:
+    import keras
+    from keras import layers
+
+    backbone = keras.Sequential(
+        [keras.Input(SHAPE), layers.Conv2D(3, 3), layers.BatchNormalization(), layers.Flatten()]
+    )
+    backbone.trainable = False
+    model = keras.Sequential([keras.Input(SHAPE), backbone, layers.Dense(3, activation="softmax")])
+    split = split_of(model)
+    assert split.feature_shape == (108,)
+    found = split.rest.predict_on_batch(features_of(split))
+    np.testing.assert_allclose(found, model.predict_on_batch(IMAGES), atol=1e-6)
+
+
+def test_nothing_is_split_where_nothing_is_worth_it() -> None:
+    import keras
+    from keras import layers
+
+    assert frozen.split_frozen(classifier(learns=True)) is None
+    scaled = [keras.Input(SHAPE), layers.Rescaling(2.0), layers.Flatten(), layers.Dense(3)]
+    assert frozen.split_frozen(keras.Sequential(scaled)) is None
+    fixed = [keras.Input(SHAPE), layers.Flatten(), layers.Dense(3, trainable=False)]
+    assert frozen.split_frozen(keras.Sequential(fixed)) is None
+
+
+@pytest.mark.parametrize("kind", ["Dropout", "BatchNormalization", "RandomFlip"])
+def test_what_differs_in_training_is_not_frozen(kind: str) -> None:
+    import keras
+    from keras import layers
+
+    layer = layers.Dropout(0.5) if kind == "Dropout" else getattr(layers, kind)()
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.Conv2D(2, 3, trainable=False, name="first"),
+            layer,
+            layers.Conv2D(2, 3, trainable=False),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    assert split_of(model).feature_shape == (6, 6, 2)
+
+
+def test_a_path_around_the_frozen_layers_moves_the_cut() -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input(SHAPE)
+    first = layers.Conv2D(2, 3, trainable=False, padding="same")(image)
+    second = layers.Conv2D(2, 3, trainable=False, padding="same")(first)
+    joined = layers.Add()([second, layers.Conv2D(2, 1)(first)])
+    split = split_of(keras.Model(image, layers.Dense(3)(layers.Flatten()(joined))))
+    assert len([layer for layer in split.head.layers if layer.weights]) == 1
+
+
+@pytest.mark.parametrize("kind", ["BatchNormalization", "Normalization"])
+def test_adapt_standardizes_training_features_and_keeps_the_model_in_step(kind: str) -> None:
+    model = classifier(kind=kind)
+    split = split_of(model)
+    before = model.predict_on_batch(IMAGES)
+    features = features_of(split)
+    split.adapt(features[:8], batch_size=3)
+    mean, variance = split.rest.layers[1].get_weights()[:2]
+    np.testing.assert_allclose(mean, features[:8].mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(variance, features[:8].var(axis=0), rtol=1e-4)
+    after = model.predict_on_batch(IMAGES)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(split.rest.predict_on_batch(features), after, atol=1e-6)
+
+
+def test_adapt_does_not_blow_up_constant_features() -> None:
+    split = split_of(classifier())
+    features = features_of(split)
+    features[:, 1] = 1000.0
+    split.adapt(features)
+    mean, variance = split.rest.layers[1].get_weights()[:2]
+    assert mean[1] == pytest.approx(1000)
+    assert variance[1] == 1
+
+
+def test_features_are_computed_once_and_found_again() -> None:
+    split = split_of(classifier())
+    reads: list[int] = []
+
+    def pixels(rows: np.ndarray) -> np.ndarray:
+        reads.append(len(rows))
+        return IMAGES[rows]
+
+    rows = np.array([3, 1, 2])
+    key = frozen.feature_key(split, ["c", "a", "b"], [[8, 8]])
+    progress: list[tuple[int, int]] = []
+    first = frozen.frozen_features(
+        split, pixels, rows, key, (0, 5), lambda done, total: progress.append((done, total))
+    )
+    assert first.shape == (2, 3, 4)
+    assert progress == [(3, 3)]
+    assert not first.flags.writeable
+    np.testing.assert_allclose(first[0], features_of(split, IMAGES[rows]), atol=1e-6)
+    turned = frozen.oriented(IMAGES[rows], 5)
+    np.testing.assert_allclose(first[1], features_of(split, turned), atol=1e-6)
+    again = frozen.frozen_features(split, pixels, rows, key, (0, 5))
+    assert reads == [3]
+    np.testing.assert_array_equal(again, first)
+
+
+def test_batches_of_one_shape_give_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen, "_BATCH_VALUES", 5 * 128)
+    split = split_of(classifier())
+    found = frozen.frozen_features(split, lambda rows: IMAGES[rows], np.arange(12), "many")
+    np.testing.assert_allclose(found[0], features_of(split), atol=1e-6)
+
+
+def test_a_damaged_entry_is_computed_again(caplog: pytest.LogCaptureFixture) -> None:
+    split = split_of(classifier())
+
+    def compute() -> np.ndarray:
+        return np.array(
+            frozen.frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key")
+        )
+
+    expected = compute()
+    file = feature_cache.feature_file("key")
+    content = bytearray(file.read_bytes())
+    content[-20] ^= 1
+    file.write_bytes(content)
+    np.testing.assert_array_equal(compute(), expected)
+    assert "damaged" in caplog.text
+    file.write_bytes(b"short")
+    np.testing.assert_array_equal(compute(), expected)
+
+
+def test_an_unwritable_cache_is_reported(
+    cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_folder.write_text("a file where a folder should be")
+    split = split_of(classifier())
+    with pytest.raises(errors.FolderError, match="cannot write the cache"):
+        frozen.frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key")
+
+
+def test_the_key_follows_layers_weights_images_and_settings() -> None:
+    split = split_of(classifier())
+    key = frozen.feature_key(split, ["a"], [1])
+    assert key == frozen.feature_key(split_of(classifier()), ["a"], [1])
+    others = [
+        frozen.feature_key(split_of(classifier(seed=1)), ["a"], [1]),
+        frozen.feature_key(split_of(classifier(strides=2)), ["a"], [1]),
+        frozen.feature_key(split, ["b"], [1]),
+        frozen.feature_key(split, ["a"], [2]),
+    ]
+    assert len({key, *others}) == 5
+
+
+def test_the_digest_sees_the_arguments_of_operations() -> None:
+    import keras
+    from keras import layers, ops
+
+    def digest(border: int, mode: str) -> str:
+        keras.utils.set_random_seed(0)
+        image = keras.Input(SHAPE)
+        around = ((0, 0), (border, border), (border, border), (0, 0))
+        x = layers.Conv2D(2, 3, trainable=False)(ops.pad(image, around, mode=mode))
+        x = layers.GlobalAveragePooling2D()(x)
+        return split_of(keras.Model(image, layers.Dense(3)(x))).digest
+
+    assert digest(1, "reflect") == digest(1, "reflect")
+    assert len({digest(1, "reflect"), digest(1, "symmetric"), digest(2, "reflect")}) == 3
+
+
+def test_the_eight_orientations_are_all_there_are() -> None:
+    turned = [frozen.oriented(IMAGES[:1], number) for number in range(frozen.ORIENTATIONS)]
+    assert len({image.tobytes() for image in turned}) == 8
+    mirrored = {frozen.oriented(image, 4).tobytes() for image in turned}
+    assert mirrored == {image.tobytes() for image in turned}
+    np.testing.assert_array_equal(turned[1][0], np.rot90(IMAGES[0]))
+    wide = np.zeros((1, 4, 6, 1))
+    assert frozen.oriented(wide, 6).shape == wide.shape
+    with pytest.raises(ValueError, match="not square"):
+        frozen.oriented(wide, 1)
+    with pytest.raises(ValueError, match="not one of"):
+        frozen.oriented(wide, 8)
+
+
+def test_the_optimum_is_that_of_scikit_learn() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    noise = np.random.default_rng(1)
+    inputs = noise.normal(size=(60, 5))
+    labels = np.arange(60) % 3
+    inputs[np.arange(60), labels] += 1
+    l2, weights = 0.01, noise.uniform(0.5, 2, 60)
+    reference = LogisticRegression(C=1 / (2 * l2 * 60), tol=1e-9, max_iter=5000)
+    reference.fit(inputs, labels, sample_weight=weights)
+    kernel, bias, solution = minimize(inputs, np.eye(3)[labels], weights, l2)
+    np.testing.assert_allclose(kernel.T, reference.coef_, atol=1e-4)
+    np.testing.assert_allclose(bias - bias.mean(), reference.intercept_, atol=1e-4)
+    assert solution.gradient < 1e-5
+
+
+def test_the_last_layer_is_solved_and_saved_with_the_whole(tmp_path: Path) -> None:
+    import keras
+
+    targets = np.eye(3)[LABELS]
+
+    def trained(seed: int) -> Any:
+        model = classifier(seed=0)
+        model.layers[-1].set_weights([np.full((4, 3), float(seed)), np.zeros(3)])
+        split = split_of(model)
+        features = features_of(split)
+        split.adapt(features)
+        solution = solve_softmax_layer(split, features, targets)
+        loss = keras.losses.CategoricalCrossentropy()(targets, model.predict_on_batch(IMAGES))
+        assert float(loss) == pytest.approx(solution.loss, rel=1e-4)
+        return model
+
+    one, two = trained(1), trained(2)
+    np.testing.assert_array_equal(one.get_weights()[-2], two.get_weights()[-2])
+    one.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(
+        again.predict_on_batch(IMAGES), one.predict_on_batch(IMAGES), atol=1e-6
+    )
+
+
+def test_only_penalized_softmax_regression_is_solved() -> None:
+    import keras
+    from keras import layers
+
+    assert softmax_layer(split_of(classifier())) is not None
+    without = split_of(classifier(l2=0))
+    assert softmax_layer(without) is None
+    with pytest.raises(ValueError, match="no softmax regression"):
+        solve_softmax_layer(without, features_of(without), np.eye(3)[LABELS])
+    penalty = keras.regularizers.L2(0.1)
+    deeper = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.Flatten(),
+            layers.Dense(5, trainable=False),
+            layers.Dense(4, activation="relu"),
+            layers.Dense(3, activation="softmax", kernel_regularizer=penalty),
+        ]
+    )
+    assert softmax_layer(split_of(deeper)) is None
+
+
+def test_features_that_are_no_numbers_are_refused() -> None:
+    split = split_of(classifier())
+    features = features_of(split)
+    features[0, 0] = np.nan
+    with pytest.raises(errors.CellvisionError, match="infinite or not a number"):
+        solve_softmax_layer(split, features, np.eye(3)[LABELS])
