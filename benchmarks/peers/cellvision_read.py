@@ -1,4 +1,4 @@
-"""cellvision's preprocessing: decoded, measured and stored in the first epoch, gathered in the second."""
+"""Read with cellvision: decode and cache in the first epoch, gather in the second."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def open_features(
         _write(path, shape, compute)
     except OSError as error:
         raise errors.FolderError(
-            f"{pixel_cache.folder()}: cannot write the cache of features: {error.strerror or error}",
+            f"{pixel_cache.folder()}: the features cannot be written: {error.strerror or error}",
             "Free some space or grant write permission, or set CELLVISION_CACHE to another folder",
         ) from error
     features = _open(path, shape)

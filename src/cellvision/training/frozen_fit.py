@@ -127,7 +127,7 @@ def _scores(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[
 
 
 def _key(prepared: PreparedData, split: FrozenSplit) -> str:
-    digests = [hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in prepared.pixels]
+    digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in prepared.pixels]
     settings: list[Any] = [
         prepared.experiment.preprocessing.model_dump(mode="json"),
         prepared.zero,

@@ -189,7 +189,8 @@ def _clip(state: _Graph, node: Any, attributes: Mapping[str, Any]) -> Any:
     if len(node.input) > 2 and node.input[2]:
         high = state.constants[node.input[2]]
     _require(low is not None and high is not None, "a limit is missing")
-    return ops.clip(state.tensors[node.input[0]], float(np.ravel(low)[0]), float(np.ravel(high)[0]))
+    limits = [float(np.asarray(limit).ravel()[0]) for limit in (low, high)]
+    return ops.clip(state.tensors[node.input[0]], *limits)
 
 
 def _pool(kind: str) -> Callable[..., Any]:
