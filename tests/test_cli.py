@@ -122,7 +122,7 @@ def test_plugins(cellvision: Command) -> None:
     )
     assert {row["group"] for row in rows} == {
         f"cellvision.{kind}"
-        for kind in ("datasets", "augmenters", "architectures", "recipes", "reporters")
+        for kind in ("datasets", "augmenters", "architectures", "recipes", "splitters", "reporters")
     }
     assert "folder" in [row["name"] for row in rows]
     shown = cellvision("plugins").out
