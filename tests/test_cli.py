@@ -129,6 +129,14 @@ def test_plugins(cellvision: Command) -> None:
     assert all(row["name"] in shown for row in rows)
 
 
+def test_a_core_without_plugins_says_how_to_get_them(
+    cellvision: Command, images: Path, isolated_registries: object
+) -> None:
+    lines = cellvision.refused("audit", images)
+    assert "this cellvision has no dataset plugins" in lines[0]
+    assert "pip install 'cellvision[standard]'" in lines[1]
+
+
 def test_a_broken_plugin_is_listed(
     cellvision: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

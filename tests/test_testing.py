@@ -66,7 +66,7 @@ CUSTOM_LAYER = '''
 import cellvision as cv
 
 class Mine(cv.Architecture):
-    """One layer of its own."""
+    """One custom layer."""
 
     def build(self, input_shape, classes):
         """Make it."""

@@ -137,7 +137,7 @@ class Blackout(cv.Augmenter):
 
 
 class Listener(cv.Reporter):
-    """Keeps what it is told, and fails where it is told to."""
+    """Records the epochs, and fails where `fails` says."""
 
     fails: tuple[str, ...] = ()
 

@@ -63,7 +63,7 @@ def _run(words: list[str], *, debug: bool) -> int:
     from cellvision.cli.faults import complain
 
     try:
-        # Not the command's own main(), which has exit codes and messages of its own.
+        # Not the command's own main(), which has other exit codes and messages.
         built = command()
         with built.make_context("cellvision", words, obj={"debug": debug}) as context:
             built.invoke(context)
