@@ -1,4 +1,4 @@
-"""Batches are the same however many are gathered at once, and threads suit their size."""
+"""Batch loader, buffers and threads."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def epochs(prepared: PreparedData, together: int) -> list[tuple[np.ndarray, np.n
 
 
 @pytest.mark.parametrize("together", [2, 3, 50])
-def test_gathering_several_batches_at_once_changes_none(
-    prepared: PreparedData, together: int
-) -> None:
+def test_group_size_does_not_change_batches(prepared: PreparedData, together: int) -> None:
     alone, grouped = epochs(prepared, 1), epochs(prepared, together)
     assert [len(pixels) for pixels, _ in alone] == [6, 6, 6, 4] * 2
     for one, other in zip(alone, grouped, strict=True):
@@ -52,7 +50,7 @@ def test_an_epoch_has_every_image_once_and_the_next_another_order(prepared: Prep
     assert all(pixels.dtype == np.uint8 for pixels, _ in both)
 
 
-def test_batches_that_somebody_keeps_are_not_written_over(prepared: PreparedData) -> None:
+def test_batches_in_use_are_not_overwritten(prepared: PreparedData) -> None:
     rows = prepared.rows("train")
     with BatchLoader(prepared, rows, 6, seed=3) as loader:
         kept, copies = [], []
@@ -63,14 +61,14 @@ def test_batches_that_somebody_keeps_are_not_written_over(prepared: PreparedData
         np.testing.assert_array_equal(view, copy)
 
 
-def test_memory_of_batches_that_are_gone_is_used_again(prepared: PreparedData) -> None:
+def test_memory_of_released_batches_is_reused(prepared: PreparedData) -> None:
     rows = prepared.rows("train")
     with BatchLoader(prepared, rows, 6, seed=3) as loader:
         places = {pixels.ctypes.data for pixels, _ in itertools.islice(loader.batches(), 200)}
     assert len(places) <= 24  # of two sizes, as many as are made ahead and a few more
 
 
-def test_what_another_program_holds_is_not_written_over() -> None:
+def test_memory_of_backend_tensors_is_not_overwritten() -> None:
     """Keras' backends take an array's memory as theirs where they can."""
     import keras
 
@@ -85,7 +83,7 @@ def test_what_another_program_holds_is_not_written_over() -> None:
 
 
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="a way of TensorFlow's")
-def test_batches_that_tensorflow_holds_are_not_written_over(prepared: PreparedData) -> None:
+def test_batches_in_tensorflow_are_not_overwritten(prepared: PreparedData) -> None:
     from cellvision.backends import tensorflow
 
     expected = epochs(prepared, 1)
@@ -100,7 +98,7 @@ def test_batches_that_tensorflow_holds_are_not_written_over(prepared: PreparedDa
         np.testing.assert_array_equal(pixels.numpy(), kept)
 
 
-def test_arrays_have_the_shape_and_type_that_is_asked_for() -> None:
+def test_arrays_have_the_requested_shape_and_dtype() -> None:
     memory = BufferPool()
     arrays = [memory.array((2, 5, 3), dtype) for dtype in ("uint8", "uint16", "float32") * 2]
     for number, array in enumerate(arrays):
@@ -110,7 +108,7 @@ def test_arrays_have_the_shape_and_type_that_is_asked_for() -> None:
     assert all(array.ctypes.data % 64 == 0 for array in arrays)
 
 
-def test_grey_images_become_as_deep_as_the_network(tmp_path: Path) -> None:
+def test_grey_images_are_repeated_for_rgb_networks(tmp_path: Path) -> None:
     images = tiny.make_folder(tmp_path / "images", count=6)
     asked = tiny.experiment(
         images, "deep", split={"validation": 0, "test": 0}, preprocessing={"channels": "rgb"}
@@ -146,7 +144,7 @@ print(json.dumps([found, len(told)]))
 
 
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="a setting of TensorFlow")
-def test_small_images_are_computed_with_one_thread_an_operation() -> None:
+def test_small_images_are_computed_with_one_thread_per_operation() -> None:
     found, warnings = tiny.json_of(_SETTLE)
     assert found == [0, 0, 1, 1]
     assert warnings == 1  # the last one, which comes too late

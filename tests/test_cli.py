@@ -456,7 +456,8 @@ def test_work_that_fails(cellvision: Command, failing: Any) -> None:
     lines = cellvision.refused("audit", failing(RuntimeError("no\nluck")), code=1)
     assert lines == [
         "error: data set Failing cannot list its images: RuntimeError: no",
-        "  --debug shows where; tell its author, unless a setting or a file explains it",
+        "  Run again with --debug for the traceback, and report it to the plugin's author unless a "
+        "setting or a file explains it",
     ]
 
 

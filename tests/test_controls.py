@@ -1,4 +1,4 @@
-"""Controls: what they change, that nobody takes them for results, and that none is lost."""
+"""Controls: what they change, how they are marked, and how studies with them resume."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def asked(images: Path, **changes: Any) -> cv.Experiment:
 
 @pytest.fixture(scope="module")
 def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
-    """Many tests look at this one."""
+    """A study that many tests share."""
     out = tmp_path_factory.mktemp("whole") / "study"
     reporters = [{"type": name} for name in ("summary", "boxplot", "controls", "html")]
     return cv.study(asked(images, reporters=reporters), 2, out, controls=CONTROLS)
@@ -63,29 +63,29 @@ tables = st.lists(
 def test_labels_are_permuted_over_whole_groups(
     rows: list[tuple[int, str, str]], seed: int, pure: bool
 ) -> None:
-    table = pd.DataFrame(rows, columns=["unit", "label", "split"])
+    table = pd.DataFrame(rows, columns=["group", "label", "split"])
     if pure:
-        table["label"] = table["unit"].map(lambda unit: "abc"[unit % 3])
-    new = permute_labels(table, table["unit"], [seed])
-    assert list(new) == list(permute_labels(table, table["unit"], [seed]))
+        table["label"] = table["group"].map(lambda group: "abc"[group % 3])
+    new = permute_labels(table, table["group"], [seed])
+    assert list(new) == list(permute_labels(table, table["group"], [seed]))
     drawn = table.assign(new=new)
-    before = table.groupby("unit")["label"].agg(lambda values: tuple(sorted(values)))
-    after = drawn.groupby("unit")["new"].agg(lambda values: tuple(sorted(values)))
+    before = table.groupby("group")["label"].agg(lambda values: tuple(sorted(values)))
+    after = drawn.groupby("group")["new"].agg(lambda values: tuple(sorted(values)))
     one = before.map(lambda values: len(set(values)) == 1)
-    # A unit of one label has one label again; in a unit of several, its images have swapped.
+    # A group with one label has one label again; in a group with several, images are swapped.
     assert after[one].map(lambda values: len(set(values)) == 1).all()
     assert (after[~one] == before[~one]).all()
-    # Over whole units, as many have each label as before, in each split where none is shared.
-    firsts = drawn[drawn["unit"].isin(one.index[one])].drop_duplicates("unit")
-    shared = drawn.groupby("unit")["split"].nunique().max() > 1
+    # Over whole groups, as many have each label as before, in each split where none is shared.
+    firsts = drawn[drawn["group"].isin(one.index[one])].drop_duplicates("group")
+    shared = drawn.groupby("group")["split"].nunique().max() > 1
     for _, part in firsts.groupby("label" if shared else "split") if not shared else [(0, firsts)]:
         assert sorted(part["label"]) == sorted(part["new"])
 
 
 def test_each_seed_draws_another_permutation() -> None:
     table = pd.DataFrame({"label": list("ab") * 10, "split": "train"})
-    units = pd.Series(range(20))
-    drawn = {tuple(permute_labels(table, units, [seed, 0])) for seed in range(5)}
+    groups = pd.Series(range(20))
+    drawn = {tuple(permute_labels(table, groups, [seed, 0])) for seed in range(5)}
     assert len(drawn) == 5
     assert tuple(table["label"]) not in drawn
 
@@ -127,7 +127,7 @@ def test_images_without_cells_or_without_background() -> None:
     assert np.isfinite(full).all()
 
 
-def test_otsu_parts_two_kinds_of_pixels() -> None:
+def test_otsu_separates_two_kinds_of_pixels() -> None:
     rng = np.random.default_rng(0)
     dark, light = rng.normal(10, 1, 900), rng.normal(50, 3, 100)
     assert dark.max() <= otsu(np.concatenate([dark, light])) < light.min()
@@ -234,7 +234,7 @@ def test_the_reports_show_the_controls(study: cv.Study) -> None:
 # --- interruptions -----------------------------------------------------------------------
 
 
-def test_a_study_killed_among_its_controls_resumes(
+def test_a_study_killed_during_its_controls_resumes(
     study: cv.Study, images: Path, tmp_path: Path
 ) -> None:
     cv.save_experiment(asked(images), tmp_path / "asked.json")
@@ -256,7 +256,7 @@ def test_a_study_killed_among_its_controls_resumes(
     assert again.verdicts == study.verdicts
 
 
-def test_controls_may_come_later_and_not_go(
+def test_controls_can_be_added_but_not_removed(
     study: cv.Study, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shutil.copytree(study.folder, tmp_path / "study")

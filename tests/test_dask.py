@@ -1,4 +1,4 @@
-"""Studies on a Dask cluster: the same runs as in one process, whatever becomes of the workers."""
+"""Studies on a Dask cluster: the same runs as in one process, even if workers die."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def asked(images: Path, **settings: Any) -> cv.Experiment:
 
 @pytest.fixture(scope="module")
 def here(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
-    """The study that clusters are to do, done in this process."""
+    """The same study in one process."""
     return cv.study(asked(images), runs=4, out=tmp_path_factory.mktemp("here") / "study")
 
 
@@ -250,7 +250,7 @@ def test_a_study_waits_for_workers_and_warns_of_their_threads(
     assert caplog.text.count("--nthreads 1") == 1
 
 
-def test_a_run_that_ends_its_workers_is_given_up(
+def test_a_run_that_kills_its_workers_ends_the_study(
     cluster: distributed.LocalCluster, client: distributed.Client, tmp_path: Path
 ) -> None:
     client.run(offer)
@@ -288,7 +288,7 @@ def test_other_threads_do_not_change_the_weights() -> None:
     assert float(keras.initializers.GlorotUniform()((1,))[0]) == expected[0]
 
 
-def test_what_stands_in_the_way_of_a_cluster_is_told(
+def test_connection_errors_name_the_cause(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "_CONNECTION_TIMEOUT", 0.3)

@@ -126,7 +126,7 @@ def test_what_they_cannot_share_is_refused_in_all_of_them(shown: Any) -> None:
     assert "not train on the same images" in first["other"]
 
 
-def test_environments_that_name_no_process(
+def test_invalid_environments_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = tiny.experiment(tmp_path / "images")

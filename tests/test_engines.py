@@ -1,4 +1,4 @@
-"""What computes predictions: any engine gives Keras' numbers, and the right one is taken."""
+"""Engines: all give the probabilities of Keras, and auto selects the fastest."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_pixels_of_8_bits_are_predicted_alike(tmp_path: Path) -> None:
         )
 
 
-def test_auto_converts_where_it_pays_and_starts_without_keras_after_that(
+def test_auto_converts_if_it_pays_off_and_starts_without_keras_after_that(
     run: cv.Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = cv.predict(run, images)
@@ -185,7 +185,7 @@ def test_an_engine_that_is_not_installed(
         cv.predict(run, images, engine="abacus")  # type: ignore[arg-type]
 
 
-def test_an_engine_that_computes_otherwise_is_not_used(
+def test_an_engine_with_other_probabilities_is_not_used(
     run: cv.Run,
     images: Path,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""A run's network for other programs: their numbers are the run's."""
+"""Exported networks give the probabilities of the run."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_another_program_gives_the_numbers_of_the_record(
     assert told["checked"]["largest_difference"] < 1e-5
 
 
-def test_an_onnx_file_tells_by_itself_what_it_is(run: cv.Run, tmp_path: Path) -> None:
+def test_an_onnx_file_contains_its_description(run: cv.Run, tmp_path: Path) -> None:
     import onnxruntime
 
     with pytest.raises(SystemExit) as end:
@@ -122,9 +122,7 @@ def test_a_training_in_bfloat16_is_exported_in_float32(tmp_path: Path) -> None:
     np.testing.assert_allclose(by_onnx(path, pixels), tiny.probabilities(table), atol=1e-5)
 
 
-def test_what_does_not_give_the_numbers_of_the_record_is_not_left(
-    run: cv.Run, tmp_path: Path
-) -> None:
+def test_an_export_with_other_probabilities_is_removed(run: cv.Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder, tmp_path / "run")
     table = run.predictions.copy()
     table[["p_dark", "p_light"]] = table[["p_light", "p_dark"]].to_numpy()
@@ -135,7 +133,7 @@ def test_what_does_not_give_the_numbers_of_the_record_is_not_left(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_what_cannot_be_asked_is_said(
+def test_invalid_requests_are_refused(
     run: cv.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(errors.InvalidInput, match=r"ends in \.onnx"):
@@ -154,7 +152,7 @@ def test_what_cannot_be_asked_is_said(
         cv.export(run, "openvino", tmp_path / "cells.xml")
 
 
-def test_a_run_whose_images_are_gone_is_not_exported_unchecked(run: cv.Run, tmp_path: Path) -> None:
+def test_a_run_without_its_images_is_not_exported(run: cv.Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder, tmp_path / "run")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     record["experiment"]["dataset"]["path"] = str(tmp_path / "gone")
@@ -164,9 +162,7 @@ def test_a_run_whose_images_are_gone_is_not_exported_unchecked(run: cv.Run, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_on_jax_tensorflow_writes_the_file_in_a_process_of_its_own(
-    run: cv.Run, tmp_path: Path
-) -> None:
+def test_on_jax_a_separate_process_writes_the_file(run: cv.Run, tmp_path: Path) -> None:
     script = f"""
 import json, keras, tiny
 import cellvision as cv

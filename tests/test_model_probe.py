@@ -1,4 +1,4 @@
-"""Asking a finished run's network: answers, gradients, features, and the same layers redrawn."""
+"""Probe of a trained network: probabilities, gradients, features, redrawn layers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def images(run: cv.Run) -> np.ndarray:
     return run.network_input(list(run.predictions["image"][:11]))
 
 
-def test_answers_are_those_of_the_record(run: cv.Run, probe: cv.Probe, images: np.ndarray) -> None:
+def test_probabilities_equal_the_record(run: cv.Run, probe: cv.Probe, images: np.ndarray) -> None:
     recorded = tiny.probabilities(run.predictions)[: len(images)]
     np.testing.assert_allclose(probe.probabilities(images), recorded, atol=1e-5)
 
@@ -65,7 +65,7 @@ def test_gradients_are_differences(probe: cv.Probe, images: np.ndarray) -> None:
         np.testing.assert_allclose(along, (ahead - behind) / (2 * step), rtol=0.05, atol=0.05)
 
 
-def test_gradients_stay_to_be_had_after_predictions(run: cv.Run, images: np.ndarray) -> None:
+def test_gradients_work_after_predictions(run: cv.Run, images: np.ndarray) -> None:
     probe = run.probe()
     classes = [0] * len(images)
     before = probe.gradients(images, classes)
@@ -73,7 +73,7 @@ def test_gradients_stay_to_be_had_after_predictions(run: cv.Run, images: np.ndar
     np.testing.assert_allclose(probe.gradients(images, classes), before, atol=1e-6)
 
 
-def test_few_and_many_images_are_told_alike(probe: cv.Probe, images: np.ndarray) -> None:
+def test_batch_size_does_not_change_results(probe: cv.Probe, images: np.ndarray) -> None:
     many = np.concatenate([images] * 60)
     np.testing.assert_allclose(
         probe.probabilities(many)[-3:], probe.probabilities(images[-3:]), atol=1e-5
@@ -131,7 +131,7 @@ def test_redrawn_layers_have_forgotten(probe: cv.Probe, images: np.ndarray) -> N
     np.testing.assert_array_equal(probe.probabilities(images), before)
 
 
-def test_a_network_that_is_no_graph_has_features_and_gradients(images: np.ndarray) -> None:
+def test_a_subclassed_network_has_features_and_gradients(images: np.ndarray) -> None:
     import keras
 
     class Plain(keras.Model):  # type: ignore[misc]

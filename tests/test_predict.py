@@ -1,7 +1,8 @@
-"""New images through a run's model: the same numbers again, and no guess about what they are."""
+"""Prediction of new images: reading, warnings, outputs and averages."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import weakref
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.data.image_stats import processors
-from cellvision.inference import predict as module
+from cellvision.concurrency import available_processors
+from cellvision.inference import image_reader, prediction_job, prediction_table
 from cellvision.inference.engines import onnxruntime_engine
 
 
@@ -65,7 +66,7 @@ def test_predict_gives_the_probabilities_of_the_record(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv"]
 
 
-def test_a_new_process_needs_neither_cellvision_nor_another_door(
+def test_the_saved_model_loads_without_cellvision(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "pixels.npy", run.model_input(list(run.predictions["image"])))
@@ -110,21 +111,23 @@ def test_memory_is_flat_and_blocks_change_nothing(
 
     def watched(file: Path) -> cv.DecodedImage:
         nonlocal most
-        image = cv.io.read_image(file)
+        image = read_image(file)
         alive.add(id(image.pixels))
         weakref.finalize(image.pixels, alive.discard, id(image.pixels))
         most = max(most, len(alive))
         return image
 
-    monkeypatch.setattr(module, "read_image", watched)
-    monkeypatch.setattr(module, "_TOGETHER", 4)
-    monkeypatch.setattr(module, "_ROWS", 10)
-    monkeypatch.setattr(onnxruntime_engine, "VALUES", 2 * 16 * 16)
+    read_image = cv.io.read_image
+    monkeypatch.setattr(cv.io, "read_image", watched)
+    monkeypatch.setattr(prediction_job, "_CHUNK", 4)
+    monkeypatch.setattr(image_reader, "_SAMPLE", 4)
+    monkeypatch.setattr(prediction_table, "_ROWS", 10)
+    monkeypatch.setattr(onnxruntime_engine, "BATCH_VALUES", 2 * 16 * 16)
     twelve_times = [images] * 12
     blocks = cv.predict(run, twelve_times, tmp_path / "blocks.csv", engine="onnxruntime")
     assert len(blocks) == 12 * 32
     # Four are read to try the engine; then each thread has two, and a third on the way.
-    assert 0 < most <= max(4, 3 * processors())
+    assert 0 < most <= max(4, 3 * available_processors())
     assert list(blocks["image"]) == 12 * list(whole["image"])
     np.testing.assert_allclose(
         tiny.probabilities(blocks), np.tile(tiny.probabilities(whole), (12, 1)), atol=1e-6
@@ -146,7 +149,7 @@ def test_files_and_folders_in_the_order_given(run: cv.Run, images: Path, tmp_pat
     assert table["predicted"][0] == known["predicted"]
 
 
-def test_pixels_of_another_kind_are_refused(run: cv.Run, tmp_path: Path) -> None:
+def test_another_pixel_type_is_refused(run: cv.Run, tmp_path: Path) -> None:
     tiny.write(tmp_path / "eight.png", tiny.pixels(100, 0))
     with pytest.raises(errors.PreprocessingError, match=r"eight\.png.*uint8.*uint16"):
         cv.predict(run, tmp_path)
@@ -167,18 +170,236 @@ def test_unreadable_files_are_listed_or_skipped(
         cv.predict(run, mixed, tmp_path / "new.csv")
     assert {Path(fault.file).name for fault in caught.value.faults} == {"bad.tif", "worse.png"}
     assert not (tmp_path / "new.csv").exists()
-    lenient = cv.load_run(run.folder)
-    lenient.metadata.experiment["preprocessing"]["on_unreadable"] = "skip"
+    assert "--skip-unreadable" in caught.value.hint
     with caplog.at_level("WARNING"):
-        table = cv.predict(lenient, mixed)
+        table = cv.predict(run, mixed, skip_unreadable=True)
     assert len(table) == 16
-    assert "2 file(s) cannot be read and are left out" in caplog.text
+    assert "2 unreadable file(s) are left out" in caplog.text
     with pytest.raises(errors.UnreadableImages):
-        cv.predict(lenient, [mixed / "bad.tif", mixed / "worse.png"])
+        cv.predict(run, [mixed / "bad.tif", mixed / "worse.png"], skip_unreadable=True)
 
 
-def test_nothing_to_predict_is_said(run: cv.Run, tmp_path: Path) -> None:
-    with pytest.raises(errors.FolderError, match="no image"):
+def test_a_source_without_images_is_refused(run: cv.Run, tmp_path: Path) -> None:
+    with pytest.raises(errors.FolderError, match="no images"):
         cv.predict(run, tmp_path)
     with pytest.raises(errors.FolderError, match="no such file"):
         cv.predict(run, tmp_path / "missing.png")
+
+
+# --- reading as the run's data set reads ---------------------------------------------------
+
+
+def test_images_are_read_as_the_data_set_of_the_run_reads_them(tmp_path: Path) -> None:
+    # In luma the classes differ, in the mean of the channels they do not.
+    from PIL import Image
+
+    for name, (red, green) in {"dark": (200, 40), "light": (40, 200)}.items():
+        for k in range(12):
+            noise = np.random.default_rng(k).integers(-20, 20, (16, 16, 3))
+            rgb = np.array([red, green, 60]) + noise
+            (tmp_path / "images" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rgb.astype(np.uint8)).save(tmp_path / "images" / name / f"s{k}.png")
+    experiment = cv.Experiment(
+        dataset=cv.datasets.create("folder", path=tmp_path / "images", mono=True),
+        architecture={"type": "level"},
+        preprocessing={"size": (16, 16), "channels": [0]},
+        training={"epochs": 4, "batch_size": 6, "precision": "float32"},
+        reporters=(),
+    )
+    run = cv.train(experiment, tmp_path / "run")
+    table = cv.predict(run, tmp_path / "images")
+    np.testing.assert_allclose(
+        by_image(table, tmp_path / "images"), by_image(run.predictions), atol=1e-5
+    )
+
+
+def test_a_data_set_that_reads_no_files_is_refused_and_predicted_itself(
+    run: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    class Store(cv.Dataset):
+        path: Path
+
+        def catalog(self) -> pd.DataFrame:
+            names = [f"{label}/s{k}.tif" for label in ("dark", "light") for k in range(16)]
+            labels = [name.partition("/")[0] for name in names]
+            wells = [f"{name[0]}{int(name[-5]) % 2}" for name in names]
+            return pd.DataFrame({"image": names, "label": labels, "well": wells})
+
+        def read(self, image: str) -> np.ndarray:
+            return cv.read_image(self.path / image).pixels
+
+    cv.datasets.register("store", Store)
+    try:
+        store = Store(path=images)
+        experiment = run.experiment.model_copy(update={"dataset": store})
+        stored = cv.train(experiment, tmp_path / "run")
+        with pytest.raises(errors.ExperimentError, match="'store' does not read single files"):
+            cv.predict(stored, images)
+        table = cv.predict(stored, store, by="well")
+        np.testing.assert_allclose(by_image(table), by_image(stored.predictions), atol=1e-5)
+        groups = pd.DataFrame(table.attrs["groups"])
+        assert sorted(groups["well"]) == ["d0", "d1", "l0", "l1"]
+        cv.datasets.unregister("store")
+        with pytest.raises(errors.UnknownPlugin, match="unknown how it reads images"):
+            cv.predict(cv.load_run(stored.folder), images)
+        cv.predict(cv.load_run(stored.folder), cv.datasets.create("folder", path=images))
+    finally:
+        cv.datasets.unregister("store")
+
+
+def test_the_files_of_an_audit_are_found(
+    run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "new"
+    shutil.copytree(images / "dark", folder / "dark")
+    (folder / "light").symlink_to(images / "light")
+    (folder / "dark" / "loop").symlink_to(folder)
+    shutil.copy(images / "dark/s0.tif", folder / "dark" / "no_suffix")
+    for hidden in (".ipynb_checkpoints", ".trash"):
+        shutil.copytree(images / "dark", folder / "dark" / hidden)
+    (folder / "dark" / "notes.txt").write_text("no image")
+    (folder / "groups.csv").write_text("file,well\n")
+    with caplog.at_level("WARNING"):
+        table = cv.predict(run, folder)
+    found = {Path(name).relative_to(folder).as_posix() for name in table["image"]}
+    (folder / "groups.csv").unlink()
+    audit = cv.audit(cv.datasets.create("folder", path=folder))
+    assert found == {file.file for file in audit.files if file.status == "read"}
+    assert "dark/no_suffix" in found
+    assert len(found) == 33
+    assert "1 file(s) are not images and are skipped" in caplog.text
+    assert "notes.txt" in caplog.text
+
+
+def test_names_that_are_not_unicode_survive(run: cv.Run, images: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.tif")
+    shutil.copy(images / "dark/s0.tif", tmp_path / name)
+    cv.predict(run, tmp_path, tmp_path / "new.csv", sort_into=tmp_path / "sorted")
+    table = pd.read_csv(tmp_path / "new.csv")
+    assert table["image"][0].endswith("caf\\xe9.tif")
+    assert (tmp_path / "sorted" / table["predicted"][0] / name).is_file()
+
+
+# --- unlike images -------------------------------------------------------------------------
+
+
+def test_images_unlike_those_of_the_training_are_warned_of(
+    run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING"):
+        cv.predict(run, images)
+    assert not caplog.text
+    rng = np.random.default_rng(0)
+    tiny.write(tmp_path / "large.tif", rng.integers(0, 4000, (200, 100)).astype(np.uint16))
+    tiny.write(tmp_path / "bright.tif", rng.integers(0, 63536, (32, 32)).astype(np.uint16))
+    colour = rng.integers(0, 4000, (32, 32, 3)).astype(np.uint16)
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "colour.tif", colour, photometric="rgb")
+    with caplog.at_level("WARNING"):
+        cv.predict(run, tmp_path)
+    assert "1 of 3 image(s) are 200×100; training images are 32×32" in caplog.text
+    assert "1 of 3 image(s) have 3 channel(s); training images have 1" in caplog.text
+    assert "1 of 3 image(s) hold intensities beyond the range of the training, 0 to 4095" in (
+        caplog.text
+    )
+    assert "bright.tif" in caplog.text
+
+
+# --- outputs -------------------------------------------------------------------------------
+
+
+def test_an_image_is_never_overwritten(run: cv.Run, images: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(images / "dark", tmp_path / "images")
+    before = (folder / "s0.tif").read_bytes()
+    for name in ("s0.tif", "new.xlsx", "new"):
+        with pytest.raises(errors.ExperimentError, match="is a CSV file"):
+            cv.predict(run, folder, folder / name)
+    assert (folder / "s0.tif").read_bytes() == before
+    image = shutil.copy(folder / "s0.tif", folder / "image.csv")
+    with pytest.raises(errors.FolderError, match="one of the images"):
+        cv.predict(run, image, image)
+    assert Path(image).read_bytes() == before
+
+
+def test_two_predictions_into_one_table_exclude_each_other(
+    run: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    from cellvision.locks import folder_lock
+
+    with (
+        folder_lock(tmp_path / "new.csv", "predict"),
+        pytest.raises(errors.FolderError, match="in use by: predict"),
+    ):
+        cv.predict(run, images, tmp_path / "new.csv")
+
+
+def test_groups_get_the_mean_of_their_images(run: cv.Run, images: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(images, tmp_path / "images")
+    rows = [f"{label}/s{k}.tif;{label}{k % 3}" for label in ("dark", "light") for k in range(16)]
+    (folder / "groups.csv").write_text("\n".join(["file;well", *rows]) + "\n")
+    table = cv.predict(run, folder / "light", tmp_path / "new.csv", by="well")
+    assert list(table.columns) == ["image", "well", "predicted", "p_dark", "p_light"]
+    groups = pd.read_csv(tmp_path / "new_by_well.csv")
+    assert list(groups.columns) == ["well", "images", "predicted", "p_dark", "p_light"]
+    assert set(groups["well"]) == {"light0", "light1", "light2"}
+    expected = table.groupby("well")[["p_dark", "p_light"]].mean()
+    np.testing.assert_allclose(
+        tiny.probabilities(groups), expected.loc[groups["well"]].to_numpy(), atol=1e-6
+    )
+    names = np.array(["dark", "light"])
+    assert list(groups["predicted"]) == list(names[tiny.probabilities(groups).argmax(axis=1)])
+    by_folder = cv.predict(run, folder, by="folder")
+    assert len(by_folder.attrs["groups"]["folder"]) == 2
+    with pytest.raises(errors.CatalogError, match="no 'donor'"):
+        cv.predict(run, folder, by="donor")
+
+
+def test_images_are_sorted_and_shown(run: cv.Run, images: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    sheet, folder = tmp_path / "sheet.png", tmp_path / "sorted"
+    table = cv.predict(run, images, sort_into=folder, contact_sheet=sheet)
+    counts = table["predicted"].value_counts().to_dict()
+    assert {path.name: len(list(path.iterdir())) for path in folder.iterdir()} == counts
+    copies = {path.read_bytes() for path in folder.rglob("*.tif")}
+    assert copies == {path.read_bytes() for path in images.rglob("*.tif")}
+    assert np.asarray(Image.open(sheet)).std() > 10
+    with pytest.raises(errors.FolderError, match="is not empty"):
+        cv.predict(run, images, sort_into=folder)
+
+
+# --- averages ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
+    asked = tiny.experiment(images, "mixed", epochs=1)
+    return cv.study(asked, 2, tmp_path_factory.mktemp("study") / "study")
+
+
+def test_a_study_predicts_the_mean_of_its_runs(
+    study: cv.Study, images: Path, tmp_path: Path
+) -> None:
+    table = cv.predict(study, images, tmp_path / "new.csv")
+    assert set(table["model"]) == {"mean of 2 runs"}
+    recorded = np.mean([by_image(run.predictions) for run in study.runs], axis=0)
+    given = table.drop(columns="model")
+    np.testing.assert_allclose(by_image(given, images), recorded, atol=1e-5)
+    with pytest.raises(errors.ExperimentError, match="no experiment 'other'"):
+        cv.predict(study, images, experiment="other")
+    with pytest.raises(errors.ExperimentError, match="one experiment"):
+        cv.predict(study.runs[0], images, experiment="mixed")
+
+
+def test_orientations_are_averaged(run: cv.Run, images: Path) -> None:
+    table = cv.predict(run, images / "dark", tta=True)
+    assert set(table["model"]) == {"mean of 8 orientations"}
+    pixels = run.model_input([f"dark/{Path(name).name}" for name in table["image"]])
+    model = run.model()
+    turned = [np.rot90(pixels, k, axes=(1, 2)) for k in range(4)]
+    turned += [image[:, ::-1] for image in turned]
+    expected = np.mean(
+        [np.asarray(model.predict_on_batch(each.astype(np.float32))) for each in turned], axis=0
+    )
+    np.testing.assert_allclose(tiny.probabilities(table.drop(columns="model")), expected, atol=1e-5)

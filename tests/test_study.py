@@ -1,4 +1,4 @@
-"""Studies: every run is the run that it would have been alone, and an interruption costs none."""
+"""Studies: runs equal single trainings, and interruptions lose none of them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(images: Path, **settings: Any) -> cv.Experiment:
-    """An experiment in which everything that a run must start afresh is at work."""
+    """An experiment with everything that a run must reset: dropout, statistics, schedule."""
     varied = [{"type": "rotation", "degrees": 20}, {"type": "flip"}]
     return tiny.experiment(images, "mixed", augmenters=varied, seed=5, **settings)
 
 
 @pytest.fixture(scope="module")
 def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
-    """Many tests look at this one."""
+    """A study that many tests share."""
     out = tmp_path_factory.mktemp("whole") / "study"
     return cv.study(asked(images), runs=3, out=out, expert={"test": 0.93})
 
@@ -50,7 +50,7 @@ def same(first: cv.Run, second: cv.Run) -> bool:
 # --- the contract ------------------------------------------------------------------------
 
 
-def test_a_study_folder_holds_what_the_contract_names(study: cv.Study) -> None:
+def test_a_study_folder_has_the_files_of_the_contract(study: cv.Study) -> None:
     there = {path.name for path in study.folder.iterdir() if not path.name.startswith(".")}
     assert there == {"study.json", "verdict.json", "runs.csv", "history.csv", "runs", "reports"}
     assert sorted(path.name for path in (study.folder / "runs").iterdir()) == ["000", "001", "002"]
@@ -66,7 +66,7 @@ def test_a_study_folder_holds_what_the_contract_names(study: cv.Study) -> None:
     assert head == "run,experiment,epoch,loss,accuracy,val_loss,val_accuracy,seconds"
 
 
-def test_its_tables_are_those_of_its_runs(study: cv.Study) -> None:
+def test_tables_agree_with_the_runs(study: cv.Study) -> None:
     opened = cv.load_study(study.folder)
     assert len(opened.table) == 9
     for run, (label, rows) in zip(opened.runs, opened.table.groupby("run"), strict=True):
@@ -87,7 +87,7 @@ def test_runs_differ_in_seed_and_not_in_split(study: cv.Study) -> None:
     assert second.metadata.experiment["training"]["seed"] == 6
 
 
-def test_each_run_is_what_it_would_be_alone(study: cv.Study, tmp_path: Path) -> None:
+def test_each_run_equals_a_single_training(study: cv.Study, tmp_path: Path) -> None:
     alone = cv.train(study.runs[2].experiment, tmp_path / "alone")
     pairs = zip(alone.model().get_weights(), study.runs[2].model().get_weights(), strict=True)
     assert max(float(np.abs(a - b).max()) for a, b in pairs) < 1e-6
@@ -126,7 +126,7 @@ def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
 # --- interruptions -----------------------------------------------------------------------
 
 
-def test_a_killed_process_is_gone_on_with(study: cv.Study, images: Path, tmp_path: Path) -> None:
+def test_a_killed_study_resumes(study: cv.Study, images: Path, tmp_path: Path) -> None:
     cv.save_experiment(asked(images), tmp_path / "asked.json")
     folder = tmp_path / "study"
     words = ["study", str(tmp_path / "asked.json"), "--runs", "3", "--expert", "test=0.93"]
@@ -160,7 +160,7 @@ def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path)
     first.terminate()
     _, error = first.communicate(timeout=300)
     assert first.returncode == 130
-    assert "error: interrupted" in error
+    assert "the same command resumes the study" in error
     # A run of a study is finished or not: no half-trained one is kept.
     assert not (tmp_path / "s" / "runs" / "000" / "run.json").exists()
 
@@ -231,7 +231,7 @@ def test_several_experiments_keep_their_names(images: Path, tmp_path: Path) -> N
 # --- opening a study again ---------------------------------------------------------------
 
 
-def test_folders_that_are_no_study(study: cv.Study, tmp_path: Path) -> None:
+def test_folders_without_a_study(study: cv.Study, tmp_path: Path) -> None:
     with pytest.raises(errors.FolderError, match=r"no finished study"):
         cv.load_study(tmp_path)
     with pytest.raises(errors.FolderError, match="this is a study"):

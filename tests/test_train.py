@@ -1,4 +1,4 @@
-"""One training: what it leaves behind, what it refuses, and that it can be trusted again."""
+"""Training a run: the files it writes, what it refuses, interruption and reopening."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def mixed(images: Path, **settings: Any) -> cv.Experiment:
 
 @pytest.fixture(scope="module")
 def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
-    """Many tests look at this one."""
+    """A run that many tests share."""
     return cv.train(mixed(images), tmp_path_factory.mktemp("mixed") / "run")
 
 
 @pytest.fixture(scope="module")
 def level(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
-    """One that has learned."""
+    """A run that has learned."""
     asked = tiny.experiment(images, epochs=8)
     return cv.train(asked, tmp_path_factory.mktemp("level") / "run")
 
@@ -77,7 +77,7 @@ def differ(first: cv.Run, second: cv.Run) -> float:
 # --- the record --------------------------------------------------------------------------
 
 
-def test_a_run_folder_holds_what_the_contract_names(run: cv.Run) -> None:
+def test_a_run_folder_has_the_files_of_the_contract(run: cv.Run) -> None:
     assert {path.name for path in run.folder.iterdir()} == {
         "run.json", "history.csv", "predictions.csv", "model.keras", "audit.json", "reports",
     }  # fmt: skip
@@ -274,7 +274,7 @@ def test_a_batch_larger_than_the_data_one_epoch_and_no_validation(
 
 
 @pytest.mark.parametrize("option", [{"early_stopping": 2}, {"keep": "best"}])
-def test_what_looks_at_validation_needs_one(
+def test_settings_that_use_validation_need_a_split(
     option: dict[str, Any], images: Path, tmp_path: Path
 ) -> None:
     asked = tiny.experiment(images, split={"validation": 0}, **option)
@@ -302,7 +302,7 @@ def test_an_architecture_that_breaks_its_contract(
         cv.train(tiny.experiment(images, name), tmp_path / "run")
 
 
-def test_a_loss_that_is_no_number_is_warned_of(images: Path, tmp_path: Path) -> None:
+def test_a_nan_loss_gives_a_warning(images: Path, tmp_path: Path) -> None:
     asked = tiny.experiment(images, optimizer="sgd", learning_rate=1e38, batch_size=5)
     run = cv.load_run(cv.train(asked, tmp_path / "run").folder)
     assert any("did not train" in text for text in run.warnings)
@@ -311,7 +311,7 @@ def test_a_loss_that_is_no_number_is_warned_of(images: Path, tmp_path: Path) -> 
     json.loads((run.folder / "run.json").read_text(), parse_constant=pytest.fail)
 
 
-def test_a_network_that_never_starts_is_warned_of(images: Path, tmp_path: Path) -> None:
+def test_a_dead_network_gives_a_warning(images: Path, tmp_path: Path) -> None:
     # So large a step leaves no neuron that answers to anything.
     asked = tiny.experiment(images, optimizer="sgd", learning_rate=1e4, batch_size=5)
     run = cv.train(asked, tmp_path / "run")
@@ -321,7 +321,7 @@ def test_a_network_that_never_starts_is_warned_of(images: Path, tmp_path: Path) 
     assert len(run.history) == 3
 
 
-def test_a_layer_that_nobody_knows_is_warned_of(images: Path, tmp_path: Path) -> None:
+def test_an_unregistered_layer_gives_a_warning(images: Path, tmp_path: Path) -> None:
     run = cv.train(tiny.experiment(images, "traced", epochs=1), tmp_path / "run")
     assert any("model.keras" in text for text in run.warnings)
     with pytest.raises(errors.CellvisionError, match=r"model\.keras"):
@@ -338,10 +338,10 @@ def test_the_deep_network_trains(tmp_path: Path) -> None:
     assert np.isfinite(run.history["loss"]).all()
 
 
-# --- what is refused ---------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------
 
 
-def test_a_leak_is_refused_and_else_stamped(splits: Path, tmp_path: Path) -> None:
+def test_a_leak_is_refused_or_recorded(splits: Path, tmp_path: Path) -> None:
     leaky = shutil.copytree(splits, tmp_path / "leaky")
     shutil.copy(leaky / "train/dark/s0.png", leaky / "day1/dark/same.png")
     with pytest.raises(errors.LeakError, match="identical images"):
@@ -371,7 +371,7 @@ def test_unreadable_files_stop_it_or_are_skipped_with_a_warning(
     assert refused == {"dark/s3.png", "light/s7.png"}
 
 
-def test_a_folder_that_is_taken_is_left_alone(level: cv.Run, images: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(level: cv.Run, images: Path, tmp_path: Path) -> None:
     asked = tiny.experiment(images)
     before = (level.folder / "run.json").read_bytes()
     with pytest.raises(errors.FolderError, match="finished"):
@@ -389,7 +389,7 @@ def test_a_folder_that_is_taken_is_left_alone(level: cv.Run, images: Path, tmp_p
         cv.train(asked, tmp_path / "file")
 
 
-def test_what_an_interrupted_training_left_is_cleared_and_nothing_else(
+def test_only_leftovers_of_an_interrupted_training_are_removed(
     level: cv.Run, images: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(level.folder, tmp_path / "run")
@@ -409,7 +409,7 @@ def test_what_an_interrupted_training_left_is_cleared_and_nothing_else(
 # --- reporters and interruptions ---------------------------------------------------------
 
 
-def test_reporters_hear_of_epochs_and_cannot_lose_a_run(
+def test_failing_reporters_do_not_lose_a_run(
     images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tiny.heard.clear()
@@ -424,7 +424,7 @@ def test_reporters_hear_of_epochs_and_cannot_lose_a_run(
     assert [path.name for path in (run.folder / "reports").iterdir()] == ["heard.txt"]
 
 
-def test_an_interruption_ends_with_130_and_stops_the_feed(
+def test_an_interrupt_keeps_the_run_and_exits_with_130(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from cellvision.cli import main
@@ -614,10 +614,10 @@ def test_a_killed_process_leaves_nothing_half_written(
     }
 
 
-# --- opening a run again -----------------------------------------------------------------
+# --- reopening a run -----------------------------------------------------------------
 
 
-def test_folders_that_are_no_run(level: cv.Run, tmp_path: Path) -> None:
+def test_folders_without_a_run(level: cv.Run, tmp_path: Path) -> None:
     with pytest.raises(errors.FolderError, match=r"no run\.json"):
         cv.load_run(tmp_path)
     with pytest.raises(errors.FolderError, match=r"no run\.json"):

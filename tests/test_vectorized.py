@@ -1,4 +1,4 @@
-"""Runs that train together on JAX are the runs that they would be alone."""
+"""Vectorized runs on JAX equal runs that are trained alone."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def shown(images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return root, lines, found
 
 
-def test_the_runs_are_those_that_each_would_be_alone(shown: Any) -> None:
+def test_each_run_equals_a_single_training(shown: Any) -> None:
     """Dropout, batch normalisation, a schedule, augmenters and a last batch of fewer images."""
     root, _, _ = shown
     joint, alone = (cv.load_study(root / name) for name in ("killed", "alone"))
@@ -173,7 +173,7 @@ def test_each_run_has_its_complete_folder(shown: Any) -> None:
     assert lines[0].startswith("3 runs together (seeds 5 to 7)  epoch 1/3  loss ")
 
 
-def test_early_stopping_the_best_epoch_and_checkpoints_are_each_runs_own(shown: Any) -> None:
+def test_each_run_has_its_early_stopping_best_epoch_and_checkpoints(shown: Any) -> None:
     """With a penalty on weights, an optimiser that averages them, and grey images as colour."""
     root, _, _ = shown
     joint, alone = (cv.load_study(root / name) for name in ("held", "held-alone"))
@@ -190,7 +190,7 @@ def test_early_stopping_the_best_epoch_and_checkpoints_are_each_runs_own(shown: 
         assert len(kept[0]) == len(one.history)
 
 
-def test_as_many_go_together_as_the_memory_holds(shown: Any) -> None:
+def test_memory_limits_the_runs_that_train_together(shown: Any) -> None:
     root, _, found = shown
     short, none = (cv.load_study(root / name) for name in ("short", "none"))
     four, five = found["needed"]
@@ -207,7 +207,7 @@ def test_as_many_go_together_as_the_memory_holds(shown: Any) -> None:
     assert [differ(*pair) < 1e-4 for pair in zip(short.runs, none.runs, strict=False)] == [True] * 2
 
 
-def test_by_itself_only_on_an_accelerator_and_where_it_is_faster(shown: Any) -> None:
+def test_auto_vectorizes_on_an_accelerator_if_that_is_faster(shown: Any) -> None:
     root, _, found = shown
     for name, expected in (("alone", 1), ("faster", 2), ("slower", 1)):
         assert {is_together(run) for run in cv.load_study(root / name).runs} == {expected}
@@ -216,7 +216,7 @@ def test_by_itself_only_on_an_accelerator_and_where_it_is_faster(shown: Any) -> 
 
 
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="JAX can do it")
-def test_on_another_backend_asking_for_it_names_jax(images: Path, tmp_path: Path) -> None:
+def test_another_backend_is_refused(images: Path, tmp_path: Path) -> None:
     with tiny.on_offer():
         asked = tiny.experiment(images, vectorize=True)
         with pytest.raises(errors.ExperimentError, match="JAX backend") as caught:

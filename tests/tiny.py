@@ -50,7 +50,7 @@ class Level(cv.Architecture):
 
 
 class Mixed(cv.Architecture):
-    """Has everything that a new run must start afresh: statistics, dropout, a schedule."""
+    """Has everything that a new run must reset: statistics, dropout, a schedule."""
 
     penalty: ClassVar[str | None] = None
 
@@ -92,7 +92,7 @@ class Penalised(Mixed):
 
 
 class Traced(Level):
-    """Counts how often its training step is traced; its layer is nobody's but its own."""
+    """Counts how often its training step is traced; its layer is not registered."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
         import keras
@@ -110,14 +110,14 @@ traces = {"training": 0}
 
 
 class WrongShape(cv.Architecture):
-    """Gives one number too many."""
+    """Returns one output too many."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
         return Level().build(input_shape, classes + 1)
 
 
 class NoModel(cv.Architecture):
-    """Gives no model at all."""
+    """Returns no model."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
         return "a network"  # type: ignore[return-value]
@@ -137,7 +137,7 @@ class Blackout(cv.Augmenter):
 
 
 class Listener(cv.Reporter):
-    """Records the epochs, and fails where `fails` says."""
+    """Records epochs, and fails where `fails` says."""
 
     fails: tuple[str, ...] = ()
 
@@ -162,7 +162,7 @@ class Listener(cv.Reporter):
 
 
 class StopOnce(cv.Reporter):
-    """Interrupts the first training that it hears of, once."""
+    """Interrupts the first training that reaches the epoch `after`."""
 
     after: int = 1
 
@@ -182,7 +182,7 @@ class EarlyWriter(cv.Reporter):
 
 
 class Scaled(Level):
-    """Has a registered layer of its own, which multiplies by a setting of the module."""
+    """Has a registered custom layer, which multiplies by a factor of this module."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
         import keras
@@ -214,7 +214,7 @@ _OFFERED = (
 
 @contextmanager
 def on_offer() -> Iterator[None]:
-    """Offer all of them under their names, for a while."""
+    """Register all of them for the duration of a block."""
     for registry, classes in _OFFERED:
         for name, cls in classes.items():
             registry.register(name, cls)
@@ -247,7 +247,7 @@ def write(path: Path, image: np.ndarray) -> Path:
 
 
 def make_folder(root: Path, count: int = 24, wells: int = 8) -> Path:
-    """Make dark and light images, their wells told in groups.csv."""
+    """Write dark and light images, with their wells in groups.csv."""
     rows = ["file,well"]
     for number, (name, level) in enumerate(BRIGHTNESS.items()):
         for k in range(count):
@@ -294,7 +294,7 @@ def probabilities(table: Any) -> np.ndarray:
 
 
 def process(*words: str, **extra: str) -> subprocess.Popen[str]:
-    """Start this module in a process of its own."""
+    """Start this module in a new process."""
     here = str(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": here, "PYTHONUNBUFFERED": "1", **extra}
     return subprocess.Popen(

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import cellvision as cv
-from cellvision.testing import ReporterChecks, example_plugins, example_run
+from cellvision.testing import ReporterChecks, SyntheticImages
+from cellvision.testing.examples import FORTY_CLASSES, ODD_NAMES
 
 pytestmark = pytest.mark.slow
 
 
 class TestExpert(ReporterChecks):
     name = "expert"
-    expected_failures = dict.fromkeys(
-        ("test_survives_odd_names", "test_survives_forty_classes"),
-        "the answers belong to the ordinary run",
-    )
+    invalid_settings: ClassVar[Mapping[str, Any]] = {"declared": "the best run"}
 
-    def settings(self, folder: Path) -> dict[str, Any]:
-        with example_plugins():
-            run = example_run(folder / "answered")
-        rows = run.predictions[["image", "split", "group", "label"]]
-        table = rows[rows["split"].isin(run.test_splits)].assign(
-            rater="Ana", answer=rows["label"], seconds=1.0, repeat=1, time="2026-01-01T00:00:00Z"
-        )
-        table.to_csv(folder / "answers.csv", index=False)
+    def settings(self, folder: Path) -> Mapping[str, Any]:
+        """Answers to the images of every example run, all of the same class."""
+        lines = ["image,split,label,rater,answer,repeat"]
+        odd_splits = {"Tag 2 / größer": 2, "../test": 2}
+        for images in (
+            SyntheticImages(),
+            SyntheticImages(names=FORTY_CLASSES),
+            SyntheticImages(names=ODD_NAMES, splits=odd_splits),
+        ):
+            for row in images.catalog().to_dict("records"):
+                cells = [row["image"], row["split"], row["label"], "Ana", images.names[0]]
+                lines.append(",".join(f'"{cell}"' for cell in cells) + ",1")
+        (folder / "answers.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
         return {"answers": str(folder / "answers.csv")}
 
 
 class TestControls(ReporterChecks):
     name = "controls"
-    expected_failures = {"test_reports_something": "the example study has no controls"}
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "test_reports_something": "the example study has no controls"
+    }
 
 
 _QUICK: dict[str, Mapping[str, Any]] = {

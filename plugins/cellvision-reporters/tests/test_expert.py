@@ -314,6 +314,6 @@ def test_the_command_takes_the_declared_settings(
     assert (told["rater"], told["declared_beforehand"]) == ("Ana", False)
     capsys.readouterr()
     assert command("--set", "rater=Ana") == 2
-    assert "--set is for one reporter" in capsys.readouterr().err
+    assert "--set changes one reporter only" in capsys.readouterr().err
     assert command("--reporter", "expert", "--set", "rater") == 2
-    assert "expected KEY=VALUE" in capsys.readouterr().err
+    assert "KEY=VALUE" in capsys.readouterr().err

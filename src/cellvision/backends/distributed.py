@@ -90,7 +90,7 @@ def join() -> None:
     if backend == "tensorflow" or (count > 1 and backend != "jax"):
         raise errors.ExperimentError(
             f"one training by several processes needs the JAX backend, and this is {backend}",
-            f"Set KERAS_BACKEND=jax, {ADDRESS}, {COUNT} and {NUMBER}; unset TF_CONFIG.",
+            f"Set KERAS_BACKEND=jax, {ADDRESS}, {COUNT} and {NUMBER}, and unset TF_CONFIG.",
         )
     if count > 1:
         if number > 0:

@@ -101,7 +101,8 @@ def run(
     Writes a CSV file with image, predicted class and the probability of each class.
     """
     from cellvision.cli.text import printable
-    from cellvision.inference.predict import PredictionOptions, predict_blocks
+    from cellvision.inference.predict import predict_blocks
+    from cellvision.inference.prediction_job import PredictionOptions
 
     counts: Counter[str] = Counter()
 

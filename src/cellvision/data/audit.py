@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from cellvision import errors
-from cellvision.data.batches import BatchCounts, batch_warnings, count_batches
+from cellvision.data.batches import BatchCounts, association_warnings, batch_warnings, count_batches
 from cellvision.data.catalog import Catalog, is_training
-from cellvision.data.image_stats import ImageStats, Progress, digests, scan
+from cellvision.data.image_stats import ImageStats, Progress, digests, scan, summarize_notes
 from cellvision.data.image_warnings import image_warnings
 from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import Leak, find_leaks
@@ -224,6 +224,11 @@ def _intensity_warnings(
     return intensity_warnings(preprocessing, stored, training, zero, one)
 
 
+def _note_warnings(stats: Sequence[ImageStats]) -> list[str]:
+    """Return one line per kind of change that reading made, with its count."""
+    return [str(summary) for summary in summarize_notes(stats)]
+
+
 def build_audit(
     dataset: Dataset,
     catalog: Catalog,
@@ -253,8 +258,10 @@ def build_audit(
     lines = [
         *catalog.warnings,
         *batch_warnings(batch),
+        *association_warnings(catalog),
         *warnings,
         *image_warnings(catalog, stats),
+        *_note_warnings(stats),
         *warnings_of(near_duplicates),
     ]
     unexpected = list(dict.fromkeys(file.file for file in skipped if not file.expected))

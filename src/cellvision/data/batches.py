@@ -7,6 +7,10 @@ from typing import Literal
 
 from cellvision.data.catalog import Catalog
 from cellvision.data.names import quote_list
+from cellvision.statistics import batch_table
+
+ASSOCIATED = 0.05
+"""p-value below which class and batch count as associated."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,7 @@ def count_batches(catalog: Catalog) -> BatchCounts | None:
 
 
 def batch_warnings(batches: BatchCounts | None) -> list[str]:
-    """Say where class cannot be told from batch, before any training.
-
-    The statistics of batches (tests within batches, worst-batch accuracy) belong to
-    `cellvision.statistics`; this only reads the table of counts.
-    """
+    """Say where class cannot be told from batch, before any training."""
     if batches is None or len(batches.counts) < 2:
         return []
     single, total, column = batches.single_class, len(batches.counts), batches.column
@@ -70,4 +70,24 @@ def batch_warnings(batches: BatchCounts | None) -> list[str]:
     return [
         f"{len(single)} of {total} batches ({column}) contain only one class "
         f"({quote_list(single, 3)}): there, class cannot be told from {column}."
+    ]
+
+
+def association_warnings(catalog: Catalog) -> list[str]:
+    """Say how much the batch alone tells of the class, if that is more than chance."""
+    if catalog.batch_column is None:
+        return []
+    rows = catalog.table.dropna(subset=["batch"])
+    if rows["batch"].nunique() < 2 or rows["label"].nunique() < 2:
+        return []
+    groups = None if catalog.group_column is None else rows["group"].to_numpy()
+    table = batch_table(
+        rows["label"].to_numpy(), rows["batch"].to_numpy(), groups, name=catalog.batch_column
+    )
+    if table.p > ASSOCIATED:
+        return []
+    return [
+        f"Class and {catalog.batch_column} go together (Cramér's V {table.cramers_v:.2f}, "
+        f"p = {table.p:.2g}): naming the commonest class of the {catalog.batch_column} has a "
+        f"balanced accuracy of {table.naming_balanced_accuracy:.2f} on groups left out."
     ]

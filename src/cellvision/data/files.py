@@ -1,21 +1,26 @@
-"""Decode one image file, with its pixels as they were measured.
+"""Decode one image file to the pixels that were measured.
 
-Native dtype, native values: nothing is scaled, cast or guessed, and what had to be applied
-or left out is told in the notes. What cannot be read faithfully is refused, in one line.
+Native dtype, native values: nothing is scaled, cast or guessed, and the notes say what was
+applied or left out. A file that cannot be read faithfully is refused, in one line.
 
 Decisions
 ---------
-- The content decides the format; a suffix that lies gets a note.
-- Pages of a TIFF are channels, in the order of the file. Thumbnails, pyramid levels and masks
-  are not pages. Planes of an OME-TIFF or ImageJ stack (Z, T, C) are flattened in that order.
+- The content decides the format; a suffix that contradicts it gets a note.
+- Pages of a TIFF are channels. Thumbnails, pyramid levels and masks are not pages. Planes of an
+  OME-TIFF, an ImageJ stack or an array written by tifffile come out in one order, whatever order
+  the file has: T, Z, C and samples, slowest first. Metadata that declare other planes than the
+  file holds, or several images, refuse it.
 - *White is zero* TIFFs of unsigned integers are inverted, as every viewer shows them, so that
   more light is a larger value whatever the scanner's habit.
 - Palettes that are a grey ramp keep their values; other grey palettes become their grey values,
-  colour palettes become RGB (8-bit; 16-bit where a TIFF's palette holds 16-bit colours).
+  colour palettes become RGB (8-bit; 16-bit if a TIFF's palette holds 16-bit colours). A colour
+  map of 16-bit samples is for display, and is ignored.
 - Grey of 2 or 4 bits is spread to 8 bits by an exact factor (85 or 17), as PNG prescribes.
-  PGM values stay as stored, whatever largest value the header declares.
-- Alpha is dropped, a transparent colour is ignored, colour profiles and gamma are not applied.
-- Strips that a TIFF declares and does not hold are refused: a zero would be made up.
+  PGM values stay as stored, whatever maximum the header declares.
+- Alpha is dropped (a warning says if it varies), a transparent colour is ignored, colour
+  profiles, gamma and ImageJ's calibration are not applied.
+- No pixel is made up. Missing rows, strips, tiles and planes refuse a file, and so does any
+  doubt of the decoding library: there is no second, more lenient decoder.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from cellvision import errors
-from cellvision.interfaces.decoded_image import DecodedImage
+from cellvision.interfaces.decoded_image import DecodedImage, Note
 
 if TYPE_CHECKING:
     from cellvision.data.decoders.common import Decoded, Refusal
@@ -48,17 +53,17 @@ _REFUSED_SUFFIXES = (
 IMAGE_SUFFIXES: frozenset[str] = frozenset(
     suffix for suffixes in (*_SUFFIXES.values(), _REFUSED_SUFFIXES) for suffix in suffixes
 )
-"""Suffixes, in lower case, of the files that are tried as images.
+"""Suffixes, in lower case, of the files that are treated as images.
 
-Formats that are images and are not read (GIF, TGA, CZI, ...) are among them, so that such a
-file is refused with a reason and a way out, rather than passed over.
+They include image formats that are not read (GIF, TGA, CZI, ...), so that such a file is
+refused with a reason and a hint rather than skipped.
 """
 
 _PHANTOMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 
 _MICROSCOPE = "Export it as OME-TIFF in the microscope's program or in Fiji"
 _CONVERT = "Convert it to PNG or TIFF"
-_UNREAD = (  # magic bytes, where they stand, what they mean, the way out
+_UNREAD = (  # magic bytes, their position, their meaning, a hint
     (b"GIF8", 0, "GIF images are not read", _CONVERT),
     (b"\0\0\1\0", 0, "ICO icons are not read", _CONVERT),
     (b"8BPS", 0, "Photoshop files are not read", _CONVERT),
@@ -79,10 +84,10 @@ _HEAD_BYTES = 132
 
 
 def is_phantom(path: Path) -> bool:
-    """Tell whether a file is one that the operating system strews about.
+    """Tell whether a file is one that the operating system leaves behind.
 
     ``.DS_Store``, ``._*`` and other hidden files, ``Thumbs.db``, ``desktop.ini``: they are
-    passed over and counted, not refused.
+    skipped and counted, not refused.
 
     Examples
     --------
@@ -96,8 +101,9 @@ def read_image(path: str | os.PathLike[str]) -> DecodedImage:
     """Decode one image file: PNG, JPEG, BMP, WebP, PBM/PGM/PPM or TIFF.
 
     Pixels keep their dtype and their values; nothing is scaled. See the module's
-    text for the decisions (palettes, white-is-zero, pages). Safe to call from
-    several threads at once.
+    docstring for the decisions (palettes, white-is-zero, planes). Several threads may
+    call it at once; together they hold at most 2 GiB of pixels while decoding, and wait
+    for each other beyond that.
 
     Parameters
     ----------
@@ -113,8 +119,9 @@ def read_image(path: str | os.PathLike[str]) -> DecodedImage:
     Raises
     ------
     cellvision.errors.UnreadableImage
-        Missing, damaged, cut off, of a format or colour space that is not read, or above
-        4 GiB when decoded (told from the header, before memory is taken).
+        Missing, damaged, cut off, of a format or colour space that is not read, too large
+        for memory, or above 4 GiB when decoded (as its header declares, before memory is
+        allocated).
 
     Examples
     --------
@@ -125,23 +132,28 @@ def read_image(path: str | os.PathLike[str]) -> DecodedImage:
     >>> image.pixels.shape, image.pixels.dtype, image.bit_depth
     ((4, 5, 1), dtype('uint16'), 16)
     """
-    from cellvision.data.decoders.common import Refusal
+    from cellvision.data.decoders import memory
 
-    name, place = os.fspath(path), Path(path)
-    again = "Copy or export the file again, or leave it out"
+    with memory.holding():
+        return _read(os.fspath(path), Path(path))
+
+
+def _read(name: str, path: Path) -> DecodedImage:
+    from cellvision.data.decoders.common import COPY_AGAIN, Refusal
+
     kind = ""
     try:
-        mode = place.stat().st_mode
+        mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise Refusal("it is a folder", "Name the files in it")
-        if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
-            raise Refusal("it is not a regular file", "Give a file on disk")
-        with place.open("rb") as file:
+        if not stat.S_ISREG(mode):  # opening a pipe would wait forever
+            raise Refusal("it is not a regular file", "Name a file on disk")
+        with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
             file.seek(0)
             kind = _kind(head)
             if not kind:
-                raise _unknown(head, place.suffix.lower())
+                raise _unknown(head, path.suffix.lower())
             pixels, bit_depth, notes = _decode(file, kind)
     except Refusal as refusal:
         raise errors.UnreadableImage(name, refusal.reason, refusal.hint) from refusal.__cause__
@@ -155,12 +167,12 @@ def read_image(path: str | os.PathLike[str]) -> DecodedImage:
         raise errors.UnreadableImage(
             name, "there is not enough memory to decode it", "Export it in smaller parts"
         ) from error
-    except Exception as error:  # a decoder raises whatever its format's damage leads it to
+    except Exception as error:  # decoders raise all sorts of exceptions for damaged data
         reason = f"damaged {kind}: {_one_line(error)}" if kind else _one_line(error)
-        raise errors.UnreadableImage(name, reason, again) from error
-    suffix = place.suffix.lower()
+        raise errors.UnreadableImage(name, reason, COPY_AGAIN) from error
+    suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES and suffix not in _SUFFIXES[kind]:
-        notes.append(f"named {suffix}, but holds {kind}")
+        notes.append(Note(f"named {suffix}, but holds {kind}", "suffix_differs"))
     return DecodedImage(pixels, bit_depth, tuple(notes))
 
 
@@ -173,13 +185,21 @@ def _decode(file: BinaryIO, kind: str) -> Decoded:
         from cellvision.data.decoders import netpbm
 
         return netpbm.decode(file)
+    if kind == "PNG":
+        from cellvision.data.decoders import png
+
+        return png.decode(file)
+    if kind == "JPEG":
+        from cellvision.data.decoders import jpeg
+
+        return jpeg.decode(file)
     from cellvision.data.decoders import raster
 
     return raster.decode(file, kind)
 
 
 def _kind(head: bytes) -> str:
-    """Return the format that the first bytes announce, or nothing."""
+    """Return the format that the first bytes announce, or an empty string."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -208,14 +228,14 @@ def _unknown(head: bytes, suffix: str) -> Refusal:
         return Refusal("TGA images are not read", _CONVERT)
     if suffix in IMAGE_SUFFIXES and suffix not in _REFUSED_SUFFIXES:
         return Refusal(
-            f"its content is not an image, whatever its suffix {suffix} says",
+            f"its content is not an image, although it is named {suffix}",
             "Copy or export it again, or leave it out",
         )
     return Refusal("its content is no image format that is read", _CONVERT)
 
 
 def _one_line(error: BaseException) -> str:
-    """Return what a decoder said, in one line of moderate length."""
+    """Return a decoder's message as one line of moderate length."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, (struct.error, LookupError)):  # a decoder ran over the end

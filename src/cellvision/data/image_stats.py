@@ -1,17 +1,22 @@
-"""What is measured of every image while it is decoded: the audit's and the leak check's source."""
+"""Per-image statistics collected while decoding, for the audit and the leak check."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from cellvision import errors
+from cellvision.data.decoders import memory
 from cellvision.data.near_duplicates import sketch
+from cellvision.interfaces.decoded_image import Note
 
 if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset
@@ -21,12 +26,19 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 Progress = Callable[[int, int], None]
-"""Told how many are done, of how many."""
+"""Called with the number of finished images and the number of all."""
+
+MAX_MAGNITUDE = float(np.sqrt(np.finfo(np.float32).max))
+"""Largest intensity of float images (1.8e19): the square of a larger one overflows 32 bits."""
+
+_BLOCK_BYTES = 2**20
+_BATCH = 8
+"""Images that a thread works on before it takes others: a task costs as much as a small image."""
 
 
 @dataclass(frozen=True)
 class ImageStats:
-    """One image as it was found, before any preparation.
+    """One image as its file stores it, before any preparation.
 
     Attributes
     ----------
@@ -45,11 +57,13 @@ class ImageStats:
     low, high : float or None
         The smallest and largest intensity.
     saturated_fraction : float or None
-        Share of samples at the largest value that the bit depth allows.
+        Fraction of samples at the largest value that the bit depth allows.
     digest : str
         Identifies the pixels: equal for images of equal shape, dtype and values.
     sketch : str
         What near-duplicates have in common; see `cellvision.data.near_duplicates`.
+    notes : tuple of Note
+        What reading changed, each with its kind; see `summarize_notes`.
     """
 
     image: str
@@ -63,19 +77,13 @@ class ImageStats:
     saturated_fraction: float | None = None
     digest: str = ""
     sketch: str = ""
+    notes: tuple[Note, ...] = ()
 
     @classmethod
     def of(cls, image: str, decoded: DecodedImage) -> ImageStats:
         """Measure a decoded image."""
         pixels = decoded.pixels
         low, high = float(pixels.min()), float(pixels.max())
-        ceiling = _ceiling(pixels.dtype, decoded.bit_depth)
-        saturated = 0.0
-        if ceiling is not None and high >= ceiling:
-            saturated = float(np.count_nonzero(np.greater_equal(pixels, ceiling)) / pixels.size)
-        head = f"{pixels.shape} {pixels.dtype.str} ".encode()
-        digest = hashlib.sha256(head)
-        digest.update(np.ascontiguousarray(pixels).data)
         return cls(
             image,
             "read",
@@ -85,60 +93,150 @@ class ImageStats:
             decoded.bit_depth,
             low,
             high,
-            saturated,
-            digest.hexdigest(),
+            _saturated_fraction(pixels, decoded.bit_depth, high),
+            _digest(pixels),
             sketch(pixels),
+            tuple(note if isinstance(note, Note) else Note(note) for note in decoded.notes),
         )
 
     @classmethod
     def refused(cls, image: str, error: errors.UnreadableImage) -> ImageStats:
-        """Tell of an image that cannot be decoded."""
+        """Record an image that cannot be decoded."""
         return cls(image, "refused", error.reason)
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> ImageStats:
-        """Read back what `to_json` gave."""
+        """Read back what `to_json` returned."""
         shape = row["shape"]
-        return cls(**{**row, "shape": None if shape is None else tuple(shape)})
+        notes = tuple(
+            Note(note["text"], note["kind"], warning=note["warning"]) for note in row["notes"]
+        )
+        return cls(**{**row, "shape": None if shape is None else tuple(shape), "notes": notes})
 
     def to_json(self) -> dict[str, Any]:
-        """Give a row of plain values."""
-        return asdict(self)
+        """Return a row of plain values."""
+        notes = [
+            {"text": str(note), "kind": note.kind, "warning": note.warning} for note in self.notes
+        ]
+        return {**asdict(replace(self, notes=())), "notes": notes}
 
 
-def _ceiling(dtype: np.dtype[Any], bit_depth: int) -> float | None:
-    """The largest intensity that can be told; None for fractions, which have no ceiling."""
+@dataclass(frozen=True)
+class NoteSummary:
+    """One kind of change that reading made, over all images.
+
+    Attributes
+    ----------
+    kind : str
+        The kind of `Note`.
+    count : int
+        Number of images with such a note.
+    image, text : str
+        The first of them, and its note.
+    warning : bool
+        Whether information may have been lost.
+    """
+
+    kind: str
+    count: int
+    image: str
+    text: str
+    warning: bool
+
+    def __str__(self) -> str:
+        if self.count == 1:
+            return f"{self.image!r}: {self.text}."
+        return f"{self.count} images: {self.text} (such as {self.image!r})."
+
+
+def summarize_notes(stats: Sequence[ImageStats]) -> list[NoteSummary]:
+    """Count what reading changed, one entry per kind, warnings and then frequent ones first."""
+    counts: Counter[str] = Counter()
+    first: dict[str, tuple[str, Note]] = {}
+    for stat in stats:
+        for note in {note.kind: note for note in stat.notes}.values():
+            counts[note.kind] += 1
+            first.setdefault(note.kind, (stat.image, note))
+    summaries = [
+        NoteSummary(kind, counts[kind], image, str(note), note.warning)
+        for kind, (image, note) in first.items()
+    ]
+    return sorted(summaries, key=lambda summary: (not summary.warning, -summary.count))
+
+
+def _saturated_fraction(pixels: np.ndarray, bit_depth: int, high: float) -> float:
+    ceiling = _ceiling(pixels.dtype, bit_depth)
+    if ceiling is None or high < ceiling:
+        return 0.0
+    saturated = sum(int(np.count_nonzero(rows >= ceiling)) for rows in _row_blocks(pixels))
+    return float(saturated / pixels.size)
+
+
+def _ceiling(dtype: np.dtype[Any], bit_depth: int) -> int | None:
+    """Return the largest possible intensity; None for fractions, which have no ceiling."""
     if dtype.kind in "fb":
         return None
-    if dtype.kind == "i":
-        return float(np.iinfo(dtype).max)
-    return float(2**bit_depth - 1)
+    largest = int(np.iinfo(dtype).max)
+    return largest if dtype.kind == "i" else min(largest, 2**bit_depth - 1)
+
+
+def _digest(pixels: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str} ".encode())
+    if pixels.flags.c_contiguous:
+        digest.update(pixels.data)
+    else:
+        for rows in _row_blocks(pixels):
+            digest.update(np.ascontiguousarray(rows).data)
+    return digest.hexdigest()
+
+
+def _row_blocks(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield rows in blocks of a MiB, so that temporary arrays stay small."""
+    rows = max(1, _BLOCK_BYTES // max(1, pixels[:1].nbytes))
+    for start in range(0, len(pixels), rows):
+        yield pixels[start : start + rows]
 
 
 def decode(dataset: Dataset, image: str) -> tuple[ImageStats, np.ndarray | None]:
-    """Decode and measure one image; the pixels are None where it cannot be decoded.
+    """Decode and measure one image; the pixels are None if it cannot be decoded.
 
-    An exception of a kind that `Dataset.read` does not promise refuses that image as well, and
-    is told as the reason: one file that a plugin did not expect is not the end of an audit.
+    An exception that `Dataset.read` does not promise also refuses the image and becomes the
+    reason, and so does running out of memory: one file does not end an audit.
     """
     try:
         decoded = dataset.decode(image)
+        pixels: np.ndarray = np.asarray(decoded.pixels)
+        if not pixels.dtype.isnative:
+            pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+        fault = _fault(pixels)
+        if not fault:
+            return ImageStats.of(image, replace(decoded, pixels=pixels)), pixels
     except errors.UnreadableImage as error:
         return ImageStats.refused(image, error), None
-    except Exception as error:  # noqa: BLE001 - a stranger's code
+    except MemoryError:
+        fault = "there is not enough memory to read it"
+    except Exception as error:  # noqa: BLE001 - a plugin's code
         first = (str(error).splitlines() or [""])[0]
         fault = f"reading it failed: {type(error).__name__}: {first}"
-        return ImageStats.refused(image, errors.UnreadableImage(image, fault)), None
-    pixels: np.ndarray = np.asarray(decoded.pixels)
-    if not pixels.dtype.isnative:
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    return ImageStats.refused(image, errors.UnreadableImage(image, fault)), None
+
+
+def _fault(pixels: np.ndarray) -> str:
+    """Say in a line why pixels cannot be used; empty if they can."""
     if pixels.ndim != 3 or pixels.size == 0 or pixels.dtype.kind not in "buif":
-        fault = f"read() gave shape {pixels.shape}, dtype {pixels.dtype}, not (H, W, C) numbers"
-        return ImageStats.refused(image, errors.UnreadableImage(image, fault)), None
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        fault = "it holds intensities that are not finite (NaN or infinity)"
-        return ImageStats.refused(image, errors.UnreadableImage(image, fault)), None
-    return ImageStats.of(image, replace(decoded, pixels=pixels)), pixels
+        return f"read() returned shape {pixels.shape}, dtype {pixels.dtype}, not (H, W, C) numbers"
+    if pixels.dtype.kind != "f":
+        return ""
+    low, high = float(pixels.min()), float(pixels.max())
+    if not np.isfinite([low, high]).all():
+        return "it holds intensities that are not finite (NaN or infinity)"
+    largest = max(abs(low), abs(high))
+    if largest > MAX_MAGNITUDE:
+        return (
+            f"it holds an intensity of {largest:.3g}; beyond {MAX_MAGNITUDE:.2g}, intensities "
+            "become infinite in a network's 32-bit numbers"
+        )
+    return ""
 
 
 def scan(
@@ -153,33 +251,48 @@ def scan(
 
 
 def digests(stats: Sequence[ImageStats]) -> dict[str, str]:
-    """What identifies the pixels of each image that could be read, by its id."""
+    """Map each image that could be read to the digest of its pixels."""
     return {stat.image: stat.digest for stat in stats if stat.digest}
 
 
 def in_threads(
     work: Callable[[A], B], items: Sequence[A], progress: Progress | None = None
 ) -> Iterator[B]:
-    """Map with threads, keeping the order and only a few results at a time in memory."""
+    """Map with threads, keeping the order and only a few results at a time in memory.
+
+    The bytes of pixels that `work` decodes count against `decoders.memory` until it returns.
+    """
+
+    def work_on(batch: Sequence[A]) -> list[B]:
+        results = []
+        for item in batch:
+            with memory.holding():
+                results.append(work(item))
+        return results
+
     workers = available_processors()
-    with ThreadPoolExecutor(workers) as pool:
-        done = 0
-        for chunk in _chunks(items, 16 * workers):
-            for result in pool.map(work, chunk):
-                yield result
-                done += 1
-                if progress is not None:
-                    progress(done, len(items))
+    size = max(1, min(_BATCH, len(items) // (4 * workers)))
+    pool = ThreadPoolExecutor(workers)
+
+    def finished() -> Iterator[list[B]]:
+        pending: deque[Future[list[B]]] = deque()
+        for start in range(0, len(items), size):
+            pending.append(pool.submit(work_on, items[start : start + size]))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    try:
+        for done, result in enumerate(chain.from_iterable(finished()), start=1):
+            yield result
+            if progress is not None:
+                progress(done, len(items))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def available_processors() -> int:
-    """How many processors this process may use."""
-    import os
-
+    """Return the number of processors that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-
-
-def _chunks(items: Sequence[A], size: int) -> Iterable[Sequence[A]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.interfaces.dataset import Dataset
 
-_FORMAT = 4
+_FORMAT = 5
 """Incremented whenever stored pixels or statistics would change."""
 
 _ABANDONED = 3600.0

@@ -53,7 +53,7 @@ class ImageReader:
     Raises
     ------
     errors.PluginError, errors.ExperimentError
-        The run's data set cannot be loaded, so that nobody knows how it reads images.
+        The run's data set cannot be loaded, so it is unknown how it reads images.
     """
 
     def __init__(self, run: Run, dataset: Dataset | None = None) -> None:

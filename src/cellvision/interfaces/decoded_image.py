@@ -10,6 +10,39 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Note(str):
+    """One line about a change that reading made to an image.
+
+    A note is a string with two attributes, so a plain string is a valid note as well: it counts
+    as a kind of its own.
+
+    Parameters
+    ----------
+    text
+        What was applied or left out, for this image ("EXIF orientation 6 applied").
+    kind
+        Name shared by all notes of one sort ("orientation_applied"). An audit counts by it.
+    warning
+        Whether information may have been lost, so that a person should look.
+
+    Examples
+    --------
+    >>> note = Note("alpha channel dropped", "alpha_dropped")
+    >>> note, note.kind, note.warning
+    ('alpha channel dropped', 'alpha_dropped', False)
+    """
+
+    kind: str
+    warning: bool
+
+    def __new__(cls, text: str, kind: str = "", *, warning: bool = False) -> Note:
+        """Create a note; its text is its kind if none is given."""
+        note = super().__new__(cls, text)
+        note.kind = kind or text
+        note.warning = warning
+        return note
+
+
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
     """The pixels of one file and what is known about them.
@@ -22,7 +55,7 @@ class DecodedImage:
         Bits per sample as the file's header declares: 1, 8, 10, 12, 14, 16, 32 or 64. It may be
         less than the dtype holds: 12-bit cameras are stored as uint16.
     notes : tuple of str
-        One line for each change that reading made ("EXIF orientation 6 applied").
+        One line for each change that reading made; a `Note` also carries its kind.
     """
 
     pixels: NDArray[np.generic]

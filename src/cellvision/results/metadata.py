@@ -122,6 +122,9 @@ class RunMetadata(ResultModel):
     group_column: str | None
     """Provenance column that names the groups; None if groups are unknown."""
 
+    batch_column: str | None = None
+    """Provenance column that names the batches (plate, day); None if they are unknown."""
+
     counts: dict[str, dict[str, int]]
     """Images per split and class."""
 

@@ -141,6 +141,11 @@ class Run:
         return self._metadata.group_column
 
     @property
+    def batch_column(self) -> str | None:
+        """Provenance column that names the batches (plate, day); None if they are unknown."""
+        return self._metadata.batch_column
+
+    @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Images per split and class."""
         return {split: dict(counts) for split, counts in self._metadata.counts.items()}
@@ -230,6 +235,22 @@ class Run:
             dtype=dict.fromkeys(names, str),
             keep_default_na=False,
             na_values=[""],
+        )
+
+    @property
+    def provenance(self) -> pd.DataFrame:
+        """One row per evaluated image: image, group, batch, and all that is known of its origin.
+
+        Every access returns a copy. Values are text; unknown ones are NaN.
+        """
+        return self._provenance.copy()
+
+    @cached_property
+    def _provenance(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_csv(
+            self._file("provenance.csv"), dtype=str, keep_default_na=False, na_values=[""]
         )
 
     def _file(self, name: str) -> Path:

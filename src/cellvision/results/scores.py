@@ -35,6 +35,19 @@ class Score(ResultModel):
     loss: float | None
     """Mean loss; None if it is not finite."""
 
+    group_accuracy: float | None = None
+    """Fraction of groups classified correctly by the mean probability of their images; None if
+    groups are unknown or none could be scored."""
+
+    group_accuracy_low: float | None = None
+    """Lower limit of its 95 % interval (Wilson over groups)."""
+
+    group_accuracy_high: float | None = None
+    """Upper limit of its 95 % interval."""
+
+    groups_scored: int | None = None
+    """Groups that were scored: those with one label and no tie."""
+
     @classmethod
     def from_predictions(
         cls,
@@ -68,4 +81,28 @@ class Score(ResultModel):
             interval=interval.method,
             balanced_accuracy=float(np.mean(recalls)),
             loss=loss if np.isfinite(loss) else None,
+            **_group_scores(labels, probabilities, groups),
         )
+
+
+def _group_scores(
+    labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray | None
+) -> dict[str, float | int | None]:
+    """Score the answers for groups; empty if there are none."""
+    if groups is None or not np.isfinite(probabilities).all():
+        return {}
+    answers = statistics.predict_groups(probabilities, groups)
+    index = np.searchsorted(answers.groups, groups)
+    counts = np.zeros(answers.probabilities.shape, int)
+    np.add.at(counts, (index, labels), 1)
+    decided = ((counts > 0).sum(axis=1) == 1) & (answers.predicted >= 0)
+    if not decided.any():
+        return {"groups_scored": 0}
+    right = (answers.predicted == counts.argmax(axis=1))[decided]
+    interval = statistics.wilson_interval(float(right.sum()), len(right))
+    return {
+        "group_accuracy": interval.estimate,
+        "group_accuracy_low": interval.low,
+        "group_accuracy_high": interval.high,
+        "groups_scored": len(right),
+    }

@@ -168,7 +168,10 @@ class Study:
                 group = runs if run.control is None else controls.setdefault(run.control, [])
                 group.append(self._runs[run.name])
         return StudyExperiment(
-            record.name, record, tuple(runs), {name: tuple(some) for name, some in controls.items()}
+            record.name,
+            record,
+            tuple(runs),
+            {name: tuple(group) for name, group in controls.items()},
         )
 
     @cached_property

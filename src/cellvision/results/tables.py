@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 """Columns of ``history.csv``."""
 
+_CATALOG_COLUMNS = ("image", "label", "split", "group", "batch")
+
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write standard JSON: infinite numbers and NaN become null."""
@@ -75,3 +77,10 @@ def predictions_table(catalog: Catalog, probabilities: np.ndarray) -> pd.DataFra
     table["predicted"] = names[probabilities.argmax(axis=1)]
     columns = {f"p_{name}": probabilities[:, k] for k, name in enumerate(names)}
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
+
+
+def provenance_table(catalog: Catalog) -> pd.DataFrame:
+    """Return one row per image: image, group, batch and all further provenance columns."""
+    table = catalog.table
+    further = [name for name in table.columns if name not in _CATALOG_COLUMNS]
+    return table[["image", "group", "batch", *further]]

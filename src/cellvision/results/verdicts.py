@@ -6,7 +6,7 @@ from cellvision.result_model import ResultModel
 
 
 class DifferenceRecord(ResultModel):
-    """Accuracy of the network minus that of a control, with its 95 % interval."""
+    """Balanced accuracy of the network minus that of a control, with its interval."""
 
     estimate: float
     """The difference, -1 to 1."""
@@ -39,14 +39,27 @@ class ControlRecord(ResultModel):
     p: float
     """p-value of the permutation test of the control's own labels."""
 
-    beats_chance: bool
-    """Whether that p-value is below the level for its kind of control."""
+    kind: str
+    """Kind of control: ``permuted labels``, ``alternative explanation`` or ``lower rung``."""
+
+    finding: str
+    """``more``, ``no more``, ``worse`` or ``open`` for a comparison; ``leak``, ``no leak`` or
+    ``could not show a leak`` for permuted labels."""
+
+    sentence: str
+    """The finding as a sentence."""
+
+    groups_needed: int | None = None
+    """About how many test groups would decide an open comparison."""
 
     training_accuracy: float | None = None
     """Accuracy on the training images, mean over runs."""
 
     difference: DifferenceRecord | None = None
-    """Network minus control; None for controls with permuted labels."""
+    """Network minus control, 95 %; None for controls with permuted labels."""
+
+    equivalence: DifferenceRecord | None = None
+    """The same at 90 %; its upper limit is compared with the margin."""
 
 
 class VerdictRecord(ResultModel):
@@ -62,7 +75,7 @@ class VerdictRecord(ResultModel):
     """The question, as a sentence."""
 
     word: str
-    """The verdict in a word or two."""
+    """Stable identifier of the verdict, a word or two."""
 
     sentence: str
     """The verdict as a sentence."""
@@ -94,14 +107,29 @@ class VerdictRecord(ResultModel):
     interval: str
     """Method of the interval."""
 
+    retrained_low: float | None = None
+    """Lower limit for a network trained anew, on other groups; None if it cannot be said."""
+
+    retrained_high: float | None = None
+    """Upper limit for a network trained anew, on other groups."""
+
     sd_over_runs: float | None
     """Standard deviation of the test accuracy over runs."""
+
+    dead_runs: int = 0
+    """Runs whose network did not train."""
 
     commonest_class: float
     """Fraction of the commonest class."""
 
     balanced_accuracy: float
-    """Balanced test accuracy."""
+    """Balanced test accuracy, mean over runs."""
+
+    balanced_accuracy_low: float | None = None
+    """Lower limit of its 95 % interval."""
+
+    balanced_accuracy_high: float | None = None
+    """Upper limit of its 95 % interval."""
 
     chance: float
     """Mean balanced accuracy of permuted labels."""
@@ -113,7 +141,14 @@ class VerdictRecord(ResultModel):
     """97.5th percentile of the balanced accuracy of permuted labels."""
 
     p: float
-    """p-value of the permutation test."""
+    """p-value that decides: within batches if there are several, adjusted for the number of
+    experiments and test sets."""
+
+    unadjusted_p: float | None = None
+    """The same for this experiment and test set alone."""
+
+    p_across_batches: float | None = None
+    """p-value of the test across batches; None without batches."""
 
     smallest_p: float
     """Smallest p-value that the test could give."""
@@ -135,6 +170,15 @@ class VerdictRecord(ResultModel):
 
     training_accuracy: float | None
     """Accuracy on the training images, mean over runs."""
+
+    batch_column: str | None = None
+    """Provenance column that names the batches."""
+
+    batches: str | None = None
+    """How class and batch go together, as a sentence."""
+
+    cross_validated: bool = False
+    """Whether predictions are pooled over folds."""
 
     controls: tuple[ControlRecord, ...] = ()
     """The controls that were run."""

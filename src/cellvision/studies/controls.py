@@ -7,7 +7,7 @@ accompany.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,29 @@ from cellvision.data import pixel_cache
 from cellvision.data.image_stats import Progress, in_threads
 from cellvision.data.masking import without_cells
 from cellvision.data.prepared import PreparedData
-from cellvision.statistics.verdict import ALONE, PERMUTED
+from cellvision.statistics import ControlMeaning, Finding
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CONTROLS = (*PERMUTED, *ALONE)
+_LEAK: Mapping[Finding, str] = {"leak": "suspicious: permuted labels beat chance (a leak or a bug)"}
+
+MEANINGS: Mapping[str, ControlMeaning] = {
+    "permuted_groups": ControlMeaning("permuted labels", "labels permuted across groups", _LEAK),
+    "permuted_images": ControlMeaning("permuted labels", "labels permuted across images", _LEAK),
+    "background": ControlMeaning("alternative explanation", "the background"),
+    "intensity": ControlMeaning(
+        "lower rung",
+        "brightness",
+        {
+            "no more": "learned, and brightness does as well (DNA content, mitosis: it may be the "
+            "biology)"
+        },
+    ),
+}
+"""What each control stands for, in the order in which they are run."""
+
+CONTROLS = tuple(MEANINGS)
 """Every control, in the order in which they are run."""
 
 _DESCRIPTIONS = {

@@ -16,7 +16,7 @@ from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe import DEFAULT, as_experiment
 from cellvision.results.reporting import make_reports
-from cellvision.results.run_folder import claim_folder, naming_folder
+from cellvision.results.run_folder import claim_folder
 from cellvision.results.study import Study
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls
@@ -103,16 +103,20 @@ def study(
         displayed(progress) as display,
         remote.results(out) as folder,
         folder_lock(folder, "study"),
-        naming_folder(folder),
     ):
         claim_study(folder, plan)
         run_folder = folder / "runs"
         waiting = [run for run in planned if not (run_folder / run.name / "run.json").is_file()]
-        if client is None:
-            _train_here(waiting, planned, run_folder, display)
-        else:
-            done = len(planned) - len(waiting)
-            dask.train_on_cluster(client, waiting, run_folder, done, display)
+        try:
+            if client is None:
+                _train_here(waiting, planned, run_folder, display)
+            else:
+                done = len(planned) - len(waiting)
+                dask.train_on_cluster(client, waiting, run_folder, done, display)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"finished runs are kept in {folder}; the same command resumes the study"
+            ) from None
         finished = finish_study(folder, plan, planned)
         first = next(iter(experiments.values()))
         for fault in make_reports(finished, first.reporters or (), display)[1]:
@@ -139,6 +143,6 @@ def _named(experiment: Experiment | Mapping[str, Experiment]) -> dict[str, Exper
     if isinstance(experiment, Mapping):
         if not experiment:
             raise errors.ExperimentError("a study needs at least one experiment", "Name one.")
-        return {name: with_reporters(each) for name, each in experiment.items()}
+        return {name: with_reporters(one) for name, one in experiment.items()}
     architecture = type(experiment.architecture)
     return {architecture.registry.name_of(architecture): with_reporters(experiment)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cellvision import atomic_io, errors
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.run import load_run
-from cellvision.results.run_folder import clear_folder
+from cellvision.results.run_folder import clear_folder, naming_folder
 from cellvision.results.study import PLAN, Study
 from cellvision.results.tables import write_json, write_table
 from cellvision.results.verdicts import VerdictFile
@@ -58,8 +58,9 @@ def claim_study(folder: Path, plan: Plan) -> None:
         _raise_if_different(folder, _read_plan(path), plan)
     else:
         clear_folder(folder)
-    write_json(path, plan)
-    (folder / "study.json").unlink(missing_ok=True)
+    with naming_folder(folder):
+        write_json(path, plan)
+        (folder / "study.json").unlink(missing_ok=True)
 
 
 def _read_plan(path: Path) -> Plan:
@@ -113,14 +114,28 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
     planned
         Its runs, all of them finished.
     """
+    with naming_folder(folder):
+        _write_all_tables(folder, planned)
+        metadata = _metadata(folder, plan, planned)
+        finished = Study(folder, metadata)
+        verdicts = VerdictFile(verdicts=study_verdicts(finished))
+        atomic_io.text(folder / "verdict.json", verdicts.to_json())
+        atomic_io.text(folder / "study.json", metadata.to_json())
+    return finished
+
+
+def _write_all_tables(folder: Path, planned: Sequence[PlannedRun]) -> None:
     own_runs = [run for run in planned if run.control is None]
     control_runs = [run for run in planned if run.control is not None]
     _write_tables(folder, own_runs, "runs.csv", "history.csv", ["run", "experiment"])
     if control_runs:
         columns = ["run", "experiment", "control"]
         _write_tables(folder, control_runs, "control_runs.csv", "control_history.csv", columns)
+
+
+def _metadata(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> StudyMetadata:
     metadata = StudyMetadata(
-        experiments=tuple(ExperimentRecord.model_validate(each) for each in plan["experiments"]),
+        experiments=tuple(ExperimentRecord.model_validate(entry) for entry in plan["experiments"]),
         seeds=tuple(plan["seeds"]),
         expert=plan["expert"],
         runs=tuple(
@@ -130,14 +145,8 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
             for run in planned
         ),
     )
-    metadata = metadata.model_copy(
-        update={"ensembles": ensemble_records(Study(folder, metadata).experiments)}
-    )
-    finished = Study(folder, metadata)
-    verdicts = VerdictFile(verdicts=study_verdicts(finished))
-    atomic_io.text(folder / "verdict.json", verdicts.to_json())
-    atomic_io.text(folder / "study.json", metadata.to_json())
-    return finished
+    ensembles = ensemble_records(Study(folder, metadata).experiments)
+    return metadata.model_copy(update={"ensembles": ensembles})
 
 
 def _write_tables(

@@ -22,8 +22,8 @@ from cellvision.backends import devices
 from cellvision.results.run_folder import claim_folder, naming_folder
 from cellvision.studies.vectorized_program import State, VectorizedProgram, run_state
 from cellvision.training.callbacks import EarlyStopping, history_row
+from cellvision.training.result import TrainingResult
 from cellvision.training.run_writer import RunWriter
-from cellvision.training.trainer import TrainingResult
 
 if TYPE_CHECKING:
     from cellvision.progress import Display
@@ -214,12 +214,12 @@ class _VectorizedRun:
         checkpoints, number = self.writer.checkpoints, int(row["epoch"])
         if checkpoints is not None:
             self.program.load(state())
-            with atomic_io.path(checkpoints / f"epoch_{number:03d}.keras") as temporary:
+            path = checkpoints / f"epoch_{number:03d}.keras"
+            with naming_folder(checkpoints), atomic_io.path(path) as temporary:
                 self.program.network.model.save(temporary)
         if self.early_stopping.is_over or number == self.training.epochs:
             self.last = state()
-        with naming_folder(self.writer.folder):
-            self.writer.epoch(number, row)
+        self.writer.epoch(number, row)
 
     def finish(self, display: Display) -> None:
         """Load this run's weights into the network, and write its folder."""

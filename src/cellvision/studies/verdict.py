@@ -10,7 +10,8 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.results.verdicts import VerdictRecord
-from cellvision.statistics.verdict import ALPHA, PERMUTED, Control, Verdict, verdict
+from cellvision.statistics import ControlEvidence, ControlResult, Verdict, holm, max_t_test, verdict
+from cellvision.studies.controls import CONTROLS, MEANINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,42 +23,79 @@ if TYPE_CHECKING:
 def study_verdicts(study: Study) -> tuple[VerdictRecord, ...]:
     """Return a verdict for each experiment and each of its test sets.
 
+    Several experiments on the same test set are adjusted for by max-T, several test sets by
+    Holm's method.
+
     Parameters
     ----------
     study
         A study whose runs are finished.
     """
-    verdicts = [
-        _split_verdict(study, experiment, split)
+    adjusted = _adjusted_p(study)
+    return tuple(
+        _split_verdict(study, experiment, split, adjusted.get((experiment.name, split)))
         for experiment in study.experiments
         for split in experiment.test_splits
-    ]
-    if len(verdicts) > 1:
-        warning = (
-            f"This study has {len(verdicts)} verdicts, each with its own {ALPHA:.0%} risk of a "
-            "chance result."
-        )
-        verdicts = [
-            verdict.model_copy(update={"warnings": (*verdict.warnings, warning)})
-            for verdict in verdicts
-        ]
-    return tuple(verdicts)
+    )
 
 
-def _split_verdict(study: Study, experiment: StudyExperiment, split: str) -> VerdictRecord:
+def _adjusted_p(study: Study) -> dict[tuple[str, str], float]:
+    """Return the p-value of each experiment and test set, adjusted for all of them."""
+    splits = sorted({split for each in study.experiments for split in each.test_splits})
+    if len(study.experiments) * len(splits) < 2:
+        return {}
+    adjusted: dict[tuple[str, str], float] = {}
+    for split in splits:
+        for experiments in _on_same_images(study, split):
+            images = _split_predictions(experiments[0].runs[0], split)
+            groups, batches = _groups_and_batches(experiments[0].runs[0], images)
+            tests = max_t_test(
+                images["label"].to_numpy(),
+                {e.name: _column(e.runs, images, split, "predicted") for e in experiments},
+                groups,
+                batches=batches,
+            )
+            adjusted |= {(name, split): test.adjusted_p for name, test in tests.items()}
+    for experiment in study.experiments:
+        keys = [(experiment.name, split) for split in experiment.test_splits]
+        corrected = holm([adjusted[key] for key in keys])
+        adjusted |= dict(zip(keys, corrected, strict=True))
+    return adjusted
+
+
+def _on_same_images(study: Study, split: str) -> list[list[StudyExperiment]]:
+    """Group the experiments of a study by the images and labels of a test set."""
+    same: dict[tuple[tuple[str, str], ...], list[StudyExperiment]] = {}
+    for experiment in study.experiments:
+        if split in experiment.test_splits:
+            table = _split_predictions(experiment.runs[0], split)["label"].sort_index()
+            key = tuple((str(image), str(label)) for image, label in table.items())
+            same.setdefault(key, []).append(experiment)
+    return list(same.values())
+
+
+def _split_verdict(
+    study: Study, experiment: StudyExperiment, split: str, adjusted_p: float | None
+) -> VerdictRecord:
     runs = experiment.runs
     first = runs[0]
     images = _split_predictions(first, split)
+    groups, batches = _groups_and_batches(first, images)
     training = first.training_split
     balanced = [run.scores[training].balanced_accuracy for run in runs if training is not None]
     accuracy = [run.scores[training].accuracy for run in runs if training is not None]
     result = verdict(
         images["label"].to_numpy(),
         _column(runs, images, split, "predicted"),
-        None if first.group_column is None else images["group"].to_numpy(),
+        groups,
+        batches=batches,
+        batch_name=first.batch_column or "batch",
+        batches_held_out=batches is not None and _batches_are_held_out(first, batches),
         training=float(np.mean(balanced)) if balanced else None,
-        controls=_controls(experiment, images, split),
+        controls=_evidence(experiment, images, split),
+        missing_controls=[name for name in CONTROLS if not experiment.controls.get(name)],
         shared=_has_leak(first, split),
+        adjusted_p=adjusted_p,
     )
     control_training_accuracy = {
         control: float(np.mean([run.scores[training].accuracy for run in control_runs]))
@@ -69,23 +107,54 @@ def _split_verdict(study: Study, experiment: StudyExperiment, split: str) -> Ver
             "experiment": experiment.name,
             "split": split,
             "question": _question(first, experiment.name, split),
-            **_plain(result, control_training_accuracy),
+            **_plain(result),
+            "controls": [
+                _plain_control(control, control_training_accuracy.get(control.name))
+                for control in result.controls
+            ],
+            "missing_controls": [name for name in CONTROLS if not experiment.controls.get(name)],
             "group_column": first.group_column,
+            "batch_column": first.batch_column,
             "training_accuracy": float(np.mean(accuracy)) if accuracy else None,
             "expert": study.metadata.expert.get(split),
         }
     )
 
 
-def _controls(experiment: StudyExperiment, images: pd.DataFrame, split: str) -> dict[str, Control]:
+def _evidence(
+    experiment: StudyExperiment, images: pd.DataFrame, split: str
+) -> dict[str, ControlEvidence]:
     return {
-        control: Control(
+        control: ControlEvidence(
+            MEANINGS[control],
             _column(runs, images, split, "predicted"),
-            _column(runs, images, split, "label") if control in PERMUTED else None,
+            _column(runs, images, split, "label")
+            if MEANINGS[control].kind == "permuted labels"
+            else None,
         )
         for control, runs in experiment.controls.items()
         if runs
     }
+
+
+def _groups_and_batches(
+    run: Run, images: pd.DataFrame
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the group and the batch of each image; None where they are unknown."""
+    groups = None if run.group_column is None else images["group"].to_numpy()
+    if run.batch_column is None:
+        return groups, None
+    batches = run.provenance.set_index("image").loc[images.index, "batch"]
+    if batches.isna().any() or batches.nunique() < 2:
+        return groups, None
+    return groups, batches.to_numpy()
+
+
+def _batches_are_held_out(run: Run, batches: np.ndarray) -> bool:
+    """Whether no training image lies in a batch of these images."""
+    training = run.predictions.loc[run.predictions["split"] == run.training_split, "image"]
+    seen = run.provenance.set_index("image").loc[training, "batch"]
+    return not set(seen) & set(batches)
 
 
 def _has_leak(run: Run, split: str) -> bool:
@@ -122,8 +191,9 @@ def _question(run: Run, name: str, split: str) -> str:
     return f"Can {name} distinguish {classes} on unseen {unseen} of {split}?"
 
 
-def _plain(result: Verdict, control_training_accuracy: dict[str, float]) -> dict[str, Any]:
-    test, accuracy = result.test, result.accuracy
+def _plain(result: Verdict) -> dict[str, Any]:
+    test, accuracy, balanced = result.test, result.accuracy, result.balanced_accuracy
+    retrained = result.retrained
     return {
         "word": result.word,
         "sentence": result.sentence,
@@ -135,33 +205,44 @@ def _plain(result: Verdict, control_training_accuracy: dict[str, float]) -> dict
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
         "interval": accuracy.method,
+        "retrained_low": None if retrained is None else retrained.low,
+        "retrained_high": None if retrained is None else retrained.high,
         "sd_over_runs": result.spread.sd,
+        "dead_runs": result.spread.dead,
         "commonest_class": result.commonest,
-        "balanced_accuracy": test.statistic,
+        "balanced_accuracy": balanced.estimate,
+        "balanced_accuracy_low": balanced.low,
+        "balanced_accuracy_high": balanced.high,
         "chance": test.null_mean,
         "null_low": test.null_low,
         "null_high": test.null_high,
-        "p": test.p,
+        "p": result.p,
+        "unadjusted_p": test.p,
+        "p_across_batches": None if result.overall_test is None else result.overall_test.p,
         "smallest_p": test.smallest_p,
         "exact": test.exact,
         "permuted": test.permuted,
         "effect": test.effect,
-        "effect_sd": test.effect_sd,
+        "effect_sd": test.effect_sd if np.isfinite(test.effect_sd) else None,
         "training_balanced_accuracy": result.training,
-        "controls": [
-            {
-                "control": control.name,
-                "runs": control.runs,
-                "accuracy": control.accuracy.estimate,
-                "accuracy_low": control.accuracy.low,
-                "accuracy_high": control.accuracy.high,
-                "p": control.test.p,
-                "beats_chance": control.beats_chance,
-                "training_accuracy": control_training_accuracy.get(control.name),
-                "difference": None if control.difference is None else asdict(control.difference),
-            }
-            for control in result.controls
-        ],
-        "missing_controls": list(result.missing),
+        "batches": None if result.batches is None else result.batches.sentence(),
         "warnings": list(result.warnings),
+    }
+
+
+def _plain_control(control: ControlResult, training_accuracy: float | None) -> dict[str, Any]:
+    return {
+        "control": control.name,
+        "runs": control.runs,
+        "accuracy": control.accuracy.estimate,
+        "accuracy_low": control.accuracy.low,
+        "accuracy_high": control.accuracy.high,
+        "p": control.test.p,
+        "kind": control.meaning.kind,
+        "finding": control.finding,
+        "sentence": control.describe(),
+        "groups_needed": control.groups_needed,
+        "training_accuracy": training_accuracy,
+        "difference": None if control.difference is None else asdict(control.difference),
+        "equivalence": None if control.equivalence is None else asdict(control.equivalence),
     }

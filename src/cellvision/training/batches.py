@@ -8,7 +8,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -171,3 +171,39 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return labels as rows with a single 1, float32."""
     rows: np.ndarray = np.eye(classes, dtype=np.float32)[labels]
     return rows
+
+
+def validation_batches(
+    prepared: PreparedData, rows: np.ndarray, size: int, multiple_of: int, mixes_labels: bool
+) -> Any:
+    """Return the validation images in order, as a ``keras.utils.PyDataset``.
+
+    Parameters
+    ----------
+    prepared
+        The images.
+    rows
+        Rows of the validation images.
+    size
+        Images per batch.
+    multiple_of
+        Number of devices, of which all batches are multiples.
+    mixes_labels
+        Whether the network takes labels beside the pixels.
+    """
+    import keras
+
+    usable = len(rows) // multiple_of * multiple_of
+
+    class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]
+        """The validation images, in order."""
+
+        def __len__(self) -> int:
+            return -(-usable // size)
+
+        def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
+            batch = rows[:usable][index * size : (index + 1) * size]
+            pixels, labels = gather(prepared, distributed.shard(batch))
+            return ((pixels, labels) if mixes_labels else pixels), labels
+
+    return ValidationBatches()

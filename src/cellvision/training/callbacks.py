@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io
+from cellvision.results.run_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
 from cellvision.training.state import TrainingState, values
 
@@ -239,7 +240,7 @@ class TrainingMonitor:
     def _save_checkpoint(self, epoch: int) -> None:
         if self.context.checkpoints is not None:
             path = self.context.checkpoints / f"epoch_{epoch:03d}.keras"
-            with atomic_io.path(path) as temporary:
+            with naming_folder(self.context.checkpoints), atomic_io.path(path) as temporary:
                 self.context.network.model.save(temporary)
 
     def restore_last(self) -> None:

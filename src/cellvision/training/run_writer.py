@@ -15,7 +15,13 @@ from cellvision.results.reporting import begin_run, tell_epoch
 from cellvision.results.run import Run, load_run
 from cellvision.results.run_folder import RESUME, naming_folder, release_folder
 from cellvision.results.scores import Score
-from cellvision.results.tables import history_table, predictions_table, write_json, write_table
+from cellvision.results.tables import (
+    history_table,
+    predictions_table,
+    provenance_table,
+    write_json,
+    write_table,
+)
 from cellvision.training.network import check_reloads
 
 if TYPE_CHECKING:
@@ -23,8 +29,9 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.progress import Display
     from cellvision.training.network import Network
+    from cellvision.training.result import TrainingResult
     from cellvision.training.state import TrainingState
-    from cellvision.training.trainer import Trainer, TrainingResult
+    from cellvision.training.trainer import Trainer
 
 
 class RunWriter:
@@ -62,7 +69,8 @@ class RunWriter:
         if epoch == 1:
             self._rows.clear()  # a dead network was drawn again
         self._rows.append(row)
-        write_table(self.folder / "history.csv", history_table(self._rows))
+        with naming_folder(self.folder):
+            write_table(self.folder / "history.csv", history_table(self._rows))
         self._listeners = tell_epoch(self._listeners, epoch, row)
 
     def write(self, network: Network, result: TrainingResult, display: Display) -> Run:
@@ -169,6 +177,7 @@ def finish_run(
     """
     experiment = with_seed(prepared.experiment, seed)
     write_table(folder / "predictions.csv", predictions_table(prepared.catalog, probabilities))
+    write_table(folder / "provenance.csv", provenance_table(prepared.catalog))
     write_json(folder / "audit.json", prepared.audit.to_json())
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),
@@ -182,6 +191,7 @@ def finish_run(
         intensity_zero=prepared.zero,
         intensity_scale=prepared.one,
         group_column=prepared.catalog.group_column,
+        batch_column=prepared.catalog.batch_column,
         counts=prepared.catalog.counts(),
         scores=_scores(prepared, loss, probabilities),
         timings=timings,

@@ -16,7 +16,7 @@ from cellvision.progress import Display, displayed
 from cellvision.recipe import DEFAULT, as_experiment
 from cellvision.results.reporting import default_reporters, make_reports
 from cellvision.results.run import Run, load_run
-from cellvision.results.run_folder import RESUME, claim_folder, naming_folder
+from cellvision.results.run_folder import RESUME, claim_folder
 from cellvision.training.run_writer import RunWriter
 from cellvision.training.state import TrainingState
 from cellvision.training.trainer import Trainer
@@ -181,14 +181,13 @@ def train_once(
     keep_interrupted
         Whether an interrupt ends the training with a run that is marked as interrupted.
     """
-    with naming_folder(folder):
-        writer = RunWriter(trainer, seed, folder, start)
-        network, result = trainer.fit(
-            seed,
-            display,
-            writer.epoch,
-            writer.checkpoints,
-            start=start,
-            keep_interrupted=keep_interrupted,
-        )
+    writer = RunWriter(trainer, seed, folder, start)
+    network, result = trainer.fit(
+        seed,
+        display,
+        writer.epoch,
+        writer.checkpoints,
+        start=start,
+        keep_interrupted=keep_interrupted,
+    )
     return writer.write(network, result, display)

@@ -16,7 +16,7 @@ from cellvision.backends import devices, distributed, precision
 from cellvision.backends.threads import configure_threads
 from cellvision.interfaces.architecture import TrainingPlan
 from cellvision.training.batch_norm import refresh_batch_norm
-from cellvision.training.batches import BatchLoader, gather
+from cellvision.training.batches import BatchLoader, gather, validation_batches
 from cellvision.training.callbacks import (
     EpochHook,
     Monitoring,
@@ -24,6 +24,7 @@ from cellvision.training.callbacks import (
     training_monitor,
 )
 from cellvision.training.network import Network, prediction_batch_size
+from cellvision.training.result import TrainingResult
 from cellvision.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -41,38 +42,6 @@ _DEAD_SAMPLE = 256
 
 _DEAD_SPREAD = 0.02
 """A network is dead if its probabilities vary less than this (SD over images)."""
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingResult:
-    """Outcome of one training.
-
-    Attributes
-    ----------
-    history : list of dict
-        One row per epoch, as in ``history.csv``.
-    seconds : float
-        Duration.
-    images_per_second : float
-        Training speed, without validation and without the first epoch, which also compiles.
-    data_wait_fraction : float
-        Fraction of training time spent waiting for data. An upper bound on GPUs and where
-        several steps run at once, since Python then runs ahead of the device.
-    vectorized : int
-        Number of runs trained as one program; times and speed are of all of them.
-    restarted_seeds : tuple of int
-        Seeds whose networks were dead after the warm-up and were drawn again.
-    interrupted : TrainingState or None
-        State to resume from, if the training was interrupted.
-    """
-
-    history: list[dict[str, float]]
-    seconds: float
-    images_per_second: float
-    data_wait_fraction: float
-    vectorized: int = 1
-    restarted_seeds: tuple[int, ...] = ()
-    interrupted: TrainingState | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -393,7 +362,7 @@ class Trainer:
         # Larger batches than in training: the numbers are the same, and it is faster.
         size = prediction_batch_size(self.prepared.experiment.preprocessing.input_shape)
         size -= size % len(self.devices)
-        return _validation_batches(
+        return validation_batches(
             self.prepared, self.validation_rows, size, len(self.devices), mixes_labels
         )
 
@@ -403,24 +372,3 @@ def derived_seed(seed: int, restart: int) -> int:
     if restart == 0:
         return seed
     return int(np.random.SeedSequence([seed, restart]).generate_state(1)[0] % 2**31)
-
-
-def _validation_batches(
-    prepared: PreparedData, rows: np.ndarray, size: int, multiple_of: int, mixes_labels: bool
-) -> Any:
-    import keras
-
-    usable = len(rows) // multiple_of * multiple_of
-
-    class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]
-        """The validation images, in order."""
-
-        def __len__(self) -> int:
-            return -(-usable // size)
-
-        def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
-            batch = rows[:usable][index * size : (index + 1) * size]
-            pixels, labels = gather(prepared, distributed.shard(batch))
-            return ((pixels, labels) if mixes_labels else pixels), labels
-
-    return ValidationBatches()

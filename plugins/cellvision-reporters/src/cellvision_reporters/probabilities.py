@@ -98,7 +98,7 @@ def compute_curves(run: Run, split: str) -> Curves:
     options: dict[str, Any] = {"class_names": names, "resamples": resamples}
     return (
         statistics.roc_curve(labels, table, groups, **options),
-        statistics.precision_recall(labels, table, groups, **options),
+        statistics.precision_recall_curve(labels, table, groups, **options),
         statistics.calibration(labels, table, groups=groups, class_names=names),
     )
 
@@ -220,6 +220,8 @@ def _draw_calibration(axes: Any, calibration: statistics.Calibration) -> None:
 
 
 def _draw_legend(axes: Any) -> None:
+    if not axes.get_legend_handles_labels()[0]:
+        return  # no class has a curve
     axes.legend(
         loc="upper left",
         bbox_to_anchor=(-0.02, -0.42 / _SIDE),

@@ -1,12 +1,16 @@
-"""What the decoders share: refusing, the limit of size, orientation and palettes."""
+"""What the decoders share: refusals, the size limit, alpha, orientation and palettes."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cellvision.data.decoders import memory
+from cellvision.interfaces.decoded_image import Note
 
 Pixels: TypeAlias = NDArray[Any]
 Decoded: TypeAlias = tuple[Pixels, int, list[str]]
@@ -14,13 +18,16 @@ Decoded: TypeAlias = tuple[Pixels, int, list[str]]
 MAX_DECODED_BYTES = 4 * 2**30
 """The largest image that is decoded, in bytes of pixels (4 GiB).
 
-It is held against the header, before memory is taken. A slide of 200 megapixels needs
+The header is checked against it before memory is allocated. A slide of 200 megapixels needs
 0.6 GB as 8-bit RGB and passes; a decompression bomb does not.
 """
 
+COPY_AGAIN = "Copy or export the file again, or leave it out"
+"""Hint for damaged files."""
+
 
 class Refusal(Exception):
-    """A file that is not decoded: one line of reason, one line of way out."""
+    """A file that is not decoded: one line of reason, one line of hint."""
 
     def __init__(self, reason: str, hint: str) -> None:
         super().__init__(reason, hint)
@@ -28,21 +35,54 @@ class Refusal(Exception):
         self.hint = hint
 
 
+def damaged(kind: str, why: str) -> Refusal:
+    """Return the refusal of a damaged file of this format."""
+    return Refusal(f"damaged {kind}: {why}", COPY_AGAIN)
+
+
 def check_size(height: int, width: int, channels: int, itemsize: int) -> None:
-    """Refuse, from what a header declares, an image that is empty or too large."""
+    """Refuse an image that its header declares empty or too large; reserve its memory."""
     if min(height, width, channels) < 1:
         raise Refusal(
             f"its header declares an image without pixels ({width} x {height})",
             "Export the image again, or leave it out",
         )
-    needed = height * width * channels * itemsize
-    if needed > MAX_DECODED_BYTES:
+    size = height * width * channels * itemsize
+    if size > MAX_DECODED_BYTES:
         raise Refusal(
             f"its header declares {width} x {height} pixels with {channels} channel(s), "
-            f"{needed / 2**30:.1f} GiB when decoded; the limit is "
+            f"{size / 2**30:.1f} GiB when decoded; the limit is "
             f"{MAX_DECODED_BYTES / 2**30:.1f} GiB",
-            "Export it in smaller parts, if the file is not simply broken",
+            "Export it in smaller parts, unless the file is simply damaged",
         )
+    memory.reserve(size)
+
+
+def drop_alpha(pixels: Pixels, alpha: Sequence[int], notes: list[str]) -> Pixels:
+    """Remove the alpha channels; a warning says so where they vary, for they may hold a signal."""
+    values = [pixels[..., channel] for channel in alpha]
+    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    if all(v.min() == v.max() for v in values):
+        notes.append(Note("alpha channel dropped", "alpha_dropped"))
+    else:
+        text = f"alpha channel dropped, although it varies ({low} to {high})"
+        notes.append(Note(text, "varying_alpha_dropped", warning=True))
+    return np.ascontiguousarray(np.delete(pixels, list(alpha), axis=2))
+
+
+def apply_exif(pixels: Pixels, exif: bytes, notes: list[str]) -> Pixels:
+    """Turn pixels upright as a raw EXIF block says."""
+    if not exif:
+        return pixels
+    try:
+        orientation = exif_orientation(exif)
+    except ValueError as error:
+        notes.append(Note(f"damaged EXIF ignored ({error})", "exif_ignored"))
+        return pixels
+    if orientation == 1:
+        return pixels
+    notes.append(Note(f"EXIF orientation {orientation} applied", "orientation_applied"))
+    return upright(pixels, orientation)
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
@@ -57,10 +97,10 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """Read the orientation from a raw EXIF block; 1 where it has none.
+    """Read the orientation from a raw EXIF block; 1 if it has none.
 
-    Pillow's reader warns about the whole block when an unrelated tag is broken; one tag is
-    all that is needed here.
+    Pillow's reader warns about the whole block if an unrelated tag is broken; only one tag
+    matters here.
 
     Raises
     ------
@@ -84,39 +124,50 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def apply_palette(indices: Pixels, palette: Pixels, notes: list[str]) -> Pixels:
-    """Put the values of a palette in the place of the indices.
+    """Replace indices by the values of a palette.
 
     Parameters
     ----------
     indices
         (H, W, C), unsigned integers or bool.
     palette
-        (entries, 3), uint8 or uint16. Indices beyond its end are black.
+        (entries, 3), uint8 or uint16.
     notes
-        Gets one line: what was done.
+        Receives one line: what was done.
 
     Returns
     -------
     numpy.ndarray
-        The indices themselves where each entry is its own grey (their values *are* the
-        measurement); (H, W, C) grey values where all entries are grey; else (H, W, 3C).
+        The indices themselves if each entry is its own grey (their values *are* the
+        measurement); (H, W, C) grey values if all entries are grey; else (H, W, 3C).
+
+    Raises
+    ------
+    Refusal
+        An index has no entry in the palette.
     """
+    highest = int(indices.max())
+    if highest >= len(palette):
+        raise Refusal(
+            f"damaged palette: it has {len(palette)} colours, and a pixel has number {highest}",
+            COPY_AGAIN,
+        )
     grey = bool((palette == palette[:, :1]).all())
     if grey and (palette[:, 0] == np.arange(len(palette))).all():
-        notes.append("palette values kept (grey ramp)")
+        notes.append(Note("palette values kept (grey ramp)", "palette_kept"))
         return indices.astype(palette.dtype, copy=False)
     table = palette[:, :1] if grey else palette
-    highest = int(np.iinfo(indices.dtype).max) if indices.dtype != bool else 1
-    full = np.zeros((highest + 1, table.shape[1]), table.dtype)
-    full[: len(table)] = table[: len(full)]
     bits = table.dtype.itemsize * 8
-    kind = "its grey values" if grey else "RGB"
-    notes.append(f"palette mapped to {kind} ({bits}-bit)")
-    return full[indices.astype(np.intp, copy=False)].reshape(*indices.shape[:2], -1)
+    target = "its grey values" if grey else "RGB"
+    notes.append(Note(f"palette mapped to {target} ({bits}-bit)", "palette_mapped"))
+    numbers = indices.view(np.uint8) if indices.dtype == bool else indices
+    mapped: Pixels = table[numbers].reshape(*indices.shape[:2], -1)
+    return mapped
 
 
 def spread_to_8_bits(pixels: Pixels, bits: int, notes: list[str]) -> Pixels:
     """Multiply 2- or 4-bit values to the full range of 8 bits (exact: times 85 or 17)."""
     factor = 255 // (2**bits - 1)
-    notes.append(f"{bits}-bit values spread to 8 bits (times {factor})")
+    text = f"{bits}-bit values spread to 8 bits (times {factor})"
+    notes.append(Note(text, "few_bits_spread"))
     return pixels.astype(np.uint8, copy=False) * np.uint8(factor)

@@ -1,45 +1,50 @@
 """TIFF in all its kinds (BigTIFF, OME-TIFF, ImageJ, LSM, STK), through tifffile.
 
-tifffile gives the samples as they are stored. What the tags say about their meaning
-(palette, white is zero, alpha, orientation, pages) is applied here.
+tifffile decodes the samples as they are stored. What the tags say about their meaning
+(palette, white is zero, alpha, orientation, planes) is applied here.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import re
-from typing import BinaryIO, Literal
+import os
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import tifffile
 
 from cellvision.data.decoders.common import (
+    COPY_AGAIN,
     Decoded,
     Pixels,
     Refusal,
     apply_palette,
     check_size,
+    damaged,
+    drop_alpha,
     spread_to_8_bits,
     upright,
 )
+from cellvision.data.decoders.tiff_axes import Layout, canonical, read_layout
+from cellvision.data.decoders.tiff_directory import check_directories
+from cellvision.data.decoders.tiff_segments import check_segments
+from cellvision.interfaces.decoded_image import Note
 
-# Without a handler Python prints a library's warnings on standard error; whoever sets up
-# logging still sees them.
+# Without a handler Python prints a library's warnings on standard error; an application that
+# configures logging still sees them.
 for _name in ("tifffile", "imagecodecs"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
-_JPEG = (6, 7, 34892, 33007)
+_JPEG = (6, 7)
 _REDUCED, _MASK = 1, 4
 _EXPORT = "Export it as a plain grey or RGB TIFF"
-_OME_PIXELS = re.compile(r"<(?:\w+:)?Pixels\b([^>]*)>")
-_ATTRIBUTE = re.compile(r"(\w+)\s*=\s*[\"']([^\"']*)[\"']")
-_AGAIN = "Copy or export the file again, or leave it out"
 
 
 def decode(file: BinaryIO) -> Decoded:
-    """Decode an open TIFF file; several pages become channels, in the order of the file.
+    """Decode an open TIFF file; planes become channels, in one order whatever the file's is.
 
     Returns
     -------
@@ -49,71 +54,50 @@ def decode(file: BinaryIO) -> Decoded:
     Raises
     ------
     parts.Refusal
-        Unequal pages, CMYK and other colour spaces without a faithful RGB, missing strips,
-        or too large.
+        Unequal pages, CMYK and other colour spaces without a faithful RGB, missing strips or
+        planes, several images, or too large.
     Exception
         Whatever tifffile raises for damaged data.
     """
+    check_directories(file, os.fstat(file.fileno()).st_size)
+    file.seek(0)
     notes: list[str] = []
     with tifffile.TiffFile(file) as tiff:
         pages = _pages(tiff, notes)
         first = pages[0]
         bits = _check_page(first)
-        series = _hidden_planes(tiff, first)
-        if series is not None:
-            stack = _from_series(series, notes)
+        if tiff.is_lsm or first.is_stk:
+            stack = _from_series(tiff, notes)
         else:
-            stack = _from_pages(tiff, pages, notes)
-        pixels, bits = _interpret(stack, first, len(pages), bits, notes)
-        orientation = int(first.tags.valueof(274, 1))
-    if 2 <= orientation <= 8:
-        notes.append(f"TIFF orientation {orientation} applied")
+            layout = read_layout(pages, Path(file.name).name, notes)
+            stack = _from_pages(pages, layout, notes)
+        pixels, bits = _interpret(stack, first, bits, notes)
+        orientation = first.tags.valueof(274, 1)
+    if isinstance(orientation, int) and 2 <= orientation <= 8:
+        notes.append(Note(f"TIFF orientation {orientation} applied", "orientation_applied"))
         pixels = upright(pixels, orientation)
     return pixels, bits, notes
 
 
 def _pages(tiff: tifffile.TiffFile, notes: list[str]) -> list[tifffile.TiffPage]:
-    """Return the full-size pages: thumbnails, pyramid levels and masks are none."""
+    """Return the full-size pages, without thumbnails, pyramid levels and masks."""
     try:
         everything = [page.aspage() for page in tiff.pages]
     except (IndexError, ValueError, tifffile.TiffFileError) as error:
-        raise Refusal(f"damaged TIFF: its list of pages is broken ({error})", _AGAIN) from error
+        raise damaged("TIFF", f"its list of pages is broken ({error})") from error
     if not everything:
-        raise Refusal("damaged TIFF: it has no page", _AGAIN)
-    _check_chain(tiff, everything[-1], len(everything))
+        raise damaged("TIFF", "it has no page")
     if len(everything) == 1:
         return everything
     pages = [page for page in everything if not page.subfiletype & (_REDUCED | _MASK)]
     if pages and len(pages) < len(everything):
-        left_out = len(everything) - len(pages)
-        notes.append(f"{left_out} page(s) of reduced size or masks left out")
+        text = f"{len(everything) - len(pages)} page(s) of reduced size or masks left out"
+        notes.append(Note(text, "reduced_pages_left_out"))
     return pages or everything
 
 
-def _check_chain(tiff: tifffile.TiffFile, last: tifffile.TiffPage, count: int) -> None:
-    """Refuse a file whose last page points to another one that is not there.
-
-    tifffile goes on with the pages that it finds; here that would lose channels in silence.
-    """
-    if tiff.is_ndpi or tiff.is_scanimage:  # these keep their offsets in ways of their own
-        return
-    kind, handle = tiff.tiff, tiff.filehandle
-    handle.seek(last.offset)
-    entries = int.from_bytes(handle.read(kind.tagnosize), _order(tiff))
-    handle.seek(last.offset + kind.tagnosize + entries * kind.tagsize)
-    # Some writers leave the closing zero out, so nothing at all is taken for the end.
-    if int.from_bytes(handle.read(kind.offsetsize), _order(tiff)):
-        raise Refusal(
-            f"damaged TIFF: its list of pages breaks off after page {count} (cut off?)", _AGAIN
-        )
-
-
-def _order(tiff: tifffile.TiffFile) -> Literal["little", "big"]:
-    return "little" if tiff.byteorder == "<" else "big"
-
-
 def _check_page(page: tifffile.TiffPage) -> int:
-    """Refuse what has no faithful pixels; return the bits per sample."""
+    """Refuse a page without faithful pixels; return the bits per sample."""
     if 0 in page.shaped:
         check_size(page.imagelength, page.imagewidth, page.samplesperpixel, 1)
     if page.photometric == _CMYK:
@@ -131,37 +115,67 @@ def _check_page(page: tifffile.TiffPage) -> int:
     return bits
 
 
-def _hidden_planes(
-    tiff: tifffile.TiffFile, page: tifffile.TiffPage
-) -> tifffile.TiffPageSeries | None:
-    """Return the series of a file that keeps more planes than its list of pages shows.
-
-    STK always does, LSM byte counts need tifffile's mending, and ImageJ and tifffile may
-    describe a whole stack in one page.
-    """
-    if tiff.is_lsm:
-        return tiff.series[0]
-    if len(tiff.pages) == 1 and (tiff.is_stk or tiff.is_imagej or tiff.is_shaped):
-        series = tiff.series[0]
-        if series.size > page.size:
-            return series
-    return None
-
-
-def _from_series(series: tifffile.TiffPageSeries, notes: list[str]) -> Pixels:
+def _from_series(tiff: tifffile.TiffFile, notes: list[str]) -> Pixels:
+    """Read the planes of an LSM or STK file, which keep them in ways of their own."""
+    series = tiff.series[0]
     sizes = dict(zip(series.axes, series.shape, strict=True))
-    others = [axis for axis in series.axes if axis not in "YX"]
+    if len(sizes) < series.ndim or not {"Y", "X"} <= sizes.keys():
+        raise Refusal(f"its axes {series.axes} are not read", _EXPORT)
+    others = canonical([axis for axis in series.axes if axis not in "YX"])
     channels = math.prod(sizes[axis] for axis in others)
     check_size(sizes["Y"], sizes["X"], channels, series.dtype.itemsize)
-    notes.append(_flattened({axis: sizes[axis] for axis in others}, channels))
+    if tiff.is_lsm:
+        for page in series.pages:
+            check_segments(page.aspage(), tiff.filehandle)
+    elif series.size * series.dtype.itemsize > tiff.filehandle.size:
+        raise damaged("TIFF", "planes are missing (cut off?)")
+    _note_planes({axis: sizes[axis] for axis in series.axes if axis in others}, channels, notes)
     stack = np.asarray(series.asarray(maxworkers=1))
     order = [series.axes.index(axis) for axis in ["Y", "X", *others]]
     return np.ascontiguousarray(stack.transpose(order)).reshape(sizes["Y"], sizes["X"], -1)
 
 
-def _from_pages(
-    tiff: tifffile.TiffFile, pages: list[tifffile.TiffPage], notes: list[str]
-) -> Pixels:
+def _from_pages(pages: list[tifffile.TiffPage], layout: Layout, notes: list[str]) -> Pixels:
+    """Read all planes to (H, W, C), with the planes in canonical order."""
+    first = pages[0]
+    _check_equal(pages)
+    samples = math.prod(first.shaped) // (first.imagelength * first.imagewidth)
+    within = layout.rows or (
+        ("Y", first.imagelength),
+        ("X", first.imagewidth),
+        ("S", samples),
+    )
+    stored = (*layout.planes, *within)
+    sizes = dict(stored)
+    others = canonical([axis for axis, _ in stored if axis not in "YX"])
+    channels = math.prod(sizes[axis] for axis in others)
+    check_size(sizes["Y"], sizes["X"], channels, first.dtype.itemsize)
+    for page in pages:
+        check_segments(page, first.parent.filehandle)
+    if layout.count > 1:
+        if layout.declared:
+            planes = {axis: size for axis, size in stored if axis in others}
+            if layout.rows is None or planes.keys() - {"C"}:
+                _note_planes(planes, channels, notes)
+        else:
+            text = f"{layout.count} pages read as {channels} channels"
+            notes.append(Note(text, "pages_as_channels"))
+    elif layout.rows is None:
+        return _plane(first, 0)
+    image = np.empty([sizes[axis] for axis in ("Y", "X", *others)], first.dtype)
+    order = [("Y", "X", *others).index(axis) for axis, _ in stored]
+    target = image.transpose(order)
+    shape = tuple(size for _, size in layout.planes)
+    numbers = layout.numbers or range(layout.count)
+    for stored_number, number in enumerate(numbers):
+        page = pages[stored_number] if len(pages) > 1 else first
+        plane = _plane(page, stored_number if len(pages) == 1 else 0)
+        where = np.unravel_index(number, shape)
+        target[where] = plane.reshape([size for _, size in within])
+    return image.reshape(sizes["Y"], sizes["X"], -1)
+
+
+def _check_equal(pages: list[tifffile.TiffPage]) -> None:
     first = pages[0]
     for number, page in enumerate(pages[1:], start=2):
         for what in ("shape", "dtype", "photometric", "bitspersample"):
@@ -172,20 +186,13 @@ def _from_pages(
                     f"({_word(ours)} and {_word(theirs)}), so they are no channels of one image",
                     "Export the pages as files of their own",
                 )
-        if page.colormap is not None and not np.array_equal(page.colormap, first.colormap):
+        same = np.array_equal(_colours(page), _colours(first))
+        if first.photometric == _PALETTE and first.bitspersample <= 8 and not same:
             raise Refusal(f"pages 1 and {number} of {len(pages)} differ in palette", _EXPORT)
-    separate, depth, height, width, together = first.shaped
-    each = separate * depth * together
-    check_size(height, width, each * len(pages), first.dtype.itemsize)
-    for page in pages:
-        _check_segments(page, tiff.filehandle.size)
-    if len(pages) == 1:
-        return _planes_last(first)
-    stack = np.empty((height, width, each * len(pages)), first.dtype)
-    for number, page in enumerate(pages):
-        stack[..., number * each : (number + 1) * each] = _planes_last(page)
-    notes.append(_axes_note(tiff, len(pages), stack.shape[2]))
-    return stack
+
+
+def _colours(page: tifffile.TiffPage) -> Pixels:
+    return np.asarray(page.colormap if page.colormap is not None else [])
 
 
 def _word(value: object) -> str:
@@ -194,65 +201,43 @@ def _word(value: object) -> str:
     return str(getattr(value, "name", value))
 
 
-def _planes_last(page: tifffile.TiffPage) -> Pixels:
-    """Decode one page to (H, W, C), whether its samples are stored together or apart."""
+def _plane(page: tifffile.TiffPage, number: int) -> Pixels:
+    """Decode one page, or the plane that follows it `number` planes later, to (H, W, C)."""
     # (separate samples, depth, height, width, samples together)
-    stored = np.asarray(page.asarray(squeeze=False, maxworkers=1))
+    if number:
+        handle = page.parent.filehandle
+        handle.seek(page.dataoffsets[0] + number * page.nbytes)
+        dtype = page.dtype.newbyteorder(page.parent.byteorder)
+        stored = handle.read_array(dtype, math.prod(page.shaped)).reshape(page.shaped)
+    else:
+        stored = np.asarray(page.asarray(squeeze=False, maxworkers=1))
     height, width = stored.shape[2:4]
     planes = stored.transpose(2, 3, 1, 0, 4).reshape(height, width, -1)
-    return planes.astype(planes.dtype.newbyteorder("="), order="C", copy=False)
-
-
-def _check_segments(page: tifffile.TiffPage, file_size: int) -> None:
-    """Refuse a page of which a strip or tile is absent or lies beyond the end of the file.
-
-    tifffile reads absent ones as zeros, which nobody measured.
-    """
-    kind = "tile" if page.is_tiled else "strip"
-    if page.is_contiguous:
-        offset = page.dataoffsets[0]
-        if offset + page.nbytes > file_size:
-            missing = min(offset + page.nbytes - file_size, page.nbytes)
-            raise Refusal(
-                f"damaged TIFF: {missing} of {page.nbytes} bytes of pixels are missing (cut off?)",
-                _AGAIN,
-            )
-        return
-    expected = math.prod(page.chunked)
-    there = sum(1 for count in page.databytecounts[:expected] if count)
-    if there < expected:
-        raise Refusal(f"{expected - there} of its {expected} {kind}s hold no data", _AGAIN)
-    for number, (offset, count) in enumerate(
-        zip(page.dataoffsets, page.databytecounts, strict=False), start=1
-    ):
-        if offset + count > file_size:
-            raise Refusal(
-                f"damaged TIFF: {kind} {number} of {expected} lies beyond the end of the file "
-                "(cut off?)",
-                _AGAIN,
-            )
+    native: Pixels = planes.astype(planes.dtype.newbyteorder("="), order="C", copy=False)
+    return native
 
 
 def _interpret(
-    stack: Pixels, page: tifffile.TiffPage, pages: int, bits: int, notes: list[str]
+    stack: Pixels, page: tifffile.TiffPage, bits: int, notes: list[str]
 ) -> tuple[Pixels, int]:
     """Apply what the tags say about the samples: white is zero, alpha, palette, few bits."""
     if page.photometric == _MIN_IS_WHITE:
         if stack.dtype.kind in "bu":
             # As a viewer shows it: more light is a larger value.
             stack = ~stack if stack.dtype == bool else stack.dtype.type(2**bits - 1) - stack
-            notes.append("white-is-zero values inverted")
+            notes.append(Note("white-is-zero values inverted", "inverted"))
         else:
-            notes.append("white is zero; values kept as stored")
-    each = stack.shape[2] // pages
-    extra = page.extrasamples[-each:]
-    alpha = [each - len(extra) + i for i, meaning in enumerate(extra) if meaning in (1, 2)]
-    if alpha and page.samplesperpixel == each:
-        stack = np.delete(stack, [p * each + a for p in range(pages) for a in alpha], axis=2)
-        notes.append("alpha channel dropped")
+            notes.append(Note("white is zero; values kept as stored", "white_is_zero"))
+    alpha = _alpha_channels(page, notes)
+    if alpha and stack.shape[2] % page.samplesperpixel == 0:
+        starts = range(0, stack.shape[2], page.samplesperpixel)
+        stack = drop_alpha(stack, [start + channel for start in starts for channel in alpha], notes)
     if page.photometric == _PALETTE:
+        if bits > 8:
+            notes.append(Note("colour map ignored; values kept as stored", "colour_map_ignored"))
+            return stack, bits
         if page.colormap is None:
-            raise Refusal("damaged TIFF: its palette is missing", _AGAIN)
+            raise damaged("TIFF", "its palette is missing")
         stack = apply_palette(stack, _palette(page.colormap), notes)
         return stack, 8 * stack.dtype.itemsize
     if stack.dtype == np.uint8 and bits in (2, 4):
@@ -260,47 +245,46 @@ def _interpret(
     return stack, bits
 
 
+def _alpha_channels(page: tifffile.TiffPage, notes: list[str]) -> list[int]:
+    """Number the samples of a pixel that are alpha; grey and colour themselves never are."""
+    extra = page.extrasamples
+    first = page.samplesperpixel - len(extra)
+    alpha = [first + i for i, meaning in enumerate(extra) if meaning in (1, 2)]
+    colours = 3 if page.photometric in (_RGB, _YCBCR) else 1
+    kept = [channel for channel in alpha if channel < min(colours, page.samplesperpixel)]
+    if kept:
+        text = "sample declared as alpha read as a channel: the image has no other"
+        notes.append(Note(text, "alpha_kept", warning=True))
+    return [channel for channel in alpha if channel not in kept]
+
+
 def _palette(colormap: Pixels) -> Pixels:
-    """Turn a (3, entries) 16-bit colormap into (entries, 3), 8-bit where it holds 8-bit values.
+    """Turn a (3, entries) 16-bit colour map into (entries, 3), 8-bit if it holds 8-bit values.
 
     The standard scales 8-bit values by 257; older programs shift them by 8 bits instead, or
     write them as they are.
     """
-    entries = np.asarray(colormap, np.uint16).T
+    entries = np.asarray(colormap, np.uint16)
+    if entries.ndim != 2 or len(entries) != 3:
+        raise Refusal("damaged TIFF: its palette is incomplete", COPY_AGAIN)
+    entries = entries.T
     for step in (257, 256):
         if not (entries % step).any():
             return (entries // step).astype(np.uint8)
     return entries.astype(np.uint8) if entries.max() < 256 else entries
 
 
-def _axes_note(tiff: tifffile.TiffFile, pages: int, channels: int) -> str:
-    sizes = {axis: size for axis, size in _declared_axes(tiff).items() if size > 1}
-    planes = math.prod(sizes.values())
-    if set(sizes) - {"C"} and planes in (pages, channels):
-        return _flattened(sizes, channels)
-    note = f"{pages} pages read as {channels} channels"
-    if planes > 1 and planes not in (pages, channels):
-        note += f" (the metadata speak of {planes} planes)"
-    return note
-
-
-def _flattened(sizes: dict[str, int], channels: int) -> str:
-    sizes = {axis: size for axis, size in sizes.items() if size > 1}
-    axes, shape = "".join(sizes), "x".join(map(str, sizes.values()))
-    return f"axes {axes} {shape} flattened to {channels} channels"
-
-
-def _declared_axes(tiff: tifffile.TiffFile) -> dict[str, int]:
-    """Return axis to size, the slowest first, as OME-XML or ImageJ declare it."""
-    if tiff.is_ome:
-        found = _OME_PIXELS.findall(tiff.ome_metadata or "")
-        declared = dict(_ATTRIBUTE.findall(found[0])) if len(found) == 1 else {}
-        try:
-            return {a: int(declared[f"Size{a}"]) for a in declared["DimensionOrder"][:1:-1]}
-        except (KeyError, ValueError):
-            return {}
-    if tiff.is_imagej:
-        described = tiff.imagej_metadata or {}
-        names = {"T": "frames", "Z": "slices", "C": "channels"}
-        return {axis: int(described.get(name, 1)) for axis, name in names.items()}
-    return {}
+def _note_planes(stored: dict[str, int], channels: int, notes: list[str]) -> None:
+    """Say how planes became channels, and whether their order was changed."""
+    sizes = {axis: size for axis, size in stored.items() if size > 1}
+    if not sizes:
+        return
+    order = canonical(list(sizes))
+    axes, shape = "".join(order), "x".join(str(sizes[axis]) for axis in order)
+    text = f"axes {axes} {shape} flattened to {channels} channels"
+    if set(sizes) <= {"C", "S"}:
+        text = f"{sizes.get('C', 1)} pages read as {channels} channels"
+    notes.append(Note(text, "pages_as_channels"))
+    if order != list(sizes):
+        text = f"planes stored in the order {''.join(sizes)} put in the order {axes}"
+        notes.append(Note(text, "planes_reordered"))

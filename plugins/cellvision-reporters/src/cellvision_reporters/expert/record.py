@@ -38,9 +38,6 @@ class IntervalRecord(_Record):
     high: float
     """Upper limit."""
 
-    confidence: float
-    """Confidence level, 0 to 1."""
-
     n: int
     """Number of images."""
 

@@ -1,0 +1,313 @@
+"""One prediction: read the images, compute in threads, and write all outputs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellvision import errors
+from cellvision.data.image_stats import in_threads
+from cellvision.inference.averaging import AveragingEngine
+from cellvision.inference.engines import Engine
+from cellvision.inference.engines.selection import Choice, choose_engine
+from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
+from cellvision.inference.image_reader import ImageReader, InputImage
+from cellvision.inference.image_search import ImageFile
+from cellvision.inference.prediction_table import PredictionTable, table_file
+from cellvision.inference.sorting import ClassFolders, ContactSheet, thumbnail
+from cellvision.progress import displayed
+from cellvision.results.tables import write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cellvision.interfaces.dataset import Dataset
+    from cellvision.results.run import Run
+
+_CHUNK = 16
+"""Images that a thread reads and predicts at a time, unless an engine prefers more."""
+
+_LISTED = 3
+"""Files that a warning lists by name."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How to predict; the fields are documented at `predict`."""
+
+    engine: Choice = "auto"
+    tta: bool = False
+    by: str | None = None
+    experiment: str | None = None
+    skip_unreadable: bool | None = None
+    sort_into: str | os.PathLike[str] | None = None
+    contact_sheet: str | os.PathLike[str] | None = None
+    progress: bool | None = None
+
+
+@dataclass(frozen=True)
+class PredictionSummary:
+    """How predictions were made.
+
+    Attributes
+    ----------
+    images : int
+        Number of predicted images.
+    engine : str
+        Engine with its version.
+    model : str
+        What was averaged; empty for a single network and orientation.
+    seconds : float
+        From the first image read to the last row written, without starting the engine.
+    groups : pandas.DataFrame or None
+        One row per group, if answers for groups were requested.
+    files : tuple of pathlib.Path
+        Files and folders that were written.
+    warnings : tuple of str
+        What a reader of the predictions should know.
+    """
+
+    images: int
+    engine: str
+    model: str
+    seconds: float
+    groups: pd.DataFrame | None = None
+    files: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """The outcome for one image."""
+
+    image: ImageFile
+    thumbnail: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+    fault: errors.UnreadableImage | None = None
+
+
+@dataclass
+class _Outputs:
+    """Everything that receives the predictions, one image after the other."""
+
+    table: PredictionTable
+    groups: GroupAnswers | None
+    folders: ClassFolders | None
+    sheet: ContactSheet | None
+    class_names: Sequence[str]
+    faults: list[errors.UnreadableImage] = field(default_factory=list)
+
+    def add(self, result: _Result) -> None:
+        if result.fault is not None:
+            self.faults.append(result.fault)
+            return
+        assert result.probabilities is not None
+        self.table.add(result.image.name, result.probabilities)
+        if self.groups is not None:
+            self.groups.add(result.image.name, result.probabilities)
+        if self.sheet is not None and result.thumbnail is not None:
+            self.sheet.add(result.thumbnail, result.probabilities)
+        if self.folders is not None:
+            name = self.class_names[int(result.probabilities.argmax())]
+            self.folders.add(result.image.path, name)
+
+
+class PredictionJob:
+    """Predicts images and writes all outputs of one call of `predict`.
+
+    Parameters
+    ----------
+    runs
+        The runs to average.
+    images
+        The images.
+    dataset
+        The data set that reads them; None reads files as the run's data set does.
+    options
+        How to predict.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        images: Sequence[ImageFile],
+        dataset: Dataset | None,
+        options: PredictionOptions,
+    ) -> None:
+        self.run_of_record = runs[0]
+        self.images = images
+        self.options = options
+        self.groups = self._groups(dataset)
+        if dataset is not None and options.sort_into is not None:
+            raise errors.ExperimentError(
+                "images of a data set are not files that can be copied", "Omit --sort-into."
+            )
+        self.folders = (
+            None
+            if options.sort_into is None
+            else ClassFolders(Path(options.sort_into), self.class_names)
+        )
+        self.reader = ImageReader(self.run_of_record, dataset)
+        sample = self.reader.sample(images)
+        self.engine, self.model = _engine(runs, sample, len(images), options)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        return self.run_of_record.class_names
+
+    @property
+    def strict(self) -> bool:
+        """Whether an unreadable file is an error."""
+        if self.options.skip_unreadable is not None:
+            return not self.options.skip_unreadable
+        return self.run_of_record.preprocessing.on_unreadable == "error"
+
+    def _groups(self, dataset: Dataset | None) -> GroupAnswers | None:
+        by = self.options.by
+        if by is None:
+            return None
+        groups = file_groups(self.images, by) if dataset is None else dataset_groups(dataset, by)
+        return GroupAnswers(by, groups, self.class_names)
+
+    def run(self, out: Path | None, on_block: Callable[[pd.DataFrame], None]) -> PredictionSummary:
+        """Predict all images.
+
+        Parameters
+        ----------
+        out
+            CSV file for the table; None writes none.
+        on_block
+            Called with each block of rows.
+        """
+        start = time.perf_counter()
+        with ExitStack() as stack:
+            file = stack.enter_context(table_file(out))
+            table = PredictionTable(
+                self.class_names,
+                file,
+                on_block,
+                group_column=self.options.by,
+                groups=None if self.groups is None else self.groups.groups,
+                model=self.model,
+            )
+            sheet = None if self.options.contact_sheet is None else ContactSheet(self.class_names)
+            outputs = _Outputs(table, self.groups, self.folders, sheet, self.class_names)
+            self._predict_all(outputs)
+            self._raise_if_unreadable(outputs.faults)
+            table.flush()
+        seconds = time.perf_counter() - start
+        written = self._write_rest(out, outputs)
+        return PredictionSummary(
+            len(self.images) - len(outputs.faults),
+            f"{self.engine.name} {self.engine.version}",
+            self.model,
+            seconds,
+            None if self.groups is None else self.groups.table(),
+            written,
+            self._warn(outputs.faults),
+        )
+
+    def _predict_all(self, outputs: _Outputs) -> None:
+        size = max(_CHUNK, self.engine.at_once)
+        chunks = [self.images[k : k + size] for k in range(0, len(self.images), size)]
+        done = 0
+
+        def predict_chunk(chunk: Sequence[ImageFile]) -> list[_Result]:
+            return self._predict_chunk(chunk, outputs)
+
+        with displayed(self.options.progress) as display:
+            for chunk, results in zip(chunks, in_threads(predict_chunk, chunks), strict=True):
+                for result in results:
+                    outputs.add(result)
+                done += len(chunk)
+                display.task(f"predicting ({self.engine.name})", done, len(self.images))
+
+    def _predict_chunk(self, chunk: Sequence[ImageFile], outputs: _Outputs) -> list[_Result]:
+        results: list[_Result] = []
+        for start in range(0, len(chunk), self.engine.at_once):
+            items = [
+                self.reader.read(image) for image in chunk[start : start + self.engine.at_once]
+            ]
+            readable = [item for item in items if isinstance(item, InputImage)]
+            if readable and not (outputs.faults and self.strict):  # else only faults are listed
+                pixels = np.stack([item.pixels for item in readable])
+                rows = self.engine.predict(pixels)
+                results += [
+                    _Result(item.image, self._thumbnail(outputs, item.pixels), row)
+                    for item, row in zip(readable, rows, strict=True)
+                ]
+            results += [
+                _Result(image, fault=item)
+                for image, item in zip(chunk[start:], items, strict=False)
+                if isinstance(item, errors.UnreadableImage)
+            ]
+        return results
+
+    @staticmethod
+    def _thumbnail(outputs: _Outputs, pixels: np.ndarray) -> np.ndarray | None:
+        return None if outputs.sheet is None else thumbnail(pixels)
+
+    def _raise_if_unreadable(self, faults: Sequence[errors.UnreadableImage]) -> None:
+        if faults and (self.strict or len(faults) == len(self.images)):
+            error = errors.UnreadableImages(faults)
+            error.hint = (
+                "Repair or remove them, or leave them out: --skip-unreadable "
+                "(skip_unreadable=True in Python)."
+            )
+            raise error
+
+    def _write_rest(self, out: Path | None, outputs: _Outputs) -> tuple[Path, ...]:
+        files = [] if out is None else [out]
+        if out is not None and self.groups is not None:
+            name = f"{out.stem}_by_{self.groups.column}.csv"
+            write_table(out.with_name(name), self.groups.table())
+            files.append(out.with_name(name))
+        if self.options.sort_into is not None:
+            files.append(Path(self.options.sort_into))
+        if outputs.sheet is not None and self.options.contact_sheet is not None:
+            files.append(outputs.sheet.save(Path(self.options.contact_sheet)))
+        return tuple(files)
+
+    def _warn(self, faults: Sequence[errors.UnreadableImage]) -> tuple[str, ...]:
+        warnings = self.reader.unlike.warnings()
+        if faults:
+            listed = abbreviated([f"{fault.file} ({fault.reason})" for fault in faults])
+            warnings.append(f"{len(faults)} unreadable file(s) are left out: {listed}")
+        for warning in warnings:
+            _log.warning("%s", warning)
+        return tuple(warnings)
+
+
+def _engine(
+    runs: Sequence[Run], sample: np.ndarray, images: int, options: PredictionOptions
+) -> tuple[Engine, str]:
+    """Start the engine of each run; return their average, and what it averages."""
+    input_shape = runs[0].preprocessing.input_shape
+    work = images * len(runs)
+    engines: list[Engine] = []
+    for run in runs:
+        # All runs get the engine of the first.
+        choice = engines[0].name if engines else options.engine
+        engines.append(choose_engine(choice, run, sample, work))
+    if len(engines) == 1 and not options.tta:
+        return engines[0], ""
+    average = AveragingEngine(engines, options.tta, input_shape)
+    parts = [f"{len(runs)} runs"] if len(runs) > 1 else []
+    parts += [f"{average.orientations} orientations"] if options.tta else []
+    return average, f"mean of {' and '.join(parts)}"
+
+
+def abbreviated(names: Sequence[str]) -> str:
+    """List the first few names."""
+    return "; ".join(names[:_LISTED]) + ("; ..." if len(names) > _LISTED else "")

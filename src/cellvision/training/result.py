@@ -1,0 +1,39 @@
+"""Outcome of one training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cellvision.training.state import TrainingState
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """Outcome of one training.
+
+    Attributes
+    ----------
+    history : list of dict
+        One row per epoch, as in ``history.csv``.
+    seconds : float
+        Duration.
+    images_per_second : float
+        Training speed, without validation and without the first epoch, which also compiles.
+    data_wait_fraction : float
+        Fraction of training time spent waiting for data. An upper bound on GPUs and where
+        several steps run at once, since Python then runs ahead of the device.
+    vectorized : int
+        Number of runs trained as one program; times and speed are of all of them.
+    restarted_seeds : tuple of int
+        Seeds whose networks were dead after the warm-up and were drawn again.
+    interrupted : TrainingState or None
+        State to resume from, if the training was interrupted.
+    """
+
+    history: list[dict[str, float]]
+    seconds: float
+    images_per_second: float
+    data_wait_fraction: float
+    vectorized: int = 1
+    restarted_seeds: tuple[int, ...] = ()
+    interrupted: TrainingState | None = None

@@ -1,0 +1,218 @@
+"""Per-image statistics: exact values, notes by kind, bounded memory, one failure per image."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import tracemalloc
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from cellvision import Dataset, DecodedImage, errors
+from cellvision.data.image_stats import ImageStats, decode, in_threads, scan, summarize_notes
+from cellvision.data.near_duplicates import sketch
+from cellvision.interfaces.decoded_image import Note
+
+
+class Made(Dataset):
+    """Images made by a function of their id."""
+
+    make: Any
+
+    def catalog(self) -> pd.DataFrame:
+        return pd.DataFrame({"image": ["a", "b"], "label": ["x", "y"]})
+
+    def read(self, image: str) -> np.ndarray:
+        pixels: np.ndarray = self.make(image)
+        return pixels
+
+
+def of(pixels: np.ndarray, *notes: str, bit_depth: int = 0) -> ImageStats:
+    depth = bit_depth or 8 * pixels.dtype.itemsize
+    return ImageStats.of("a", DecodedImage(pixels, depth, notes))
+
+
+def test_values_of_one_image() -> None:
+    pixels = np.array([[[0], [7]], [[4095], [4095]]], np.uint16)
+    facts = of(pixels, bit_depth=12)
+    assert (facts.low, facts.high, facts.saturated_fraction) == (0.0, 4095.0, 0.5)
+    assert (facts.shape, facts.dtype, facts.status) == ((2, 2, 1), "uint16", "read")
+
+
+def test_equal_pixels_have_equal_digests_however_they_lie_in_memory() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (700, 900, 1), np.uint8)
+    turned = np.asfortranarray(pixels)
+    assert not turned.flags.c_contiguous
+    assert of(turned).digest == of(pixels).digest
+    assert of(pixels[::-1]).digest != of(pixels).digest
+    assert of(pixels.astype(np.uint16)).digest != of(pixels).digest
+
+
+def test_facts_survive_json() -> None:
+    note = Note("alpha channel dropped, although it varies", "varying_alpha_dropped", warning=True)
+    facts = of(np.arange(400, dtype=np.uint8).reshape(20, 20, 1), note, "a plugin's own note")
+    back = ImageStats.from_json(json.loads(json.dumps(facts.to_json())))
+    assert back == facts
+    assert [(n.kind, n.warning) for n in back.notes] == [
+        ("varying_alpha_dropped", True),
+        ("a plugin's own note", False),
+    ]
+
+
+def test_notes_are_counted_by_kind() -> None:
+    pixels = np.zeros((2, 2, 1), np.uint8)
+
+    def facts(name: str, *notes: Note) -> ImageStats:
+        return ImageStats.of(name, DecodedImage(pixels, 8, notes))
+
+    images = [
+        facts("a", Note("EXIF orientation 6 applied", "orientation_applied")),
+        facts("b", Note("EXIF orientation 3 applied", "orientation_applied")),
+        facts("c"),
+        facts("d", Note("alpha dropped, though it varies", "varying", warning=True)),
+        facts("e", *[Note("twice in one image", "orientation_applied")] * 2),
+    ]
+    varying, orientation = summarize_notes(images)
+    assert (varying.kind, varying.count, varying.image, varying.warning) == (
+        "varying",
+        1,
+        "d",
+        True,
+    )
+    assert (orientation.count, orientation.warning) == (3, False)
+    assert str(varying) == "'d': alpha dropped, though it varies."
+    assert str(orientation) == "3 images: EXIF orientation 6 applied (such as 'a')."
+    assert summarize_notes([]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [(np.nan, "not finite"), (-np.inf, "not finite"), (1e300, "1e+300"), (-3e38, "3e+38")],
+)
+def test_intensities_that_32_bits_do_not_hold(value: float, word: str) -> None:
+    pixels = np.ones((12, 12, 1))
+    pixels[3, 4] = value
+    facts, kept = decode(Made(make=lambda _: pixels), "a")
+    assert kept is None
+    assert facts.status == "refused"
+    assert word in facts.reason
+    pixels[3, 4] = 1e18
+    assert decode(Made(make=lambda _: pixels), "a")[0].status == "read"
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("odd\nsecond line")])
+def test_one_image_that_fails_is_refused_and_the_others_are_read(fault: Exception) -> None:
+    def make(image: str) -> np.ndarray:
+        if image == "3":
+            raise fault
+        return np.full((12, 12, 1), int(image), np.uint8)
+
+    names = [str(number) for number in range(20)]
+    facts = scan(Made(make=make), names)
+    assert [fact.image for fact in facts] == names
+    assert [fact.image for fact in facts if fact.status == "refused"] == ["3"]
+    assert "memory" in facts[3].reason or "RuntimeError: odd" in facts[3].reason
+
+
+def test_measuring_takes_little_memory() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1000, 2000, 3), np.uint8)
+    of(pixels)
+    tracemalloc.start()
+    of(pixels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < pixels.nbytes / 4
+
+
+def test_threads_keep_the_order_and_few_results() -> None:
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def work(number: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.0005)
+        return number * number
+
+    steps: list[tuple[int, int]] = []
+    results = in_threads(work, range(500), lambda done, total: steps.append((done, total)))
+    first = next(results)
+    assert most < 200  # the others are not made before they are wanted
+    assert [first, *results] == [number * number for number in range(500)]
+    assert steps == [(done, 500) for done in range(1, 501)]
+
+
+def test_an_error_in_a_thread_reaches_the_caller() -> None:
+    def work(number: int) -> int:
+        if number == 30:
+            raise errors.CatalogError("no such row")
+        return number
+
+    with pytest.raises(errors.CatalogError, match="no such row"):
+        list(in_threads(work, range(100)))
+
+
+# --- sketches ---------------------------------------------------------------------------------
+
+IMAGES = st.sampled_from([np.uint8, np.uint16, np.int32, np.float32, np.bool_]).flatmap(
+    lambda dtype: arrays(
+        dtype,
+        # of an odd size, Pillow rounds the middle of a pixel either way
+        st.tuples(st.integers(5, 16), st.integers(5, 16), st.integers(1, 3)).map(
+            lambda half: (2 * half[0], 2 * half[1], half[2])
+        ),
+        elements={"min_value": 0, "max_value": 60000} if dtype == np.float32 else None,
+    )
+)
+
+
+def reference(pixels: np.ndarray) -> np.ndarray | None:
+    """The sketch by Pillow's box filter, as floats before rounding."""
+    grey = Image.fromarray(pixels.astype(np.float32).mean(-1))
+    means = np.asarray(grey.resize((10, 10), Image.Resampling.BOX), np.float64)
+    means = means - means.mean()
+    largest = np.abs(means).max()
+    return None if largest == 0 else 127 * means / largest
+
+
+@settings(max_examples=80, deadline=None)
+@given(pixels=IMAGES)
+def test_sketches_are_means_of_blocks(pixels: np.ndarray) -> None:
+    text, expected = sketch(pixels), reference(pixels)
+    if not text or expected is None:
+        values = pixels.astype(np.float64)
+        assert not text
+        assert expected is None or np.ptp(values.mean(-1)) < 1e-2 * np.abs(values).max()
+        return
+    numbers = np.frombuffer(bytes.fromhex(text), np.int8).reshape(10, 10)
+    assert np.abs(numbers - expected).max() <= 1.5
+
+
+def test_wide_images_are_summed_in_blocks() -> None:
+    random = np.random.default_rng(0)
+    wide = random.integers(0, 65536, (12, 400_000, 3), np.uint16)
+    tracemalloc.start()
+    text = sketch(wide)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**21
+    edges = np.floor(np.arange(11) * 1.2 + 0.5).astype(int)
+    means = [
+        [wide[a:b, c : c + 40_000].mean(dtype=np.float64) for c in range(0, 400_000, 40_000)]
+        for a, b in pairwise(edges)
+    ]
+    centred = np.array(means) - np.mean(means)
+    expected = np.rint(127 * centred / np.abs(centred).max())
+    numbers = np.frombuffer(bytes.fromhex(text), np.int8).reshape(10, 10)
+    assert np.abs(numbers - expected).max() <= 1
