@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages."""
+"""Configuration of Sphinx."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "cellvision"
 author = "The cellvision authors"
-copyright = "The cellvision authors"  # noqa: A001 - Sphinx calls it so
+copyright = "The cellvision authors"  # noqa: A001 - the name that Sphinx reads
 version = release = cellvision.__version__
 
 extensions = [
@@ -34,7 +34,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "separated"
-# What pydantic adds to every component is not worth a line under each of them.
+# Leave out what pydantic adds to every component.
 autodoc_default_options = {
     "members": True,
     "exclude-members": "model_config, model_fields, model_computed_fields, model_post_init",
@@ -42,7 +42,7 @@ autodoc_default_options = {
 napoleon_google_docstring = False
 napoleon_numpy_docstring = True
 napoleon_use_ivar = True
-# NumPy docstrings refer to other names in single backticks.
+# In NumPy docstrings, single backticks refer to names.
 default_role = "code"
 
 html_theme = "furo"
@@ -53,12 +53,12 @@ html_show_copyright = False
 def _whole_sentence(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
 ) -> None:
-    """Keep napoleon from taking what precedes a colon in a field's docstring for its type."""
+    """Keep napoleon from treating text before a colon in a field's docstring as its type."""
     del app, name, thing, options
     if what in ("attribute", "data", "property"):
         lines.insert(0, "")
 
 
 def setup(app: Sphinx) -> None:
-    """Hook in ahead of napoleon, whose priority is 500."""
+    """Run before napoleon, whose priority is 500."""
     app.connect("autodoc-process-docstring", _whole_sentence, priority=400)

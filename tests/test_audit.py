@@ -125,7 +125,7 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
     deeper = [
         f
         for f in by_status
-        if by_status[f][1] in ("lies deeper than the class folders", "lies beside the classes")
+        if by_status[f][1] in ("deeper than the class folders", "beside the class folders")
     ]
     assert others.startswith(f"{len(set(passed) - phantoms | set(deeper))} file(s)")
 

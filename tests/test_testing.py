@@ -22,6 +22,7 @@ from cellvision.testing import (
     Isolation,
     RecipeChecks,
     ReporterChecks,
+    SplitterChecks,
     check,
 )
 from cellvision.testing.component import ComponentChecks, conformance_check
@@ -65,7 +66,7 @@ CUSTOM_LAYER = '''
 import cellvision as cv
 
 class Mine(cv.Architecture):
-    """One layer of its own."""
+    """One custom layer."""
 
     def build(self, input_shape, classes):
         """Make it."""
@@ -446,7 +447,15 @@ def test_a_check_that_demands_nothing_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    "base", [ArchitectureChecks, AugmenterChecks, DatasetChecks, RecipeChecks, ReporterChecks]
+    "base",
+    [
+        ArchitectureChecks,
+        AugmenterChecks,
+        DatasetChecks,
+        RecipeChecks,
+        ReporterChecks,
+        SplitterChecks,
+    ],
 )
 def test_every_check_says_what_it_demands(base: type[ComponentChecks]) -> None:
     checks = base.checks()

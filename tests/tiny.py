@@ -247,7 +247,7 @@ def write(path: Path, image: np.ndarray) -> Path:
 
 
 def make_folder(root: Path, count: int = 24, wells: int = 8) -> Path:
-    """Make dark and light images, their wells told in groups.csv."""
+    """Write dark and light images, with their wells in groups.csv."""
     rows = ["file,well"]
     for number, (name, level) in enumerate(BRIGHTNESS.items()):
         for k in range(count):

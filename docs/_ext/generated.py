@@ -1,4 +1,4 @@
-"""Reference pages made from the code: the experiment file, the plugins and the command line."""
+"""Reference pages generated from the code: experiment file, plugins and command line."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Lines = Iterator[str]
 
 
 def experiment() -> Lines:
-    """Every setting of an experiment, from the models."""
+    """Describe every setting of an experiment, from the models."""
     parts = {"preprocessing": cv.Preprocessing, "split": cv.Split, "training": cv.Training}
-    yield from ("## The whole", "")
+    yield from ("## All sections", "")
     yield from settings(cv.Experiment, links=parts)
-    yield from ("## `dataset`", "", "Settings that every data set understands:", "")
+    yield from ("## `dataset`", "", "Settings of every data set:", "")
     yield from settings(cv.Dataset)
     for name, model in parts.items():
         yield from (f"## `{name}`", "", first_paragraph(model), "")
@@ -40,7 +40,7 @@ def experiment() -> Lines:
 def settings(
     model: type[BaseModel], *, without: frozenset[str] = frozenset(), links: Mapping[str, Any] = {}
 ) -> Lines:
-    """A table of a model's fields: name, type, default and docstring."""
+    """Make a table of a model's fields: name, type, default and docstring."""
     rows = []
     for name, field in model.model_fields.items():
         if name in without:
@@ -51,14 +51,14 @@ def settings(
             continue
         schema = _schema(field.rebuild_annotation())
         if field.is_required():
-            default = "*must be given*"
+            default = "*required*"
         elif field.default is PydanticUndefined:
             default = f"`{_type_name(field.get_default(call_default_factory=True))}`"
         else:
             default = _value(field.default)
         rows.append((f"`{shown}`", in_words(schema), default, literal(field.description or "")))
     if not rows:
-        yield from ("It has no settings.", "")
+        yield from ("No settings.", "")
         return
     yield from table(("setting", "value", "default", ""), rows)
 
@@ -82,7 +82,7 @@ def _value(value: Any) -> str:
 
 
 def in_words(schema: Mapping[str, Any]) -> str:
-    """What a value may be, from its JSON Schema."""
+    """Describe the values of a setting, from its JSON Schema."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(in_words(item) for item in schema["anyOf"]))
     if "const" in schema:
@@ -110,13 +110,13 @@ def in_words(schema: Mapping[str, Any]) -> str:
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:
-    told = {
+    words = {
         "minimum": "from",
         "exclusiveMinimum": "above",
         "maximum": "to",
         "exclusiveMaximum": "below",
     }
-    limits = [f"{word} {schema[key]}" for key, word in told.items() if key in schema]
+    limits = [f"{word} {schema[key]}" for key, word in words.items() if key in schema]
     return f" {', '.join(limits)}" if limits else ""
 
 
@@ -126,12 +126,14 @@ _KINDS: tuple[tuple[str, Registry[Any]], ...] = (
     ("Data sets", cv.datasets),
     ("Augmenters", cv.augmenters),
     ("Architectures", cv.architectures),
+    ("Recipes", cv.recipes),
+    ("Splitters", cv.splitters),
     ("Reporters", cv.reporters),
 )
 
 
 def plugins() -> Lines:
-    """Every plugin of this project, from the registries."""
+    """Describe every plugin of this project, from the registries."""
     for title, registry in _KINDS:
         yield from (f"## {title}", "")
         for info in registry.plugins():
@@ -143,7 +145,7 @@ def plugins() -> Lines:
 
 
 def description(cls: type[Any]) -> list[str]:
-    """A docstring without its sections, as Markdown."""
+    """Convert a docstring to Markdown, without its sections."""
     text = inspect.getdoc(cls) or ""
     lines: list[str] = []
     for line in text.splitlines():
@@ -156,7 +158,7 @@ def description(cls: type[Any]) -> list[str]:
 
 
 def literal(text: str) -> str:
-    """Text in which Markdown sees no tags and no emphasis; code stays code."""
+    """Escape tags and emphasis of Markdown; code stays code."""
     pieces = re.split(r"(`+[^`]*`+)", text)
     return "".join(
         piece if place % 2 else re.sub(r"([<*_])", r"\\\1", piece)
@@ -165,7 +167,7 @@ def literal(text: str) -> str:
 
 
 def first_paragraph(cls: type[Any]) -> str:
-    """The first paragraph of a docstring."""
+    """Return the first paragraph of a docstring."""
     return (inspect.getdoc(cls) or "").partition("\n\n")[0]
 
 
@@ -173,11 +175,11 @@ def first_paragraph(cls: type[Any]) -> str:
 
 
 def commands() -> Lines:
-    """Every verb with its arguments and options, from the application."""
+    """Describe every verb with its arguments and options, from the application."""
     yield from _verbs(command(), "cellvision", "##")
 
 
-# Newer releases of Typer bring a Click of their own, so its classes have no one name.
+# Newer releases of Typer contain a copy of Click, so its classes have two names.
 def _verbs(group: Any, path: str, level: str) -> Lines:
     for name, verb in group.commands.items():
         yield from (f"{level} `{path} {name}`", "", literal(inspect.cleandoc(verb.help or "")), "")
@@ -200,17 +202,17 @@ def _shown(parameter: Any) -> str:
 
 def _parameter(parameter: Any) -> tuple[str, str, str]:
     default = parameter.default
-    told = "*must be given*" if parameter.required else ""
-    if not told and default != "" and isinstance(default, str | float | int | Path):
-        told = "" if isinstance(default, bool) else f"`{default}`"
-    return f"`{_shown(parameter)}`", told, literal(parameter.help or "")
+    shown = "*required*" if parameter.required else ""
+    if not shown and default != "" and isinstance(default, str | float | int | Path):
+        shown = "" if isinstance(default, bool) else f"`{default}`"
+    return f"`{_shown(parameter)}`", shown, literal(parameter.help or "")
 
 
 # --- as directives -----------------------------------------------------------------------
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Lines:
-    """A Markdown table; nothing where there are no rows."""
+    """Make a Markdown table; nothing if there are no rows."""
     if not rows:
         return
     yield f"| {' | '.join(head)} |"
@@ -223,7 +225,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Lines:
 
 def _directive(lines: Callable[[], Lines]) -> type[SphinxDirective]:
     class Generated(SphinxDirective):
-        """Stands for what `lines` gives."""
+        """The directive that `lines` generates."""
 
         def run(self) -> list[nodes.Node]:
             home = nodes.Element()
@@ -236,7 +238,7 @@ def _directive(lines: Callable[[], Lines]) -> type[SphinxDirective]:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Offer the directives."""
+    """Register the directives."""
     app.add_directive("every-setting", _directive(experiment))
     app.add_directive("every-plugin", _directive(plugins))
     app.add_directive("every-verb", _directive(commands))

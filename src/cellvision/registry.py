@@ -171,6 +171,11 @@ class Registry(Generic[T]):
         what = f"no {self.kind} is called {name!r}"
         known = KNOWN_DISTRIBUTIONS.get(self.group, {})
         home = next((d for d, provided in known.items() if bare in provided), None)
+        if home is not None and not names:
+            return errors.UnknownPlugin(
+                f"{what}: this cellvision has no {self.kind} plugins; {home} provides it",
+                "Install the standard plugins: python -m pip install 'cellvision[standard]'",
+            )
         if home is not None and bare not in names:
             # --upgrade because an older version without this name may be installed.
             return errors.UnknownPlugin(

@@ -284,7 +284,7 @@ def test_offline_says_what_to_do(
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setattr(flowers, "REMOTE", RemoteFile(f"{address}/f.tgz", "0" * 64, 5))
         monkeypatch.setattr(fashion_mnist, "REMOTE", (RemoteFile(f"{address}/i.gz", "", 5),))
-        with pytest.raises(errors.CellvisionError, match="cannot be fetched") as caught:
+        with pytest.raises(errors.CellvisionError, match="cannot download") as caught:
             cv.datasets.create(name).catalog()
     assert str(tmp_path / name) in caught.value.hint
     assert "dataset.path" in caught.value.hint

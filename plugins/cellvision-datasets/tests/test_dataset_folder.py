@@ -15,12 +15,12 @@ from cellvision_datasets.folder import Folder
 from cellvision_datasets.layout import natural
 from hypothesis import given
 from hypothesis import strategies as st
-from images import write_folder
 from PIL import Image
 
 import cellvision as cv
 from cellvision import errors, prepare
 from cellvision.data.catalog import Catalog
+from cellvision.testing import write_images
 
 
 def put(folder: Path, *names: str, value: int = 7) -> Path:
@@ -111,11 +111,11 @@ def test_fingerprint_follows_the_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (["1.png", "2.png"], "directly in it"),
+        (["1.png", "2.png"], "not in class folders"),
         (["a/b/c/1.png"], "too deep"),
         (["train/1.png", "test/1.png"], "no class folders"),
         (["a/1.png", "b/sub/1.png"], "two ways"),
-        (["a/notes.txt"], "holds no images"),
+        (["a/notes.txt"], "contains no images"),
     ],
 )
 def test_other_layouts_are_refused(tmp_path: Path, names: list[str], says: str) -> None:
@@ -143,13 +143,13 @@ def test_missing_folder_and_file(tmp_path: Path) -> None:
 def test_images_deeper_than_the_classes_are_told(tmp_path: Path, names: list[str]) -> None:
     put(tmp_path, *names)
     assert [row["image"] for row in rows(tmp_path)] == ["a/1.png", "b/1.png"]
-    assert passed(tmp_path) == {names[2]: ("lies deeper than the class folders", False)}
+    assert passed(tmp_path) == {names[2]: ("deeper than the class folders", False)}
 
 
 def test_images_beside_the_classes_are_told(tmp_path: Path) -> None:
     put(tmp_path, "train/a/1.png", "train/b/1.png", "train/overview.png", "plate.png")
     assert len(rows(tmp_path)) == 2
-    beside = ("lies beside the classes", False)
+    beside = ("beside the class folders", False)
     assert passed(tmp_path) == {"train/overview.png": beside, "plate.png": beside}
 
 
@@ -206,7 +206,7 @@ def test_links_are_followed_and_cycles_are_not(tmp_path: Path) -> None:
     assert [row["image"] for row in rows(data)] == ["a/1.png", "a/gone.tif", "b/1.png"]
     assert passed(data) == {
         "a/loop": ("a link back to a folder above it", False),
-        "a/itself": ("a link to nothing", False),
+        "a/itself": ("a broken link", False),
     }
     with pytest.raises(errors.UnreadableImage):
         Folder(path=data).fingerprint("a/gone.tif")
@@ -270,7 +270,7 @@ def test_columns_of_the_catalog_are_not_overwritten(two: Path) -> None:
         ("file,well,well\na/1.png,x,y\n", "column 'well' twice"),
         ("file,well\na/1.png\n", "line 2: 1 values for 2 columns"),
         ("file,well\n,x\n", "line 2: no file"),
-        ("file,well\na/1.png,x\n1.png,y\n", "lines 2 and 3 are both about a/1.png"),
+        ("file,well\na/1.png,x\n1.png,y\n", "lines 2 and 3 both name a/1.png"),
         ("file,well\nelse/1.png,x\n", "none of its 1 rows"),
         ('file,well\na/1.png,"x\na/2.png,y\n', "line"),
     ],
@@ -379,10 +379,10 @@ def test_a_folder_is_scanned_once_for_an_audit(
 ) -> None:
     from cellvision_datasets import folder as module
 
-    write_folder(tmp_path, {"a": 4, "b": 4})
+    write_images(tmp_path, ("a", "b"), count=4)
     scans: list[Path] = []
-    scan = module.look_through
-    monkeypatch.setattr(module, "look_through", lambda root: scans.append(root) or scan(root))
+    scan = module.find_files
+    monkeypatch.setattr(module, "find_files", lambda root: scans.append(root) or scan(root))
     dataset = cv.datasets.create("folder", path=tmp_path)
     cv.audit(dataset)
     assert scans == [tmp_path]

@@ -237,7 +237,7 @@ class ArchitectureChecks(ComponentChecks):
 
     @conformance_check
     def test_names_its_layers(self) -> None:
-        """Layers of its own are registered with the distribution's name as their package."""
+        """Custom layers are registered with the distribution's name as their package."""
         names = layers_without_package(self.built.model)
         self.require(
             not names,

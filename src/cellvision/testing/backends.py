@@ -1,4 +1,4 @@
-"""The other Keras backend, in a process of its own."""
+"""The other Keras backend, in a separate process."""
 
 from __future__ import annotations
 

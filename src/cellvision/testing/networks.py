@@ -18,7 +18,7 @@ _STEPS = 12
 """Steps on one batch in which a loss must fall."""
 
 _OWN_TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics", "fit")
-"""Methods that the trainer never calls: it trains the network as a layer of its own model."""
+"""Methods that the trainer never calls: it trains the network as a layer of another model."""
 
 
 def example_batch(shape: Sequence[int], classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -46,7 +46,7 @@ def isolated_registries(tmp_path: Path) -> Iterator[Isolation]:
 
 @pytest.fixture
 def example_run(tmp_path: Path) -> Iterator[Any]:
-    """A finished run of three classes and two epochs, in a folder of its own."""
+    """A finished run of three classes and two epochs, in a temporary folder."""
     from cellvision.testing import examples
 
     with examples.example_plugins():
@@ -55,7 +55,7 @@ def example_run(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def example_study(tmp_path: Path) -> Iterator[Any]:
-    """A finished study of two runs, in a folder of its own."""
+    """A finished study of two runs, in a temporary folder."""
     from cellvision.testing import examples
 
     with examples.example_plugins():

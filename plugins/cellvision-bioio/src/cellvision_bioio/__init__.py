@@ -1,1 +1,1 @@
-"""Microscope files for cellvision, through bioio's readers."""
+"""Microscope files for cellvision, read by bioio."""

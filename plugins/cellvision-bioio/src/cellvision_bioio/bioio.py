@@ -1,4 +1,4 @@
-"""Images in microscope files: their scenes and time points, by class."""
+"""Images in microscope files: scenes and time points, by class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cellvision import Dataset, SkippedFile, errors
 
-from .layout import GROUPS, look_through
+from .layout import GROUPS, find_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,16 +31,15 @@ _OWN = ("image", "label", "split", "scene", "time", "channels")
 class Bioio(Dataset):
     """Microscope files (OME-TIFF, OME-Zarr, CZI, ND2, LIF) in a folder for each class.
 
-    They lie in FOLDER/<class>/* or FOLDER/<split>/<class>/*. Every time point of every scene
-    is one image: ``control/a.czi#scene=0,t=0``. The catalog tells its ``file``, ``scene`` (by
-    name), ``time`` and ``channels``; the columns of a ``groups.csv`` beside the classes (a
-    column ``file``, then provenance) come to these. The independent unit (``group``) is the
-    file, unless that table has a column ``group``, so that no file is divided between splits.
-    Channels come in the order of the file; choose with ``preprocessing.channels``. Only the plane
-    that is asked for is read.
+    The files are in FOLDER/<class>/* or FOLDER/<split>/<class>/*. Every time point of every scene
+    is one image: ``control/a.czi#scene=0,t=0``. The catalog lists ``file``, ``scene`` (its name),
+    ``time`` and ``channels``, and the columns of a ``groups.csv`` beside the classes (a column
+    ``file``, then provenance). The ``group`` is the file, unless that table has a column
+    ``group``, so that no file is divided between splits. Channels have the order of the file;
+    choose with ``preprocessing.channels``. Only the selected plane is read.
 
-    Readers are those of bioio (https://github.com/bioio-devs/bioio); all but OME-TIFF's are
-    installed by extras, such as ``cellvision-bioio[czi]``.
+    The readers are those of bioio (https://github.com/bioio-devs/bioio). Extras such as
+    ``cellvision-bioio[czi]`` install them; the reader of OME-TIFF is always installed.
 
     Examples
     --------
@@ -56,19 +55,19 @@ class Bioio(Dataset):
     """
 
     path: Path
-    """The folder."""
+    """Folder that contains the class folders."""
 
     scenes: Numbers | None = None
-    """The numbers of the scenes to use (positions, series), from 0. None uses all."""
+    """Numbers of the scenes (positions, series) to use, from 0. None: all."""
 
     z: Number | Literal["middle", "max"] = "middle"
-    """Which plane of a stack: its number from 0, the middle one, or the maximum of all."""
+    """Plane of a stack: its number from 0, the middle plane, or the maximum of all planes."""
 
     t: Numbers | None = None
-    """The numbers of the time points to use, from 0. None uses all."""
+    """Numbers of the time points to use, from 0. None: all."""
 
     def catalog(self) -> pd.DataFrame:
-        """List the images of all files; the head of every file is read.
+        """List the images of all files; reads the metadata of every file.
 
         A file that cannot be opened is listed by its name alone, and refused when it is read.
 
@@ -84,7 +83,7 @@ class Bioio(Dataset):
         """
         import pandas as pd
 
-        layout = look_through(self._root)
+        layout = find_files(self._root)
         rows = []
         for found in layout.containers:
             first: dict[str, object] = {"image": found.name, "label": found.label}
@@ -108,7 +107,7 @@ class Bioio(Dataset):
         Raises
         ------
         errors.UnreadableImage
-            It cannot be read, or has not the plane that `z` names.
+            It cannot be read, or lacks the plane that `z` names.
         """
         from cellvision import DecodedImage
 
@@ -118,14 +117,14 @@ class Bioio(Dataset):
         file = parts["file"] if parts else image
         container = open_container(self._root / file, image)
         if parts is None:
-            raise errors.UnreadableImage(image, "it names no scene and no time point")
+            raise errors.UnreadableImage(image, "the id names no scene and time point")
         number, time = int(parts["scene"]), int(parts["time"])
         try:
             scene = container.scene(number)
             if time >= scene.times:
-                raise IndexError(f"it has {scene.times} time point(s)")
+                raise IndexError(f"the scene has {scene.times} time point(s)")
             pixels, note = self._planes(container, number, scene, time)
-        except Exception as fault:  # a reader raises whatever its format's damage leads it to
+        except Exception as fault:  # a damaged file can raise anything
             reason = one_line(fault, self._root / file)
             raise errors.UnreadableImage(image, reason) from fault
         names = f"channels: {', '.join(scene.channels)}" if scene.channels else ""
@@ -145,7 +144,7 @@ class Bioio(Dataset):
         if len(images) != 1:
             raise errors.UnreadableImage(
                 str(file),
-                f"it holds {len(images)} images (scenes or time points)",
+                f"it contains {len(images)} images (scenes or time points)",
                 "Predict its folder as a data set: --dataset bioio",
             )
         return beside.decode(images[0])
@@ -155,8 +154,8 @@ class Bioio(Dataset):
         return self.decode(image).pixels
 
     def skipped_files(self) -> Sequence[SkippedFile]:
-        """List every file that is no microscope file, or misplaced."""
-        layout = look_through(self._root)
+        """List every file that is not a microscope file, or misplaced."""
+        layout = find_files(self._root)
         table = [SkippedFile(GROUPS, "provenance table")] if layout.table else []
         return [*layout.skipped_files, *table]
 
@@ -170,14 +169,14 @@ class Bioio(Dataset):
         try:
             container = open_container(self._root / file, file)
         except errors.UnreadableImage:
-            yield {"scene": None, "time": None, "channels": None}  # reading it tells
+            yield {"scene": None, "time": None, "channels": None}  # reading it gives the reason
             return
         for number in self._chosen(self.scenes, len(container.scenes), file, "scene"):
             try:
                 scene = container.scene(number)
             except Exception as fault:
                 raise errors.CatalogError(
-                    f"{self._root / file}: scene {number} cannot be listed: "
+                    f"{self._root / file}: cannot list scene {number}: "
                     f"{one_line(fault, self._root / file)}",
                     "Choose others with dataset.scenes, or move the file away",
                 ) from fault
@@ -198,24 +197,24 @@ class Bioio(Dataset):
         if missing:
             setting = "scenes" if what == "scene" else "t"
             raise errors.CatalogError(
-                f"{self._root / file} has {count} {what}(s), and so no {what} {missing[0]}",
-                f"Numbers begin with 0; correct dataset.{setting}",
+                f"{self._root / file} has {count} {what}(s), so no {what} {missing[0]}",
+                f"Numbers begin with 0; correct dataset.{setting}.",
             )
         return sorted(set(asked))
 
     def _planes(
         self, container: Container, number: int, scene: Scene, time: int
     ) -> tuple[np.ndarray, str]:
-        """The pixels that `z` asks for, and a note about it where there was a choice."""
+        """Return the pixels that `z` selects, and a note if there was a choice."""
         import numpy as np
 
         if self.z == "max":
             pixels = container.plane(number, time, 0)
-            for z in range(1, scene.planes):  # one after the other, for memory's sake
+            for z in range(1, scene.planes):  # one by one, to save memory
                 pixels = np.maximum(pixels, container.plane(number, time, z))
             return pixels, f"maximum of {scene.planes} planes" if scene.planes > 1 else ""
         z = scene.planes // 2 if self.z == "middle" else self.z
         if z >= scene.planes:
-            raise IndexError(f"it has {scene.planes} plane(s), and so no plane {z} (dataset.z)")
+            raise IndexError(f"the scene has {scene.planes} plane(s), so no plane {z} (dataset.z)")
         note = f"plane {z} of 0 to {scene.planes - 1}" if scene.planes > 1 else ""
         return container.plane(number, time, z), note

@@ -1,4 +1,4 @@
-"""An open microscope file: its scenes, and one plane of one of them."""
+"""An open microscope file: its scenes and their planes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _KEPT_OPEN = 2
-"""Files that a thread keeps open: images of one file follow each other."""
+"""Number of files that a thread keeps open: images of one file are read in sequence."""
 
 _DEPTHS = (1, 8, 10, 12, 14, 16, 32, 64)
 
@@ -25,7 +25,7 @@ _local = threading.local()
 
 @dataclass(frozen=True)
 class Scene:
-    """What a scene holds.
+    """Content of a scene.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Scene:
 
 
 class Container:
-    """A microscope file, open for the thread that opened it.
+    """A microscope file, open in one thread.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ class Container:
 
     @property
     def scenes(self) -> tuple[str, ...]:
-        """The names of the scenes, in the order of the file."""
+        """Names of the scenes, in the order of the file."""
         return tuple(str(name) for name in self._reader.scenes)
 
     def scene(self, number: int) -> Scene:
-        """Tell what a scene holds, without its pixels."""
+        """Describe a scene without reading its pixels."""
         if number not in self._known:
             data = self._data(number)
             sizes = data.sizes
@@ -80,7 +80,7 @@ class Container:
         return self._known[number]
 
     def plane(self, number: int, time: int, z: int) -> np.ndarray:
-        """Read one plane, shape (height, width, channels), native dtype, and nothing else."""
+        """Read one plane only: shape (height, width, channels), native dtype."""
         from dask.utils import key_split
 
         data = self._data(number)
@@ -89,24 +89,24 @@ class Container:
         odd = [name for name in data.dims if name not in ("Y", "X", *last)]
         wide = [f"{name} ({data.sizes[name]})" for name in odd if data.sizes[name] != 1]
         if wide:
-            raise ValueError(f"it has a dimension of which no part can be chosen: {wide[0]}")
+            raise ValueError(f"it has a dimension that no setting selects from: {wide[0]}")
         pixels = data.isel(dict.fromkeys(odd, 0)).transpose("Y", "X", *last).data
-        # This thread reads: the caller has threads enough.
+        # Read in this thread: the caller already has several.
         pixels = pixels.compute(scheduler="synchronous")
-        # Dask keeps the names of 100,000 tasks, all of them new with every read.
+        # Dask caches the names of 100,000 tasks, and every read adds new ones.
         key_split.cache_clear()
         return pixels.reshape(*pixels.shape[:2], -1)  # type: ignore[no-any-return]
 
     def _data(self, number: int) -> Any:
-        """The scene as an xarray that nothing is read for yet."""
+        """Return the scene as a lazy xarray."""
         self._reader.set_scene(number)
         data = self._reader.xarray_dask_data
-        # Tiles of a mosaic are put together where the reader can.
+        # Tiles of a mosaic are stitched if the reader can.
         return self._reader.mosaic_xarray_dask_data if data.sizes.get("M", 1) > 1 else data
 
 
 def open_container(path: Path, name: str) -> Container:
-    """Open a microscope file, or give it again to the thread that has it open.
+    """Open a microscope file, or return the one that this thread has open.
 
     Parameters
     ----------
@@ -128,11 +128,11 @@ def open_container(path: Path, name: str) -> Container:
         raise errors.UnreadableImage(name, fault.strerror or str(fault)) from fault
     known = format_of(path)
     if known is None:
-        raise errors.UnreadableImage(name, "it is no microscope file, by its suffix")
+        raise errors.UnreadableImage(name, "its suffix is not one of a microscope file")
     if not hasattr(_local, "containers"):
         _local.containers = OrderedDict()
     containers: OrderedDict[tuple[Any, ...], Container] = _local.containers
-    # Another file may have taken its place.
+    # The file may have been replaced.
     key = (path.absolute(), status.st_mtime_ns, status.st_size)
     if key in containers:
         containers.move_to_end(key)
@@ -142,9 +142,9 @@ def open_container(path: Path, name: str) -> Container:
         container = Container(reader(path, **known.options))
         if not container.scenes:
             raise ValueError("it holds no image")
-    except Exception as fault:  # a reader raises whatever its format's damage leads it to
+    except Exception as fault:  # a damaged file can raise anything
         raise errors.UnreadableImage(
-            name, f"no {known.title} that can be read: {one_line(fault, path)}", _mend(known.title)
+            name, f"not a readable {known.title}: {one_line(fault, path)}", _hint(known.title)
         ) from fault
     containers[key] = container
     while len(containers) > _KEPT_OPEN:
@@ -153,7 +153,7 @@ def open_container(path: Path, name: str) -> Container:
 
 
 def depth_of(pixels: np.ndarray, significant_bits: int | None) -> int:
-    """Give the bit depth: the one that the file declares, where no pixel contradicts it."""
+    """Return the bit depth that the file declares, if no pixel exceeds it."""
     if pixels.dtype.kind == "b":
         return 1
     held = pixels.dtype.itemsize * 8
@@ -164,12 +164,12 @@ def depth_of(pixels: np.ndarray, significant_bits: int | None) -> int:
 
 
 def one_line(fault: BaseException, path: Path) -> str:
-    """Return what a reader said, in one line of moderate length, without the path."""
+    """Return a reader's message in one short line, without the path."""
     text = " ".join(str(fault).split()).replace(str(path), path.name) or type(fault).__name__
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _mend(title: str) -> str:
+def _hint(title: str) -> str:
     if title == "OME-TIFF":
         return "The data set 'folder' reads TIFFs that are no OME-TIFF"
     return "Copy or export the file again, or leave it out"
@@ -178,6 +178,6 @@ def _mend(title: str) -> str:
 def _significant_bits(reader: Any, number: int) -> int | None:
     try:
         bits = reader.ome_metadata.images[number].pixels.significant_bits
-    except Exception:  # noqa: BLE001 - few readers have it, and each misses it in its own way
+    except Exception:  # noqa: BLE001 - readers without it raise different errors
         return None
     return int(bits) if bits else None

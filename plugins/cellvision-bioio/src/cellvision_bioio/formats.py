@@ -1,4 +1,4 @@
-"""The formats, how they are known, and which of bioio's readers takes each."""
+"""The formats, how they are recognised, and which bioio reader reads each."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Format:
     Attributes
     ----------
     title
-        What people call it.
+        Common name.
     module
-        The package that has bioio's reader for it.
+        Package of its bioio reader.
     extra
-        The extra of this distribution that installs the package.
+        Extra of this distribution that installs the package.
     options
-        What the reader is told. By default some readers load a whole stack for one plane.
+        Arguments of the reader. By default some readers load a whole stack for one plane.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Format:
     options: dict[str, Any] = field(default_factory=dict)
 
     def reader(self) -> Any:
-        """Import the reader's class.
+        """Import the class of the reader.
 
         Raises
         ------
@@ -44,7 +44,7 @@ class Format:
         except ImportError as fault:
             package = self.module.replace("_", "-")
             raise errors.InvalidInput(
-                f"{self.title} files are read by {package}, which cannot be imported: {fault}",
+                f"{self.title} files need {package}, which cannot be imported: {fault}",
                 f'python -m pip install "cellvision-bioio[{self.extra}]"',
             ) from fault
 
@@ -70,7 +70,7 @@ _OF_A_ZARR = (".zattrs", ".zgroup", "zarr.json")
 
 
 def format_of(path: Path) -> Format | None:
-    """Tell the format by the suffix, and an OME-Zarr also by what is in the folder."""
+    """Recognise the format by the suffix, and OME-Zarr also by the content of the folder."""
     known = _FORMATS.get(path.suffix.lower())
     if path.is_dir():
         inside = known is _OME_ZARR or any((path / name).is_file() for name in _OF_A_ZARR)

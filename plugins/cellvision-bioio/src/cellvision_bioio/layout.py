@@ -1,4 +1,4 @@
-"""What lies below a folder of microscope files: containers by split and class, and the rest."""
+"""Files below a folder of microscope files: containers by split and class, and all others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ContainerFile:
 
 @dataclass(frozen=True)
 class Layout:
-    """Every file below a folder; an OME-Zarr, which is a folder, counts as one.
+    """Every file below a folder; an OME-Zarr folder counts as one file.
 
     Attributes
     ----------
@@ -46,8 +46,8 @@ class Layout:
     skipped_files: tuple[SkippedFile, ...]
 
 
-def look_through(root: Path) -> Layout:
-    """Find the microscope files of ``ROOT/<class>/*`` or ``ROOT/<split>/<class>/*``.
+def find_files(root: Path) -> Layout:
+    """Find the microscope files in ``ROOT/<class>/*`` or ``ROOT/<split>/<class>/*``.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def look_through(root: Path) -> Layout:
         The folder is missing, cannot be listed, or has another layout.
     """
     if not root.is_dir():
-        raise errors.FolderError(f"there is no folder {root}", "Check the path")
+        raise errors.FolderError(f"there is no folder {root}", "Check the path.")
     names, others, table = [], [], False
     for name in _walk(root, PurePosixPath()):
         reason, expected = _not_a_container(root, name)
@@ -82,7 +82,7 @@ def _walk(root: Path, below: PurePosixPath) -> Iterator[PurePosixPath]:
         entries = sorted(place.name for place in folder.iterdir())
     except OSError as fault:
         raise errors.FolderError(
-            f"{folder} cannot be listed: {fault.strerror}", "Change its permissions or move it away"
+            f"cannot list {folder}: {fault.strerror}", "Change its permissions or move it away."
         ) from fault
     for entry in entries:
         name = below / entry
@@ -95,7 +95,7 @@ def _walk(root: Path, below: PurePosixPath) -> Iterator[PurePosixPath]:
 
 
 def _not_a_container(root: Path, name: PurePosixPath) -> tuple[str, bool]:
-    """Why this is no microscope file, and whether anybody would miss it."""
+    """Return why a file is not a microscope file, and whether that is expected."""
     if any(is_phantom(Path(part)) for part in name.parts):
         return "hidden, or left by the operating system", True
     if format_of(root / name) is None:
@@ -104,18 +104,18 @@ def _not_a_container(root: Path, name: PurePosixPath) -> tuple[str, bool]:
 
 
 def _depth(root: Path, names: Sequence[PurePosixPath]) -> int:
-    """Decide between ``<class>/*`` (2) and ``<split>/<class>/*`` (3), or refuse."""
+    """Return the depth of the files: ``<class>/*`` (2) or ``<split>/<class>/*`` (3)."""
     first = {len(name.parts): name for name in reversed(names)}
     if 2 in first and 3 in first:
         raise errors.FolderError(
-            f"{root} is laid out in two ways: {first[2]} and {first[3]}",
-            f"{_EXPECTED}, one or the other",
+            f"{root} has two layouts: {first[2]} and {first[3]}",
+            f"{_EXPECTED}, not both.",
         )
     if 3 in first:
         return 3
     if 2 not in first:
         what = f"no classes, only {names[0]}" if names else "no microscope files"
-        raise errors.FolderError(f"{root} holds {what}", _EXPECTED)
+        raise errors.FolderError(f"{root} contains {what}", f"{_EXPECTED}.")
     classes = {name.parts[0] for name in names if len(name.parts) == 2}
     if all(name.casefold() in _SPLIT_NAMES for name in classes):
         raise errors.FolderError(

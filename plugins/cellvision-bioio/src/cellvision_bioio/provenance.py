@@ -1,4 +1,4 @@
-"""Where the files came from: `groups.csv`, beside the classes."""
+"""Provenance of the files: `groups.csv`, beside the classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read_groups(table: Path, files: Collection[str]) -> dict[str, dict[str, str 
     table
         The table.
     files
-        The microscope files, relative to its folder; rows about others are passed over.
+        The microscope files, relative to its folder; rows of other files are skipped.
 
     Returns
     -------
@@ -26,16 +26,16 @@ def read_groups(table: Path, files: Collection[str]) -> dict[str, dict[str, str 
     Raises
     ------
     errors.CatalogError
-        It cannot be read, has no column ``file``, names a file twice, or none that is there.
+        The table cannot be read, lacks a column ``file``, names a file twice, or matches none.
     """
     import pandas as pd
 
     try:
         rows = pd.read_csv(table, dtype=str, keep_default_na=False, sep=None, engine="python")
-    except Exception as fault:  # the parser raises whatever the damage leads it to
+    except Exception as fault:  # a damaged table can raise anything
         reason = " ".join(str(fault).split())[:160]
         raise errors.CatalogError(
-            f"{table} cannot be read as CSV: {reason}", "Save it again as CSV UTF-8"
+            f"{table} cannot be read as CSV: {reason}", "Save it again as CSV UTF-8."
         ) from fault
     if "file" not in rows.columns:
         raise errors.CatalogError(
@@ -45,11 +45,11 @@ def read_groups(table: Path, files: Collection[str]) -> dict[str, dict[str, str 
     named = rows["file"].str.strip().str.replace("\\", "/").str.removeprefix("./")
     twice = sorted(set(named[named.duplicated()]))
     if twice:
-        raise errors.CatalogError(f"{table} names {twice[0]} twice", "Keep one line for each file")
+        raise errors.CatalogError(f"{table} names {twice[0]} twice", "Keep one line for each file.")
     rows = rows.assign(file=named)[named.isin(set(files))]
     if rows.empty:
         raise errors.CatalogError(
-            f"{table}: none of its rows names a microscope file here",
+            f"{table}: none of its rows names a microscope file of this folder",
             "Write paths relative to the table's folder, or remove the table",
         )
     return {

@@ -1,7 +1,7 @@
-"""How a wide-field fluorescence image of cells comes about: cells, light, optics, camera.
+"""Simulation of wide-field fluorescence images: cells, illumination, optics, camera.
 
-Every step is a simple model of a known cause, so that the truth about the images is known; no
-step is fitted to a real microscope.
+Every step is a simple model of a known cause, so the ground truth is known. No step is fitted to a
+real microscope.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from scipy import ndimage, spatial
 Plane: TypeAlias = NDArray[np.float32]
 
 FULL_SCALE = 4095
-"""The largest value of the 12-bit camera; its images are stored in 16 bits."""
+"""Largest value of the 12-bit camera; images are stored in 16 bits."""
 
 OFFSET = 100.0
-"""What the camera gives in the dark, in counts."""
+"""Dark level of the camera, in counts."""
 
 _COUNTS_PER_ELECTRON = 2.0
 _READ_NOISE = 5.0  # counts, standard deviation
-_VIGNETTING = 0.35  # of the light, lost in the corners
-_BACKGROUND = 60.0  # counts of fluorescence where there is no cell
+_VIGNETTING = 0.35  # fraction of the light lost in the corners
+_BACKGROUND = 60.0  # counts of fluorescence outside cells
 _DNA = 750.0  # counts at the middle of a nucleus with one set of chromosomes, in focus
-_SPOTS = 12.0  # aggregates in a cell
+_SPOTS = 12.0  # mean number of aggregates per cell
 _PROTEIN = 600.0  # counts at the middle of a cell of median expression, in focus
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What one field shows.
+    """Content of one field.
 
     Attributes
     ----------
     size
         Height and width, in pixels.
     density
-        Cells in 100 x 100 pixels.
+        Cells per 100 x 100 pixels.
     aggregation
-        0: the protein is diffuse; 1: about half of it is in aggregates. The protein of each
-        cell is the same in sum.
+        0: the protein is diffuse; 1: about half of it is in aggregates. The total per cell does
+        not change.
     background
-        Factor on the fluorescence where there is no cell.
+        Factor on the fluorescence outside cells.
     nuisance
-        How much brightness and focus differ from field to field; 0 for not at all.
+        Variation of brightness and focus between fields; 0: none.
     nuclear
-        The share of the aggregates that lie in the nucleus; the others lie in a ring around it
-        that is as large, so that they are as crowded there. None: anywhere in the cytoplasm.
+        Fraction of the aggregates in the nucleus; the others are in a ring of equal area around
+        it, so density is equal. None: anywhere in the cytoplasm.
     """
 
     size: int
@@ -64,15 +64,15 @@ class Scene:
 def draw(scene: Scene, entropy: Sequence[int]) -> NDArray[np.uint16]:
     """Draw one field.
 
-    Cells, nuisance, aggregates and noise have random streams of their own: the same `entropy`
-    with another `aggregation` shows the same cells in the same light.
+    Cells, nuisance, aggregates and noise have separate random streams: the same `entropy` with
+    another `aggregation` shows the same cells in the same light.
 
     Parameters
     ----------
     scene
-        What to draw.
+        Content of the field.
     entropy
-        Whole numbers that identify the field.
+        Integers that identify the field.
 
     Returns
     -------
@@ -97,12 +97,12 @@ def draw(scene: Scene, entropy: Sequence[int]) -> NDArray[np.uint16]:
 def _cells(
     scene: Scene, rng: np.random.Generator
 ) -> tuple[Plane, Plane, NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]:
-    """DNA, protein, the cell that owns each pixel, and where nuclei and cytoplasm are."""
+    """Return DNA, protein, the cell of each pixel, and masks of nuclei and cytoplasm."""
     size = scene.size
     spacing = 100.0 / np.sqrt(scene.density)
     centres = _centres(size, spacing, rng)
     n = len(centres)
-    # Bent coordinates make outlines that no ellipse has.
+    # Distorted coordinates give irregular outlines.
     bend = np.stack([_noise(size, 9.0, rng), _noise(size, 9.0, rng)]) * 0.05 * spacing
     y, x = np.mgrid[:size, :size].astype(np.float32) + bend
     owner: NDArray[np.intp] = spatial.cKDTree(centres).query(np.stack([y, x], -1))[1]
@@ -131,7 +131,7 @@ def _cells(
 
 
 def _centres(size: int, spacing: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A shaken hexagonal lattice with some gaps, beyond the borders, so that cells are cut."""
+    """Return a jittered hexagonal lattice with gaps that extends beyond the borders."""
     rows = int(np.ceil(size / (spacing * 0.866))) + 3
     columns = int(np.ceil(size / spacing)) + 3
     row, column = np.mgrid[:rows, :columns].astype(float)
@@ -148,7 +148,7 @@ def _ellipse(
     radius: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> Plane:
-    """Squared distance from each cell's centre, 1 on an ellipse of random turn and shape."""
+    """Return the squared distance from each cell's centre, 1 on a random ellipse."""
     angle = _f32(rng.uniform(0.0, np.pi, len(radius)))
     longer = _f32(np.sqrt(rng.uniform(1.0, 1.5, len(radius))))
     along, across = np.cos(angle), np.sin(angle)
@@ -165,12 +165,12 @@ def _aggregated(
     scene: Scene,
     rng: np.random.Generator,
 ) -> Plane:
-    """Move a part of each cell's protein into a few bright spots of the same cell."""
+    """Move a fraction of each cell's protein into bright spots of the same cell."""
     n = int(owner.max()) + 1
     total = np.bincount(owner.ravel(), protein.ravel(), n)
     room = np.bincount(owner[cytoplasm], minlength=n)
-    # In proportion to its room, so that a cell cut by the border has no more than its share.
-    whole = 0.5 * 100.0**2 / scene.density  # pixels of cytoplasm in a cell that is not cut
+    # Proportional to its area, so that a cell cut by the border has fewer.
+    whole = 0.5 * 100.0**2 / scene.density  # pixels of cytoplasm in a whole cell
     spots = np.where(room > 0, 1 + rng.poisson(_SPOTS * room / whole), 0)
     share = scene.aggregation * rng.normal(0.55, 0.08, n).clip(0.35, 0.75) * (room > 0)
     cell = np.repeat(np.arange(n), spots)
@@ -197,8 +197,8 @@ def _some_pixel(
     cell: NDArray[np.intp],
     rng: np.random.Generator,
 ) -> NDArray[np.intp]:
-    """One random pixel of each of the cells that lies in `where`; -1 where a cell has none."""
-    # The pixels sorted by cell: each draw picks one of its cell's.
+    """Return a random pixel inside `where` for each cell; -1 if a cell has none."""
+    # Pixels sorted by cell, so that each draw picks one of its cell.
     places = np.flatnonzero(where)
     places = places[np.argsort(owner.ravel()[places], kind="stable")]
     room = np.bincount(owner.ravel()[places], minlength=int(owner.max()) + 1)
@@ -208,7 +208,7 @@ def _some_pixel(
 
 
 def _illumination(size: int, rng: np.random.Generator) -> Plane:
-    """Light that falls off from somewhere near the middle: 1 there, least in the corners."""
+    """Return illumination that falls off from near the middle, where it is 1, to the corners."""
     middle = (size - 1) / 2 + rng.normal(0.0, 0.04 * size, 2)
     along = (np.arange(size)[:, None] - middle) ** 2
     distance = along[:, 0][:, None] + along[:, 1][None, :]
@@ -217,7 +217,7 @@ def _illumination(size: int, rng: np.random.Generator) -> Plane:
 
 
 def _camera(counts: NDArray[Any], rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Count electrons (Poisson), read them out (Gaussian), and clip to 12 bits."""
+    """Simulate photon noise (Poisson), read noise (Gaussian) and clipping to 12 bits."""
     electrons = rng.poisson(counts / _COUNTS_PER_ELECTRON)
     read = OFFSET + _READ_NOISE * rng.standard_normal(counts.shape, dtype=np.float32)
     values = np.rint(electrons * _COUNTS_PER_ELECTRON + read)
@@ -225,16 +225,16 @@ def _camera(counts: NDArray[Any], rng: np.random.Generator) -> NDArray[np.uint16
 
 
 def _noise(size: int, scale: float, rng: np.random.Generator) -> Plane:
-    """Smooth random values with mean 0 and standard deviation 1; `scale` in pixels."""
+    """Return smooth random values with mean 0 and standard deviation 1; `scale` in pixels."""
     smooth = _blur(rng.standard_normal((size, size), dtype=np.float32), scale)
     return _f32((smooth - smooth.mean()) / max(smooth.std(), 1e-6))
 
 
 def _blur(plane: NDArray[Any], sigma: float) -> Plane:
-    """Blur by a Gaussian; what would leave the image is mirrored back, so no signal is lost."""
+    """Blur by a Gaussian with mirrored borders, so that no signal is lost."""
     return _f32(ndimage.gaussian_filter(_f32(plane), sigma, truncate=3.0))
 
 
 def _f32(values: NDArray[Any]) -> Plane:
-    """Half the memory and time; the camera's noise is far above the rounding."""
+    """Convert to float32: half the memory and time, with rounding far below the camera noise."""
     return values.astype(np.float32, copy=False)

@@ -1,8 +1,10 @@
-"""Files from the network: checked, resumed where they broke off, there whole or not at all."""
+"""Downloads: verified by checksum, resumed after interruptions, complete or absent.
+
+The library pooch verifies too, but starts an interrupted download over: 229 MB for `flowers`.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import urllib.error
@@ -10,9 +12,12 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from cellvision import errors
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 from cellvision.io import file_digest
 
 _BLOCK = 2**18  # bytes
@@ -23,16 +28,16 @@ _RANGE_NOT_SATISFIABLE = 416
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file in the network, with what it must be.
+    """A file on a server, with its checksum and size.
 
     Attributes
     ----------
     url : str
-        Where it is (http or https).
+        Address (http or https).
     sha256 : str
-        The SHA-256 of its bytes, in hexadecimal.
+        SHA-256 of its bytes, in hexadecimal.
     size : int
-        Its size in bytes.
+        Size in bytes.
     """
 
     url: str
@@ -41,35 +46,34 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """File name."""
         return self.url.rpartition("/")[2]
 
 
 def data_folder() -> Path:
-    """Where downloads are kept: ``CELLVISION_DATA``, else the user's data folder."""
-    named = os.environ.get("CELLVISION_DATA")
-    if named:
-        return Path(named)
+    """Return the folder for downloads: ``CELLVISION_DATA``, else the user's data folder."""
+    configured = os.environ.get("CELLVISION_DATA")
+    if configured:
+        return Path(configured)
     import platformdirs
 
     return Path(platformdirs.user_data_dir("cellvision"))
 
 
 def fetch(remote: RemoteFile, folder: Path, offline_hint: str) -> Path:
-    """Download a file into a folder, unless it is there.
+    """Download a file into a folder, unless it is already there.
 
-    Bytes are collected in ``<name>.part``. A download that was interrupted, even by a kill, goes
-    on where it stopped, if the server can do that. The file gets its name when its checksum is
-    right.
+    Bytes are collected in ``<name>.part``. An interrupted download resumes if the server supports
+    it, even after a kill. The file gets its final name once its checksum is correct.
 
     Parameters
     ----------
     remote
-        What to fetch.
+        The file.
     folder
-        Where to put it; made where missing.
+        Folder to download into; created if needed.
     offline_hint
-        One line for the error: how to do without the network.
+        One line for the error: what to do without network.
 
     Returns
     -------
@@ -79,15 +83,15 @@ def fetch(remote: RemoteFile, folder: Path, offline_hint: str) -> Path:
     Raises
     ------
     errors.CellvisionError
-        The server cannot be reached or broke off repeatedly, or the checksum is wrong.
+        The server cannot be reached, the connection keeps failing, or the checksum is wrong.
     """
     target = folder / remote.name
     if target.exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{remote.name}.part"
-    with _alone(folder / f".{remote.name}.lock"):
-        if target.exists():  # another process was quicker
+    with _lock(folder / f".{remote.name}.lock"):
+        if target.exists():  # another process downloaded it meanwhile
             return target
         with part.open("ab") as file:
             _complete(remote, file, offline_hint)
@@ -95,16 +99,15 @@ def fetch(remote: RemoteFile, folder: Path, offline_hint: str) -> Path:
         if digest != remote.sha256:
             part.unlink()
             raise errors.CellvisionError(
-                f"{remote.url}: what arrived has SHA-256 {digest}, not {remote.sha256}; "
-                "it was removed",
-                f"Give the same command again; if that does not help: {offline_hint}",
+                f"{remote.url}: the download has SHA-256 {digest}, not {remote.sha256}; it was removed",
+                f"Run the command again. If that does not help: {offline_hint}",
             )
         part.replace(target)
     return target
 
 
 def _complete(remote: RemoteFile, file: BinaryIO, offline_hint: str) -> None:
-    """Append what is missing, going on after breaks as long as there is progress."""
+    """Append the missing bytes, retrying as long as there is progress."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.progress import TransferSpeedColumn as Speed
@@ -127,14 +130,14 @@ def _complete(remote: RemoteFile, file: BinaryIO, offline_hint: str) -> None:
             attempts = 0 if file.tell() > before else attempts + 1
             final = isinstance(fault, urllib.error.HTTPError) or attempts >= _ATTEMPTS
             if final:
-                got = f" after {file.tell()} of {remote.size} bytes" if file.tell() else ""
+                done = f" after {file.tell()} of {remote.size} bytes" if file.tell() else ""
                 raise errors.CellvisionError(
-                    f"{remote.url} cannot be fetched{got}: {_reason(fault)}", offline_hint
+                    f"cannot download {remote.url}{done}: {_reason(fault)}", offline_hint
                 ) from fault
 
 
 def _receive(remote: RemoteFile, file: BinaryIO) -> Iterator[None]:
-    """Ask for what is missing and append it, block by block."""
+    """Request the missing bytes and append them block by block."""
     if file.tell() >= remote.size:
         return
     request = urllib.request.Request(remote.url)  # noqa: S310 - addresses are constants, not input
@@ -159,14 +162,8 @@ def _reason(fault: Exception) -> str:
     return " ".join(text.split())
 
 
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process holds this lock; a killed one lets go of it by itself."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two at once spoil the file, and the checksum tells
-        yield
-        return
-    with lock.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _lock(path: Path) -> BaseFileLock:
+    """Return a lock that one process holds at a time; the system releases it if that dies."""
+    import filelock
+
+    return filelock.FileLock(path)

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from cellvision import SkippedFile, errors, remote
 
 from .image_files import ImageFiles
-from .layout import MANIFEST, Layout, look_through
+from .layout import MANIFEST, Layout, find_files
 from .provenance import Provenance, manifest_above, read_provenance
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Folder(ImageFiles):
     """
 
     path: remote.Location
-    """The folder, or its address on remote storage, such as ``s3://bucket/images``."""
+    """Folder, or its address on remote storage, such as ``s3://bucket/images``."""
 
     def catalog(self) -> pd.DataFrame:
         """List all images, in natural order, with the columns of the provenance tables.
@@ -97,7 +97,11 @@ class Folder(ImageFiles):
             SkippedFile(
                 table,
                 "provenance table"
-                + (f" ({absent[table]} of its rows name no image here)" if absent[table] else ""),
+                + (
+                    f" ({absent[table]} of its rows name no image of the folder)"
+                    if absent[table]
+                    else ""
+                ),
                 expected=not absent[table],
             )
             for table in layout.tables
@@ -130,7 +134,7 @@ _unused_scans: WeakKeyDictionary[Folder, _Contents] = WeakKeyDictionary()
 
 
 def _scan(root: Path) -> _Contents:
-    layout = look_through(root)
+    layout = find_files(root)
     return _Contents(layout, _provenance(root, layout))
 
 

@@ -1,4 +1,4 @@
-"""What lies below a folder of images: the images by split and class, and everything else."""
+"""Files below a folder of images: the images by split and class, and all others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MANIFEST = "manifest.csv"
 GROUPS = "groups.csv"
 
 _WORK_RECORDS = frozenset({".prepare.jsonl", ".number.json"})
-"""Records of `cellvision prepare` that is at work or was interrupted."""
+"""Records of a `cellvision prepare` that is running or was interrupted."""
 
 _SPLIT_NAMES = frozenset({"train", "training", "validation", "valid", "val", "test", "testing"})
 
@@ -28,8 +28,8 @@ _FURTHER_SUFFIXES = frozenset(
         *(".dicom", ".mrc", ".dv", ".ims", ".vsi", ".zvi", ".svs", ".ndpi", ".scn", ".flex"),
     )
 )
-"""Further formats that a person may take for an image: they are refused when they are read,
-with a reason, and not passed over."""
+"""Suffixes of image formats that cannot be read: reading refuses such files with a reason, instead
+of skipping them."""
 
 _MAGIC = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|8BPS|II[*+]\0|MM\0[*+]|RIFF....WEBP"
@@ -37,7 +37,7 @@ _MAGIC = re.compile(
     rb"|....ftyp(?:avif|hei)|ZISRAWFILE|\xda\xce\xbe\x0a",
     re.DOTALL,
 )
-"""How the files of common image formats begin; for files whose suffix says nothing."""
+"""First bytes of common image formats, for files whose suffix says nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class Layout:
     skipped_files: tuple[SkippedFile, ...]
 
 
-def look_through(root: Path) -> Layout:
-    """Find all images of ``ROOT/<class>/*`` or ``ROOT/<split>/<class>/*``; none is decoded.
+def find_files(root: Path) -> Layout:
+    """Find all images in ``ROOT/<class>/*`` or ``ROOT/<split>/<class>/*`` without decoding any.
 
-    Links are followed; a link back to a folder above it is not.
+    Links are followed, except those back to a folder above.
 
     Raises
     ------
@@ -81,14 +81,14 @@ def look_through(root: Path) -> Layout:
     if not root.is_dir():
         if root.exists():
             raise errors.FolderError(
-                f"{root} is a file, not a folder", "For a list of files use the data set 'table'"
+                f"{root} is a file, not a folder", "For a list of files, use the data set 'table'."
             )
-        raise errors.FolderError(f"there is no folder {root}", "Check the path")
-    found = list(_walk(root, (), frozenset()))
-    _raise_if_unfinished(root, found)
-    depth = _depth(root, [entry.parts for entry in found if entry.is_image])
+        raise errors.FolderError(f"there is no folder {root}", "Check the path.")
+    entries = list(_walk(root, (), frozenset()))
+    _raise_if_unfinished(root, entries)
+    depth = _depth(root, [entry.parts for entry in entries if entry.is_image])
     images, tables, others = [], [], []
-    for entry in found:
+    for entry in entries:
         name = "/".join(entry.parts)
         if entry.is_image and len(entry.parts) == depth:
             _refuse_unwritable(root, name)
@@ -103,15 +103,15 @@ def look_through(root: Path) -> Layout:
 
 
 def natural(name: str) -> tuple[object, ...]:
-    """Order names as people do: s2 before s10."""
+    """Return a sort key that orders names as people do: s2 before s10."""
     runs = re.split(r"([0-9]+)", name.casefold())
-    # Every second run is digits; the signs of other scripts that count as digits are not.
-    return ([int(run) if place % 2 else run for place, run in enumerate(runs)], name)
+    # Every second run consists of the digits 0 to 9; digits of other scripts stay text.
+    return ([int(run) if index % 2 else run for index, run in enumerate(runs)], name)
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file, or a folder that is passed over as a whole."""
+    """A file, or a folder that is skipped as a whole."""
 
     parts: tuple[str, ...]
     is_image: bool = False
@@ -125,9 +125,9 @@ class _Entry:
     def skipped_files(self, depth: int) -> SkippedFile:
         reason = self.reason
         if self.is_image:
-            wide = len(self.parts) > depth
-            reason = "lies deeper than the class folders" if wide else "lies beside the classes"
-        # A name that is no Unicode can be told, but not written as it is.
+            deeper = len(self.parts) > depth
+            reason = "deeper than the class folders" if deeper else "beside the class folders"
+        # Names that are not Unicode can be reported only with escapes.
         name = os.fsencode("/".join(self.parts)).decode("utf-8", "backslashreplace")
         return SkippedFile(name, reason, self.expected)
 
@@ -144,7 +144,7 @@ def _walk(
             entries = sorted(listing, key=lambda entry: natural(entry.name))
     except OSError as fault:
         raise errors.FolderError(
-            f"{folder} cannot be listed: {fault.strerror}", "Change its permissions or move it away"
+            f"cannot list {folder}: {fault.strerror}", "Change its permissions or move it away."
         ) from fault
     if not entries and parts:
         yield _Entry((*parts, ""), reason="empty folder", expected=True)
@@ -165,7 +165,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _judge(entry: os.DirEntry[str], parts: tuple[str, ...]) -> _Entry:
-    """Tell an image from anything else, by its suffix, or else by how it begins."""
+    """Decide whether a file is an image, by its suffix or else by its first bytes."""
     if is_phantom(Path(entry.path)):
         return _Entry(parts, reason="hidden, or left by the operating system", expected=True)
     if any(part.startswith(".") for part in parts[:-1]):
@@ -175,12 +175,12 @@ def _judge(entry: os.DirEntry[str], parts: tuple[str, ...]) -> _Entry:
     path = Path(entry.path)
     if not path.is_file():
         if known and entry.is_symlink():
-            return _Entry(parts, is_image=True)  # a link to nothing: reading it tells
-        reason = "a link to nothing" if entry.is_symlink() else "not a regular file"
+            return _Entry(parts, is_image=True)  # a broken link: reading it gives the reason
+        reason = "a broken link" if entry.is_symlink() else "not a regular file"
         return _Entry(parts, reason=reason)
     if entry.name in (MANIFEST, GROUPS):
         return _Entry(parts, reason="a table that is not beside the classes or images")
-    # Deeper, as in the thousands of chunks of a Zarr, and beside the classes nobody looks.
+    # Do not open files elsewhere, such as the thousands of chunks of a Zarr store.
     if known or (len(parts) in (2, 3) and _begins_like_an_image(path)):
         return _Entry(parts, is_image=True)
     return _Entry(parts, reason=f"not an image: {suffix or 'no suffix'}")
@@ -195,7 +195,7 @@ def _begins_like_an_image(path: Path) -> bool:
 
 
 def _depth(root: Path, images: Sequence[tuple[str, ...]]) -> int:
-    """Decide between ``<class>/*`` (2) and ``<split>/<class>/*`` (3), or refuse."""
+    """Return the depth of the images: ``<class>/*`` (2) or ``<split>/<class>/*`` (3)."""
     outer = {depth: {parts[0] for parts in images if len(parts) == depth} for depth in (2, 3)}
     if not outer[2] and not outer[3]:
         raise _no_classes(root, images)
@@ -204,32 +204,32 @@ def _depth(root: Path, images: Sequence[tuple[str, ...]]) -> int:
     if (only[2] and only[3]) or (not only[2] and not only[3] and count[2] == count[3]):
         first, second = (next(p for p in images if len(p) == depth) for depth in (2, 3))
         raise errors.FolderError(
-            f"{root} is laid out in two ways: {'/'.join(first)} and {'/'.join(second)}",
-            f"{_EXPECTED}, one or the other",
+            f"{root} has two layouts: {'/'.join(first)} and {'/'.join(second)}",
+            f"{_EXPECTED}, not both.",
         )
-    # A folder that holds images at one depth only cannot be otherwise; else most images decide.
+    # A folder with images at one depth only decides; otherwise the majority of the images.
     decisive = only if only[2] or only[3] else count
     depth = 2 if decisive[2] > decisive[3] else 3
     if depth == 2 and all(name.casefold() in _SPLIT_NAMES for name in outer[2]):
         raise errors.FolderError(
             f"{root} has the splits {', '.join(sorted(outer[2]))}, but no class folders in them",
-            "Expected FOLDER/<split>/<class>/*",
+            "Expected FOLDER/<split>/<class>/*.",
         )
     return depth
 
 
 def _no_classes(root: Path, images: Sequence[tuple[str, ...]]) -> errors.FolderError:
     if not images:
-        return errors.FolderError(f"{root} holds no images", _EXPECTED)
+        return errors.FolderError(f"{root} contains no images", f"{_EXPECTED}.")
     first = images[0]
     if len(first) == 1:
         return errors.FolderError(
-            f"{root}: the images lie directly in it, not in class folders (first: {first[0]})",
-            "Give each class a folder, or list files and labels for the data set 'table'",
+            f"{root}: the images are not in class folders (first: {first[0]})",
+            "Create a folder for each class, or list files and labels for the data set 'table'.",
         )
     return errors.FolderError(
-        f"{root}: the images lie too deep (first: {'/'.join(first)})",
-        f"{_EXPECTED}; perhaps FOLDER is {root.joinpath(*first[:-2])}",
+        f"{root}: the images are too deep (first: {'/'.join(first)})",
+        f"{_EXPECTED}; perhaps FOLDER is {root.joinpath(*first[:-2])}.",
     )
 
 
@@ -247,10 +247,11 @@ def _refuse_unwritable(root: Path, name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise errors.FolderError(
-            f"{root}: {name!r} is no Unicode file name, so no table can hold it", "Rename it"
+            f"{root}: the file name {name!r} is not Unicode, so no table can contain it",
+            "Rename it.",
         ) from None
 
 
 def _composed(name: str) -> str:
-    """One spelling for one name: macOS takes letters and their accents apart."""
+    """Return one spelling for one name: macOS separates letters and accents."""
     return unicodedata.normalize("NFC", name)

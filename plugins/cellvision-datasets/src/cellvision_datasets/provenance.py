@@ -1,4 +1,4 @@
-"""Where images came from: `groups.csv` and `manifest.csv`, beside the classes or below."""
+"""Provenance of images: the tables `groups.csv` and `manifest.csv`."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from cellvision import errors
 
 from .layout import MANIFEST
 
-OF_THE_CATALOG = ("image", "label", "split")
-"""Columns that the folders decide on; a table's own are kept as ``<name>_in_table``."""
+CATALOG_COLUMNS = ("image", "label", "split")
+"""Columns that the folders decide on; those of a table become ``<name>_in_table``."""
 
 _DELIMITERS = (",", ";", "\t")
 
 _ABOVE = 2
-"""How many folders above its images a manifest may lie: above a class, or above a split's class."""
+"""Levels above the images at which a manifest may be: above a class, or a class of a split."""
 
 
 @dataclass
 class Provenance:
-    """What the tables say, joined.
+    """Joined content of the provenance tables.
 
     Attributes
     ----------
     columns
         All columns, in the order of the tables.
     rows
-        Image to its values, by column; empty cells are left out.
+        Values by image and column, without empty cells.
     absent
-        Table to the number of its rows that name no image.
+        Number of rows that name no image, by table.
     has_fields
-        Whether a manifest tells the field of each image.
+        Whether a manifest names the field of each image.
     """
 
     columns: dict[str, None] = field(default_factory=dict)
@@ -48,9 +48,9 @@ class Provenance:
 def read_provenance(root: Path, tables: Sequence[str], images: Sequence[str]) -> Provenance:
     """Join provenance tables on the images.
 
-    All values stay text, so that well 01 stays 01. In a table that lies below `root`, files
-    are relative to its folder; fields and sources of a manifest there get the folder's name
-    before them, since another folder's manifest may use the same ones.
+    Values stay text, so that well 01 stays 01. Files are relative to the folder of their table.
+    Fields and sources of a manifest below `root` are prefixed with its folder, because manifests
+    of other folders may use the same names.
 
     Parameters
     ----------
@@ -62,10 +62,10 @@ def read_provenance(root: Path, tables: Sequence[str], images: Sequence[str]) ->
     Raises
     ------
     errors.CatalogError
-        A table that cannot be read, names an image twice, fits no image, or contradicts another.
+        A table cannot be read, names an image twice, matches no image, or contradicts another.
     """
     joined = Provenance()
-    told_by: dict[tuple[str, str], str] = {}
+    source_of: dict[tuple[str, str], str] = {}
     for table in tables:
         base = PurePosixPath(table).parent
         columns, rows = read_csv(root / table)
@@ -81,18 +81,18 @@ def read_provenance(root: Path, tables: Sequence[str], images: Sequence[str]) ->
                 if table.endswith(MANIFEST) and column in ("field", "source"):
                     value = (base / value).as_posix()
                 known = joined.rows[image].setdefault(renamed[column], value)
-                before = told_by.setdefault((image, renamed[column]), table)
+                before = source_of.setdefault((image, renamed[column]), table)
                 if known != value:
                     raise errors.CatalogError(
                         f"{root}: {image} has {column} {known!r} in {before} "
                         f"and {value!r} in {table}",
-                        f"Correct one of them, or remove the column {column!r} from one",
+                        f"Correct one of them, or remove the column {column!r} from one.",
                     )
     return joined
 
 
 def manifest_above(root: Path, images: Sequence[str]) -> Provenance:
-    """What a manifest says that lies above `root`: of a split or a class that is used by itself.
+    """Read the manifest above `root`, for a split or class of a prepared folder used alone.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def manifest_above(root: Path, images: Sequence[str]) -> Provenance:
         try:
             columns, rows = read_csv(outer / MANIFEST)
         except errors.CatalogError:
-            continue  # it belongs to something else
+            continue  # a manifest of something else
         renamed, start = _renamed(columns), whole.relative_to(outer).as_posix()
         by_file = {_key(row["file"]): row for _, row in rows}
         above = Provenance(dict.fromkeys(renamed.values()), has_fields="field" in columns)
@@ -122,7 +122,7 @@ def manifest_above(root: Path, images: Sequence[str]) -> Provenance:
 
 
 def _renamed(columns: Sequence[str]) -> dict[str, str]:
-    return {name: f"{name}_in_table" if name in OF_THE_CATALOG else name for name in columns}
+    return {name: f"{name}_in_table" if name in CATALOG_COLUMNS else name for name in columns}
 
 
 Row = tuple[int, dict[str, str]]
@@ -130,35 +130,35 @@ Row = tuple[int, dict[str, str]]
 
 
 def read_csv(path: Path, file: str = "file") -> tuple[list[str], list[Row]]:
-    """Read a table of files: its columns except the one of the files, and its rows.
+    """Read a table of files: its columns except that of the files, and its rows.
 
-    Commas, semicolons (as spreadsheets write them in many countries) and tabs are understood.
+    Commas, semicolons (which spreadsheets write in many countries) and tabs separate values.
 
     Parameters
     ----------
     path
         The table.
     file
-        The column that names the files.
+        Column of the files.
 
     Raises
     ------
     errors.CatalogError
-        It is not a table in UTF-8, has not that column, a column twice, or a ragged line.
+        The file is not UTF-8, lacks the column, has a column twice, or has a ragged line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as fault:
         raise errors.CatalogError(
-            f"{path} is not in UTF-8 (byte {fault.start})", "Save it again as CSV UTF-8"
+            f"{path} is not in UTF-8 (byte {fault.start})", "Save it again as CSV UTF-8."
         ) from fault
     except OSError as fault:
         raise errors.CatalogError(f"{path} cannot be read: {fault.strerror}") from fault
     if not text.strip():
-        raise errors.CatalogError(f"{path} is empty", "Fill it, or remove it")
+        raise errors.CatalogError(f"{path} is empty", "Fill it, or remove it.")
     top = text.lstrip().partition("\n")[0]
     delimiter = next((d for d in _DELIMITERS if file in _names(top, d)), ",")
-    # strict: a quote that is never closed would swallow the rest of the table in silence.
+    # strict: an unclosed quote would silently swallow the rest of the table.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
     rows: list[Row] = []
@@ -173,12 +173,12 @@ def read_csv(path: Path, file: str = "file") -> tuple[list[str], list[Row]]:
                 raise errors.CatalogError(
                     f"{path}, line {reader.line_num}: {len(cells)} values "
                     f"for {len(header)} columns",
-                    "Give every line one value for each column",
+                    "Give every line one value for each column.",
                 )
             rows.append((reader.line_num, dict(zip(header, cells, strict=False))))
     except csv.Error as fault:
         raise errors.CatalogError(
-            f"{path}, line {reader.line_num}: {fault}", "Save it again as CSV UTF-8"
+            f"{path}, line {reader.line_num}: {fault}", "Save it again as CSV UTF-8."
         ) from fault
     return [name for name in header if name not in ("", file)], rows
 
@@ -192,7 +192,7 @@ def _header(path: Path, cells: Sequence[str], file: str) -> list[str]:
     if file not in names:
         raise errors.CatalogError(
             f"{path} has no column {file!r}; its columns are: {', '.join(names)}",
-            "It must name the path of each image, relative to the table's folder",
+            "Add it, with the path of each image relative to the table's folder.",
         )
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
@@ -203,7 +203,7 @@ def _header(path: Path, cells: Sequence[str], file: str) -> list[str]:
 def _match(
     table: Path, rows: Sequence[Row], images: Sequence[str], base: PurePosixPath
 ) -> dict[str, Row]:
-    """Find the image that each row names: by its path, or by its bare name where unique."""
+    """Find the image that each row names, by path, or by file name if that is unique."""
     by_path = {_key(PurePosixPath(image).relative_to(base).as_posix()): image for image in images}
     by_name: dict[str, list[str]] = defaultdict(list)
     for path, image in by_path.items():
@@ -212,34 +212,36 @@ def _match(
     for line, row in rows:
         file = _key(row["file"])
         if not row["file"].strip():
-            raise errors.CatalogError(f"{table}, line {line}: no file", "Name it, or drop the line")
-        # A name with a folder is a path and nothing else.
+            raise errors.CatalogError(
+                f"{table}, line {line}: no file", "Name it, or remove the line."
+            )
+        # A name with a folder is matched as a path only.
         same = by_name.get(file, []) if "/" not in file else []
-        found = by_path.get(file) or (same[0] if len(same) == 1 else None)
-        if found is None and len(same) > 1:
+        image = by_path.get(file) or (same[0] if len(same) == 1 else None)
+        if image is None and len(same) > 1:
             raise errors.CatalogError(
-                f"{table}, line {line}: {file} may be {same[0]} or {same[1]}",
-                "Write the path relative to the table's folder",
+                f"{table}, line {line}: {file} is ambiguous: {same[0]} or {same[1]}",
+                "Write the path relative to the table's folder.",
             )
-        if found is None:
+        if image is None:
             continue
-        if found in matched:
+        if image in matched:
             raise errors.CatalogError(
-                f"{table}, lines {matched[found][0]} and {line} are both about {found}",
-                "Keep one line for each file",
+                f"{table}, lines {matched[image][0]} and {line} both name {image}",
+                "Keep one line for each file.",
             )
-        matched[found] = (line, row)
+        matched[image] = (line, row)
     if rows and not matched:
         raise errors.CatalogError(
-            f"{table}: none of its {len(rows)} rows names an image here "
+            f"{table}: none of its {len(rows)} rows names an image of this folder "
             f"(first: {rows[0][1]['file']})",
-            "Write paths relative to the table's folder, or remove the table",
+            "Write paths relative to the table's folder, or remove the table.",
         )
     return matched
 
 
 def _key(file: str) -> str:
-    """One spelling for one path: forward slashes, composed accents, no leading './'."""
+    """Normalise a path: forward slashes, composed accents, no leading './'."""
     slashed = unicodedata.normalize("NFC", file.strip().replace("\\", "/"))
     return PurePosixPath(slashed).as_posix()
 

@@ -1,4 +1,4 @@
-"""Made cells with a phenotype of known strength: the truth about them is known."""
+"""Synthetic cells with a phenotype of known strength."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 CLASS_NAMES = ("control", "treated")
 
 _VERSION = 1
-"""Counted up whenever the same settings would give other images."""
+"""Increases whenever the same settings give other images."""
 
 _RECORD = "settings.json"
 _A_DAY = 24 * 3600  # seconds
 
 
 class SyntheticCells(Dataset):
-    """Wide-field fluorescence images of made cells, cut into tiles; the truth is known.
+    """Synthetic wide-field fluorescence images of cells, cut into tiles, with known truth.
 
-    In `treated` cells the protein (channel 1) forms bright aggregates, in `control` it is
-    diffuse; its sum in a cell is the same, so mean intensity does not tell the classes, texture
-    does. DNA (channel 0) is alike in both. Every field has a brightness and a focus of its own,
-    drawn without regard to the class: with ``strength=0`` they are all there is to remember.
+    In `treated` cells the protein (channel 1) forms bright aggregates; in `control` cells it is
+    diffuse. The total per cell is the same, so texture distinguishes the classes and mean
+    intensity does not. DNA (channel 0) does not differ. Brightness and focus vary between fields,
+    independent of the class: with ``strength=0`` only they can be memorised.
 
     The images are files: ``fields/<class>/field_000.tif`` (16-bit TIFF, two pages, values
     within 12 bits, Poisson and read noise, uneven illumination), and ``tiles/`` that
-    `cellvision.prepare.slice_images` cut from them, with their `manifest.csv`. The tiles are
-    read back as by the data set `folder`; the unit (``group``) is the field. Images depend on
-    the settings and on nothing else.
+    `cellvision.prepare.slice_images` cuts from them, with their `manifest.csv`. The tiles are
+    read as by the data set `folder`; the ``group`` is the field. Images depend on the settings
+    alone.
 
     Examples
     --------
@@ -63,48 +63,47 @@ class SyntheticCells(Dataset):
     """
 
     path: Path | None = None
-    """The folder to write to. None: in cellvision's cache folder, by the settings."""
+    """Folder to write to. None: a folder for these settings in cellvision's cache."""
 
     strength: float = Field(default=1.0, ge=0.0, le=1.0)
-    """How strong the phenotype is: 0 is none at all, 1 puts about half of the protein of each
-    treated cell into aggregates."""
+    """Strength of the phenotype: 0 is none, 1 puts about half of the protein of each treated cell
+    into aggregates."""
 
     phenotype: Literal["aggregates", "location"] = "aggregates"
-    """What differs. ``"aggregates"``: as above. ``"location"``: both classes have as many
-    aggregates, in `treated` around the nucleus and in `control` in it, so that intensity tells
-    little; with ``strength=0`` half of them are here and half there in both."""
+    """Difference between the classes. ``"aggregates"``: as above. ``"location"``: both classes have
+    equally many aggregates, around the nucleus in `treated` and inside it in `control`, so
+    intensity says little; with ``strength=0`` both have half of them in each place."""
 
     fields: int = Field(default=20, ge=1)
-    """Wide-field images of each class."""
+    """Number of wide-field images of each class."""
 
     field_size: int = Field(default=384, ge=32)
     """Height and width of a wide-field image, in pixels."""
 
     tiles: int = Field(default=9, ge=1)
-    """Tiles that each wide-field image is cut into."""
+    """Number of tiles per wide-field image."""
 
     density: float = Field(default=4.5, gt=0.0, le=50.0)
-    """Cells in 100 x 100 pixels; cells are larger where there are fewer."""
+    """Cells per 100 x 100 pixels; fewer cells are larger."""
 
     nuisance: float = Field(default=1.0, ge=0.0, le=2.0)
-    """How much brightness and focus differ from field to field, in both classes alike."""
+    """Variation of brightness and focus between fields, equal in both classes."""
 
     shortcut: float = Field(default=0.0, ge=0.0, le=4.0)
-    """Raises the background of `treated` by this part of it: a way to tell the classes that is
-    not the cells."""
+    """Raises the background of `treated` by this fraction: a shortcut that is not the cells."""
 
     seed: int = Field(default=0, ge=0)
-    """Another seed gives other cells."""
+    """Seed of the cells."""
 
     def catalog(self) -> pd.DataFrame:
-        """List all tiles; they are made first where they are not there yet.
+        """List all tiles; they are generated first if needed.
 
         Raises
         ------
         errors.FolderError
-            `path` holds something else.
+            `path` contains something else.
         """
-        self._make()
+        self._generate()
         return self._tiles.catalog()
 
     def decode(self, image: str) -> DecodedImage:
@@ -122,23 +121,23 @@ class SyntheticCells(Dataset):
         return self._tiles.read(image)
 
     def fingerprint(self, image: str) -> str:
-        """Identify a tile by its file's bytes."""
+        """Identify a tile by the bytes of its file."""
         return self._tiles.fingerprint(image)
 
     def skipped_files(self) -> Sequence[SkippedFile]:
-        """List what else is in the folder of tiles."""
-        self._make()
+        """List the other files in the folder of tiles."""
+        self._generate()
         return self._tiles.skipped_files()
 
     def write_fields(self, out: str | os.PathLike[str]) -> list[Path]:
-        """Write the wide-field images alone: ``out/<class>/field_000.tif``, ...
+        """Write the wide-field images only: ``out/<class>/field_000.tif``, ...
 
-        Files that are there already are kept.
+        Existing files are kept.
 
         Parameters
         ----------
         out
-            A folder; made where missing.
+            Folder; created if needed.
 
         Returns
         -------
@@ -179,14 +178,14 @@ class SyntheticCells(Dataset):
             return file
 
         # Every field has its own random streams, so the order of drawing does not matter.
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        with ThreadPoolExecutor(min(_processors(), 8)) as pool:
             numbers = range(len(CLASS_NAMES))
-            drawn = [pool.submit(write, n, f) for n in numbers for f in range(self.fields)]
-            return [one.result() for one in drawn]
+            files = [pool.submit(write, n, f) for n in numbers for f in range(self.fields)]
+            return [file.result() for file in files]
 
     @property
     def _settings(self) -> dict[str, object]:
-        """What the images depend on."""
+        """Everything that the images depend on."""
         names = sorted(set(SyntheticCells.model_fields) - set(Dataset.model_fields) - {"path"})
         return {"version": _VERSION, **{name: getattr(self, name) for name in names}}
 
@@ -203,12 +202,12 @@ class SyntheticCells(Dataset):
         tiles = self._home / "tiles"
         return Folder(path=tiles, group=self.group, batch=self.batch, classes=self.classes)
 
-    def _make(self) -> None:
+    def _generate(self) -> None:
         """Generate all images in a temporary folder and rename it when it is complete."""
         from cellvision import prepare
 
         home = self._home
-        if self._is_made(home):
+        if self._is_complete(home):
             return
         home.parent.mkdir(parents=True, exist_ok=True)
         _sweep(home)
@@ -222,43 +221,48 @@ class SyntheticCells(Dataset):
                 io.write_text(folder / _RECORD, json.dumps(self._settings, indent=2) + "\n")
         except OSError:
             # Another process may have finished the same images first: use those.
-            if not self._is_made(home):
+            if not self._is_complete(home):
                 raise
 
-    def _is_made(self, home: Path) -> bool:
+    def _is_complete(self, home: Path) -> bool:
         record = home / _RECORD
         try:
-            made = json.loads(record.read_text(encoding="utf-8"))
+            settings = json.loads(record.read_text(encoding="utf-8"))
         except FileNotFoundError:
             if home.is_dir() and not any(home.iterdir()):
                 return False
             if home.exists():
                 raise errors.FolderError(
-                    f"{home} holds something else than synthetic cells",
-                    "Name a new folder with dataset.path, or leave it out",
+                    f"{home} contains something else than synthetic cells",
+                    "Set dataset.path to a new folder, or leave it out.",
                 ) from None
             return False
         except ValueError:
-            made = None
-        if made != self._settings:
+            settings = None
+        if settings != self._settings:
             raise errors.FolderError(
-                f"{home} holds synthetic cells made with other settings ({record.name})",
-                "Name a new folder with dataset.path, leave it out, or remove this one",
+                f"{home} contains synthetic cells of other settings ({record.name})",
+                "Set dataset.path to a new folder, leave it out, or remove this folder.",
             )
         return True
 
 
+def _processors() -> int:
+    """Return the number of processors allotted to this process, not those of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _cache_folder() -> Path:
-    named = os.environ.get("CELLVISION_CACHE")
-    if named:
-        return Path(named)
+    configured = os.environ.get("CELLVISION_CACHE")
+    if configured:
+        return Path(configured)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("cellvision"))
 
 
 def _sweep(home: Path) -> None:
-    """Remove what killed processes left beside, long enough ago that none still works on it."""
-    for left in home.parent.glob(f".{home.name}.{'[0-9a-f]' * 12}"):
-        if time.time() - left.stat().st_mtime > _A_DAY:
-            shutil.rmtree(left, ignore_errors=True)
+    """Remove temporary folders of killed processes, if too old to be in use."""
+    for folder in home.parent.glob(f".{home.name}.{'[0-9a-f]' * 12}"):
+        if time.time() - folder.stat().st_mtime > _A_DAY:
+            shutil.rmtree(folder, ignore_errors=True)

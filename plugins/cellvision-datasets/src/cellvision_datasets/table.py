@@ -1,4 +1,4 @@
-"""Images listed in a table: a file, a label, and what else is known, in a row each."""
+"""Images listed in a table: one row per image with file, label and provenance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from cellvision import errors, remote
 
 from .image_files import ImageFiles
-from .provenance import OF_THE_CATALOG, read_csv
+from .provenance import CATALOG_COLUMNS, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,11 +21,10 @@ _PARQUET = (".parquet", ".pq")
 class Table(ImageFiles):
     r"""Images listed in a CSV, TSV or Parquet table with a column for file and for label.
 
-    An image's id is its file as the table names it, with forward slashes; it may be an address
-    on remote storage of its own, wherever the table is. All further columns
-    are provenance, as text; a column ``group`` is the independent unit. Those that are called
-    like the catalog's own (``image``, ``label``, ``split``) and are not chosen by a setting
-    become ``image_in_table`` and so on.
+    The id of an image is its file as the table names it, with forward slashes; it may also be an
+    address on remote storage, wherever the table is. All further columns are provenance, as text;
+    a column ``group`` names the independent group. Columns named like the catalog's own
+    (``image``, ``label``, ``split``) that no setting chooses become ``image_in_table`` and so on.
 
     Examples
     --------
@@ -39,20 +38,20 @@ class Table(ImageFiles):
     """
 
     path: remote.Location
-    """The table, or its address on remote storage: CSV or TSV (`.csv`, `.tsv`, `.txt`; UTF-8)
+    """Table, or its address on remote storage: CSV or TSV (`.csv`, `.tsv`, `.txt`; UTF-8)
     or Parquet (`.parquet`, `.pq`)."""
 
     file: str = "file"
-    """The column that names each image's file."""
+    """Column of the image files."""
 
     label: str = "label"
-    """The column that names its class."""
+    """Column of the classes."""
 
     split: str | None = None
-    """The column that names its split. None: a column ``split``, where there is one."""
+    """Column of the splits. None: a column ``split``, if the table has one."""
 
     root: remote.Location | None = None
-    """The folder, or address, that files are relative to. None: the folder of the table."""
+    """Folder or address that files are relative to. None: the folder of the table."""
 
     def catalog(self) -> pd.DataFrame:
         """List all rows of the table.
@@ -73,7 +72,8 @@ class Table(ImageFiles):
         if not path.is_file():
             if path.is_dir():
                 raise errors.CatalogError(
-                    f"{path} is a folder, not a table", "Name the table, or use 'folder'"
+                    f"{path} is a folder, not a table",
+                    "Name the table, or use the data set 'folder'.",
                 )
             raise errors.CatalogError(f"there is no table {path}", "Check the path")
         columns = self._columns(path)
@@ -81,7 +81,7 @@ class Table(ImageFiles):
             if name is not None and name not in columns:
                 raise errors.CatalogError(
                     f"{path} has no column {name!r}; its columns are: {', '.join(columns)}",
-                    "Name the columns with dataset.file, dataset.label and dataset.split",
+                    "Name the columns with dataset.file, dataset.label and dataset.split.",
                 )
         split = self.split or ("split" if "split" in columns else None)
         table = {
@@ -92,11 +92,11 @@ class Table(ImageFiles):
             table["split"] = columns[split]
         for name, values in columns.items():
             if name not in (self.file, self.label, split):
-                table[f"{name}_in_table" if name in OF_THE_CATALOG else name] = values
+                table[f"{name}_in_table" if name in CATALOG_COLUMNS else name] = values
         return pd.DataFrame(table)
 
     def locate(self, image: str) -> Path:
-        """Give the file of one image."""
+        """Return the file of one image."""
         return remote.locate(self._root, image)
 
     @property
@@ -106,29 +106,31 @@ class Table(ImageFiles):
         return self.path.rpartition("/")[0] if isinstance(self.path, str) else self.path.parent
 
     def _columns(self, path: Path) -> dict[str, Sequence[str | None]]:
-        """All columns as text; an empty cell is None, and in the column of files a fault."""
+        """Return all columns as text; empty cells are None, and refused in the column of files."""
         suffix = path.suffix.lower()
         columns: dict[str, list[str | None]]
         if suffix in _TEXT:
             names, rows = read_csv(path, self.file)
             columns = {name: [row[name] or None for _, row in rows] for name in (self.file, *names)}
-            places = [f"line {line}" for line, _ in rows]
+            positions = [f"line {line}" for line, _ in rows]
         elif suffix in _PARQUET:
             columns = _read_parquet(path)
             if self.file not in columns:
                 raise errors.CatalogError(
                     f"{path} has no column {self.file!r}; its columns are: {', '.join(columns)}",
-                    "Name the column of files with dataset.file",
+                    "Name the column of files with dataset.file.",
                 )
-            places = [f"row {row}" for row in range(len(columns[self.file]))]
+            positions = [f"row {row}" for row in range(len(columns[self.file]))]
         else:
             raise errors.CatalogError(
-                f"{path} is not a table by its suffix",
+                f"{path}: unknown suffix for a table",
                 f"Save it as one of {' '.join((*_TEXT, *_PARQUET))}",
             )
-        for place, file in zip(places, columns[self.file], strict=True):
+        for position, file in zip(positions, columns[self.file], strict=True):
             if not (file or "").strip():
-                raise errors.CatalogError(f"{path}, {place}: no file", "Name it, or drop the row")
+                raise errors.CatalogError(
+                    f"{path}, {position}: no file", "Name it, or remove the row."
+                )
         return cast("dict[str, Sequence[str | None]]", columns)
 
 
@@ -138,10 +140,10 @@ def _read_parquet(path: Path) -> dict[str, list[str | None]]:
     try:
         # Nullable types: whole numbers with gaps stay whole, so that well 1 is not "1.0".
         table = pd.read_parquet(path, dtype_backend="numpy_nullable")
-    except Exception as fault:  # the reader raises whatever the damage leads it to
+    except Exception as fault:  # a damaged file can raise anything
         reason = " ".join(str(fault).split())[:160]
         raise errors.CatalogError(
-            f"{path} cannot be read as Parquet: {reason}", "Write it again, or save it as CSV"
+            f"{path} cannot be read as Parquet: {reason}", "Write it again, or save it as CSV."
         ) from fault
     return {
         str(name): [None if pd.isna(value) else str(value) for value in table[name]]
