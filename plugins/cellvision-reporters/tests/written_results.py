@@ -25,6 +25,7 @@ from cellvision.results.metadata import (
 from cellvision.results.scores import Score
 from cellvision.results.verdicts import VerdictFile
 from cellvision.studies import verdict
+from cellvision.studies.ensemble import ensemble_records
 from cellvision.testing import SyntheticImages, example_experiment
 
 LEAKS: list[dict[str, Any]] = [
@@ -197,6 +198,9 @@ def write_study(
         expert=dict(expert or {}),
         runs=tuple(runs_of),
     )
+    (folder / "study.json").write_text(metadata.to_json(), encoding="utf-8")
+    ensembles = ensemble_records(cv.load_study(folder).experiments)
+    metadata = metadata.model_copy(update={"ensembles": ensembles})
     (folder / "study.json").write_text(metadata.to_json(), encoding="utf-8")
     study = cv.load_study(folder)
     verdicts = VerdictFile(verdicts=verdict.of_study(study))
