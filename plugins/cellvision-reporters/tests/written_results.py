@@ -203,6 +203,6 @@ def write_study(
     metadata = metadata.model_copy(update={"ensembles": ensembles})
     (folder / "study.json").write_text(metadata.to_json(), encoding="utf-8")
     study = cv.load_study(folder)
-    verdicts = VerdictFile(verdicts=verdict.of_study(study))
+    verdicts = VerdictFile(verdicts=verdict.study_verdicts(study))
     (folder / "verdict.json").write_text(verdicts.to_json(), encoding="utf-8")
     return cv.load_study(folder)
