@@ -164,6 +164,7 @@ def test_the_page_of_a_study(tmp_path: Path) -> None:
     for text in (
         "mean of 3 runs, SD over runs 0.050",
         "a <long> & odd name",
+        "Ensemble of 3 runs",
         "Control: intensity alone",
         "Controls not run",
         "Training was repeated with 3 seeds",

@@ -356,6 +356,7 @@ def test_the_summary_is_over_all_runs(study: cv.Study, out: Path) -> None:
     assert row["sampling_low"] == pytest.approx(np.mean([s.accuracy_low for s in scores]))
     assert row["balanced_accuracy"] == pytest.approx(0.85)
     assert row["expert"] == pytest.approx(0.93)
+    assert row["ensemble"] == pytest.approx(study.ensembles[0].scores["test"].accuracy)
     page = (out / "summary.md").read_text(encoding="utf-8")
     assert "0.800–0.900" in page
     assert "No run is singled out as the best." in page

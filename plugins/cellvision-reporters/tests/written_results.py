@@ -25,6 +25,7 @@ from cellvision.results.metadata import (
 from cellvision.results.scores import Score
 from cellvision.results.verdicts import VerdictFile
 from cellvision.studies import verdict
+from cellvision.studies.ensemble import ensemble_records
 from cellvision.testing import SyntheticImages, example_experiment
 
 LEAKS: list[dict[str, Any]] = [
@@ -198,7 +199,10 @@ def write_study(
         runs=tuple(runs_of),
     )
     (folder / "study.json").write_text(metadata.to_json(), encoding="utf-8")
+    ensembles = ensemble_records(cv.load_study(folder).experiments)
+    metadata = metadata.model_copy(update={"ensembles": ensembles})
+    (folder / "study.json").write_text(metadata.to_json(), encoding="utf-8")
     study = cv.load_study(folder)
-    verdicts = VerdictFile(verdicts=verdict.of_study(study))
+    verdicts = VerdictFile(verdicts=verdict.study_verdicts(study))
     (folder / "verdict.json").write_text(verdicts.to_json(), encoding="utf-8")
     return cv.load_study(folder)

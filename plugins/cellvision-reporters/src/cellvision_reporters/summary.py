@@ -76,13 +76,23 @@ def summary_table(study: Study) -> pd.DataFrame:
     import pandas as pd
 
     expert, leak = study.metadata.expert, leak_banner(study)
+    ensembles = {
+        (ensemble.experiment, split): score.accuracy
+        for ensemble in study.ensembles
+        for split, score in ensemble.scores.items()
+    }
     rows = [
-        {**row, "expert": expert.get(row["split"]), "leak": leak}
+        {
+            **row,
+            "ensemble": ensembles.get((experiment.name, row["split"])),
+            "expert": expert.get(row["split"]),
+            "leak": leak,
+        }
         for experiment in study.experiments
         if experiment.runs
         for row in _experiment_rows(experiment)
     ]
-    return pd.DataFrame(rows).astype({"expert": float})
+    return pd.DataFrame(rows).astype({"ensemble": float, "expert": float})
 
 
 def _experiment_rows(experiment: StudyExperiment) -> list[dict[str, Any]]:
@@ -145,6 +155,8 @@ def readable_summary(table: pd.DataFrame) -> pd.DataFrame:
             "chance": table["chance"].map(format_number),
         }
     )
+    if table["ensemble"].notna().any():
+        readable["ensemble"] = table["ensemble"].map(format_number)
     if table["expert"].notna().any():
         readable["human expert"] = table["expert"].map(format_number)
     return readable

@@ -87,6 +87,12 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
         accuracy += f", mean of {verdict.runs} runs, SD over runs {sd}"
     yield "Accuracy on held-out images", accuracy
     yield "Balanced accuracy", format_number(verdict.balanced_accuracy, 2)
+    for ensemble in study.ensembles:
+        score = ensemble.scores.get(verdict.split)
+        if ensemble.experiment == verdict.experiment and score is not None:
+            interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
+            text = f"{format_number(score.accuracy, 2)} (95 % interval {interval})"
+            yield f"Ensemble of {plural(len(ensemble.runs), 'run')}", text
     yield from _comparison_facts(first, verdict.split, verdict.commonest_class)
     yield "Test images", _count(verdict.n, verdict.groups, verdict.group_column)
     yield (
@@ -172,8 +178,9 @@ def _test_text(p: float, smallest: float, exact: bool, permuted: str) -> str:
 
 
 def _control_text(control: ControlRecord) -> str:
-    """Return the finding on a control: its own sentence, or else its numbers."""
-    sentence = getattr(control, "sentence", None)
+    """Return the numbers of a control, and its finding if the verdict has one."""
+    texts = (getattr(control, name, None) for name in ("finding", "sentence"))
+    findings = [capitalise(text) for text in texts if isinstance(text, str) and text]
     interval = format_interval(control.accuracy_low, control.accuracy_high, 2)
     numbers = f"{format_number(control.accuracy, 2)} ({interval}), p = {control.p:.2g}"
     if control.difference is not None:
@@ -181,7 +188,7 @@ def _control_text(control: ControlRecord) -> str:
         numbers += (
             f"; network minus control {gap.estimate:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})"
         )
-    return f"{numbers}. {capitalise(sentence)}" if isinstance(sentence, str) else numbers
+    return ". ".join([numbers, *findings])
 
 
 def _expert_facts(results: Run | Study, experiment: str, split: str) -> Sequence[Fact]:
