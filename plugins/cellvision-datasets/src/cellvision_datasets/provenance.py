@@ -206,8 +206,8 @@ def _match(
     """Find the image that each row names, by path, or by file name if that is unique."""
     by_path = {_key(PurePosixPath(image).relative_to(base).as_posix()): image for image in images}
     by_name: dict[str, list[str]] = defaultdict(list)
-    for path, image in by_path.items():
-        by_name[PurePosixPath(path).name].append(image)
+    for path, name in by_path.items():
+        by_name[PurePosixPath(path).name].append(name)
     matched: dict[str, Row] = {}
     for line, row in rows:
         file = _key(row["file"])
