@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision import Artifact, Reporter, atomic_io, statistics
+from cellvision import Artifact, Reporter, io, statistics
 from cellvision_reporters.expert.record import read_expert_record
 from cellvision_reporters.figures.banners import banners, leak_banner
 from cellvision_reporters.figures.phrasing import (
@@ -48,7 +48,7 @@ class Summary(Reporter):
                 order=40,
             ),
             Artifact(
-                atomic_io.text(folder / "summary.md", _text(study, table)),
+                io.write_text(folder / "summary.md", _text(study, table)),
                 "Summary for reading",
                 "data",
                 order=900,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision import Artifact, Reporter, atomic_io, statistics
+from cellvision import Artifact, Reporter, io, statistics
 from cellvision_reporters.figures.banners import banners, leak_banner
 from cellvision_reporters.figures.phrasing import (
     accuracy_sentence,
@@ -58,7 +58,7 @@ class Tables(Reporter):
                 order=410,
             ),
             Artifact(
-                atomic_io.text(folder / "tables.md", _run_text(run, scores, classes, counts)),
+                io.write_text(folder / "tables.md", _run_text(run, scores, classes, counts)),
                 "Tables for reading",
                 "data",
                 order=900,
@@ -80,7 +80,7 @@ class Tables(Reporter):
                 order=800,
             ),
             Artifact(
-                atomic_io.text(folder / "tables.md", "\n".join(lines)),
+                io.write_text(folder / "tables.md", "\n".join(lines)),
                 "Every run, for reading",
                 "data",
                 order=900,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from cellvision import Artifact, atomic_io, errors
+from cellvision import Artifact, errors, io
 from cellvision_reporters.expert.answers import read_answers
 from cellvision_reporters.expert.comparison import (
     ComparedImages,
@@ -99,9 +99,9 @@ class Expert(FigureReporter):
         path = figure.save(folder / f"expert{self.suffix}", self.dpi)
         yield Artifact(path, "Network and expert", "figure", statements, order=30)
         yield from self._draw_disagreements(results, experiments, comparisons, folder)
-        path = atomic_io.text(folder / "expert.md", expert_text(results, record))
+        path = io.write_text(folder / "expert.md", expert_text(results, record))
         yield Artifact(path, "Network and expert, in full", "data", order=900)
-        path = atomic_io.text(folder / FILE_NAME, record.to_json())
+        path = io.write_text(folder / FILE_NAME, record.to_json())
         yield Artifact(path, "Network and expert, for programs", "data", order=900)
 
     def _draw_disagreements(

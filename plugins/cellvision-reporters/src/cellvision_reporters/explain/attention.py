@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from cellvision import Artifact, atomic_io
+from cellvision import Artifact, io
 from cellvision_reporters.explain.attribution import (
     MapSimilarity,
     completeness,
@@ -108,7 +108,7 @@ class Attention(FigureReporter):
             artifacts += self._embed(run, probe, split, folder / embeddings[split], numbers[split])
         if numbers:
             text = json.dumps(_without_nan(numbers), indent=2, ensure_ascii=False) + "\n"
-            path = atomic_io.text(folder / "attention.json", text)
+            path = io.write_text(folder / "attention.json", text)
             artifacts.append(Artifact(path, "Numbers of the attention maps", "data", order=900))
         return artifacts
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import atomic_io
+from cellvision import io
 from cellvision_reporters.figures.banners import control_banner, group_note, leak_banner
 from cellvision_reporters.figures.colours import WRONG
 from cellvision_reporters.figures.phrasing import keep_together
@@ -214,6 +214,6 @@ class CaptionedFigure:
         # Without a date, the same run gives the same file.
         key = {".pdf": "CreationDate", ".svg": "Date"}.get(target.suffix)
         metadata = {key: None} if key else None
-        with atomic_io.path(target) as temporary:
+        with io.atomic_path(target) as temporary:
             self.canvas.savefig(temporary, dpi=dpi, facecolor="white", metadata=metadata)
         return target

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import atomic_io
+from cellvision import io
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,4 +38,4 @@ def write_csv(target: Path, table: pd.DataFrame, digits: int | None = None) -> P
     """
     form = None if digits is None else f"%.{digits}g"
     text = table.to_csv(index=False, lineterminator="\n", float_format=form)
-    return atomic_io.text(target, text)
+    return io.write_text(target, text)

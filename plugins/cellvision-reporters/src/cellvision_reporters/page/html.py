@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision import Artifact, Reporter, atomic_io
+from cellvision import Artifact, Reporter, io
 from cellvision_reporters.figures.banners import control_banner, group_note, leak_banner
 from cellvision_reporters.figures.class_warnings import never_predicted
 from cellvision_reporters.figures.phrasing import plural
@@ -74,7 +74,7 @@ class Html(Reporter):
 
 
 def _write(folder: Path, page: str, title: str) -> Artifact:
-    return Artifact(atomic_io.text(folder / FILE_NAME, page), title, "page", order=0)
+    return Artifact(io.write_text(folder / FILE_NAME, page), title, "page", order=0)
 
 
 def _render(
