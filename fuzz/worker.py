@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from cellvision import DecodedImage, errors, read_image
+from cellvision import DecodedImage, errors
+from cellvision.io import read_image
 from fuzz.mutants import Mutant, mutate
 from fuzz.seeds import seeds
 

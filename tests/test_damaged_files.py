@@ -17,9 +17,9 @@ import tifffile
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from cellvision import read_image
 from cellvision.data.decoders import memory, netpbm
 from cellvision.errors import UnreadableImage
+from cellvision.io import read_image
 
 RANDOM = np.random.default_rng(1)
 GREY = RANDOM.integers(0, 256, (24, 20), np.uint8)

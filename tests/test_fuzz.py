@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cellvision import DecodedImage, read_image
+from cellvision import DecodedImage
+from cellvision.io import read_image
 from fuzz.campaign import Report, run
 from fuzz.mutants import Mutant
 from fuzz.seeds import seeds

@@ -115,7 +115,7 @@ def test_the_command_refuses_both(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(["schema", "deep", "--experiment"])
     assert done.value.code == 2
-    assert "not both" in capsys.readouterr().err
+    assert "NAME and --experiment exclude each other" in capsys.readouterr().err
 
 
 def test_the_command_writes_a_file(tmp_path: Path) -> None:

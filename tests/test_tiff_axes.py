@@ -12,8 +12,9 @@ import pytest
 import tifffile
 from numpy.testing import assert_array_equal
 
-from cellvision import DecodedImage, read_image
+from cellvision import DecodedImage
 from cellvision.errors import UnreadableImage
+from cellvision.io import read_image
 
 RANDOM = np.random.default_rng(2)
 MINISBLACK: Any = {"photometric": "minisblack"}

@@ -16,8 +16,8 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "cellvision.architectures": {
         "cellvision-architectures": (
-            *("alexnet", "deep", "deep_functional", "fmnist_alexnet", "fmnist_deep"),
-            *("perceptron", "pretrained", "resnet"),
+            *("alexnet", "deep", "deep_functional", "encoder", "fmnist_alexnet", "fmnist_deep"),
+            *("perceptron", "pretrained", "resnet", "scattering"),
         ),
     },
     "cellvision.recipes": {
