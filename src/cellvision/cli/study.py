@@ -87,7 +87,7 @@ def run(
         start_backend(partial(configure_threads, *experiments_by_name.values()))
         with removed_if_empty(out):
             result = study(
-                experiments_by_name,
+                experiments_by_name if vary else next(iter(experiments_by_name.values())),
                 runs,
                 out,
                 controls=controls,
@@ -101,7 +101,10 @@ def run(
 def grid(
     source: str, changes: list[str], vary: list[str], recipe: str | None
 ) -> dict[str, Experiment]:
-    """Return one experiment per combination of ``--vary`` values, named by these values."""
+    """Return one experiment per combination of ``--vary`` values, named by these values.
+
+    Without ``--vary`` the one experiment has an empty name.
+    """
     axes = []
     for text in vary:
         key, _, values = text.partition("=")

@@ -20,7 +20,15 @@ RESUME = ".resume.npz"
 """State of an interrupted training, from which it can resume."""
 
 _RUN_FILES = frozenset(
-    {"history.csv", "checkpoints", "reports", "model.keras", "predictions.csv", "audit.json"}
+    {
+        "history.csv",
+        "checkpoints",
+        "reports",
+        "model.keras",
+        "predictions.csv",
+        "provenance.csv",
+        "audit.json",
+    }
 )
 """What a training writes before ``run.json``."""
 
