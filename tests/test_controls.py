@@ -207,8 +207,14 @@ def test_brightness_alone_is_recognised(study: cv.Study) -> None:
     assert verdict.missing_controls == ()
     by_name = {each.control: each for each in verdict.controls}
     assert by_name["intensity"].accuracy == 1.0
-    assert by_name["intensity"].beats_chance
-    assert not by_name["permuted_groups"].beats_chance
+    assert by_name["intensity"].kind == "lower rung"
+    assert by_name["intensity"].p == verdict.smallest_p
+    # Ten wells cannot show that a difference is below the margin.
+    assert by_name["intensity"].finding == "open"
+    assert verdict.word == "learned, open"
+    assert "brightness" in verdict.sentence
+    assert by_name["permuted_groups"].kind == "permuted labels"
+    assert by_name["permuted_groups"].finding == "no leak"
     difference = by_name["intensity"].difference
     assert difference is not None
     assert difference.low <= difference.estimate <= 0

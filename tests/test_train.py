@@ -79,13 +79,14 @@ def differ(first: cv.Run, second: cv.Run) -> float:
 
 def test_a_run_folder_has_the_files_of_the_contract(run: cv.Run) -> None:
     assert {path.name for path in run.folder.iterdir()} == {
-        "run.json", "history.csv", "predictions.csv", "model.keras", "audit.json", "reports",
+        "run.json", "history.csv", "predictions.csv", "provenance.csv", "model.keras",
+        "audit.json", "reports",
     }  # fmt: skip
     record = json.loads((run.folder / "run.json").read_text())
     assert set(record) == {
         "schema", "experiment", "plugins", "environment", "seed", "class_names",
-        "intensity_scale", "intensity_zero", "group_column", "counts", "scores", "timings",
-        "leaks", "warnings", "control", "restarted_seeds", "interrupted",
+        "intensity_scale", "intensity_zero", "group_column", "batch_column", "counts",
+        "scores", "timings", "leaks", "warnings", "control", "restarted_seeds", "interrupted",
     }  # fmt: skip
     assert record["control"] is None
     assert record["interrupted"] is False
@@ -99,6 +100,7 @@ def test_a_run_folder_has_the_files_of_the_contract(run: cv.Run) -> None:
     assert record["class_names"] == ["dark", "light"]
     assert (record["intensity_zero"], record["intensity_scale"]) == (0, 255)
     assert record["group_column"] == "well"
+    assert record["batch_column"] is None
     assert set(record["timings"]) == {
         "prepare_s", "fit_s", "train_images_per_s", "data_wait_fraction", "vectorized",
     }  # fmt: skip
@@ -112,6 +114,10 @@ def test_the_tables_have_the_columns_of_the_contract(run: cv.Run) -> None:
     assert list(run.history["epoch"]) == [1, 2, 3]
     head = (run.folder / "predictions.csv").read_text().splitlines()[0]
     assert head == "image,split,group,label,predicted,p_dark,p_light"
+    head = (run.folder / "provenance.csv").read_text().splitlines()[0]
+    assert head == "image,group,batch,well"
+    assert list(run.provenance["image"]) == list(run.predictions["image"])
+    assert list(run.provenance["group"]) == list(run.predictions["group"])
     assert len(run.predictions) == 48
     assert run.predictions["image"].is_unique
 

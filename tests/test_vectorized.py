@@ -162,7 +162,8 @@ def test_each_run_has_its_complete_folder(shown: Any) -> None:
     with tiny.on_offer():
         for run in cv.load_study(root / "killed").runs:
             assert {path.name for path in run.folder.iterdir()} == {
-                "run.json", "history.csv", "predictions.csv", "model.keras", "audit.json",
+                "run.json", "history.csv", "predictions.csv", "provenance.csv", "model.keras",
+                "audit.json",
             }  # fmt: skip
             assert run.experiment.training.seed == run.metadata.seed
             stored = run.model_input(list(run.predictions["image"])).astype("float32")
