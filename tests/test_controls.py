@@ -20,6 +20,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
 from cellvision.data.masking import cell_regions, otsu, without_cells
+from cellvision.statistics import max_t_test
 from cellvision.studies.controls import CONTROLS, permute_labels
 
 
@@ -302,7 +303,19 @@ def test_each_experiment_and_test_set_has_its_verdict(images: Path, tmp_path: Pa
     }
     made = cv.study(grid, 1, tmp_path / "study", controls=["intensity"])
     assert [verdict.experiment for verdict in made.verdicts] == ["one", "two"]
-    assert all("2 verdicts" in verdict.warnings[-1] for verdict in made.verdicts)
+    # Both were judged on the same images, so each p is adjusted for both.
+    tables = {name: run.predictions for name, run in zip(grid, made.runs, strict=True)}
+    rows = {name: table[table["split"] == "test"] for name, table in tables.items()}
+    adjusted = max_t_test(
+        rows["one"]["label"].to_numpy(),
+        {name: table["predicted"].to_numpy()[None] for name, table in rows.items()},
+        rows["one"]["group"].to_numpy(),
+    )
+    for verdict in made.verdicts:
+        assert verdict.unadjusted_p is not None
+        assert verdict.p == pytest.approx(
+            max(verdict.unadjusted_p, adjusted[verdict.experiment].adjusted_p)
+        )
     assert [run.folder.name for run in made.controls["intensity"]] == [
         "intensity_000",
         "intensity_001",

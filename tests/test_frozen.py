@@ -230,7 +230,7 @@ def test_an_unwritable_cache_is_reported(
 ) -> None:
     cache_folder.write_text("a file where a folder should be")
     split = split_of(classifier())
-    with pytest.raises(errors.FolderError, match="cannot write the cache"):
+    with pytest.raises(errors.FolderError, match="the features cannot be written"):
         frozen.frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key")
 
 

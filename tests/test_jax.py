@@ -12,8 +12,9 @@ import pytest
 
 HERE = Path(__file__).parent
 FILES = (
-    *("test_train.py", "test_study.py", "test_predict.py", "test_probe.py"),
-    "test_limits.py",
+    *(HERE / name for name in ("test_train.py", "test_study.py", "test_predict.py")),
+    HERE / "test_model_probe.py",
+    HERE.parent / "plugins" / "cellvision-reporters" / "tests" / "test_probe_reporters.py",
 )
 
 
@@ -31,7 +32,7 @@ def test_the_behaviour_is_the_same_on_jax() -> None:
             "-k",
             "not process and not deep",
         ]
-        + [str(HERE / name) for name in FILES],
+        + [str(file) for file in FILES],
         env={**os.environ, "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,

@@ -226,7 +226,7 @@ def test_a_data_set_that_reads_no_files_is_refused_and_predicted_itself(
             return pd.DataFrame({"image": names, "label": labels, "well": wells})
 
         def read(self, image: str) -> np.ndarray:
-            return cv.read_image(self.path / image).pixels
+            return cv.io.read_image(self.path / image).pixels
 
     cv.datasets.register("store", Store)
     try:

@@ -98,7 +98,7 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
         features = np.load(path, mmap_mode=None if 0 in shape else "r")
         if features.shape != shape or features.dtype != np.float32:
             raise ValueError(f"it holds {features.shape}, {features.dtype}")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, OSError) as error:
         _log.warning("%s is damaged and is computed again: %s", path, error)
