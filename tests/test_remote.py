@@ -312,7 +312,7 @@ def test_images_at_addresses_are_predicted_under_their_own_names(
         cv.predict(run, "memory://bucket/none")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "notes.txt").write_text("no image")
-    with pytest.raises(errors.FolderError, match="no image is here"):
+    with pytest.raises(errors.FolderError, match="no images here"):
         cv.predict(run, put(tmp_path / "text", "memory://bucket/text"))
 
 
