@@ -389,7 +389,7 @@ def test_words_that_are_not_understood(cellvision: Command, words: list[str], sa
 
 def test_runs_that_are_not_there(cellvision: Command, tmp_path: Path, images: Path) -> None:
     for verb in (["report", tmp_path], ["report", tmp_path / "x"]):
-        assert "no finished run is here" in cellvision.refused(*verb)[0]
+        assert "no finished run here" in cellvision.refused(*verb)[0]
     out = tmp_path / "table.csv"
     cellvision.refused("predict", tmp_path / "x", images, "--out", out)
     assert not out.exists()

@@ -296,7 +296,8 @@ def test_changes_to_a_file(tmp_path: Path) -> None:
         ("epochs=3", "no setting 'epochs'"),
         ("training.epochs.more=3", "training.epochs"),
         ("training.epochs=None", "training.epochs"),
-        ("augmenters=rotation", "augmenters"),
+        ("augmenters=5", "augmenters"),
+        ("augmenters=rotatoin", "no augmenter is called 'rotatoin'"),
         ("dataset.type=nowhere", "no dataset is called 'nowhere'"),
     ],
 )
@@ -308,7 +309,7 @@ def test_changes_that_cannot_be_made(tmp_path: Path, change: str, says: str) -> 
 
 @pytest.mark.parametrize("place", ["2", "x", "²", "-1", ""])
 def test_a_place_that_a_list_has_not(tmp_path: Path, place: str) -> None:
-    with pytest.raises(errors.ExperimentError, match="there is no item"):
+    with pytest.raises(errors.ExperimentError, match="a list of 2 has no item"):
         changed(tmp_path, "augmenters=[rotation,flip]", f"augmenters.{place}.degrees=3")
 
 
@@ -322,13 +323,14 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "images").mkdir()
     expected = {"dataset": {"type": "folder", "path": os.fspath(tmp_path / "images")}}
     assert experiments.settings("images", []) == expected
-    with pytest.raises(errors.FolderError, match="nowhere: there is no such folder or file"):
+    with pytest.raises(errors.FolderError, match="nowhere: no such file or folder"):
         experiments.settings("nowhere", [])
     with pytest.raises(errors.ExperimentError, match=r"nowhere\.toml: No such file"):
         experiments.settings("nowhere.toml", [])
     (tmp_path / "cell.png").write_bytes(b"")
-    with pytest.raises(errors.ExperimentError, match="Name one, or a folder of images"):
+    with pytest.raises(errors.FolderError, match="neither a folder nor an experiment") as caught:
         experiments.settings("cell.png", [])
+    assert caught.value.hint == "Give the folder that contains the class folders."
 
 
 @pytest.mark.parametrize(
