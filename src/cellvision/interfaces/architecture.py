@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellvision.component import Component
+from cellvision.registry import Registry
 
 if TYPE_CHECKING:
     import keras
@@ -101,5 +102,5 @@ class Architecture(Component, group="cellvision.architectures"):
         return TrainingRecipe(keras.optimizers.Adam())
 
 
-architectures = Architecture.registry
+architectures: Registry[Architecture] = Architecture.registry
 """Registry of architectures."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellvision.component import Component
+from cellvision.registry import Registry
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -92,5 +93,5 @@ class Recipe(Component, group="cellvision.recipes"):
         """
 
 
-recipes = Recipe.registry
+recipes: Registry[Recipe] = Recipe.registry
 """Registry of recipes."""

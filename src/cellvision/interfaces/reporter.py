@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cellvision.component import Component
 from cellvision.interfaces.artifact import Artifact
+from cellvision.registry import Registry
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -83,5 +84,5 @@ class Reporter(Component, group="cellvision.reporters"):
         """
 
 
-reporters = Reporter.registry
+reporters: Registry[Reporter] = Reporter.registry
 """The registry of reporters."""

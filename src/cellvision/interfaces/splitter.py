@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cellvision.component import Component
+from cellvision.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,5 +40,5 @@ class Splitter(Component, group="cellvision.splitters"):
         """
 
 
-splitters = Splitter.registry
+splitters: Registry[Splitter] = Splitter.registry
 """Registry of splitters."""
