@@ -150,6 +150,8 @@ def naming_folder(folder: Path) -> Iterator[None]:
     """
     try:
         yield
+    except errors.CellvisionError:  # has its own message; some, such as FolderError, are OSErrors
+        raise
     except OSError as error:
         path = os.fsdecode(error.filename) if error.filename else str(folder)
         raise errors.CellvisionError(
