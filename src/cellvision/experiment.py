@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import ConfigDict, Field, field_validator
 
@@ -16,7 +16,7 @@ from cellvision import atomic_io, errors
 from cellvision.component import Settings
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
-from cellvision.interfaces.architecture import Architecture, architectures
+from cellvision.interfaces.architecture import Architecture
 from cellvision.interfaces.augmenter import Augmenter
 from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.reporter import Reporter
@@ -137,7 +137,10 @@ class Experiment(Settings):
     augmenters: tuple[Augmenter, ...] = ()
     """Random changes to training images, applied in this order."""
 
-    architecture: Architecture = Field(default_factory=lambda: architectures.create("deep"))
+    # Validated like a given value, so that a missing data set plugin is still reported first.
+    architecture: Architecture = Field(
+        default_factory=lambda: cast("Architecture", {"type": "deep"}), validate_default=True
+    )
     """The network."""
 
     training: Training = Training()
