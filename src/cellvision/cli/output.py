@@ -27,8 +27,12 @@ def removed_if_empty(out: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _remove_empty(path: Path, created: list[Path]) -> None:
+    from cellvision.results.run_folder import MARK
+
     with contextlib.suppress(OSError):  # a folder that is not empty stays
-        for folder, _, _ in os.walk(path, topdown=False):
+        for folder, _, files in os.walk(path, topdown=False):
+            if files == [MARK]:  # claimed, and nothing written since
+                (Path(folder) / MARK).unlink()
             Path(folder).rmdir()
         for folder_above in created[1:]:
             folder_above.rmdir()
