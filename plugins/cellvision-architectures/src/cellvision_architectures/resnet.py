@@ -75,8 +75,15 @@ class ResNet(Architecture):
         from keras import layers
 
         image = keras.Input(input_shape, name="image")
+        # In float32, since bfloat16 would leave 8 bits of a pixel. Keras' epsilon of 0.001 exceeds
+        # the variance of dim images.
         x = layers.BatchNormalization(
-            momentum=MOMENTUM, center=False, scale=False, name="standardise"
+            momentum=MOMENTUM,
+            epsilon=1e-6,
+            center=False,
+            scale=False,
+            dtype="float32",
+            name="standardise",
         )(image)
         x = _entry(x, self.width, self.reduction_of(input_shape))
         for stage in range(4):
