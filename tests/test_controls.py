@@ -174,7 +174,7 @@ def test_permuted_runs_are_trained_and_judged_on_their_own_labels(study: cv.Stud
         assert drawn.groupby("group")["label"].nunique().max() == 1
         assert (drawn["label"] != true["label"]).any()
         for split, counts in run.metadata.counts.items():
-            assert counts == study.runs[0].metadata["counts"][split]
+            assert counts == study.runs[0].metadata.counts[split]
         rows = drawn[drawn["split"] == "test"]
         right = (rows["label"] == rows["predicted"]).mean()
         assert run.scores["test"].accuracy == pytest.approx(right)
@@ -188,7 +188,7 @@ def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
     some = list(true.predictions["image"][:3])
     stored = true.model_input(some)
     masked = np.stack([without_cells(image) for image in stored])
-    np.testing.assert_array_equal(background.stored(some), masked)
+    np.testing.assert_array_equal(background.model_input(some), masked)
     # Its model answers on masked pixels as its predictions say.
     answers = np.asarray(background.model().predict_on_batch(masked.astype(np.float32)))
     np.testing.assert_allclose(
