@@ -152,14 +152,15 @@ def test_a_killed_study_resumes(study: cv.Study, images: Path, tmp_path: Path) -
 def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
     cv.save_experiment(asked(images, epochs=100_000), tmp_path / "asked.json")
     words = ["study", str(tmp_path / "asked.json"), "--runs", "2", "--out", str(tmp_path / "s")]
-    first = tiny.process(*words)
-    assert first.stderr is not None
-    assert any("epoch 1/" in line for line in first.stderr)
-    with pytest.raises(errors.FolderError, match=f"in use by: study, process {first.pid}"):
-        cv.study(asked(images, epochs=100_000), runs=2, out=tmp_path / "s")
-    first.terminate()
-    _, error = first.communicate(timeout=300)
+    with tiny.running(*words) as first:
+        assert first.stderr is not None
+        assert any("epoch 1/" in line for line in first.stderr)
+        with pytest.raises(errors.FolderError, match=f"in use by: study, process {first.pid}"):
+            cv.study(asked(images, epochs=100_000), runs=2, out=tmp_path / "s")
+        first.terminate()
+        _, error = first.communicate(timeout=900)
     assert first.returncode == 130
+    assert "error: interrupted" in error
     assert "the same command resumes the study" in error
     # A run of a study is finished or not: no half-trained one is kept.
     assert not (tmp_path / "s" / "runs" / "000" / "run.json").exists()

@@ -476,11 +476,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(images: Path, tmp_path: Path)
 def test_sigterm_ends_like_an_interrupt(images: Path, tmp_path: Path) -> None:
     cv.save_experiment(tiny.experiment(images, epochs=100_000), tmp_path / "asked.json")
     words = ("train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run"))
-    process = tiny.process(*words)
-    assert process.stderr is not None
-    assert any("epoch 2/" in line for line in process.stderr)
-    process.terminate()
-    _, error = process.communicate(timeout=300)
+    with tiny.running(*words) as process:
+        assert process.stderr is not None
+        assert any("epoch 2/" in line for line in process.stderr)
+        process.terminate()
+        _, error = process.communicate(timeout=900)
     assert process.returncode == 130
     assert "error: interrupted" in error
     assert cv.load_run(tmp_path / "run").interrupted
@@ -489,16 +489,23 @@ def test_sigterm_ends_like_an_interrupt(images: Path, tmp_path: Path) -> None:
 def test_one_of_two_trainings_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
     cv.save_experiment(tiny.experiment(images, epochs=100_000), tmp_path / "asked.json")
     words = ("train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run"))
-    first = tiny.process(*words)
-    assert first.stderr is not None
-    assert any("epoch 1/" in line for line in first.stderr)
-    second = tiny.process(*words)
-    _, error = second.communicate(timeout=300)
-    assert second.returncode == 2
-    assert f"in use by: train, process {first.pid}" in error
-    first.terminate()
-    first.communicate(timeout=300)
-    assert cv.load_run(tmp_path / "run").interrupted  # the first lost nothing
+    with tiny.running(*words) as first, tiny.running(*words) as second:
+        errors_of = {}
+        assert first.stderr is not None
+        assert second.stderr is not None
+        # Whichever comes second is refused; the other one trains on.
+        for process in (first, second):
+            errors_of[process] = next(
+                (line for line in process.stderr if "in use by" in line or "epoch 1/" in line), ""
+            )
+        refused = next(p for p, line in errors_of.items() if "in use by: train" in line)
+        training = second if refused is first else first
+        refused.communicate(timeout=900)
+        assert refused.returncode == 2
+        assert f"process {training.pid}" in errors_of[refused]
+        training.terminate()
+        training.communicate(timeout=900)
+    assert cv.load_run(tmp_path / "run").interrupted  # it lost nothing
 
 
 @pytest.mark.parametrize("number", range(5))

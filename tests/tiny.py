@@ -306,6 +306,17 @@ def process(*words: str, **extra: str) -> subprocess.Popen[str]:
     )
 
 
+@contextmanager
+def running(*words: str, **extra: str) -> Iterator[subprocess.Popen[str]]:
+    """Start this module in a new process, and end it when the block ends."""
+    started = process(*words, **extra)
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.communicate()
+
+
 def json_of(script: str, **extra: str) -> Any:
     """Run a script in a new process and read the JSON on its last line."""
     here = str(Path(__file__).parent)

@@ -139,10 +139,16 @@ def _train_here(
 
 
 def _named(experiment: Experiment | Mapping[str, Experiment]) -> dict[str, Experiment]:
-    """Return experiments by name; a single one is named after its architecture."""
-    if isinstance(experiment, Mapping):
-        if not experiment:
-            raise errors.ExperimentError("a study needs at least one experiment", "Name one.")
-        return {name: with_reporters(one) for name, one in experiment.items()}
+    """Return experiments by name; one without a name is named after its architecture."""
+    experiments = experiment if isinstance(experiment, Mapping) else {"": experiment}
+    if not experiments:
+        raise errors.ExperimentError("a study needs at least one experiment", "Name one.")
+    return {
+        name or _architecture_name(one): with_reporters(one) for name, one in experiments.items()
+    }
+
+
+def _architecture_name(experiment: Experiment) -> str:
     architecture = type(experiment.architecture)
-    return {architecture.registry.name_of(architecture): with_reporters(experiment)}
+    name: str = architecture.registry.name_of(architecture)
+    return name
