@@ -124,7 +124,7 @@ def test_splits_may_be_folders(root: Path, tmp_path_factory: pytest.TempPathFact
     table = bioio(whole, t=[0]).catalog()
     assert list(table["split"]) == ["day 2", "day 2", "train", "train"]
     write_tiff(whole / "train" / "b.ome.tif")
-    with pytest.raises(errors.FolderError, match="two ways"):
+    with pytest.raises(errors.FolderError, match="two layouts"):
         bioio(whole).catalog()
 
 

@@ -114,7 +114,7 @@ def test_fingerprint_follows_the_content(tmp_path: Path) -> None:
         (["1.png", "2.png"], "not in class folders"),
         (["a/b/c/1.png"], "too deep"),
         (["train/1.png", "test/1.png"], "no class folders"),
-        (["a/1.png", "b/sub/1.png"], "two ways"),
+        (["a/1.png", "b/sub/1.png"], "two layouts"),
         (["a/notes.txt"], "contains no images"),
     ],
 )

@@ -94,7 +94,7 @@ def test_damaged_parquet_is_refused(tmp_path: Path) -> None:
         ("file,class\n1.png,a\n", "cells.csv", "no column 'label'.*file, class"),
         ("file,label\n,a\n", "cells.csv", "line 2: no file"),
         ("file,label\n1.png\n", "cells.csv", "line 2: 1 values"),
-        ("file,label\n1.png,a\n", "cells.xlsx", "not a table by its suffix"),
+        ("file,label\n1.png,a\n", "cells.xlsx", "unknown suffix for a table"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path: Path, text: str, name: str, says: str) -> None:

@@ -99,7 +99,8 @@ def fetch(remote: RemoteFile, folder: Path, offline_hint: str) -> Path:
         if digest != remote.sha256:
             part.unlink()
             raise errors.CellvisionError(
-                f"{remote.url}: removed, since its SHA-256 is {digest}, not {remote.sha256}",
+                f"{remote.url}: the download has SHA-256 {digest}, not {remote.sha256}; "
+                "it was removed",
                 f"Run the command again. If that does not help: {offline_hint}",
             )
         part.replace(target)
