@@ -122,7 +122,7 @@ def test_plugins(cellvision: Command) -> None:
     )
     assert {row["group"] for row in rows} == {
         f"cellvision.{kind}"
-        for kind in ("datasets", "augmenters", "architectures", "recipes", "reporters")
+        for kind in ("datasets", "augmenters", "architectures", "recipes", "splitters", "reporters")
     }
     assert "folder" in [row["name"] for row in rows]
     shown = cellvision("plugins").out
@@ -152,7 +152,7 @@ def test_audit(cellvision: Command, images: Path) -> None:
     said = cellvision("audit", images)
     assert said.code == 0
     assert "20 images read" in said.out
-    assert "6 × 5 × 1  uint8, 8 bits a sample" in said.out
+    assert "6 × 5 × 1  uint8, 8 bits per sample" in said.out
     found = json.loads(cellvision("audit", images, "--json").out)
     assert found == json.loads(
         json.dumps(cv.audit(cv.datasets.create("folder", path=images)).to_json())
@@ -331,13 +331,13 @@ def test_failed_commands_leave_no_empty_folders(
 def test_escape_sequences_of_names_do_not_reach_the_terminal(
     cellvision: Command, tmp_path: Path
 ) -> None:
-    root = write_folder(tmp_path / "images", {"a\x1b[2J": 3, "[/red]": 3})
-    (root / "[/red]" / "broken\x1b]0;title\x07.png").write_bytes(b"\x89PNG")
+    root = write_folder(tmp_path / "images", {"a\x1b[2J": 3, "[red]": 3})
+    (root / "[red]" / "broken\x1b]0;title\x07.png").write_bytes(b"\x89PNG")
     output = cellvision("audit", root)
     assert output.code == 0
     assert "\x1b[2J" not in output.out
     assert "\x07" not in output.out + output.err
-    assert "[/red]" in output.out
+    assert "[red]" in output.out
     refused = cellvision("audit", f"{root}/a\x1b[31m")
     assert "\x1b" not in refused.err
     assert "\\x1b[31m" in refused.err

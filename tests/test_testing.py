@@ -22,6 +22,7 @@ from cellvision.testing import (
     Isolation,
     RecipeChecks,
     ReporterChecks,
+    SplitterChecks,
     check,
 )
 from cellvision.testing.component import ComponentChecks, conformance_check
@@ -446,7 +447,15 @@ def test_a_check_that_demands_nothing_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    "base", [ArchitectureChecks, AugmenterChecks, DatasetChecks, RecipeChecks, ReporterChecks]
+    "base",
+    [
+        ArchitectureChecks,
+        AugmenterChecks,
+        DatasetChecks,
+        RecipeChecks,
+        ReporterChecks,
+        SplitterChecks,
+    ],
 )
 def test_every_check_says_what_it_demands(base: type[ComponentChecks]) -> None:
     checks = base.checks()

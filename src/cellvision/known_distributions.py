@@ -23,10 +23,14 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cellvision.recipes": {
         "cellvision-recipes": ("page", "quick", "standard"),
     },
+    "cellvision.splitters": {
+        "cellvision-splitters": ("group_k_fold", "leave_one_out", "temporal"),
+    },
     "cellvision.reporters": {
         "cellvision-reporters": (
             *("attention", "boxplot", "confusion", "controls", "curves", "diagram", "expert"),
-            *("html", "learning", "panel", "robustness", "sample", "summary", "tables"),
+            *("html", "learning", "mistakes", "panel", "probabilities", "robustness", "sample"),
+            *("summary", "tables"),
         ),
         "cellvision-cleanlab": ("suspicious_labels",),
         "cellvision-tracking": ("mlflow", "tensorboard"),

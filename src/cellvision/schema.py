@@ -13,6 +13,7 @@ from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
 from cellvision.interfaces.recipe import recipes
 from cellvision.interfaces.reporter import reporters
+from cellvision.interfaces.splitter import splitters
 from cellvision.registry import Registry
 
 REGISTRIES: tuple[Registry[Any], ...] = (
@@ -20,6 +21,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     augmenters,
     architectures,
     recipes,
+    splitters,
     reporters,
 )
 

@@ -102,7 +102,8 @@ def _report_usage(error: Any) -> int:
     from cellvision.cli.faults import complain
     from cellvision.cli.usage import hint_for
 
-    if type(error).__name__ == "NoArgsIsHelpError":  # Typer has already printed the help
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.ctx.get_help())
         return 0
     verb = error.ctx.command_path if error.ctx is not None else "cellvision"
     complain(error.format_message(), hint_for(error, verb))

@@ -21,9 +21,12 @@ _SHOWN = 20
 def run(
     source: experiments.Source,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
-    as_json: Annotated[bool, typer.Option("--json", help="Print one object for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
-    """Read every file and report what it contains; exit code 3 if splits leak."""
+    """Read every image and report what is in the data.
+
+    Exit code 3 if splits leak.
+    """
     from cellvision.data.audit import audit
     from cellvision.data.leaks import raise_if_leaking
 
@@ -38,56 +41,71 @@ def run(
 
 def _show(report: Audit) -> None:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+
+    from cellvision.cli.text import as_markup
 
     console = Console(highlight=False)
-    group = report.group_column or "unknown: images"
-    counts = Table("class", *map(escape, report.counts), box=None)
-    for name in report.class_names:
-        counts.add_row(escape(name), *(str(by_class[name]) for by_class in report.counts.values()))
-    totals = (str(sum(by_class.values())) for by_class in report.counts.values())
-    counts.add_row("all images", *totals, style="bold")
-    counts.add_row(f"groups ({escape(group)})", *(str(n) for n in report.groups.values()))
-    console.print(counts)
+    _show_counts(console, report)
     _show_batches(console, report)
+    _show_images(console, report)
+    for status in ("refused", "skipped"):
+        files = [file for file in report.files if file.status == status]
+        if files:
+            noun = "file" if len(files) == 1 else "files"
+            console.print(f"\n{len(files)} {noun} {status}:", style="bold")
+        for file in files[:_SHOWN]:
+            console.print(f"  {as_markup(file.file)}: {as_markup(file.reason)}")
+        if len(files) > _SHOWN:
+            console.print(f"  and {len(files) - _SHOWN} more (--json lists every file)")
+    if report.warnings:
+        console.print("\nWarnings:", style="bold yellow")
+    for warning in report.warnings:
+        console.print(f"  {as_markup(warning)}")
+
+
+def _show_counts(console: Console, report: Audit) -> None:
+    from rich.table import Table
+
+    from cellvision.cli.text import as_markup
+
+    group = report.group_column or "unknown: images"
+    table = Table("class", *map(as_markup, report.counts), box=None)
+    for name in report.class_names:
+        counts = (str(by_class[name]) for by_class in report.counts.values())
+        table.add_row(as_markup(name), *counts)
+    totals = (str(sum(by_class.values())) for by_class in report.counts.values())
+    table.add_row("all images", *totals, style="bold")
+    table.add_row(f"groups ({as_markup(group)})", *(str(n) for n in report.groups.values()))
+    console.print(table)
+
+
+def _show_batches(console: Console, report: Audit) -> None:
+    from rich.table import Table
+
+    from cellvision.cli.text import as_markup
+
+    batch = report.batch
+    if batch is None:
+        return
+    table = Table(as_markup(batch.column), *map(as_markup, report.class_names), box=None)
+    for name, by_class in list(batch.counts.items())[:_SHOWN]:
+        table.add_row(as_markup(name), *(str(by_class[label]) for label in report.class_names))
+    console.print(f"\n{batch.counted.capitalize()} of each class in each batch:", style="bold")
+    console.print(table)
+    if len(batch.counts) > _SHOWN:
+        console.print(f"  and {len(batch.counts) - _SHOWN} more (--json lists every batch)")
+
+
+def _show_images(console: Console, report: Audit) -> None:
     read = [file for file in report.files if file.status == "read"]
     console.print(f"\n{len(read)} images read:", style="bold")
     kinds = Counter((file.shape, file.dtype, file.bit_depth) for file in read)
     for (shape, dtype, bits), count in kinds.most_common(_SHOWN):
         size = " × ".join(map(str, shape or ()))
-        console.print(f"  {count:6d}  {size}  {dtype}, {bits} bits a sample")
+        console.print(f"  {count:6d}  {size}  {dtype}, {bits} bits per sample")
     if len(kinds) > _SHOWN:
         console.print(f"  and {len(kinds) - _SHOWN} more kinds (--json lists every file)")
     if read:
         low = min(file.low for file in read if file.low is not None)
         high = max(file.high for file in read if file.high is not None)
         console.print(f"  intensities {low:g} to {high:g}")
-    for status in ("refused", "skipped"):
-        files = [file for file in report.files if file.status == status]
-        if files:
-            console.print(f"\n{len(files)} files {status}:", style="bold")
-        for file in files[:_SHOWN]:
-            console.print(f"  {escape(file.file)}: {escape(file.reason)}")
-        if len(files) > _SHOWN:
-            console.print(f"  and {len(files) - _SHOWN} more (--json lists every file)")
-    if report.warnings:
-        console.print("\nWarnings:", style="bold yellow")
-    for warning in report.warnings:
-        console.print(f"  {escape(warning)}")
-
-
-def _show_batches(console: Console, report: Audit) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    batch = report.batch
-    if batch is None:
-        return
-    table = Table(escape(batch.column), *map(escape, report.class_names), box=None)
-    for name, by_class in list(batch.counts.items())[:_SHOWN]:
-        table.add_row(escape(name), *(str(by_class[label]) for label in report.class_names))
-    console.print(f"\n{batch.counted.capitalize()} of each class in each batch:", style="bold")
-    console.print(table)
-    if len(batch.counts) > _SHOWN:
-        console.print(f"  and {len(batch.counts) - _SHOWN} more (--json lists every batch)")

@@ -18,7 +18,7 @@ def run(
         ),
     ],
     kind: Annotated[
-        Literal["architecture", "augmenter", "dataset", "recipe", "reporter"],
+        Literal["architecture", "augmenter", "dataset", "recipe", "reporter", "splitter"],
         typer.Option("--kind", help="Interface of the plugin.", show_default=False),
     ],
     out: Annotated[

@@ -1,4 +1,4 @@
-"""The whole way on images made here: one problem that can be learned and one that cannot."""
+"""The whole workflow on synthetic images: a problem that can be learned and one that cannot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Problem:
-    """One of the two problems."""
+    """A synthetic classification problem."""
 
     name: str
     strength: float
@@ -35,46 +35,44 @@ _PROBLEMS = (
         "easy",
         1.0,
         "Easy: the protein of treated cells forms aggregates",
-        "Treated cells differ from control cells; every field has its own brightness and focus.",
+        "Treated cells differ from control cells. Brightness and focus vary between fields.",
     ),
     _Problem(
         "impossible",
         0.0,
-        "Impossible: treated cells are like control cells",
-        "Nothing differs but each field's brightness and focus, so there is nothing to learn "
-        "and only something to remember.",
+        "Impossible: treated cells do not differ from control cells",
+        "Only brightness and focus vary, between fields: a network can memorise fields and learn "
+        "nothing.",
     ),
 )
 _EPOCHS = 24
 _LEARNING_RATE = 3e-4
-"""Low enough that the network also fits what it can only remember."""
+"""Low enough that the network also fits what it can only memorise."""
 
 
 def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
-    """Make two data sets, audit them, train on each and say which one was learned.
+    """Create two data sets, audit them, train on each and report which one was learned.
 
     Parameters
     ----------
     out
-        A new or empty folder.
+        New or empty folder.
     progress
-        Whether to show progress on standard error; by default where that is a terminal.
+        Show progress on standard error. None: if that is a terminal.
 
     Returns
     -------
     pathlib.Path
-        A page with the results, ``index.html``; the same as Markdown lies beside it.
+        Page with the results, ``index.html``; ``index.md`` beside it has the same content.
 
     Raises
     ------
     errors.FolderError
-        The folder holds something.
+        The folder is not empty.
     """
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise errors.FolderError(
-            f"{folder}: there is something here already", "Name another folder: --out DIR"
-        )
+        raise errors.FolderError(f"{folder} is not empty", "Choose a new folder: --out DIR")
     clear_folder(folder)
     results: list[dict[str, Any]] = []
     for problem in _PROBLEMS:
@@ -86,13 +84,13 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
             preprocessing=Preprocessing(channels=(0, 1)),
             training=Training(epochs=_EPOCHS, learning_rate=_LEARNING_RATE),
         )
-        found = audit(experiment, progress=progress)
+        report = audit(experiment, progress=progress)
         run = train(experiment, folder / problem.name / "run", progress=progress)
         results.append(
             {
                 "title": problem.title,
                 "verdict": verdict(run),
-                "facts": _facts(problem, found, run),
+                "facts": _facts(problem, report, run),
                 "pictures": _pictures(folder, run),
                 "report": f"{problem.name}/run/reports/report.html",
             }
@@ -102,41 +100,40 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
 
 
 def verdict(run: Run) -> str:
-    """Say what the test set shows, in one of the five sentences of `cellvision.statistics.verdict`.
+    """Return what the test set shows, beginning with the verdict's sentence.
 
-    One run and no controls is the least that there can be a verdict on; the page says so.
+    One run without controls is the least that allows a verdict; the page says so.
     """
     rows = run.predictions[run.predictions["split"] == "test"]
     score = run.scores["test"]
-    found = statistics.verdict(
+    result = statistics.verdict(
         rows["label"].to_numpy(),
         rows["predicted"].to_numpy(),
         rows["group"].to_numpy(),
         training=run.scores["train"].balanced_accuracy,
     )
     return (
-        f"{found.sentence[0].upper()}{found.sentence[1:]}. {score.accuracy:.0%} of {score.n} "
-        f"test images from {score.groups} fields are right (95 % interval "
-        f"{score.accuracy_low:.0%} to {score.accuracy_high:.0%}); the commonest class makes "
-        f"{found.commonest:.0%}; p = {found.test.p:.2g} that labels which say nothing do as well. "
-        f"Of the images it was trained on, {run.scores['train'].accuracy:.0%} are right, which "
-        "shows nothing."
+        f"{result.sentence[0].upper()}{result.sentence[1:]}. Test accuracy {score.accuracy:.0%} on "
+        f"{score.n} images from {score.groups} fields (95 % interval {score.accuracy_low:.0%} to "
+        f"{score.accuracy_high:.0%}); the commonest class has {result.commonest:.0%} of them; "
+        f"p = {result.test.p:.2g} with permuted labels. The accuracy on training images, "
+        f"{run.scores['train'].accuracy:.0%}, shows nothing."
     )
 
 
-def _facts(problem: _Problem, found: Audit, run: Run) -> list[str]:
+def _facts(problem: _Problem, report: Audit, run: Run) -> list[str]:
     splits = ", ".join(
-        f"{sum(found.counts[split].values())} images of {found.groups[split]} fields for {split}"
-        for split in found.counts
+        f"{split} {sum(report.counts[split].values())} images of {report.groups[split]} fields"
+        for split in report.counts
     )
-    bits = sorted({file.bit_depth for file in found.files if file.bit_depth is not None})
-    leaks = f"{len(found.leaks)} leaks" if found.leaks else "no field is in two of them"
+    bits = sorted({file.bit_depth for file in report.files if file.bit_depth is not None})
+    leaks = f"{len(report.leaks)} leaks" if report.leaks else "no field is in two splits"
     seconds = run.metadata.timings.fit_s
     return [
         problem.truth,
         f"Audit: {splits}; {leaks}. {bits[-1]}-bit TIFFs, intensities up to "
-        f"{max(file.high or 0 for file in found.files):g}, so that "
-        f"{run.metadata.intensity_scale:g} counts as 1.",
+        f"{max(file.high or 0 for file in report.files):g}; "
+        f"{run.metadata.intensity_scale:g} becomes 1.",
         f"Training: {_EPOCHS} epochs in {seconds:.0f} s "
         f"({run.metadata.timings.train_images_per_s:.0f} images/s, "
         f"{run.metadata.environment.precision}).",
@@ -144,14 +141,14 @@ def _facts(problem: _Problem, found: Audit, run: Run) -> list[str]:
 
 
 def _pictures(folder: Path, run: Run) -> list[str]:
-    """The pictures of a run, as paths from the demo's folder; the panels first."""
-    made = sorted((run.folder / "reports").glob("*.png"))
+    """Return the figures of a run as paths relative to the demo's folder, the panels first."""
+    figures = sorted((run.folder / "reports").rglob("*.png"))
     order = ("panel", "curves", "sample", "confusion")
 
     def rank(path: Path) -> int:
         return next((k for k, name in enumerate(order) if path.name.startswith(name)), len(order))
 
-    return [path.relative_to(folder).as_posix() for path in sorted(made, key=rank)]
+    return [path.relative_to(folder).as_posix() for path in sorted(figures, key=rank)]
 
 
 def _page(template: str, results: list[dict[str, Any]]) -> str:

@@ -18,3 +18,5 @@ from .reporter import ReporterChecks as ReporterChecks
 from .result import CheckFailed as CheckFailed
 from .result import CheckResult as CheckResult
 from .runner import check as check
+from .splitter import SplitterChecks as SplitterChecks
+from .splitter import example_table as example_table

@@ -16,6 +16,7 @@ from cellvision.testing.dataset import DatasetChecks
 from cellvision.testing.recipe import RecipeChecks
 from cellvision.testing.reporter import ReporterChecks
 from cellvision.testing.result import CheckFailed, CheckResult
+from cellvision.testing.splitter import SplitterChecks
 
 KINDS: dict[str, type[ComponentChecks]] = {
     "architecture": ArchitectureChecks,
@@ -23,6 +24,7 @@ KINDS: dict[str, type[ComponentChecks]] = {
     "dataset": DatasetChecks,
     "recipe": RecipeChecks,
     "reporter": ReporterChecks,
+    "splitter": SplitterChecks,
 }
 
 
@@ -39,7 +41,8 @@ def check(
     Parameters
     ----------
     kind
-        ``architecture``, ``augmenter``, ``dataset``, ``recipe`` or ``reporter``.
+        ``architecture``, ``augmenter``, ``dataset``, ``recipe``, ``reporter`` or
+        ``splitter``.
     name
         Name of the plugin, or ``"distribution:name"``.
     example

@@ -1,0 +1,151 @@
+"""The checks of a splitter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from cellvision import errors
+from cellvision.interfaces.splitter import Splitter, splitters
+from cellvision.testing.component import ComponentChecks, conformance_check
+from cellvision.testing.result import CheckFailed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SPLITS = {"train", "validation", "test", ""}
+
+
+def example_table(groups: int = 24, images: int = 4) -> pd.DataFrame:
+    """Return a catalog as splitters receive it: two classes, six plates, wells on plates.
+
+    Parameters
+    ----------
+    groups
+        Number of groups (wells).
+    images
+        Number of images of each group.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            "image": f"w{group:02}/{number}.tif",
+            "label": ("control", "treated")[group % 2],
+            "group": f"w{group:02}",
+            "batch": f"plate {group % 6}",
+            "block": f"w{group:02}",
+            "plate": f"plate {group % 6}",
+            "well": f"w{group:02}",
+            "date": f"2024-03-{1 + group % 6:02}",
+        }
+        for group in range(groups)
+        for number in range(images)
+    ]
+    return pd.DataFrame(rows)
+
+
+class SplitterChecks(ComponentChecks):
+    """The checks of a splitter, to subclass in a plugin's tests.
+
+    Examples
+    --------
+    >>> from cellvision.testing import SplitterChecks
+    >>> class TestGroupKFold(SplitterChecks):
+    ...     name = "group_k_fold"
+    """
+
+    registry: ClassVar = splitters
+
+    @property
+    def splitter(self) -> Splitter:
+        """The example."""
+        component = self.component
+        assert isinstance(component, Splitter)
+        return component
+
+    @property
+    def folds(self) -> list[list[str]]:
+        """The folds of `example_table`."""
+        splitter, table = self.splitter, example_table()
+
+        def divide() -> list[list[str]]:
+            folds = [list(fold) for fold in splitter.folds(table)]
+            if not folds or any(len(fold) != len(table) for fold in folds):
+                raise CheckFailed(
+                    f"folds() returned {len(folds)} folds, not all with one split per image",
+                    "Return at least one fold, and in it one split for each row of the catalog.",
+                )
+            return folds
+
+        return self.once("folds()", "test_divides_a_catalog", divide)
+
+    @conformance_check
+    def test_divides_a_catalog(self) -> None:
+        """`folds` returns at least one fold, with one split per image."""
+        self.require(self.folds, "there are no folds", "")
+
+    @conformance_check
+    def test_names_of_splits(self) -> None:
+        """Splits are train, validation, test, or empty; every fold trains and tests."""
+        for number, fold in enumerate(self.folds):
+            unknown = set(fold) - _SPLITS
+            self.require(
+                not unknown,
+                f"fold {number} has the splits {', '.join(map(repr, sorted(unknown)))}",
+                "Use train, validation, test, and an empty string for images left out.",
+            )
+            self.require(
+                {"train", "test"} <= set(fold),
+                f"fold {number} has no training or no test images",
+                "Raise errors.SplitError if a catalog cannot be divided.",
+            )
+
+    @conformance_check
+    def test_keeps_blocks_whole(self) -> None:
+        """All images of a block are in the same split of a fold."""
+        table = example_table()
+        for number, fold in enumerate(self.folds):
+            counts = table.assign(split=fold).groupby("block")["split"].nunique()
+            divided = [str(block) for block in counts[counts > 1].index]
+            self.require(
+                not divided,
+                f"fold {number} divides {len(divided)} blocks, first: {divided[:1]}",
+                "Assign splits to blocks, then to their images.",
+            )
+
+    @conformance_check
+    def test_divides_the_same_way_again(self) -> None:
+        """The same catalog gives the same folds."""
+        again = [list(fold) for fold in self.splitter.folds(example_table())]
+        self.require(
+            again == self.folds,
+            "folds() returns other folds the second time",
+            "Sort what a set gives, and draw from a generator with a seed.",
+        )
+
+    @conformance_check
+    def test_leaves_the_catalog_alone(self) -> None:
+        """`folds` does not change the table that it receives."""
+        assert self.folds
+        table = example_table()
+        before = table.copy()
+        self.splitter.folds(table)
+        self.require(table.equals(before), "it changes the catalog", "Work on a copy.")
+
+    @conformance_check
+    def test_refuses_what_cannot_be_divided(self) -> None:
+        """For a single group it raises SplitError with a hint."""
+        assert self.folds
+        try:
+            folds = self.splitter.folds(example_table(groups=1))
+        except errors.SplitError as error:
+            self.require(error.hint, f"the error has no hint: {error.what}", "Say what to do.")
+        except Exception as error:
+            raise CheckFailed(
+                f"for a single group: {errors.summarize(error)}",
+                "raise errors.SplitError(what, hint)",
+            ) from error
+        else:
+            self.require(
+                False, f"it divides a single group into {len(folds)} folds", "Raise SplitError."
+            )
