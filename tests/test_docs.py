@@ -132,7 +132,7 @@ def test_a_how_to_page_works_after_the_tutorial(
 
 
 def test_the_ten_steps_lead_to_their_pictures(tmp_path: Path) -> None:
-    script = runpy.run_path(str(DOCS / "ten_steps.py"))
+    script = runpy.run_path(str(ROOT / "scripts" / "ten_steps.py"))
     with pytest.warns(cv.prepare.PrepareWarning):
         study = script["ten_steps"](tmp_path, script["QUICK"])
     page = (DOCS / "tutorial" / "ten-steps.md").read_text(encoding="utf-8")

@@ -805,6 +805,6 @@ def test_every_awkward_file_is_read_or_refused(shared_data: Path) -> None:
 
 
 def test_the_table_of_the_documentation_is_true(shared_data: Path) -> None:
-    docs = Path(__file__).resolve().parents[1] / "docs"
-    page = runpy.run_path(str(docs / "awkward.py"))["page"]
-    assert page(shared_data / "awkward") == (docs / "awkward-files.md").read_text("utf-8")
+    root = Path(__file__).resolve().parents[1]
+    page = runpy.run_path(str(root / "scripts" / "awkward.py"))["page"]
+    assert page(shared_data / "awkward") == (root / "docs" / "awkward-files.md").read_text("utf-8")
