@@ -1,1 +1,1 @@
-"""cellvision and other ways to do the same work, side by side: ``python -m benchmarks``."""
+"""Compare cellvision with other ways to do the same work: ``python -m benchmarks``."""

@@ -1,4 +1,4 @@
-"""What every measure is given: how large, how often, who takes part, and where to work."""
+"""A benchmark session: size of the work, number of repeats, peers, and working folder."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from statistics import median
 from typing import Any
 
 from benchmarks import images, machine
-from benchmarks.process import Failed, Peer, Took
+from benchmarks.process import Peer, ProcessFailed, ProcessResult
 from benchmarks.result import Row
 
 
 @dataclass
-class Turns:
-    """What one peer's turns took, and why there are no more."""
+class PeerResults:
+    """The results of one peer, and a note if some are missing."""
 
-    took: list[Took] = field(default_factory=list)
+    results: list[ProcessResult] = field(default_factory=list)
     note: str = ""
 
-    def row(self, what: str, unit: Callable[[Took], float]) -> Row:
-        """Its numbers, as `unit` takes them out; what has none is left out and told."""
+    def row(self, label: str, value_of: Callable[[ProcessResult], float]) -> Row:
+        """Return its values as a row; a result without a value is left out and noted."""
         values, note = [], self.note
-        for one in self.took:
+        for result in self.results:
             try:
-                values.append(unit(one))
-            except Failed as failure:
+                values.append(value_of(result))
+            except ProcessFailed as failure:
                 note = str(failure)
-        return Row(what, values, note=note)
+        return Row(label, values, note=note)
 
 
 @dataclass
 class Bench:
-    """A session of measuring.
+    """A benchmark session.
 
     Attributes
     ----------
     work : pathlib.Path
-        A folder for images, caches and runs.
+        Folder for images, caches and runs.
     repeats : int
-        How often everything is measured, in turns: A B A B.
+        Number of repeats, interleaved over peers: A B A B.
     quick : bool
-        Whether to do as little as shows that a measure works; its numbers mean nothing.
+        Do only what shows that a measure works; the numbers mean nothing.
     data : pathlib.Path or None
-        The four files of Fashion-MNIST; made images take their place without them.
+        Folder with the four files of Fashion-MNIST; None uses synthetic images instead.
     peers : set of str or None
-        The modules of the peers that take part; None: all.
+        Modules of the peers to run; None runs all.
     """
 
     work: Path
@@ -56,85 +56,87 @@ class Bench:
     quick: bool = False
     data: Path | None = None
     peers: set[str] | None = None
-    made: dict[str, dict[str, str | int]] = field(default_factory=dict)
+    image_sets: dict[str, dict[str, str | int]] = field(default_factory=dict)
 
     @cached_property
     def limits(self) -> dict[str, Any]:
-        """The machine's; see `benchmarks.machine`."""
+        """Limits of the machine; see `benchmarks.machine`."""
         return machine.limits()
 
     def cells(self, train: int = 400, test: int = 100) -> dict[str, str | int]:
-        """Images of 256×256×3 in two classes."""
+        """Return images of 256×256×3 in two classes."""
         if self.quick:
             train, test = max(8, train // 50), 4
         root = self.work / f"cells_{train}_{test}"
-        if root.name not in self.made:
-            self.made[root.name] = images.synthetic_set(root, 256, 3, 2, train, test)
-        return self.made[root.name]
+        if root.name not in self.image_sets:
+            self.image_sets[root.name] = images.synthetic_set(root, 256, 3, 2, train, test)
+        return self.image_sets[root.name]
 
     def clothes(self, train: int = 6000, test: int = 1000) -> dict[str, str | int]:
-        """Images of 28×28×1 in ten classes: Fashion-MNIST where its files are given."""
+        """Return images of 28×28×1 in ten classes: Fashion-MNIST if `data` is given."""
         train, test = (400, 100) if self.quick else (train, test)
         root = self.work / f"clothes_{train}_{test}"
-        if root.name not in self.made:
+        if root.name not in self.image_sets:
             if self.data is None:
-                self.made[root.name] = images.synthetic_set(root, 28, 1, 10, train, test)
+                image_set = images.synthetic_set(root, 28, 1, 10, train, test)
             else:
-                wanted = {"train": train, "test": test}
-                splits = {s: images.fashion_mnist(self.data, s, n) for s, n in wanted.items()}
-                self.made[root.name] = images.write_set(root, splits, 10)
-        return self.made[root.name]
+                counts = {"train": train, "test": test}
+                splits = {s: images.fashion_mnist(self.data, s, n) for s, n in counts.items()}
+                image_set = images.write_set(root, splits, 10)
+            self.image_sets[root.name] = image_set
+        return self.image_sets[root.name]
 
     def cache(self, name: str) -> dict[str, str]:
-        """The environment in which cellvision's cache is a folder of this session."""
+        """Return the environment that puts cellvision's cache into this session's folder."""
         return {"CELLVISION_CACHE": str(self.work / "cache" / name)}
 
-    def in_turns(
-        self, peers: Sequence[Peer], work: Callable[[Peer, int], Took]
-    ) -> dict[str, Turns]:
-        """Let peers do the work in turns, A B A B; what each took, by its label.
+    def interleave(
+        self, peers: Sequence[Peer], work: Callable[[Peer, int], ProcessResult]
+    ) -> dict[str, PeerResults]:
+        """Let peers do the work alternately, A B A B, and return their results by label.
 
         Parameters
         ----------
         peers
-            Who takes part, where it is installed and asked for.
+            The peers; those that are not installed or not selected are noted as such.
         work
-            Does it; told whose turn it is and the number of the repeat.
+            Called with a peer and the number of the repeat.
         """
-        turns = {peer.label: Turns() for peer in peers}
+        by_label = {peer.label: PeerResults() for peer in peers}
         for repeat in range(self.repeats):
             for peer in peers:
-                kept = turns[peer.label]
+                entry = by_label[peer.label]
                 if self.peers is not None and peer.module not in self.peers:
-                    kept.note = "not asked for"
+                    entry.note = "not selected"
                 elif missing := peer.missing():
-                    kept.note = f"not installed: {', '.join(missing)}"
-                if kept.note:
+                    entry.note = f"not installed: {', '.join(missing)}"
+                if entry.note:
                     continue
                 try:
-                    kept.took.append(work(peer, repeat))
-                    told = f"{kept.took[-1].wall_s:.1f} s"
-                except Failed as failure:
-                    kept.note = told = f"failed: {str(failure).splitlines()[-1][:200]}"
-                print(f"  {peer.label}: {told}", file=sys.stderr, flush=True)
-        return turns
+                    entry.results.append(work(peer, repeat))
+                    outcome = f"{entry.results[-1].wall_s:.1f} s"
+                except ProcessFailed as failure:
+                    outcome = f"failed: {str(failure).splitlines()[-1][:200]}"
+                    entry.note = outcome
+                print(f"  {peer.label}: {outcome}", file=sys.stderr, flush=True)
+        return by_label
 
     def rows(
         self,
         peers: Sequence[Peer],
-        work: Callable[[Peer, int], Took],
-        unit: Callable[[Took], float],
+        work: Callable[[Peer, int], ProcessResult],
+        value_of: Callable[[ProcessResult], float],
     ) -> list[Row]:
-        """As `in_turns`, each peer's numbers as a row; `unit` takes the number out."""
-        return [turns.row(what, unit) for what, turns in self.in_turns(peers, work).items()]
+        """Do as `interleave`, and return one row per peer with the values of its results."""
+        return [entry.row(label, value_of) for label, entry in self.interleave(peers, work).items()]
 
-    def share(self, row: Row, network: str, precision: str, *, training: bool) -> None:
-        """Work out a row's share of the machine's limit; its values are images a second."""
+    def add_share(self, row: Row, network: str, precision: str, *, training: bool) -> None:
+        """Set a row's share of the machine's limit; its values are images per second."""
         if row.values and not self.quick:
-            gflop = self.limits["gflop_an_image"][network][training]
+            gflop = self.limits["gflop_per_image"][network][training]
             row.share = median(row.values) * gflop / self.limits["gflops"][precision]
 
 
-def row_of(rows: Sequence[Row], label: str) -> Row | None:
-    """The row of that label, where it has numbers."""
-    return next((row for row in rows if row.what == label and row.values), None)
+def find_row(rows: Sequence[Row], label: str) -> Row | None:
+    """Return the row with a label, or None if it has no values."""
+    return next((row for row in rows if row.label == label and row.values), None)

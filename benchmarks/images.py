@@ -1,4 +1,4 @@
-"""The images that everybody gets: made here, or taken from a folder of Fashion-MNIST."""
+"""The images that every peer gets: synthetic ones, or Fashion-MNIST from a folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 NAMES = tuple("abcdefghij")
-"""The classes' names, in their order."""
+"""Names of the classes, in order."""
 
 
 def spots(count: int, side: int, channels: int, classes: int, seed: int) -> np.ndarray:
-    """Noise with bright spots; what tells the classes apart is the size of the spots.
+    """Draw noise with bright spots, whose size depends on the class.
 
     Returns
     -------
@@ -22,19 +22,19 @@ def spots(count: int, side: int, channels: int, classes: int, seed: int) -> np.n
     """
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:side, :side]
-    made = np.empty((count, side, side, channels), np.uint8)
+    stack = np.empty((count, side, side, channels), np.uint8)
     for number in range(count):
-        picture = rng.normal(60, 12, (side, side, channels))
+        image = rng.normal(60, 12, (side, side, channels))
         radius = side / 40 * (1 + 2 * (number % classes))
         for y, x in rng.uniform(0, side, (6, 2)):
             inside = (rows - y) ** 2 + (columns - x) ** 2 < radius**2
-            picture[inside] += 100
-        made[number] = np.clip(picture, 0, 255)
-    return made
+            image[inside] += 100
+        stack[number] = np.clip(image, 0, 255)
+    return stack
 
 
 def fashion_mnist(folder: Path, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images of Fashion-MNIST and their labels, from its four files."""
+    """Return the first images of Fashion-MNIST and their labels, from its four files."""
     stem = {"train": "train", "test": "t10k"}[split]
     with gzip.open(folder / f"{stem}-images-idx3-ubyte.gz") as file:
         pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28, 1)
@@ -46,17 +46,17 @@ def fashion_mnist(folder: Path, split: str, count: int) -> tuple[np.ndarray, np.
 def write_folder(
     root: Path, pixels: np.ndarray, labels: np.ndarray, suffix: str = ".png", split: str = "train"
 ) -> Path:
-    """Write images as ``root/split/class/number.suffix``; 16-bit ones can only be TIFF."""
+    """Write images as ``root/split/class/number.suffix``; 16-bit ones need ``.tif``."""
     for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
         file = root / split / NAMES[label] / f"{number:06d}{suffix}"
         file.parent.mkdir(parents=True, exist_ok=True)
-        flat = image[..., 0] if image.shape[-1] == 1 else image
+        plane = image[..., 0] if image.shape[-1] == 1 else image
         if suffix == ".tif":
             import tifffile
 
-            tifffile.imwrite(file, flat)
+            tifffile.imwrite(file, plane)
         else:
-            Image.fromarray(flat).save(file, quality=90)
+            Image.fromarray(plane).save(file, quality=90)
     return root
 
 
@@ -68,7 +68,7 @@ def write_set(
     Returns
     -------
     dict
-        ``folder``, ``arrays`` and ``classes``, as peers are told of them.
+        ``folder``, ``arrays`` and ``classes``, as in the task of a peer.
     """
     root.mkdir(parents=True, exist_ok=True)
     for split, (pixels, labels) in splits.items():
@@ -86,7 +86,7 @@ def write_set(
 def synthetic_set(
     root: Path, side: int, channels: int, classes: int, train: int, test: int
 ) -> dict[str, str | int]:
-    """Make a set of `spots`; see `write_set`."""
+    """Create a set of `spots`; see `write_set`."""
     splits = {}
     for seed, (split, count) in enumerate({"train": train, "test": test}.items()):
         pixels = spots(count, side, channels, classes, seed)

@@ -1,6 +1,6 @@
-"""What this machine can do at most, and what the networks ask of it.
+"""Limits of this machine, and the operations that the networks need.
 
-``python -m benchmarks.machine`` prints both as JSON: it needs TensorFlow, which the process that
+``python -m benchmarks.machine`` prints both as JSON. It needs TensorFlow, which the process that
 runs the benchmarks never loads.
 """
 
@@ -28,12 +28,12 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """The machine, the versions and the date."""
+    """Return the machine, the versions and the date."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = named[0].partition(":")[2].strip() if named else model
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
     versions = {}
     for name in PACKAGES:
         try:
@@ -51,33 +51,34 @@ def describe() -> dict[str, Any]:
 
 
 def limits() -> dict[str, Any]:
-    """Matrix products a second and the cost of an image, from a process of its own."""
-    told: dict[str, Any] = process.run([sys.executable, "-m", "benchmarks.machine"]).told
-    return told
+    """Measure matrix products per second and the cost of an image, in a separate process."""
+    output: dict[str, Any] = process.run([sys.executable, "-m", "benchmarks.machine"]).output
+    return output
 
 
 def cost(model: keras.Model) -> tuple[float, float]:
-    """The GFLOP of one image: prediction and training.
+    """Return the GFLOP of one image for prediction and for training.
 
-    A product and a sum count as two. Convolutions and dense layers count, the rest is small.
-    Training does each of them three times, but the first one has no input to correct.
+    A product and a sum count as two. Convolutions and dense layers count; the rest is small.
+    Training does each of them three times, except that the first layer needs no gradient of its
+    input.
     """
     forward = []
     for layer in model.layers:
         if not hasattr(layer, "kernel"):
             continue
-        places = 1
+        positions = 1
         for size in layer.output.shape[1:-1]:
-            places *= size
+            positions *= size
         taps = 1
         for size in layer.kernel.shape:
             taps *= size
-        forward.append(2 * places * taps / 1e9)
+        forward.append(2 * positions * taps / 1e9)
     return sum(forward), 3 * sum(forward) - forward[0]
 
 
-def _matmul(dtype: str, size: int = 2048, seconds: float = 3.0) -> float:
-    """The most GFLOP a second of a matrix product."""
+def _matmul_gflops(dtype: str, size: int = 2048, seconds: float = 3.0) -> float:
+    """Return the largest number of GFLOP per second of a matrix product."""
     import tensorflow as tf
 
     a = tf.cast(tf.random.normal((size, size)), dtype)
@@ -99,8 +100,8 @@ def _main() -> None:
     costs = {}
     for name, (shape, classes) in networks.items():
         costs[name] = cost(cv.architectures.create(name).build(shape, classes))
-    products = {dtype: _matmul(dtype) for dtype in ("float32", "bfloat16")}
-    print(json.dumps({"gflops": products, "gflop_an_image": costs}))
+    products = {dtype: _matmul_gflops(dtype) for dtype in ("float32", "bfloat16")}
+    print(json.dumps({"gflops": products, "gflop_per_image": costs}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Running something in a process of its own and seeing what it took."""
+"""Run something in a separate process and measure time and memory."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 
 CELLVISION = (sys.executable, "-c", "from cellvision.cli import main; main()")
-"""The command `cellvision` of this Python, wherever its scripts are."""
+"""The command `cellvision` of this Python, wherever its scripts are installed."""
 
 
-class Failed(Exception):
-    """A process ended with an error."""
+class ProcessFailed(Exception):
+    """A process ended with an error, or its result has no value."""
 
 
 @dataclass(frozen=True)
-class Took:
-    """What a process took.
+class ProcessResult:
+    """Time, memory and output of a process.
 
     Attributes
     ----------
     wall_s, cpu_s : float
-        From its start to its end; of all its threads together.
+        Seconds from start to end, and of processor time over all its threads.
     resident_mib : float
-        Its largest resident set, pages of mapped files included.
+        Largest resident set, including pages of mapped files.
     anonymous_mib : float
-        The largest memory of its own (RssAnon), looked at every 20 ms; 0 where not asked for.
-    told : Any
-        The JSON on the last line that it printed, or None.
+        Largest anonymous memory (RssAnon), sampled every 20 ms; 0 if not watched.
+    output : Any
+        The JSON on the last printed line, or None.
     """
 
     wall_s: float
     cpu_s: float
     resident_mib: float
     anonymous_mib: float
-    told: Any
+    output: Any
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
     *,
     watch_memory: bool = False,
     before: Callable[[], None] | None = None,
-) -> Took:
+) -> ProcessResult:
     """Run a command to its end.
 
     Parameters
@@ -62,21 +62,21 @@ def run(
     command
         The program and its arguments.
     environment
-        What is added to this process's own.
+        Environment variables to add to those of this process.
     watch_memory
         Whether to watch its anonymous memory.
     before
-        Called in the new process before the program begins.
+        Called in the new process before the program starts.
 
     Raises
     ------
-    Failed
-        It ended with an error; the end of what it said is told.
+    ProcessFailed
+        It ended with an error; the message has the end of its standard error.
     """
     extra = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), **(environment or {})}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         start = time.perf_counter()
-        started = subprocess.Popen(
+        process = subprocess.Popen(
             list(command),
             env={**os.environ, **extra},
             stdout=out,
@@ -84,40 +84,40 @@ def run(
             preexec_fn=before,
         )
         peak = [0.0]
-        ended = threading.Event()
+        finished = threading.Event()
         if watch_memory:
-            watcher = threading.Thread(target=_watch, args=(started.pid, peak, ended))
+            watcher = threading.Thread(target=_watch, args=(process.pid, peak, finished))
             watcher.start()
-        _, status, usage = os.wait4(started.pid, 0)
+        _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
-        started.returncode = os.waitstatus_to_exitcode(status)
-        ended.set()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        finished.set()
         if watch_memory:
             watcher.join()
         out.seek(0)
         err.seek(0)
-        if started.returncode:
-            raise Failed(f"exit {started.returncode}: {err.read()[-2000:].strip()}")
+        if process.returncode:
+            raise ProcessFailed(f"exit {process.returncode}: {err.read()[-2000:].strip()}")
         lines = out.read().splitlines()
-    return Took(
+    return ProcessResult(
         wall,
         usage.ru_utime + usage.ru_stime,
         usage.ru_maxrss / 1024,
         peak[0],
-        _json(lines[-1]) if lines else None,
+        _parse_json(lines[-1]) if lines else None,
     )
 
 
-def _json(line: str) -> Any:
+def _parse_json(line: str) -> Any:
     try:
         return json.loads(line)
     except ValueError:
         return None
 
 
-def _watch(pid: int, peak: list[float], ended: threading.Event) -> None:
+def _watch(pid: int, peak: list[float], finished: threading.Event) -> None:
     status = Path(f"/proc/{pid}/status")
-    while not ended.wait(0.02):
+    while not finished.wait(0.02):
         try:
             text = status.read_text()
         except OSError:
@@ -134,13 +134,13 @@ class Peer:
     Attributes
     ----------
     label : str
-        As the tables call it.
+        Name in the tables.
     module : str
         Its file in `benchmarks.peers`.
     needs : tuple of str
-        Packages without which it is left out.
+        Packages that it imports; it is left out if one is missing.
     options : dict
-        What it is told beside the task.
+        Additions to its task.
     environment : dict
         Environment variables of its process.
     """
@@ -152,27 +152,27 @@ class Peer:
     environment: Mapping[str, str] | None = None
 
     def missing(self) -> list[str]:
-        """The packages that it needs and that are not installed."""
+        """Return the packages that it needs and that are not installed."""
         return [name for name in self.needs if importlib.util.find_spec(name) is None]
 
     def run(
         self,
         task: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
-        **how: Any,
-    ) -> Took:
-        """Let it do a task, in a new process; `how` goes on to `run`."""
-        told = json.dumps({**task, **(self.options or {})})
-        command = [sys.executable, "-m", f"benchmarks.peers.{self.module}", told]
-        return run(command, {**(self.environment or {}), **(environment or {})}, **how)
+        **options: Any,
+    ) -> ProcessResult:
+        """Do a task in a new process; further options are those of `run`."""
+        text = json.dumps({**task, **(self.options or {})})
+        command = [sys.executable, "-m", f"benchmarks.peers.{self.module}", text]
+        return run(command, {**(self.environment or {}), **(environment or {})}, **options)
 
 
-def task() -> dict[str, Any]:
-    """What this process, a peer, was told to do."""
-    told: dict[str, Any] = json.loads(sys.argv[1])
-    return told
+def read_task() -> dict[str, Any]:
+    """Return the task of this process, which is a peer."""
+    task: dict[str, Any] = json.loads(sys.argv[1])
+    return task
 
 
-def tell(**what: Any) -> None:
-    """Print what this process, a peer, found out."""
-    print(json.dumps(what), flush=True)
+def print_output(**values: Any) -> None:
+    """Print the output of this process, which is a peer."""
+    print(json.dumps(values), flush=True)

@@ -1,4 +1,4 @@
-"""What was measured, as tables."""
+"""Results of measures, as tables."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 @dataclass
 class Row:
-    """One contestant's numbers in one measure.
+    """The values of one peer in one measure.
 
     Attributes
     ----------
-    what : str
-        The contestant, or the variant.
+    label : str
+        The peer, or the variant.
     values : list of float
-        One a repeat, in the order of the repeats.
+        One per repeat, in order.
     share : float or None
         The median's share of the machine's limit.
     note : str
-        What a reader should know, such as why there is no number.
+        A remark for readers, such as why there is no value.
     """
 
-    what: str
+    label: str
     values: list[float] = field(default_factory=list)
     share: float | None = None
     note: str = ""
@@ -36,40 +36,40 @@ class Ratio:
 
     Attributes
     ----------
-    what : str
-        What is compared with what.
+    label : str
+        The two rows.
     values : list of float
-        One a repeat; above 1, or up to `aim` where less is better.
-    aim : str
-        What it should reach, such as ``"≥ 1.7"``; empty where nothing is asked.
+        One per repeat; above 1 if the first row is better.
+    goal : str
+        Target of the median, such as ``"≥ 1.7"``; empty if there is none.
     """
 
-    what: str
+    label: str
     values: list[float]
-    aim: str = ""
+    goal: str = ""
 
     @property
     def reached(self) -> bool | None:
-        """Whether the median reaches the aim; None where there is none."""
-        if not self.aim or not self.values:
+        """Whether the median reaches the goal; None without one."""
+        if not self.goal or not self.values:
             return None
-        sign, _, number = self.aim.partition(" ")
+        sign, _, number = self.goal.partition(" ")
         middle = median(self.values)
         return middle >= float(number) if sign == "≥" else middle <= float(number)
 
 
 @dataclass
 class Result:
-    """A measure's outcome.
+    """The result of a measure.
 
     Attributes
     ----------
     title, unit, about : str
-        What was measured, in what, and how.
+        What was measured, its unit, and how.
     rows : list of Row
     ratios : list of Ratio
     seconds : float
-        How long measuring took.
+        Duration of the measurement.
     """
 
     title: str
@@ -80,14 +80,14 @@ class Result:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; the ratios with whether they reach their aim."""
+        """Return plain values; ratios say whether they reach their goal."""
         plain = asdict(self)
-        for given, ratio in zip(plain["ratios"], self.ratios, strict=True):
-            given["reached"] = ratio.reached
+        for entry, ratio in zip(plain["ratios"], self.ratios, strict=True):
+            entry["reached"] = ratio.reached
         return plain
 
     def markdown(self) -> str:
-        """A table of the rows and one of the ratios."""
+        """Return a table of the rows and one of the ratios."""
         lines = [f"### {self.title}", "", self.about, ""]
         shares = any(row.share is not None for row in self.rows)
         head = ["", f"median ({self.unit})", "range", "repeats"]
@@ -95,8 +95,8 @@ class Result:
             head + ["share of the machine's limit"] * shares,
             [
                 [
-                    row.what,
-                    number(median(row.values)) if row.values else row.note or "–",
+                    row.label,
+                    format_number(median(row.values)) if row.values else row.note or "–",
                     _range(row.values),
                     str(len(row.values)),
                     *([f"{row.share:.0%}" if row.share is not None else ""] * shares),
@@ -104,48 +104,55 @@ class Result:
                 for row in self.rows
             ],
         )
-        lines += [f"{row.what}: {row.note}." for row in self.rows if row.note and row.values]
+        lines += [f"{row.label}: {row.note}." for row in self.rows if row.note and row.values]
         if self.ratios:
-            told = {True: "yes", False: "**no**", None: ""}
+            words = {True: "yes", False: "**no**", None: ""}
             rows = [
                 [
-                    ratio.what,
+                    ratio.label,
                     f"{median(ratio.values):.2f}×" if ratio.values else "–",
                     _range(ratio.values),
-                    ratio.aim,
-                    told[ratio.reached],
+                    ratio.goal,
+                    words[ratio.reached],
                 ]
                 for ratio in self.ratios
             ]
-            lines += ["", *_table(["ratio", "median", "range", "aim", "reached"], rows)]
+            lines += ["", *_table(["ratio", "median", "range", "goal", "reached"], rows)]
         return "\n".join([*lines, "", f"Measured in {self.seconds:.0f} s.", ""])
 
 
 def compare(
-    what: str, ours: Row | None, theirs: Row | None, aim: str = "", *, more_is_better: bool = True
+    label: str,
+    ours: Row | None,
+    theirs: Row | None,
+    goal: str = "",
+    *,
+    more_is_better: bool = True,
 ) -> Ratio:
     """Divide two rows, repeat by repeat, so that more than 1 is in our favour."""
     if ours is None or theirs is None:
-        return Ratio(what, [], aim)
+        return Ratio(label, [], goal)
     pairs = zip(ours.values, theirs.values, strict=False)
-    return Ratio(what, [a / b if more_is_better else b / a for a, b in pairs], aim)
+    return Ratio(label, [a / b if more_is_better else b / a for a, b in pairs], goal)
 
 
 def best(rows: Sequence[Row]) -> Row | None:
-    """The row with the largest median."""
+    """Return the row with the largest median."""
     measured = [row for row in rows if row.values]
     return max(measured, key=lambda row: median(row.values)) if measured else None
 
 
-def number(value: float) -> str:
-    """Three digits, thousands set apart."""
+def format_number(value: float) -> str:
+    """Format a number with three digits and separators of thousands."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def _range(values: Sequence[float]) -> str:
-    return f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
+    if len(values) < 2:
+        return ""
+    return f"{format_number(min(values))} to {format_number(max(values))}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

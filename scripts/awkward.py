@@ -1,6 +1,6 @@
-"""Print, as Markdown, how cellvision reads each file of the collection of awkward files.
+"""Print a Markdown table of how cellvision reads each file of a collection of awkward files.
 
-python scripts/awkward.py FOLDER > docs/awkward-files.md
+Run as ``python scripts/awkward.py FOLDER > docs/awkward-files.md``.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ import cellvision as cv
 INTRODUCTION = """\
 # Awkward files
 
-How each file of the collection of awkward files is read, or why it is refused. The table is
-printed by `scripts/awkward.py`; a test compares it with what the library does today.
+How cellvision reads each file of a collection of awkward files, or why it refuses it.
+`scripts/awkward.py` prints the table; a test compares it with the current code.
 
-The prefix of a name tells its origin: `pillow_` python-pillow/Pillow@4e5f09f (Tests/images;
+The prefix of a name states the origin: `pillow_` python-pillow/Pillow@4e5f09f (Tests/images;
 MIT-CMU), `skimage_` scikit-image/scikit-image@cd0a3d2 (BSD-3, data under their own notes),
 `imageio_` imageio/imageio-binaries@f8f6471 (mixed), `cellprofiler_`
 CellProfiler/examples@4972b59 (BSD-3-Clause), `wndcharm_` wnd-charm/wnd-charm@e481007 (COPYING:
 LGPL v2), `ometypes_` tlambert03/ome-types@2185f54 (MIT).
 
-Shapes are height × width × channels; *bits* are bits per sample as the header gives them.
+Shapes are height × width × channels; *bits* are bits per sample as the header declares them.
 """
 
 
 def rows(folder: Path) -> Iterator[list[str]]:
-    """Give one row of the table for each image file of the folder, by name."""
+    """Yield one table row per image file of a folder, sorted by name."""
     for path in sorted(folder.iterdir()):
         if path.name == "SOURCE.md":
             continue
         try:
             image = cv.io.read_image(path)
-        except cv.errors.UnreadableImage as fault:
-            yield [f"`{path.name}`", "refused", "", "", "", "", f"{fault.reason}. {fault.hint}"]
+        except cv.errors.UnreadableImage as error:
+            yield [f"`{path.name}`", "refused", "", "", "", "", f"{error.reason}. {error.hint}"]
             continue
         pixels = image.pixels
         yield [
@@ -51,7 +51,7 @@ def rows(folder: Path) -> Iterator[list[str]]:
 
 def page(folder: Path) -> str:
     """Return the whole page."""
-    head = ["file", "", "shape", "dtype", "bits", "values", "notes, or reason and way out"]
+    head = ["file", "", "shape", "dtype", "bits", "values", "notes, or reason and fix"]
     table = [head, ["---"] * len(head), *rows(folder)]
     return INTRODUCTION + "\n" + "".join(f"| {' | '.join(row)} |\n" for row in table)
 

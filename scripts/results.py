@@ -1,104 +1,108 @@
-"""Print the tables of ``docs/results.md`` and ``docs/reproduction.md`` from studies' folders.
+"""Print the tables of ``docs/results.md`` and ``docs/reproduction.md`` from folders of studies.
 
-Run as ``python scripts/results.py STUDY_DIR...``; each folder gives one row a test set and
-experiment, and one in a second table for its verdict. Nothing is chosen: every run counts.
+Run as ``python scripts/results.py STUDY_DIR...``. The first table has one row per experiment and
+test set, the second one their verdicts. Nothing is selected: every run counts.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cellvision as cv
 
-HEAD = (
-    *("study", "experiment", "unit of the split", "test images", "units", "runs"),
-    *("accuracy: mean", "SD over runs", "range over runs", "95 % interval, sampling"),
-    *("chance", "training accuracy", "time a run"),
+if TYPE_CHECKING:
+    from cellvision.results.verdicts import VerdictRecord
+
+SCORE_COLUMNS = (
+    *("study", "experiment", "group", "test images", "test groups", "runs"),
+    *("accuracy: mean", "SD over runs", "range over runs"),
+    *(
+        "95 % interval of the mean, sampling",
+        "commonest class",
+        "training accuracy",
+        "time per run",
+    ),
+)
+
+VERDICT_COLUMNS = (
+    *("study", "experiment", "test set", "verdict", "images", "groups", "runs"),
+    *("balanced accuracy (95 % interval)", "effect", "p (smallest possible)", "controls"),
 )
 
 
-def rows(folder: Path) -> list[tuple[str, ...]]:
-    """The rows of one study."""
+def score_rows(folder: Path) -> Iterator[tuple[str, ...]]:
+    """Yield the scores of one study, a row per experiment and test set.
+
+    The interval is that of the mean over runs, as in the verdict.
+    """
     study = cv.load_study(folder)
-    found = []
-    for name in study.names:
-        table = study.table[study.table["experiment"] == name]
-        runs = [run for run in study.runs if run.folder.name in set(table["run"])]
-        first = runs[0]
-        taught = table.loc[table["split"] == first.training_split, "accuracy"]
-        seconds = sum(run.metadata.timings.fit_s for run in runs) / len(runs)
-        for split in first.test_splits:
-            scores = table[table["split"] == split]
-            accuracy = scores["accuracy"]
-            spread = cv.statistics.seed_spread(accuracy.to_numpy())
-            counts = first.metadata.counts[split]
-            groups = first.scores[split].groups
-            low, high = scores["accuracy_low"].mean(), scores["accuracy_high"].mean()
-            found.append(
-                (
-                    folder.name,
-                    name,
-                    first.metadata.group_column or "unknown",
-                    str(first.scores[split].n),
-                    "–" if groups is None else str(groups),
-                    str(spread.runs),
-                    f"{spread.mean:.3f}",
-                    f"{spread.sd:.3f}",
-                    f"{spread.minimum:.3f} to {spread.maximum:.3f}",
-                    f"{low:.3f} to {high:.3f}",
-                    f"{max(counts.values()) / sum(counts.values()):.3f}",
-                    f"{taught.mean():.3f}",
-                    f"{seconds:.0f} s",
-                )
-            )
-    return found
-
-
-VERDICT_HEAD = (
-    *("study", "experiment", "test set", "verdict", "images", "units", "runs"),
-    *("accuracy (95 % interval)", "balanced accuracy, effect", "p (smallest possible)", "controls"),
-)
-
-
-def verdict_rows(folder: Path) -> list[tuple[str, ...]]:
-    """The verdicts of one study, a row for each experiment and test set."""
-    return [
-        (
+    experiments = {experiment.name: experiment for experiment in study.experiments}
+    for verdict in study.verdicts:
+        experiment = experiments[verdict.experiment]
+        accuracies = [score.accuracy for score in experiment.scores(verdict.split)]
+        spread = cv.statistics.seed_spread(accuracies)
+        seconds = sum(run.timings.fit_s for run in experiment.runs) / len(experiment.runs)
+        training = verdict.training_accuracy
+        yield (
             folder.name,
-            told["experiment"],
-            told["split"],
-            f"**{told['sentence']}**",
-            str(told["n"]),
-            "unknown" if told["group_column"] is None else f"{told['groups']}",
-            str(told["runs"]),
-            f"{told['accuracy']:.2f} ({told['accuracy_low']:.2f} to {told['accuracy_high']:.2f})",
-            f"{told['balanced_accuracy']:.2f}, {told['effect']:+.2f}",
-            f"{told['p']:.2g} ({told['smallest_p']:.2g})",
-            "; ".join(
-                f"{each['control']} {each['accuracy']:.2f}, p {each['p']:.2g}"
-                for each in told["controls"]
-            )
+            verdict.experiment,
+            verdict.group_column or "unknown",
+            str(verdict.n),
+            "unknown" if verdict.groups is None else str(verdict.groups),
+            str(spread.runs),
+            f"{spread.mean:.3f}",
+            f"{spread.sd:.3f}",
+            f"{spread.minimum:.3f} to {spread.maximum:.3f}",
+            f"{verdict.accuracy_low:.3f} to {verdict.accuracy_high:.3f}",
+            f"{verdict.commonest_class:.3f}",
+            "unknown" if training is None else f"{training:.3f}",
+            f"{seconds:.0f} s",
+        )
+
+
+def verdict_rows(folder: Path) -> Iterator[tuple[str, ...]]:
+    """Yield the verdicts of one study, a row per experiment and test set."""
+    for verdict in cv.load_study(folder).verdicts:
+        yield (
+            folder.name,
+            verdict.experiment,
+            verdict.split,
+            f"**{verdict.sentence}**",
+            str(verdict.n),
+            "unknown" if verdict.groups is None else str(verdict.groups),
+            str(verdict.runs),
+            _balanced_accuracy(verdict),
+            f"{verdict.effect:+.2f}",
+            f"{verdict.p:.2g} ({verdict.smallest_p:.2g})",
+            "; ".join(f"{c.control} {c.accuracy:.2f}, {c.finding}" for c in verdict.controls)
             or "none",
         )
-        for told in cv.load_study(folder).verdicts
-    ]
 
 
-def show(head: tuple[str, ...], table: list[tuple[str, ...]]) -> None:
+def _balanced_accuracy(verdict: VerdictRecord) -> str:
+    low, high = verdict.balanced_accuracy_low, verdict.balanced_accuracy_high
+    if low is None or high is None:
+        return f"{verdict.balanced_accuracy:.2f}"
+    return f"{verdict.balanced_accuracy:.2f} ({low:.2f} to {high:.2f})"
+
+
+def print_table(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
     """Print one Markdown table."""
-    print("| " + " | ".join(head) + " |")
-    print("|" + "---|" * len(head))
-    for row in table:
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns))
+    for row in rows:
         print("| " + " | ".join(row) + " |")
 
 
 def main() -> None:
     """Print a table of accuracies and one of verdicts."""
     folders = [Path(argument) for argument in sys.argv[1:]]
-    show(HEAD, [row for folder in folders for row in rows(folder)])
+    print_table(SCORE_COLUMNS, (row for folder in folders for row in score_rows(folder)))
     print()
-    show(VERDICT_HEAD, [row for folder in folders for row in verdict_rows(folder)])
+    print_table(VERDICT_COLUMNS, (row for folder in folders for row in verdict_rows(folder)))
 
 
 if __name__ == "__main__":

@@ -27,24 +27,26 @@ def run(target: Path, *words: str) -> tuple[str, Any]:
 
 
 def test_starting_is_measured_with_plugins_that_do_not_exist(tmp_path: Path) -> None:
-    printed, told = run(tmp_path / "told.json", "--only", "start", "--markdown")
-    (result,) = told["results"]["start"]
-    values = {row["what"]: row["values"] for row in result["rows"]}
+    printed, content = run(tmp_path / "content.json", "--only", "start", "--markdown")
+    (result,) = content["results"]["start"]
+    values = {row["label"]: row["values"] for row in result["rows"]}
     assert len(values) == 6
     assert all(value > 0 for numbers in values.values() for value in numbers)
-    assert {ratio["aim"] for ratio in result["ratios"]} == {"≤ 1"}
-    assert "### (h) Starting" in printed
-    assert told["machine"]["versions"]["numpy"] == np.__version__
+    assert {ratio["goal"] for ratio in result["ratios"]} == {"≤ 1"}
+    assert "### (h) Start-up" in printed
+    assert content["machine"]["versions"]["numpy"] == np.__version__
 
 
 def test_training_and_its_peers_give_numbers_or_say_why_not(tmp_path: Path) -> None:
     peers = ["cellvision_train", "script"]
-    printed, told = run(tmp_path / "told.json", "--only", "training", "--peers", ",".join(peers))
-    (result,) = told["results"]["training"]
-    rows = {row["what"]: row for row in result["rows"]}
+    printed, content = run(
+        tmp_path / "content.json", "--only", "training", "--peers", ",".join(peers)
+    )
+    (result,) = content["results"]["training"]
+    rows = {row["label"]: row for row in result["rows"]}
     for label in ("cellvision, precision auto", "cellvision, float32", "the page's script"):
         assert rows[label]["values"][0] > 0, rows[label]["note"]
-    assert rows["PyTorch by hand, best of three"]["note"] == "not asked for"
+    assert rows["PyTorch by hand, best of three"]["note"] == "not selected"
     assert len(rows) == 6
     assert [len(ratio["values"]) for ratio in result["ratios"]] == [1, 1, 0]
     assert "cellvision, float32 : the page's script" in printed
@@ -52,9 +54,9 @@ def test_training_and_its_peers_give_numbers_or_say_why_not(tmp_path: Path) -> N
 
 def test_files_are_read_in_turns(tmp_path: Path) -> None:
     peers = "cellvision_read,pillow_read"
-    _, told = run(tmp_path / "told.json", "--only", "preprocessing", "--peers", peers)
-    (result,) = told["results"]["preprocessing"]
-    rows = {row["what"]: row for row in result["rows"]}
+    _, content = run(tmp_path / "content.json", "--only", "reading", "--peers", peers)
+    (result,) = content["results"]["reading"]
+    rows = {row["label"]: row for row in result["rows"]}
     for kind in ("PNG", "JPEG", "8-bit TIFF", "16-bit TIFF"):
         for epoch in ("first", "second"):
             assert rows[f"{kind}, {epoch} epoch: cellvision"]["values"][0] > 0

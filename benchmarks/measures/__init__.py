@@ -1,1 +1,1 @@
-"""What is measured: one file a measure, each with a function ``measure(bench)``."""
+"""Measures: one file each, with a function ``measure(bench)``."""

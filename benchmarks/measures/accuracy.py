@@ -1,4 +1,4 @@
-"""Equal accuracy: what speed must not cost. Takes long, and runs only where it is named."""
+"""Equal accuracy, which speed must not cost. Takes long, and runs only if named."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import replace
 from statistics import mean
 from typing import Any
 
-from benchmarks.bench import Bench, row_of
+from benchmarks.bench import Bench, find_row
 from benchmarks.measures.throughput import OURS, OURS_32, SCRIPT
-from benchmarks.process import Peer, Took
+from benchmarks.process import Peer, ProcessResult
 from benchmarks.result import Result, Row
 
 
 def measure(bench: Bench) -> list[Result]:
-    """Test accuracies of at least five seeds each, and intervals of their differences."""
+    """Measure test accuracies of at least five seeds, with intervals of their differences."""
     tasks = {
         "deep on the images of (a)": {
             **bench.cells(train=400, test=400),
@@ -22,7 +22,7 @@ def measure(bench: Bench) -> list[Result]:
             "shape": [256, 256, 3],
             "epochs": 6,
         },
-        f"fmnist_deep on {'made images' if bench.data is None else 'Fashion-MNIST'}": {
+        f"fmnist_deep on {'synthetic images' if bench.data is None else 'Fashion-MNIST'}": {
             **bench.clothes(train=20000, test=10000),
             "network": "fmnist_deep",
             "shape": [28, 28, 1],
@@ -37,36 +37,36 @@ def _compare(bench: Bench, title: str, task: Mapping[str, Any]) -> Result:
     bench = replace(bench, repeats=seeds)
     epochs = 1 if bench.quick else task["epochs"]
 
-    def work(peer: Peer, repeat: int) -> Took:
+    def work(peer: Peer, repeat: int) -> ProcessResult:
         return peer.run({**task, "epochs": epochs, "batch": 20, "seed": repeat, "evaluate": True})
 
-    # Its options switch the evaluation off, which is what counts here.
+    # Without the options of SCRIPT, which disable the evaluation.
     script = Peer(SCRIPT.label, SCRIPT.module)
-    rows = bench.rows((OURS, script, OURS_32), work, lambda took: float(took.told["test"]))
-    told = []
-    theirs = row_of(rows, script.label)
+    rows = bench.rows((OURS, script, OURS_32), work, lambda result: float(result.output["test"]))
+    comparisons = []
+    theirs = find_row(rows, script.label)
     for peer in (OURS, OURS_32):
-        mine = row_of(rows, peer.label)
+        mine = find_row(rows, peer.label)
         if mine is not None and theirs is not None:
-            told.append(_difference(mine, theirs))
+            comparisons.append(_difference(mine, theirs))
     return Result(
         f"Test accuracy, {title}",
         "accuracy",
-        f"{seeds} seeds, {epochs} epochs, batches of 20, the same images. {' '.join(told)}",
+        f"{seeds} seeds, {epochs} epochs, batches of 20, the same images. {' '.join(comparisons)}",
         rows,
     )
 
 
 def _difference(ours: Row, theirs: Row) -> str:
-    """The mean difference with Student's 95 % interval, by pairs: both begin from one seed."""
+    """Describe the mean difference with Student's 95 % interval, paired by seed."""
     from scipy import stats
 
     if len(ours.values) != len(theirs.values):
-        return f"{ours.what} and {theirs.what} have not run on the same seeds."
+        return f"{ours.label} and {theirs.label} have not run with the same seeds."
     interval = stats.ttest_rel(ours.values, theirs.values).confidence_interval(0.95)
     low, high = float(interval.low), float(interval.high)
     verdict = "not worse" if high >= 0 else "**worse**"
     return (
-        f"{ours.what} − {theirs.what}: {mean(ours.values) - mean(theirs.values):+.4f}, 95 % "
+        f"{ours.label} − {theirs.label}: {mean(ours.values) - mean(theirs.values):+.4f}, 95 % "
         f"interval {low:+.4f} to {high:+.4f} ({verdict})."
     )

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import images
-from benchmarks.bench import Bench, row_of
-from benchmarks.process import Peer, Took
+from benchmarks.bench import Bench, find_row
+from benchmarks.process import Peer, ProcessResult
 from benchmarks.result import Result, compare
 
 OURS = Peer("cellvision", "cellvision_read")
@@ -20,45 +20,47 @@ FORMATS = {"PNG": ".png", "JPEG": ".jpg", "8-bit TIFF": ".tif", "16-bit TIFF": "
 
 
 def measure(bench: Bench) -> Result:
-    """Images a second."""
+    """Measure images per second."""
     count = 8 if bench.quick else 600
     result = Result(
-        "(f) Preprocessing, 256×256",
+        "(f) Reading and preparing, 256×256",
         "images/s",
-        "First epoch: files to pixels (cellvision also measures every image, looks for copies "
-        "and leaks, and stores the pixels; its start-up is not included). Second epoch: batches "
-        "of 20. `image_dataset_from_directory` cannot read TIFF. 16-bit images are grey.",
+        "First epoch: files to pixels (cellvision also computes statistics of every image, looks "
+        "for copies and leaks, and stores the pixels; start-up is not included). Second epoch: "
+        "batches of 20. `image_dataset_from_directory` cannot read TIFF. 16-bit images are grey.",
     )
     pixels = images.spots(count, 256, 3, 2, seed=0)
     for name, suffix in FORMATS.items():
-        folder = bench.work / f"intake_{name}"
-        taken = pixels if name != "16-bit TIFF" else pixels[..., :1].astype(np.uint16) * 16
-        images.write_folder(folder, taken, np.arange(count) % 2, suffix)
+        folder = bench.work / f"reading_{name}"
+        images_to_write = (
+            pixels if name != "16-bit TIFF" else pixels[..., :1].astype(np.uint16) * 16
+        )
+        images.write_folder(folder, images_to_write, np.arange(count) % 2, suffix)
         task = {"folder": str(folder), "shape": [256, 256, 3], "batch": 20}
         peers = (OURS, DIRECTORY, PILLOW) if suffix != ".tif" else (OURS,)
-        turns = bench.in_turns(peers, partial(_cold, bench, task))
+        by_label = bench.interleave(peers, partial(_cold, bench, task))
         for epoch, order in (("second", 1), ("first", 0)):
             rows = [
-                kept.row(what, partial(_rate, order))
-                for what, kept in turns.items()
-                if epoch == "first" or what != PILLOW.label
+                entry.row(label, partial(_rate, order))
+                for label, entry in by_label.items()
+                if epoch == "first" or label != PILLOW.label
             ]
-            ours, theirs = row_of(rows, OURS.label), row_of(rows, DIRECTORY.label)
+            ours, theirs = find_row(rows, OURS.label), find_row(rows, DIRECTORY.label)
             if DIRECTORY in peers:
-                what = f"{name}, {epoch} epoch: {OURS.label} : {DIRECTORY.label}"
-                aim = "≥ 4" if epoch == "second" else ""
-                result.ratios.append(compare(what, ours, theirs, aim))
+                label = f"{name}, {epoch} epoch: {OURS.label} : {DIRECTORY.label}"
+                goal = "≥ 4" if epoch == "second" else ""
+                result.ratios.append(compare(label, ours, theirs, goal))
             for row in rows:
-                row.what = f"{name}, {epoch} epoch: {row.what}"
+                row.label = f"{name}, {epoch} epoch: {row.label}"
             result.rows += rows
     return result
 
 
-def _rate(order: int, took: Took) -> float:
-    return float(took.told["rates"][order])
+def _rate(order: int, result: ProcessResult) -> float:
+    return float(result.output["rates"][order])
 
 
-def _cold(bench: Bench, task: dict[str, Any], peer: Peer, repeat: int) -> Took:
+def _cold(bench: Bench, task: dict[str, Any], peer: Peer, repeat: int) -> ProcessResult:
     del repeat
     cache = bench.cache("f")
     shutil.rmtree(cache["CELLVISION_CACHE"], ignore_errors=True)

@@ -1,4 +1,4 @@
-"""(i) Small images, where the work between the steps is what takes time."""
+"""(i) Small images, for which the work between steps takes most of the time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from benchmarks.result import Result
 
 
 def measure(bench: Bench) -> list[Result]:
-    """Images a second of Fashion-MNIST's network, with batches of 20 and of 200."""
+    """Measure images per second of `fmnist_deep`, with batches of 20 and of 200."""
     results = []
     for batch in (20, 200):
         result = Result(
             f"(i) Training, 28×28×1, batches of {batch}",
             "images/s",
             "The network `fmnist_deep` with ten classes on "
-            + ("made images" if bench.data is None else "Fashion-MNIST")
-            + "; as (a) otherwise.",
+            + ("synthetic images" if bench.data is None else "Fashion-MNIST")
+            + "; otherwise as (a).",
         )
         task = {
             **bench.clothes(),
@@ -25,6 +25,6 @@ def measure(bench: Bench) -> list[Result]:
             "batch": batch,
         }
         peers = (throughput.OURS, throughput.SCRIPT, throughput.OURS_32, throughput.TORCH)
-        aims = {"auto": "≥ 1.5"} if batch == 20 else {}
-        results.append(throughput.compare_training(bench, result, peers, task, aims))
+        goals = {"auto": "≥ 1.5"} if batch == 20 else {}
+        results.append(throughput.compare_training(bench, result, peers, task, goals))
     return results

@@ -1,11 +1,11 @@
-"""What (a) and (i) share: images a second of a steady training, everybody in turns."""
+"""Shared by (a) and (i): images per second of a steady training, peers interleaved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.bench import Bench, row_of
+from benchmarks.bench import Bench, find_row
 from benchmarks.process import Peer
 from benchmarks.result import Result, best, compare
 
@@ -30,24 +30,24 @@ def compare_training(
     result: Result,
     peers: tuple[Peer, ...],
     task: Mapping[str, Any],
-    aims: Mapping[str, str],
+    goals: Mapping[str, str],
 ) -> Result:
-    """Let all peers train, and fill in the result."""
+    """Train with all peers and complete the result."""
     rows = bench.rows(
         peers,
         lambda peer, _: peer.run({**task, "epochs": 2 if bench.quick else 6}),
-        lambda took: took.told["images_per_s"],
+        lambda result: result.output["images_per_s"],
     )
     for row in rows:
-        precision = "bfloat16" if "auto" in row.what else "float32"
-        bench.share(row, task["network"], precision, training=True)
-    ours, ours_32 = row_of(rows, OURS.label), row_of(rows, OURS_32.label)
-    script = row_of(rows, SCRIPT.label)
-    torch = best([row for row in rows if row.what == TORCH.label])
+        precision = "bfloat16" if "auto" in row.label else "float32"
+        bench.add_share(row, task["network"], precision, training=True)
+    ours, ours_32 = find_row(rows, OURS.label), find_row(rows, OURS_32.label)
+    script = find_row(rows, SCRIPT.label)
+    torch = best([row for row in rows if row.label == TORCH.label])
     result.rows += rows
     result.ratios += [
-        compare(f"{OURS.label} : {SCRIPT.label}", ours, script, aims.get("auto", "")),
-        compare(f"{OURS_32.label} : {SCRIPT.label}", ours_32, script, aims.get("float32", "")),
-        compare(f"{OURS.label} : {TORCH.label}", ours, torch, aims.get("torch", "")),
+        compare(f"{OURS.label} : {SCRIPT.label}", ours, script, goals.get("auto", "")),
+        compare(f"{OURS_32.label} : {SCRIPT.label}", ours_32, script, goals.get("float32", "")),
+        compare(f"{OURS.label} : {TORCH.label}", ours, torch, goals.get("torch", "")),
     ]
     return result

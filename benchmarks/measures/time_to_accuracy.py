@@ -1,24 +1,24 @@
-"""(c) Seconds until the validation accuracy first reaches a mark."""
+"""(c) Seconds until the validation accuracy first reaches a threshold."""
 
 from __future__ import annotations
 
-from benchmarks.bench import Bench, row_of
+from benchmarks.bench import Bench, find_row
 from benchmarks.measures.throughput import OURS, OURS_32, SCRIPT
-from benchmarks.process import Failed, Peer, Took
+from benchmarks.process import Peer, ProcessFailed, ProcessResult
 from benchmarks.result import Result, compare
 
-MARK = 0.95
+THRESHOLD = 0.95
 
 
 def measure(bench: Bench) -> Result:
-    """Seconds of training, compiling and validation included, from other weights each time."""
-    mark = 0.0 if bench.quick else MARK
+    """Measure seconds of training, compiling and validation, with a new seed in each repeat."""
+    threshold = 0.0 if bench.quick else THRESHOLD
     result = Result(
-        f"(c) Time to a validation accuracy of {mark:g}",
+        f"(c) Time to a validation accuracy of {threshold:g}",
         "s",
-        "The images of (a); from the beginning of the first epoch to the end of the first one "
-        "at the mark. Each repeat has another seed. A seed that does not get there within 8 "
-        "epochs is left out and told.",
+        "The images of (a); from the start of the first epoch to the end of the first epoch that "
+        "reaches it. Each repeat has another seed. A seed that does not reach it within 8 epochs "
+        "is left out and noted.",
     )
     task = {
         **bench.cells(),
@@ -30,22 +30,24 @@ def measure(bench: Bench) -> Result:
         "evaluate": False,
     }
 
-    def seconds(took: Took) -> float:
+    def seconds(result: ProcessResult) -> float:
         spent = 0.0
-        for epoch, held in zip(took.told["seconds"], took.told["held"], strict=True):
+        for epoch, accuracy in zip(
+            result.output["seconds"], result.output["val_accuracy"], strict=True
+        ):
             spent += float(epoch)
-            if held >= mark:
+            if accuracy >= threshold:
                 return spent
-        raise Failed("a seed did not reach the mark")
+        raise ProcessFailed("a seed did not reach the threshold")
 
-    def work(peer: Peer, repeat: int) -> Took:
+    def work(peer: Peer, repeat: int) -> ProcessResult:
         return peer.run({**task, "seed": repeat})
 
     rows = bench.rows((OURS, SCRIPT, OURS_32), work, seconds)
     result.rows = rows
-    script = row_of(rows, SCRIPT.label)
+    script = find_row(rows, SCRIPT.label)
     for peer in (OURS, OURS_32):
-        mine = row_of(rows, peer.label)
-        what = f"{peer.label} : {SCRIPT.label}"
-        result.ratios.append(compare(what, mine, script, more_is_better=False))
+        mine = find_row(rows, peer.label)
+        label = f"{peer.label} : {SCRIPT.label}"
+        result.ratios.append(compare(label, mine, script, more_is_better=False))
     return result

@@ -8,7 +8,7 @@ from benchmarks.result import Result
 
 
 def measure(bench: Bench) -> Result:
-    """Images a second after the first epoch."""
+    """Measure images per second after the first epoch."""
     result = Result(
         "(a) Training, 256×256×3, batches of 20",
         "images/s",
@@ -26,5 +26,5 @@ def measure(bench: Bench) -> Result:
         *(throughput.OURS, throughput.SCRIPT, throughput.OURS_32, throughput.TORCH),
         *(throughput.ON_JAX, throughput.ON_TORCH),
     )
-    aims = {"auto": "≥ 1.7", "float32": "≥ 1.0", "torch": "≥ 2.5"}
-    return throughput.compare_training(bench, result, peers, task, aims)
+    goals = {"auto": "≥ 1.7", "float32": "≥ 1.0", "torch": "≥ 2.5"}
+    return throughput.compare_training(bench, result, peers, task, goals)

@@ -1,1 +1,1 @@
-"""Who takes part: one file each, run in a process of its own; see `benchmarks.process`."""
+"""Peers: one file each, run in a separate process; see `benchmarks.process`."""

@@ -1,4 +1,4 @@
-"""Read with cellvision: decode and cache in the first epoch, gather in the second."""
+"""cellvision: decode and store images in the first epoch, gather batches in the second."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from benchmarks import process
 
 
 def main() -> None:
-    """Read the folder as a training does, and go through an epoch's batches."""
-    task = process.task()
+    """Read the folder as a training does, and iterate over the batches of an epoch."""
+    task = process.read_task()
     import keras
 
     import cellvision as cv
@@ -26,7 +26,7 @@ def main() -> None:
         training={"batch_size": task["batch"]},
         reporters=(),
     )
-    # Once before the clock starts, for all that is imported on the way; then cold again.
+    # Once before the clock starts, to import everything; then from a cold cache again.
     prepare_data(experiment)
     keras.backend.backend()
     shutil.rmtree(os.environ["CELLVISION_CACHE"])
@@ -34,12 +34,12 @@ def main() -> None:
     prepared = prepare_data(experiment)
     first = len(prepared.pixels) / (time.perf_counter() - start)
     rows = prepared.rows("train")
-    with BatchLoader(prepared, rows, task["batch"], seed=0) as feed:
+    with BatchLoader(prepared, rows, task["batch"], seed=0) as loader:
         start = time.perf_counter()
-        for _ in itertools.islice(feed.batches(), feed.steps):
+        for _ in itertools.islice(loader.batches(), loader.steps):
             pass
         second = len(rows) / (time.perf_counter() - start)
-    process.tell(rates=[first, second])
+    process.print_output(rates=[first, second])
 
 
 if __name__ == "__main__":

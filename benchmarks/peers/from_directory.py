@@ -1,4 +1,4 @@
-"""Keras' own way from a folder: ``image_dataset_from_directory``, ``fit``, ``evaluate``, save."""
+"""Keras from a folder: ``image_dataset_from_directory``, ``fit``, ``evaluate``, save."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from benchmarks.peers.script import network
 
 
 def main() -> None:
-    """Train on the folder, or only read it where ``read`` asks for so many epochs."""
-    task = process.task()
+    """Train on the folder, or only read it for the number of epochs in ``read``."""
+    task = process.read_task()
     import keras
 
     def images(split: str) -> Any:
@@ -33,7 +33,7 @@ def main() -> None:
             start = time.perf_counter()
             count = sum(len(labels) for _, labels in train)
             rates.append(count / (time.perf_counter() - start))
-        process.tell(rates=rates)
+        process.print_output(rates=rates)
         return
 
     def scaled(pixels: Any, labels: Any) -> tuple[Any, Any]:
@@ -44,7 +44,7 @@ def main() -> None:
     test = model.evaluate(images("test").map(scaled), verbose=0)[1]
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
-    process.tell(test=test)
+    process.print_output(test=test)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Keras: ``model.predict`` on the files, read by ``image_dataset_from_directory``."""
+"""Keras: ``model.predict`` on files read by ``image_dataset_from_directory``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from benchmarks import process
 
 
 def main() -> None:
-    """Predict once to be warm, then again."""
-    task = process.task()
+    """Predict once to warm up, then again."""
+    task = process.read_task()
     import keras
 
     model = keras.models.load_model(Path(task["run"], "model.keras"), compile=False)
 
-    def all_of(out: Path) -> int:
+    def predict_all(out: Path) -> int:
         images = keras.utils.image_dataset_from_directory(
             Path(task["folder"], "train"),
             label_mode=None,
@@ -26,19 +26,19 @@ def main() -> None:
             shuffle=False,
             verbose=False,
         )
-        found = model.predict(images, verbose=0)
+        probabilities = model.predict(images, verbose=0)
         with out.open("w", newline="") as file:
             csv.writer(file).writerows(
                 [name, int(row.argmax()), *row]
-                for name, row in zip(images.file_paths, found, strict=True)
+                for name, row in zip(images.file_paths, probabilities, strict=True)
             )
-        return len(found)
+        return len(probabilities)
 
     with tempfile.TemporaryDirectory() as folder:
-        all_of(Path(folder, "warm.csv"))
+        predict_all(Path(folder, "warm.csv"))
         start = time.perf_counter()
-        count = all_of(Path(folder, "all.csv"))
-        process.tell(images_per_s=count / (time.perf_counter() - start))
+        count = predict_all(Path(folder, "all.csv"))
+        process.print_output(images_per_s=count / (time.perf_counter() - start))
 
 
 if __name__ == "__main__":

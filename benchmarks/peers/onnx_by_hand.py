@@ -1,4 +1,4 @@
-"""ONNX Runtime, by hand: the run's model exported, then fed with decoded files."""
+"""ONNX Runtime: the run's model exported, then applied to decoded files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmarks.peers.files import predict_files
 
 def main() -> None:
     """Export and predict."""
-    task = process.task()
+    task = process.read_task()
     import keras
     import onnxruntime
 
     model = keras.models.load_model(Path(task["run"], "model.keras"), compile=False)
-    model(np.zeros((1, *task["shape"]), np.float32))  # or Keras has nothing to export
+    model(np.zeros((1, *task["shape"]), np.float32))  # otherwise Keras has nothing to export
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "model.onnx"))
         model.export(path, format="onnx", verbose=False)

@@ -1,4 +1,4 @@
-"""Pillow in one thread: what decoding alone takes."""
+"""Pillow in one thread: decoding alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmarks import process
 
 def main() -> None:
     """Decode every file once."""
-    files = sorted(Path(process.task()["folder"], "train").rglob("*.*"))
+    files = sorted(Path(process.read_task()["folder"], "train").rglob("*.*"))
     start = time.perf_counter()
     for file in files:
         with Image.open(file) as image:
             np.asarray(image)
-    process.tell(rates=[len(files) / (time.perf_counter() - start)] * 2)
+    process.print_output(rates=[len(files) / (time.perf_counter() - start)] * 2)
 
 
 if __name__ == "__main__":

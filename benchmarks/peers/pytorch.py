@@ -11,25 +11,25 @@ from benchmarks.peers.script import POOLED
 
 
 def main() -> None:
-    """Train in each of the ways and tell of all."""
-    task = process.task()
+    """Train in each of the three modes and print all speeds."""
+    task = process.read_task()
     import torch
     from torch import nn
 
-    stored = np.load(task["arrays"])
-    most = -(-len(stored["y_train"]) // task.get("part", 1))
-    x = torch.from_numpy(stored["x_train"][:most]).permute(0, 3, 1, 2).float() / 255
-    y = torch.from_numpy(stored["y_train"][:most])
+    arrays = np.load(task["arrays"])
+    count = -(-len(arrays["y_train"]) // task.get("part", 1))
+    x = torch.from_numpy(arrays["x_train"][:count]).permute(0, 3, 1, 2).float() / 255
+    y = torch.from_numpy(arrays["y_train"][:count])
 
     def network() -> nn.Sequential:
         stack: list[nn.Module] = []
-        before, side = task["shape"][2], task["shape"][0]
+        channels, side = task["shape"][2], task["shape"][0]
         for number, filters in enumerate((16, 16, 16, 32, 32, 32, 64, 64, 64), start=1):
-            stack += [nn.Conv2d(before, filters, 3, padding=1), nn.ReLU()]
+            stack += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()]
             if number in POOLED[task["network"]]:
                 stack.append(nn.MaxPool2d(2))
                 side //= 2
-            before = filters
+            channels = filters
         stack += [nn.Flatten(), nn.Linear(64 * side * side, 512), nn.ReLU()]
         width = 512
         if task["network"] == "fmnist_deep":
@@ -37,35 +37,35 @@ def main() -> None:
             width = 50
         return nn.Sequential(*stack, nn.Linear(width, task["classes"]))
 
-    def speed(*, last: bool, half: bool) -> float:
+    def speed(*, channels_last: bool, bfloat16: bool) -> float:
         torch.manual_seed(0)
         model = network()
         pixels = x
-        if last:
+        if channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             pixels = x.contiguous(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(model.parameters())
-        loss_of = nn.CrossEntropyLoss()
+        cross_entropy = nn.CrossEntropyLoss()
         seconds = []
         for _ in range(task["epochs"]):
             start = time.perf_counter()
             order = torch.randperm(len(x))
-            for begin in range(0, len(x), task["batch"]):
-                rows = order[begin : begin + task["batch"]]
+            for first in range(0, len(x), task["batch"]):
+                rows = order[first : first + task["batch"]]
                 optimizer.zero_grad()
-                with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                    loss = loss_of(model(pixels[rows]).float(), y[rows])
+                with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                    loss = cross_entropy(model(pixels[rows]).float(), y[rows])
                 loss.backward()
                 optimizer.step()
             seconds.append(time.perf_counter() - start)
         return len(x) * (len(seconds) - 1) / sum(seconds[1:])
 
-    ways = {
-        "default": speed(last=False, half=False),
-        "channels last": speed(last=True, half=False),
-        "bfloat16": speed(last=True, half=True),
+    speeds = {
+        "default": speed(channels_last=False, bfloat16=False),
+        "channels last": speed(channels_last=True, bfloat16=False),
+        "bfloat16": speed(channels_last=True, bfloat16=True),
     }
-    process.tell(images_per_s=max(ways.values()), ways=ways)
+    process.print_output(images_per_s=max(speeds.values()), speeds=speeds)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The page's script: all images as rescaled float32 arrays in memory, ``fit``, batches of 20.
 
-The backend is the one that KERAS_BACKEND names, as everywhere in Keras.
+KERAS_BACKEND names the backend, as everywhere in Keras.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ POOLED = {"deep": {1, 2, 3, 4, 6, 7, 8, 9}, "fmnist_deep": {1, 2, 3, 4}}
 
 
 def network(name: str, shape: list[int], classes: int) -> keras.Model:
-    """The page's network, written out with Keras."""
+    """Build the page's network with Keras."""
     import keras
     from keras import layers
 
@@ -38,18 +38,18 @@ def network(name: str, shape: list[int], classes: int) -> keras.Model:
 
 
 def main() -> None:
-    """Train, evaluate and tell of every epoch."""
-    task = process.task()
+    """Train, evaluate and print the result of every epoch."""
+    task = process.read_task()
     start = time.perf_counter()
     import keras
 
     keras.utils.set_random_seed(task.get("seed", 0))
-    stored = np.load(task["arrays"])
-    most = -(-len(stored["y_train"]) // task.get("part", 1))
-    x = stored["x_train"][:most].astype("float32") / 255
-    y = keras.utils.to_categorical(stored["y_train"][:most], task["classes"])
-    x_test = stored["x_test"].astype("float32") / 255
-    y_test = keras.utils.to_categorical(stored["y_test"], task["classes"])
+    arrays = np.load(task["arrays"])
+    count = -(-len(arrays["y_train"]) // task.get("part", 1))
+    x = arrays["x_train"][:count].astype("float32") / 255
+    y = keras.utils.to_categorical(arrays["y_train"][:count], task["classes"])
+    x_test = arrays["x_test"].astype("float32") / 255
+    y_test = keras.utils.to_categorical(arrays["y_test"], task["classes"])
     model = network(task["network"], task["shape"], task["classes"])
 
     class Clock(keras.callbacks.Callback):  # type: ignore[misc]
@@ -71,11 +71,11 @@ def main() -> None:
     )
     test = model.evaluate(x_test, y_test, verbose=0)[1] if task.get("evaluate", True) else None
     seconds = np.diff(clock.ends)
-    process.tell(
+    process.print_output(
         images_per_s=len(x) * (len(seconds) - 1) / max(seconds[1:].sum(), 1e-9),
         seconds=seconds.tolist(),
-        held=history.history.get("val_accuracy", []),
-        whole_s=time.perf_counter() - start,
+        val_accuracy=history.history.get("val_accuracy", []),
+        total_s=time.perf_counter() - start,
         test=test,
     )
 
