@@ -65,7 +65,9 @@ def run_of(folder: Path, run: cv.Run, architecture: str, precision: Any, size: i
         }
     )
     shutil.copytree(run.folder, folder)
-    network = Network(asked, 2, 0.0, run.metadata.intensity_scale, precision, 1, seed=1)
+    plan = cv.TrainingPlan(steps_per_epoch=1, epochs=1, batch_size=10, class_counts=(10, 10))
+    intensity_range = (0.0, run.metadata.intensity_scale)
+    network = Network(asked, run.class_names, intensity_range, precision, plan, 1, seed=1)
     # As after a training: no bias is zero, and 50 layers do not make every image alike.
     random = np.random.default_rng(0)
     for weight in network.model.weights:
