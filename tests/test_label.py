@@ -452,7 +452,7 @@ def test_invalid_commands_are_refused(
     sqlite3.connect(tmp_path / "other.sqlite").execute("create table t (c)").connection.close()
     for words, reason in (
         ([images], "--out is missing"),
-        ([tmp_path / "nowhere", "--out", new], "no such folder"),
+        ([tmp_path / "nowhere", "--out", new], "no such file or folder"),
         ([images, "--out", new, "--split", "plate2"], "no split 'plate2'"),
         ([images, "--out", new, "--repeats", "0.7"], "--repeats 0.7"),
         ([images, "--out", new, "--images", "0"], "--images 0"),

@@ -181,7 +181,7 @@ def test_images_that_the_run_was_tested_on_are_refused(
     shutil.copy(images / "test" / "dark" / "s0.png", unlabelled / "101.png")  # another name
     assert start(unlabelled, tmp_path / "b.sqlite", "--run", run) == 3
     message = " ".join(capsys.readouterr().err.split())
-    assert "was tested on 1 of the images to label: '101.png'" in message
+    assert "was tested on 1 of these images: '101.png'" in message
     assert label(images, "--out", tmp_path / "b.sqlite", "--run", run) == 3
     assert not (tmp_path / "b.sqlite").exists()
 

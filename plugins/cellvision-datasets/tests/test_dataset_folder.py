@@ -231,7 +231,7 @@ def test_groups_are_text_and_matched_in_any_spelling(two: Path) -> None:
     groups(two, "file,well\na\\1.png,01\n./a/2.png,1e3\n3.png,N1\nb/gone.png,x\n")
     assert [row["well"] for row in rows(two)] == ["01", "1e3", "N1"]
     assert passed(two)["groups.csv"] == (
-        "provenance table (1 of its rows name no image here)",
+        "provenance table (1 of its rows name no image of the folder)",
         False,
     )
     catalog = Catalog.of(Folder(path=two, group="well"))

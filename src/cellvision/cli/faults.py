@@ -53,8 +53,8 @@ def plugin_fault(error: BaseException) -> PluginFault | None:
         package = module.partition(".")[0]
         if package == "cellvision":
             return None
-        in_package = [e for e in entry_points if e.value.partition(".")[0] == package]
-        in_module = [e for e in in_package if e.value.partition(":")[0].strip() == module]
+        in_package = [e for e in entry_points if _module(e).partition(".")[0] == package]
+        in_module = [e for e in in_package if _module(e) == module]
         if in_package:
             return PluginFault(_described(in_module or in_package), file, line)
     return None
@@ -82,6 +82,11 @@ def _entry_points() -> list[importlib_metadata.EntryPoint]:
         for entry_point in importlib_metadata.entry_points(group=registry.group)
         if not entry_point.value.startswith("cellvision.")
     ]
+
+
+def _module(entry_point: importlib_metadata.EntryPoint) -> str:
+    """Return the module of an entry point such as ``package.module:Class``."""
+    return entry_point.value.partition(":")[0].strip()
 
 
 def _described(entry_points: list[importlib_metadata.EntryPoint]) -> str:

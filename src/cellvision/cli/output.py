@@ -28,11 +28,13 @@ def removed_if_empty(out: str | os.PathLike[str]) -> Iterator[None]:
 
 def _remove_empty(path: Path, created: list[Path]) -> None:
     from cellvision.results.run_folder import MARK
+    from cellvision.results.study import PLAN
 
     with contextlib.suppress(OSError):  # a folder that is not empty stays
         for folder, _, files in os.walk(path, topdown=False):
-            if files == [MARK]:  # claimed, and nothing written since
-                (Path(folder) / MARK).unlink()
+            if set(files) <= {MARK, PLAN}:  # claimed, and nothing written since
+                for name in files:
+                    (Path(folder) / name).unlink()
             Path(folder).rmdir()
         for folder_above in created[1:]:
             folder_above.rmdir()

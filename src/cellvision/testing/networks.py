@@ -109,7 +109,8 @@ def train_really(
     changed : bool
         Whether a weight changed.
     losses : list of float or None
-        The loss of each step; None if it is not a number.
+        The loss of each step; None if it is not a number. If the last layer of a frozen network
+        is solved in one step, the loss of guessing precedes it.
     """
     import numpy as np
 
@@ -144,6 +145,8 @@ def train_really(
         run = train(experiment, out, progress=False)
         trained = weights_of(run.model())
     losses = [float(loss) for loss in run.history["loss"]]
+    if len(losses) == 1:
+        losses.insert(0, float(np.log(classes)))
     with seeded(experiment.training.seed):
         start = weights_of(architecture.build((height, width, channels), classes))
     changed = any(
