@@ -119,7 +119,7 @@ def test_what_they_cannot_share_is_refused_in_all_of_them(shown: Any) -> None:
     first, second = shown[1][:2]
     assert first["batch"] == second["batch"]
     assert "2 processes cannot share a batch of 5" in first["batch"]
-    assert "asks for 3 devices, and there are 2 processes" in first["devices"]
+    assert "training.devices is 3, but there are 2 processes" in first["devices"]
     assert "notes.txt" in first["taken"]
     assert "the first process cannot write here" in second["taken"]
     assert first["other"] == second["other"]
@@ -146,7 +146,7 @@ def test_invalid_environments_are_refused(
         with pytest.raises(SystemExit) as end:
             cli.main(["train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run")])
         assert end.value.code == 2
-        assert "takes the JAX backend, and this is tensorflow" in capsys.readouterr().err
+        assert "needs the JAX backend, and this is tensorflow" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
