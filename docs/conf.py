@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+# autodoc sets TYPE_CHECKING while it imports, which pydantic models of ours do not survive:
+# resolve every public name before that.
+for name in cellvision.__all__:
+    getattr(cellvision, name)
+
 project = "cellvision"
 author = "The cellvision authors"
 copyright = "The cellvision authors"  # noqa: A001 - the name that Sphinx reads

@@ -70,7 +70,9 @@ def _schema(annotation: Any) -> dict[str, Any]:
 
 
 def _type_name(component: Any) -> str:
-    return str(component.model_dump()["type"])
+    # A default may be given as settings, which the experiment validates.
+    settings = component if isinstance(component, dict) else component.model_dump()
+    return str(settings["type"])
 
 
 def _value(value: Any) -> str:

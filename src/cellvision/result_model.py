@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellvision import errors
 
@@ -15,6 +15,8 @@ class ResultModel(BaseModel):
     Keys that this version does not know are kept, so that a record written by a newer version
     survives being read and written again.
     """
+
+    __pydantic_extra__: dict[str, Any] = Field(init=False)
 
     model_config = ConfigDict(
         frozen=True,
