@@ -13,10 +13,20 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-# autodoc sets TYPE_CHECKING while it imports, which pydantic models of ours do not survive:
-# resolve every public name before that.
+# autodoc writes annotations from source code into classes, among them pydantic's BaseModel. Models
+# defined after that fail, so import every public name and every plugin first.
 for name in cellvision.__all__:
     getattr(cellvision, name)
+for registry in (
+    cellvision.datasets,
+    cellvision.augmenters,
+    cellvision.architectures,
+    cellvision.recipes,
+    cellvision.splitters,
+    cellvision.reporters,
+):
+    for name in registry.names():
+        registry.get(name)
 
 project = "cellvision"
 author = "The cellvision authors"
