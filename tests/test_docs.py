@@ -141,9 +141,9 @@ def test_the_ten_steps_lead_to_their_pictures(tmp_path: Path) -> None:
     run = study.runs[1]
     assert set(run.test_splits) == {"plate_2", "low_dose"}
     assert set(study.table["run"]) == {"000", "001"}
-    # Four fields a class, of which each copy of each tile is on one side only.
+    # Four source images per class, with all tiles and copies of each on one side.
     sides = run.predictions.groupby("group")["split"].nunique()
-    assert len(sides) == 3 * 2 * script["QUICK"].fields
+    assert len(sides) == 3 * 2 * script["QUICK"].source_images
     assert set(sides) == {1}
 
 
