@@ -81,6 +81,20 @@ def test_standard_turns_cells_and_not_photographs(tmp_path: Path) -> None:
     assert names == {True: ["Flip", "Shift"], False: ["Dihedral", "Shift"]}
 
 
+@pytest.mark.parametrize(("count", "channels"), [(2, (0, 1)), (3, "rgb"), (5, (0, 1, 2, 3, 4))])
+def test_all_channels_are_used(count: int, channels: object, tmp_path: Path) -> None:
+    import tifffile
+
+    chance = np.random.default_rng(0)
+    for number in range(24):
+        path = tmp_path / "ab"[number % 2] / f"{number}.tif"
+        path.parent.mkdir(exist_ok=True)
+        pixels = chance.integers(0, 255, (16, 16, count), dtype=np.uint8)
+        tifffile.imwrite(path, pixels, photometric="minisblack", planarconfig="contig")
+    for name in ("standard", "quick"):
+        assert cv.experiment_from_recipe(tmp_path, name).preprocessing.channels == channels
+
+
 def test_every_recipe_gives_a_complete_experiment(images: Path) -> None:
     for name in ("standard", "quick", "page"):
         experiment = cv.experiment_from_recipe(images, name)

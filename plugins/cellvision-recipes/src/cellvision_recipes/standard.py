@@ -36,7 +36,7 @@ class Standard(Recipe):
             "augmenters": augmenters(facts, side),
             "preprocessing": {
                 "size": [side, side],
-                "channels": "gray" if facts.is_grey else "rgb",
+                "channels": channels(facts),
             },
             "training": {
                 "epochs": epochs(facts.images),
@@ -55,6 +55,13 @@ class Standard(Recipe):
 def input_side(facts: ImageFacts) -> int:
     """Return the network's input size: the native one from 16 to 128 pixels."""
     return min(max(facts.side, SMALLEST_SIDE), LARGEST_SIDE)
+
+
+def channels(facts: ImageFacts) -> JsonValue:
+    """Return ``"gray"`` or ``"rgb"`` for such images, and all channels of any others."""
+    if facts.is_grey:
+        return "gray"
+    return "rgb" if facts.channels == 3 else list(range(facts.channels))
 
 
 def augmenters(facts: ImageFacts, side: int) -> list[JsonValue]:
