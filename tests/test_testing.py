@@ -235,7 +235,7 @@ def test_a_network_that_cannot_be_saved(isolation: Isolation) -> None:
         ),
         (network(optimizer="'adam'"), "trains", "not a keras.optimizers.Optimizer"),
         (
-            network(UNNAMED_LAYER, "keras.Model(image, Doubled()(out) / 2)"),
+            network(UNNAMED_LAYER, 'keras.Model(image, Doubled(dtype="float32")(out) / 2)'),
             "names_its_layers",
             "Doubled",
         ),

@@ -56,6 +56,10 @@ class CellvisionError(Exception):
     def __str__(self) -> str:
         return f"{self.what}\n{self.hint}" if self.hint else self.what
 
+    def __reduce__(self) -> tuple[type[CellvisionError], tuple[object, ...]]:
+        # That of OSError, which FolderError inherits, would lose `what` and `hint`.
+        return type(self), (self.what, self.hint)
+
 
 class InvalidInput(CellvisionError, ValueError):
     """The input cannot be used."""

@@ -20,6 +20,7 @@ from cellvision.data.preprocessing import Preprocessing
 from cellvision.experiment import Experiment, Training
 from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.interfaces.dataset import Dataset, datasets
+from cellvision.testing.isolation import isolated
 
 if TYPE_CHECKING:
     import keras
@@ -210,11 +211,18 @@ def _temporary_folder() -> Path:
     return Path(folder)
 
 
+@contextmanager
+def _only_examples() -> Iterator[None]:
+    """Hide all plugins but those of this module, which then have the same names in every test."""
+    with isolated(_temporary_folder() / "site-packages"), example_plugins():
+        yield
+
+
 @functools.cache
 def _trained(kind: str) -> Path:
     from cellvision.training.train import train
 
-    with example_plugins():
+    with _only_examples():
         return train(_experiment(kind), _temporary_folder() / kind, progress=False).folder
 
 
@@ -222,7 +230,7 @@ def _trained(kind: str) -> Path:
 def _studied() -> Path:
     from cellvision.studies.study import study
 
-    with example_plugins():
+    with _only_examples():
         folder = _temporary_folder() / "study"
         return study(_experiment("ordinary"), 2, folder, progress=False).folder
 

@@ -145,8 +145,7 @@ def serve() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
         request = json.loads(line)
-        sys.path[:] = request["path"]
-        importlib.invalidate_caches()
+        _use_path(request["path"])
         try:
             answer = {"result": resolve(request["function"])(**request["arguments"])}
         except BaseException as error:  # noqa: BLE001 - plugin code may raise anything, SystemExit too
@@ -154,6 +153,17 @@ def serve() -> None:
             answer = {"fault": last, "traceback": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _use_path(path: list[str]) -> None:
+    """Set ``sys.path``, and forget modules of folders that are no longer on it."""
+    gone = [folder for folder in sys.path if folder and folder not in path]
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if any(file.startswith(os.path.join(folder, "")) for folder in gone):
+            del sys.modules[name]
+    sys.path[:] = path
+    importlib.invalidate_caches()
 
 
 def resolve(reference: str) -> Any:

@@ -111,7 +111,9 @@ class RecipeChecks(ComponentChecks):
     def test_settings_are_plain_and_valid(self) -> None:
         """Its settings can be saved as JSON and make an experiment."""
         from cellvision.experiment import Experiment
-        from cellvision.testing.examples import SyntheticImages
+        from cellvision.testing.examples import SyntheticImages, SyntheticNetwork
+
+        own = {"dataset": SyntheticImages()}
 
         for description, settings in self.chosen.items():
             try:
@@ -122,7 +124,9 @@ class RecipeChecks(ComponentChecks):
                     "Return numbers, text, lists and tables only.",
                 ) from error
             try:
-                Experiment.from_settings({**plain, "dataset": SyntheticImages()}, description)
+                Experiment.from_settings(
+                    {"architecture": SyntheticNetwork(), **plain, **own}, description
+                )
             except errors.InvalidInput as error:
                 raise CheckFailed(error.what, error.hint) from error
             self.require(True, "", "")
