@@ -427,7 +427,8 @@ def test_failing_reporters_do_not_lose_a_run(
     assert "no ink" in caplog.text
     assert "no paper" in caplog.text
     assert len(run.history) == 2
-    assert [path.name for path in (run.folder / "reports").iterdir()] == ["heard.txt"]
+    reports = sorted(path.name for path in (run.folder / "reports").iterdir())
+    assert reports == ["artifacts.json", "heard.txt"]
 
 
 def test_an_interrupt_keeps_the_run_and_exits_with_130(
