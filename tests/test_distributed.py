@@ -88,6 +88,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
         return root, list(pool.map(told, (0, 1, 0), (2, 2, 1)))
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(shown: Any) -> None:
     root, told = shown
     two, one = cv.load_run(root / "run2"), cv.load_run(root / "run1")
@@ -104,6 +105,7 @@ def test_two_processes_train_as_one_does(shown: Any) -> None:
     assert told[0]["accuracy"] == told[1]["accuracy"] == told[2]["accuracy"]
 
 
+@pytest.mark.slow
 def test_the_first_writes_the_whole_folder_and_the_others_nothing(shown: Any) -> None:
     root, _ = shown
     there = [{path.name for path in (root / name).iterdir()} for name in ("run1", "run2")]
@@ -115,6 +117,7 @@ def test_the_first_writes_the_whole_folder_and_the_others_nothing(shown: Any) ->
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_they_cannot_share_is_refused_in_all_of_them(shown: Any) -> None:
     first, second = shown[1][:2]
     assert first["batch"] == second["batch"]

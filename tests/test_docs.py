@@ -115,6 +115,7 @@ def after_the_tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_tutorial_leads_to_its_results(after_the_tutorial: Path) -> None:
     made = {
         path.relative_to(after_the_tutorial).as_posix() for path in after_the_tutorial.glob("*/*")
@@ -123,6 +124,7 @@ def test_the_tutorial_leads_to_its_results(after_the_tutorial: Path) -> None:
     assert len((after_the_tutorial / "new.csv").read_text().splitlines()) == 17
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", how_to())
 def test_a_how_to_page_works_after_the_tutorial(
     page: str, after_the_tutorial: Path, tmp_path: Path
@@ -131,6 +133,7 @@ def test_a_how_to_page_works_after_the_tutorial(
     assert follow(page, tmp_path) >= 1
 
 
+@pytest.mark.slow
 def test_the_ten_steps_lead_to_their_pictures(tmp_path: Path) -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "ten_steps.py"))
     with pytest.warns(cv.prepare.PrepareWarning):
@@ -155,6 +158,7 @@ def test_preparing_in_python_works(tmp_path: Path) -> None:
     assert (tmp_path / "series" / "manifest.csv").is_file()
 
 
+@pytest.mark.slow
 def test_the_python_page_begins_with_what_works(after_the_tutorial: Path, tmp_path: Path) -> None:
     shutil.copytree(after_the_tutorial / "images", tmp_path / "images")
     assert follow("reference/api.md", tmp_path) == 1

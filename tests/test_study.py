@@ -87,6 +87,7 @@ def test_runs_differ_in_seed_and_not_in_split(study: cv.Study) -> None:
     assert second.metadata.experiment["training"]["seed"] == 6
 
 
+@pytest.mark.slow
 def test_each_run_equals_a_single_training(study: cv.Study, tmp_path: Path) -> None:
     alone = cv.train(study.runs[2].experiment, tmp_path / "alone")
     pairs = zip(alone.model().get_weights(), study.runs[2].model().get_weights(), strict=True)
@@ -128,6 +129,7 @@ def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
 # --- interruptions -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_study_resumes(study: cv.Study, images: Path, tmp_path: Path) -> None:
     cv.save_experiment(asked(images), tmp_path / "asked.json")
     folder = tmp_path / "study"
@@ -151,6 +153,7 @@ def test_a_killed_study_resumes(study: cv.Study, images: Path, tmp_path: Path) -
     assert again.table[numbers].equals(study.table[numbers])
 
 
+@pytest.mark.slow
 def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
     cv.save_experiment(asked(images, epochs=100_000), tmp_path / "asked.json")
     words = ["study", str(tmp_path / "asked.json"), "--runs", "2", "--out", str(tmp_path / "s")]
@@ -214,6 +217,7 @@ def test_a_reporter_that_fails_loses_nothing(
 # --- several experiments -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_experiments_keep_their_names(images: Path, tmp_path: Path) -> None:
     grid = {
         "null": tiny.experiment(images, "level", epochs=1),

@@ -165,6 +165,7 @@ def test_a_saved_model_gives_the_same_probabilities(run: cv.Run) -> None:
 # --- seeds -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:
