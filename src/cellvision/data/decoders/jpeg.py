@@ -1,8 +1,8 @@
-"""JPEG through libjpeg-turbo, with every warning of the library taken for damage.
+"""Decode JPEG with libjpeg-turbo, treating every warning of the library as damage.
 
-libjpeg fills rows that are missing with grey and only warns; simplejpeg can turn its warnings
-into errors, and gives the same pixels as Pillow (islow DCT, smooth upsampling) in a third of
-the time. https://www.w3.org/Graphics/JPEG/itu-t81.pdf
+libjpeg fills missing rows with grey and only warns; simplejpeg can turn its warnings into
+errors, and gives the same pixels as Pillow (islow DCT, smooth upsampling) in a third of the
+time. https://www.w3.org/Graphics/JPEG/itu-t81.pdf
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def _check_sizes(page: tifffile.TiffPage, counts: np.ndarray, kind: str) -> None
 
 
 def _check_stream(page: tifffile.TiffPage, data: bytes) -> None:
-    """Check a strip or tile that is a JPEG or JPEG 2000 file of its own."""
+    """Check a strip or tile that is a complete JPEG or JPEG 2000 file."""
     width = page.tilewidth if page.is_tiled else page.imagewidth
     height = page.tilelength if page.is_tiled else page.rowsperstrip
     if page.compression in _JPEG_2000:
