@@ -159,7 +159,7 @@ def test_an_image_that_disappeared_can_be_left_behind(fields: Path) -> None:
         if done == 1:
             (fields / "treated" / "b10.tif").unlink()
 
-    with pytest.raises(errors.CellvisionError, match="put the old names back with --undo"):
+    with pytest.raises(errors.CellvisionError, match="restore the old names with --undo"):
         prepare.number_images(fields, in_place=True, progress=remove)
     with pytest.warns(prepare.PrepareWarning, match=r"removed .* treated/b10\.tif"):
         prepare.undo_numbering(fields)

@@ -120,9 +120,9 @@ def decode_strictly(data: bytes, frame: Frame) -> np.ndarray:
 
 
 def check_frame(frame: Frame) -> None:
-    """Refuse the kinds of JPEG that are not read."""
+    """Refuse unsupported kinds of JPEG."""
     if frame.coding in _UNREAD:
-        raise Refusal(f"it is {_UNREAD[frame.coding]}, which is not read", _CONVERT)
+        raise Refusal(f"it is {_UNREAD[frame.coding]}, which is not supported", _CONVERT)
     if frame.precision != 8:
         raise Refusal(f"its samples have {frame.precision} bits, not 8", _CONVERT)
     if frame.channels == 4:

@@ -43,7 +43,7 @@ def check_segments(page: tifffile.TiffPage, handle: tifffile.FileHandle) -> None
     known = {_NONE, *_RATIOS, *_UNBOUNDED, *_JPEG_2000}
     if page.compression not in known:
         name = getattr(page.compression, "name", str(page.compression))
-        raise Refusal(f"its compression {name} is not read", _EXPORT)
+        raise Refusal(f"its compression {name} is not supported", _EXPORT)
     kind = "tile" if page.is_tiled else "strip"
     segments = math.prod(page.chunked)
     if segments > handle.size:
