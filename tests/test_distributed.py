@@ -146,7 +146,7 @@ def test_invalid_environments_are_refused(
         with pytest.raises(SystemExit) as end:
             cli.main(["train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run")])
         assert end.value.code == 2
-        assert "needs the JAX backend, and this is tensorflow" in capsys.readouterr().err
+        assert "needs the JAX backend, not tensorflow" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
