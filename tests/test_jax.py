@@ -1,4 +1,4 @@
-"""The same tests on the JAX backend, in a process of its own."""
+"""Run the same tests on the JAX backend, in a separate process."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FILES = (
 
 
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="JAX is the backend already")
-def test_the_behaviour_is_the_same_on_jax() -> None:
-    done = subprocess.run(
-        # What a process of its own shows does not depend on the backend.
+def test_tests_pass_on_jax() -> None:
+    process = subprocess.run(
+        # Tests that start processes do not depend on the backend.
         [
             sys.executable,
             "-m",
@@ -39,7 +39,7 @@ def test_the_behaviour_is_the_same_on_jax() -> None:
         check=False,
         cwd=HERE.parent,
     )
-    assert done.returncode == 0, done.stdout[-5000:]
-    counted = re.search(r"(\d+) passed", done.stdout)
-    assert counted is not None
-    assert int(counted[1]) >= 55
+    assert process.returncode == 0, process.stdout[-5000:]
+    match = re.search(r"(\d+) passed", process.stdout)
+    assert match is not None
+    assert int(match[1]) >= 55

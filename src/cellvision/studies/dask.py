@@ -225,7 +225,7 @@ def _submit(client: Client, waiting: Sequence[PlannedRun]) -> dict[PlannedRun, F
             # One group of tasks: the scheduler queues those that no worker can accept yet, and
             # assigns them to workers that join later.
             key=(f"cellvision-{call}", run.name),
-            priority=-number,  # in the order of the study, so that workers rarely change experiments
+            priority=-number,  # in order, so that workers rarely change experiments
         )
         for number, run in enumerate(waiting)
     }
