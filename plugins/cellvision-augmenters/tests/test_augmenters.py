@@ -85,16 +85,16 @@ def test_the_seed_fixes_the_sequence(name: str, images: Any) -> None:
         layer = cv.augmenters.create(name, **ALL[name]).build(seed)
         return [keras.ops.convert_to_numpy(layer(images, training=True)) for _ in range(3)]
 
-    first, again, other = sequence(1), sequence(1), sequence(2)
-    np.testing.assert_array_equal(first, again)
+    first, repeated, other = sequence(1), sequence(1), sequence(2)
+    np.testing.assert_array_equal(first, repeated)
     assert (first[0] != first[1]).any()
     assert (first[0] != other[0]).any()
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_image_is_augmented_differently(name: str) -> None:
-    one = np.random.default_rng(4).random((1, 12, 16, 1)).astype("float32")
-    changed = augment(name, np.repeat(one, 32, axis=0))
+    image = np.random.default_rng(4).random((1, 12, 16, 1)).astype("float32")
+    changed = augment(name, np.repeat(image, 32, axis=0))
     assert len(np.unique(changed.reshape(32, -1), axis=0)) > 2
 
 
@@ -137,11 +137,11 @@ def test_rotation_fills_its_corners() -> None:
     ramp = np.tile(np.linspace(0.5, 1, 16, dtype="float32")[:, None], (4, 1, 16))[..., None]
     for seed in range(2):
         empty = augment("rotation", ramp, seed, degrees=45, fill_mode="constant")
-        drawn = augment("rotation", ramp, seed, degrees=45, fill_mode="nearest")
+        nearest = augment("rotation", ramp, seed, degrees=45, fill_mode="nearest")
         assert (empty[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 0).any()
         inner = (slice(None), slice(6, 10), slice(6, 10))
-        np.testing.assert_array_equal(empty[inner], drawn[inner])
-        assert (drawn >= 0.5 - 1e-6).all()
+        np.testing.assert_array_equal(empty[inner], nearest[inner])
+        assert (nearest >= 0.5 - 1e-6).all()
 
 
 def test_translation_moves_whole_pixels_within_its_range() -> None:
@@ -175,10 +175,12 @@ def test_translation_fills_its_gap(fill_mode: str, filled: list[int]) -> None:
     ("horizontal", "vertical"), [(True, True), (True, False), (False, True), (False, False)]
 )
 def test_flip_mirrors_each_direction_independently(horizontal: bool, vertical: bool) -> None:
-    one = np.random.default_rng(6).random((1, 5, 6, 3)).astype("float32")
-    changed = augment("flip", np.repeat(one, 64, axis=0), horizontal=horizontal, vertical=vertical)
+    image = np.random.default_rng(6).random((1, 5, 6, 3)).astype("float32")
+    changed = augment(
+        "flip", np.repeat(image, 64, axis=0), horizontal=horizontal, vertical=vertical
+    )
     mirrored = {
-        (down, right): one[0, :: -1 if down else 1, :: -1 if right else 1].tobytes()
+        (down, right): image[0, :: -1 if down else 1, :: -1 if right else 1].tobytes()
         for down in (False, True)
         for right in (False, True)
     }
@@ -191,9 +193,9 @@ def test_flip_mirrors_each_direction_independently(horizontal: bool, vertical: b
 
 
 def test_dihedral_shows_all_eight_orientations_of_a_square() -> None:
-    one = np.random.default_rng(6).random((1, 6, 6, 3)).astype("float32")
-    changed = augment("dihedral", np.repeat(one, 400, axis=0))
-    turned = [np.rot90(one[0], quarter) for quarter in range(4)]
+    image = np.random.default_rng(6).random((1, 6, 6, 3)).astype("float32")
+    changed = augment("dihedral", np.repeat(image, 400, axis=0))
+    turned = [np.rot90(image[0], quarter) for quarter in range(4)]
     orientations = [image.tobytes() for turn in turned for image in (turn, turn[:, ::-1])]
     counts = [sum(image.tobytes() == pixels for image in changed) for pixels in orientations]
     assert sum(counts) == 400
@@ -201,9 +203,9 @@ def test_dihedral_shows_all_eight_orientations_of_a_square() -> None:
 
 
 def test_dihedral_keeps_the_shape_of_a_rectangle() -> None:
-    one = np.random.default_rng(6).random((1, 5, 6, 3)).astype("float32")
-    changed = augment("dihedral", np.repeat(one, 64, axis=0))
-    mirrored = {one[0, ::down, ::right].tobytes() for down in (1, -1) for right in (1, -1)}
+    image = np.random.default_rng(6).random((1, 5, 6, 3)).astype("float32")
+    changed = augment("dihedral", np.repeat(image, 64, axis=0))
+    mirrored = {image[0, ::down, ::right].tobytes() for down in (1, -1) for right in (1, -1)}
     assert {image.tobytes() for image in changed} == mirrored
 
 
@@ -337,9 +339,9 @@ def test_mixing_works_on_a_batch_of_one(name: str, images: Any) -> None:
 
 @pytest.mark.parametrize("name", MIXING)
 def test_the_seed_fixes_the_mixtures(name: str, images: Any) -> None:
-    first, again, other = (mix(name, images, one_hot(8, 3), seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first[0], again[0])
-    np.testing.assert_array_equal(first[1], again[1])
+    first, repeated, other = (mix(name, images, one_hot(8, 3), seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first[0], repeated[0])
+    np.testing.assert_array_equal(first[1], repeated[1])
     assert (first[0] != other[0]).any()
 
 

@@ -211,8 +211,8 @@ def _nearest(
         # For unit vectors: distance² = 2 - 2 · product.
         scale = np.sqrt(np.maximum(2 - 2 * ordered[:, len(outside) - 1 - rank], 1e-12))
         best = closeness.argmax(axis=1)
-        least = np.sqrt(np.maximum(2 - 2 * closeness[np.arange(len(rows)), best], 0))
-        ratios = least / scale
+        distances = np.sqrt(np.maximum(2 - 2 * closeness[np.arange(len(rows)), best], 0))
+        ratios = distances / scale
         for k in np.flatnonzero(ratios < NEAR):
             yield int(rows[k]), int(outside[best[k]]), float(ratios[k])
 
