@@ -266,7 +266,7 @@ def test_a_data_set_that_gives_something_else() -> None:
     with pytest.raises(errors.CatalogError, match="no column 'label'"):
         Catalog.of(Failing(gives=pd.DataFrame({"image": ["x"]})))
     twice = pd.DataFrame([["x", "a", "b"]], columns=["image", "label", "label"])
-    with pytest.raises(errors.CatalogError, match="column 'label' twice"):
+    with pytest.raises(errors.CatalogError, match="column 'label' more than once"):
         Catalog.of(Failing(gives=twice))
 
 

@@ -169,7 +169,7 @@ def _read(name: str, path: Path) -> DecodedImage:
         ) from error
     except MemoryError as error:
         raise errors.UnreadableImage(
-            name, "too little memory to decode it", "Export it in smaller parts"
+            name, "not enough memory to decode it", "Export it in smaller parts"
         ) from error
     except Exception as error:  # decoders raise many kinds of exceptions for damaged data
         reason = f"damaged {kind}: {_one_line(error)}" if kind else _one_line(error)

@@ -214,7 +214,7 @@ def decode(dataset: Dataset, image: str) -> tuple[ImageStats, np.ndarray | None]
     except errors.UnreadableImage as error:
         return ImageStats.refused(image, error), None
     except MemoryError:
-        fault = "too little memory to read it"
+        fault = "not enough memory to read it"
     except Exception as error:  # noqa: BLE001 - a plugin's code
         line = (str(error).splitlines() or [""])[0]
         fault = f"reading it failed: {type(error).__name__}: {line}"
