@@ -117,12 +117,14 @@ def tutorial_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_tutorial_writes_its_results(tutorial_folder: Path) -> None:
     names = {path.relative_to(tutorial_folder).as_posix() for path in tutorial_folder.glob("*/*")}
     assert {"runs/first", "studies/first", "images/manifest.csv"} <= names
     assert len((tutorial_folder / "new.csv").read_text().splitlines()) == 17
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", how_to_pages())
 def test_how_to_pages_run_after_the_tutorial(
     page: str, tutorial_folder: Path, tmp_path: Path
@@ -131,6 +133,7 @@ def test_how_to_pages_run_after_the_tutorial(
     assert run_page(page, tmp_path) >= 1
 
 
+@pytest.mark.slow
 def test_the_ten_steps_write_the_files_on_their_page(tmp_path: Path) -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "ten_steps.py"))
     with pytest.warns(cv.prepare.PrepareWarning):
@@ -155,6 +158,7 @@ def test_the_prepare_page_runs(tmp_path: Path) -> None:
     assert (tmp_path / "series" / "manifest.csv").is_file()
 
 
+@pytest.mark.slow
 def test_the_example_of_the_python_page_runs(tutorial_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(tutorial_folder / "images", tmp_path / "images")
     assert run_page("reference/api.md", tmp_path) == 1

@@ -18,6 +18,7 @@ FILES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="JAX is the backend already")
 def test_tests_pass_on_jax() -> None:
     process = subprocess.run(

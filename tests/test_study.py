@@ -87,6 +87,7 @@ def test_runs_differ_in_seed_and_not_in_split(study: cv.Study) -> None:
     assert second.metadata.experiment["training"]["seed"] == 6
 
 
+@pytest.mark.slow
 def test_each_run_equals_a_single_training(study: cv.Study, tmp_path: Path) -> None:
     alone = cv.train(study.runs[2].experiment, tmp_path / "alone")
     pairs = zip(alone.model().get_weights(), study.runs[2].model().get_weights(), strict=True)
@@ -115,7 +116,9 @@ def test_the_ensemble_is_scored_like_a_run(study: cv.Study) -> None:
 
 def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
     tiny.heard.clear()
-    counting = tiny.experiment(images, "traced", epochs=2, reporters=[{"type": "listener"}])
+    counting = tiny.experiment(
+        images, "traced", epochs=2, restarts=0, reporters=[{"type": "listener"}]
+    )
     cv.study(counting, runs=3, out=tmp_path / "study")
     counts = [count for _, _, count in tiny.heard]
     assert len(counts) == 6
@@ -126,6 +129,7 @@ def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
 # --- interruptions -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_study_resumes(study: cv.Study, images: Path, tmp_path: Path) -> None:
     cv.save_experiment(experiment(images), tmp_path / "experiment.json")
     folder = tmp_path / "study"
@@ -149,6 +153,7 @@ def test_a_killed_study_resumes(study: cv.Study, images: Path, tmp_path: Path) -
     assert resumed.table[numbers].equals(study.table[numbers])
 
 
+@pytest.mark.slow
 def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
     cv.save_experiment(experiment(images, epochs=100_000), tmp_path / "experiment.json")
     words = [
@@ -219,6 +224,7 @@ def test_a_failing_reporter_loses_no_run(
 # --- several experiments -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_experiments_keep_their_names(images: Path, tmp_path: Path) -> None:
     grid = {
         "null": tiny.experiment(images, "level", epochs=1),

@@ -22,7 +22,7 @@ def read_table(dataset: Dataset) -> pd.DataFrame:
 
     kind = type(dataset).__name__
     try:
-        table: Any = dataset.catalog()
+        catalog: Any = dataset.catalog()
     except errors.CellvisionError:
         raise
     except Exception as error:
@@ -31,17 +31,17 @@ def read_table(dataset: Dataset) -> pd.DataFrame:
             "Run again with --debug for the traceback, and report it to the plugin's author "
             "unless a setting or a file explains it",
         ) from error
-    if not isinstance(table, pd.DataFrame):
+    if not isinstance(catalog, pd.DataFrame):
         raise errors.PluginContractError(
-            f"data set {kind}: catalog() returned {type(table).__name__}, not a pandas.DataFrame",
+            f"data set {kind}: catalog() returned {type(catalog).__name__}, not a pandas.DataFrame",
             "The plugin's author can check it with cellvision.testing",
         )
-    if table.empty:
+    if catalog.empty:
         raise errors.CatalogError(
             "the data set contains no images",
             "Expected FOLDER/<class>/* or FOLDER/<split>/<class>/*",
         )
-    table = table.reset_index(drop=True).rename(columns=str)
+    table = catalog.reset_index(drop=True).rename(columns=str)
     missing = [name for name in ("image", "label") if name not in table.columns]
     repeated = list(table.columns[table.columns.duplicated()])
     if missing or repeated:
