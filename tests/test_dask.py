@@ -266,7 +266,7 @@ def test_a_run_that_kills_its_workers_ends_the_study(
         update={"dataset": Unlike(deadly=True)}
     )
     cluster.scheduler.allowed_failures = 0
-    with pytest.raises(errors.CellvisionError, match=r"run 000 .* ended 1 workers") as caught:
+    with pytest.raises(errors.CellvisionError, match=r"run 000 .* killed 1 workers") as caught:
         cv.study(deadly, runs=1, out=tmp_path / "study", client=client)
     assert "memory" in caught.value.hint
 

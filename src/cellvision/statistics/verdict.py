@@ -1,4 +1,4 @@
-"""The verdict: learned, memorised, a shortcut, or not to be said, by a fixed rule."""
+"""Decide by a fixed rule whether a network learned, memorised or used a shortcut."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ Word = Literal[
     "reused test set",
     "cannot tell",
 ]
-"""Stable identifier of a verdict; its sentence names the controls and the batch."""
+"""Stable identifier of a verdict; the sentence adds the names of controls and batch."""
 
 ALPHA = 0.05
-"""Level of the permutation test of the true labels."""
+"""Significance level of the permutation test of the true labels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """A verdict on one experiment and one test set, with the evidence behind it.
+    """Verdict on one experiment and one test set, with its evidence.
 
     Attributes
     ----------
@@ -62,32 +62,32 @@ class Verdict:
     sentence : str
         The verdict in words.
     reasons : tuple of str
-        Why, one sentence each.
+        Reasons for the verdict, one sentence each.
     accuracy, balanced_accuracy : Interval
-        Held-out, mean over runs: these networks, other groups.
+        Held-out, mean over runs; intervals for these networks on other groups.
     retrained : Interval or None
-        The accuracy of a network trained anew, on other groups; None for one run or if a run did
-        not train.
+        Accuracy of a network trained anew, on other groups; None for a single run, or if a run
+        did not train.
     spread : SeedSpread
-        Over runs.
+        Spread of the accuracy over runs.
     test : PermutationTest
-        True labels against permuted ones, within batches if there are several.
+        Test of true against permuted labels, within batches if they are known.
     overall_test : PermutationTest or None
-        The same across batches; None without batches.
+        The same test across batches; None if batches are unknown.
     p : float
-        The p that decides: of `test`, adjusted for arms and for looks.
+        Decisive p: that of `test`, adjusted for arms and looks.
     chance : float
-        Balanced accuracy by chance, 1 / classes.
+        Balanced accuracy of guessing, 1 / classes.
     commonest : float
-        Fraction of the commonest class.
+        Fraction of images in the most common class.
     training : float or None
         Balanced accuracy on training images, mean over runs.
     controls : tuple of ControlResult
-        In the order given.
+        Results of the controls, in the order of the argument.
     batches : BatchTable or None
-        How class and batch go together.
+        Association of class and batch; None if batches are unknown.
     warnings : tuple of str
-        What a reader should know, one sentence each.
+        Warnings for readers, one sentence each.
     """
 
     word: Word
@@ -126,11 +126,11 @@ def verdict(
     margin: float = MARGIN,
     seed: int = 0,
 ) -> Verdict:
-    """Say whether a network learned, from held-out predictions of a study and its controls.
+    """Decide whether a network learned, from held-out predictions of a study and its controls.
 
-    The documentation page "Learning or memorising?" has the rule; the first case that applies
+    The documentation page "Learning or memorising?" states the rule; the first case that applies
     decides. Runs are not independent samples of images: the statistic is the mean over runs, and
-    only labels of groups are permuted.
+    only groups swap labels.
 
     Parameters
     ----------
@@ -139,40 +139,41 @@ def verdict(
     predictions
         (n,) or (runs, n) predicted classes.
     groups
-        (n,) the group of each image; None if unknown: images are then treated as independent,
-        and the verdict says so.
+        (n,) group of each image; None if unknown: images are then treated as independent, and
+        the verdict says so.
     batches
-        (n,) what groups share (plate, day); None if unknown.
+        (n,) batch that groups share (plate, day); None if unknown.
     batch_name
         Singular noun for `batches` in sentences, such as "plate".
     batches_held_out
-        Whether no training image lies in these batches. Otherwise, if every batch holds one
-        class, class cannot be told from batch.
+        Whether the training images come from other batches. If they do not and every batch holds
+        one class, class and batch cannot be distinguished.
     training
-        Balanced accuracy on training images, mean over runs, 0 to 1. Without it nothing can be
-        called memorised.
+        Balanced accuracy on training images, mean over runs, 0 to 1. Without it, the verdict is
+        never *memorised*.
     controls
-        By name, in the order of the report.
+        Evidence of each control by name, in the order of the report.
     missing_controls
-        Names of controls that were not run, for a warning.
+        Names of controls that were not run, to warn about.
     cross_validated
         Whether predictions are pooled over folds. Intervals are then widened, and *learned* also
-        needs a balanced accuracy whose lower limit is above chance.
+        requires that the lower limit of the balanced accuracy is above chance.
     shared
         Whether training and held-out images are known to share groups or images.
     adjusted_p
-        p adjusted for several arms or test sets (`max_t_test`, `holm`); None if there is one.
+        p adjusted for several arms or test sets (`max_t_test`, `holm`); None for a single one.
     looks
-        How often this test set was evaluated before (`Odometer`); None if unknown.
+        Number of evaluations of this test set so far (`Odometer`); None if unknown.
     margin
-        Difference below which the network does no more than a control. Fix it before the result.
+        Difference below which the network does no more than a control. Set it before you see
+        results.
     seed
-        Seed of permutations and bootstrap.
+        Seed of permutations and of the bootstrap.
 
     Raises
     ------
     InvalidInput
-        There is no image, lengths differ, or permuted labels are missing.
+        There are no images, lengths differ, or a permuted control has no labels.
 
     Notes
     -----
@@ -205,12 +206,12 @@ def verdict(
     permuted = sum(e.meaning.kind == "permuted labels" for e in evidence.values())
     results = tuple(
         evaluate_control(
-            *(name, one, test_set),
+            *(name, control, test_set),
             margin=margin,
             level=SUSPICION / max(permuted, 1),
             seed=seed,
         )
-        for name, one in evidence.items()
+        for name, control in evidence.items()
     )
     p = test.p if looks is None else looks.adjust(test.p)
     p = max(p, adjusted_p or 0.0)
@@ -259,7 +260,7 @@ Decision = tuple[Word, str, tuple[str, ...]]
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """The evidence on which the rule decides."""
+    """Evidence that the rule uses."""
 
     test: PermutationTest
     overall: PermutationTest | None
@@ -284,7 +285,7 @@ class _Case:
         if self.shared:
             return (
                 *("cannot tell", "cannot tell: these images are not held out"),
-                ("Training and test share groups or images, which was allowed.",),
+                ("Training and test images share groups or images, because leaks were allowed.",),
             )
         if self.table is not None and self.table.nested and not self.batches_held_out:
             return (
@@ -349,27 +350,27 @@ class _Case:
         return word, sentence, reasons
 
     def _not_learned(self) -> Decision:
-        def cannot_tell(why: str, *reasons: str) -> Decision:
-            return "cannot tell", f"cannot tell: {why}", reasons
+        def cannot_tell(cause: str, *reasons: str) -> Decision:
+            return "cannot tell", f"cannot tell: {cause}", reasons
 
         if self.test.smallest_p > ALPHA:
             limit = f"No {(self.test.warning or '').removeprefix('no ')}."
             return cannot_tell("too few groups", limit)
         score = self._score()
         if self.training is None:
-            why = "How well the network fits the training images is unknown."
-            return cannot_tell("not better than permuted labels", score, why)
+            reason = "The accuracy on training images is unknown."
+            return cannot_tell("not better than permuted labels", score, reason)
         fit = f"The balanced accuracy on training images is {self.training:.2f}"
         if self.training < (1 + self.chance) / 2:
-            why = f"{fit}: the network does not fit them either."
-            return cannot_tell("the network did not train", score, why)
+            reason = f"{fit}: the network does not fit them either."
+            return cannot_tell("the network did not train", score, reason)
         halfway = (self.chance + self.training) / 2
         if self.balanced.high >= halfway:
-            why = (
-                f"{fit}; the interval of the held-out one, up to {self.balanced.high:.2f}, allows "
-                "more than half of that above chance: too few groups to say."
+            reason = (
+                f"{fit}; the interval of the held-out one extends to {self.balanced.high:.2f}, "
+                "more than halfway from chance to that: too few groups to decide."
             )
-            return cannot_tell("too few groups", score, why)
+            return cannot_tell("too few groups", score, reason)
         sentence = "memorised: fits training, far below it on new groups"
         return "memorised", sentence, (score, f"{fit}.")
 
@@ -385,7 +386,7 @@ def _subjects(results: Sequence[ControlResult]) -> str:
 
 
 def _more(results: Sequence[ControlResult]) -> str:
-    """Say how many groups would decide all of these comparisons."""
+    """State how many groups would decide all of these comparisons."""
     needed = [result.groups_needed for result in results]
     if any(number is None for number in needed):
         return " (many more groups would be needed)"
