@@ -14,6 +14,8 @@ import tiny
 import cellvision as cv
 from cellvision import errors
 
+pytestmark = pytest.mark.slow
+
 # Trains each study in this process and prints what only this process knows.
 SCRIPT = """
 import json, logging
@@ -37,7 +39,7 @@ class ListHandler(logging.Handler):
 logging.getLogger("cellvision").addHandler(ListHandler())
 
 def study(name, runs=3, architecture="mixed", seed=5, **settings):
-    settings = {{"augmenters": augmenters, "batch_size": 7, **settings}}
+    settings = {{"augmenters": augmenters, "batch_size": 7, "restarts": 0, **settings}}
     experiment = tiny.experiment(images, architecture, seed=seed, **settings)
     return cv.study(experiment, runs, root / name)
 
@@ -72,6 +74,9 @@ with tiny.on_offer():
     study("none", 2, "level", augmenters=[], epochs=1, vectorize=True)
     vectorized._free_memory = memory
 
+    for name, vectorize in (("restarted", True), ("restarted-alone", False)):
+        study(name, 2, "level", augmenters=[], epochs=1, vectorize=vectorize, restarts=1)
+
     # By default on a GPU, if a trial shows that it is faster.
     accelerators, devices.accelerators = devices.accelerators, lambda: ["cpu:0"]
     seconds = {{}}
@@ -101,8 +106,9 @@ def weights(run: cv.Run) -> list[np.ndarray]:
 
 
 def largest_difference(first: cv.Run, second: cv.Run) -> float:
+    """Return the largest difference of weights, relative to the largest of each array."""
     pairs = zip(weights(first), weights(second), strict=True)
-    return max(float(np.abs(a - b).max()) for a, b in pairs)
+    return max(float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) for a, b in pairs)
 
 
 def runs_in_program(run: cv.Run) -> int:
@@ -122,7 +128,7 @@ def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     with tiny.on_offer():
         experiment = tiny.experiment(
             images, "mixed", augmenters=augmenters, seed=5, batch_size=7, vectorize=True,
-            reporters=[{"type": "listener"}],
+            restarts=0, reporters=[{"type": "listener"}],
         )  # fmt: skip
         cv.save_experiment(experiment, root / "killed.json")
     arguments = ["study", str(root / "killed.json"), "--runs", "3", "--out", str(root / "killed")]
@@ -189,6 +195,17 @@ def test_each_run_has_its_early_stopping_best_epoch_and_checkpoints(trained: Any
         ]
         assert checkpoints[0] == checkpoints[1]
         assert len(checkpoints[0]) == len(one.history)
+
+
+def test_a_dead_network_is_restarted_alone(trained: Any) -> None:
+    root, _, _ = trained
+    joint, alone = (cv.load_study(root / name) for name in ("restarted", "restarted-alone"))
+    assert [runs_in_program(run) for run in joint.runs] == [1, 2]
+    restarted = [run.metadata.restarted_seeds for run in joint.runs]
+    assert [len(seeds) for seeds in restarted] == [1, 0]
+    assert restarted == [run.metadata.restarted_seeds for run in alone.runs]
+    for one, other in zip(joint.runs, alone.runs, strict=True):
+        assert largest_difference(one, other) < 1e-4
 
 
 def test_memory_limits_the_runs_per_program(trained: Any) -> None:

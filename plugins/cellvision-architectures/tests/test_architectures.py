@@ -89,6 +89,7 @@ def trains_and_reloads(name: str, policy: str, folder: Path) -> None:
     np.testing.assert_allclose(loaded.predict_on_batch(images), probabilities, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "policy"),
     # A backbone takes long to build; in float32 it is trained in another test.
@@ -102,6 +103,7 @@ def test_trains_and_reloads(name: str, policy: str, tmp_path: Path) -> None:
     trains_and_reloads(name, policy, tmp_path)
 
 
+@pytest.mark.slow
 def test_trains_and_reloads_on_jax() -> None:
     pytest.importorskip("jax", reason="the jax extra is not installed")
     done = subprocess.run(

@@ -74,6 +74,7 @@ def bioio(root: Path, **settings: Any) -> cv.Dataset:
     return made
 
 
+@pytest.mark.slow
 class TestBioio(DatasetChecks):
     name = "bioio"
 

@@ -4,6 +4,7 @@ A small network leaves a GPU idle most of the time. This module stacks the weigh
 states and seeds of all runs, and one compiled program takes a step of all of them (``jax.vmap`` of
 Keras' training step), with one copy of the images on the device. Each run has the same initial
 weights, batches and random numbers as when trained alone; only the order of summation differs.
+A run whose network is dead after the warm-up is trained alone, from the start.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from cellvision import atomic_io, errors
 from cellvision.backends import devices
 from cellvision.results.run_folder import claim_folder, naming_folder
 from cellvision.studies.vectorized_program import State, VectorizedProgram, run_state
-from cellvision.training.callbacks import EarlyStopping, history_row
+from cellvision.training.callbacks import EarlyStopping, history_row, restart_epoch
 from cellvision.training.result import TrainingResult
 from cellvision.training.run_writer import RunWriter
+from cellvision.training.train import train_once
 
 if TYPE_CHECKING:
     from cellvision.progress import Display
@@ -194,6 +196,7 @@ class _VectorizedRun:
 
     def __init__(self, program: VectorizedProgram, seed: int, folder: Path) -> None:
         self.program = program
+        self.folder = folder
         self.writer = RunWriter(program.trainer, seed, folder)
         self.training = self.writer.experiment.training
         self.early_stopping = EarlyStopping(self.training.early_stopping)
@@ -201,14 +204,20 @@ class _VectorizedRun:
         self.last: State | None = None
         self.best: State | None = None
         self.result: TrainingResult | None = None
+        self.is_dead = False
 
     @property
     def is_training(self) -> bool:
-        """Whether the run has epochs left."""
-        return self.last is None
+        """Whether the run has epochs left in the program."""
+        return self.last is None and not self.is_dead
 
     def epoch(self, row: dict[str, float], state: Callable[[], State]) -> None:
         """Record an epoch; `state` returns the run's variables from the device."""
+        if int(row["epoch"]) == restart_epoch(self.training) and self.training.restarts:
+            self.program.load(state())
+            self.is_dead = self.program.trainer.is_dead(self.program.network, self.writer.seed)
+            if self.is_dead:
+                return
         self.history.append(row)
         if self.early_stopping.is_best(row["val_loss"]) and self.training.keep == "best":
             self.best = state()
@@ -224,6 +233,9 @@ class _VectorizedRun:
 
     def finish(self, display: Display) -> None:
         """Load this run's weights into the network, and write its folder."""
+        if self.is_dead:
+            train_once(self.program.trainer, self.writer.seed, self.folder, display)
+            return
         assert self.last is not None
         assert self.result is not None
         self.program.load(self.last if self.best is None else self.best)

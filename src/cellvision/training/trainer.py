@@ -287,7 +287,7 @@ class Trainer:
             session.display,
             session.on_epoch,
             session.checkpoints,
-            (lambda: self._is_dead(network, loader.seed)) if check_dead else None,
+            (lambda: self.is_dead(network, loader.seed)) if check_dead else None,
             len(self.validation_rows),
             session.keep_interrupted,
             dead,
@@ -314,8 +314,8 @@ class Trainer:
         averages = network.training_model.optimizer.use_ema and len(self.validation_rows)
         return [keras.callbacks.SwapEMAWeights()] if averages else []
 
-    def _is_dead(self, network: Network, seed: int) -> bool:
-        """Whether the network outputs nearly the same for every training image."""
+    def is_dead(self, network: Network, seed: int) -> bool:
+        """Whether a network with these weights outputs nearly the same for every training image."""
         rows = np.random.default_rng(0).permutation(self.rows)[:_DEAD_SAMPLE]
         network = self._local_network(network, seed)
         with self.alone():
