@@ -216,8 +216,7 @@ def decode(dataset: Dataset, image: str) -> tuple[ImageStats, np.ndarray | None]
     except MemoryError:
         fault = "there is not enough memory to read it"
     except Exception as error:  # noqa: BLE001 - a plugin's code
-        first = (str(error).splitlines() or [""])[0]
-        fault = f"reading it failed: {type(error).__name__}: {first}"
+        fault = f"reading it failed: {errors.summarize(error)}"
     return ImageStats.refused(image, errors.UnreadableImage(image, fault)), None
 
 

@@ -68,7 +68,7 @@ def connect(address: str) -> Client:
         return distributed.Client(address, **options)
     except (OSError, ValueError) as error:
         raise errors.ExperimentError(
-            f"no Dask scheduler answers at {address}: {(str(error).splitlines() or [''])[0]}",
+            f"no Dask scheduler answers at {address}: {errors.first_line(error)}",
             "Start one with: dask scheduler. It prints its address, such as tcp://host:8786.",
         ) from error
 
@@ -147,7 +147,7 @@ class _Collector:
             _store(run, files, self.folder)
         except Exception as error:  # noqa: BLE001 - raised when the other runs have ended
             if self.fault is None and others:
-                _log.warning("%s; no further run is started", str(error).partition("\n")[0])
+                _log.warning("%s; no further run is started", errors.first_line(error))
             self.fault = self.fault or error
         else:
             self.count += 1
