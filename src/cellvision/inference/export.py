@@ -153,7 +153,7 @@ def _description(run: Run, format: Format, target: Path) -> dict[str, Any]:  # n
     preprocessing = run.preprocessing
     height, width, channels = preprocessing.input_shape
     metadata = run.metadata
-    read_files = (file for file in (run.audit or {}).get("files", ()) if file["status"] == "read")
+    files = () if run.audit is None else run.audit.files
     pixels = "native intensities, not scaled; resized with an antialiased bilinear filter"
     if preprocessing.intensity == "per_image":
         pixels += "; each channel of each image stretched to 0 to 65535"
@@ -166,7 +166,7 @@ def _description(run: Run, format: Format, target: Path) -> dict[str, Any]:  # n
             "shape": ["images", height, width, channels],
             "dtype": "float32",
             "pixels": pixels,
-            "trained_on": next((file["dtype"] for file in read_files), None),
+            "trained_on": next((file.dtype for file in files if file.status == "read"), None),
             "channels": preprocessing.channels,
             "intensity_zero": metadata.intensity_zero,
             "intensity_scale": metadata.intensity_scale,
@@ -216,7 +216,7 @@ def _recorded_images(run: Run, images: list[str]) -> np.ndarray:
     except (errors.InvalidInput, OSError) as error:
         raise errors.FolderError(
             f"{run.folder}: an export is checked on images of the run, and they cannot be read: "
-            f"{str(error).splitlines()[0]}",
+            f"{errors.first_line(error)}",
             "Restore them where the run found them (run.json, experiment.dataset).",
         ) from error
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from cellvision.data.audit import Audit
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.experiment import Experiment
     from cellvision.interfaces.artifact import Artifact
@@ -260,10 +261,26 @@ class Run:
         return path
 
     @cached_property
-    def audit(self) -> dict[str, Any] | None:
-        """The audit of the images, as ``cellvision audit --json`` prints it."""
+    def audit(self) -> Audit | None:
+        """The audit of its images; None if the folder has no ``audit.json``.
+
+        Raises
+        ------
+        errors.FolderError
+            The file cannot be read or holds no audit.
+        """
+        from cellvision.data.audit import Audit
+
         path = self.folder / "audit.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return Audit.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise errors.FolderError(
+                f"{path}: cannot be read: {errors.first_line(error)}",
+                "Restore the file or train again.",
+            ) from None
 
     @cached_property
     def experiment(self) -> Experiment:

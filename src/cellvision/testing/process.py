@@ -160,7 +160,7 @@ def _use_path(path: list[str]) -> None:
     gone = [folder for folder in sys.path if folder and folder not in path]
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
-        if any(file.startswith(os.path.join(folder, "")) for folder in gone):
+        if any(file.startswith(folder.rstrip(os.sep) + os.sep) for folder in gone):
             del sys.modules[name]
     sys.path[:] = path
     importlib.invalidate_caches()
