@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -95,13 +93,12 @@ def export(
         )
     check_installed(_RUNTIME_PACKAGES[format], f"an export as {format} is checked")
     target = _target(run, format, out)
-    with folder_lock(target, "export"), naming_folder(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", dir=target.parent))
-        try:
-            _export_into(partial, run, format, target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with (
+        folder_lock(target, "export"),
+        naming_folder(target.parent),
+        atomic_io.workspace(target) as partial,
+    ):
+        _export_into(partial, run, format, target)
     return target
 
 

@@ -17,7 +17,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cellvision import errors
+from cellvision import atomic_io, errors
 from cellvision.results.run_folder import clear_folder
 from cellvision.studies.dask_worker import installed_versions, keras_backend, train_on_worker
 
@@ -260,12 +260,11 @@ def _result(run: PlannedRun, future: Future) -> dict[str, bytes]:
 
 def _store(run: PlannedRun, files: Mapping[str, bytes], folder: Path) -> None:
     """Write a run's folder, whole or not at all."""
-    arriving = folder / f".{run.name}.arriving"
-    shutil.rmtree(arriving, ignore_errors=True)  # of a study that was killed at this moment
-    for name, content in files.items():
-        path = arriving / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    target = clear_folder(folder / run.name)
-    target.rmdir()
-    arriving.rename(target)
+    for arrived in folder.glob(f".{run.name}.*"):  # of a study that was killed at this moment
+        shutil.rmtree(arrived, ignore_errors=True)
+    with atomic_io.folder(folder / run.name) as arriving:
+        for name, content in files.items():
+            path = arriving / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        clear_folder(folder / run.name)
