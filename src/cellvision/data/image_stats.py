@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.decoders import memory
 from cellvision.data.near_duplicates import sketch
+from cellvision.digests import pixel_digest
 from cellvision.interfaces.decoded_image import Note
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class ImageStats:
             low,
             high,
             _saturated_fraction(pixels, decoded.bit_depth, high),
-            _digest(pixels),
+            pixel_digest(pixels),
             sketch(pixels),
             tuple(note if isinstance(note, Note) else Note(note) for note in decoded.notes),
         )
@@ -178,16 +178,6 @@ def _ceiling(dtype: np.dtype[Any], bit_depth: int) -> int | None:
         return None
     largest = int(np.iinfo(dtype).max)
     return largest if dtype.kind == "i" else min(largest, 2**bit_depth - 1)
-
-
-def _digest(pixels: np.ndarray) -> str:
-    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str} ".encode())
-    if pixels.flags.c_contiguous:
-        digest.update(pixels.data)
-    else:
-        for rows in _row_blocks(pixels):
-            digest.update(np.ascontiguousarray(rows).data)
-    return digest.hexdigest()
 
 
 def _row_blocks(pixels: np.ndarray) -> Iterator[np.ndarray]:
