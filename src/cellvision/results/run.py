@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
-from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings
+from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings, check_schema
 from cellvision.results.scores import Score
 
 if TYPE_CHECKING:
@@ -72,30 +72,6 @@ def _no_run(folder: Path) -> errors.FolderError:
     )
 
 
-def check_schema(path: Path, record: Any, known: int) -> None:
-    """Refuse a record that is not ours or that another version wrote.
-
-    Parameters
-    ----------
-    path
-        The file, for the message.
-    record
-        Its content.
-    known
-        The schema that this version understands.
-
-    Raises
-    ------
-    errors.FolderError
-        The schema is another one.
-    """
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != known:
-        raise errors.FolderError(
-            f"{path}: its schema is {schema!r}, not {known}", "Update cellvision to read it."
-        )
-
-
 class Run:
     """A finished run.
 
@@ -109,6 +85,7 @@ class Run:
 
     def __init__(self, folder: Path, metadata: RunMetadata) -> None:
         self.folder = folder
+        self.prepared: Mapping[str, np.ndarray] = {}  # see `run_images.prepared_images`
         self._metadata = metadata
 
     @property
@@ -391,19 +368,9 @@ class Run:
 
     def model_input(self, images: Sequence[str]) -> np.ndarray:
         """Return images as the model takes them: size and channels set, native intensities."""
-        import numpy as np
+        from cellvision.results.run_images import model_input
 
-        preprocessing = self.preprocessing
-        pixels = [
-            preprocessing.resize(preprocessing.select_channels(self.read_image(image)))
-            for image in images
-        ]
-        if self.control == "background":
-            from cellvision.data.masking import without_cells
-
-            pixels = [without_cells(image) for image in pixels]
-        pixels = [preprocessing.expand_channels(image) for image in pixels]
-        return np.stack(pixels) if pixels else np.zeros((0, *preprocessing.input_shape), np.uint8)
+        return model_input(self, images)
 
     def network_input(self, images: Sequence[str]) -> np.ndarray:
         """Return images exactly as the network sees them.
@@ -427,11 +394,6 @@ class Run:
         numpy.ndarray
             As for `network_input`.
         """
-        import keras
-        import numpy as np
+        from cellvision.results.run_images import augmented_input
 
-        batch = self.network_input(images)
-        for number, augmenter in enumerate(self.experiment.augmenters):
-            layer = augmenter.build(seed + number)
-            batch = keras.ops.convert_to_numpy(layer(batch, training=True))
-        return np.asarray(batch, dtype=np.float32)
+        return augmented_input(self, images, seed)
