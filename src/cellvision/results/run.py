@@ -13,6 +13,7 @@ from cellvision import errors, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
 from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings, check_schema
 from cellvision.results.scores import Score
+from cellvision.results.tables import read_table
 
 if TYPE_CHECKING:
     import keras
@@ -204,16 +205,8 @@ class Run:
 
     @cached_property
     def _predictions(self) -> pd.DataFrame:
-        import pandas as pd
-
         names = ("image", "split", "group", "label", "predicted")
-        # Names stay text, also a class called "1" or "NA".
-        return pd.read_csv(
-            self._file("predictions.csv"),
-            dtype=dict.fromkeys(names, str),
-            keep_default_na=False,
-            na_values=[""],
-        )
+        return read_table(self._file("predictions.csv"), dict.fromkeys(names, str))
 
     @property
     def provenance(self) -> pd.DataFrame:
@@ -225,11 +218,7 @@ class Run:
 
     @cached_property
     def _provenance(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.read_csv(
-            self._file("provenance.csv"), dtype=str, keep_default_na=False, na_values=[""]
-        )
+        return read_table(self._file("provenance.csv"), str)
 
     def _file(self, name: str) -> Path:
         path = self.folder / name
@@ -271,8 +260,9 @@ class Run:
             An installed plugin no longer understands a recorded setting.
         """
         from cellvision.experiment import experiment_from
+        from cellvision.plugin_versions import raise_if_missing
 
-        self._check_plugins()
+        raise_if_missing(self._metadata.plugins, self.folder)
         return experiment_from(self._metadata.experiment, str(self.folder / "run.json"))
 
     @cached_property
@@ -299,18 +289,6 @@ class Run:
         settings = dict(values) if isinstance(values, dict) else {"type": values}
         dataset: Dataset = datasets.create(str(settings.pop("type")), **settings)
         return dataset
-
-    def _check_plugins(self) -> None:
-        from cellvision.plugin_versions import missing_plugins
-
-        missing = missing_plugins(self._metadata.plugins)
-        if missing:
-            raise errors.UnknownPlugin(
-                f"{self.folder}: plugins that this run needs are not installed: "
-                + ", ".join(f"{name} ({requirement})" for name, requirement in missing.items()),
-                "python -m pip install "
-                + " ".join(sorted({f'"{requirement}"' for requirement in missing.values()})),
-            )
 
     def model(self, *, verify: bool | None = None) -> keras.Model:
         """Load the trained model: native pixels (n, height, width, channels) to probabilities.
