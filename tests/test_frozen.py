@@ -206,7 +206,7 @@ def test_features_are_computed_once_and_found_again() -> None:
 
 
 def test_batches_of_one_shape_give_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frozen, "_BATCH_VALUES", 5 * 128)
+    monkeypatch.setattr("cellvision.training.frozen_features._BATCH_VALUES", 5 * 128)
     split = split_of(classifier())
     found = frozen_features(split, lambda rows: IMAGES[rows], np.arange(12), "many")
     np.testing.assert_allclose(found[0], features_of(split), atol=1e-6)

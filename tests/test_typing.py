@@ -50,6 +50,10 @@ class Scans(cv.Dataset):
     def read(self, image: str) -> np.ndarray:
         return luma(read_image(f"{self.folder}/{image}").pixels)
 
+    def decode(self, image: str) -> cv.DecodedImage:
+        note = cv.Note("colour became grey", "colour_dropped", warning=True)
+        return cv.DecodedImage(self.read(image), 8, (note,))
+
 
 cv.datasets.register("scans", Scans)
 """
