@@ -1,4 +1,4 @@
-"""The images that every peer gets: synthetic ones, or Fashion-MNIST from a folder."""
+"""Images for all peers: synthetic ones, or Fashion-MNIST from a folder."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from PIL import Image
 
 NAMES = tuple("abcdefghij")
-"""Names of the classes, in order."""
+"""Class names, in order."""
 
 
 def spots(count: int, side: int, channels: int, classes: int, seed: int) -> np.ndarray:
-    """Draw noise with bright spots, whose size depends on the class.
+    """Draw bright spots on noise; the size of the spots depends on the class.
 
     Returns
     -------
     numpy.ndarray
-        Shape (count, side, side, channels), uint8; image k is of class ``k % classes``.
+        Shape (count, side, side, channels), uint8; image k has class ``k % classes``.
     """
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:side, :side]
@@ -34,7 +34,7 @@ def spots(count: int, side: int, channels: int, classes: int, seed: int) -> np.n
 
 
 def fashion_mnist(folder: Path, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first images of Fashion-MNIST and their labels, from its four files."""
+    """Read the first images of Fashion-MNIST and their labels from its four files."""
     stem = {"train": "train", "test": "t10k"}[split]
     with gzip.open(folder / f"{stem}-images-idx3-ubyte.gz") as file:
         pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28, 1)
@@ -46,7 +46,7 @@ def fashion_mnist(folder: Path, split: str, count: int) -> tuple[np.ndarray, np.
 def write_folder(
     root: Path, pixels: np.ndarray, labels: np.ndarray, suffix: str = ".png", split: str = "train"
 ) -> Path:
-    """Write images as ``root/split/class/number.suffix``; 16-bit ones need ``.tif``."""
+    """Write images as ``root/split/class/number.suffix``; 16-bit images need ``.tif``."""
     for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
         file = root / split / NAMES[label] / f"{number:06d}{suffix}"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,12 +63,12 @@ def write_folder(
 def write_set(
     root: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]], classes: int
 ) -> dict[str, str | int]:
-    """Write the same images as a folder of PNG files and as arrays in one file.
+    """Write images twice: as a folder of PNG files, and as arrays in one file.
 
     Returns
     -------
     dict
-        ``folder``, ``arrays`` and ``classes``, as in the task of a peer.
+        The keys ``folder``, ``arrays`` and ``classes`` of a peer's task.
     """
     root.mkdir(parents=True, exist_ok=True)
     for split, (pixels, labels) in splits.items():
@@ -86,7 +86,7 @@ def write_set(
 def synthetic_set(
     root: Path, side: int, channels: int, classes: int, train: int, test: int
 ) -> dict[str, str | int]:
-    """Create a set of `spots`; see `write_set`."""
+    """Draw `spots` for training and test and write them; see `write_set`."""
     splits = {}
     for seed, (split, count) in enumerate({"train": train, "test": test}.items()):
         pixels = spots(count, side, channels, classes, seed)

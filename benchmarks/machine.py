@@ -1,7 +1,7 @@
-"""Limits of this machine, and the operations that the networks need.
+"""Measure the limits of this machine, and count the operations of the networks.
 
-``python -m benchmarks.machine`` prints both as JSON. It needs TensorFlow, which the process that
-runs the benchmarks never loads.
+``python -m benchmarks.machine`` prints both as JSON. It runs in a separate process because it
+imports TensorFlow, which must not slow down the process that runs the benchmarks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Return the machine, the versions and the date."""
+    """Describe the machine, the installed versions and the date."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -51,17 +51,17 @@ def describe() -> dict[str, Any]:
 
 
 def limits() -> dict[str, Any]:
-    """Measure matrix products per second and the cost of an image, in a separate process."""
+    """Measure GFLOP/s of matrix products and GFLOP per image, in a separate process."""
     output: dict[str, Any] = process.run([sys.executable, "-m", "benchmarks.machine"]).output
     return output
 
 
 def cost(model: keras.Model) -> tuple[float, float]:
-    """Return the GFLOP of one image for prediction and for training.
+    """Return the GFLOP per image of prediction and of training.
 
-    A product and a sum count as two. Convolutions and dense layers count; the rest is small.
-    Training does each of them three times, except that the first layer needs no gradient of its
-    input.
+    A multiplication and an addition count as two operations. Only convolutions and dense layers
+    count; the rest is small. Training costs three times as much, except in the first layer, which
+    needs no gradient with respect to its input.
     """
     forward = []
     for layer in model.layers:
@@ -78,7 +78,7 @@ def cost(model: keras.Model) -> tuple[float, float]:
 
 
 def _matmul_gflops(dtype: str, size: int = 2048, seconds: float = 3.0) -> float:
-    """Return the largest number of GFLOP per second of a matrix product."""
+    """Return the highest GFLOP/s of a matrix product."""
     import tensorflow as tf
 
     a = tf.cast(tf.random.normal((size, size)), dtype)

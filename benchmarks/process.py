@@ -1,4 +1,4 @@
-"""Run something in a separate process and measure time and memory."""
+"""Run commands in separate processes and measure their time and memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 
 CELLVISION = (sys.executable, "-c", "from cellvision.cli import main; main()")
-"""The command `cellvision` of this Python, wherever its scripts are installed."""
+"""Command that runs `cellvision` with this Python, also if its scripts are not on the PATH."""
 
 
 class ProcessFailed(Exception):
-    """A process ended with an error, or its result has no value."""
+    """A process failed, or its output lacks a value."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class ProcessResult:
     Attributes
     ----------
     wall_s, cpu_s : float
-        Seconds from start to end, and of processor time over all its threads.
+        Elapsed time and processor time of all threads, in seconds.
     resident_mib : float
-        Largest resident set, including pages of mapped files.
+        Peak resident set, including pages of mapped files.
     anonymous_mib : float
-        Largest anonymous memory (RssAnon), sampled every 20 ms; 0 if not watched.
+        Peak anonymous memory (RssAnon), sampled every 20 ms; 0 if not watched.
     output : Any
-        The JSON on the last printed line, or None.
+        The last printed line, parsed as JSON; None if it is not JSON.
     """
 
     wall_s: float
@@ -55,23 +55,23 @@ def run(
     watch_memory: bool = False,
     before: Callable[[], None] | None = None,
 ) -> ProcessResult:
-    """Run a command to its end.
+    """Run a command and wait until it ends.
 
     Parameters
     ----------
     command
-        The program and its arguments.
+        Program and arguments.
     environment
-        Environment variables to add to those of this process.
+        Environment variables to set in addition to those of this process.
     watch_memory
-        Whether to watch its anonymous memory.
+        Whether to sample its anonymous memory.
     before
-        Called in the new process before the program starts.
+        Function to call in the new process before the program starts.
 
     Raises
     ------
     ProcessFailed
-        It ended with an error; the message has the end of its standard error.
+        The command failed; the message contains the end of its standard error.
     """
     extra = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), **(environment or {})}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
@@ -129,18 +129,18 @@ def _watch(pid: int, peak: list[float], finished: threading.Event) -> None:
 
 @dataclass(frozen=True)
 class Peer:
-    """One way to do the work.
+    """One way to do the work that the benchmarks measure.
 
     Attributes
     ----------
     label : str
-        Name in the tables.
+        Name in tables.
     module : str
-        Its file in `benchmarks.peers`.
+        Name of its module in `benchmarks.peers`.
     needs : tuple of str
-        Packages that it imports; it is left out if one is missing.
+        Packages it imports; the peer is skipped if one is missing.
     options : dict
-        Additions to its task.
+        Keys to add to its task.
     environment : dict
         Environment variables of its process.
     """
@@ -152,7 +152,7 @@ class Peer:
     environment: Mapping[str, str] | None = None
 
     def missing(self) -> list[str]:
-        """Return the packages that it needs and that are not installed."""
+        """Return the required packages that are not installed."""
         return [name for name in self.needs if importlib.util.find_spec(name) is None]
 
     def run(
@@ -161,18 +161,18 @@ class Peer:
         environment: Mapping[str, str] | None = None,
         **options: Any,
     ) -> ProcessResult:
-        """Do a task in a new process; further options are those of `run`."""
+        """Run a task in a new process; further options go to `run`."""
         text = json.dumps({**task, **(self.options or {})})
         command = [sys.executable, "-m", f"benchmarks.peers.{self.module}", text]
         return run(command, {**(self.environment or {}), **(environment or {})}, **options)
 
 
 def read_task() -> dict[str, Any]:
-    """Return the task of this process, which is a peer."""
+    """Return the task that this process, a peer, was started with."""
     task: dict[str, Any] = json.loads(sys.argv[1])
     return task
 
 
 def print_output(**values: Any) -> None:
-    """Print the output of this process, which is a peer."""
+    """Print the output of this process, a peer, as JSON."""
     print(json.dumps(values), flush=True)

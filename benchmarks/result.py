@@ -1,4 +1,4 @@
-"""Results of measures, as tables."""
+"""Results of measures, formatted as Markdown tables."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 @dataclass
 class Row:
-    """The values of one peer in one measure.
+    """Values of one peer in one measure.
 
     Attributes
     ----------
     label : str
-        The peer, or the variant.
+        Name of the peer or variant.
     values : list of float
         One per repeat, in order.
     share : float or None
-        The median's share of the machine's limit.
+        Median divided by the machine's limit; None if there is no limit.
     note : str
-        A remark for readers, such as why there is no value.
+        Remark for readers, such as why there is no value.
     """
 
     label: str
@@ -32,12 +32,12 @@ class Row:
 
 @dataclass
 class Ratio:
-    """How many times better one row is than another, repeat by repeat.
+    """How many times better one row is than another, one value per repeat.
 
     Attributes
     ----------
     label : str
-        The two rows.
+        Names of the two rows.
     values : list of float
         One per repeat; above 1 if the first row is better.
     goal : str
@@ -50,7 +50,7 @@ class Ratio:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the median reaches the goal; None without one."""
+        """Whether the median reaches the goal; None without a goal or values."""
         if not self.goal or not self.values:
             return None
         sign, _, number = self.goal.partition(" ")
@@ -60,16 +60,16 @@ class Ratio:
 
 @dataclass
 class Result:
-    """The result of a measure.
+    """Result of one measure.
 
     Attributes
     ----------
     title, unit, about : str
-        What was measured, its unit, and how.
+        Heading, unit, and description of the method.
     rows : list of Row
     ratios : list of Ratio
     seconds : float
-        Duration of the measurement.
+        Duration of the measurement, in seconds.
     """
 
     title: str
@@ -80,14 +80,14 @@ class Result:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; ratios say whether they reach their goal."""
+        """Return plain values; each ratio states whether it reaches its goal."""
         plain = asdict(self)
         for entry, ratio in zip(plain["ratios"], self.ratios, strict=True):
             entry["reached"] = ratio.reached
         return plain
 
     def markdown(self) -> str:
-        """Return a table of the rows and one of the ratios."""
+        """Format one table of the rows and one of the ratios."""
         lines = [f"### {self.title}", "", self.about, ""]
         shares = any(row.share is not None for row in self.rows)
         head = ["", f"median ({self.unit})", "range", "repeats"]
@@ -123,16 +123,16 @@ class Result:
 
 def compare(
     label: str,
-    ours: Row | None,
-    theirs: Row | None,
+    first: Row | None,
+    second: Row | None,
     goal: str = "",
     *,
     more_is_better: bool = True,
 ) -> Ratio:
-    """Divide two rows, repeat by repeat, so that more than 1 is in our favour."""
-    if ours is None or theirs is None:
+    """Divide two rows, repeat by repeat; a ratio above 1 means that the first row is better."""
+    if first is None or second is None:
         return Ratio(label, [], goal)
-    pairs = zip(ours.values, theirs.values, strict=False)
+    pairs = zip(first.values, second.values, strict=False)
     return Ratio(label, [a / b if more_is_better else b / a for a, b in pairs], goal)
 
 
@@ -143,7 +143,7 @@ def best(rows: Sequence[Row]) -> Row | None:
 
 
 def format_number(value: float) -> str:
-    """Format a number with three digits and separators of thousands."""
+    """Format a number with three significant digits, or with thousands separators."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

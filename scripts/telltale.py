@@ -1,6 +1,6 @@
 """Find wording that docs/style.md replaces: ``python scripts/telltale.py [PATH]...``.
 
-Prints one line per place, and ends with exit code 1 if there is any. A line that must quote such
+Prints one line per match, and exits with code 1 if there is any. A line that must quote such
 wording ends with a comment that contains "telltale: allow".
 """
 
@@ -21,7 +21,7 @@ ALLOWED = "telltale: allow"
 REPLACEMENTS = {
     r"\bgone on with\b|\bgo(?:es)? on with\b": "resume",
     r"\bso many of\b": "the number",
-    r"\b(?:is|are|was|were) told\b|\btold of\b": "say who does what: 'the reporter receives'",
+    r"\b(?:is|are|was|were) told\b(?! apart)|\btold of\b": "say who receives what",
     r"\bbelongs? into\b": "belongs in",
     r"\bmend(?:s|ed|ing)?\b": "fix",
     r"\bpassed over\b": "skipped",
@@ -42,8 +42,8 @@ REPLACEMENTS = {
 _PATTERN = re.compile("|".join(f"({wording})" for wording in REPLACEMENTS), re.IGNORECASE)
 
 
-def places(paths: list[Path]) -> Iterator[tuple[Path, int, str, str]]:
-    """Yield file, line number, wording and replacement of every place."""
+def matches(paths: list[Path]) -> Iterator[tuple[Path, int, str, str]]:
+    """Yield file, line number, wording and replacement of every match."""
     advice = list(REPLACEMENTS.values())
     for path in paths:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -55,7 +55,7 @@ def places(paths: list[Path]) -> Iterator[tuple[Path, int, str, str]]:
 
 
 def prose(roots: list[Path]) -> list[Path]:
-    """Return the text files below some folders, without generated and quoted ones."""
+    """Return the text files in folders, except generated ones and those that quote wording."""
     files = [
         file
         for root in roots
@@ -74,11 +74,11 @@ def main() -> int:
     named = [Path(name) for name in sys.argv[1:]]
     default = [ROOT / name for name in (*FOLDERS, *FILES) if (ROOT / name).exists()]
     count = 0
-    for path, number, wording, advice in places(prose(named or default)):
+    for path, number, wording, advice in matches(prose(named or default)):
         shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         print(f"{shown}:{number}: {wording!r}: {advice}")
         count += 1
-    print(f"{count} place(s)" if count else "no telltale wording", file=sys.stderr)
+    print(f"{count} match(es)" if count else "no telltale wording", file=sys.stderr)
     return 1 if count else 0
 
 

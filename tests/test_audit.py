@@ -104,10 +104,10 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
     assert sorted(set(listed) - {"empty folder/"}) == walked(tmp_path)
     by_status = {file["file"]: (file["status"], file["reason"]) for file in report["files"]}
     assert by_status["b/empty.tif"] == ("refused", "the file is empty")
-    assert by_status["a/film.gif"] == ("refused", "GIF images are not read")
+    assert by_status["a/film.gif"] == ("refused", "GIF images are not supported")
     assert by_status["a/to nowhere.png"] == ("refused", "no such file")
     assert by_status["a/linked.png"][0] == "read"
-    assert by_status["c/0.png"] == ("skipped", "class 'c' is not among dataset.classes")
+    assert by_status["c/0.png"] == ("skipped", "class 'c' is not in dataset.classes")
     assert by_status["a/._0.png"][0] == "skipped"
     assert all(reason for status, reason in by_status.values() if status != "read")
     others = next(w for w in report["warnings"] if "were skipped" in w)

@@ -143,6 +143,7 @@ print(json.dumps([found, len(told)]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="a setting of TensorFlow")
 def test_small_images_are_computed_with_one_thread_per_operation() -> None:
     found, warnings = tiny.json_of(_SETTLE)

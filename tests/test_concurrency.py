@@ -1,4 +1,4 @@
-"""The processors that are allotted to this process, not those of the machine."""
+"""Count the processors available to this process, not those of the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cellvision.concurrency import available_processors
 
 @pytest.fixture
 def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with 16 processors and control groups in a folder of their own."""
+    """A machine with 16 processors, and control groups in a temporary folder."""
     monkeypatch.setattr(concurrency, "_schedulable_processors", lambda: 16)
     monkeypatch.setattr(concurrency, "_PROCESS_CGROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(concurrency, "_CGROUP_MOUNT", tmp_path / "fs")
@@ -42,7 +42,7 @@ def test_version_2_quotas(cgroups: Path, quota: str, count: int) -> None:
     assert available_processors() == count
 
 
-def test_the_smallest_quota_of_all_groups_above_counts(cgroups: Path) -> None:
+def test_the_smallest_quota_of_all_parent_groups_counts(cgroups: Path) -> None:
     (cgroups / "cpu.max").write_text("1200000 100000\n")
     (cgroups / "job" / "cpu.max").write_text("300000 100000\n")
     (cgroups / "job" / "step" / "cpu.max").write_text("500000 100000\n")

@@ -278,6 +278,7 @@ def test_the_reports_show_the_controls(study: cv.Study) -> None:
 # --- interruptions -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_study_killed_during_its_controls_resumes(
     study: cv.Study, images: Path, tmp_path: Path
 ) -> None:

@@ -181,7 +181,7 @@ def test_a_jpeg_that_is_cut_and_closed(tmp_path: Path, options: Any, share: floa
 
 def test_kinds_of_jpeg_that_are_not_read_are_not_called_damaged(tmp_path: Path) -> None:
     near_lossless = bytes(imagecodecs.jpegls_encode(GREY))
-    refused(write(tmp_path / "ls.jpg", near_lossless), "it is JPEG-LS, which is not read")
+    refused(write(tmp_path / "ls.jpg", near_lossless), "it is JPEG-LS, which is not supported")
     lossless = bytearray(jpeg(GREY))
     lossless[lossless.index(b"\xff\xc0") + 1] = 0xC3
     refused(write(tmp_path / "lossless.jpg", bytes(lossless)), "it is lossless JPEG")
@@ -219,7 +219,7 @@ def test_a_strip_that_is_too_short(tmp_path: Path, compression: str) -> None:
 
 def test_compressions_that_cannot_be_checked_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY, compression="jpegxr")
-    refused(tmp_path / "a.tif", "JPEGXR is not read")
+    refused(tmp_path / "a.tif", "JPEGXR is not supported")
 
 
 def test_the_only_sample_is_never_alpha(tmp_path: Path) -> None:
@@ -358,11 +358,11 @@ def test_reading_releases_what_it_reserved(tmp_path: Path) -> None:
 # --- the collection of hostile files ----------------------------------------------------------
 
 HOSTILE = {
-    "SOURCE.md": "no image format",
+    "SOURCE.md": "not in a supported image format",
     "ij_lies.tif": "declares 4 planes",
     "imagej_stack_cut.tif": "declares 4 planes",
     "jpeg_cut_with_eoi.jpg": "damaged JPEG",
-    "laugh.yaml": "no image format",
+    "laugh.yaml": "not in a supported image format",
     "lie_png_60k.png": "damaged PNG",
     "loop1.tif": "forms a ring",
     "png16_rows_missing.png": "damaged PNG",

@@ -115,6 +115,7 @@ def wait_for(there: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_cluster_does_the_same_study(
     client: distributed.Client,
     here: cv.Study,
@@ -134,6 +135,7 @@ def test_a_cluster_does_the_same_study(
     ]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_no_run(
     client: distributed.Client, here: cv.Study, images: Path, tmp_path: Path
 ) -> None:
@@ -156,6 +158,7 @@ def test_a_worker_killed_in_the_middle_costs_no_run(
     assert processes[killed[0]] not in client.run(os.getpid).values()
 
 
+@pytest.mark.slow
 def test_a_killed_client_is_started_again_and_goes_on(
     client: distributed.Client, here: cv.Study, images: Path, tmp_path: Path
 ) -> None:
@@ -177,6 +180,7 @@ def test_a_killed_client_is_started_again_and_goes_on(
     assert {path: path.stat().st_mtime_ns for path in kept} == made
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_ends_the_study_with_its_own_error(
     client: distributed.Client, images: Path, tmp_path: Path
 ) -> None:
@@ -197,6 +201,7 @@ def test_a_run_that_fails_ends_the_study_with_its_own_error(
     assert len(made.runs) == 4
 
 
+@pytest.mark.slow
 def test_workers_that_see_other_images_are_noticed(
     client: distributed.Client, tmp_path: Path
 ) -> None:
@@ -208,6 +213,7 @@ def test_workers_that_see_other_images_are_noticed(
         cv.study(unlike, runs=3, out=tmp_path / "study", client=client)
 
 
+@pytest.mark.slow
 def test_workers_that_differ_are_refused(
     client: distributed.Client, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +234,7 @@ def test_workers_that_differ_are_refused(
     assert "KERAS_BACKEND=jax" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_study_waits_for_workers_and_warns_of_their_threads(
     images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -250,6 +257,7 @@ def test_a_study_waits_for_workers_and_warns_of_their_threads(
     assert caplog.text.count("--nthreads 1") == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_workers_ends_the_study(
     cluster: distributed.LocalCluster, client: distributed.Client, tmp_path: Path
 ) -> None:
@@ -258,7 +266,7 @@ def test_a_run_that_kills_its_workers_ends_the_study(
         update={"dataset": Unlike(deadly=True)}
     )
     cluster.scheduler.allowed_failures = 0
-    with pytest.raises(errors.CellvisionError, match=r"run 000 .* ended 1 workers") as caught:
+    with pytest.raises(errors.CellvisionError, match=r"run 000 .* killed 1 workers") as caught:
         cv.study(deadly, runs=1, out=tmp_path / "study", client=client)
     assert "memory" in caught.value.hint
 

@@ -59,6 +59,7 @@ with tiny.on_offer():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", sorted(TWO))
 def test_two_devices_train_as_one_does(backend: str, tmp_path: Path) -> None:
     found = tiny.json_of(

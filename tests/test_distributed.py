@@ -1,4 +1,4 @@
-"""Several processes train one network: two on this machine stand in for two machines."""
+"""Several processes train one network; two processes here stand in for two machines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import cellvision as cv
 from cellvision import cli, errors
 from cellvision.backends import distributed
 
-# Both processes run it; the first of two, and a process alone, write.
+# Run by every process. Only the first process of a training writes files.
 SCRIPT = """
 import json
 from pathlib import Path
@@ -32,20 +32,20 @@ def refusal(images, out, **settings):
     except errors.CellvisionError as error:
         return error.what
 
-told = {{}}
+messages = {{}}
 with tiny.on_offer():
     if {total} > 1:
-        told["batch"] = refusal(root / "images", root / "refused", batch_size=5)
-        told["devices"] = refusal(root / "images", root / "refused", devices=3)
-        told["taken"] = refusal(root / "images", root / "taken")
+        messages["batch"] = refusal(root / "images", root / "refused", batch_size=5)
+        messages["devices"] = refusal(root / "images", root / "refused", devices=3)
+        messages["taken"] = refusal(root / "images", root / "taken")
         other = root / ("images" if number == 0 else "other")
-        told["other"] = refusal(other, root / "refused")
-    asked = tiny.experiment(
+        messages["other"] = refusal(other, root / "refused")
+    experiment = tiny.experiment(
         root / "images", "mixed", augmenters=[{{"type": "flip"}}], batch_size=6, seed=1,
         epochs=4, keep="best", checkpoints=True,
     )
-    run = cv.train(asked, root / "run{total}")
-print(json.dumps({{**told, "accuracy": run.scores["test"].accuracy}}))
+    run = cv.train(experiment, root / "run{total}")
+print(json.dumps({{**messages, "accuracy": run.scores["test"].accuracy}}))
 """
 
 
@@ -56,40 +56,41 @@ def _plugins() -> Iterator[None]:
 
 
 def port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        found: int = listening.getsockname()[1]
-        return found
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        number: int = server.getsockname()[1]
+        return number
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
-    """Two processes' run, one process' run, and what each of the three told."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """The run of two processes, the run of one, and the output of all three processes."""
     root = tmp_path_factory.mktemp("processes")
-    held = {"validation": {"dark": 4, "light": 4}, "test": {"dark": 4, "light": 5}}
-    tiny.make_splits(root / "images", {"train": {"dark": 13, "light": 13}, **held})
-    tiny.make_splits(root / "other", {"train": {"dark": 13, "light": 12}, **held})
+    held_out = {"validation": {"dark": 4, "light": 4}, "test": {"dark": 4, "light": 5}}
+    tiny.make_splits(root / "images", {"train": {"dark": 13, "light": 13}, **held_out})
+    tiny.make_splits(root / "other", {"train": {"dark": 13, "light": 12}, **held_out})
     (root / "taken").mkdir()
     (root / "taken" / "notes.txt").write_text("mine")
     address = f"127.0.0.1:{port()}"
 
-    def told(number: int, total: int) -> Any:
-        meet = {
+    def output(number: int, total: int) -> Any:
+        variables = {
             "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
             "KERAS_DISTRIBUTION_NUM_PROCESSES": str(total),
             "KERAS_DISTRIBUTION_PROCESS_ID": str(number),
         }
         script = SCRIPT.format(root=str(root), number=number, total=total)
         cache = str(root / f"cache{number}{total}")
-        meet = meet if total > 1 else {}
-        return tiny.json_of(script, KERAS_BACKEND="jax", CELLVISION_CACHE=cache, **meet)
+        variables = variables if total > 1 else {}
+        return tiny.json_of(script, KERAS_BACKEND="jax", CELLVISION_CACHE=cache, **variables)
 
     with ThreadPoolExecutor() as pool:
-        return root, list(pool.map(told, (0, 1, 0), (2, 2, 1)))
+        return root, list(pool.map(output, (0, 1, 0), (2, 2, 1)))
 
 
-def test_two_processes_train_as_one_does(shown: Any) -> None:
-    root, told = shown
+@pytest.mark.slow
+def test_two_processes_train_like_one(trained: Any) -> None:
+    root, outputs = trained
     two, one = cv.load_run(root / "run2"), cv.load_run(root / "run1")
     assert two.metadata.environment.processes == 2
     assert len(two.metadata.environment.device.split(", ")) == 2
@@ -101,22 +102,24 @@ def test_two_processes_train_as_one_does(shown: Any) -> None:
     np.testing.assert_allclose(
         tiny.probabilities(two.predictions), tiny.probabilities(one.predictions), atol=1e-4
     )
-    assert told[0]["accuracy"] == told[1]["accuracy"] == told[2]["accuracy"]
+    assert outputs[0]["accuracy"] == outputs[1]["accuracy"] == outputs[2]["accuracy"]
 
 
-def test_the_first_writes_the_whole_folder_and_the_others_nothing(shown: Any) -> None:
-    root, _ = shown
-    there = [{path.name for path in (root / name).iterdir()} for name in ("run1", "run2")]
-    assert there[0] == there[1]
+@pytest.mark.slow
+def test_only_the_first_process_writes_the_folder(trained: Any) -> None:
+    root, _ = trained
+    names = [{path.name for path in (root / name).iterdir()} for name in ("run1", "run2")]
+    assert names[0] == names[1]
     assert len(list((root / "run2" / "checkpoints").iterdir())) == 4
-    # Each has a cache of its own, as on machines of their own.
+    # Each process has its own cache, as on separate machines.
     assert {path.name for path in root.iterdir()} == {
         "images", "other", "taken", "run1", "run2", "cache02", "cache12", "cache01", "refused",
     }  # fmt: skip
 
 
-def test_what_they_cannot_share_is_refused_in_all_of_them(shown: Any) -> None:
-    first, second = shown[1][:2]
+@pytest.mark.slow
+def test_all_processes_refuse_what_they_cannot_share(trained: Any) -> None:
+    first, second = trained[1][:2]
     assert first["batch"] == second["batch"]
     assert "2 processes cannot share a batch of 5" in first["batch"]
     assert "training.devices is 3, but there are 2 processes" in first["devices"]
@@ -129,30 +132,28 @@ def test_what_they_cannot_share_is_refused_in_all_of_them(shown: Any) -> None:
 def test_invalid_environments_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = tiny.experiment(tmp_path / "images")
+    experiment = tiny.experiment(tmp_path / "images")
     monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
     with pytest.raises(errors.ExperimentError, match="JOB_ADDRESSES is not"):
-        cv.train(asked, tmp_path / "run")
+        cv.train(experiment, tmp_path / "run")
     monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", "127.0.0.1:1")
     for number in ("2", "-1", "first"):
         monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", number)
         with pytest.raises(errors.ExperimentError, match="no such process"):
-            cv.train(asked, tmp_path / "run")
+            cv.train(experiment, tmp_path / "run")
     monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
     with pytest.raises(errors.ExperimentError, match="a study cannot be shared"):
-        cv.study(asked, 2, tmp_path / "study")
+        cv.study(experiment, 2, tmp_path / "study")
     if os.environ.get("KERAS_BACKEND") != "jax":
-        cv.save_experiment(asked, tmp_path / "asked.json")
+        cv.save_experiment(experiment, tmp_path / "experiment.json")
         with pytest.raises(SystemExit) as end:
-            cli.main(["train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run")])
+            cli.main(["train", str(tmp_path / "experiment.json"), "--out", str(tmp_path / "run")])
         assert end.value.code == 2
-        assert "needs the JAX backend, and this is tensorflow" in capsys.readouterr().err
+        assert "needs the JAX backend, not tensorflow" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
-def test_a_first_process_that_does_not_answer(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_first_process_does_not_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import keras
 
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
@@ -168,10 +169,8 @@ def test_a_first_process_that_does_not_answer(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="it concerns TensorFlow")
-def test_tensorflows_own_way_to_name_machines_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="tests the TensorFlow backend")
+def test_tf_config_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
     with pytest.raises(errors.ExperimentError, match="needs the JAX backend"):
         cv.train(tiny.experiment(tmp_path), tmp_path / "run")

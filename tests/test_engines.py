@@ -83,6 +83,7 @@ def run_of(folder: Path, run: cv.Run, architecture: str, precision: Any, size: i
     return cv.load_run(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "size", "engine", "precision"),
     [
@@ -156,6 +157,7 @@ except SystemExit as error:
     assert kept(tmp_path) == [made]
 
 
+@pytest.mark.slow
 def test_a_damaged_conversion_is_made_again(
     run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -187,6 +189,7 @@ def test_an_engine_that_is_not_installed(
         cv.predict(run, images, engine="abacus")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_an_engine_with_other_probabilities_is_not_used(
     run: cv.Run,
     images: Path,

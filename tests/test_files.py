@@ -504,7 +504,7 @@ def test_a_suffix_that_lies(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.tif", format="PNG")
     image = read_image(str(tmp_path / "a.tif"))
     assert_array_equal(image.pixels, GREY[..., None])
-    assert image.notes == ("named .tif, but holds PNG",)
+    assert image.notes == ("named .tif, but contains PNG",)
 
 
 # --- bad inputs -----------------------------------------------------------------------------
@@ -515,7 +515,7 @@ def test_no_file_no_image(tmp_path: Path) -> None:
     refused(tmp_path, "it is a folder")
     refused(write(tmp_path / "empty.png", b""), "empty")
     refused(write(tmp_path / "text.png", b"BM is no bitmap, only two letters"), "not an image")
-    refused(write(tmp_path / "readme.txt", b"hello"), "no image format")
+    refused(write(tmp_path / "readme.txt", b"hello"), "not in a supported image format")
     refused(write(tmp_path / "one.tif", b"I"), "not an image")
     refused(f"{tmp_path}/nul\0byte.png", "null")
     os.mkfifo(tmp_path / "pipe.png")
@@ -765,7 +765,7 @@ AWKWARD = {  # shape, dtype, bits, lowest, highest
     "wndcharm_t1_s01_c05_ij.tif": ((113, 113, 1), "uint16", 16, 411, 1465),
 }
 REFUSED = {
-    "SOURCE.md": "no image format",
+    "SOURCE.md": "not in a supported image format",
     "imageio_newtonscradle.gif": "GIF",
     "pillow_broken_data_stream.png": "damaged PNG",
     "pillow_decompression_bomb.ico": "ICO",

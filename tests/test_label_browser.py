@@ -119,6 +119,7 @@ def enter(page: Page, name: str, practice: bool = True) -> None:
         page.keyboard.press("Enter")
 
 
+@pytest.mark.slow
 def test_a_session_with_the_keyboard_alone(new_page: NewPage, file: Path) -> None:
     with in_thread(file) as client:
         page = new_page(client.address)

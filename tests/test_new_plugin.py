@@ -55,6 +55,7 @@ def within(rendered: list[Path], *words: str) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.slow
 def test_they_pass_their_own_tests(rendered: list[Path]) -> None:
     """Which hold them to the kit, and train with each."""
     tests = [str(folder / "tests") for folder in rendered]
@@ -83,6 +84,7 @@ def test_their_style_is_clean(rendered: list[Path]) -> None:
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_their_types_hold(rendered: list[Path], tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed: python -m pip install mypy")
     settings = str(rendered[0] / "pyproject.toml")

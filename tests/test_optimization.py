@@ -135,6 +135,7 @@ def test_a_wrong_recipe_is_refused(cls: type[cv.Architecture], what: str, images
         training_recipe(experiment, PLAN, ("dark", "light"))
 
 
+@pytest.mark.slow
 def test_a_training_with_everything_learns(images: Path, tmp_path: Path) -> None:
     experiment = tiny.experiment(
         images,
@@ -155,6 +156,7 @@ def test_a_training_with_everything_learns(images: Path, tmp_path: Path) -> None
     assert run.metadata.restarted_seeds == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_augmenters_that_mix_labels_train(name: str, images: Path, tmp_path: Path) -> None:
     experiment = tiny.experiment(images, augmenters=[{"type": name}], epochs=12)

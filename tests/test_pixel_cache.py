@@ -1,4 +1,4 @@
-"""The cache: decoded once, complete or rebuilt, shared by processes, never stale."""
+"""The pixel cache decodes images once, repairs damage, and is never stale."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def data(pixels: dict[str, Any]) -> InMemory:
     return InMemory.of({"image": list(pixels), "label": ["a"] * len(pixels)}, pixels)
 
 
-def opened(dataset: cv.Dataset, preprocessing: cv.Preprocessing = SMALL) -> StoredPixels:
+def open_all(dataset: cv.Dataset, preprocessing: cv.Preprocessing = SMALL) -> StoredPixels:
     return open_pixels(dataset, list(dataset.catalog()["image"]), preprocessing)
 
 
-def homes(cache: Path) -> list[Path]:
+def entries(cache: Path) -> list[Path]:
     return sorted((cache / "pixels").iterdir())
 
 
-def some(count: int = 3, dtype: Any = np.uint8, channels: int = 1) -> dict[str, Any]:
+def noise_images(count: int = 3, dtype: Any = np.uint8, channels: int = 1) -> dict[str, Any]:
     return {f"{n}.png": noise(n, (6, 5, channels), dtype) for n in range(count)}
 
 
 def test_decoded_once() -> None:
-    pixels = some()
+    pixels = noise_images()
     dataset = data(pixels)
-    seen: list[tuple[int, int]] = []
-    first = open_pixels(dataset, list(pixels), SMALL, lambda *done: seen.append(done))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    progress: list[tuple[int, int]] = []
+    first = open_pixels(dataset, list(pixels), SMALL, lambda *counts: progress.append(counts))
+    assert progress == [(1, 3), (2, 3), (3, 3)]
     assert sorted(InMemory.decoded) == sorted(pixels)
-    second = opened(dataset)
+    second = open_all(dataset)
     assert len(InMemory.decoded) == 3
     for stored in (first, second):
         assert np.array_equal(stored.pixels, np.stack(list(pixels.values())))
@@ -64,31 +64,31 @@ def test_decoded_once() -> None:
 
 
 def test_mapped_not_loaded(cache: Path) -> None:
-    stored = opened(data(some(dtype=np.uint16)))
+    stored = open_all(data(noise_images(dtype=np.uint16)))
     assert isinstance(stored.pixels, np.memmap)
     assert not stored.pixels.flags.writeable
     assert stored.pixels.dtype == np.uint16
     assert stored.pixels.base is not None
-    (home,) = homes(cache)
-    assert (home / "pixels.bin").stat().st_size == 3 * 6 * 5 * 2
+    (entry,) = entries(cache)
+    assert (entry / "pixels.bin").stat().st_size == 3 * 6 * 5 * 2
 
 
-def test_grey_takes_one_channel_of_room() -> None:
-    assert opened(data(some())).pixels.shape == (3, 6, 5, 1)
-    assert opened(data(some(channels=3))).pixels.shape == (3, 6, 5, 3)
+def test_grey_images_need_one_channel() -> None:
+    assert open_all(data(noise_images())).pixels.shape == (3, 6, 5, 1)
+    assert open_all(data(noise_images(channels=3))).pixels.shape == (3, 6, 5, 3)
 
 
-def test_what_the_key_depends_on(cache: Path) -> None:
-    dataset = data(some())
-    opened(dataset)
-    opened(dataset, cv.Preprocessing(size=(6, 5), intensity=99, on_unreadable="skip"))
-    assert len(homes(cache)) == 1
-    opened(dataset, cv.Preprocessing(size=(6, 4)))
-    opened(dataset, cv.Preprocessing(size=(6, 5), channels="gray"))
-    opened(dataset, cv.Preprocessing(size=(6, 5), intensity="per_image"))
-    opened(dataset, cv.Preprocessing(size=(6, 5), fit="crop"))
+def test_the_key_depends_on_what_shapes_the_pixels(cache: Path) -> None:
+    dataset = data(noise_images())
+    open_all(dataset)
+    open_all(dataset, cv.Preprocessing(size=(6, 5), intensity=99, on_unreadable="skip"))
+    assert len(entries(cache)) == 1
+    open_all(dataset, cv.Preprocessing(size=(6, 4)))
+    open_all(dataset, cv.Preprocessing(size=(6, 5), channels="gray"))
+    open_all(dataset, cv.Preprocessing(size=(6, 5), intensity="per_image"))
+    open_all(dataset, cv.Preprocessing(size=(6, 5), fit="crop"))
     open_pixels(dataset, ["1.png", "0.png"], SMALL)
-    assert len(homes(cache)) == 6
+    assert len(entries(cache)) == 6
 
 
 class Brighter(InMemory):
@@ -96,124 +96,127 @@ class Brighter(InMemory):
         return super().read(image) // 2 + 100
 
 
-def test_a_data_set_of_another_class_is_another_one() -> None:
-    dataset = data(some())
+def test_the_key_depends_on_the_class_of_the_data_set() -> None:
+    dataset = data(noise_images())
     other = Brighter(name=dataset.name)
-    assert not np.array_equal(opened(dataset).pixels, opened(other).pixels)
+    assert not np.array_equal(open_all(dataset).pixels, open_all(other).pixels)
 
 
-def test_a_file_changed_behind_our_back(tmp_path: Path) -> None:
+def test_a_changed_file_of_equal_size_and_time_is_noticed(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "images", {"a": 2, "b": 2}, ".tif")
     dataset = cv.datasets.create("folder", path=root)
-    before = opened(dataset)
+    before = open_all(dataset)
     changed = root / "a" / "0.tif"
     status = changed.stat()
     write(changed, noise(99))
     assert changed.stat().st_size == status.st_size
     os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
-    after = opened(dataset)
+    after = open_all(dataset)
     assert np.array_equal(after.pixels[0, ..., 0], noise(99))
     assert not np.array_equal(before.pixels[0], after.pixels[0])
     assert np.array_equal(before.pixels[1:], after.pixels[1:])
 
 
-def flip_byte(path: Path, place: int) -> None:
+def flip_bit(path: Path, position: int) -> None:
     content = bytearray(path.read_bytes())
-    content[place] ^= 0x01
+    content[position] ^= 0x01
     path.write_bytes(bytes(content))
 
 
-def damage_pixels(home: Path) -> None:
-    flip_byte(home / "pixels.bin", 40)
+def damage_pixels(entry: Path) -> None:
+    flip_bit(entry / "pixels.bin", 40)
 
 
-def truncate(home: Path) -> None:
-    os.truncate(home / "pixels.bin", 50)
+def truncate(entry: Path) -> None:
+    os.truncate(entry / "pixels.bin", 50)
 
 
-def damage_a_statistic(home: Path) -> None:
-    index = home / "index.json"
+def damage_a_statistic(entry: Path) -> None:
+    index = entry / "index.json"
     text = index.read_text()
-    place = text.index('"high": ') + len('"high": ')
-    index.write_text(text[:place] + ("1" if text[place] != "1" else "2") + text[place + 1 :])
+    position = text.index('"high": ') + len('"high": ')
+    digit = "1" if text[position] != "1" else "2"
+    index.write_text(text[:position] + digit + text[position + 1 :])
 
 
-def half_index(home: Path) -> None:
-    index = home / "index.json"
+def half_index(entry: Path) -> None:
+    index = entry / "index.json"
     index.write_text(index.read_text()[:60])
 
 
-def empty_index(home: Path) -> None:
-    (home / "index.json").write_text("")
+def empty_index(entry: Path) -> None:
+    (entry / "index.json").write_text("")
 
 
-def no_index(home: Path) -> None:
-    (home / "index.json").unlink()
+def no_index(entry: Path) -> None:
+    (entry / "index.json").unlink()
 
 
-def no_pixels(home: Path) -> None:
-    (home / "pixels.bin").unlink()
+def no_pixels(entry: Path) -> None:
+    (entry / "pixels.bin").unlink()
 
 
-def old_index(home: Path) -> None:
-    index = home / "index.json"
+def old_index(entry: Path) -> None:
+    index = entry / "index.json"
     index.write_text(index.read_text().partition("\n")[2])
 
 
-def rewrite_index(home: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the index and give it the right checksum, as a faulty program would."""
-    index = json.loads((home / "index.json").read_text().partition("\n")[2])
+def rewrite_index(entry: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the index but keep its checksum right, as a faulty program might."""
+    index = json.loads((entry / "index.json").read_text().partition("\n")[2])
     change(index)
     text = json.dumps(index)
-    (home / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}")
+    (entry / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}")
 
 
-def other_shape(home: Path) -> None:
-    rewrite_index(home, lambda index: index.update(shape=[3, 5, 6, 1]))
+def other_shape(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index.update(shape=[3, 5, 6, 1]))
 
 
-def fewer_images(home: Path) -> None:
-    rewrite_index(home, lambda index: index["stats"].pop())
+def fewer_images(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index["stats"].pop())
 
 
-def other_images(home: Path) -> None:
-    rewrite_index(home, lambda index: index["stats"][0].update(image="9.png"))
+def other_images(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index["stats"][0].update(image="9.png"))
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "damage",
     [
         *(damage_pixels, truncate, damage_a_statistic, half_index, empty_index),
         *(no_index, no_pixels, old_index, other_shape, fewer_images, other_images),
     ],
 )
-def test_damage_is_noticed_and_repaired(cache: Path, harm: Any) -> None:
-    pixels = some()
+def test_damage_is_noticed_and_repaired(cache: Path, damage: Any) -> None:
+    pixels = noise_images()
     dataset = data(pixels)
-    whole = opened(dataset).stats
-    harm(homes(cache)[0])
-    mended = opened(dataset)
+    stats = open_all(dataset).stats
+    damage(entries(cache)[0])
+    repaired = open_all(dataset)
     assert len(InMemory.decoded) == 6
-    assert np.array_equal(mended.pixels, np.stack(list(pixels.values())))
-    assert mended.stats == whole
-    assert len(homes(cache)) == 1
-    opened(dataset)
+    assert np.array_equal(repaired.pixels, np.stack(list(pixels.values())))
+    assert repaired.stats == stats
+    assert len(entries(cache)) == 1
+    open_all(dataset)
     assert len(InMemory.decoded) == 6
 
 
-def test_what_a_killed_process_left_is_no_hindrance_and_goes(cache: Path) -> None:
-    dataset = data(some())
-    opened(dataset)
-    (home,) = homes(cache)
+def test_stale_folders_of_killed_processes_are_removed(cache: Path) -> None:
+    dataset = data(noise_images())
+    open_all(dataset)
+    (entry,) = entries(cache)
     for name, age in (("fresh", 60.0), ("stale", 5 * 24 * 3600.0)):
-        left = cache / "pixels" / f".{home.name}.{name}"
-        left.mkdir()
-        (left / "pixels.bin").write_bytes(b"half")
-        then = home.stat().st_mtime - age
-        os.utime(left / "pixels.bin", (then, then))
-        os.utime(left, (then, then))
-    opened(data(some(4)))
-    assert [path.name.rpartition(".")[2] for path in homes(cache) if "." in path.name] == ["fresh"]
+        unfinished = cache / "pixels" / f".{entry.name}.{name}"
+        unfinished.mkdir()
+        (unfinished / "pixels.bin").write_bytes(b"half")
+        modified = entry.stat().st_mtime - age
+        os.utime(unfinished / "pixels.bin", (modified, modified))
+        os.utime(unfinished, (modified, modified))
+    open_all(data(noise_images(4)))
+    assert [path.name.rpartition(".")[2] for path in entries(cache) if "." in path.name] == [
+        "fresh"
+    ]
 
 
 def _open_in_a_process(root: str, start: Any, answers: Any) -> None:
@@ -239,7 +242,7 @@ def test_two_processes_at_once(tmp_path: Path, cache: Path) -> None:
     assert [worker.exitcode for worker in workers] == [0, 0]
     expected = sum(int(noise(seed).sum(dtype=np.int64)) for seed in range(1, 41))
     assert result == [expected, expected]
-    assert len(homes(cache)) == 1
+    assert len(entries(cache)) == 1
 
 
 @pytest.mark.parametrize("order", [[1, 1, 3, 1], [3, 1, 3, 1], [1, 3, 3, 1]])
@@ -247,31 +250,31 @@ def test_grey_among_colour(order: list[int]) -> None:
     pixels = {f"{n}.png": noise(n, (6, 5, depth)) for n, depth in enumerate(order)}
     dataset = data(pixels)
     for _ in range(2):
-        stored = opened(dataset)
+        stored = open_all(dataset)
         assert stored.pixels.shape == (4, 6, 5, 3)
         for result, image in zip(stored.pixels, pixels.values(), strict=True):
             assert np.array_equal(result, np.broadcast_to(image, (6, 5, 3)))
 
 
 def test_mixed_pixel_types_are_refused(cache: Path) -> None:
-    pixels = {**some(2), "deep.tif": noise(9, (6, 5, 1), np.uint16)}
+    pixels = {**noise_images(2), "deep.tif": noise(9, (6, 5, 1), np.uint16)}
     with pytest.raises(errors.PreprocessingError, match="2 are uint8, 1 are uint16"):
-        opened(data(pixels))
-    assert homes(cache) == []
-    stretched = opened(data(pixels), cv.Preprocessing(size=(6, 5), intensity="per_image"))
+        open_all(data(pixels))
+    assert entries(cache) == []
+    stretched = open_all(data(pixels), cv.Preprocessing(size=(6, 5), intensity="per_image"))
     assert stretched.pixels.dtype == np.uint16
 
 
-def test_black_and_white_goes_with_8_bits() -> None:
-    pixels = {**some(1), "mask.png": np.eye(6, 5, dtype=bool)[..., np.newaxis]}
-    stored = opened(data(pixels))
+def test_binary_images_mix_with_8_bits() -> None:
+    pixels = {**noise_images(1), "mask.png": np.eye(6, 5, dtype=bool)[..., np.newaxis]}
+    stored = open_all(data(pixels))
     assert np.array_equal(stored.pixels[1, ..., 0], np.eye(6, 5, dtype=np.uint8) * 255)
     assert stored.stats[1].dtype == "bool"
 
 
-def test_byte_order_is_no_difference() -> None:
+def test_byte_order_makes_no_difference() -> None:
     native = noise(1, (6, 5, 1), np.uint16)
-    stored = opened(data({"x": native, "y": native.astype(">u2")}))
+    stored = open_all(data({"x": native, "y": native.astype(">u2")}))
     assert stored.pixels.dtype == np.uint16
     assert np.array_equal(stored.pixels[0], stored.pixels[1])
     assert stored.stats[0].digest == stored.stats[1].digest
@@ -279,7 +282,7 @@ def test_byte_order_is_no_difference() -> None:
 
 def test_unreadable_images_are_listed_and_left_out() -> None:
     pixels = {
-        **some(1),
+        **noise_images(1),
         "cut": unreadable("cut"),
         "odd": ValueError("odd\nmore"),
         "flat": np.zeros((6, 5), np.uint8),
@@ -288,7 +291,7 @@ def test_unreadable_images_are_listed_and_left_out() -> None:
         "empty": np.zeros((0, 5, 1), np.uint8),
     }
     for _ in range(2):
-        stored = opened(data(pixels))
+        stored = open_all(data(pixels))
         assert stored.images == ("0.png",)
         assert stored.pixels.shape == (1, 6, 5, 1)
         assert [stat.status for stat in stored.stats] == ["read"] + ["refused"] * 6
@@ -301,33 +304,33 @@ def test_unreadable_images_are_listed_and_left_out() -> None:
 
 def test_no_image_can_be_read() -> None:
     for _ in range(2):
-        stored = opened(data({"x": unreadable("x"), "y": unreadable("y")}))
+        stored = open_all(data({"x": unreadable("x"), "y": unreadable("y")}))
         assert (stored.images, stored.pixels.shape) == ((), (0, 6, 5, 3))
 
 
-class Moody(InMemory):
+class ConstantFingerprint(InMemory):
     def fingerprint(self, image: str) -> str:
         return image
 
 
-def test_images_that_can_be_read_again_are_read_again() -> None:
-    pixels = some()
+def test_unreadable_images_are_tried_again() -> None:
+    pixels = noise_images()
     dataset = data(pixels)
-    moody = Moody(name=dataset.name)
+    unchanged = ConstantFingerprint(name=dataset.name)
     InMemory.arrays[dataset.name]["1.png"] = MemoryError()
-    assert opened(moody).images == ("0.png", "2.png")
+    assert open_all(unchanged).images == ("0.png", "2.png")
     InMemory.arrays[dataset.name]["1.png"] = pixels["1.png"]
-    assert opened(moody).images == tuple(pixels)
+    assert open_all(unchanged).images == tuple(pixels)
 
 
 def test_channels_that_an_image_lacks() -> None:
     with pytest.raises(
         errors.PreprocessingError, match=r"^2\.png: preprocessing.channels requests channel 1"
     ):
-        opened(data({"2.png": noise(1, (6, 5, 1))}), cv.Preprocessing(size=(6, 5), channels=(1,)))
+        open_all(data({"2.png": noise(1, (6, 5, 1))}), cv.Preprocessing(size=(6, 5), channels=(1,)))
 
 
-def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_location_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert folder() == tmp_path / "cache"
     monkeypatch.setenv("CELLVISION_CACHE", "~/cells")
     assert folder() == Path.home() / "cells"
@@ -339,7 +342,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "file" / "below"))
     with pytest.raises(errors.FolderError, match="cannot be written: Not a directory") as caught:
-        opened(data(some()))
+        open_all(data(noise_images()))
     assert "CELLVISION_CACHE" in caught.value.hint
 
 
@@ -349,21 +352,21 @@ def test_a_full_disk(cache: Path) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
         with pytest.raises(errors.FolderError, match="cannot be written: File too large"):
-            opened(dataset, cv.Preprocessing(size=(200, 200)))
+            open_all(dataset, cv.Preprocessing(size=(200, 200)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert homes(cache) == []
-    assert opened(dataset, cv.Preprocessing(size=(200, 200))).pixels.shape == (1, 200, 200, 1)
+    assert entries(cache) == []
+    assert open_all(dataset, cv.Preprocessing(size=(200, 200))).pixels.shape == (1, 200, 200, 1)
 
 
-def test_an_interruption_leaves_nothing(cache: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
+def test_an_interruption_leaves_no_entry(cache: Path) -> None:
+    def interrupt(count: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    dataset = data(some(100))
+    dataset = data(noise_images(100))
     with pytest.raises(KeyboardInterrupt):
         open_pixels(dataset, [f"{n}.png" for n in range(100)], SMALL, interrupt)
-    assert homes(cache) == []
+    assert entries(cache) == []
 
 
 def test_statistics(tmp_path: Path) -> None:
@@ -373,7 +376,7 @@ def test_statistics(tmp_path: Path) -> None:
     write(root / "a" / "0.tif", deep)
     write(root / "b" / "0.tif", deep // 2)
     dataset = cv.datasets.create("folder", path=root)
-    stat = opened(dataset).stats[0]
+    stat = open_all(dataset).stats[0]
     assert (stat.shape, stat.dtype, stat.bit_depth) == ((6, 5, 1), "uint16", 16)
     assert (stat.low, stat.high, stat.saturated_fraction) == (17, 65535, 1 / 30)
     assert ImageStats.from_json(json.loads(json.dumps(stat.to_json()))) == stat

@@ -127,7 +127,7 @@ def test_a_file_that_appears_while_numbering_is_not_overwritten(fields: Path) ->
         if done == total // 2:
             (fields / "treated" / "s1.tif").write_bytes(b"somebody else's")
 
-    with pytest.raises(errors.FolderError, match="appeared while numbering"):
+    with pytest.raises(errors.FolderError, match="appeared during the numbering"):
         prepare.number_images(fields, in_place=True, progress=intrude)
     assert (fields / "treated" / "s1.tif").read_bytes() == b"somebody else's"
     with pytest.raises(errors.FolderError, match="was interrupted here"):

@@ -1,4 +1,4 @@
-"""Records in a folder from someone else: never obeyed, always named."""
+"""Records written by another user are refused, and the error names them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::cellvision.prepare.PrepareWarni
 Change = Callable[[dict], object]
 
 
-def interrupt(done: int, total: int) -> None:
+def interrupt(count: int, total: int) -> None:
     raise KeyboardInterrupt
 
 
 @pytest.fixture
-def begun(fields: Path) -> Path:
-    """A folder in which numbering was interrupted, with a file outside that nobody may touch."""
+def interrupted(fields: Path) -> Path:
+    """A folder whose numbering was interrupted, beside a file that must not change."""
     with pytest.raises(KeyboardInterrupt):
         prepare.number_images(fields, in_place=True, progress=interrupt)
     (fields.parent / "victim").write_text("precious")
@@ -40,7 +40,7 @@ def begun(fields: Path) -> Path:
 
 
 def rewrite(path: Path, change: Change) -> None:
-    """Change a record as a stranger would, with a signature of a key of their own."""
+    """Change a record as another user would, signed with another key."""
     content = json.loads(path.read_text())
     change(content)
     content["signature"] = secrets.token_hex(32)
@@ -72,48 +72,48 @@ HOSTILE: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_foreign_numbering_is_not_obeyed(begun: Path, case: str) -> None:
-    rewrite(begun / ".number.json", HOSTILE[case])
-    files, outside = tree(begun), tree(begun.parent)
-    hidden = sorted(path.name for path in begun.rglob(".number-*"))
+def test_a_foreign_numbering_is_not_carried_out(interrupted: Path, case: str) -> None:
+    rewrite(interrupted / ".number.json", HOSTILE[case])
+    files, outside = tree(interrupted), tree(interrupted.parent)
+    hidden = sorted(path.name for path in interrupted.rglob(".number-*"))
     for work in (
-        lambda: prepare.number_images(begun, in_place=True),
-        lambda: prepare.undo_numbering(begun),
-        lambda: prepare.slice_images(begun, begun.parent / "out", tiles=4),
-        lambda: prepare.raise_if_unfinished(begun),
-        lambda: prepare.raise_if_unfinished(begun / "control"),
+        lambda: prepare.number_images(interrupted, in_place=True),
+        lambda: prepare.undo_numbering(interrupted),
+        lambda: prepare.slice_images(interrupted, interrupted.parent / "out", tiles=4),
+        lambda: prepare.raise_if_unfinished(interrupted),
+        lambda: prepare.raise_if_unfinished(interrupted / "control"),
     ):
         with pytest.raises(errors.FolderError) as caught:
             work()
-        assert str(begun / ".number.json") in caught.value.what
-        assert "--in-place" not in caught.value.hint, "nobody is told to obey it"
-    assert tree(begun) == files
-    assert tree(begun.parent) == outside
-    assert sorted(path.name for path in begun.rglob(".number-*")) == hidden
+        assert str(interrupted / ".number.json") in caught.value.what
+        assert "--in-place" not in caught.value.hint, "the hint must not suggest finishing it"
+    assert tree(interrupted) == files
+    assert tree(interrupted.parent) == outside
+    assert sorted(path.name for path in interrupted.rglob(".number-*")) == hidden
 
 
 @pytest.mark.parametrize("case", [case for case in HOSTILE if case != "nothing wrong"])
-def test_trust_does_not_switch_the_checks_off(begun: Path, case: str) -> None:
-    rewrite(begun / ".number.json", HOSTILE[case])
-    before = tree(begun.parent)
+def test_a_trusted_record_is_still_validated(interrupted: Path, case: str) -> None:
+    rewrite(interrupted / ".number.json", HOSTILE[case])
+    before = tree(interrupted.parent)
     with pytest.raises(errors.FolderError, match="is not a record that"):
-        prepare.undo_numbering(begun, trust_record=True)
+        prepare.undo_numbering(interrupted, trust_record=True)
     with pytest.raises(errors.FolderError, match="is not a record that"):
-        prepare.number_images(begun, in_place=True, trust_record=True)
-    assert tree(begun.parent) == before
+        prepare.number_images(interrupted, in_place=True, trust_record=True)
+    assert tree(interrupted.parent) == before
 
 
-def test_a_sound_record_of_someone_else_can_be_trusted(begun: Path) -> None:
-    rewrite(begun / ".number.json", HOSTILE["nothing wrong"])
+def test_a_valid_record_of_another_user_can_be_trusted(interrupted: Path) -> None:
+    rewrite(interrupted / ".number.json", HOSTILE["nothing wrong"])
     with pytest.raises(errors.FolderError, match="another user or on another computer"):
-        prepare.number_images(begun, in_place=True)
-    assert len(prepare.number_images(begun, in_place=True, trust_record=True)) == 4
+        prepare.number_images(interrupted, in_place=True)
+    assert len(prepare.number_images(interrupted, in_place=True, trust_record=True)) == 4
 
 
 @pytest.mark.parametrize(
     "content", ["", "{}", "[]", "null", "{", "\xff", "1" * 5000, '{"a": ' * 99]
 )
-def test_files_that_are_no_records(fields: Path, content: str) -> None:
+def test_invalid_records_are_refused(fields: Path, content: str) -> None:
     (fields / ".number.json").write_text(content, encoding="latin-1")
     for work in (
         lambda: prepare.number_images(fields, in_place=True),
@@ -123,24 +123,24 @@ def test_files_that_are_no_records(fields: Path, content: str) -> None:
             work()
 
 
-def test_a_record_that_is_a_link_is_not_followed(begun: Path, tmp_path: Path) -> None:
-    (begun / ".number.json").rename(tmp_path / "moved.json")
-    (begun / ".number.json").symlink_to(tmp_path / "moved.json")
+def test_a_record_that_is_a_link_is_not_followed(interrupted: Path, tmp_path: Path) -> None:
+    (interrupted / ".number.json").rename(tmp_path / "moved.json")
+    (interrupted / ".number.json").symlink_to(tmp_path / "moved.json")
     with pytest.raises(errors.FolderError, match="it is a link"):
-        prepare.number_images(begun, in_place=True)
+        prepare.number_images(interrupted, in_place=True)
 
 
-def test_a_class_that_became_a_link_is_not_followed(begun: Path, tmp_path: Path) -> None:
-    (begun / "control").rename(tmp_path / "elsewhere")
-    (begun / "control").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+def test_a_class_that_became_a_link_is_not_followed(interrupted: Path, tmp_path: Path) -> None:
+    (interrupted / "control").rename(tmp_path / "elsewhere")
+    (interrupted / "control").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     before = tree(tmp_path)
     with pytest.raises(errors.FolderError, match="control is a link"):
-        prepare.number_images(begun, in_place=True)
+        prepare.number_images(interrupted, in_place=True)
     assert tree(tmp_path) == before
 
 
-def test_the_record_survives_a_move_and_names_the_way_on(begun: Path, tmp_path: Path) -> None:
-    begun.rename(tmp_path / "moved")
+def test_a_moved_folder_can_be_finished(interrupted: Path, tmp_path: Path) -> None:
+    interrupted.rename(tmp_path / "moved")
     with pytest.raises(errors.FolderError) as caught:
         prepare.raise_if_unfinished(tmp_path / "moved" / "control")
     assert f"prepare number {tmp_path / 'moved'} --in-place" in caught.value.hint
@@ -148,10 +148,10 @@ def test_the_record_survives_a_move_and_names_the_way_on(begun: Path, tmp_path: 
     assert len(prepare.number_images(tmp_path / "moved", in_place=True)) == 4
 
 
-def test_another_user_is_another_user(begun: Path, tmp_path: Path) -> None:
+def test_the_signature_depends_on_the_state_folder(interrupted: Path, tmp_path: Path) -> None:
     program = "import sys; from cellvision.cli import main; main(sys.argv[1:])"
     result = subprocess.run(
-        [sys.executable, "-c", program, "prepare", "number", begun, "--in-place"],
+        [sys.executable, "-c", program, "prepare", "number", interrupted, "--in-place"],
         env=os.environ | {"CELLVISION_STATE": str(tmp_path / "other")},
         capture_output=True,
         text=True,
@@ -165,11 +165,11 @@ def test_another_user_is_another_user(begun: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def half(fields: Path, tmp_path: Path) -> Path:
-    """An output folder in which slicing was interrupted after one source."""
+def half_sliced(fields: Path, tmp_path: Path) -> Path:
+    """An output folder whose slicing was interrupted after one source."""
 
-    def stop(done: int, total: int) -> None:
-        if done == 1:
+    def stop(count: int, total: int) -> None:
+        if count == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -180,54 +180,54 @@ def half(fields: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "name", [*OUTSIDE, "control/a1_r00_c00.sh", "control/.bashrc", "control/other_r00_c00.tif"]
 )
-def test_names_in_a_work_record_are_checked(fields: Path, half: Path, name: str) -> None:
-    head, line = (half / ".prepare.jsonl").read_text().split("\n")[:2]
+def test_names_in_a_work_record_are_validated(fields: Path, half_sliced: Path, name: str) -> None:
+    head, line = (half_sliced / ".prepare.jsonl").read_text().split("\n")[:2]
     content = json.loads(line)
     content["outputs"][0]["file"] = name
-    (half / ".prepare.jsonl").write_text(f"{head}\n{json.dumps(content)}\n")
+    (half_sliced / ".prepare.jsonl").write_text(f"{head}\n{json.dumps(content)}\n")
     with pytest.raises(errors.FolderError, match=r"\.prepare\.jsonl is not a record that"):
-        prepare.slice_images(fields, half, tiles=4)
+        prepare.slice_images(fields, half_sliced, tiles=4)
 
 
-def test_a_foreign_work_record_is_not_resumed(fields: Path, half: Path) -> None:
-    head, *lines = (half / ".prepare.jsonl").read_text().split("\n")
+def test_a_foreign_work_record_is_not_resumed(fields: Path, half_sliced: Path) -> None:
+    head, *lines = (half_sliced / ".prepare.jsonl").read_text().split("\n")
     content = json.loads(head) | {"signature": secrets.token_hex(32)}
-    (half / ".prepare.jsonl").write_text("\n".join([json.dumps(content), *lines]))
+    (half_sliced / ".prepare.jsonl").write_text("\n".join([json.dumps(content), *lines]))
     with pytest.raises(errors.FolderError, match="another user or on another computer"):
-        prepare.slice_images(fields, half, tiles=4)
+        prepare.slice_images(fields, half_sliced, tiles=4)
     with pytest.raises(errors.FolderError, match="another user or on another computer") as caught:
-        prepare.raise_if_unfinished(half)
+        prepare.raise_if_unfinished(half_sliced)
     assert "again" not in caught.value.hint
 
 
-def test_our_own_work_record_is_resumed(fields: Path, half: Path) -> None:
+def test_a_work_record_of_this_user_is_resumed(fields: Path, half_sliced: Path) -> None:
     with pytest.raises(errors.FolderError, match="not finished") as caught:
-        prepare.raise_if_unfinished(half)
+        prepare.raise_if_unfinished(half_sliced)
     assert "'cellvision prepare slice' command again" in caught.value.hint
-    assert len(prepare.slice_images(fields, half, tiles=4)) == 16
-    prepare.raise_if_unfinished(half)
+    assert len(prepare.slice_images(fields, half_sliced, tiles=4)) == 16
+    prepare.raise_if_unfinished(half_sliced)
 
 
 def test_an_output_folder_with_a_link_out_of_it_is_refused(
-    fields: Path, half: Path, tmp_path: Path
+    fields: Path, half_sliced: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
-    shutil.rmtree(half / "treated", ignore_errors=True)
-    (half / "treated").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    shutil.rmtree(half_sliced / "treated", ignore_errors=True)
+    (half_sliced / "treated").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     with pytest.raises(errors.FolderError, match="a link that leads out"):
-        prepare.slice_images(fields, half, tiles=4)
+        prepare.slice_images(fields, half_sliced, tiles=4)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_record_that_is_replaced_under_way_is_noticed(fields: Path, tmp_path: Path) -> None:
+def test_removing_the_record_meanwhile_is_an_error(fields: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    def replace(done: int, total: int) -> None:
-        if done == total:
+    def remove(count: int, total: int) -> None:
+        if count == total:
             (out / ".prepare.jsonl").unlink()
 
     with pytest.raises(errors.FolderError, match="removed or replaced"):
-        prepare.slice_images(fields, out, tiles=4, progress=replace)
+        prepare.slice_images(fields, out, tiles=4, progress=remove)
     assert not (out / "manifest.csv").exists()
 
 
@@ -249,7 +249,7 @@ def test_accepted_names_stay_below_their_folder(name: str) -> None:
 
 
 @given(text, text, st.dictionaries(text, text, max_size=2), st.lists(text, max_size=2))
-def test_lines_are_read_as_they_were_written(
+def test_lines_survive_serialisation(
     name: str, step: str, columns: dict[str, str], notes: list[str]
 ) -> None:
     name = "a" + name.replace("/", "").replace("\0", "")

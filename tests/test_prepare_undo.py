@@ -1,4 +1,4 @@
-"""Renaming in place, forwards and backwards: kills at random moments, links, two processes."""
+"""Numbering in place and undoing it: kills at random moments, links, two processes."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ DIE = textwrap.dedent("""
             os._exit(work(folder, int(moment), verb))
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """)
-"""Works in a child that kills itself before the file operation of that number (0: never).
+"""Works in a child process that kills itself before its n-th file operation (0: never).
 
-Prints how the child ended: -9 if killed, else the number of its file operations.
+Prints how the child ended: -9 if killed, otherwise the number of its file operations.
 """
 
 FORWARDS, BACKWARDS = 30, 22
-"""How many file operations numbering the entangled names takes, and undoing it."""
+"""Number of file operations to number the entangled names, and to undo it."""
 
 
 Die = Callable[..., int]
@@ -53,7 +53,7 @@ Die = Callable[..., int]
 
 @pytest.fixture(scope="module")
 def die() -> Iterator[Die]:
-    """Number a folder, or undo it, in a process that dies at a given moment."""
+    """Return a function that numbers a folder, or undoes it, and dies at a chosen moment."""
     process = subprocess.Popen(
         [sys.executable, "-c", DIE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -72,7 +72,7 @@ def die() -> Iterator[Die]:
 
 
 def copies(folder: Path) -> tuple[Path, dict[str, str], dict[str, str]]:
-    """Write the entangled names; return the folder, its tree, and its tree when numbered."""
+    """Write the entangled names; return the folder, and its trees before and after numbering."""
     entangled(folder)
     before = tree(folder)
     numbered = folder.parent / "numbered"
@@ -83,15 +83,15 @@ def copies(folder: Path) -> tuple[Path, dict[str, str], dict[str, str]]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_at_a_random_moment(tmp_path: Path, die: Die, seed: int) -> None:
-    """Number, die; then finish, or undo, die again and finish undoing: no name is lost."""
-    chance = random.Random(seed)
+    """Kill numbering, then finish it or kill the undoing, then finish that: no name is lost."""
+    rng = random.Random(seed)
     folder, before, after = copies(tmp_path / "images")
-    assert die(folder, chance.randint(1, FORWARDS)) == -9
-    if chance.random() < 0.3:
+    assert die(folder, rng.randint(1, FORWARDS)) == -9
+    if rng.random() < 0.3:
         prepare.number_images(folder, in_place=True)
         assert tree(folder) == after
     if (folder / ".number.json").exists() or (folder / ".numbered.json").exists():
-        die(folder, chance.randint(1, BACKWARDS), "undo")
+        die(folder, rng.randint(1, BACKWARDS), "undo")
         if (folder / ".number.json").exists() or (folder / ".numbered.json").exists():
             prepare.undo_numbering(folder)
     assert tree(folder) == before
@@ -100,7 +100,7 @@ def test_killed_at_a_random_moment(tmp_path: Path, die: Die, seed: int) -> None:
     assert tree(folder) == after
 
 
-def test_the_moments_span_the_whole_work(tmp_path: Path, die: Die) -> None:
+def test_the_moments_cover_all_file_operations(tmp_path: Path, die: Die) -> None:
     folder, before, after = copies(tmp_path / "images")
     assert die(folder, 0) == FORWARDS
     assert tree(folder) == after
@@ -108,7 +108,7 @@ def test_the_moments_span_the_whole_work(tmp_path: Path, die: Die) -> None:
     assert tree(folder) == before
 
 
-def test_undo_puts_names_tables_and_the_earlier_record_back(fields: Path, tmp_path: Path) -> None:
+def test_undo_restores_names_tables_and_the_work_record(fields: Path, tmp_path: Path) -> None:
     tiles = tmp_path / "tiles"
     table = prepare.slice_images(fields, tiles, tiles=4)
     before = tree(tiles)
@@ -117,7 +117,9 @@ def test_undo_puts_names_tables_and_the_earlier_record_back(fields: Path, tmp_pa
     assert list(restored["file"]) == list(table["file"])
     assert list(restored["numbered"]) == list(numbered["file"])
     assert tree(tiles) == before
-    assert prepare.slice_images(fields, tiles, tiles=4).equals(table), "its record is back, too"
+    assert prepare.slice_images(fields, tiles, tiles=4).equals(table), (
+        "the work record is restored too"
+    )
     with pytest.raises(errors.FolderError, match="nothing to undo"):
         prepare.undo_numbering(tiles)
 
@@ -130,7 +132,7 @@ def test_undo_removes_a_manifest_only_if_there_was_none(fields: Path) -> None:
     assert tree(fields) == before
 
 
-def test_undo_looks_before_the_first_rename(fields: Path) -> None:
+def test_undo_checks_all_files_before_the_first_rename(fields: Path) -> None:
     prepare.number_images(fields, in_place=True)
     numbered = tree(fields)
     (fields / "control" / "a1.tif").write_bytes(b"a new image under the old name")
@@ -154,12 +156,12 @@ def test_undo_looks_before_the_first_rename(fields: Path) -> None:
     assert {"control/a2.tif", "treated/b9.tif", "treated/b10.tif"} < set(tree(fields))
 
 
-def test_an_image_that_disappeared_can_be_left_behind(fields: Path) -> None:
-    def remove(done: int, total: int) -> None:
-        if done == 1:
+def test_undo_after_an_image_disappeared(fields: Path) -> None:
+    def remove(count: int, total: int) -> None:
+        if count == 1:
             (fields / "treated" / "b10.tif").unlink()
 
-    with pytest.raises(errors.CellvisionError, match="put the old names back with --undo"):
+    with pytest.raises(errors.CellvisionError, match="restore the old names with --undo"):
         prepare.number_images(fields, in_place=True, progress=remove)
     with pytest.warns(prepare.PrepareWarning, match=r"removed .* treated/b10\.tif"):
         prepare.undo_numbering(fields)
@@ -167,10 +169,10 @@ def test_an_image_that_disappeared_can_be_left_behind(fields: Path) -> None:
     assert not (fields / ".number.json").exists()
 
 
-def test_an_interrupted_undo_is_not_finished_forwards(fields: Path) -> None:
+def test_an_interrupted_undo_must_be_finished_first(fields: Path) -> None:
     prepare.number_images(fields, in_place=True)
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(count: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -186,8 +188,8 @@ def test_an_interrupted_undo_is_not_finished_forwards(fields: Path) -> None:
 # Links
 
 
-def test_two_names_of_one_file(tmp_path: Path) -> None:
-    """Hard links are two images with the same content: both names change, and come back."""
+def test_hard_links(tmp_path: Path) -> None:
+    """Hard links are separate images: all names change, and undo restores them."""
     folder = tmp_path / "images"
     folder.mkdir()
     (folder / "a.png").write_bytes(b"one")
@@ -218,7 +220,7 @@ def test_images_with_two_paths_are_refused_before_the_first_rename(
     assert list(fields.rglob(".number*")) == []
 
 
-def test_a_link_to_a_file_elsewhere_is_renamed_itself(fields: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_file_outside_is_renamed_not_its_target(fields: Path, tmp_path: Path) -> None:
     (tmp_path / "far.tif").write_bytes(b"far")
     (fields / "control" / "zz.tif").symlink_to(tmp_path / "far.tif")
     prepare.number_images(fields, in_place=True)
@@ -226,13 +228,13 @@ def test_a_link_to_a_file_elsewhere_is_renamed_itself(fields: Path, tmp_path: Pa
     assert (tmp_path / "far.tif").read_bytes() == b"far"
 
 
-def test_a_name_that_differs_in_case_only_does_not_hide_a_conflict(tmp_path: Path) -> None:
+def test_names_that_differ_only_in_case_conflict(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     (folder / "S0.png").write_bytes(b"image")
     try:
         (folder / "s0.png").mkdir()
-    except FileExistsError:  # where case does not count there is no conflict
+    except FileExistsError:  # no conflict on file systems that ignore case
         prepare.number_images(folder, in_place=True)
         assert (folder / "s0.png").read_bytes() == b"image"
         return
@@ -241,7 +243,7 @@ def test_a_name_that_differs_in_case_only_does_not_hide_a_conflict(tmp_path: Pat
     assert (folder / "S0.png").read_bytes() == b"image"
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root ignores permissions")
 def test_read_only_folders_are_refused_before_the_first_rename(fields: Path) -> None:
     (fields / "treated").chmod(0o500)
     try:
@@ -258,7 +260,7 @@ RUN = "import sys; from cellvision.cli import main; print('go', flush=True); mai
 
 
 def run_together(*commands: list[str]) -> list[tuple[int, str]]:
-    """Run commands in processes of their own at the same time; return codes and errors."""
+    """Run commands at the same time; return the exit code and standard error of each."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", RUN, *command],
@@ -282,7 +284,7 @@ def test_two_numberings_at_once(tmp_path: Path) -> None:
     assert sorted(code for code, _ in results) in ([0, 0], [0, 2]), results
     assert all("in use by: prepare number" in text for code, text in results if code)
     names = {path.name for path in folder.glob("*.png")}
-    assert names == {f"s{index}.png" for index in range(300)}, "nothing stays hidden"
+    assert names == {f"s{index}.png" for index in range(300)}, "a hidden name remains"
     assert not (folder / ".number.json").exists()
     rows = manifest(folder)
     assert {(folder / r["file"]).read_text() for r in rows} == {str(i) for i in range(300)}
@@ -299,8 +301,8 @@ def test_two_slices_into_one_folder(fields: Path, tmp_path: Path) -> None:
     assert tree(out) == tree(tmp_path / "alone")
 
 
-def test_a_numbering_of_a_folder_inside_is_not_crossed(fields: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
+def test_a_numbering_above_or_below_is_refused(fields: Path) -> None:
+    def interrupt(count: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -189,7 +189,14 @@ def test_rows_may_be_addresses(tmp_path: Path, copied: list[str]) -> None:
     write(tmp_path / "c.png", noise(9))
     rows = ["memory://bucket/plate/a/0.png,a", f"file://{tmp_path}/c.png,b", "c.png,b"]
     (tmp_path / "cells.csv").write_text("\n".join(["file,label", *rows]))
-    table = cv.datasets.create("table", path=tmp_path / "cells.csv")
+    with pytest.raises(errors.CatalogError, match=r"line 2: memory://bucket/plate/a/0\.png is not"):
+        cv.datasets.create("table", path=tmp_path / "cells.csv").catalog()
+    assert copied == []
+    table = cv.datasets.create(
+        "table",
+        path=tmp_path / "cells.csv",
+        allowed=["memory://bucket/plate", f"file://{tmp_path}"],
+    )
     images = list(table.catalog()["image"])
     assert copied == ["/bucket/plate/a/0.png"]
     read = [table.read(image)[..., 0] for image in images]
@@ -216,7 +223,7 @@ def test_faults_name_the_address(images: Path, tmp_path: Path) -> None:
         cv.datasets.create("table", path="memory://bucket/no.csv").catalog()
     (tmp_path / "up.csv").write_text("file,label\n../x.png,a\n")
     up = cv.datasets.create("table", path=tmp_path / "up.csv", root="memory://bucket/images")
-    with pytest.raises(errors.CatalogError, match=r"'\.\./x\.png' is not a path below"):
+    with pytest.raises(errors.CatalogError, match=r"\.\./x\.png is not below memory"):
         up.catalog()
 
 

@@ -15,7 +15,7 @@ import cellvision as cv
 from cellvision import Artifact, Run, errors
 from cellvision.progress import Display
 from cellvision.results.artifacts import ReportsRecord, read_reports
-from cellvision.results.reporting import begin_run, make_reports, tell_epoch
+from cellvision.results.reporting import begin_run, make_reports, report_epoch
 
 
 class Scripted(cv.Reporter):
@@ -118,8 +118,8 @@ def test_two_reporters_of_one_name_keep_both_reports(example_run: Run) -> None:
 
 
 WRONG: dict[str, tuple[Callable[[Run, Path], Any], str]] = {
-    "a string": (lambda run, folder: "report.txt", "it returned str, no list"),
-    "a path": (lambda run, folder: [write(folder, "a.txt")], "which is no Artifact"),
+    "a string": (lambda run, folder: "report.txt", "it returned str, not a list"),
+    "a path": (lambda run, folder: [write(folder, "a.txt")], "which is not an Artifact"),
     "None": (lambda run, folder: None, "it returned NoneType"),
     "a missing file": (
         lambda run, folder: [Artifact(folder / "no.txt", "No", "data")],
@@ -241,8 +241,8 @@ def test_a_follower_that_exits_does_not_end_the_training(
     directory = Path.cwd()
     followers = begin_run([Scripted(), Plain()], example_run.folder, None)  # type: ignore[arg-type]
     row = {"loss": 0.5, "accuracy": 0.5, "val_loss": float("nan"), "val_accuracy": float("nan")}
-    assert len(tell_epoch(followers, 1, row)) == 2
-    (remaining,) = tell_epoch(followers, 2, row)
+    assert len(report_epoch(followers, 1, row)) == 2
+    (remaining,) = report_epoch(followers, 2, row)
     assert isinstance(remaining, Plain)
     assert "it called sys.exit(3)" in caplog.text
     assert Path.cwd() == directory

@@ -1,4 +1,4 @@
-"""The images of a run: decoded once, whoever looks at them."""
+"""The images of a run are decoded once, by audit, training and reporters together."""
 
 from __future__ import annotations
 

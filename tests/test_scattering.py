@@ -114,6 +114,7 @@ np.save(sys.argv[2], split.head.predict_on_batch(np.load(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_both_backends_give_the_same_numbers(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", texture(3, (32, 32, 3)))
     found = []

@@ -519,7 +519,7 @@ def test_mixed_groups_swap_their_compositions() -> None:
 def test_one_class_cannot_be_tested() -> None:
     test = statistics.permutation_test(["a"] * 5, ["a", "b", "a", "a", "a"])
     assert test.p == 1
-    assert test.warning == "only one class among the labels: nothing can be tested"
+    assert test.warning == "only one class among the labels: there is nothing to test"
 
 
 @quick

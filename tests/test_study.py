@@ -1,4 +1,4 @@
-"""Studies: runs equal single trainings, and interruptions lose none of them."""
+"""Studies: runs equal single trainings, and interruptions lose no finished run."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.make_folder(tmp_path_factory.mktemp("images"), count=18, wells=6)
 
 
-def asked(images: Path, **settings: Any) -> cv.Experiment:
-    """An experiment with everything that a run must reset: dropout, statistics, schedule."""
-    varied = [{"type": "rotation", "degrees": 20}, {"type": "flip"}]
-    return tiny.experiment(images, "mixed", augmenters=varied, seed=5, **settings)
+def experiment(images: Path, **settings: Any) -> cv.Experiment:
+    """An experiment with all state that a run must reset: dropout, statistics, schedule."""
+    augmenters = [{"type": "rotation", "degrees": 20}, {"type": "flip"}]
+    return tiny.experiment(images, "mixed", augmenters=augmenters, seed=5, **settings)
 
 
 @pytest.fixture(scope="module")
 def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
     """A study that many tests share."""
     out = tmp_path_factory.mktemp("whole") / "study"
-    return cv.study(asked(images), runs=3, out=out, expert={"test": 0.93})
+    return cv.study(experiment(images), runs=3, out=out, expert={"test": 0.93})
 
 
 def same(first: cv.Run, second: cv.Run) -> bool:
-    histories = [each.history.drop(columns="seconds") for each in (first, second)]
+    histories = [run.history.drop(columns="seconds") for run in (first, second)]
     return first.predictions.equals(second.predictions) and histories[0].equals(histories[1])
 
 
@@ -51,8 +51,8 @@ def same(first: cv.Run, second: cv.Run) -> bool:
 
 
 def test_a_study_folder_has_the_files_of_the_contract(study: cv.Study) -> None:
-    there = {path.name for path in study.folder.iterdir() if not path.name.startswith(".")}
-    assert there == {"study.json", "verdict.json", "runs.csv", "history.csv", "runs", "reports"}
+    names = {path.name for path in study.folder.iterdir() if not path.name.startswith(".")}
+    assert names == {"study.json", "verdict.json", "runs.csv", "history.csv", "runs", "reports"}
     assert sorted(path.name for path in (study.folder / "runs").iterdir()) == ["000", "001", "002"]
     record = json.loads((study.folder / "study.json").read_text())
     assert record["schema"] == 1
@@ -83,10 +83,11 @@ def test_runs_differ_in_seed_and_not_in_split(study: cv.Study) -> None:
     assert not same(first, second)
     assert first.metadata.counts == second.metadata.counts
     assert list(first.predictions["split"]) == list(second.predictions["split"])
-    # What a run's record says is enough to do it alone.
+    # The record of a run is enough to train it alone.
     assert second.metadata.experiment["training"]["seed"] == 6
 
 
+@pytest.mark.slow
 def test_each_run_equals_a_single_training(study: cv.Study, tmp_path: Path) -> None:
     alone = cv.train(study.runs[2].experiment, tmp_path / "alone")
     pairs = zip(alone.model().get_weights(), study.runs[2].model().get_weights(), strict=True)
@@ -115,7 +116,9 @@ def test_the_ensemble_is_scored_like_a_run(study: cv.Study) -> None:
 
 def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
     tiny.heard.clear()
-    counting = tiny.experiment(images, "traced", epochs=2, reporters=[{"type": "listener"}])
+    counting = tiny.experiment(
+        images, "traced", epochs=2, restarts=0, reporters=[{"type": "listener"}]
+    )
     cv.study(counting, runs=3, out=tmp_path / "study")
     counts = [count for _, _, count in tiny.heard]
     assert len(counts) == 6
@@ -126,43 +129,52 @@ def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
 # --- interruptions -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_study_resumes(study: cv.Study, images: Path, tmp_path: Path) -> None:
-    cv.save_experiment(asked(images), tmp_path / "asked.json")
+    cv.save_experiment(experiment(images), tmp_path / "experiment.json")
     folder = tmp_path / "study"
-    words = ["study", str(tmp_path / "asked.json"), "--runs", "3", "--expert", "test=0.93"]
-    started = tiny.process(*words, "--out", str(folder))
-    assert started.stderr is not None
-    assert any("run 2/3" in line for line in started.stderr)
-    started.kill()
-    started.communicate()
-    assert started.returncode == -signal.SIGKILL
+    words = ["study", str(tmp_path / "experiment.json"), "--runs", "3", "--expert", "test=0.93"]
+    process = tiny.process(*words, "--out", str(folder))
+    assert process.stderr is not None
+    assert any("run 2/3" in line for line in process.stderr)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     first = folder / "runs" / "000" / "run.json"
-    made = first.stat().st_mtime_ns
+    written = first.stat().st_mtime_ns
     with pytest.raises(errors.FolderError, match=r"no finished study") as caught:
         cv.load_study(folder)
     assert "resume" in caught.value.hint
-    again = cv.study(asked(images), runs=3, out=folder, expert={"test": 0.93})
-    assert first.stat().st_mtime_ns == made
-    pairs = zip(study.runs, again.runs, strict=True)
+    resumed = cv.study(experiment(images), runs=3, out=folder, expert={"test": 0.93})
+    assert first.stat().st_mtime_ns == written
+    pairs = zip(study.runs, resumed.runs, strict=True)
     assert all(same(one, other) for one, other in pairs)
     numbers = ["run", "seed", "split", "n", "accuracy", "loss"]
-    assert again.table[numbers].equals(study.table[numbers])
+    assert resumed.table[numbers].equals(study.table[numbers])
 
 
+@pytest.mark.slow
 def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
-    cv.save_experiment(asked(images, epochs=100_000), tmp_path / "asked.json")
-    words = ["study", str(tmp_path / "asked.json"), "--runs", "2", "--out", str(tmp_path / "s")]
+    cv.save_experiment(experiment(images, epochs=100_000), tmp_path / "experiment.json")
+    words = [
+        "study",
+        str(tmp_path / "experiment.json"),
+        "--runs",
+        "2",
+        "--out",
+        str(tmp_path / "s"),
+    ]
     with tiny.running(*words) as first:
         assert first.stderr is not None
         assert any("epoch 1/" in line for line in first.stderr)
         with pytest.raises(errors.FolderError, match=f"in use by: study, process {first.pid}"):
-            cv.study(asked(images, epochs=100_000), runs=2, out=tmp_path / "s")
+            cv.study(experiment(images, epochs=100_000), runs=2, out=tmp_path / "s")
         first.terminate()
         _, error = first.communicate(timeout=900)
     assert first.returncode == 130
     assert "error: interrupted" in error
     assert "the same command resumes the study" in error
-    # A run of a study is finished or not: no half-trained one is kept.
+    # A study keeps no half-trained run.
     assert not (tmp_path / "s" / "runs" / "000" / "run.json").exists()
 
 
@@ -172,61 +184,62 @@ def test_more_runs_extend_it_and_fewer_are_refused(
     folder = shutil.copytree(study.folder, tmp_path / "study")
     shutil.rmtree(folder / "runs" / "002")
     (folder / "study.json").unlink()
-    people = {"test": 0.93}
-    longer = cv.study(asked(images), runs=4, out=folder, expert=people)
+    expert = {"test": 0.93}
+    longer = cv.study(experiment(images), runs=4, out=folder, expert=expert)
     assert longer.metadata.seeds == (5, 6, 7, 8)
     assert all(same(*pair) for pair in zip(study.runs, longer.runs[:3], strict=True))
     with pytest.raises(errors.FolderError, match="4 runs"):
-        cv.study(asked(images), runs=2, out=folder, expert=people)
+        cv.study(experiment(images), runs=2, out=folder, expert=expert)
     assert len(cv.load_study(folder).runs) == 4
 
 
 def test_another_studys_folder_is_refused(study: cv.Study, images: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.FolderError, match="another study"):
-        cv.study(asked(images, epochs=4), runs=3, out=study.folder)
+        cv.study(experiment(images, epochs=4), runs=3, out=study.folder)
     with pytest.raises(errors.FolderError, match="finished"):
-        cv.study(asked(images), runs=3, out=study.runs[0].folder)
+        cv.study(experiment(images), runs=3, out=study.runs[0].folder)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(errors.FolderError, match=r"notes\.txt"):
-        cv.study(asked(images), runs=3, out=tmp_path)
+        cv.study(experiment(images), runs=3, out=tmp_path)
     assert len(cv.load_study(study.folder).runs) == 3
 
 
 def test_a_study_needs_runs_and_experiments(images: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match="at least one run"):
-        cv.study(asked(images), runs=0, out=tmp_path / "study")
+        cv.study(experiment(images), runs=0, out=tmp_path / "study")
     with pytest.raises(errors.ExperimentError, match="at least one experiment"):
         cv.study({}, runs=1, out=tmp_path / "study")
 
 
-def test_a_reporter_that_fails_loses_nothing(
+def test_a_failing_reporter_loses_no_run(
     images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fails = {"type": "listener", "fails": ["epoch", "run", "study"]}
     failing = tiny.experiment(images, epochs=1, reporters=[fails])
-    made = cv.study(failing, runs=2, out=tmp_path / "study")
+    result = cv.study(failing, runs=2, out=tmp_path / "study")
     assert "no paper" in caplog.text
-    assert len(cv.load_study(made.folder).runs) == 2
+    assert len(cv.load_study(result.folder).runs) == 2
 
 
 # --- several experiments -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_experiments_keep_their_names(images: Path, tmp_path: Path) -> None:
     grid = {
         "null": tiny.experiment(images, "level", epochs=1),
         "50": tiny.experiment(images, {"type": "level", "width": 50}, epochs=1, seed=40),
     }
-    made = cv.load_study(cv.study(grid, runs=2, out=tmp_path / "study").folder)
-    assert made.names == ("null", "50")
-    rows = made.table[made.table["split"] == "test"]
+    study = cv.load_study(cv.study(grid, runs=2, out=tmp_path / "study").folder)
+    assert study.names == ("null", "50")
+    rows = study.table[study.table["split"] == "test"]
     assert list(rows["experiment"]) == ["null", "null", "50", "50"]
     assert list(rows["seed"]) == [0, 1, 40, 41]
     assert list(rows["run"]) == ["000", "001", "002", "003"]
-    assert set(made.history["experiment"]) == {"null", "50"}
-    assert made.runs[3].experiment.architecture.width == 50
+    assert set(study.history["experiment"]) == {"null", "50"}
+    assert study.runs[3].experiment.architecture.width == 50
     with pytest.raises(errors.FolderError, match="2 runs"):
-        cv.study(grid, runs=3, out=made.folder)
+        cv.study(grid, runs=3, out=study.folder)
 
 
 # --- opening a study again ---------------------------------------------------------------

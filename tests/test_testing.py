@@ -466,6 +466,7 @@ def test_every_check_says_what_it_demands(base: type[ComponentChecks]) -> None:
         assert "\n" not in documentation.strip(), name
 
 
+@pytest.mark.slow
 def test_checks_that_did_not_run_fail_the_session(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         "def pytest_collection_modifyitems(items):\n"

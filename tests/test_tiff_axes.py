@@ -112,7 +112,7 @@ def test_a_description_of_other_pixels_is_ignored(tmp_path: Path) -> None:
         writer.write(noise(3, 9, 8), **MINISBLACK)
     refused(tmp_path / "a.tif", "2 series of images")
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
-        for _ in range(3):  # page by page, each with a description of its own
+        for _ in range(3):  # page by page, each with its own description
             writer.write(noise(9, 8), contiguous=False, **MINISBLACK)
     assert read_image(tmp_path / "a.tif").pixels.shape == (9, 8, 3)
 

@@ -70,6 +70,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     return api.run([*arguments, f"--cache-dir={folder}", *files])[0]
 
 
+@pytest.mark.slow
 def test_a_small_script_is_typed(output: str) -> None:
     revealed = [line.partition("Revealed type is ")[2] for line in output.splitlines()]
     types = [line.strip('"').replace("builtins.", "") for line in revealed if line]

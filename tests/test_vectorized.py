@@ -1,4 +1,4 @@
-"""Vectorized runs on JAX equal runs that are trained alone."""
+"""Vectorized runs on JAX equal runs trained one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tiny
 import cellvision as cv
 from cellvision import errors
 
-# Together or not, each is a study of its own; the last lines tell what only their process knows.
+# Trains each study in this process and prints what only this process knows.
 SCRIPT = """
 import json, logging
 from pathlib import Path
@@ -27,52 +27,52 @@ from cellvision.studies import vectorized
 from cellvision.studies.vectorized_program import VectorizedProgram
 
 root, images = Path({root!r}), Path({images!r})
-varied = [{{"type": "rotation", "degrees": 20}}, {{"type": "flip"}}]
-warned = []
+augmenters = [{{"type": "rotation", "degrees": 20}}, {{"type": "flip"}}]
+warnings = []
 
-class Kept(logging.Handler):
+class ListHandler(logging.Handler):
     def emit(self, record):
-        warned.append(record.getMessage())
+        warnings.append(record.getMessage())
 
-logging.getLogger("cellvision").addHandler(Kept())
+logging.getLogger("cellvision").addHandler(ListHandler())
 
 def study(name, runs=3, architecture="mixed", seed=5, **settings):
-    made = {{"augmenters": varied, "batch_size": 7, **settings}}
-    asked = tiny.experiment(images, architecture, seed=seed, **made)
-    return cv.study(asked, runs, root / name)
+    settings = {{"augmenters": augmenters, "batch_size": 7, **settings}}
+    experiment = tiny.experiment(images, architecture, seed=seed, **settings)
+    return cv.study(experiment, runs, root / name)
 
 def memory_for_two(train):
-    def only_two(program, seeds, *rest):
+    def limited(program, seeds, *rest):
         if len(seeds) > 2:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return train(program, seeds, *rest)
-    return only_two
+    return limited
 
 with tiny.on_offer():
     cv.study(cv.load_experiment(root / "killed.json"), 3, root / "killed")
-    heard = [epoch for epoch, *_ in tiny.heard]
+    epochs = [epoch for epoch, *_ in tiny.heard]
     study("alone")
-    held = {{"early_stopping": 1, "keep": "best", "checkpoints": True, "epochs": 4}}
-    other = {{"architecture": "penalised", "preprocessing": {{"channels": "rgb"}}, **held}}
-    study("held", vectorize=True, **other)
-    study("held-alone", vectorize=False, **other)
+    stopping = {{"early_stopping": 1, "keep": "best", "checkpoints": True, "epochs": 4}}
+    other = {{"architecture": "penalised", "preprocessing": {{"channels": "rgb"}}, **stopping}}
+    study("stopped", vectorize=True, **other)
+    study("stopped-alone", vectorize=False, **other)
 
-    # Five runs with memory for four by the plan, and for two in truth.
+    # Five runs; the estimate says that four fit in memory, but only two do.
     memory, train = vectorized._free_memory, vectorized._train_group
     vectorized._train_group = memory_for_two(train)
     needed = []
     fits = VectorizedProgram.runs_that_fit
-    def four(program, runs, memory):
+    def memory_for_four(program, runs, memory):
         needed.append([program._bytes(number) for number in (4, runs)])
         return fits(program, runs, needed[0][0])
-    VectorizedProgram.runs_that_fit = four
+    VectorizedProgram.runs_that_fit = memory_for_four
     study("short", 5, "level", augmenters=[], epochs=1, vectorize=True)
     VectorizedProgram.runs_that_fit, vectorized._train_group = fits, train
     vectorized._free_memory = lambda: 0
     study("none", 2, "level", augmenters=[], epochs=1, vectorize=True)
     vectorized._free_memory = memory
 
-    # By itself, where there is a GPU, if a trial shows that it is faster.
+    # By default on a GPU, if a trial shows that it is faster.
     accelerators, devices.accelerators = devices.accelerators, lambda: ["cpu:0"]
     seconds = {{}}
     measure = VectorizedProgram._step_seconds
@@ -91,8 +91,8 @@ with tiny.on_offer():
     except errors.ExperimentError as error:
         two = error.what
 
-found = {{"heard": heard, "two": two, "seconds": seconds, "warned": warned}}
-print(json.dumps({{**found, "needed": needed[0]}}))
+output = {{"epochs": epochs, "two": two, "seconds": seconds, "warnings": warnings}}
+print(json.dumps({{**output, "needed": needed[0]}}))
 """
 
 
@@ -100,12 +100,12 @@ def weights(run: cv.Run) -> list[np.ndarray]:
     return run.model().get_weights()
 
 
-def differ(first: cv.Run, second: cv.Run) -> float:
+def largest_difference(first: cv.Run, second: cv.Run) -> float:
     pairs = zip(weights(first), weights(second), strict=True)
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
-def is_together(run: cv.Run) -> int:
+def runs_in_program(run: cv.Run) -> int:
     return run.metadata.timings.vectorized
 
 
@@ -115,50 +115,50 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], Any]:
-    """All studies, made in two processes; the first was killed while it trained."""
+def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], Any]:
+    """All studies, trained in two processes; the first was killed during training."""
     root = tmp_path_factory.mktemp("studies")
-    varied = [{"type": "rotation", "degrees": 20}, {"type": "flip"}]
+    augmenters = [{"type": "rotation", "degrees": 20}, {"type": "flip"}]
     with tiny.on_offer():
-        asked = tiny.experiment(
-            images, "mixed", augmenters=varied, seed=5, batch_size=7, vectorize=True,
+        experiment = tiny.experiment(
+            images, "mixed", augmenters=augmenters, seed=5, batch_size=7, vectorize=True,
             reporters=[{"type": "listener"}],
         )  # fmt: skip
-        cv.save_experiment(asked, root / "killed.json")
-    words = ["study", str(root / "killed.json"), "--runs", "3", "--out", str(root / "killed")]
-    started = tiny.process(*words, KERAS_BACKEND="jax", TINY_DIE_BEFORE="model.keras")
-    _, told = started.communicate()
-    assert started.returncode == -signal.SIGKILL, told
-    lines = [line for line in told.splitlines() if "epoch" in line]
+        cv.save_experiment(experiment, root / "killed.json")
+    arguments = ["study", str(root / "killed.json"), "--runs", "3", "--out", str(root / "killed")]
+    process = tiny.process(*arguments, KERAS_BACKEND="jax", TINY_DIE_BEFORE="model.keras")
+    _, stderr = process.communicate()
+    assert process.returncode == -signal.SIGKILL, stderr
+    lines = [line for line in stderr.splitlines() if "epoch" in line]
     histories = sorted(path.parent.name for path in (root / "killed/runs").glob("*/history.csv"))
     assert histories == ["000", "001", "002"]
-    found = tiny.json_of(
+    output = tiny.json_of(
         SCRIPT.format(root=str(root), images=str(images)),
         KERAS_BACKEND="jax",
         XLA_FLAGS="--xla_force_host_platform_device_count=2",
     )
-    return root, lines, found
+    return root, lines, output
 
 
-def test_each_run_equals_a_single_training(shown: Any) -> None:
-    """Dropout, batch normalisation, a schedule, augmenters and a last batch of fewer images."""
-    root, _, _ = shown
+def test_each_run_equals_a_single_training(trained: Any) -> None:
+    """With dropout, batch normalisation, a schedule, augmenters and a smaller last batch."""
+    root, _, _ = trained
     joint, alone = (cv.load_study(root / name) for name in ("killed", "alone"))
-    assert [is_together(run) for run in joint.runs] == [3, 3, 3]
-    assert [is_together(run) for run in alone.runs] == [1, 1, 1]
+    assert [runs_in_program(run) for run in joint.runs] == [3, 3, 3]
+    assert [runs_in_program(run) for run in alone.runs] == [1, 1, 1]
     for one, other in zip(joint.runs, alone.runs, strict=True):
         assert one.metadata.counts["train"]["dark"] * 2 % 7
-        assert differ(one, other) < 1e-4
+        assert largest_difference(one, other) < 1e-4
         columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
         np.testing.assert_allclose(one.history[columns], other.history[columns], rtol=1e-3)
         assert one.metadata.seed == other.metadata.seed
         for split, score in one.scores.items():
             assert score.loss == pytest.approx(other.scores[split].loss, rel=1e-3)
-    assert differ(joint.runs[0], joint.runs[1]) > 1e-2
+    assert largest_difference(joint.runs[0], joint.runs[1]) > 1e-2
 
 
-def test_each_run_has_its_complete_folder(shown: Any) -> None:
-    root, lines, found = shown
+def test_each_run_has_a_complete_folder(trained: Any) -> None:
+    root, lines, output = trained
     with tiny.on_offer():
         for run in cv.load_study(root / "killed").runs:
             assert {path.name for path in run.folder.iterdir()} == {
@@ -167,59 +167,61 @@ def test_each_run_has_its_complete_folder(shown: Any) -> None:
             }  # fmt: skip
             assert run.experiment.training.seed == run.metadata.seed
             stored = run.model_input(list(run.predictions["image"])).astype("float32")
-            again = np.asarray(run.model().predict(stored, verbose=0))
-            np.testing.assert_allclose(again, tiny.probabilities(run.predictions), atol=1e-5)
-    assert found["heard"] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+            predicted = np.asarray(run.model().predict(stored, verbose=0))
+            np.testing.assert_allclose(predicted, tiny.probabilities(run.predictions), atol=1e-5)
+    assert output["epochs"] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert len(lines) == 3
     assert lines[0].startswith("3 runs together (seeds 5 to 7)  epoch 1/3  loss ")
 
 
-def test_each_run_has_its_early_stopping_best_epoch_and_checkpoints(shown: Any) -> None:
-    """With a penalty on weights, an optimiser that averages them, and grey images as colour."""
-    root, _, _ = shown
-    joint, alone = (cv.load_study(root / name) for name in ("held", "held-alone"))
-    assert [is_together(run) for run in joint.runs] == [3, 3, 3]
+def test_each_run_has_its_early_stopping_best_epoch_and_checkpoints(trained: Any) -> None:
+    """With a weight penalty, an optimiser that averages weights, and grey images as RGB."""
+    root, _, _ = trained
+    joint, alone = (cv.load_study(root / name) for name in ("stopped", "stopped-alone"))
+    assert [runs_in_program(run) for run in joint.runs] == [3, 3, 3]
     lengths = [len(run.history) for run in joint.runs]
     assert min(lengths) < 4
     for one, other in zip(joint.runs, alone.runs, strict=True):
         assert len(one.history) == len(other.history)
-        assert differ(one, other) < 1e-4
-        kept = [
+        assert largest_difference(one, other) < 1e-4
+        checkpoints = [
             sorted(path.name for path in run.folder.glob("checkpoints/*")) for run in (one, other)
         ]
-        assert kept[0] == kept[1]
-        assert len(kept[0]) == len(one.history)
+        assert checkpoints[0] == checkpoints[1]
+        assert len(checkpoints[0]) == len(one.history)
 
 
-def test_memory_limits_the_runs_that_train_together(shown: Any) -> None:
-    root, _, found = shown
+def test_memory_limits_the_runs_per_program(trained: Any) -> None:
+    root, _, output = trained
     short, none = (cv.load_study(root / name) for name in ("short", "none"))
-    four, five = found["needed"]
+    four, five = output["needed"]
     assert 0 < four < five
-    # The plan was three and two, for four fit and groups are even; what came was less.
-    assert [is_together(run) for run in short.runs] == [2, 2, 2, 2, 1]
-    assert [is_together(run) for run in none.runs] == [1, 1]
-    assert [text for text in found["warned"] if "memory" in text] == [
-        "3 runs at once are too many for the device's memory: trying 2.",
-        "The device's memory is too small for several runs: they go one by one.",
+    # Four should fit, so the plan was groups of three and two; only two did fit.
+    assert [runs_in_program(run) for run in short.runs] == [2, 2, 2, 2, 1]
+    assert [runs_in_program(run) for run in none.runs] == [1, 1]
+    assert [text for text in output["warnings"] if "memory" in text] == [
+        "Too little device memory for 3 runs at once: trying 2.",
+        "Too little device memory for several runs: training them one by one.",
     ]
     assert [run.metadata.seed for run in short.runs] == [5, 6, 7, 8, 9]
-    # And it makes no difference, with Adam neither.
-    assert [differ(*pair) < 1e-4 for pair in zip(short.runs, none.runs, strict=False)] == [True] * 2
+    # The groups make no difference, not even with Adam.
+    pairs = list(zip(short.runs, none.runs, strict=False))
+    assert len(pairs) == 2
+    assert max(largest_difference(*pair) for pair in pairs) < 1e-4
 
 
-def test_auto_vectorizes_on_an_accelerator_if_that_is_faster(shown: Any) -> None:
-    root, _, found = shown
+def test_auto_vectorizes_on_an_accelerator_if_that_is_faster(trained: Any) -> None:
+    root, _, output = trained
     for name, expected in (("alone", 1), ("faster", 2), ("slower", 1)):
-        assert {is_together(run) for run in cv.load_study(root / name).runs} == {expected}
-    assert "one device, not on 2" in found["two"]
-    assert all(0 < value < 60 for value in found["seconds"].values())
+        assert {runs_in_program(run) for run in cv.load_study(root / name).runs} == {expected}
+    assert "needs one device, not 2" in output["two"]
+    assert all(0 < value < 60 for value in output["seconds"].values())
 
 
-@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="JAX can do it")
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="JAX can vectorize")
 def test_another_backend_is_refused(images: Path, tmp_path: Path) -> None:
     with tiny.on_offer():
-        asked = tiny.experiment(images, vectorize=True)
+        experiment = tiny.experiment(images, vectorize=True)
         with pytest.raises(errors.ExperimentError, match="JAX backend") as caught:
-            cv.study(asked, runs=2, out=tmp_path / "study")
+            cv.study(experiment, runs=2, out=tmp_path / "study")
     assert "KERAS_BACKEND=jax" in caught.value.hint

@@ -1,7 +1,7 @@
-"""The verdict: each case of the rule, and how often it errs on simulated studies.
+"""The verdict: each case of the rule, and its error rates on simulated studies.
 
-Simulated networks recognise groups: on each group they lean to one class, the same in every run,
-so that runs agree with each other far more than independent samples would.
+Simulated networks recognise groups: they lean to one class on each group, the same in every run,
+so runs agree with each other far more than independent samples would.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ BACKGROUND = ControlMeaning("alternative explanation", "the background")
 PERMUTED = ControlMeaning("permuted labels", "labels permuted across groups")
 
 
-def answers(
+def predictions_of(
     rng: np.random.Generator, labels: NDArray[np.intp], right: float, runs: int = 3
 ) -> NDArray[np.intp]:
-    """Predictions of several runs of which about this fraction is right."""
+    """Return predictions of several runs; about the fraction `right` is correct."""
     wrong = rng.random((runs, len(labels))) >= right
     return np.where(wrong, 1 - labels, labels)
 
@@ -35,7 +35,7 @@ def answers(
 def leaning(
     rng: np.random.Generator, groups: NDArray[np.intp] = GROUPS, runs: int = 3
 ) -> NDArray[np.intp]:
-    """Predictions that know the group and nothing of its class."""
+    """Return predictions that depend on the group but not on its class."""
     lean = rng.beta(0.5, 0.5, groups.max() + 1)
     return (rng.random((runs, len(groups))) < lean[groups]).astype(int)
 
@@ -59,7 +59,7 @@ def rng() -> np.random.Generator:
 
 
 def test_better_than_permuted_labels_is_learned(rng: np.random.Generator) -> None:
-    result = judge(answers(rng, LABELS, 0.95), missing_controls=["intensity"])
+    result = judge(predictions_of(rng, LABELS, 0.95), missing_controls=["intensity"])
     assert (result.word, result.sentence) == ("learned", "learned: new groups are told apart")
     assert result.p == result.test.p == 1e-4
     assert result.test.effect == pytest.approx(result.test.statistic - 0.5, abs=0.01)
@@ -69,7 +69,7 @@ def test_better_than_permuted_labels_is_learned(rng: np.random.Generator) -> Non
 
 
 def test_fitted_and_far_below_on_new_groups_is_memorised(rng: np.random.Generator) -> None:
-    guesses = answers(rng, LABELS, 0.5)
+    guesses = predictions_of(rng, LABELS, 0.5)
     assert judge(guesses).sentence == "memorised: fits training, far below it on new groups"
     not_fitted = judge(guesses, training=0.6)
     assert not_fitted.word == "cannot tell"
@@ -85,28 +85,28 @@ def test_too_few_groups_cannot_tell() -> None:
 
 
 def test_permuted_labels_that_beat_chance_are_suspicious(rng: np.random.Generator) -> None:
-    drawn = permuted_labels(rng)
-    leak = {"permuted_groups": ControlEvidence(PERMUTED, drawn, drawn)}
-    result = judge(answers(rng, LABELS, 0.95), controls=leak)
+    permuted = permuted_labels(rng)
+    leak = {"permuted_groups": ControlEvidence(PERMUTED, permuted, permuted)}
+    result = judge(predictions_of(rng, LABELS, 0.95), controls=leak)
     assert result.sentence == "suspicious: a leak or a bug"
     assert result.controls[0].finding == "leak"
-    fair = {"permuted_groups": ControlEvidence(PERMUTED, leaning(rng), drawn)}
-    learned = judge(answers(rng, LABELS, 0.95), controls=fair)
+    fair = {"permuted_groups": ControlEvidence(PERMUTED, leaning(rng), permuted)}
+    learned = judge(predictions_of(rng, LABELS, 0.95), controls=fair)
     assert (learned.word, learned.controls[0].finding) == ("learned", "no leak")
 
 
 def test_a_permuted_control_with_too_few_groups_could_not_show_a_leak() -> None:
-    """Right on 100 % of four groups per class in one run: no p below 1/70 is possible."""
+    """All four groups per class are right in one run: no p below 1/70 is possible."""
     rows = GROUPS < 8
-    drawn = LABELS[rows]
-    control = {"permuted_groups": ControlEvidence(PERMUTED, drawn, drawn)}
-    result = statistics.verdict(drawn, drawn, GROUPS[rows], controls=control)
+    labels = LABELS[rows]
+    control = {"permuted_groups": ControlEvidence(PERMUTED, labels, labels)}
+    result = statistics.verdict(labels, labels, GROUPS[rows], controls=control)
     assert result.controls[0].finding == "could not show a leak"
     assert any("could not have shown a leak" in warning for warning in result.warnings)
 
 
 def test_shared_groups_are_not_held_out(rng: np.random.Generator) -> None:
-    result = judge(answers(rng, LABELS, 0.95), shared=True)
+    result = judge(predictions_of(rng, LABELS, 0.95), shared=True)
     assert result.sentence == "cannot tell: these images are not held out"
 
 
@@ -126,25 +126,25 @@ def test_shared_groups_are_not_held_out(rng: np.random.Generator) -> None:
 def test_a_control_decides_by_its_kind(
     meaning: ControlMeaning, right: float, word: str, sentence: str, rng: np.random.Generator
 ) -> None:
-    control = {"own": ControlEvidence(meaning, answers(rng, LABELS, right))}
-    result = judge(answers(rng, LABELS, 0.95), controls=control)
+    control = {"control": ControlEvidence(meaning, predictions_of(rng, LABELS, right))}
+    result = judge(predictions_of(rng, LABELS, 0.95), controls=control)
     assert (result.word, result.sentence) == (word, sentence)
 
 
-def test_a_better_lower_rung_means_that_the_network_is_not_trained_enough(
+def test_a_network_below_a_lower_rung_is_undertrained(
     rng: np.random.Generator,
 ) -> None:
     control = {"texture": ControlEvidence(ControlMeaning("lower rung", "texture"), LABELS)}
-    result = judge(answers(rng, LABELS, 0.7), controls=control)
+    result = judge(predictions_of(rng, LABELS, 0.7), controls=control)
     assert result.word == "undertrained"
     assert result.sentence == "texture does better: the network is not trained enough"
     assert result.controls[0].finding == "worse"
 
 
-def test_an_unclear_comparison_is_open_and_says_how_many_groups_would_do(
+def test_an_open_comparison_states_how_many_groups_would_decide(
     rng: np.random.Generator,
 ) -> None:
-    network, control = answers(rng, LABELS[FEW], 0.9), answers(rng, LABELS[FEW], 0.8)
+    network, control = predictions_of(rng, LABELS[FEW], 0.9), predictions_of(rng, LABELS[FEW], 0.8)
     result = statistics.verdict(
         LABELS[FEW],
         network,
@@ -161,31 +161,34 @@ def test_an_unclear_comparison_is_open_and_says_how_many_groups_would_do(
     )
 
 
-def test_a_stranger_s_control_says_its_own_sentence(rng: np.random.Generator) -> None:
+def test_a_third_party_control_provides_its_sentence(rng: np.random.Generator) -> None:
     meaning = ControlMeaning(
         "alternative explanation", "the focus", {"no more": "the focus explains it"}
     )
-    control = {"my_focus": ControlEvidence(meaning, answers(rng, LABELS, 0.95))}
-    assert judge(answers(rng, LABELS, 0.95), controls=control).sentence == "the focus explains it"
+    control = {"my_focus": ControlEvidence(meaning, predictions_of(rng, LABELS, 0.95))}
+    assert (
+        judge(predictions_of(rng, LABELS, 0.95), controls=control).sentence
+        == "the focus explains it"
+    )
 
 
 def test_a_leak_comes_before_a_shortcut(rng: np.random.Generator) -> None:
-    drawn = permuted_labels(rng)
+    permuted = permuted_labels(rng)
     both = {
         "intensity": ControlEvidence(BRIGHTNESS, LABELS),
-        "permuted_images": ControlEvidence(PERMUTED, drawn, drawn),
+        "permuted_images": ControlEvidence(PERMUTED, permuted, permuted),
     }
-    assert judge(answers(rng, LABELS, 0.95), controls=both).word == "suspicious"
+    assert judge(predictions_of(rng, LABELS, 0.95), controls=both).word == "suspicious"
 
 
-def test_unknown_groups_are_said(rng: np.random.Generator) -> None:
-    result = statistics.verdict(LABELS, answers(rng, LABELS, 0.9))
+def test_unknown_groups_are_reported(rng: np.random.Generator) -> None:
+    result = statistics.verdict(LABELS, predictions_of(rng, LABELS, 0.9))
     assert result.word == "learned if independent"
     assert result.sentence == "learned only if images are independent"
     assert "Groups unknown" in result.warnings[0]
 
 
-def test_plates_that_hold_one_class_cannot_be_told_from_it() -> None:
+def test_class_and_plate_cannot_be_distinguished_if_each_plate_has_one_class() -> None:
     plates = np.where(LABELS == 0, GROUPS % 4, GROUPS % 4)
     options = {"batches": plates, "batch_name": "plate", "controls": None}
     result = judge(LABELS, **options)
@@ -196,12 +199,12 @@ def test_plates_that_hold_one_class_cannot_be_told_from_it() -> None:
     assert "No p below 0.17 is possible with 4 batches." in held_out.warnings
 
 
-def test_what_plates_explain_may_be_the_plate() -> None:
+def test_an_effect_only_across_plates_may_be_the_plate() -> None:
     plate = GROUPS // 10
     leaning_plates = np.array([0.9, 0.9, 0.1, 0.1])
     rng = np.random.default_rng(0)
     labels = (rng.random(40) < leaning_plates[np.arange(40) // 10]).astype(int)[GROUPS]
-    predictions = (plate < 2).astype(int)  # knows the plate and nothing else
+    predictions = (plate < 2).astype(int)  # depends only on the plate
     result = statistics.verdict(
         labels, predictions, GROUPS, batches=plate, batch_name="day", training=1.0
     )
@@ -210,9 +213,9 @@ def test_what_plates_explain_may_be_the_plate() -> None:
     assert result.overall_test.p <= 0.05 < result.test.p
 
 
-def test_cross_validation_widens_and_needs_the_limit_above_chance() -> None:
+def test_cross_validation_widens_intervals_and_needs_a_limit_above_chance() -> None:
     rng = np.random.default_rng(3)
-    predictions = answers(rng, LABELS, 0.7, runs=1)
+    predictions = predictions_of(rng, LABELS, 0.7, runs=1)
     plain, pooled = judge(predictions), judge(predictions, cross_validated=True)
     width = plain.accuracy.high - plain.accuracy.low
     assert pooled.accuracy.high - pooled.accuracy.low == pytest.approx(1.3 * width)
@@ -234,7 +237,7 @@ def test_many_looks_multiply_p_and_withhold_the_word() -> None:
     assert judge(LABELS, adjusted_p=0.2).word != "learned"
 
 
-def test_a_run_that_did_not_train_is_counted() -> None:
+def test_untrained_runs_are_counted() -> None:
     runs = np.stack([LABELS, np.zeros_like(LABELS), LABELS])
     result = judge(runs)
     assert result.spread.dead == 1
@@ -255,7 +258,7 @@ def test_a_run_that_did_not_train_is_counted() -> None:
     st.one_of(st.none(), st.floats(0, 1)),
     st.booleans(),
 )
-def test_any_answers_get_a_sentence_and_reasons(
+def test_any_predictions_get_a_sentence_and_reasons(
     rows: list[tuple[int, int, bool, bool]], training: float | None, shared: bool
 ) -> None:
     groups, batches, labels, predicted = (
@@ -273,14 +276,14 @@ def test_any_answers_get_a_sentence_and_reasons(
         assert not shared
 
 
-def test_copies_of_a_run_are_no_further_evidence(rng: np.random.Generator) -> None:
-    once = answers(rng, LABELS, 0.7, runs=1)
+def test_copies_of_a_run_add_no_evidence(rng: np.random.Generator) -> None:
+    once = predictions_of(rng, LABELS, 0.7, runs=1)
     one, many = judge(once), judge(np.repeat(once, 20, axis=0))
     assert (one.word, one.test.p) == (many.word, many.test.p)
     assert (one.accuracy.low, one.accuracy.high) == pytest.approx(
         (many.accuracy.low, many.accuracy.high)
     )
-    # Also where images of one group differ in class, and where images are their own groups.
+    # Also if groups hold several classes, and if groups are unknown.
     mixed = np.arange(240) // 24
     for groups in (mixed, None):
         single = statistics.permutation_test(LABELS, once, groups, permutations=999)
@@ -292,7 +295,7 @@ def test_copies_of_a_run_are_no_further_evidence(rng: np.random.Generator) -> No
 
 
 def test_the_order_of_runs_does_not_matter(rng: np.random.Generator) -> None:
-    runs = answers(rng, LABELS, 0.7)
+    runs = predictions_of(rng, LABELS, 0.7)
     one, other = judge(runs), judge(runs[::-1])
     assert (one.word, one.reasons, one.test.p) == (other.word, other.reasons, other.test.p)
 
@@ -300,7 +303,7 @@ def test_the_order_of_runs_does_not_matter(rng: np.random.Generator) -> None:
 # --- error rates (long forms: benchmarks/evidence) -----------------------------------------
 
 
-def test_null_data_are_seldom_called_learned() -> None:
+def test_null_data_are_rarely_called_learned() -> None:
     # At most 12 of 252 arrangements, 0.048; the standard error is 0.015.
     rng = np.random.default_rng(0)
     groups, labels = GROUPS[FEW], LABELS[FEW]
@@ -311,14 +314,16 @@ def test_null_data_are_seldom_called_learned() -> None:
     assert sum(word.startswith("learned") for word in words) / 200 <= 0.08
 
 
-def test_a_network_ten_points_better_is_seldom_said_to_do_no_more() -> None:
-    """Five groups per class, accuracies 0.85 and 0.75: fault 3 of the former rule, 0.75."""
+def test_a_network_ten_points_better_is_rarely_no_more() -> None:
+    """Five groups per class, accuracies 0.85 and 0.75; 0.75 of them by the former rule."""
     rng = np.random.default_rng(0)
     groups, labels = GROUPS[FEW], LABELS[FEW]
     no_more = more = 0
     for seed in range(100):
-        network = answers(rng, labels, 0.85, runs=1)[0] == labels
-        simple, same = (answers(rng, labels, right, runs=1)[0] == labels for right in (0.75, 0.85))
+        network = predictions_of(rng, labels, 0.85, runs=1)[0] == labels
+        simple, same = (
+            predictions_of(rng, labels, right, runs=1)[0] == labels for right in (0.75, 0.85)
+        )
         for other, better in ((simple, True), (same, False)):
             finding = statistics.compare_with_control(
                 *(
@@ -333,7 +338,7 @@ def test_a_network_ten_points_better_is_seldom_said_to_do_no_more() -> None:
 
 
 def test_memorised_uses_balanced_accuracy_on_unequal_classes() -> None:
-    """Balanced accuracy 0.70 with 3 groups against 9: 0.425 by the former rule."""
+    """Balanced accuracy 0.70 with 3 and 9 groups; 0.425 of them by the former rule."""
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(12), 6)
     labels = (groups >= 3).astype(int)
@@ -346,22 +351,24 @@ def test_memorised_uses_balanced_accuracy_on_unequal_classes() -> None:
     assert words.count("memorised") <= 22
 
 
-def test_permuted_labels_seldom_look_suspicious_without_a_leak() -> None:
+def test_permuted_labels_are_rarely_suspicious_without_a_leak() -> None:
     rng = np.random.default_rng(0)
     alarms = 0
     groups, labels = GROUPS[FEW], LABELS[FEW]
     for _ in range(60):
-        phenotype = answers(rng, labels, 0.9)  # learned, so permuted labels agree by chance
-        drawn = np.stack([rng.permutation(np.arange(10) % 2)[groups] for _ in range(3)])
-        test = statistics.permutation_test(drawn, phenotype, groups, permutations=999)
+        phenotype = predictions_of(
+            rng, labels, 0.9
+        )  # the network learned, so permuted labels agree only by chance
+        permuted = np.stack([rng.permutation(np.arange(10) % 2)[groups] for _ in range(3)])
+        test = statistics.permutation_test(permuted, phenotype, groups, permutations=999)
         alarms += test.p <= 0.01
     assert alarms <= 3  # of 60 at a level of 0.01; more has a probability of 0.003
 
 
-# --- what is refused ---------------------------------------------------------------------
+# --- invalid input ---------------------------------------------------------------------
 
 
-def test_bad_input_is_named() -> None:
+def test_errors_name_the_invalid_input() -> None:
     evidence = ControlEvidence(PERMUTED, LABELS)
     short = ControlEvidence(BRIGHTNESS, [1, 0])
     for options, message in (

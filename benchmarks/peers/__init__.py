@@ -1,1 +1,1 @@
-"""Peers: one file each, run in a separate process; see `benchmarks.process`."""
+"""Other ways to do the same work, one file per peer; see `benchmarks.process.Peer`."""

@@ -1,13 +1,13 @@
-"""One lock per folder, so that two processes never write into the same folder at once.
+"""Lock folders, so that two processes never write to the same folder at once.
 
-The lock file lies in the user's state folder (`cellvision.state`), under a name derived from the
-folder's resolved path. It cannot lie in the folder itself, because an output folder must be empty
-or absent when work begins, nor beside it, because the parent may not exist yet, may be read-only
-or may itself be a data set. Jobs of one user on several computers exclude each other where they
-share the home folder and its file system supports locks; two users who work in one folder do not.
+The lock file is in the user's state folder (`cellvision.state`), under a name derived from the
+folder's resolved path. It cannot be in the folder itself, because an output folder must be empty
+or absent when a command starts, nor beside it, because the parent may not exist yet, may be
+read-only, or may itself be a data set. Jobs of one user on several computers exclude each other if
+they share a home folder whose file system supports locks. Two users in one folder do not.
 
-The operating system releases the lock when its process ends, however it ends: nothing needs
-cleaning up after a kill. The lock file (empty) stays, since removing it would race with a process
+The operating system releases the lock when its process ends, even if the process is killed, so
+nothing needs cleaning up. The empty lock file stays, because removing it would race with a process
 that has just opened it.
 """
 
@@ -38,27 +38,27 @@ if TYPE_CHECKING:
 def folder_lock(folder: str | os.PathLike[str], verb: str, *, wait: float = 0.0) -> Iterator[None]:
     """Hold the lock of a folder while the block runs.
 
-    Not reentrant: a second lock on the same folder waits or is refused, also in the same
+    The lock is not reentrant: a second lock on the same folder waits or fails, even in the same
     process or thread.
 
     Parameters
     ----------
     folder
-        The folder to work in. It need not exist.
+        Folder to lock. It need not exist.
     verb
-        The command that holds the lock, such as ``"prepare number"``; shown to whoever is
-        refused.
+        Command that holds the lock, such as ``"prepare number"``; named in the error of a process
+        that cannot get the lock.
     wait
         Seconds to wait while another process holds the lock; ``math.inf`` waits for ever. By
-        default the lock is refused at once.
+        default, fail at once.
 
     Raises
     ------
     cellvision.errors.FolderError
-        Another process still holds the lock; the message names its command, process, computer
-        and start.
+        Another process holds the lock; the message states its command, process id, computer and
+        start time.
     cellvision.errors.CellvisionError
-        No lock can be taken in the state folder or in the temporary folder.
+        Lock files can be created neither in the state folder nor in the temporary folder.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def folder_lock(folder: str | os.PathLike[str], verb: str, *, wait: float = 0.0)
     path, lock = _acquire(resolved, wait)
     holder = path.with_suffix(".json")
     try:
-        with contextlib.suppress(OSError):  # without it a refusal only says less
+        with contextlib.suppress(OSError):  # the error of another process then has fewer details
             atomic_io.text(holder, json.dumps(_this_process(resolved, verb)))
         yield
     finally:
@@ -85,7 +85,7 @@ def folder_lock(folder: str | os.PathLike[str], verb: str, *, wait: float = 0.0)
 
 
 def _acquire(resolved: Path, wait: float) -> tuple[Path, BaseFileLock]:
-    import filelock  # 0.15 s, and only commands that write need it
+    import filelock  # takes 0.15 s, and only commands that write need it
 
     name = hashlib.sha256(os.path.normcase(resolved).encode("utf-8", "surrogateescape")).hexdigest()
     failure: Exception | None = None
@@ -98,7 +98,7 @@ def _acquire(resolved: Path, wait: float) -> tuple[Path, BaseFileLock]:
         except filelock.Timeout as error:
             raise _in_use(resolved, path.with_suffix(".json")) from error
         except (OSError, NotImplementedError) as error:
-            # Read-only, full, or a network file system without locks.
+            # The folder is read-only or full, or its file system has no locks.
             failure = failure or error
         else:
             return path, lock
@@ -130,7 +130,12 @@ def _in_use(resolved: Path, holder: Path) -> errors.FolderError:
             f"by: {content['verb']}, process {content['pid']} on {content['host']}, "
             f"since {content['since']}"
         )
-    except (OSError, ValueError, LookupError, TypeError):  # it has only just begun, or ends
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+    ):  # the process has just started, or is ending
         by = "by another process"
     return errors.FolderError(
         f"{resolved} is in use {by}",

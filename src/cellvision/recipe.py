@@ -48,7 +48,7 @@ def experiment_from_recipe(
     Examples
     --------
     >>> import cellvision as cv
-    >>> cells = cv.datasets.create("synthetic_cells", count=4)
+    >>> cells = cv.datasets.create("synthetic_cells", fields=6)
     >>> experiment = cv.experiment_from_recipe(cells, "page")
     >>> experiment.architecture
     Deep(dense=None)

@@ -1,8 +1,7 @@
 """Plugin registry: maps names to classes, built-in and third-party alike.
 
-Names are read from the metadata of installed distributions without importing anything; a class
-is imported when its name is used. A plugin that cannot be imported is an error only for whoever
-uses it.
+Names come from the metadata of installed distributions, without importing anything; a class is
+imported when its name is used. A plugin that cannot be imported raises an error only when used.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from cellvision.plugin_candidates import (
 
 
 class Configurable(Protocol):
-    """A class that is created from settings, as every component is."""
+    """A class whose instances are created from settings, such as a component."""
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], where: str) -> Self:
@@ -36,7 +35,7 @@ class Configurable(Protocol):
 T = TypeVar("T", bound=Configurable)
 
 REGISTERED = "(registered here)"
-"""The distribution shown for a class that `Registry.register` added."""
+"""Distribution shown for classes that `Registry.register` added."""
 
 Status = Literal["ok", "broken", "conflict"]
 
@@ -45,24 +44,24 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """Description of one plugin; one row of ``cellvision plugins``.
+    """Description of one plugin, a row of ``cellvision plugins``.
 
     Attributes
     ----------
     group : str
-        Its entry-point group, such as ``cellvision.datasets``.
+        Entry-point group, such as ``cellvision.datasets``.
     name : str
-        Its name.
+        Name of the plugin.
     distribution, version : str
-        The installed distribution that provides it.
+        Installed distribution that provides it.
     module : str
         Location of the class, as ``package.module:Class``.
     status : {"ok", "broken", "conflict"}
         Whether the name can be used.
     reason : str
-        Why not, in one line; empty if the status is ``ok``.
+        Why it cannot be used, in one line; empty if the status is ``ok``.
     description : str
-        The first line of the class's docstring.
+        First line of the class's docstring.
     """
 
     group: str
@@ -76,14 +75,14 @@ class PluginInfo:
 
 
 class Registry(Generic[T]):
-    """The classes of one interface, by name.
+    """Classes of one interface, by name.
 
     Parameters
     ----------
     group
-        The entry-point group, such as ``cellvision.datasets``.
+        Entry-point group, such as ``cellvision.datasets``.
     base
-        The interface that every class of the group must derive from.
+        Interface that every class of the group must derive from.
 
     Examples
     --------
@@ -105,7 +104,7 @@ class Registry(Generic[T]):
 
     @property
     def kind(self) -> str:
-        """What one of its plugins is called, such as ``dataset``."""
+        """Singular noun for its plugins, such as ``dataset``."""
         return self.group.rpartition(".")[2].removesuffix("s")
 
     # --- names, without importing --------------------------------------------------------
@@ -121,8 +120,8 @@ class Registry(Generic[T]):
         return iter(self.names())
 
     def _candidates(self, *, rescan: bool = False) -> list[PluginCandidate]:
-        # Reading all metadata takes milliseconds, so it is done once for each sys.path, and
-        # again if a name is missing, because it may have been installed since.
+        # Reading all metadata takes milliseconds, so it happens once per sys.path, and again if
+        # a name is missing, because it may have been installed in the meantime.
         path = tuple(sys.path)
         if rescan or self._installed is None or self._installed[0] != path:
             self._installed = (path, installed_candidates(self.group))
@@ -138,8 +137,8 @@ class Registry(Generic[T]):
             distribution = normalize_distribution(distribution)
 
         def matches(candidate: PluginCandidate) -> bool:
-            own = candidate.distribution
-            accepted = ("", own, normalize_distribution(own))
+            provider = candidate.distribution
+            accepted = ("", provider, normalize_distribution(provider))
             return candidate.name == bare and distribution in accepted
 
         return list(filter(matches, self._candidates())) or list(
@@ -147,7 +146,7 @@ class Registry(Generic[T]):
         )
 
     def _candidate(self, name: str) -> PluginCandidate:
-        """Return the one candidate for a name, or raise the error that explains why not."""
+        """Return the only candidate for a name; raise an error if there is none or several."""
         matching = self._matching(name)
         if not matching:
             raise self._unknown(name)
@@ -170,17 +169,17 @@ class Registry(Generic[T]):
         bare = name.rpartition(":")[2]
         what = f"no {self.kind} is called {name!r}"
         known = KNOWN_DISTRIBUTIONS.get(self.group, {})
-        home = next((d for d, provided in known.items() if bare in provided), None)
-        if home is not None and not names:
+        provider = next((d for d, plugins in known.items() if bare in plugins), None)
+        if provider is not None and not names:
             return errors.UnknownPlugin(
-                f"{what}: this cellvision has no {self.kind} plugins; {home} provides it",
+                f"{what}: this cellvision has no {self.kind} plugins; {provider} provides it",
                 "Install the standard plugins: python -m pip install 'cellvision[standard]'",
             )
-        if home is not None and bare not in names:
-            # --upgrade because an older version without this name may be installed.
+        if provider is not None and bare not in names:
+            # --upgrade, because an older version without this name may be installed.
             return errors.UnknownPlugin(
-                f"{what} here; {home} provides it",
-                f"Install it: python -m pip install --upgrade {home}",
+                f"{what} here; {provider} provides it",
+                f"Install it: python -m pip install --upgrade {provider}",
             )
         others = [f"{c.distribution}:{bare}" for c in self._candidates() if c.name == bare]
         near = others or difflib.get_close_matches(bare, names, n=1)
@@ -197,14 +196,14 @@ class Registry(Generic[T]):
         Parameters
         ----------
         name
-            A name, or ``"distribution:name"`` if two distributions provide the same one.
+            A name, or ``"distribution:name"`` if several distributions provide it.
 
         Raises
         ------
         errors.UnknownPlugin
-            No distribution provides it; the message suggests the nearest name.
+            No distribution provides it; the message suggests the closest name.
         errors.PluginConflict
-            Two distributions provide it; the message names both.
+            Several distributions provide it; the message names them.
         errors.BrokenPlugin
             It cannot be imported; the cause is chained.
         errors.PluginContractError
@@ -224,16 +223,16 @@ class Registry(Generic[T]):
         return self._checked(loaded, candidate.name, candidate.origin)
 
     def _checked(self, loaded: Any, name: str, origin: str) -> type[T]:
-        """Return the class if it keeps the interface's contract."""
+        """Return the class; raise an error if it breaks the interface's contract."""
         what = f"{self.kind} {name!r} ({origin})"
         hint = (
             f"It must be a class that derives from cellvision.{self.base.__name__} and defines "
-            "its methods; its author can check it with cellvision.testing"
+            "its methods; the plugin's author can check it with cellvision.testing"
         )
         if not _NAME.fullmatch(name):
             raise errors.PluginContractError(
                 f"{what} has a name with characters other than letters, digits, '_', '-' and '.'",
-                "Its author must rename the entry point",
+                "The plugin's author must rename the entry point",
             )
         if not inspect.isclass(loaded):
             raise errors.PluginContractError(f"{what} is not a class", hint)
@@ -252,17 +251,17 @@ class Registry(Generic[T]):
         Raises
         ------
         errors.ExperimentError
-            A setting is unknown or has a wrong value; one line for each.
+            Settings are unknown or have wrong values; one line each.
         errors.PluginError
             As for `get`.
         """
         return self.get(name).from_settings(settings, f"{self.kind} {name!r}")
 
     def register(self, name: str, cls: type[T]) -> type[T]:
-        """Add a class under a name in this process, for notebooks and tests.
+        """Register a class under a name in this process, for notebooks and tests.
 
-        A name that was registered before is replaced, so a notebook cell can run twice; a name
-        that an installed distribution provides is refused.
+        Registering a name again replaces its class, so a notebook cell can run twice. Names of
+        installed distributions are refused.
 
         Raises
         ------
@@ -283,7 +282,7 @@ class Registry(Generic[T]):
         return cls
 
     def unregister(self, name: str) -> None:
-        """Remove a registered name; a name that is not registered is ignored."""
+        """Remove a registered name; ignore names that are not registered."""
         self._registered.pop(name, None)
 
     # --- descriptions --------------------------------------------------------------------
@@ -296,34 +295,35 @@ class Registry(Generic[T]):
         errors.PluginError
             The class has no name, so a saved experiment could not be read back.
         """
-        home = f"{cls.__module__}:{cls.__qualname__}"
+        module = f"{cls.__module__}:{cls.__qualname__}"
         candidates = self._candidates()
-        own = [c for c in candidates if c.module == home and c.cls in (None, cls)]
+        matching = [c for c in candidates if c.module == module and c.cls in (None, cls)]
         # An entry point may name a re-export.
-        own = own or [candidate for candidate in candidates if candidate.leads_to(cls)]
-        if not own:
+        matching = matching or [candidate for candidate in candidates if candidate.leads_to(cls)]
+        if not matching:
             raise errors.PluginError(
                 f"{cls.__qualname__} is not registered as a {self.kind}, so it has no name",
                 f"Give it an entry point in {self.group}, or call "
                 f"cellvision.{self.kind}s.register({cls.__name__.lower()!r}, {cls.__name__})",
             )
-        rivals = sum(candidate.name == own[0].name for candidate in candidates)
-        return own[0].name if rivals == 1 else f"{own[0].distribution}:{own[0].name}"
+        first = matching[0]
+        rivals = sum(candidate.name == first.name for candidate in candidates)
+        return first.name if rivals == 1 else f"{first.distribution}:{first.name}"
 
     def info(self, name: str) -> PluginInfo:
-        """Describe one plugin: distribution, version, module and first docstring line.
+        """Describe one plugin: distribution, version, module and first line of the docstring.
 
-        A broken plugin is described, not raised: see its ``status`` and ``reason``.
+        For a broken plugin, ``status`` and ``reason`` describe the error; nothing is raised.
 
         Raises
         ------
         errors.UnknownPlugin, errors.PluginConflict
-            There is no such name, or more than one.
+            No plugin has the name, or several do.
         """
         return self._info(self._candidate(name), rivals=())
 
     def plugins(self) -> list[PluginInfo]:
-        """Describe every plugin; broken and conflicting ones are marked, not raised."""
+        """Describe all plugins; ``status`` marks broken and conflicting ones."""
         candidates = sorted(self._candidates(rescan=True), key=lambda c: (c.name, c.distribution))
         return [
             self._info(
@@ -360,7 +360,7 @@ class Registry(Generic[T]):
         )
 
     def requirement(self, name: str) -> str:
-        """Return the ``distribution==version`` behind a name, for a run's record."""
+        """Return the requirement ``distribution==version`` of a name, for a run's record."""
         candidate = self._candidate(name)
         version = candidate.version
         return f"{candidate.distribution}=={version}" if version else candidate.distribution

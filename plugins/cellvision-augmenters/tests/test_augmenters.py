@@ -1,6 +1,7 @@
-"""Augmenters: what they change, by how much, and what they leave alone.
+"""Augmenters change images within their limits and keep everything else.
 
-Run as a script, this file trains through all of them on the backend named by KERAS_BACKEND.
+Run as a script, this file trains a model behind all of them on the backend that KERAS_BACKEND
+names.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ALL: dict[str, dict[str, Any]] = {
 MIXING: dict[str, dict[str, Any]] = {"cutmix": {"probability": 1}, "mixup": {"alpha": 1}}
 
 
-def change(name: str, images: Any, seed: int = 0, **settings: Any) -> Any:
+def augment(name: str, images: Any, seed: int = 0, **settings: Any) -> Any:
     import keras
 
     layer = cv.augmenters.create(name, **{**ALL[name], **settings}).build(seed)
@@ -52,13 +53,13 @@ def images() -> Any:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
-def test_shape_and_dtype_stay(name: str, dtype: str, images: Any) -> None:
+def test_shape_and_dtype_are_kept(name: str, dtype: str, images: Any) -> None:
     import keras
 
     layer = cv.augmenters.create(name, **ALL[name]).build(0)
-    given = keras.ops.cast(images, dtype)
+    batch = keras.ops.cast(images, dtype)
     for training in (True, False):
-        out = layer(given, training=training)
+        out = layer(batch, training=training)
         assert keras.backend.standardize_dtype(out.dtype) == dtype
         assert tuple(out.shape) == images.shape
     symbolic = layer(keras.Input((12, 16, 2), dtype=dtype))
@@ -70,9 +71,9 @@ def test_nothing_changes_unless_training(name: str, images: Any) -> None:
     import keras
 
     layer = cv.augmenters.create(name, **ALL[name]).build(0)
-    for kept in (layer(images, training=False), layer(images)):
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(kept), images)
-    changed = change(name, images)
+    for output in (layer(images, training=False), layer(images)):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(output), images)
+    changed = augment(name, images)
     assert (changed != images).any()
 
 
@@ -84,16 +85,16 @@ def test_the_seed_fixes_the_sequence(name: str, images: Any) -> None:
         layer = cv.augmenters.create(name, **ALL[name]).build(seed)
         return [keras.ops.convert_to_numpy(layer(images, training=True)) for _ in range(3)]
 
-    first, again, other = sequence(1), sequence(1), sequence(2)
-    np.testing.assert_array_equal(first, again)
+    first, repeated, other = sequence(1), sequence(1), sequence(2)
+    np.testing.assert_array_equal(first, repeated)
     assert (first[0] != first[1]).any()
     assert (first[0] != other[0]).any()
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_each_image_is_drawn_for(name: str) -> None:
-    one = np.random.default_rng(4).random((1, 12, 16, 1)).astype("float32")
-    changed = change(name, np.repeat(one, 32, axis=0))
+def test_every_image_is_augmented_differently(name: str) -> None:
+    image = np.random.default_rng(4).random((1, 12, 16, 1)).astype("float32")
+    changed = augment(name, np.repeat(image, 32, axis=0))
     assert len(np.unique(changed.reshape(32, -1), axis=0)) > 2
 
 
@@ -101,7 +102,7 @@ def test_each_image_is_drawn_for(name: str) -> None:
 @pytest.mark.parametrize("name", ["elastic", "rotation", "shift", "translation"])
 def test_values_stay_in_their_range(name: str, fill_mode: str, images: Any) -> None:
     bright = images / 2 + 0.5
-    changed = change(name, bright, fill_mode=fill_mode)
+    changed = augment(name, bright, fill_mode=fill_mode)
     assert changed.max() <= 1 + 1e-6
     if fill_mode == "constant":
         assert changed.min() == 0
@@ -110,46 +111,46 @@ def test_values_stay_in_their_range(name: str, fill_mode: str, images: Any) -> N
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
-def test_rotation_turns_by_up_to_its_degrees_either_way(interpolation: str) -> None:
+def test_rotation_turns_up_to_its_degrees_in_both_directions(interpolation: str) -> None:
     side, degrees = 101, 30
     marker = np.zeros((64, side, side, 1), "float32")
     marker[:, 48:53, 88:93] = 1  # 40 pixels to the right of the centre
     settings = {"interpolation": interpolation, "fill_mode": "constant"}
-    turned = change("rotation", marker, degrees=degrees, **settings)
+    turned = augment("rotation", marker, degrees=degrees, **settings)
     assert (turned.sum(axis=(1, 2, 3)) > 20).all()
     rows, columns = np.mgrid[:side, :side] - side // 2
     weights = turned[..., 0] / turned.sum(axis=(1, 2, 3))[:, None, None]
     y, x = (weights * rows).sum(axis=(1, 2)), (weights * columns).sum(axis=(1, 2))
     angles = np.degrees(np.arctan2(y, x))
-    np.testing.assert_allclose(np.hypot(x, y), 40, atol=0.6)  # about the centre
+    np.testing.assert_allclose(np.hypot(x, y), 40, atol=0.6)  # around the centre
     assert np.abs(angles).max() <= degrees + 0.5
     assert angles.max() > 0.8 * degrees
     assert angles.min() < -0.8 * degrees
     assert abs(angles.mean()) < degrees / 3
 
 
-def test_rotation_by_nothing_changes_nothing(images: Any) -> None:
-    np.testing.assert_allclose(change("rotation", images, degrees=0), images, atol=1e-6)
+def test_rotation_by_zero_degrees_changes_nothing(images: Any) -> None:
+    np.testing.assert_allclose(augment("rotation", images, degrees=0), images, atol=1e-6)
 
 
 def test_rotation_fills_its_corners() -> None:
     ramp = np.tile(np.linspace(0.5, 1, 16, dtype="float32")[:, None], (4, 1, 16))[..., None]
     for seed in range(2):
-        empty = change("rotation", ramp, seed, degrees=45, fill_mode="constant")
-        drawn = change("rotation", ramp, seed, degrees=45, fill_mode="nearest")
+        empty = augment("rotation", ramp, seed, degrees=45, fill_mode="constant")
+        nearest = augment("rotation", ramp, seed, degrees=45, fill_mode="nearest")
         assert (empty[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 0).any()
         inner = (slice(None), slice(6, 10), slice(6, 10))
-        np.testing.assert_array_equal(empty[inner], drawn[inner])
-        assert (drawn >= 0.5 - 1e-6).all()
+        np.testing.assert_array_equal(empty[inner], nearest[inner])
+        assert (nearest >= 0.5 - 1e-6).all()
 
 
 def test_translation_moves_whole_pixels_within_its_range() -> None:
     height, width = 21, 30
     marker = np.zeros((200, height, width, 1), "float32")
     marker[:, 10, 15] = 0.7
-    moved = change("translation", marker, height=0.2, width=0.1, fill_mode="constant")
+    moved = augment("translation", marker, height=0.2, width=0.1, fill_mode="constant")
     image, row, column, _ = np.nonzero(moved)
-    np.testing.assert_array_equal(image, np.arange(200))  # each marker is there, once
+    np.testing.assert_array_equal(image, np.arange(200))  # every marker remains, once
     assert (moved[moved > 0] == np.float32(0.7)).all()
     # 20 % of 21 rows are 4.2, of which 4 are whole; 10 % of 30 columns are 3.
     assert set(row - 10) == set(range(-4, 5))
@@ -161,9 +162,9 @@ def test_translation_moves_whole_pixels_within_its_range() -> None:
     ("fill_mode", "filled"), [("reflect", [1, 0]), ("nearest", [0, 0]), ("constant", [-9, -9])]
 )
 def test_translation_fills_its_gap(fill_mode: str, filled: list[int]) -> None:
-    """Rows are numbered; -9 stands for nothing."""
+    """Pixels hold their row number; -9 stands for an empty row."""
     numbered = np.broadcast_to(np.arange(10, dtype="float32")[None, :, None, None], (64, 10, 4, 1))
-    moved = change("translation", (numbered + 9) / 20, height=0.2, width=0, fill_mode=fill_mode)
+    moved = augment("translation", (numbered + 9) / 20, height=0.2, width=0, fill_mode=fill_mode)
     columns = np.round(moved[:, :, 0, 0] * 20 - 9).astype(int)
     down_two = columns[(columns[:, 2:] == np.arange(8)).all(axis=1)]
     assert len(down_two) > 0
@@ -173,55 +174,57 @@ def test_translation_fills_its_gap(fill_mode: str, filled: list[int]) -> None:
 @pytest.mark.parametrize(
     ("horizontal", "vertical"), [(True, True), (True, False), (False, True), (False, False)]
 )
-def test_flip_mirrors_each_direction_by_itself(horizontal: bool, vertical: bool) -> None:
-    one = np.random.default_rng(6).random((1, 5, 6, 3)).astype("float32")
-    changed = change("flip", np.repeat(one, 64, axis=0), horizontal=horizontal, vertical=vertical)
+def test_flip_mirrors_each_direction_independently(horizontal: bool, vertical: bool) -> None:
+    image = np.random.default_rng(6).random((1, 5, 6, 3)).astype("float32")
+    changed = augment(
+        "flip", np.repeat(image, 64, axis=0), horizontal=horizontal, vertical=vertical
+    )
     mirrored = {
-        (down, right): one[0, :: -1 if down else 1, :: -1 if right else 1].tobytes()
+        (down, right): image[0, :: -1 if down else 1, :: -1 if right else 1].tobytes()
         for down in (False, True)
         for right in (False, True)
     }
-    wanted = {
+    expected = {
         pixels
         for (down, right), pixels in mirrored.items()
         if (vertical or not down) and (horizontal or not right)
     }
-    assert {image.tobytes() for image in changed} == wanted
+    assert {image.tobytes() for image in changed} == expected
 
 
 def test_dihedral_shows_all_eight_orientations_of_a_square() -> None:
-    one = np.random.default_rng(6).random((1, 6, 6, 3)).astype("float32")
-    changed = change("dihedral", np.repeat(one, 400, axis=0))
-    turned = [np.rot90(one[0], quarter) for quarter in range(4)]
+    image = np.random.default_rng(6).random((1, 6, 6, 3)).astype("float32")
+    changed = augment("dihedral", np.repeat(image, 400, axis=0))
+    turned = [np.rot90(image[0], quarter) for quarter in range(4)]
     orientations = [image.tobytes() for turn in turned for image in (turn, turn[:, ::-1])]
-    counts = [sum(image.tobytes() == each for image in changed) for each in orientations]
+    counts = [sum(image.tobytes() == pixels for image in changed) for pixels in orientations]
     assert sum(counts) == 400
     assert min(counts) > 25  # 50 each on average
 
 
 def test_dihedral_keeps_the_shape_of_a_rectangle() -> None:
-    one = np.random.default_rng(6).random((1, 5, 6, 3)).astype("float32")
-    changed = change("dihedral", np.repeat(one, 64, axis=0))
-    mirrored = {one[0, ::down, ::right].tobytes() for down in (1, -1) for right in (1, -1)}
+    image = np.random.default_rng(6).random((1, 5, 6, 3)).astype("float32")
+    changed = augment("dihedral", np.repeat(image, 64, axis=0))
+    mirrored = {image[0, ::down, ::right].tobytes() for down in (1, -1) for right in (1, -1)}
     assert {image.tobytes() for image in changed} == mirrored
 
 
 def test_shift_moves_whole_pixels_in_both_directions() -> None:
     marker = np.zeros((200, 21, 30, 1), "float32")
     marker[:, 10, 15] = 0.7
-    moved = change("shift", marker, pixels=3, fill_mode="constant")
+    moved = augment("shift", marker, pixels=3, fill_mode="constant")
     image, row, column, _ = np.nonzero(moved)
     np.testing.assert_array_equal(image, np.arange(200))
     assert set(row - 10) == set(column - 15) == set(range(-3, 4))
-    np.testing.assert_array_equal(change("shift", marker, pixels=0), marker)
+    np.testing.assert_array_equal(augment("shift", marker, pixels=0), marker)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_brightness_multiplies_by_a_factor_within_its_range(per_channel: bool, images: Any) -> None:
     many = np.repeat(images, 32, axis=0) + 0.1
-    factors = change("brightness", many, factor=0.25, per_channel=per_channel) / many
-    each = np.broadcast_to(factors[:, :1, :1], factors.shape)
-    np.testing.assert_allclose(factors, each, rtol=1e-5)  # one per channel, for all pixels
+    factors = augment("brightness", many, factor=0.25, per_channel=per_channel) / many
+    first_pixel = np.broadcast_to(factors[:, :1, :1], factors.shape)
+    np.testing.assert_allclose(factors, first_pixel, rtol=1e-5)  # one per channel, for all pixels
     assert 0.8 - 1e-5 <= factors.min() < 0.82
     assert 1.23 < factors.max() <= 1.25 + 1e-5
     np.testing.assert_allclose(np.log(factors).mean(), 0, atol=0.02)
@@ -232,30 +235,31 @@ def test_brightness_multiplies_by_a_factor_within_its_range(per_channel: bool, i
 def test_elastic_bends_smoothly_within_its_distance() -> None:
     rows, columns = np.mgrid[:40, :40].astype("float32") / 40
     ramps = np.repeat(np.stack([rows, columns], axis=-1)[None], 16, axis=0)
-    moved = change("elastic", ramps, distance=0.1, fill_mode="nearest") - ramps
+    moved = augment("elastic", ramps, distance=0.1, fill_mode="nearest") - ramps
     assert np.abs(moved).max() <= 0.1 + 1e-6
     assert np.abs(moved[:, 10:30, 10:30]).max() > 0.03
     steps = np.abs(np.diff(moved[:, 10:30, 10:30], axis=1)).max()
     assert steps < 0.02  # far less than the displacements: neighbours move together
-    np.testing.assert_allclose(change("elastic", ramps, distance=0), ramps, atol=1e-6)
+    np.testing.assert_allclose(augment("elastic", ramps, distance=0), ramps, atol=1e-6)
 
 
-def test_erase_replaces_one_rectangle_by_the_mean(images: Any) -> None:
+def test_erase_fills_one_rectangle_with_the_mean(images: Any) -> None:
     many = np.repeat(images, 8, axis=0)
-    erased = change("erase", many, probability=1, smallest=0.2, largest=0.3)
+    erased = augment("erase", many, probability=1, smallest=0.2, largest=0.3)
     for before, after in zip(many, erased, strict=True):
-        gone = (before != after).any(axis=-1)
-        rows, columns = np.flatnonzero(gone.any(axis=1)), np.flatnonzero(gone.any(axis=0))
-        assert gone.sum() == len(rows) * len(columns)  # a rectangle
-        assert 0.12 < gone.mean() < 0.38  # sides are whole pixels
-        mean = np.broadcast_to(before.mean(axis=(0, 1)), after[gone].shape)
-        np.testing.assert_allclose(after[gone], mean, atol=1e-5)
+        erased_pixels = (before != after).any(axis=-1)
+        rows = np.flatnonzero(erased_pixels.any(axis=1))
+        columns = np.flatnonzero(erased_pixels.any(axis=0))
+        assert erased_pixels.sum() == len(rows) * len(columns)  # a rectangle
+        assert 0.12 < erased_pixels.mean() < 0.38  # sides are whole pixels
+        mean = np.broadcast_to(before.mean(axis=(0, 1)), after[erased_pixels].shape)
+        np.testing.assert_allclose(after[erased_pixels], mean, atol=1e-5)
 
 
-def test_erase_leaves_some_images_alone(images: Any) -> None:
+def test_erase_leaves_some_images_unchanged(images: Any) -> None:
     many = np.repeat(images, 32, axis=0)
-    kept = (change("erase", many, probability=0.25) == many).all(axis=(1, 2, 3)).mean()
-    assert 0.6 < kept < 0.9
+    unchanged = (augment("erase", many, probability=0.25) == many).all(axis=(1, 2, 3)).mean()
+    assert 0.6 < unchanged < 0.9
 
 
 def one_hot(count: int, classes: int) -> Any:
@@ -263,21 +267,21 @@ def one_hot(count: int, classes: int) -> Any:
 
 
 @pytest.mark.parametrize("name", MIXING)
-def test_mixing_is_declared(name: str) -> None:
+def test_augmenters_declare_whether_they_mix_labels(name: str) -> None:
     assert cv.augmenters.create(name).mixes_labels is True
     assert not any(getattr(cv.augmenters.get(other), "mixes_labels", False) for other in ALL)
 
 
 @pytest.mark.parametrize("name", MIXING)
-def test_labels_are_mixed_as_the_pixels_are(name: str) -> None:
-    """Image k is k everywhere and has a class of its own, so pixels give the weights."""
+def test_labels_are_mixed_like_pixels(name: str) -> None:
+    """Image k has the value k everywhere and its own class, so pixels give the weights."""
     flat = np.broadcast_to(np.arange(64, dtype="float32")[:, None, None, None], (64, 24, 24, 2))
     mixed, targets = mix(name, flat, np.eye(64, dtype="float32"))
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(mixed.mean(axis=(1, 2, 3)), targets @ np.arange(64), rtol=1e-4)
     assert ((targets > 1e-6).sum(axis=1) <= 2).all()
     weights = targets.diagonal()
-    assert len(np.unique(np.round(weights, 3))) > 16  # each image is drawn for
+    assert len(np.unique(np.round(weights, 3))) > 16  # every image has its own weight
     others = targets - np.diag(weights)
     partners = others.argmax(axis=1)[others.max(axis=1) > 0.05]
     assert len(partners) > 20
@@ -319,15 +323,15 @@ def test_mixing_is_off_unless_training(name: str, images: Any) -> None:
     labels = one_hot(8, 3)
     layer = cv.augmenters.create(name, **MIXING[name]).build(0)
     for pair in (layer((images, labels)), layer((images, labels), training=False)):
-        for kept, given in zip(pair, (images, labels), strict=True):
-            np.testing.assert_array_equal(keras.ops.convert_to_numpy(kept), given)
+        for output, original in zip(pair, (images, labels), strict=True):
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(output), original)
     mixed, targets = mix(name, images, labels, probability=0)
     np.testing.assert_array_equal(mixed, images)
     np.testing.assert_array_equal(targets, labels)
 
 
 @pytest.mark.parametrize("name", MIXING)
-def test_mixing_survives_a_batch_of_one(name: str, images: Any) -> None:
+def test_mixing_works_on_a_batch_of_one(name: str, images: Any) -> None:
     mixed, targets = mix(name, images[:1], one_hot(1, 3))
     np.testing.assert_allclose(mixed, images[:1], atol=1e-6)
     np.testing.assert_allclose(targets, one_hot(1, 3), atol=1e-6)
@@ -335,9 +339,9 @@ def test_mixing_survives_a_batch_of_one(name: str, images: Any) -> None:
 
 @pytest.mark.parametrize("name", MIXING)
 def test_the_seed_fixes_the_mixtures(name: str, images: Any) -> None:
-    first, again, other = (mix(name, images, one_hot(8, 3), seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first[0], again[0])
-    np.testing.assert_array_equal(first[1], again[1])
+    first, repeated, other = (mix(name, images, one_hot(8, 3), seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first[0], repeated[0])
+    np.testing.assert_array_equal(first[1], repeated[1])
     assert (first[0] != other[0]).any()
 
 
@@ -354,15 +358,15 @@ def test_mixing_keeps_shapes_and_dtypes(name: str, dtype: str, images: Any) -> N
 
 
 def test_sixteen_bits_survive_mixed_precision() -> None:
-    """Under bfloat16, 8 bits of a pixel would be left; flips and shifts must lose none."""
+    """bfloat16 would keep 8 bits of a pixel; flips and translations must lose none."""
     import keras
 
     steps = (np.arange(2**16, dtype="float32") / (2**16 - 1)).reshape(4, 128, 128, 1)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        flipped = change("flip", steps)
-        moved = change("translation", steps, height=0.1, width=0.1)
-        turned = change("rotation", steps, degrees=0)
+        flipped = augment("flip", steps)
+        moved = augment("translation", steps, height=0.1, width=0.1)
+        turned = augment("rotation", steps, degrees=0)
     finally:
         keras.config.set_dtype_policy("float32")
     assert flipped.dtype == moved.dtype == turned.dtype == np.float32
@@ -390,13 +394,13 @@ def test_sixteen_bits_survive_mixed_precision() -> None:
         ("flip", {"diagonal": True}),
     ],
 )
-def test_impossible_settings_are_refused(name: str, settings: Any) -> None:
+def test_invalid_settings_are_refused(name: str, settings: Any) -> None:
     with pytest.raises(errors.ExperimentError, match=next(iter(settings))):
         cv.augmenters.create(name, **settings)
 
 
 @pytest.mark.parametrize("name", [*ALL, *MIXING])
-def test_survives_serialisation(name: str) -> None:
+def test_settings_survive_serialisation(name: str) -> None:
     augmenter = cv.augmenters.create(name, **{**ALL, **MIXING}[name])
     written = augmenter.model_dump(mode="json")
     assert written["type"] == name
@@ -406,8 +410,8 @@ def test_survives_serialisation(name: str) -> None:
 def train_through_all() -> bool:
     """Train a small model behind all augmenters; return whether its steps are compiled.
 
-    The labels are a second input, so that they can be mixed; the model returns its
-    probabilities and the mixed labels side by side, and the loss compares the two.
+    Labels are a second input, so that they can be mixed. The model outputs its probabilities
+    beside the mixed labels, and the loss compares the two.
     """
     import keras
 
@@ -430,7 +434,7 @@ def train_through_all() -> bool:
     model.compile("sgd", loss, steps_per_execution=2)
     images = np.random.default_rng(0).random((10, 12, 16, 2)).astype("float32")
     labels = one_hot(10, 2)
-    # Batches of 4, 4 and 2: more than one step in an execution, and a batch that is not full.
+    # Batches of 4, 4 and 2: several steps per execution, and a last batch that is not full.
     history = model.fit((images, labels), labels, batch_size=4, epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     first, second = (model.predict((images, labels), verbose=0) for _ in range(2))
@@ -445,31 +449,33 @@ def test_trains_in_compiled_steps() -> None:
 
 def test_trains_in_compiled_steps_on_jax() -> None:
     pytest.importorskip("jax", reason="the jax extra is not installed")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, __file__],
         env={**os.environ, "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == ["jax", "True", "True"]
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert process.stdout.split() == ["jax", "True", "True"]
 
 
-def test_names_are_read_without_keras() -> None:
+def test_augmenters_are_created_without_keras() -> None:
     code = (
         "import sys, cellvision as cv\n"
         f"for name in {sorted([*ALL, *MIXING])!r}:\n"
         "    cv.augmenters.create(name)\n"
         "assert not {'keras', 'tensorflow', 'jax'} & set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
 
 
 if __name__ == "__main__":
     import keras
 
-    chance = np.random.default_rng(3).random((8, 12, 16, 2)).astype("float32")
+    noise = np.random.default_rng(3).random((8, 12, 16, 2)).astype("float32")
     print(keras.backend.backend(), train_through_all())
-    print(all((change(each, chance) != chance).any() for each in ALL))
+    print(all((augment(name, noise) != noise).any() for name in ALL))

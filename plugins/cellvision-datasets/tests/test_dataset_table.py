@@ -129,3 +129,36 @@ def test_any_content_gives_a_table_or_our_error(tmp_path: Path, content: str | b
     except errors.CatalogError as fault:
         problem, images = fault.what, []
     assert str(path) in problem if problem else all(images)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret.png",
+        "images/../../secret.png",
+        "/etc/passwd",
+        "..\\secret.png",
+        "ftp://127.0.0.1:1/x.png",
+        "file:///etc/passwd",
+        "s3://bucket/x.png",
+    ],
+)
+def test_a_table_reaches_nothing_outside_its_folder(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "table" / "cells.csv"
+    path.parent.mkdir()
+    path.write_text(f"file,label\ninside.png,a\n{name},b\n")
+    with pytest.raises(errors.CatalogError, match=r"cells\.csv, line 3: ") as caught:
+        cv.datasets.create("table", path=path).catalog()
+    assert name in caught.value.what
+    assert "dataset.allowed" in caught.value.hint
+
+
+def test_a_table_may_name_what_is_below_its_root_or_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "table" / "cells.csv"
+    path.parent.mkdir()
+    names = ["a/../b.png", str(tmp_path / "table" / "c.png"), str(tmp_path / "more" / "d.png")]
+    path.write_text("file,label\n" + "".join(f"{name},a\n" for name in names))
+    table = cv.datasets.create("table", path=path, allowed=[tmp_path / "more"])
+    assert list(table.catalog()["image"]) == names
+    with pytest.raises(errors.CatalogError, match=r"d\.png is not below"):
+        cv.datasets.create("table", path=path, allowed=[tmp_path / "mor"]).catalog()

@@ -1,4 +1,4 @@
-"""The HTML page: composed of artifacts, the answer first, self-contained."""
+"""The HTML page is self-contained, starts with the result, and shows all artifacts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cellvision.progress import Display
 from cellvision.results.reporting import make_reports
 
 
-class Parsed(HTMLParser):
-    """What a browser loads, what it links to, and the text it shows."""
+class ParsedPage(HTMLParser):
+    """URLs that a page loads, its links, and its visible text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -37,32 +37,35 @@ class Parsed(HTMLParser):
         self.text += data.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def parse(results: cv.Run | cv.Study) -> Parsed:
-    """Read a page; nothing in it may come from elsewhere, and all links must lead somewhere."""
+def parse(results: cv.Run | cv.Study) -> ParsedPage:
+    """Parse the report page; require that it loads nothing else and that all links work."""
     reports = results.folder / "reports"
     source = (reports / "report.html").read_text(encoding="utf-8")
-    page = Parsed(source)
+    page = ParsedPage(source)
     assert all(re.match(r"data:image/(png|svg\+xml|jpeg);base64,", url) for url in page.sources)
     assert not re.search(r"url\(|@import|<script|<link", source)
     assert not {"script", "iframe", "object", "link"} & set(page.tags)
     for link in page.links:
         if link.startswith("#"):
             assert f'id="{link[1:]}"' in source
-        elif not link.startswith("http"):  # a link of a reporter's own text loads nothing
+        elif not link.startswith("http"):  # a link in a reporter's text loads nothing
             assert (reports / link).is_file(), link
     return page
 
 
-def make(results: cv.Run | cv.Study, *reporters: cv.Reporter | str) -> Parsed:
-    created = [cv.reporters.create(each) if isinstance(each, str) else each for each in reporters]
+def report_on(results: cv.Run | cv.Study, *reporters: cv.Reporter | str) -> ParsedPage:
+    created = [
+        cv.reporters.create(reporter) if isinstance(reporter, str) else reporter
+        for reporter in reporters
+    ]
     _, faults = make_reports(results, [*created, cv.reporters.create("html")], Display())
     assert [fault.what for fault in faults] == []
     return parse(results)
 
 
-def test_the_page_of_a_run_says_everything(tmp_path: Path) -> None:
+def test_the_page_of_a_run_shows_all_results(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", ODD_NAMES, n=30, wrong=6, leaks=LEAKS)
-    page = make(run, "tables", "confusion", "panel", "curves")
+    page = report_on(run, "tables", "confusion", "panel", "curves")
     assert "b" not in page.tags  # a class name is text, not markup
     source = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
     assert 'name="viewport"' in source
@@ -91,7 +94,7 @@ def test_the_page_of_a_run_says_everything(tmp_path: Path) -> None:
 def test_a_damaged_audit_does_not_stop_the_page(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     (run.folder / "audit.json").write_text('{"class_names": 3}')
-    assert "audit.json is missing or damaged." in make(run).text
+    assert "audit.json is missing or damaged." in report_on(run).text
     with pytest.raises(cv.errors.FolderError, match=r"audit\.json: .*class_names: "):
         _ = cv.load_run(run.folder).audit
 
@@ -99,31 +102,31 @@ def test_a_damaged_audit_does_not_stop_the_page(tmp_path: Path) -> None:
 def test_the_page_shows_the_artifacts_of_any_reporter(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
 
-    class Stranger(cv.Reporter):
-        """A third-party reporter with one artifact of each kind."""
+    class ThirdParty(cv.Reporter):
+        """A reporter with one artifact of each kind."""
 
         word: str = "plain"
 
         def run(self, run: cv.Run, folder: Path) -> Sequence[Artifact]:
-            (folder / "stranger.csv").write_text("name,value\n<i>one</i>,0.123456\n")
+            (folder / "third_party.csv").write_text("name,value\n<i>one</i>,0.123456\n")
             text = "# Heading\n\n<script>x</script> and *emphasis* ![x](http://a.b/c.png)"
-            (folder / "stranger.md").write_text(text)
-            (folder / "stranger.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-            (folder / "stranger_page.html").write_text("<p>own page</p>")
-            (folder / "stranger.bin").write_bytes(b"\0")
+            (folder / "third_party.md").write_text(text)
+            (folder / "third_party.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+            (folder / "third_party_page.html").write_text("<p>separate page</p>")
+            (folder / "third_party.bin").write_bytes(b"\0")
             return [
-                Artifact(folder / "stranger.svg", "A drawing", "figure", "With a caption.", 50),
-                Artifact(folder / "stranger.csv", "A table", "table", order=150),
-                Artifact(folder / "stranger.md", "A text", "text", order=350),
-                Artifact(folder / "stranger_page.html", "A page of its own", "page"),
-                Artifact(folder / "stranger.bin", "Some data", "data"),
+                Artifact(folder / "third_party.svg", "A drawing", "figure", "With a caption.", 50),
+                Artifact(folder / "third_party.csv", "A table", "table", order=150),
+                Artifact(folder / "third_party.md", "A text", "text", order=350),
+                Artifact(folder / "third_party_page.html", "A separate page", "page"),
+                Artifact(folder / "third_party.bin", "Some data", "data"),
             ]
 
-    cv.reporters.register("stranger", Stranger)
+    cv.reporters.register("third_party", ThirdParty)
     try:
-        page = make(run, Stranger(word="chosen"), "confusion")
+        page = report_on(run, ThirdParty(word="chosen"), "confusion")
     finally:
-        cv.reporters.unregister("stranger")
+        cv.reporters.unregister("third_party")
     assert any(url.startswith("data:image/svg+xml") for url in page.sources)
     positions = [page.text.rindex(title) for title in ("A drawing", "Confusion matrix: test")]
     assert positions == sorted(positions)
@@ -131,17 +134,17 @@ def test_the_page_shows_the_artifacts_of_any_reporter(tmp_path: Path) -> None:
         assert text in page.text
     assert {"i", "script"} & set(page.tags) == set()
     assert "em" in page.tags
-    assert {"stranger_page.html", "stranger.bin", "stranger.csv"} <= set(page.links)
+    assert {"third_party_page.html", "third_party.bin", "third_party.csv"} <= set(page.links)
 
 
-def test_figures_are_embedded_as_their_reporters_wrote_them(tmp_path: Path) -> None:
+def test_figures_are_embedded_unchanged(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    page = make(run, cv.reporters.create("panel", images=3))
+    page = report_on(run, cv.reporters.create("panel", images=3))
     content = (run.folder / "reports" / "panel_test.png").read_bytes()
     assert page.sources == [f"data:image/png;base64,{base64.b64encode(content).decode()}"]
     assert "images = 3" in page.text
-    # Reported again with other settings: the page follows, and nothing else is drawn.
-    again = make(run, cv.reporters.create("panel", images=5))
+    # Reporting again with other settings replaces the figure and adds none.
+    again = report_on(run, cv.reporters.create("panel", images=5))
     assert len(again.sources) == 1
     assert again.sources != page.sources
 
@@ -168,7 +171,7 @@ def test_the_page_names_reporters_that_failed(
 def test_the_page_of_a_study(tmp_path: Path) -> None:
     experiments = {"deep": {"wrong": 2}, "a <long> & odd name": {"wrong": 4}}
     study = write_study(tmp_path / "study", experiments, controls=["intensity"])
-    page = make(study, "summary", "boxplot", "confusion", "controls")
+    page = report_on(study, "summary", "boxplot", "confusion", "controls")
     for text in (
         "mean of 3 runs, SD over runs 0.050",
         "a <long> & odd name",
@@ -187,15 +190,15 @@ def test_the_page_of_a_study(tmp_path: Path) -> None:
     assert {"../runs.csv", "../runs/000/predictions.csv"} <= set(page.links)
 
 
-def test_the_page_of_a_control_is_marked(tmp_path: Path) -> None:
+def test_the_page_of_a_control_has_a_banner(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", control="background")
-    page = make(run)
+    page = report_on(run)
     assert "CONTROL (background): not a result of the experiment." in page.text
     assert "A single run gives no verdict" not in page.text
 
 
 def test_a_run_without_test_set_says_so(tmp_path: Path) -> None:
-    page = make(write_run(tmp_path / "run", splits=("train", "validation")))
+    page = report_on(write_run(tmp_path / "run", splits=("train", "validation")))
     assert "There is no test set, so nothing is known about new images." in page.text
 
 

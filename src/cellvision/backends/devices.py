@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -127,6 +127,20 @@ def sharing(devices: list[str]) -> Scope:
         f"several devices cannot share a training on the {backend} backend",
         "Set KERAS_BACKEND to tensorflow or jax, or --set training.devices=1.",
     )
+
+
+@contextmanager
+def alone(device: str) -> Iterator[None]:
+    """Compute on one device, also inside the scope in which several train together."""
+    import keras
+
+    shared = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        with keras.device(device):
+            yield
+    finally:
+        keras.distribution.set_distribution(shared)
 
 
 def accelerator_has_bfloat16() -> bool:

@@ -89,7 +89,7 @@ def join() -> None:
     backend = keras.backend.backend()
     if backend == "tensorflow" or (count > 1 and backend != "jax"):
         raise errors.ExperimentError(
-            f"one training by several processes needs the JAX backend, and this is {backend}",
+            f"one training by several processes needs the JAX backend, not {backend}",
             f"Set KERAS_BACKEND=jax, {ADDRESS}, {COUNT} and {NUMBER}, and unset TF_CONFIG.",
         )
     if count > 1:

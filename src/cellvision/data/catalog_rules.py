@@ -1,4 +1,4 @@
-"""Rules that a table of images must keep, and the errors that name the rows which break them."""
+"""Check a table of images against the rules of catalogs; errors name the rows at fault."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def read_table(dataset: Dataset) -> pd.DataFrame:
-    """Return a data set's catalog if it is a table of images with labels."""
+    """Return a data set's catalog; raise an error unless it lists images with labels."""
     import pandas as pd
 
     kind = type(dataset).__name__
     try:
-        given: Any = dataset.catalog()
+        catalog: Any = dataset.catalog()
     except errors.CellvisionError:
         raise
     except Exception as error:
@@ -31,31 +31,31 @@ def read_table(dataset: Dataset) -> pd.DataFrame:
             "Run again with --debug for the traceback, and report it to the plugin's author "
             "unless a setting or a file explains it",
         ) from error
-    if not isinstance(given, pd.DataFrame):
+    if not isinstance(catalog, pd.DataFrame):
         raise errors.PluginContractError(
-            f"data set {kind}: catalog() returned {type(given).__name__}, not a pandas.DataFrame",
-            "Its author can check it with cellvision.testing",
+            f"data set {kind}: catalog() returned {type(catalog).__name__}, not a pandas.DataFrame",
+            "The plugin's author can check it with cellvision.testing",
         )
-    if given.empty:
+    if catalog.empty:
         raise errors.CatalogError(
-            "the data set holds no images",
+            "the data set contains no images",
             "Expected FOLDER/<class>/* or FOLDER/<split>/<class>/*",
         )
-    table = given.reset_index(drop=True).rename(columns=str)
+    table = catalog.reset_index(drop=True).rename(columns=str)
     missing = [name for name in ("image", "label") if name not in table.columns]
-    twice = list(table.columns[table.columns.duplicated()])
-    if missing or twice:
+    repeated = list(table.columns[table.columns.duplicated()])
+    if missing or repeated:
         raise errors.CatalogError(
             f"the catalog has no column {missing[0]!r}"
             if missing
-            else f"the catalog has the column {twice[0]!r} twice",
-            "A data set's catalog() returns the columns image and label, and any others once",
+            else f"the catalog has the column {repeated[0]!r} more than once",
+            "A data set's catalog() must return the columns image and label, and no column twice",
         )
     return table
 
 
 def check_images(table: pd.DataFrame) -> None:
-    """Every image has an id of its own."""
+    """Raise an error unless every image has a unique id."""
     nameless = table["image"].isna() | (table["image"].astype(str) == "")
     if nameless.any():
         raise errors.CatalogError(
@@ -72,7 +72,7 @@ def check_images(table: pd.DataFrame) -> None:
 
 
 def check_labels(table: pd.DataFrame) -> None:
-    """Every image has a label."""
+    """Raise an error unless every image has a label."""
     blank = table["label"].isna()
     if blank.any():
         raise errors.CatalogError(
@@ -83,10 +83,10 @@ def check_labels(table: pd.DataFrame) -> None:
 
 
 def check_classes(table: pd.DataFrame, class_names: Sequence[str]) -> None:
-    """There are at least two classes."""
+    """Raise an error if there are fewer than two classes."""
     if len(class_names) < 2:
         raise errors.CatalogError(
-            f"all {len(table)} images are of one class ({class_names[0]!r})",
+            f"all {len(table)} images are of class {class_names[0]!r}",
             "A classifier needs at least two classes",
         )
 
@@ -94,7 +94,7 @@ def check_classes(table: pd.DataFrame, class_names: Sequence[str]) -> None:
 def select_classes(
     table: pd.DataFrame, classes: tuple[str, ...] | None, left_out: dict[str, str]
 ) -> pd.DataFrame:
-    """Keep the classes that ``dataset.classes`` names; note the images of the others."""
+    """Keep the classes in ``dataset.classes``; add the images of others to `left_out`."""
     if classes is None:
         return table
     available = ", ".join(sorted(set(table["label"])))
@@ -109,12 +109,12 @@ def select_classes(
         )
     selected = table["label"].isin(classes)
     for image, label in zip(table["image"][~selected], table["label"][~selected], strict=True):
-        left_out[image] = f"class {label!r} is not among dataset.classes"
+        left_out[image] = f"class {label!r} is not in dataset.classes"
     return table[selected]
 
 
 def case_warnings(class_names: Sequence[str]) -> list[str]:
-    """Point out classes whose names differ only in upper and lower case."""
+    """Warn of classes whose names differ only in upper and lower case."""
     folded: dict[str, list[str]] = {}
     for name in class_names:
         folded.setdefault(name.casefold(), []).append(name)
@@ -128,7 +128,7 @@ def case_warnings(class_names: Sequence[str]) -> list[str]:
 def drop_unknown_groups(
     table: pd.DataFrame, name: str, left_out: dict[str, str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Leave out images without a group: they could belong to a group of another split."""
+    """Leave out images without a group, which could belong to a group of another split."""
     known = table["group"].notna()
     if known.all():
         return table, []
@@ -149,7 +149,7 @@ def drop_unknown_groups(
 
 
 def check_splits(table: pd.DataFrame) -> None:
-    """Either no image names its split, or all do, with one split for training."""
+    """Raise an error unless all images or none have a split, with one for training."""
     named = table["split"].notna()
     if not named.any():
         return
@@ -157,14 +157,14 @@ def check_splits(table: pd.DataFrame) -> None:
         raise errors.CatalogError(
             f"{int((~named).sum())} image(s) have no split while others do: "
             f"{quote_list(list(table.loc[~named, 'image']))} ({_rows(~named)})",
-            "Name the split of every image, or of none",
+            "Give every image a split, or none",
         )
     names = sorted(set(table["split"].astype(str)))
     training = [name for name in names if is_training(name)]
     if len(training) != 1:
         raise errors.CatalogError(
             f"the splits are {', '.join(names)}: "
-            + ("two of them are for training" if training else "none of them is called 'train'"),
+            + ("two of them are for training" if training else "none is called 'train'"),
             "Call one 'train' and optionally one 'validation'; the others are test sets",
         )
     if sum(is_validation(name) for name in names) > 1:
@@ -176,7 +176,7 @@ def check_splits(table: pd.DataFrame) -> None:
 
 
 def _check_split_classes(table: pd.DataFrame, splits: Sequence[str], training: str) -> None:
-    """Every class of every split is trained on."""
+    """Raise an error if a split has a class that the training split lacks."""
     trained = set(table.loc[table["split"] == training, "label"])
     for split in splits:
         rows = table[table["split"] == split]
@@ -191,5 +191,5 @@ def _check_split_classes(table: pd.DataFrame, splits: Sequence[str], training: s
 
 
 def _rows(mask: pd.Series) -> str:
-    """Row numbers as in a CSV file, where the header is row 1."""
+    """Format row numbers as in a CSV file, whose header is row 1."""
     return "row(s) " + ", ".join(str(row + 2) for row in mask[mask].index[:10])

@@ -1,4 +1,4 @@
-"""Facts about the training images, from which a recipe chooses an experiment."""
+"""Collect the facts about training images from which a recipe chooses an experiment."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from cellvision.interfaces.decoded_image import DecodedImage
 
 SAMPLE = 400
-"""Training images that are read; sizes and orientation need no more."""
+"""Number of training images to read; more would not change sizes and orientation."""
 
 _GRID = 8
-"""Images are averaged over this many rows and columns to judge their orientation."""
+"""Rows and columns to which images are averaged to judge their orientation."""
 
 _LEAST_FOR_ORIENTATION = 40
-"""Fewer images do not show an orientation; then any is assumed to be possible."""
+"""With fewer images, orientation cannot be judged, and any is assumed to be possible."""
 
 
 def image_facts(dataset: Dataset, split: Split, *, accelerators: bool = False) -> ImageFacts:
-    """Collect the facts a recipe may use: from the training images only.
+    """Collect the facts that a recipe may use, from training images only.
 
     Parameters
     ----------
     dataset
-        The data set; at most `SAMPLE` of its training images are read, the same every time.
+        Data set. At most `SAMPLE` of its training images are read, always the same ones.
     split
-        How it is split if it does not name its splits.
+        Split to apply if the data set does not name its splits.
     accelerators
-        Whether there is a GPU.
+        Whether a GPU is available.
 
     Raises
     ------
     errors.InvalidInput
-        There is no readable training image, or the data set cannot be listed or split.
+        No training image can be read, or the data set cannot be listed or split.
     """
     catalog = split.apply(Catalog.of(dataset))
     table = catalog.table
@@ -101,7 +101,7 @@ def _is_grey(pixels: np.ndarray) -> bool:
 
 
 def _orientation(images: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Return how well images are told from their upside-down and from their mirrored copies."""
+    """Return how accurately a model recognises upside-down and mirrored copies."""
     grids = [_grid(pixels) for pixels in images if min(pixels.shape[:2]) >= _GRID]
     if len(grids) < _LEAST_FOR_ORIENTATION:
         return 0.5, 0.5
@@ -120,7 +120,7 @@ def _grid(pixels: np.ndarray) -> np.ndarray:
 
 
 def _flip_accuracy(grids: np.ndarray, axis: int) -> float:
-    """Cross-validated accuracy of a linear model that tells an image from its flipped copy."""
+    """Return the cross-validated accuracy of a linear model at recognising flipped copies."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_score
 

@@ -1,26 +1,26 @@
-"""Decode one image file to the pixels that were measured.
+"""Decode one image file to the pixels that were acquired.
 
-Native dtype, native values: nothing is scaled, cast or guessed, and the notes say what was
-applied or left out. A file that cannot be read faithfully is refused, in one line.
+Pixels keep their dtype and values: nothing is scaled, cast or guessed. Notes state what was
+applied or left out. A file that cannot be decoded exactly is refused with a one-line reason.
 
 Decisions
 ---------
 - The content decides the format; a suffix that contradicts it gets a note.
 - Pages of a TIFF are channels. Thumbnails, pyramid levels and masks are not pages. Planes of an
-  OME-TIFF, an ImageJ stack or an array written by tifffile come out in one order, whatever order
-  the file has: T, Z, C and samples, slowest first. Metadata that declare other planes than the
-  file holds, or several images, refuse it.
-- *White is zero* TIFFs of unsigned integers are inverted, as every viewer shows them, so that
-  more light is a larger value whatever the scanner's habit.
+  OME-TIFF, an ImageJ stack or an array written by tifffile always come in the order T, Z, C and
+  samples, slowest first, independent of their order in the file. A file whose metadata declare
+  planes that it lacks, or several images, is refused.
+- *White is zero* TIFFs of unsigned integers are inverted, as viewers do, so that more light is
+  always a larger value.
 - Palettes that are a grey ramp keep their values; other grey palettes become their grey values,
-  colour palettes become RGB (8-bit; 16-bit if a TIFF's palette holds 16-bit colours). A colour
-  map of 16-bit samples is for display, and is ignored.
-- Grey of 2 or 4 bits is spread to 8 bits by an exact factor (85 or 17), as PNG prescribes.
-  PGM values stay as stored, whatever maximum the header declares.
-- Alpha is dropped (a warning says if it varies), a transparent colour is ignored, colour
+  colour palettes become RGB (8-bit, or 16-bit if a TIFF's palette contains 16-bit colours). A
+  colour map of 16-bit samples is for display only and is ignored.
+- Grey of 2 or 4 bits is scaled to 8 bits by an exact factor (85 or 17), as PNG prescribes.
+  PGM values stay as stored, independent of the maximum in the header.
+- Alpha is dropped, with a warning if it varies. A transparent colour is ignored. Colour
   profiles, gamma and ImageJ's calibration are not applied.
-- No pixel is made up. Missing rows, strips, tiles and planes refuse a file, and so does any
-  doubt of the decoding library: there is no second, more lenient decoder.
+- No pixel is invented. A file with missing rows, strips, tiles or planes is refused, and so is
+  one that the decoding library warns about: there is no second, more lenient decoder.
 """
 
 from __future__ import annotations
@@ -53,30 +53,35 @@ _REFUSED_SUFFIXES = (
 IMAGE_SUFFIXES: frozenset[str] = frozenset(
     suffix for suffixes in (*_SUFFIXES.values(), _REFUSED_SUFFIXES) for suffix in suffixes
 )
-"""Suffixes, in lower case, of the files that are treated as images.
+"""Lower-case suffixes of files that are treated as images.
 
-They include image formats that are not read (GIF, TGA, CZI, ...), so that such a file is
-refused with a reason and a hint rather than skipped.
+They include unsupported image formats (GIF, TGA, CZI, ...), so that such a file is refused with
+a reason and a hint instead of skipped.
 """
 
 _PHANTOMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 
 _MICROSCOPE = "Export it as OME-TIFF in the microscope's program or in Fiji"
 _CONVERT = "Convert it to PNG or TIFF"
-_UNREAD = (  # magic bytes, their position, their meaning, a hint
-    (b"GIF8", 0, "GIF images are not read", _CONVERT),
-    (b"\0\0\1\0", 0, "ICO icons are not read", _CONVERT),
-    (b"8BPS", 0, "Photoshop files are not read", _CONVERT),
-    (b"\0\0\0\x0cjP  ", 0, "JPEG 2000 images are not read", _CONVERT),
-    (b"ftypavif", 4, "AVIF images are not read", _CONVERT),
-    (b"ftyphei", 4, "HEIC images are not read", _CONVERT),
-    (b"P7\n", 0, "PAM images are not read", _CONVERT),
+_UNREAD = (  # magic bytes, their position, reason, hint
+    (b"GIF8", 0, "GIF images are not supported", _CONVERT),
+    (b"\0\0\1\0", 0, "ICO icons are not supported", _CONVERT),
+    (b"8BPS", 0, "Photoshop files are not supported", _CONVERT),
+    (b"\0\0\0\x0cjP  ", 0, "JPEG 2000 images are not supported", _CONVERT),
+    (b"ftypavif", 4, "AVIF images are not supported", _CONVERT),
+    (b"ftyphei", 4, "HEIC images are not supported", _CONVERT),
+    (b"P7\n", 0, "PAM images are not supported", _CONVERT),
     (b"%PDF", 0, "it is a PDF", _CONVERT),
-    (b"DICM", 128, "DICOM files are not read", _CONVERT),
-    (b"ZISRAWFILE", 0, "Zeiss CZI files are not read", _MICROSCOPE),
-    (b"\xda\xce\xbe\x0a", 0, "Nikon ND2 files are not read", _MICROSCOPE),
-    (b"\xd0\xcf\x11\xe0", 0, "OLE containers (Olympus OIB, old ZVI) are not read", _MICROSCOPE),
-    (b"\x89HDF", 0, "HDF5 files are not read", _MICROSCOPE),
+    (b"DICM", 128, "DICOM files are not supported", _CONVERT),
+    (b"ZISRAWFILE", 0, "Zeiss CZI files are not supported", _MICROSCOPE),
+    (b"\xda\xce\xbe\x0a", 0, "Nikon ND2 files are not supported", _MICROSCOPE),
+    (
+        b"\xd0\xcf\x11\xe0",
+        0,
+        "OLE containers (Olympus OIB, old ZVI) are not supported",
+        _MICROSCOPE,
+    ),
+    (b"\x89HDF", 0, "HDF5 files are not supported", _MICROSCOPE),
 )
 _PNM_MAGIC = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 _BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
@@ -84,10 +89,10 @@ _HEAD_BYTES = 132
 
 
 def is_phantom(path: Path) -> bool:
-    """Tell whether a file is one that the operating system leaves behind.
+    """Return whether a file is one that operating systems leave in folders.
 
-    ``.DS_Store``, ``._*`` and other hidden files, ``Thumbs.db``, ``desktop.ini``: they are
-    skipped and counted, not refused.
+    ``.DS_Store``, ``._*`` and other hidden files, ``Thumbs.db`` and ``desktop.ini`` are skipped
+    and counted, not refused.
 
     Examples
     --------
@@ -100,15 +105,14 @@ def is_phantom(path: Path) -> bool:
 def read_image(path: str | os.PathLike[str]) -> DecodedImage:
     """Decode one image file: PNG, JPEG, BMP, WebP, PBM/PGM/PPM or TIFF.
 
-    Pixels keep their dtype and their values; nothing is scaled. See the module's
-    docstring for the decisions (palettes, white-is-zero, planes). Several threads may
-    call it at once; together they hold at most 2 GiB of pixels while decoding, and wait
-    for each other beyond that.
+    Pixels keep their dtype and values; nothing is scaled. The module's docstring lists the
+    decisions (palettes, white is zero, planes). The function is thread-safe: together, threads
+    hold at most 2 GiB of pixels while they decode, and wait for each other beyond that.
 
     Parameters
     ----------
     path
-        The file. Its content decides the format, not its suffix.
+        Path of the file. Its content decides the format, not its suffix.
 
     Returns
     -------
@@ -119,9 +123,9 @@ def read_image(path: str | os.PathLike[str]) -> DecodedImage:
     Raises
     ------
     cellvision.errors.UnreadableImage
-        Missing, damaged, cut off, of a format or colour space that is not read, too large
-        for memory, or above 4 GiB when decoded (as its header declares, before memory is
-        allocated).
+        The file is missing, damaged or truncated, its format or colour space is not supported,
+        or it is too large: for memory, or above 4 GiB of pixels, which is checked in the header
+        before memory is allocated.
 
     Examples
     --------
@@ -146,7 +150,7 @@ def _read(name: str, path: Path) -> DecodedImage:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise Refusal("it is a folder", "Name the files in it")
-        if not stat.S_ISREG(mode):  # opening a pipe would wait forever
+        if not stat.S_ISREG(mode):  # opening a pipe would block
             raise Refusal("it is not a regular file", "Name a file on disk")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -165,14 +169,14 @@ def _read(name: str, path: Path) -> DecodedImage:
         ) from error
     except MemoryError as error:
         raise errors.UnreadableImage(
-            name, "there is not enough memory to decode it", "Export it in smaller parts"
+            name, "not enough memory to decode it", "Export it in smaller parts"
         ) from error
-    except Exception as error:  # decoders raise all sorts of exceptions for damaged data
+    except Exception as error:  # decoders raise many kinds of exceptions for damaged data
         reason = f"damaged {kind}: {_one_line(error)}" if kind else _one_line(error)
         raise errors.UnreadableImage(name, reason, COPY_AGAIN) from error
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES and suffix not in _SUFFIXES[kind]:
-        notes.append(Note(f"named {suffix}, but holds {kind}", "suffix_differs"))
+        notes.append(Note(f"named {suffix}, but contains {kind}", "suffix_differs"))
     return DecodedImage(pixels, bit_depth, tuple(notes))
 
 
@@ -199,7 +203,7 @@ def _decode(file: BinaryIO, kind: str) -> Decoded:
 
 
 def _kind(head: bytes) -> str:
-    """Return the format that the first bytes announce, or an empty string."""
+    """Return the format that the first bytes identify; empty if unknown."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -210,7 +214,7 @@ def _kind(head: bytes) -> str:
         return "WebP"
     if head.startswith(_PNM_MAGIC) and (head[2:3].isspace() or head[2:3] == b"#"):
         return "PNM"
-    # "BM" alone could open a text: the size of the info header that follows is one of a few
+    # A text could start with "BM" too, so also check the size of the info header.
     if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
         return "BMP"
     return ""
@@ -225,20 +229,20 @@ def _unknown(head: bytes, suffix: str) -> Refusal:
         if head[start:].startswith(magic):
             return Refusal(reason, hint)
     if suffix == ".tga":
-        return Refusal("TGA images are not read", _CONVERT)
+        return Refusal("TGA images are not supported", _CONVERT)
     if suffix in IMAGE_SUFFIXES and suffix not in _REFUSED_SUFFIXES:
         return Refusal(
             f"its content is not an image, although it is named {suffix}",
             "Copy or export it again, or leave it out",
         )
-    return Refusal("its content is no image format that is read", _CONVERT)
+    return Refusal("its content is not in a supported image format", _CONVERT)
 
 
 def _one_line(error: BaseException) -> str:
     """Return a decoder's message as one line of moderate length."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, (struct.error, LookupError)):  # a decoder ran over the end
+    if isinstance(error, (struct.error, LookupError)):  # a decoder read past the end
         return "it is cut off, or its header is broken"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."

@@ -26,28 +26,28 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 Progress = Callable[[int, int], None]
-"""Called with the number of finished images and the number of all."""
+"""Called with the number of finished images and the total number."""
 
 MAX_MAGNITUDE = float(np.sqrt(np.finfo(np.float32).max))
-"""Largest intensity of float images (1.8e19): the square of a larger one overflows 32 bits."""
+"""Largest intensity of float images (1.8e19): larger squares overflow 32 bits."""
 
 _BLOCK_BYTES = 2**20
 _BATCH = 8
-"""Images that a thread works on before it takes others: a task costs as much as a small image."""
+"""Images per task: starting a task costs as much as decoding a small image."""
 
 
 @dataclass(frozen=True)
 class ImageStats:
-    """One image as its file stores it, before any preparation.
+    """Statistics of one image as stored in its file, before any preprocessing.
 
     Attributes
     ----------
     image : str
-        Its id.
+        Id of the image.
     status : {"read", "refused"}
         Whether it could be decoded.
     reason : str
-        Why not; for an image that was read, what was applied or left out.
+        Why it was refused; for an image that was read, its notes.
     shape : tuple of int or None
         Height, width and channels.
     dtype : str or None
@@ -59,11 +59,11 @@ class ImageStats:
     saturated_fraction : float or None
         Fraction of samples at the largest value that the bit depth allows.
     digest : str
-        Identifies the pixels: equal for images of equal shape, dtype and values.
+        Digest of the pixels: equal for equal shape, dtype and values.
     sketch : str
-        What near-duplicates have in common; see `cellvision.data.near_duplicates`.
+        Reduced image to find near-duplicates; see `cellvision.data.near_duplicates`.
     notes : tuple of Note
-        What reading changed, each with its kind; see `summarize_notes`.
+        Changes made while reading, each with its kind; see `summarize_notes`.
     """
 
     image: str
@@ -81,7 +81,7 @@ class ImageStats:
 
     @classmethod
     def of(cls, image: str, decoded: DecodedImage) -> ImageStats:
-        """Measure a decoded image."""
+        """Compute the statistics of a decoded image."""
         pixels = decoded.pixels
         low, high = float(pixels.min()), float(pixels.max())
         return cls(
@@ -106,7 +106,7 @@ class ImageStats:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> ImageStats:
-        """Read back what `to_json` returned."""
+        """Create statistics from the output of `to_json`."""
         shape = row["shape"]
         notes = tuple(
             Note(note["text"], note["kind"], warning=note["warning"]) for note in row["notes"]
@@ -114,7 +114,7 @@ class ImageStats:
         return cls(**{**row, "shape": None if shape is None else tuple(shape), "notes": notes})
 
     def to_json(self) -> dict[str, Any]:
-        """Return a row of plain values."""
+        """Return plain values for JSON."""
         notes = [
             {"text": str(note), "kind": note.kind, "warning": note.warning} for note in self.notes
         ]
@@ -123,7 +123,7 @@ class ImageStats:
 
 @dataclass(frozen=True)
 class NoteSummary:
-    """One kind of change that reading made, over all images.
+    """One kind of change made while reading, summarised over all images.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class NoteSummary:
     count : int
         Number of images with such a note.
     image, text : str
-        The first of them, and its note.
+        First image with such a note, and the note.
     warning : bool
         Whether information may have been lost.
     """
@@ -150,7 +150,7 @@ class NoteSummary:
 
 
 def summarize_notes(stats: Sequence[ImageStats]) -> list[NoteSummary]:
-    """Count what reading changed, one entry per kind, warnings and then frequent ones first."""
+    """Count the notes of all images by kind; warnings come first, then frequent kinds."""
     counts: Counter[str] = Counter()
     first: dict[str, tuple[str, Note]] = {}
     for stat in stats:
@@ -173,7 +173,7 @@ def _saturated_fraction(pixels: np.ndarray, bit_depth: int, high: float) -> floa
 
 
 def _ceiling(dtype: np.dtype[Any], bit_depth: int) -> int | None:
-    """Return the largest possible intensity; None for fractions, which have no ceiling."""
+    """Return the largest possible intensity; None for floats and booleans."""
     if dtype.kind in "fb":
         return None
     largest = int(np.iinfo(dtype).max)
@@ -181,17 +181,17 @@ def _ceiling(dtype: np.dtype[Any], bit_depth: int) -> int | None:
 
 
 def _row_blocks(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield rows in blocks of a MiB, so that temporary arrays stay small."""
+    """Yield rows in blocks of about 1 MiB, so that temporary arrays stay small."""
     rows = max(1, _BLOCK_BYTES // max(1, pixels[:1].nbytes))
     for start in range(0, len(pixels), rows):
         yield pixels[start : start + rows]
 
 
 def decode(dataset: Dataset, image: str) -> tuple[ImageStats, np.ndarray | None]:
-    """Decode and measure one image; the pixels are None if it cannot be decoded.
+    """Decode one image and compute its statistics; pixels are None if it cannot be decoded.
 
-    An exception that `Dataset.read` does not promise also refuses the image and becomes the
-    reason, and so does running out of memory: one file does not end an audit.
+    Any exception of a plugin, and running out of memory, refuses only this image, so that one
+    file does not end an audit.
     """
     try:
         decoded = dataset.decode(image)
@@ -204,26 +204,26 @@ def decode(dataset: Dataset, image: str) -> tuple[ImageStats, np.ndarray | None]
     except errors.UnreadableImage as error:
         return ImageStats.refused(image, error), None
     except MemoryError:
-        fault = "there is not enough memory to read it"
+        fault = "not enough memory to read it"
     except Exception as error:  # noqa: BLE001 - a plugin's code
         fault = f"reading it failed: {errors.summarize(error)}"
     return ImageStats.refused(image, errors.UnreadableImage(image, fault)), None
 
 
 def _fault(pixels: np.ndarray) -> str:
-    """Say in a line why pixels cannot be used; empty if they can."""
+    """Return in one line why pixels cannot be used; empty if they can."""
     if pixels.ndim != 3 or pixels.size == 0 or pixels.dtype.kind not in "buif":
         return f"read() returned shape {pixels.shape}, dtype {pixels.dtype}, not (H, W, C) numbers"
     if pixels.dtype.kind != "f":
         return ""
     low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite([low, high]).all():
-        return "it holds intensities that are not finite (NaN or infinity)"
+        return "it contains intensities that are not finite (NaN or infinity)"
     largest = max(abs(low), abs(high))
     if largest > MAX_MAGNITUDE:
         return (
-            f"it holds an intensity of {largest:.3g}; beyond {MAX_MAGNITUDE:.2g}, intensities "
-            "become infinite in a network's 32-bit numbers"
+            f"it contains an intensity of {largest:.3g}; beyond {MAX_MAGNITUDE:.2g}, intensities "
+            "overflow the 32-bit numbers of a network"
         )
     return ""
 
@@ -231,25 +231,25 @@ def _fault(pixels: np.ndarray) -> str:
 def scan(
     dataset: Dataset, images: Sequence[str], progress: Progress | None = None
 ) -> list[ImageStats]:
-    """Decode and measure images, in order, with as many threads as there are processors."""
+    """Compute the statistics of images, in order, with one thread per processor."""
 
-    def image_stats_of(image: str) -> ImageStats:
+    def measure(image: str) -> ImageStats:
         return decode(dataset, image)[0]
 
-    return list(in_threads(image_stats_of, images, progress))
+    return list(in_threads(measure, images, progress))
 
 
 def digests(stats: Sequence[ImageStats]) -> dict[str, str]:
-    """Map each image that could be read to the digest of its pixels."""
+    """Map every readable image to the digest of its pixels."""
     return {stat.image: stat.digest for stat in stats if stat.digest}
 
 
 def in_threads(
     work: Callable[[A], B], items: Sequence[A], progress: Progress | None = None
 ) -> Iterator[B]:
-    """Map with threads, keeping the order and only a few results at a time in memory.
+    """Map a function over items with threads, in order, with few results in memory at a time.
 
-    The bytes of pixels that `work` decodes count against `decoders.memory` until it returns.
+    Pixels that `work` decodes count against the limit of `decoders.memory` until it returns.
     """
 
     def work_on(batch: Sequence[A]) -> list[B]:
@@ -273,10 +273,10 @@ def in_threads(
             yield pending.popleft().result()
 
     try:
-        for done, result in enumerate(chain.from_iterable(finished()), start=1):
+        for count, result in enumerate(chain.from_iterable(finished()), start=1):
             yield result
             if progress is not None:
-                progress(done, len(items))
+                progress(count, len(items))
     finally:
         pool.shutdown(cancel_futures=True)
 

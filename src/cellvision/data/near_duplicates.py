@@ -1,13 +1,13 @@
-"""Find images in two splits that are nearly the same: compressed, brightened or cropped copies.
+"""Find near-duplicates across splits: compressed, brightened or cropped copies of an image.
 
-This only warns: whether two images that look alike are one image is for a person to decide.
+The result is only a warning: a person must decide whether similar images are copies.
 
-An image is reduced to 10 x 10 means, from which mean and contrast are removed (its *sketch*), so
-brightness, compression, noise and size hardly matter. Two sketches are compared in all eight
-orientations that rotations by 90 degrees and mirroring produce. No fixed distance decides how
-near two images must be: on a dark background any two cells are near each other. The other images
-decide instead: a copy is far nearer than the tenth-nearest image is (the ratio test of
-D. G. Lowe 2004, Int. J. Comput. Vis. 60, 91-110).
+Each image is reduced to a *sketch* of 10 x 10 means, normalised to zero mean and unit contrast,
+so that brightness, compression, noise and size hardly matter. Sketches are compared in all eight
+orientations of rotation by 90 degrees and mirroring. A fixed threshold would not work, because on
+a dark background any two cells are close. Instead, the distance is compared with that of other
+images: a copy is much closer than the tenth-nearest image (ratio test of D. G. Lowe 2004, Int. J.
+Comput. Vis. 60, 91-110).
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ SIDE = 10
 """Height and width of a sketch, in means."""
 
 NEAR = 0.3
-"""A copy is nearer than this fraction of the distance to the tenth-nearest image. Among images
-that are no copies, the lowest fraction measured on four real data sets is 0.37."""
+"""A copy is closer than this fraction of the distance to the tenth-nearest image. The lowest
+fraction measured without copies, on four real data sets, is 0.37."""
 
 _NEIGHBOUR = 10
 _FEWEST = 5
-"""Fewer images than this give no scale for what is near."""
+"""With fewer images, distances have no scale."""
 
 _MAX_DISTANCES = 2**22
-"""Number of distances in memory at a time."""
+"""Largest number of distances in memory at a time."""
 
 _MAX_ROW = 2**20
-"""Rows of more samples are summed block by block, to bound memory."""
+"""Longer rows, in samples, are summed block by block to limit memory."""
 
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two images of different splits that are nearly the same.
+    """Two nearly identical images of different splits.
 
     Attributes
     ----------
     image, split : str
-        One of them, and its split.
+        The first image, and its split.
     other, other_split : str
-        The other one; it is in the training split if either of them is.
+        The second image, and its split; the training split if either image is in it.
     ratio : float
-        Distance of the two divided by the distance to the tenth-nearest image; 0 for equal
-        sketches.
+        Distance between the two, divided by the distance to the tenth-nearest image; 0 for
+        equal sketches.
     """
 
     image: str
@@ -66,9 +66,9 @@ class NearDuplicate:
 
 
 def sketch(pixels: np.ndarray) -> str:
-    """Reduce an image to 100 numbers of 8 bits, in hexadecimal digits.
+    """Reduce an image to 100 numbers of 8 bits, as hexadecimal digits.
 
-    Memory beyond the pixels is bounded: about ten rows of sums.
+    The function needs memory for about ten rows of sums besides the pixels.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ def sketch(pixels: np.ndarray) -> str:
     Returns
     -------
     str
-        200 digits; empty if there is nothing to compare: a flat image, or one of fewer than
-        10 pixels across.
+        200 digits; empty for images that cannot be compared: flat ones, and those less than
+        10 pixels high or wide.
     """
     height, width, channels = pixels.shape
     if min(height, width) < SIDE:
@@ -97,13 +97,13 @@ def sketch(pixels: np.ndarray) -> str:
 
 @lru_cache(maxsize=64)
 def _blocks(height: int, width: int, channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the edges of the blocks along both axes, and the samples in each."""
+    """Return the edges of the blocks along both axes, and the samples per block."""
     rows, columns = _edges(height), _edges(width)
     return rows, columns, np.outer(np.diff(rows), np.diff(columns)) * channels
 
 
 def _edges(length: int) -> np.ndarray:
-    """Divide a length into `SIDE` blocks, each pixel belonging to one of them."""
+    """Return the edges that divide a length into `SIDE` blocks of whole pixels."""
     edges: np.ndarray = np.floor(np.arange(SIDE + 1) * (length / SIDE) + 0.5)
     return edges.astype(np.intp)
 
@@ -132,7 +132,7 @@ def _split(band: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
 
 
 def _sum_dtype(dtype: np.dtype[Any], rows: int) -> type[np.number[Any]]:
-    """Return the smallest type that holds the sum of so many rows."""
+    """Return the smallest type that can hold the sum of `rows` rows."""
     if dtype.kind in "bu" and dtype.itemsize <= 2:
         largest = rows * (2 ** (8 * dtype.itemsize) - 1)
         return np.uint16 if largest < 2**16 else np.uint32 if largest < 2**32 else np.uint64
@@ -142,21 +142,21 @@ def _sum_dtype(dtype: np.dtype[Any], rows: int) -> type[np.number[Any]]:
 def find_near_duplicates(
     catalog: Catalog, stats: Sequence[ImageStats], most: int | None = None
 ) -> tuple[NearDuplicate, ...]:
-    """Find, for every image outside the training split, a near copy in another split.
+    """Find near-duplicates in other splits of the images outside the training split.
 
     Parameters
     ----------
     catalog
-        With splits.
+        Catalog with splits.
     stats
-        The statistics of its images. Exactly equal pixels are a leak and not reported here.
+        Statistics of its images. Identical pixels are a leak and are not reported here.
     most
-        Skip the search if it takes more comparisons than this; None always searches.
+        Skip the search if it needs more comparisons than this; None always searches.
 
     Returns
     -------
     tuple of NearDuplicate
-        The nearest first.
+        Pairs, the closest first.
     """
     table = catalog.table
     sketches = {stat.image: stat.sketch for stat in stats if stat.sketch}
@@ -197,7 +197,7 @@ def _vectors(sketches: Sequence[str]) -> np.ndarray:
 def _nearest(
     vectors: np.ndarray, inside: np.ndarray, outside: np.ndarray, equal: np.ndarray
 ) -> Iterator[tuple[int, int, float]]:
-    """Yield the rows of `inside` that have a near copy in `outside`: row, copy and ratio."""
+    """Yield each row of `inside` with a near-duplicate in `outside`: row, duplicate, ratio."""
     gallery = vectors[outside].T.copy()
     rank = min(_NEIGHBOUR, len(outside) - 1)
     chunk = max(1, _MAX_DISTANCES // len(outside))
@@ -211,8 +211,8 @@ def _nearest(
         # For unit vectors: distance² = 2 - 2 · product.
         scale = np.sqrt(np.maximum(2 - 2 * ordered[:, len(outside) - 1 - rank], 1e-12))
         best = closeness.argmax(axis=1)
-        least = np.sqrt(np.maximum(2 - 2 * closeness[np.arange(len(rows)), best], 0))
-        ratios = least / scale
+        distances = np.sqrt(np.maximum(2 - 2 * closeness[np.arange(len(rows)), best], 0))
+        ratios = distances / scale
         for k in np.flatnonzero(ratios < NEAR):
             yield int(rows[k]), int(outside[best[k]]), float(ratios[k])
 
@@ -232,12 +232,12 @@ def warnings_of(pairs: Sequence[NearDuplicate]) -> list[str]:
     for pair in pairs:
         by_splits.setdefault((pair.split, pair.other_split), []).append(pair)
     lines = []
-    for (split, other_split), some in by_splits.items():
-        count = len({pair.image for pair in some})
-        shown = "; ".join(f"{pair.image!r} and {pair.other!r}" for pair in some[:3])
-        more = f"; and {len(some) - 3} more" if len(some) > 3 else ""
+    for (split, other_split), group in by_splits.items():
+        count = len({pair.image for pair in group})
+        examples = "; ".join(f"{pair.image!r} and {pair.other!r}" for pair in group[:3])
+        more = f"; and {len(group) - 3} more" if len(group) > 3 else ""
         lines.append(
             f"{count} image(s) of {split} look like near-duplicates of images of {other_split}: "
-            f"{shown}{more}. Check them by eye: copies in two splits inflate the scores."
+            f"{examples}{more}. Check them by eye: copies in two splits inflate the scores."
         )
     return lines

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Note(str):
     """One line about a change that reading made to an image.
 
-    A note is a string with two attributes, so a plain string is a valid note as well: it counts
-    as a kind of its own.
+    A note is a string with two attributes, so a plain string is a valid note as well: its text
+    counts as its kind.
 
     Parameters
     ----------

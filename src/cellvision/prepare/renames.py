@@ -1,10 +1,9 @@
-"""Numbering in place, forwards and backwards, from wherever it was interrupted.
+"""Number images in place, or undo it, and resume either after an interruption.
 
-Forwards, every image goes from its old name to a hidden one (phase *hide*), then from there to its
-new name (*name*), then the tables are replaced (*tables*). Backwards, every image goes from its new
-name to the hidden one (*unname*), then to its old name (*restore*). The record is rewritten
-between phases, because an old name may be another image's new name; within a phase, where an image
-is tells what is left to do.
+Numbering renames every image to a hidden name (phase *hide*), then to its new name (*name*), then
+replaces the tables (*tables*). Undoing renames every image from its new name to the hidden name
+(*unname*), then to its old name (*restore*). The record is rewritten between phases, because one
+image's old name may be another's new name; within a phase, the current names show what remains.
 """
 
 from __future__ import annotations
@@ -28,10 +27,13 @@ if TYPE_CHECKING:
     import pandas
 
 UNDO_RECORD = ".numbered.json"
-"""The record of the last numbering that was completed, kept for undoing it."""
+"""Record of the last completed numbering, kept to undo it."""
 
 _EARLIER_WORK = ".prepare-before-number.jsonl"
-"""The output folder's record while its images have other names; it would make them again."""
+"""Name of an output folder's work record while its images are renamed.
+
+Under its usual name, `prepare` would create the renamed images again.
+"""
 
 Progress = Callable[[int, int], None]
 
@@ -39,7 +41,7 @@ Progress = Callable[[int, int], None]
 def rename_in_place(
     source: Path, prefix: str, start: int, trust_record: bool, progress: Progress | None
 ) -> pandas.DataFrame:
-    """Number a folder in place, or finish a numbering; see `number_images`."""
+    """Number a folder in place, or finish an interrupted numbering; see `number_images`."""
     _raise_if_no_folder(source)
     with folder_lock(source, "prepare number"):
         path = source / NUMBER_RECORD
@@ -67,7 +69,7 @@ def restore_names(source: Path, trust_record: bool, progress: Progress | None) -
         if not os.path.lexists(path):
             raise errors.FolderError(
                 f"{source} has no record of a numbering in place, so there is nothing to undo",
-                "Name the folder that 'cellvision prepare number --in-place' was given.",
+                "Name a folder that was numbered with 'cellvision prepare number --in-place'.",
             )
         record = read_record(path, trust=trust_record)
         _run_backwards(source, record, progress)
@@ -76,13 +78,13 @@ def restore_names(source: Path, trust_record: bool, progress: Progress | None) -
 
 
 def read_record(path: Path, *, trust: bool = False) -> RenameRecord:
-    """Read and check a record; with `trust`, it need not be signed by this user.
+    """Read and validate a record; with `trust`, accept one that this user did not sign.
 
     Raises
     ------
     cellvision.errors.FolderError
-        It does not match the schema, a name in it leads out of the folder, or someone else
-        wrote it.
+        The record does not match the schema, a name in it leads out of the folder, or another
+        user wrote it.
     """
     try:
         record = RenameRecord.model_validate_json(read_text(path))
@@ -95,8 +97,8 @@ def read_record(path: Path, *, trust: bool = False) -> RenameRecord:
     if not (trust or record.is_ours):
         raise errors.FolderError(
             f"{path}: {NOT_SIGNED}",
-            "If you know who began this numbering, add --trust-record to finish or undo it. "
-            "If not, ask whoever gave you the folder for a complete copy.",
+            "If you trust its author, add --trust-record to finish or undo the numbering. "
+            "If not, get a complete copy of the folder.",
         )
     return record
 
@@ -109,7 +111,7 @@ def _plan(source: Path, prefix: str, start: int) -> RenameRecord:
 
 
 def _begin(source: Path, record: RenameRecord) -> None:
-    """Write the record, then look again: only then is the plan carried out."""
+    """Write the record, then check that the folder still matches the plan."""
     _save(source, record)
     try:
         _raise_if_nested(source, record.renames)
@@ -117,8 +119,8 @@ def _begin(source: Path, record: RenameRecord) -> None:
             status = os.lstat(source / rename.before)
             if status.st_size != rename.size:
                 raise errors.FolderError(
-                    f"{source / rename.before} changed while numbering was planned",
-                    "Run the command again when nothing else writes into the folder.",
+                    f"{source / rename.before} changed while the numbering was planned",
+                    "Run the command again when nothing else writes to the folder.",
                 )
     except (OSError, errors.FolderError) as error:
         _remove(source / NUMBER_RECORD, record)
@@ -129,18 +131,18 @@ def _begin(source: Path, record: RenameRecord) -> None:
 
 def _disappeared(error: FileNotFoundError) -> errors.FolderError:
     return errors.FolderError(
-        f"{error.filename} disappeared while numbering was planned",
-        "Run the command again when nothing else writes into the folder.",
+        f"{error.filename} disappeared while the numbering was planned",
+        "Run the command again when nothing else writes to the folder.",
     )
 
 
 def _raise_if_nested(source: Path, renames: Iterable[Rename]) -> None:
-    """A numbering of a folder above or below would rename the same images."""
+    """Raise an error if a folder above or below is being numbered: it has the same images."""
     below = {source / folder for r in renames for folder in PurePosixPath(r.before).parents}
     for folder in sorted({*below, *source.resolve().parents[:2]} - {source}):
         if os.path.lexists(folder / NUMBER_RECORD):
             raise errors.FolderError(
-                f"{folder}: numbering in place is under way or was interrupted here",
+                f"{folder}: a numbering in place is running or was interrupted here",
                 f"Wait for it, or finish it: cellvision prepare number {folder} --in-place.",
             )
 
@@ -166,8 +168,8 @@ def _run_forwards(source: Path, record: RenameRecord, progress: Progress | None)
         atomic_io.text(source / name, change.after)
     if record.had_work_record and os.path.lexists(source / WORK_RECORD):
         os.replace(source / WORK_RECORD, source / _EARLIER_WORK)
-    done = record.model_copy(update={"phase": "done"}).signed()
-    atomic_io.text(source / UNDO_RECORD, done.model_dump_json(), durable=True)
+    finished = record.model_copy(update={"phase": "done"}).signed()
+    atomic_io.text(source / UNDO_RECORD, finished.model_dump_json(), durable=True)
     _remove(source / NUMBER_RECORD, record)
 
 
@@ -200,12 +202,12 @@ def _run_backwards(source: Path, record: RenameRecord, progress: Progress | None
 
 
 def _raise_if_not_undoable(source: Path, record: RenameRecord) -> None:
-    """Look at everything before the first rename: files that appeared, changed or were edited."""
+    """Check all files before the first rename; raise an error if any was added or changed."""
     numbered = record.phase != "hide"
     for name, change in record.tables.items():
         if current_text(source / name) not in (change.before, change.after):
             raise errors.FolderError(
-                f"{source / name} was edited since the numbering, and undoing it would lose that",
+                f"{source / name} was edited after the numbering, and undoing would lose the edits",
                 f"Move {name} to another folder, then run --undo again.",
             )
     occupied = {rename.after for rename in record.renames} if numbered else set()
@@ -215,13 +217,13 @@ def _raise_if_not_undoable(source: Path, record: RenameRecord) -> None:
         image = hidden if os.path.lexists(hidden) else current
         if os.path.lexists(image) and image.lstat().st_size != rename.size:
             raise errors.FolderError(
-                f"{image} is not the image that was numbered; its size differs",
+                f"{image} is not the image that was numbered: its size differs",
                 "Move it out of the folder, then run --undo again.",
             )
         blocked = numbered or image == hidden
         if blocked and rename.before not in occupied and os.path.lexists(source / rename.before):
             raise errors.FolderError(
-                f"{source / rename.before} exists, and an image is to get this name back",
+                f"{source / rename.before} exists, but an image must get this name back",
                 "Move it out of the folder, then run --undo again.",
             )
 
@@ -231,7 +233,7 @@ def _restore_tables(source: Path, record: RenameRecord) -> None:
         path = source / name
         if change.before is not None:
             atomic_io.text(path, change.before)
-        elif current_text(path) == change.after:  # ours, and there was none before
+        elif current_text(path) == change.after:  # written by us, where there was none before
             path.unlink(missing_ok=True)
     earlier = source / _EARLIER_WORK
     if record.had_work_record and earlier.exists() and not os.path.lexists(source / WORK_RECORD):
@@ -249,34 +251,34 @@ def _save(source: Path, record: RenameRecord) -> None:
 
 
 def _remove(path: Path, record: RenameRecord) -> None:
-    """Remove a record if it is still this one."""
+    """Remove a record unless another one has replaced it."""
     try:
         if read_record(path, trust=True).token == record.token:
             path.unlink(missing_ok=True)
     except (FileNotFoundError, errors.FolderError):
-        return  # removed or replaced by someone else
+        return  # another process removed or replaced it
 
 
 def _move(before: Path, after: Path) -> None:
     if os.path.lexists(after):
         raise errors.FolderError(
-            f"{after} appeared while numbering, and {before.name} is to get this name",
-            "Move it out of the folder and run the same command again; it finishes.",
+            f"{after} appeared during the numbering, but {before.name} must get this name",
+            "Move it out of the folder, then run the same command again to finish.",
         )
     try:
         before.rename(after)
     except OSError as error:
         raise errors.CellvisionError(
             f"{before} cannot be renamed to {after.name}: {error}",
-            "Remove the cause and run the same command again, which finishes, "
-            "or put the old names back with --undo.",
+            "Remove the cause and run the same command again to finish, "
+            "or restore the old names with --undo.",
         ) from error
 
 
 def _raise_if_no_folder(source: Path) -> None:
     if source.is_file():
         raise errors.FolderError(
-            f"{source} is a file", "Name its folder, or copy the one file with --out."
+            f"{source} is a file", "Name its folder, or copy the file with --out."
         )
     if not source.is_dir():
         raise errors.FolderError(f"{source} does not exist", "Name a folder of images.")
@@ -292,5 +294,5 @@ def _raise_if_different(source: Path, record: RenameRecord, prefix: str, start: 
         raise errors.FolderError(
             f"{source}: numbering with prefix {record.prefix!r} and start {record.start} "
             "was interrupted here",
-            "Finish it with these settings, or put the old names back with --undo.",
+            "Finish it with these settings, or restore the old names with --undo.",
         )

@@ -1,4 +1,4 @@
-"""Folders in which a preparation was interrupted: images or their provenance are missing."""
+"""Detect folders in which a preparation is unfinished: images or provenance are missing."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .provenance import MANIFEST
 from .records import NOT_SIGNED, NUMBER_RECORD, WORK_RECORD, WorkHead, foreign, read_text
 
 _LEVELS_ABOVE = 2
-"""A class lies at most two levels below the folder that was numbered: split, then class."""
+"""A class is at most two levels below the numbered folder: split, then class."""
 
 
 def raise_if_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Refuse a folder that `cellvision prepare` has begun to fill or rename and not finished.
+    """Raise an error if `cellvision prepare` has not finished filling or renaming a folder.
 
-    For whoever reads images from folders: call it for every folder that holds images or a
-    record (`.number.json`, `.prepare.jsonl`). The error suggests running the command again only
-    if this user began it; a record from anyone else is called what it is.
+    Data sets that read folders call it for every folder that contains images or a record
+    (`.number.json`, `.prepare.jsonl`). The error suggests running the command again only if this
+    user started it; otherwise it says that the record is foreign.
 
     Raises
     ------
     cellvision.errors.FolderError
-        A numbering in place was interrupted in `folder` or in one of the two folders above it;
-        `folder` is an output folder without a manifest; or a record is not one of ours.
+        A numbering in place was interrupted in `folder` or in one of the two folders above it,
+        `folder` is an output folder without a manifest, or a record is invalid or foreign.
     """
     path = Path(folder)
     for above in (path, *path.resolve().parents[:_LEVELS_ABOVE]):
@@ -45,11 +45,11 @@ def _interrupted_numbering(folder: Path) -> errors.FolderError:
         record = read_record(folder / NUMBER_RECORD)
     except errors.FolderError as error:
         return error
-    again = "--undo" if record.is_reversal else "--in-place"
-    way_back = "" if record.is_reversal else ", or put the old names back with --undo"
+    option = "--undo" if record.is_reversal else "--in-place"
+    alternative = "" if record.is_reversal else ", or restore the old names with --undo"
     return errors.FolderError(
-        f"{folder}: numbering in place is under way or was interrupted here",
-        f"Finish it first: cellvision prepare number {folder} {again}{way_back}.",
+        f"{folder}: a numbering in place is running or was interrupted here",
+        f"Finish it first: cellvision prepare number {folder} {option}{alternative}.",
     )
 
 
@@ -63,6 +63,6 @@ def _interrupted_work(path: Path) -> errors.FolderError:
     if not head.is_ours:
         return foreign(path, NOT_SIGNED)
     return errors.FolderError(
-        f"{path.parent}: the command that fills this folder is not finished",
-        f"Run the same 'cellvision prepare {head.verb}' command again; it resumes.",
+        f"{path.parent}: the command that fills this folder has not finished",
+        f"Run the same 'cellvision prepare {head.verb}' command again to resume.",
     )

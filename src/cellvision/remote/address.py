@@ -1,4 +1,4 @@
-"""Addresses such as ``s3://bucket/images``: recognise, validate and normalise them."""
+"""Recognise, validate and normalise addresses such as ``s3://bucket/images``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Strict
 
 
 def is_address(location: object) -> TypeGuard[str]:
-    """Whether a location is an address such as ``s3://bucket/images``, not a path.
+    """Return whether a location is an address such as ``s3://bucket/images``, not a path.
 
     Examples
     --------
@@ -23,7 +23,7 @@ def is_address(location: object) -> TypeGuard[str]:
 
 
 def normalize(address: str) -> str:
-    """Remove trailing slashes, except that of a root."""
+    """Remove trailing slashes, but keep that of a root."""
     kind, _, rest = address.rpartition("://")
     return f"{kind}://{rest.rstrip('/') or rest[:1]}"
 
@@ -34,19 +34,19 @@ def _validated(value: Path | str) -> Path | str:
     if urlsplit(value).password:
         raise ValueError(
             "an address must not contain a password, because every run's record stores it; "
-            "put it into fsspec's configuration"
+            "put the password in fsspec's configuration"
         )
     return normalize(value)
 
 
 Location = Annotated[Path | Annotated[str, Strict()], AfterValidator(_validated)]
-"""Type of a setting that is a local path, or an address on remote storage (then a `str`)."""
+"""Type of a setting: a local path (`Path`), or an address on remote storage (`str`)."""
 
 
 def by_root(
     location: str | os.PathLike[str], names: Iterable[str]
 ) -> dict[str | os.PathLike[str], list[str]]:
-    """Group names by what they are relative to: `location`, or the root of their own storage."""
+    """Group names by the root they are relative to: `location`, or the storage they name."""
     groups: dict[str | os.PathLike[str], list[str]] = {}
     for name in names:
         if is_address(name):

@@ -16,7 +16,7 @@ RUN_SCHEMA = 1
 
 
 class Environment(ResultModel):
-    """Software and hardware of a training."""
+    """Software and hardware used for training."""
 
     cellvision: str
     """Version of cellvision."""
@@ -46,14 +46,14 @@ class Environment(ResultModel):
     """Number of processors."""
 
     onednn: bool | None = None
-    """Whether TensorFlow was told to use oneDNN; None if its own default applied."""
+    """Whether ``TF_ENABLE_ONEDNN_OPTS`` enabled oneDNN; None if it was not set."""
 
     processes: int = 1
-    """Number of processes that shared the training."""
+    """Number of processes that trained the network together."""
 
 
 class Timings(ResultModel):
-    """Duration of the steps of a run."""
+    """Durations of the steps of a run."""
 
     prepare_s: float = 0.0
     """Seconds spent reading, checking and preparing the images."""
@@ -68,30 +68,30 @@ class Timings(ResultModel):
     """Fraction of training time spent waiting for data, 0 to 1."""
 
     vectorized: int = 1
-    """Number of runs trained in one program; times and speed are of all of them."""
+    """Number of runs trained in one program; times and speed refer to all of them."""
 
 
 class LeakRecord(ResultModel):
-    """A group or an image that several splits share."""
+    """A group or image that several splits share."""
 
     kind: str
     """``group`` or ``image``."""
 
     splits: tuple[str, ...]
-    """The splits that share it."""
+    """Splits that share it."""
 
     files: tuple[str, ...] = ()
-    """Its images."""
+    """Images of the group, or copies of the image."""
 
 
 class RunMetadata(ResultModel):
-    """Everything ``run.json`` holds; readable without the run's plugins."""
+    """Content of ``run.json``; readable without the run's plugins."""
 
     schema_: Annotated[int, Field(alias="schema")] = RUN_SCHEMA
-    """Version of the format."""
+    """Version of the file format."""
 
     experiment: dict[str, JsonValue]
-    """The complete experiment as plain values."""
+    """Complete experiment as plain values."""
 
     plugins: Annotated[dict[str, str], Field(default_factory=dict)]
     """Requirement (``distribution==version``) of each component, by ``group:name``."""
@@ -100,26 +100,26 @@ class RunMetadata(ResultModel):
     """Software and hardware."""
 
     seed: int
-    """Seed of the weights, the order of images, augmentation and dropout."""
+    """Seed of initial weights, image order, augmentation and dropout."""
 
     restarted_seeds: tuple[int, ...] = ()
-    """Seeds whose networks output the same for every image after the warm-up, and were drawn
-    again."""
+    """Seeds that were replaced because their networks output the same for every image after the
+    warm-up."""
 
     interrupted: bool = False
-    """Whether the training was interrupted; the model is then the best one up to that moment."""
+    """Whether training was interrupted; the model is then the best one up to that moment."""
 
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 
     class_names: tuple[str, ...]
-    """The classes, sorted; a class's number is its position."""
+    """Class names, sorted; the index of a class is its position."""
 
     intensity_zero: float
-    """Intensity that the network sees as 0."""
+    """Intensity that becomes 0 in the input of the network."""
 
     intensity_scale: float
-    """Intensity that the network sees as 1."""
+    """Intensity that becomes 1 in the input of the network."""
 
     group_column: str | None
     """Provenance column that names the groups; None if groups are unknown."""
@@ -128,23 +128,23 @@ class RunMetadata(ResultModel):
     """Provenance column that names the batches (plate, day); None if they are unknown."""
 
     counts: dict[str, dict[str, int]]
-    """Images per split and class."""
+    """Number of images by split and class."""
 
     scores: dict[str, Score]
     """Score of each split."""
 
     timings: Timings = Timings()
-    """Duration of the steps."""
+    """Durations of the steps."""
 
     leaks: tuple[LeakRecord, ...] = ()
-    """Groups and images shared by splits, if leaks were allowed."""
+    """Groups and images that splits share, if leaks were allowed."""
 
     warnings: tuple[str, ...] = ()
-    """What a reader of the results should know."""
+    """Warnings for readers of the results."""
 
 
 class EnsembleRecord(ResultModel):
-    """The mean of the probabilities of an experiment's runs, scored like a run."""
+    """Scores of the mean probabilities over the runs of an experiment."""
 
     experiment: str
     """Name of the experiment."""
@@ -164,48 +164,48 @@ class ExperimentRecord(ResultModel):
     """One experiment of a study."""
 
     name: str
-    """Its name in tables and figures."""
+    """Name in tables and figures."""
 
     experiment: dict[str, JsonValue]
-    """The complete experiment as plain values."""
+    """Complete experiment as plain values."""
 
 
 class RunRecord(ResultModel):
     """One run of a study."""
 
     name: str
-    """Its folder below ``runs``."""
+    """Name of its folder in ``runs``."""
 
     experiment: str
     """Name of its experiment."""
 
     seed: int
-    """Its seed."""
+    """Seed of the run."""
 
     control: str | None = None
-    """The control it belongs to; None for a run of the experiment itself."""
+    """Control that the run belongs to; None for a run of the experiment itself."""
 
 
 class StudyMetadata(ResultModel):
-    """Everything ``study.json`` holds."""
+    """Content of ``study.json``."""
 
     schema_: Annotated[int, Field(alias="schema")] = STUDY_SCHEMA
-    """Version of the format."""
+    """Version of the file format."""
 
     experiments: tuple[ExperimentRecord, ...]
-    """The experiments, in order."""
+    """Experiments, in order."""
 
     seeds: tuple[int, ...]
     """Seed of each run of the first experiment."""
 
     expert: Annotated[dict[str, float], Field(default_factory=dict)]
-    """Accuracy of a person, by split."""
+    """Accuracy of an expert, by split."""
 
     runs: tuple[RunRecord, ...]
-    """Every run, controls included."""
+    """All runs, including those of controls."""
 
     ensembles: tuple[EnsembleRecord, ...] = ()
-    """The ensemble of each experiment with at least two runs."""
+    """Ensemble of each experiment with at least two runs."""
 
 
 def check_schema(path: Path, record: Any, known: int) -> None:

@@ -1,8 +1,8 @@
-"""Keeps reporters out of each other's files while they report on a run or study.
+"""Protect the files of a run or study, and of other reporters, from a reporter.
 
-Each reporter writes to a folder of its own below ``reports``. When it is done, its files move to
-``reports`` unless another reporter owns a file of that name. Files elsewhere that it changed or
-removed all the same are restored from copies.
+Each reporter writes to a separate folder below ``reports``. When it has finished, its files move
+to ``reports`` unless another reporter owns a file of that name. Other files that it changed or
+removed are restored from copies.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from cellvision import errors
 from cellvision.results.artifacts import ARTIFACTS_FILE
 
 _LARGEST_COPY = 64 * 2**20
-"""Larger files are watched but not copied, in bytes."""
+"""Size limit in bytes; larger files are monitored but not copied."""
 
 
 class Workspace:
-    """The folder in which one reporter works.
+    """Working folder of one reporter.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class Workspace:
     reporter
         Name of the reporter.
     owned
-        Its files of an earlier report, relative to `reports`.
+        Files of its earlier report, relative to `reports`.
     foreign
-        The reporter that owns each file of other reporters.
+        Owner of each file of other reporters.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Workspace:
         self._reports = reports
         self._owned = owned
         self._foreign = {ARTIFACTS_FILE: "cellvision", **foreign}
-        # The name is always the same, so that a report that was killed leaves its files here.
+        # The folder's name is fixed, so that the next report finds the files of a killed one.
         self._earlier: dict[Path, int] = {}
         self.folder = reports / f".{re.sub(r'[^A-Za-z0-9_-]', '-', reporter)}.working"
 
     def open(self) -> None:
-        """Make the folder, and move the reporter's earlier files into it."""
+        """Create the folder, and move the reporter's earlier files into it."""
         self.folder.mkdir(exist_ok=True)
         for name in self._owned:
             source, target = self._reports / name, self.folder / name
@@ -62,9 +62,9 @@ class Workspace:
         }
 
     def remove_stale(self, returned: Collection[str], earlier: Collection[str]) -> None:
-        """Remove what an earlier report wrote and this one did not.
+        """Remove files of an earlier report that this one did not write.
 
-        Files in subfolders stay unless they were artifacts: they may be a cache.
+        Files in subfolders stay unless they were artifacts, because they may be a cache.
 
         Parameters
         ----------
@@ -75,8 +75,8 @@ class Workspace:
         """
         for path, time in self._earlier.items():
             name = path.relative_to(self.folder).as_posix()
-            shown = name in earlier or path.parent == self.folder
-            if not shown or name in returned or not path.is_file():
+            is_report = name in earlier or path.parent == self.folder
+            if not is_report or name in returned or not path.is_file():
                 continue
             if name in earlier or path.stat().st_mtime_ns == time:
                 path.unlink()
@@ -87,9 +87,9 @@ class Workspace:
         Returns
         -------
         files : list of str
-            The files, relative to ``reports``.
+            Moved files, relative to ``reports``.
         refused : list of str
-            Files that another reporter owns. Its files stay as they are, and these are dropped.
+            Discarded files, because another reporter owns a file of the same name.
         """
         files, refused = [], []
         for path in sorted(self.folder.rglob("*")):
@@ -108,7 +108,7 @@ class Workspace:
         return files, refused
 
     def owner(self, name: str) -> str:
-        """Return the reporter that owns a refused file."""
+        """Return the name of the reporter that owns a refused file."""
         return self._foreign.get(name, "another reporter")
 
     def _remove_empty_folders(self) -> None:
@@ -120,7 +120,7 @@ class Workspace:
 
 
 class Safeguard:
-    """Copies of a run's or study's own files, to restore what a reporter damages.
+    """Copies of the files of a run or study, to restore those that a reporter damages.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Safeguard:
         shutil.rmtree(self._copies, ignore_errors=True)
 
     def remember(self) -> None:
-        """Copy the files that are new or have changed since the last call."""
+        """Copy the files that were added or changed since the last call."""
         states = dict(self._files())
         for path, state in states.items():
             if self._states.get(path) != state and state[0] <= _LARGEST_COPY:
@@ -151,12 +151,12 @@ class Safeguard:
         self._states = states
 
     def restore(self) -> list[str]:
-        """Restore the files that were changed or removed since `remember`.
+        """Restore the files that were changed or removed since the last call of `remember`.
 
         Returns
         -------
         list of str
-            Their names, relative to the folder of the run or study.
+            Paths of the files, relative to the folder of the run or study.
         """
         present = dict(self._files())
         damaged = [path for path, state in self._states.items() if present.get(path) != state]
@@ -168,7 +168,7 @@ class Safeguard:
         return [path.relative_to(self._results).as_posix() for path in damaged]
 
     def _files(self) -> Iterator[tuple[Path, tuple[int, int]]]:
-        """Files of the results and reports, without the folders that reporters work in."""
+        """Yield the files of results and reports, without the working folders of reporters."""
         folders = [self._results, self._results / "reports"]
         for number, folder in enumerate(folders):
             for path in folder.iterdir() if number == 0 else folder.rglob("*"):
@@ -181,7 +181,7 @@ class Safeguard:
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Undo a change of the working directory, and turn ``sys.exit`` into an error."""
+    """Restore the working directory afterwards, and turn ``sys.exit`` into an error."""
     with contextlib.chdir(Path.cwd()):
         try:
             yield

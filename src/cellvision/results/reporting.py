@@ -1,4 +1,4 @@
-"""Runs the reporters of a finished run or study, and tells them about epochs."""
+"""Run the reporters of a finished run or study, and pass epochs to them during training."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _log = logging.getLogger(__name__)
 
 
 def default_reporters() -> tuple[Reporter, ...]:
-    """Return every installed reporter that is enabled by default, in the order in which they run.
+    """Return the installed reporters that are enabled by default, in the order they run.
 
-    A broken one is skipped with a warning, since nobody named it.
+    Broken ones are skipped with a warning, because nobody selected them.
     """
-    found = []
+    selected = []
     for name in reporters.names():
         try:
             cls = reporters.get(name)
             if cls.enabled_by_default:
-                found.append(reporters.create(name))
+                selected.append(reporters.create(name))
         except errors.InvalidInput as error:
             _log.warning("%s", error.what)
-    return _in_order(found)
+    return _in_order(selected)
 
 
 def _in_order(selected: Sequence[Reporter]) -> tuple[Reporter, ...]:
@@ -50,41 +50,41 @@ def _in_order(selected: Sequence[Reporter]) -> tuple[Reporter, ...]:
 def make_reports(
     finished: Run | Study, selected: Sequence[Reporter], display: Display
 ) -> tuple[list[Artifact], list[errors.CellvisionError]]:
-    """Run reporters one after another; a fault costs only the reporter that has it.
+    """Run reporters one after another; an error in one does not affect the others.
 
-    The artifacts are recorded in ``reports/artifacts.json``, where they replace those of earlier
-    reports by the same reporters.
+    ``reports/artifacts.json`` records the artifacts; they replace those of earlier reports by the
+    same reporters.
 
     Parameters
     ----------
     finished
-        The run or study. Files go to its folder ``reports``.
+        Run or study to report on. Files go to its folder ``reports``.
     selected
-        The reporters. Those with ``runs_first`` run first and those with ``runs_last`` last.
+        Reporters to run. Those with ``runs_first`` run first, those with ``runs_last`` last.
     display
-        Shows the progress.
+        Shows progress.
 
     Returns
     -------
     artifacts : list of Artifact
-        The artifacts of all reporters.
+        Artifacts of all reporters.
     faults : list of errors.CellvisionError
-        One for each reporter that failed, with its cause chained.
+        One error per reporter that failed, with its cause chained.
     """
     (finished.folder / "reports").mkdir(exist_ok=True)
     artifacts: list[Artifact] = []
     faults: list[errors.CellvisionError] = []
-    done: set[str] = set()
+    names_run: set[str] = set()
     with Safeguard(finished.folder) as safeguard:
         for number, reporter in enumerate(_in_order(selected)):
             name = reporters.name_of(type(reporter))
             display.report(name, number, len(selected))
             try:
-                artifacts += _report(finished, reporter, safeguard, again=name in done)
-            except Exception as error:  # noqa: BLE001 - third-party code; the run is kept
-                hint = f"The results are kept. Try again: cellvision report {finished.folder}"
+                artifacts += _report(finished, reporter, safeguard, again=name in names_run)
+            except Exception as error:  # noqa: BLE001 - third-party code; the run is safe
+                hint = f"The results are safe. Try again: cellvision report {finished.folder}"
                 faults.append(_fault(reporter, error, hint))
-            done.add(name)
+            names_run.add(name)
             safeguard.remember()
     display.report("", len(selected), len(selected))
     return artifacts, faults
@@ -93,11 +93,11 @@ def make_reports(
 def _report(
     finished: Run | Study, reporter: Reporter, safeguard: Safeguard, *, again: bool
 ) -> list[Artifact]:
-    """Run one reporter in a folder of its own, and record its artifacts."""
+    """Run one reporter in a separate folder, and record its artifacts."""
     name = reporters.name_of(type(reporter))
     reports = finished.folder / "reports"
     record = read_reports(reports)
-    # A second reporter of this name in one report, with other settings, keeps the first's files.
+    # A second reporter of this name in the same report must not remove the files of the first.
     earlier = [entry for entry in record.reporters if entry.reporter == name and not again]
     others = [entry for entry in record.reporters if entry not in earlier]
     owners = {file: entry.reporter for entry in others for file in entry.files}
@@ -105,32 +105,32 @@ def _report(
     workspace.open()
     safeguard.remember()
     entry = ReporterRecord(reporter=name, settings=reporter.model_dump(mode="json"))
-    kept = earlier[0] if earlier else entry  # what is recorded if the reporter fails
+    result = earlier[0] if earlier else entry  # recorded if the reporter fails
     try:
         with contained():
             artifacts = _call(reporter, finished, workspace.folder)
-        kept = entry.model_copy(update={"artifacts": artifacts})
+        result = entry.model_copy(update={"artifacts": artifacts})
         workspace.remove_stale(
             [artifact.path for artifact in artifacts],
             [artifact.path for old in earlier for artifact in old.artifacts],
         )
     except Exception as error:
-        kept = kept.model_copy(update={"fault": errors.summarize(error)})
+        result = result.model_copy(update={"fault": errors.summarize(error)})
         raise
     finally:
         damaged = safeguard.restore()
         files, refused = workspace.close()
-        recorded = tuple(each for each in kept.artifacts if each.path not in refused)
-        kept = kept.model_copy(update={"artifacts": recorded, "files": tuple(files)})
-        entries = (*others, kept) if files or kept.fault else tuple(others)
+        records = tuple(artifact for artifact in result.artifacts if artifact.path not in refused)
+        result = result.model_copy(update={"artifacts": records, "files": tuple(files)})
+        entries = (*others, result) if files or result.fault else tuple(others)
         write_reports(reports, record.model_copy(update={"reporters": entries}))
     if refused or damaged:
         raise _trespass(workspace, refused, damaged)
-    return [artifact.located_in(reports) for artifact in recorded]
+    return [artifact.located_in(reports) for artifact in records]
 
 
 def _call(reporter: Reporter, finished: Run | Study, folder: Path) -> tuple[ArtifactRecord, ...]:
-    """Call the reporter, and check what it returns."""
+    """Call the reporter, and validate the artifacts that it returns."""
     from cellvision.results.run import Run
 
     returned = (
@@ -138,22 +138,24 @@ def _call(reporter: Reporter, finished: Run | Study, folder: Path) -> tuple[Arti
         if isinstance(finished, Run)
         else reporter.study(finished, folder)
     )
-    hint = "Return a list of cellvision.Artifact, one for each file"
+    hint = "Return a list of cellvision.Artifact, one per file"
     if isinstance(returned, str) or not isinstance(returned, Sequence):
-        raise errors.PluginContractError(f"it returned {type(returned).__name__}, no list", hint)
+        raise errors.PluginContractError(f"it returned {type(returned).__name__}, not a list", hint)
     return tuple(_record_of(artifact, folder.resolve(), hint) for artifact in returned)
 
 
 def _record_of(artifact: object, folder: Path, hint: str) -> ArtifactRecord:
     if not isinstance(artifact, Artifact):
-        raise errors.PluginContractError(f"it returned {artifact!r}, which is no Artifact", hint)
+        raise errors.PluginContractError(
+            f"it returned {artifact!r}, which is not an Artifact", hint
+        )
     path = Path(artifact.path)
     if not path.is_file():
         raise errors.PluginContractError(f"it returned {path}, which does not exist", hint)
     if path.is_symlink() or not path.resolve().is_relative_to(folder):
         raise errors.PluginContractError(
             f"it returned {path}, which is outside its folder",
-            "Write only below the folder that is passed to the reporter",
+            "Write only to the folder that is passed to the reporter",
         )
     if artifact.kind not in get_args(ArtifactKind):
         raise errors.PluginContractError(
@@ -175,27 +177,27 @@ def _trespass(
     if refused:
         return errors.PluginContractError(
             f"it wrote {refused[0]!r}, which belongs to {workspace.owner(refused[0])!r}",
-            "Begin file names with the reporter's name",
+            "Start file names with the reporter's name",
         )
     return errors.PluginContractError(
-        f"it changed or removed {damaged[0]!r}, which is not its own; the file was restored",
-        "Write only below the folder that is passed to the reporter",
+        f"it changed or removed {damaged[0]!r}, which it does not own; the file was restored",
+        "Write only to the folder that is passed to the reporter",
     )
 
 
 def begin_run(
     selected: Sequence[Reporter], run: Path, experiment: Experiment
 ) -> tuple[Reporter, ...]:
-    """Return the reporters that follow a run's epochs; see `Reporter.on_run_begin`.
+    """Call `Reporter.on_run_begin`, and return the reporters that follow the run's epochs.
 
     Parameters
     ----------
     selected
-        The reporters.
+        Reporters of the experiment.
     run
-        The run's folder.
+        Folder of the run.
     experiment
-        The experiment, with the run's seed.
+        Experiment, with the run's seed.
     """
     followers = []
     for reporter in selected:
@@ -207,21 +209,21 @@ def begin_run(
     return tuple(followers)
 
 
-def tell_epoch(
+def report_epoch(
     followers: Sequence[Reporter], epoch: int, row: Mapping[str, float]
 ) -> tuple[Reporter, ...]:
-    """Pass an epoch's metrics to reporters, and return those that can take the next epoch.
+    """Call `Reporter.on_epoch_end`, and return the reporters that did not fail.
 
     A reporter that fails is dropped with a warning, and training continues.
 
     Parameters
     ----------
     followers
-        The reporters.
+        Reporters that follow the run's epochs.
     epoch
-        Its number.
+        Number of the epoch.
     row
-        Its row of the history. Validation metrics are passed on if they are not NaN.
+        Row of the history. Validation metrics that are NaN are left out.
     """
     validated = row["val_loss"] == row["val_loss"] or row["val_accuracy"] == row["val_accuracy"]
     names = ("loss", "accuracy", "val_loss", "val_accuracy") if validated else ("loss", "accuracy")

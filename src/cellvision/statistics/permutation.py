@@ -1,4 +1,4 @@
-"""Permutation test of predictions against labels, within batches and over groups."""
+"""Permutation test of predictions against labels: groups swap labels within batches."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ class PermutationTest:
     null_mean, null_sd : float
         Mean and SD of the statistic over permuted labels.
     null_low, null_high : float
-        Limits between which 95 % of permuted labels fall.
+        Limits that contain the statistic of 95 % of permuted labels.
     p : float
-        One-sided: fraction of arrangements, the true one included, that score at least as high.
+        One-sided: fraction of arrangements, including the true one, that score at least as high.
     smallest_p : float
-        The least p that these groups and permutations allow. Above 0.05, no result could have
-        been significant.
+        Smallest p that these groups and permutations allow. If it is above 0.05, no result can
+        be significant.
     effect : float
         ``statistic - null_mean``.
     effect_sd : float
-        The same in null SDs; NaN if the null does not vary.
+        `effect` divided by `null_sd`; NaN if the null does not vary.
     arrangements : int
         Number of arrangements tried.
     exact : bool
-        Whether these are all arrangements.
+        Whether all arrangements were tried.
     permuted : str
-        What was permuted, in words fit for a report.
+        Description of what was permuted, for reports.
     n, groups : int
         Number of images and of groups (of batches if whole batches swap).
     warning : str or None
-        Why the test deserves less trust than usual.
+        Why the test is less reliable than usual; None if it is not.
     """
 
     statistic: float
@@ -80,33 +80,32 @@ def permutation_test(
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> PermutationTest:
-    """Permute the labels of groups, and count how often predictions do as well by chance.
+    """Test whether predictions fit the labels better than permuted labels.
 
-    Predictions stay in place; groups swap their labels. With `batches`, groups swap within their
-    batch only, so that what a batch shares explains nothing; if every batch holds one class,
-    whole batches swap. A group with mixed labels swaps its label composition with another group,
-    and labels are then shuffled over the images inside. If there are at most 20,000 arrangements
-    and no group is mixed, all are tried; otherwise a random sample is, with
-    p = (b + 1) / (m + 1).
+    Predictions stay in place; groups swap their labels. With `batches`, groups swap only within
+    their batch, so that effects of the batch cannot make the test significant; if every batch
+    holds one class, whole batches swap. A group with mixed labels swaps its label composition
+    with another group, and labels are then shuffled over the images inside. If there are at most
+    20,000 arrangements and no group is mixed, the test tries all of them; otherwise it tries a
+    random sample, with p = (b + 1) / (m + 1).
 
     Parameters
     ----------
     labels
-        (n,) true classes of held-out images. (runs, n) if each run has labels of its own, drawn
-        for it at random: then each run's labels are permuted separately.
+        (n,) true classes of held-out images. (runs, n) if each run has separate random labels:
+        then the labels of each run are permuted separately.
     predictions
         (n,) predicted classes, or (runs, n) of several runs on the same images. The statistic is
-        the mean over runs, and each arrangement of labels serves all runs, so that runs do not
-        count as further images.
+        the mean over runs, and all runs share each arrangement of labels, so that runs do not
+        count as more images.
     groups
-        (n,) the group to which the class was assigned (well, donor); None if images are
-        independent.
+        (n,) group to which the class was assigned (well, donor); None if images are independent.
     batches
-        (n,) what groups share (plate, day); None if groups may swap freely. Groups that lie in
-        several batches swap with groups of the same batches.
+        (n,) batch that groups share (plate, day); None if groups may swap freely. Groups in
+        several batches swap with groups in the same batches.
     statistic
-        ``"balanced_accuracy"`` (mean recall of the classes; always giving one answer scores
-        1 / classes, whatever the group sizes) or ``"accuracy"``.
+        ``"balanced_accuracy"`` (mean recall of the classes; a constant prediction scores
+        1 / classes, independent of group sizes) or ``"accuracy"``.
     permutations
         Size of the sample if not all arrangements are tried.
     seed
@@ -115,7 +114,7 @@ def permutation_test(
     Raises
     ------
     InvalidInput
-        There is no image, lengths differ, or the statistic is unknown.
+        There are no images, lengths differ, or the statistic is unknown.
 
     Notes
     -----
@@ -144,18 +143,18 @@ def permutation_test(
     group = validation.group_index(groups, n, "labels")
     batch = None if batches is None else batch_index(batches, n)
     rng = np.random.default_rng(seed)
-    # Runs with the same labels are one test of their mean; runs with their own, one test each.
-    answers_of = [predicted] if len(label) == 1 else list(predicted[:, None])
+    # Runs that share labels get one test of their mean; runs with separate labels, one each.
+    predicted_by_test = [predicted] if len(label) == 1 else list(predicted[:, None])
     nulls = [
         null_distribution(
-            build_arrangements(own, group, batch, classes),
+            build_arrangements(run_labels, group, batch, classes),
             _votes(runs, classes)[:, None],
             statistic,
             permutations,
             rng,
             enumerate_all=len(label) == 1,
         )
-        for own, runs in zip(label, answers_of, strict=True)
+        for run_labels, runs in zip(label, predicted_by_test, strict=True)
     ]
     return summarise(
         float(np.mean([null.observed[0] for null in nulls])),
@@ -176,7 +175,7 @@ def check_settings(statistic: str, permutations: int) -> None:
 
 
 def batch_index(batches: ArrayLike, n: int) -> NDArray[np.intp]:
-    """Return the number of each image's batch."""
+    """Return the index of each image's batch."""
     array = validation.check_column(batches, "batches")
     validation.check_same_length(labels=np.empty(n), batches=array)
     return validation.encode(array)[1]
@@ -184,14 +183,14 @@ def batch_index(batches: ArrayLike, n: int) -> NDArray[np.intp]:
 
 @dataclass(frozen=True, eq=False)
 class NullDistribution:
-    """The statistic of each arm with true and with permuted labels.
+    """Statistic of each arm with true and with permuted labels.
 
     Attributes
     ----------
     observed : numpy.ndarray
-        (arms,) with the true labels.
+        (arms,) statistic with the true labels.
     null : numpy.ndarray
-        (arrangements, arms) with permuted labels; arms share arrangements.
+        (arrangements, arms) statistic with permuted labels; arms share arrangements.
     exact : bool
         Whether all arrangements were tried.
     arrangements : Arrangements
@@ -204,7 +203,7 @@ class NullDistribution:
     arrangements: Arrangements
 
     def p_values(self) -> Floats:
-        """One-sided p of each arm."""
+        """Return the one-sided p of each arm."""
         as_good = (self.null >= self.observed - 1e-12).sum(axis=0)
         return np.asarray(
             as_good / len(self.null) if self.exact else (as_good + 1) / (len(self.null) + 1)
@@ -220,7 +219,7 @@ def null_distribution(
     *,
     enumerate_all: bool = True,
 ) -> NullDistribution:
-    """Score votes, (n, arms, classes), with the true labels and with permuted ones."""
+    """Score votes, (n, arms, classes), against true and permuted labels."""
     tally = arrangements.tally(votes, permutations, rng, enumerate_all=enumerate_all)
     observed = _score(arrangements.observed(votes), statistic)[0]
     return NullDistribution(observed, _score(tally, statistic), tally.exact, arrangements)
@@ -229,7 +228,7 @@ def null_distribution(
 def summarise(
     observed: float, null: Floats, nulls: list[NullDistribution], permutations: int
 ) -> PermutationTest:
-    """Summarise a null distribution, the mean of those of `nulls`."""
+    """Summarise `null`, the mean of the distributions in `nulls`."""
     first = nulls[0].arrangements
     as_good = int((null >= observed - 1e-12).sum())
     exact = nulls[0].exact
@@ -261,11 +260,11 @@ def _votes(predicted: NDArray[np.intp], classes: int) -> Floats:
 
 
 def _score(tally: Tally, statistic: Statistic) -> Floats:
-    """Return the statistic, (arrangements, arms)."""
+    """Return the statistic of each arrangement and arm, (arrangements, arms)."""
     if statistic == "accuracy":
         accuracy: Floats = tally.right.sum(axis=2) / tally.number.sum(axis=1)[:, None]
         return accuracy
-    # A class that is predicted but never true has no recall.
+    # Recall is undefined for a class that is predicted but never true.
     present = tally.number > 0
     number = np.where(present, tally.number, 1)[:, None]
     recall: Floats = (tally.right / number).sum(axis=2) / present.sum(axis=1)[:, None]
@@ -275,7 +274,7 @@ def _score(tally: Tally, statistic: Statistic) -> Floats:
 def _warning(smallest: float, nulls: list[NullDistribution]) -> str | None:
     first = nulls[0].arrangements
     if max(len(np.unique(part.arrangements.label)) for part in nulls) < 2:
-        return "only one class among the labels: nothing can be tested"
+        return "only one class among the labels: there is nothing to test"
     if smallest > 0.05:
         noun = "batch" if first.whole_batches else "group"
         plural = ("es" if first.whole_batches else "s") * (first.groups > 1)

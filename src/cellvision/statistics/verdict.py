@@ -1,4 +1,4 @@
-"""The verdict: learned, memorised, a shortcut, or not to be said, by a fixed rule."""
+"""Decide by a fixed rule whether a network learned, memorised or used a shortcut."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from cellvision.statistics.verdict_rule import Case, Word
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """A verdict on one experiment and one test set, with the evidence behind it.
+    """Verdict on one experiment and one test set, with its evidence.
 
     Attributes
     ----------
@@ -44,32 +44,32 @@ class Verdict:
     sentence : str
         The verdict in words.
     reasons : tuple of str
-        Why, one sentence each.
+        Reasons for the verdict, one sentence each.
     accuracy, balanced_accuracy : Interval
-        Held-out, mean over runs: these networks, other groups.
+        Held-out, mean over runs; intervals for these networks on other groups.
     retrained : Interval or None
-        The accuracy of a network trained anew, on other groups; None for one run or if a run did
-        not train.
+        Accuracy of a network trained anew, on other groups; None for a single run, or if a run
+        did not train.
     spread : SeedSpread
-        Over runs.
+        Spread of the accuracy over runs.
     test : PermutationTest
-        True labels against permuted ones, within batches if there are several.
+        Test of true against permuted labels, within batches if they are known.
     overall_test : PermutationTest or None
-        The same across batches; None without batches.
+        The same test across batches; None if batches are unknown.
     p : float
-        The p that decides: of `test`, adjusted for arms and for looks.
+        Decisive p: that of `test`, adjusted for arms and looks.
     chance : float
-        Balanced accuracy by chance, 1 / classes.
+        Balanced accuracy of guessing, 1 / classes.
     commonest : float
-        Fraction of the commonest class.
+        Fraction of images in the most common class.
     training : float or None
         Balanced accuracy on training images, mean over runs.
     controls : tuple of ControlResult
-        In the order given.
+        Results of the controls, in the order of the argument.
     batches : BatchTable or None
-        How class and batch go together.
+        Association of class and batch; None if batches are unknown.
     warnings : tuple of str
-        What a reader should know, one sentence each.
+        Warnings for readers, one sentence each.
     """
 
     word: Word
@@ -108,11 +108,11 @@ def verdict(
     margin: float = MARGIN,
     seed: int = 0,
 ) -> Verdict:
-    """Say whether a network learned, from held-out predictions of a study and its controls.
+    """Decide whether a network learned, from held-out predictions of a study and its controls.
 
-    The documentation page "Learning or memorising?" has the rule; the first case that applies
+    The documentation page "Learning or memorising?" states the rule; the first case that applies
     decides. Runs are not independent samples of images: the statistic is the mean over runs, and
-    only labels of groups are permuted.
+    only groups swap labels.
 
     Parameters
     ----------
@@ -121,40 +121,41 @@ def verdict(
     predictions
         (n,) or (runs, n) predicted classes.
     groups
-        (n,) the group of each image; None if unknown: images are then treated as independent,
-        and the verdict says so.
+        (n,) group of each image; None if unknown: images are then treated as independent, and
+        the verdict says so.
     batches
-        (n,) what groups share (plate, day); None if unknown.
+        (n,) batch that groups share (plate, day); None if unknown.
     batch_name
         Singular noun for `batches` in sentences, such as "plate".
     batches_held_out
-        Whether no training image lies in these batches. Otherwise, if every batch holds one
-        class, class cannot be told from batch.
+        Whether the training images come from other batches. If they do not and every batch holds
+        one class, class and batch cannot be distinguished.
     training
-        Balanced accuracy on training images, mean over runs, 0 to 1. Without it nothing can be
-        called memorised.
+        Balanced accuracy on training images, mean over runs, 0 to 1. Without it, the verdict is
+        never *memorised*.
     controls
-        By name, in the order of the report.
+        Evidence of each control by name, in the order of the report.
     missing_controls
-        Names of controls that were not run, for a warning.
+        Names of controls that were not run, to warn about.
     cross_validated
         Whether predictions are pooled over folds. Intervals are then widened, and *learned* also
-        needs a balanced accuracy whose lower limit is above chance.
+        requires that the lower limit of the balanced accuracy is above chance.
     shared
         Whether training and held-out images are known to share groups or images.
     adjusted_p
-        p adjusted for several arms or test sets (`max_t_test`, `holm`); None if there is one.
+        p adjusted for several arms or test sets (`max_t_test`, `holm`); None for a single one.
     looks
-        How often this test set was evaluated before (`Odometer`); None if unknown.
+        Number of evaluations of this test set so far (`Odometer`); None if unknown.
     margin
-        Difference below which the network does no more than a control. Fix it before the result.
+        Difference below which the network does no more than a control. Set it before you see
+        results.
     seed
-        Seed of permutations and bootstrap.
+        Seed of permutations and of the bootstrap.
 
     Raises
     ------
     InvalidInput
-        There is no image, lengths differ, or permuted labels are missing.
+        There are no images, lengths differ, or a permuted control has no labels.
 
     Notes
     -----

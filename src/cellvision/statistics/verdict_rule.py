@@ -26,17 +26,17 @@ Word = Literal[
     "reused test set",
     "cannot tell",
 ]
-"""Stable identifier of a verdict; its sentence names the controls and the batch."""
+"""Stable identifier of a verdict; the sentence adds the names of controls and batch."""
 
 ALPHA = 0.05
-"""Level of the permutation test of the true labels."""
+"""Significance level of the permutation test of the true labels."""
 
 Decision = tuple[Word, str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The evidence on which the rule decides."""
+    """Evidence that the rule uses."""
 
     test: PermutationTest
     overall: PermutationTest | None
@@ -61,7 +61,7 @@ class Case:
         if self.shared:
             return (
                 *("cannot tell", "cannot tell: these images are not held out"),
-                ("Training and test share groups or images, which was allowed.",),
+                ("Training and test images share groups or images, because leaks were allowed.",),
             )
         if self.table is not None and self.table.nested and not self.batches_held_out:
             return (
@@ -126,27 +126,27 @@ class Case:
         return word, sentence, reasons
 
     def _not_learned(self) -> Decision:
-        def cannot_tell(why: str, *reasons: str) -> Decision:
-            return "cannot tell", f"cannot tell: {why}", reasons
+        def cannot_tell(cause: str, *reasons: str) -> Decision:
+            return "cannot tell", f"cannot tell: {cause}", reasons
 
         if self.test.smallest_p > ALPHA:
             limit = f"No {(self.test.warning or '').removeprefix('no ')}."
             return cannot_tell("too few groups", limit)
         score = self._score()
         if self.training is None:
-            why = "How well the network fits the training images is unknown."
-            return cannot_tell("not better than permuted labels", score, why)
+            reason = "The accuracy on training images is unknown."
+            return cannot_tell("not better than permuted labels", score, reason)
         fit = f"The balanced accuracy on training images is {self.training:.2f}"
         if self.training < (1 + self.chance) / 2:
-            why = f"{fit}: the network does not fit them either."
-            return cannot_tell("the network did not train", score, why)
+            reason = f"{fit}: the network does not fit them either."
+            return cannot_tell("the network did not train", score, reason)
         halfway = (self.chance + self.training) / 2
         if self.balanced.high >= halfway:
-            why = (
-                f"{fit}; the interval of the held-out one, up to {self.balanced.high:.2f}, allows "
-                "more than half of that above chance: too few groups to say."
+            reason = (
+                f"{fit}; the interval of the held-out one extends to {self.balanced.high:.2f}, "
+                "more than halfway from chance to that: too few groups to decide."
             )
-            return cannot_tell("too few groups", score, why)
+            return cannot_tell("too few groups", score, reason)
         sentence = "memorised: fits training, far below it on new groups"
         return "memorised", sentence, (score, f"{fit}.")
 
@@ -162,7 +162,7 @@ def _subjects(results: Sequence[ControlResult]) -> str:
 
 
 def _more(results: Sequence[ControlResult]) -> str:
-    """Say how many groups would decide all of these comparisons."""
+    """State how many groups would decide all of these comparisons."""
     needed = [result.groups_needed for result in results]
     if any(number is None for number in needed):
         return " (many more groups would be needed)"

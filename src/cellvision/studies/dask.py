@@ -1,9 +1,9 @@
 """Train the runs of a study on the workers of a Dask cluster.
 
-Each run is a task. A worker trains it in its scratch folder and sends that folder back, so that
-results need no shared folder; the images must be accessible to every worker. If a worker dies,
-Dask's scheduler gives its run to another one. A run's folder appears in the study when it has
-arrived completely.
+Each run is a task. A worker trains it in its scratch folder and returns the folder's content, so
+results need no shared file system; every worker must be able to read the images. If a worker dies,
+Dask's scheduler assigns its run to another one. A run's folder appears in the study when it is
+complete.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from cellvision.studies.plan import PlannedRun
 
 _CONNECTION_TIMEOUT = 10
-"""Seconds within which a scheduler must answer."""
+"""Seconds to wait for a scheduler."""
 
 _POLL_INTERVAL = 0.2
-"""Seconds between two checks for finished runs."""
+"""Seconds between checks for finished runs."""
 
 _LOST = (
     "the cluster's scheduler no longer answers",
-    "Finished runs are kept. Run the same command again when the scheduler is back.",
+    "Finished runs are safe. Run the same command again when the scheduler is back.",
 )
 
 Answer = TypeVar("Answer")
@@ -49,8 +49,8 @@ def connect(address: str) -> Client:
     Parameters
     ----------
     address
-        Its address (``tcp://host:8786``), or the path of its scheduler file (``dask scheduler
-        --scheduler-file``).
+        Address of the scheduler (``tcp://host:8786``), or path of its scheduler file (``dask
+        scheduler --scheduler-file``).
 
     Raises
     ------
@@ -62,7 +62,7 @@ def connect(address: str) -> Client:
     try:
         if Path(address).is_file():
             return distributed.Client(scheduler_file=address, **options)
-        # Check the address first, because a client that cannot parse it stays half open.
+        # Check the address first, because a client that cannot parse it remains half open.
         comm = distributed.comm
         comm.get_address_host_port(comm.normalize_address(address), strict=True)
         return distributed.Client(address, **options)
@@ -80,27 +80,27 @@ def train_on_cluster(
     done: int,
     display: Display,
 ) -> None:
-    """Train runs on the workers of a cluster; each appears in `folder` when it is complete.
+    """Train runs on the workers of a cluster; each appears in `folder` when complete.
 
     Parameters
     ----------
     client
-        Connected to the cluster.
+        Client connected to the cluster.
     waiting
-        The runs to train.
+        Runs to train.
     folder
-        The folder ``runs`` of the study.
+        Folder ``runs`` of the study.
     done
-        Number of the study's runs that are already finished.
+        Number of runs of the study that are already finished.
     display
         Shows progress.
 
     Raises
     ------
     errors.CellvisionError
-        The cluster is lost, a run ended several workers, or workers have other versions or
-        other images than this process; also whatever a run itself raises. Runs that workers
-        have already started are finished first, and finished runs are kept.
+        The scheduler does not answer, a run killed several workers, or workers have other
+        versions or other images than this process; also any error that a run raises. Runs that
+        have started are finished first, and all finished runs are kept.
     """
     _check_client(client)
     total = done + len(waiting)
@@ -125,12 +125,12 @@ def train_on_cluster(
 
 
 class _Collector:
-    """Stores the runs that workers have finished, and remembers the first fault.
+    """Store the runs that workers have finished, and keep the first error.
 
     Parameters
     ----------
     folder
-        The folder ``runs`` of the study.
+        Folder ``runs`` of the study.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -140,7 +140,7 @@ class _Collector:
         self._images: dict[str, tuple[str, Any]] = {}
 
     def collect(self, run: PlannedRun, future: Future, *, others: bool) -> None:
-        """Store a run; a fault is raised later, when the `others` have ended."""
+        """Store a run; keep its error to raise it when the `others` have ended."""
         try:
             files = _result(run, future)
             self._check_images(run, files)
@@ -153,7 +153,7 @@ class _Collector:
             self.count += 1
 
     def _check_images(self, run: PlannedRun, files: Mapping[str, bytes]) -> None:
-        """Refuse a run of a worker that has other images under the same path."""
+        """Raise an error if a worker has other images under the same path."""
         images = json.loads(files["audit.json"])["files"]
         key = run.experiment.model_dump_json()
         first, first_images = self._images.setdefault(key, (run.name, images))
@@ -185,12 +185,12 @@ def _check_client(client: Client) -> None:
 
 
 def _warn_if_waiting(threads: Mapping[str, int], warned: set[str]) -> None:
-    """Warn once of whatever keeps a study waiting."""
+    """Warn once about each condition that delays a study."""
     if not threads:
-        warning = "no worker is connected yet; the study waits for one"
+        warning = "no worker is connected yet; the study is waiting for one"
     elif max(threads.values()) > 1:
         warning = (
-            "a worker trains one run at a time, but some workers accept several, which then wait "
+            "a worker trains one run at a time, but some workers accept several runs, which wait "
             "for each other: start workers with --nthreads 1"
         )
     else:
@@ -200,9 +200,9 @@ def _warn_if_waiting(threads: Mapping[str, int], warned: set[str]) -> None:
         warned.add(warning)
 
 
-def _request(question: Callable[[], Answer]) -> Answer:
+def _request(query: Callable[[], Answer]) -> Answer:
     try:
-        return question()
+        return query()
     except OSError as error:
         raise errors.CellvisionError(*_LOST) from error
 
@@ -210,8 +210,8 @@ def _request(question: Callable[[], Answer]) -> Answer:
 def _submit(client: Client, waiting: Sequence[PlannedRun]) -> dict[PlannedRun, Future]:
     import uuid
 
-    # Distinguishes these tasks from those of an earlier call that was killed, or that had other
-    # images or workers: its results must not be taken for ours.
+    # Distinguishes these tasks from those of an earlier call, which may have had other images or
+    # workers: its results must not be mixed with these.
     call = uuid.uuid4().hex
     return {
         run: client.submit(
@@ -222,19 +222,19 @@ def _submit(client: Client, waiting: Sequence[PlannedRun]) -> dict[PlannedRun, F
             run.control,
             installed_versions(run.experiment),
             keras_backend(),
-            # One group of tasks: the scheduler keeps those that no worker has room for, and
-            # gives them to workers that join later.
+            # One group of tasks: the scheduler queues those that no worker can accept yet, and
+            # assigns them to workers that join later.
             key=(f"cellvision-{call}", run.name),
-            priority=-number,  # in the study's order, so that workers rarely change experiments
+            priority=-number,  # in order, so that workers rarely change experiments
         )
         for number, run in enumerate(waiting)
     }
 
 
 def _cancel_unstarted(client: Client, pending: dict[PlannedRun, Future]) -> None:
-    """Cancel the runs that no worker has started; started ones cannot be stopped."""
+    """Cancel the runs that no worker has started; started runs cannot be stopped."""
     started = {key for keys in _request(client.processing).values() for key in keys}
-    # The second request also covers runs that have ended since the first.
+    # The second request covers runs that ended after the first.
     futures = list(pending.values())
     holders = _request(lambda: client.who_has(futures))
     started |= {key for key, workers in holders.items() if workers}
@@ -249,9 +249,9 @@ def _result(run: PlannedRun, future: Future) -> dict[str, bytes]:
         files: dict[str, bytes] = future.result()
     except KilledWorker as error:
         raise errors.CellvisionError(
-            f"run {run.name} (seed {run.seed}) ended {error.allowed_failures + 1} workers, "
+            f"run {run.name} (seed {run.seed}) killed {error.allowed_failures + 1} workers, "
             f"the last one at {error.last_worker.address}",
-            "See their logs. The most common cause is too little memory.",
+            "Check their logs. The most common cause is too little memory.",
         ) from error
     except CancelledError as error:
         raise errors.CellvisionError(*_LOST) from error
@@ -259,8 +259,8 @@ def _result(run: PlannedRun, future: Future) -> dict[str, bytes]:
 
 
 def _store(run: PlannedRun, files: Mapping[str, bytes], folder: Path) -> None:
-    """Write a run's folder, whole or not at all."""
-    for arrived in folder.glob(f".{run.name}.*"):  # of a study that was killed at this moment
+    """Write a run's folder atomically."""
+    for arrived in folder.glob(f".{run.name}.*"):  # left by a study that was killed here
         shutil.rmtree(arrived, ignore_errors=True)
     with atomic_io.folder(folder / run.name) as arriving:
         for name, content in files.items():

@@ -1,10 +1,9 @@
-"""Vectorized runs: on JAX, the runs of a study train side by side in one program.
+"""Train the runs of a study side by side in one JAX program.
 
-A small network leaves a GPU idle most of the time. Here the weights, optimizer states and seeds
-of all runs are stacked, and one compiled program takes a step of all of them (``jax.vmap`` of
-Keras' training step), with one copy of the images on the device. Each run starts with the
-weights, sees the batches and draws the random numbers that it would alone; only the order of
-summation differs.
+A small network leaves a GPU idle most of the time. This module stacks the weights, optimizer
+states and seeds of all runs, and one compiled program takes a step of all of them (``jax.vmap`` of
+Keras' training step), with one copy of the images on the device. Each run has the same initial
+weights, batches and random numbers as when trained alone; only the order of summation differs.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from cellvision.training.trainer import Trainer
 
 _USABLE = 0.9
-"""Fraction of the free memory to plan with: compilers need some for themselves."""
+"""Fraction of the free memory to use; compilers need the rest."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,29 +37,29 @@ _log = logging.getLogger(__name__)
 def train_vectorized(
     trainer: Trainer, seeds: Sequence[int], folders: Sequence[Path], display: Display
 ) -> int:
-    """Train runs together, as many at once as fit into the device's memory.
+    """Train runs side by side, as many at once as fit in the device's memory.
 
     Parameters
     ----------
     trainer
-        Holds the images; its ``training.vectorize`` decides whether to vectorize.
+        Trainer with the images; its ``training.vectorize`` decides whether to vectorize.
     seeds
         Seeds of the runs.
     folders
-        Folders of the runs: new, empty, or of unfinished trainings.
+        Folders of the runs: new, empty, or of unfinished runs.
     display
         Shows progress.
 
     Returns
     -------
     int
-        Number of runs, counted from the first, that are finished. The others have to be trained
-        one by one, because that was requested, is faster, or is all that the memory allows.
+        Number of finished runs, counted from the first. The caller must train the others one by
+        one, because the setting asks for it, it is faster, or memory is short.
 
     Raises
     ------
     errors.ExperimentError
-        ``training.vectorize`` is true, but this backend or these devices do not allow it.
+        ``training.vectorize`` is true, but the backend or the devices do not support it.
     """
     if not _is_requested(trainer) or len(seeds) < 2:
         return 0
@@ -68,51 +67,53 @@ def train_vectorized(
         _log.warning("Augmenters that mix labels need one run at a time: runs are not vectorized.")
         return 0
     with trainer.sharing():
-        program, most = _compile(trainer, seeds, display)
-        return 0 if program is None else _train_groups(program, most, seeds, folders, display)
+        program, capacity = _compile(trainer, seeds, display)
+        if program is None:
+            return 0
+        return _train_groups(program, capacity, seeds, folders, display)
 
 
 def _compile(
     trainer: Trainer, seeds: Sequence[int], display: Display
 ) -> tuple[VectorizedProgram | None, int]:
-    """Compile a program; return it with the number of runs that fit, or None if it is no use."""
+    """Compile a program; return it and the runs that fit, or None if it brings no gain."""
     import jax
 
-    most = 0
+    capacity = 0
     task = f"compiling {len(seeds)} runs"
     display.task(task, 0, 1)
     try:
         memory = _free_memory()
         if _bytes_of_images(trainer) < memory:
             program = VectorizedProgram(trainer, seeds[0])
-            most = program.runs_that_fit(len(seeds), memory)
-            if most > 1 and not _is_forced(trainer) and not program.is_faster(most):
+            capacity = program.runs_that_fit(len(seeds), memory)
+            if capacity > 1 and not _is_forced(trainer) and not program.is_faster(capacity):
                 return None, 0
     except jax.errors.JaxRuntimeError as error:
         _raise_unless_out_of_memory(error)
     finally:
         display.task(task, 1, 1)
-    if most < 2:
+    if capacity < 2:
         _log.warning("Too little device memory for several runs: training them one by one.")
         return None, 0
-    return program, most
+    return program, capacity
 
 
 def _train_groups(
     program: VectorizedProgram,
-    most: int,
+    capacity: int,
     seeds: Sequence[int],
     folders: Sequence[Path],
     display: Display,
 ) -> int:
     import jax
 
-    done = 0
-    while done < len(seeds):
-        # Groups of one size, or one less, so that few programs are compiled.
-        waiting = len(seeds) - done
-        size = -(-waiting // -(-waiting // most))
-        group = slice(done, done + size)
+    finished = 0
+    while finished < len(seeds):
+        # Groups of equal size, or one less, so that few programs are compiled.
+        remaining = len(seeds) - finished
+        size = -(-remaining // -(-remaining // capacity))
+        group = slice(finished, finished + size)
         claimed = [claim_folder(folder) for folder in folders[group]]
         try:
             runs = _train_group(program, seeds[group], claimed, display)
@@ -120,14 +121,14 @@ def _train_groups(
             _raise_unless_out_of_memory(error)
             if size < 3:
                 _log.warning("Too little device memory: training the runs one by one.")
-                return done
-            most = -(-size // 2)
-            _log.warning("Too little device memory for %d runs at once: trying %d.", size, most)
+                return finished
+            capacity = -(-size // 2)
+            _log.warning("Too little device memory for %d runs at once: trying %d.", size, capacity)
             continue
         for run in runs:
             run.finish(display)
-        done += size
-    return done
+        finished += size
+    return finished
 
 
 def _is_forced(trainer: Trainer) -> bool:
@@ -135,7 +136,7 @@ def _is_forced(trainer: Trainer) -> bool:
 
 
 def _is_requested(trainer: Trainer) -> bool:
-    """Whether to try: if requested, or by default on one GPU with the JAX backend."""
+    """Return whether to try: if set, or by default on one GPU with the JAX backend."""
     import keras
 
     setting = trainer.prepared.experiment.training.vectorize
@@ -145,7 +146,7 @@ def _is_requested(trainer: Trainer) -> bool:
         return backend == "jax" and one_device and trainer.devices[0] in devices.accelerators()
     if setting and backend != "jax":
         raise errors.ExperimentError(
-            f"training.vectorize needs the JAX backend, and this is {backend}",
+            f"training.vectorize needs the JAX backend, not {backend}",
             "Set the environment variable KERAS_BACKEND=jax, or --set training.vectorize=auto",
         )
     if setting and not one_device:
@@ -162,13 +163,13 @@ def _bytes_of_images(trainer: Trainer) -> int:
 
 
 def _free_memory() -> int:
-    """Return the bytes to plan with, on the device and in main memory, which images pass."""
+    """Return the usable bytes of the device and of main memory, whichever is less."""
     import jax
     import psutil
 
     free = psutil.virtual_memory().available
     stats = jax.numpy.zeros(()).devices().pop().memory_stats()
-    if stats and "bytes_limit" in stats:  # a processor has no memory of its own
+    if stats and "bytes_limit" in stats:  # a CPU uses main memory
         free = min(free, stats["bytes_limit"] - stats["bytes_in_use"])
     return int(_USABLE * free)
 
@@ -179,16 +180,16 @@ def _raise_unless_out_of_memory(error: Exception) -> None:
 
 
 class _VectorizedRun:
-    """One of the runs that train together.
+    """One of the runs that train side by side.
 
     Parameters
     ----------
     program
-        The compiled program.
+        Compiled program.
     seed
-        Its seed.
+        Seed of the run.
     folder
-        Its claimed folder.
+        Claimed folder of the run.
     """
 
     def __init__(self, program: VectorizedProgram, seed: int, folder: Path) -> None:
@@ -203,11 +204,11 @@ class _VectorizedRun:
 
     @property
     def is_training(self) -> bool:
-        """Whether it has epochs left."""
+        """Whether the run has epochs left."""
         return self.last is None
 
     def epoch(self, row: dict[str, float], state: Callable[[], State]) -> None:
-        """Record an epoch; `state` fetches the run's variables from the device."""
+        """Record an epoch; `state` returns the run's variables from the device."""
         self.history.append(row)
         if self.early_stopping.is_best(row["val_loss"]) and self.training.keep == "best":
             self.best = state()
@@ -228,7 +229,7 @@ class _VectorizedRun:
         self.program.load(self.last if self.best is None else self.best)
         network = self.program.network
         model = network.training_model
-        # As Keras ends a training: moving averages become the weights.
+        # Like `fit` at its end: moving averages become the weights.
         model.optimizer.finalize_variable_values(model.trainable_weights)
         self.program.trainer.refresh_batch_norm(network, self.writer.seed)
         self.writer.write(network, self.result, display)
@@ -237,7 +238,7 @@ class _VectorizedRun:
 def _train_group(
     program: VectorizedProgram, seeds: Sequence[int], folders: Sequence[Path], display: Display
 ) -> Sequence[_VectorizedRun]:
-    """Train runs at once, from new weights to the last epoch of each."""
+    """Train runs side by side, from initial weights to the last epoch of each."""
     start = time.perf_counter()
     display.together(seeds)
     runs = [_VectorizedRun(program, *pair) for pair in zip(seeds, folders, strict=True)]
@@ -249,13 +250,15 @@ def _train_group(
         begin = time.perf_counter()
         display.epoch(epoch + 1, epochs, images * len(runs))
         state, logs = program.train_epoch(state, seeds, epoch, display)
-        # A run that has stopped is carried along; its images do not count.
+        # Runs that have stopped stay in the program, but their images do not count.
         active = images * sum(run.is_training for run in runs)
         speeds.append((active, time.perf_counter() - begin))
         state, logs = program.validate(state, logs, display)
         rows = _record_epoch(runs, epoch, logs, state, time.perf_counter() - begin)
         steady = speeds[1:] or speeds
-        speed = sum(count for count, _ in steady) / max(sum(took for _, took in steady), 1e-9)
+        speed = sum(count for count, _ in steady) / max(
+            sum(duration for _, duration in steady), 1e-9
+        )
         display.epochs_done(rows, speed)
         if not any(run.is_training for run in runs):
             break
@@ -272,7 +275,7 @@ def _record_epoch(
     state: State,
     seconds: float,
 ) -> list[dict[str, float]]:
-    """Record an epoch in the runs that still train; return their rows of the history."""
+    """Record an epoch of the runs that are still training; return their history rows."""
     rows = []
     for number, run in enumerate(runs):
         if run.is_training:

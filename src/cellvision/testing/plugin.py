@@ -113,7 +113,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     option = config.option
     narrowed = (
         option.keyword
-        or option.markexpr
+        or option.markexpr not in ("", "not slow")  # whole classes are slow
         or getattr(option, "lf", False)
         or getattr(option, "deselect", None)
         or getattr(option, "stepwise", False)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 _FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -159,8 +160,8 @@ def _use_path(path: list[str]) -> None:
     """Set ``sys.path``, and forget modules of folders that are no longer on it."""
     gone = [folder for folder in sys.path if folder and folder not in path]
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None) or ""
-        if any(file.startswith(folder.rstrip(os.sep) + os.sep) for folder in gone):
+        file = getattr(module, "__file__", None)
+        if file is not None and any(Path(file).is_relative_to(folder) for folder in gone):
             del sys.modules[name]
     sys.path[:] = path
     importlib.invalidate_caches()

@@ -1,4 +1,4 @@
-"""The conformance checks of a reporter."""
+"""Conformance checks of reporters."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class _Report(NamedTuple):
-    """The outcome of one report.
+    """Outcome of one report.
 
     Attributes
     ----------
     returned : list of object
-        What the reporter returned; artifacts, if it is correct.
+        Return value of the reporter; artifacts, if it is correct.
     files : set of Path
-        The files in its folder.
+        Files in the folder of reports.
     strays : list of str
-        Files elsewhere that it wrote, changed or removed.
+        Other files that it wrote, changed or removed.
     """
 
     returned: list[object]
@@ -35,13 +35,13 @@ class _Report(NamedTuple):
 
     @property
     def paths(self) -> list[Path]:
-        return [each.path for each in self.returned if isinstance(each, Artifact)]
+        return [item.path for item in self.returned if isinstance(item, Artifact)]
 
 
 class ReporterChecks(ComponentChecks):
-    """The checks of a reporter, to subclass in a plugin's tests.
+    """Checks of a reporter, to subclass in a plugin's tests.
 
-    The reporter gets runs and a study that `cellvision.train` made, in folders of their own.
+    The reporter receives runs and a study that cellvision trained, each in a separate folder.
 
     Examples
     --------
@@ -54,104 +54,107 @@ class ReporterChecks(ComponentChecks):
 
     @property
     def reporter(self) -> Reporter:
-        """The example."""
+        """The component as a reporter."""
         component = self.component
         assert isinstance(component, Reporter)
         return component
 
     def report_on(self, kind: str, owner: str) -> _Report:
-        """Let the reporter report on an example run, or on the study.
+        """Run the reporter on an example run, or on the example study.
 
         Parameters
         ----------
         kind
             Kind of the example run, or ``study``.
         owner
-            The check that fails if the reporter raises an error.
+            Name of the check that fails if the reporter raises an error.
         """
         from cellvision.testing.examples import example_plugins, example_run, example_study
 
         reporter = self.reporter
-        world = self.folder / f"report on {kind}"
-        results = world / "results"
+        root = self.folder / f"report on {kind}"
+        results = root / "results"
 
         def report() -> _Report:
-            (world / "working directory").mkdir(parents=True)
+            (root / "working directory").mkdir(parents=True)
             finished = example_study(results) if kind == "study" else example_run(results, kind)
-            return _observe(reporter, finished, world)
+            return _observe(reporter, finished, root)
 
         with example_plugins():
             return self.once(f"reporting on: {kind}", owner, report)
 
     def _check_artifacts(self, kind: str, owner: str) -> None:
         """Require artifacts with existing files, known kinds and titles."""
-        hint = "Return a list of cellvision.Artifact, one for each file"
-        for each in self.report_on(kind, owner).returned:
-            self.require(isinstance(each, Artifact), f"it returned {each!r}, no Artifact", hint)
-            assert isinstance(each, Artifact)
+        hint = "Return a list of cellvision.Artifact, one per file"
+        for item in self.report_on(kind, owner).returned:
+            is_artifact = isinstance(item, Artifact)
+            self.require(is_artifact, f"it returned {item!r}, which is not an Artifact", hint)
+            assert isinstance(item, Artifact)
             self.require(
-                isinstance(each.path, Path) and each.path.is_file(),
-                f"it returned {each.path!r}, which is not an existing file",
+                isinstance(item.path, Path) and item.path.is_file(),
+                f"it returned {item.path!r}, which is not an existing file",
                 hint,
             )
             self.require(
-                each.kind in get_args(ArtifactKind) and each.title.strip(),
-                f"the artifact {each.path.name} has kind {each.kind!r} and title {each.title!r}",
-                f"Give it a title, and one of the kinds {', '.join(get_args(ArtifactKind))}",
+                item.kind in get_args(ArtifactKind) and item.title.strip(),
+                f"the artifact {item.path.name} has kind {item.kind!r} and title {item.title!r}",
+                f"Give it a title and one of the kinds {', '.join(get_args(ArtifactKind))}",
             )
         self.require(True, "", "")
 
     @conformance_check
     def test_reports_something(self) -> None:
-        """It defines `run`, `study` or `on_epoch_end`, and returns an artifact or sees epochs."""
+        """It defines `run`, `study` or `on_epoch_end`, and returns artifacts or follows epochs."""
         methods = ("run", "study", "on_epoch_end")
-        own = [name for name in methods if getattr(self.cls, name) is not getattr(Reporter, name)]
+        defined = [
+            name for name in methods if getattr(self.cls, name) is not getattr(Reporter, name)
+        ]
         self.require(
-            own, f"{self.cls.__name__} defines none of {', '.join(methods)}", "Define run()"
+            defined, f"{self.cls.__name__} defines none of {', '.join(methods)}", "Define run()"
         )
         artifacts = [
             *self.report_on("ordinary", "test_reports_on_a_run").paths,
             *self.report_on("study", "test_reports_on_a_study").paths,
         ]
         self.require(
-            artifacts or "on_epoch_end" in own,
-            "it returns no artifact of an ordinary run, nor of a study",
-            "Return the artifacts, or give an example for which there are some",
+            artifacts or "on_epoch_end" in defined,
+            "it returns artifacts neither of an ordinary run nor of a study",
+            "Return the artifacts, or give an example that yields some",
         )
 
     @conformance_check
     def test_reports_on_a_run(self) -> None:
-        """An ordinary run: three classes, two epochs, two test sets."""
+        """It reports on an ordinary run: three classes, two epochs, two test sets."""
         self._check_artifacts("ordinary", "test_reports_on_a_run")
 
     @conformance_check
     def test_reports_on_a_study(self) -> None:
-        """A study of two runs."""
+        """It reports on a study of two runs."""
         self._check_artifacts("study", "test_reports_on_a_study")
 
     @conformance_check
     def test_survives_a_missing_class(self) -> None:
-        """A run whose test set has no image of one class."""
+        """It reports on a run whose test set lacks a class."""
         self._check_artifacts("missing class", "test_survives_a_missing_class")
 
     @conformance_check
     def test_survives_a_single_epoch(self) -> None:
-        """A run of one epoch."""
+        """It reports on a run of one epoch."""
         self._check_artifacts("single epoch", "test_survives_a_single_epoch")
 
     @conformance_check
     def test_survives_forty_classes(self) -> None:
-        """A run with forty classes."""
+        """It reports on a run with forty classes."""
         self._check_artifacts("forty classes", "test_survives_forty_classes")
 
     @conformance_check
     def test_survives_odd_names(self) -> None:
-        """Classes and test sets with spaces, slashes and Unicode in their names."""
+        """It reports on classes and test sets with spaces, slashes and Unicode in their names."""
         self._check_artifacts("odd names", "test_survives_odd_names")
 
     @conformance_check
     def test_writes_only_below_its_folder(self) -> None:
-        """It changes nothing elsewhere: neither files nor the working directory."""
+        """It changes neither other files nor the working directory."""
         for kind, owner in (
             ("ordinary", "test_reports_on_a_run"),
             ("study", "test_reports_on_a_study"),
@@ -160,13 +163,13 @@ class ReporterChecks(ComponentChecks):
             strays = self.report_on(kind, owner).strays
             self.require(
                 not strays,
-                f"outside its folder, it touched {', '.join(strays[:3])}",
-                "Write only below the given folder, with file names of letters and digits",
+                f"it changed {', '.join(strays[:3])}, outside its folder",
+                "Write only to the given folder, with file names of letters and digits",
             )
 
     @conformance_check
     def test_returns_its_files(self) -> None:
-        """Every file at the top of its folder is an artifact; subfolders may hold other files."""
+        """Each file at the top of its folder is an artifact; subfolders may contain others."""
         for kind, owner in (
             ("ordinary", "test_reports_on_a_run"),
             ("study", "test_reports_on_a_study"),
@@ -183,7 +186,7 @@ class ReporterChecks(ComponentChecks):
 
     @conformance_check
     def test_leaves_the_results_unchanged(self) -> None:
-        """It works on copies: predictions and metadata of the run stay as they are."""
+        """It leaves the predictions, history and metadata of the run unchanged."""
         from cellvision.testing.examples import example_plugins, example_run
 
         run = example_run(self.folder / "unchanged")
@@ -212,49 +215,49 @@ class ReporterChecks(ComponentChecks):
         folder.mkdir(exist_ok=True)
         with example_plugins(), contextlib.chdir(results):
             names = [
-                sorted(each.path.relative_to(folder) for each in reporter.run(run, folder))
+                sorted(item.path.relative_to(folder) for item in reporter.run(run, folder))
                 for _ in range(2)
             ]
         self.require(
             names[0] == names[1] and len(names[0]) == len(first.paths),
-            f"the second time it writes other files: {names[1][:3]}",
+            f"its second report has other files: {names[1][:3]}",
             "Replace files of the same name",
         )
 
     @conformance_check
     def test_follows_epochs(self) -> None:
-        """`on_epoch_end` accepts metrics with and without those of a validation split."""
+        """It accepts epochs with and without validation metrics."""
         logs = {"loss": 0.7, "accuracy": 0.5}
-        for number, more in enumerate(({}, {"val_loss": 0.8, "val_accuracy": 0.4}), start=1):
-            self.reporter.on_epoch_end(number, {**logs, **more})
+        for number, validation in enumerate(({}, {"val_loss": 0.8, "val_accuracy": 0.4}), start=1):
+            self.reporter.on_epoch_end(number, {**logs, **validation})
             self.require(True, "", "")
 
 
-def _observe(reporter: Reporter, finished: Run | Study, world: Path) -> _Report:
-    """Report, and compare results and working directory before and after."""
+def _observe(reporter: Reporter, finished: Run | Study, root: Path) -> _Report:
+    """Run the reporter, and compare files and working directory before and after."""
     from cellvision.results.run import Run
 
     folder = finished.folder / "reports"
     folder.mkdir(exist_ok=True)
-    before = _snapshot(world, folder)
-    directory = world / "working directory"
+    before = _snapshot(root, folder)
+    directory = root / "working directory"
     with contextlib.chdir(directory):
         if isinstance(finished, Run):
             returned: Sequence[object] = reporter.run(finished, folder)
         else:
             returned = reporter.study(finished, folder)
         moved = [] if Path.cwd() == directory.resolve() else ["the working directory"]
-    after = _snapshot(world, folder)
+    after = _snapshot(root, folder)
     changed = sorted(path for path in before.keys() | after if before.get(path) != after.get(path))
     files = {path.resolve() for path in folder.iterdir() if path.is_file()}
-    # A string is a sequence too: each of its characters would be wrong.
+    # A string is a sequence too, but must count as one wrong item.
     items: list[object] = [returned] if isinstance(returned, str) else list(returned)
     return _Report(items, files, [*changed, *moved])
 
 
-def _snapshot(world: Path, excluded: Path) -> dict[str, tuple[int, int]]:
+def _snapshot(root: Path, excluded: Path) -> dict[str, tuple[int, int]]:
     return {
-        str(path.relative_to(world)): (path.stat().st_size, path.stat().st_mtime_ns)
-        for path in world.rglob("*")
+        str(path.relative_to(root)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in root.rglob("*")
         if path.is_file() and not path.is_relative_to(excluded)
     }

@@ -11,7 +11,7 @@ import numpy as np
 from cellvision import atomic_io
 from cellvision.results.environment import keras_environment, plugin_requirements
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
-from cellvision.results.reporting import begin_run, tell_epoch
+from cellvision.results.reporting import begin_run, report_epoch
 from cellvision.results.run import Run, load_run
 from cellvision.results.run_folder import RESUME, naming_folder, release_folder
 from cellvision.results.scores import Score
@@ -71,7 +71,7 @@ class RunWriter:
         self._rows.append(row)
         with naming_folder(self.folder):
             write_table(self.folder / "history.csv", history_table(self._rows))
-        self._listeners = tell_epoch(self._listeners, epoch, row)
+        self._listeners = report_epoch(self._listeners, epoch, row)
 
     def write(self, network: Network, result: TrainingResult, display: Display) -> Run:
         """Write the model, the predictions of all images, and the record.

@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.backends import devices, distributed, precision
+from cellvision.backends.seeding import derived_seed
 from cellvision.backends.threads import configure_threads
 from cellvision.interfaces.architecture import TrainingPlan
 from cellvision.training.batch_norm import refresh_batch_norm
@@ -84,10 +86,11 @@ class Trainer:
         self._check_settings()
         self._networks: list[Network] = []
         self._frozen: FrozenFit | None = None
+        self._local: Network | None = None
         # With several processes, one of them evaluates, on its own device.
         self.alone = self.sharing
         if distributed.world_size() > 1:
-            self.alone = devices.sharing(distributed.local_devices(self.devices)[:1])
+            self.alone = partial(devices.alone, distributed.local_devices(self.devices)[0])
 
     def _check_settings(self) -> None:
         training = self.prepared.experiment.training
@@ -148,12 +151,18 @@ class Trainer:
         )
 
     def _local_network(self, network: Network, seed: int) -> Network:
-        """Copy a network that several processes have trained to a device of this process."""
+        """Copy a network that several processes have trained to a device of this process.
+
+        A network that one process has trained is returned as it is.
+        """
+        if distributed.world_size() == 1:
+            return network
         weights = network.model.get_weights()
         with self.alone():
-            local = self._build(seed)
-            local.model.set_weights(weights)
-        return local
+            if self._local is None:
+                self._local = self._build(seed)
+            self._local.model.set_weights(weights)
+        return self._local
 
     def _steps_per_execution(self) -> int:
         training = self.prepared.experiment.training
@@ -212,9 +221,9 @@ class Trainer:
                     break
                 dead.append(derived_seed(seed, len(dead)))
                 start = None
-        network = monitor.context.network
-        if distributed.world_size() > 1:
-            network = self._local_network(network, seed)
+        network = self._local_network(monitor.context.network, seed)
+        with self.alone():
+            self.refresh_batch_norm(network, derived_seed(seed, len(dead)))
         return network, TrainingResult(
             monitor.history,
             time.perf_counter() - begin,
@@ -265,14 +274,13 @@ class Trainer:
             monitor.restore_last()
         if not monitor.dead:
             monitor.restore_best()
-            self.refresh_batch_norm(network, current)
         return monitor, interrupted
 
     def _monitoring(
         self, network: Network, loader: BatchLoader, dead: tuple[int, ...], session: _Session
     ) -> Monitoring:
         training = self.prepared.experiment.training
-        check_dead = len(dead) < training.restarts and distributed.world_size() == 1
+        check_dead = len(dead) < training.restarts
         return Monitoring(
             training,
             network,
@@ -280,7 +288,7 @@ class Trainer:
             session.display,
             session.on_epoch,
             session.checkpoints,
-            (lambda: self._is_dead(network)) if check_dead else None,
+            (lambda: self._is_dead(network, loader.seed)) if check_dead else None,
             len(self.validation_rows),
             session.keep_interrupted,
             dead,
@@ -307,17 +315,19 @@ class Trainer:
         averages = network.training_model.optimizer.use_ema and len(self.validation_rows)
         return [keras.callbacks.SwapEMAWeights()] if averages else []
 
-    def _is_dead(self, network: Network) -> bool:
+    def _is_dead(self, network: Network, seed: int) -> bool:
         """Whether the network outputs nearly the same for every training image."""
         rows = np.random.default_rng(0).permutation(self.rows)[:_DEAD_SAMPLE]
-        probabilities = network.predict(self._pixels, np.sort(rows))
+        network = self._local_network(network, seed)
+        with self.alone():
+            probabilities = network.predict(self._pixels, np.sort(rows))
         constant = len(np.unique(probabilities.argmax(axis=1))) == 1
         return constant and float(probabilities.std(axis=0).max()) < _DEAD_SPREAD
 
     def refresh_batch_norm(self, network: Network, seed: int) -> None:
         """Recompute statistics of batch normalization, which lag behind in short trainings."""
         training = self.prepared.experiment.training
-        if not training.refresh_batch_norm or distributed.world_size() > 1:
+        if not training.refresh_batch_norm:
             return
         rows = np.random.default_rng([seed, 1]).permutation(self.rows)
 
@@ -349,13 +359,7 @@ class Trainer:
     def _loader(self, seed: int, first_epoch: int = 0) -> BatchLoader:
         size = self.prepared.experiment.training.batch_size
         return BatchLoader(
-            self.prepared,
-            self.rows,
-            size,
-            seed,
-            len(self.devices),
-            self._group_size(),
-            first_epoch,
+            self.prepared, self.rows, size, seed, len(self.devices), self._group_size(), first_epoch
         )
 
     def _training_data(self, loader: BatchLoader, mixes_labels: bool) -> Any:
@@ -389,10 +393,3 @@ class Trainer:
         return validation_batches(
             self.prepared, self.validation_rows, size, len(self.devices), mixes_labels
         )
-
-
-def derived_seed(seed: int, restart: int) -> int:
-    """Return the seed of a restart; that of the first start (0) is the seed itself."""
-    if restart == 0:
-        return seed
-    return int(np.random.SeedSequence([seed, restart]).generate_state(1)[0] % 2**31)

@@ -68,7 +68,7 @@ def to_keras(path: Path) -> keras.Model:
 
     try:
         graph = onnx.load(path).graph
-    except Exception as error:  # noqa: BLE001 - the parser raises kinds of its own
+    except Exception as error:  # noqa: BLE001 - the parser defines its own exceptions
         raise errors.ArchitectureError(
             f"{path}: not a readable ONNX file: {' '.join(str(error).split()):.200}",
             "Export the encoder again",

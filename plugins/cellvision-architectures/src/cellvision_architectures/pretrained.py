@@ -1,4 +1,4 @@
-"""A backbone of keras.applications, pretrained on other images, with a new last layer."""
+"""Pretrained networks of keras.applications with a new last layer."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ if TYPE_CHECKING:
 
 
 class Pretrained(Architecture):
-    """A backbone of keras.applications with weights from a file, and a new last layer.
+    """Backbone of keras.applications with weights from a file, and a new last layer.
 
-    The model contains the preprocessing that the backbone expects (its ``preprocess_input``) and
-    copies a single channel to all three inputs. The features of the backbone, averaged over the
-    image, feed one softmax layer.
+    The model includes the preprocessing of the backbone (its ``preprocess_input``) and copies a
+    single channel to all three inputs. The backbone's features, averaged over the image, feed one
+    softmax layer.
 
-    Nothing is downloaded. The file holds the weights of the backbone without its top layers.
-    Create it where network access is available::
+    cellvision downloads no weights. The file contains the weights of the backbone without its top
+    layers. Create it on a computer with network access::
 
         import keras
         backbone = keras.applications.MobileNetV2(include_top=False, weights="imagenet")
         backbone.save_weights("mobilenetv2.weights.h5")
 
     By default the backbone is frozen, and only the last layer learns (Adam, rate 0.001). With
-    `fine_tune`, all layers learn at a rate of 0.00001, except batch normalization, whose running
-    statistics a small data set would spoil.
+    `fine_tune`, all layers learn at a rate of 0.00001, except batch normalization: a small data
+    set would degrade its running statistics.
 
-    The pretraining images may include public images of yours; accuracy on those is optimistic.
+    If your images are public, the pretraining may have included them; accuracy on such images is
+    optimistic.
 
     Examples
     --------
@@ -52,7 +53,7 @@ class Pretrained(Architecture):
     """Weights file of the backbone without its top layers (.weights.h5 or .h5)."""
 
     fine_tune: bool = False
-    """Train the backbone too; by default only the last layer learns."""
+    """Also train the backbone; by default only the last layer learns."""
 
     random: bool = False
     """Start from random weights instead of a file and train the whole network."""
@@ -69,8 +70,8 @@ class Pretrained(Architecture):
         Raises
         ------
         errors.ArchitectureError
-            The backbone does not exist or does not take images of this size or channels, or
-            the weights file is missing or does not fit.
+            The backbone does not exist or does not accept this image size or number of channels,
+            or the weights file is missing or does not fit.
         """
         name = f"pretrained ({self.backbone})"
         sizes.check(name, input_shape, classes)
@@ -78,33 +79,33 @@ class Pretrained(Architecture):
         if channels not in (1, 3):
             raise errors.ArchitectureError(
                 f"{name}: takes 1 or 3 channels, not {channels}",
-                'Choose them: --set preprocessing.channels=rgb, gray, or a list such as "[0]"',
+                'Choose channels: --set preprocessing.channels=rgb, gray, or a list such as "[0]"',
             )
         self._check_weights(name)
         import keras
         from keras import layers
 
-        make, preprocess = self._find()
+        builder, preprocess = self._find_backbone()
         try:
-            backbone = make(
+            backbone = builder(
                 include_top=False,
                 weights=None if self.weights is None else str(self.weights),
                 input_shape=(height, width, 3),
                 pooling="avg",
             )
         except (ValueError, OSError) as error:
-            what = " ".join(str(error).split())
+            reason = " ".join(str(error).split())
             raise errors.ArchitectureError(
                 f"{name}: cannot be built for {height}×{width} pixels"
                 + (f" with {self.weights}" if self.weights else "")
-                + f": {what:.300}",
-                "Use images of the size that it requires, and weights of this backbone without "
-                "its top layers",
+                + f": {reason:.300}",
+                "Use an image size that the backbone supports, and weights of this backbone "
+                "without its top layers",
             ) from None
         backbone.trainable = self.fine_tune or self.random
         if self.fine_tune and not self.random:
             # Calling the backbone with training=False is not enough: Keras passes
-            # training=True to everything within a model that is being trained.
+            # training=True to every layer of a model that is being trained.
             for layer in backbone.layers:
                 if isinstance(layer, layers.BatchNormalization):
                     layer.trainable = False
@@ -118,32 +119,31 @@ class Pretrained(Architecture):
             # Keras saves operations on symbolic tensors with the model, like layers.
             x = keras.ops.flip(x, axis=-1)
         x = layers.Rescaling(scale, offset, name="preprocess", dtype="float32")(x)
-        chances = layers.Dense(classes, activation="softmax", dtype="float32", name="classes")(
-            backbone(x)
-        )
-        return keras.Model(image, chances, name="pretrained")
+        x = backbone(x)
+        last = layers.Dense(classes, activation="softmax", dtype="float32", name="classes")
+        return keras.Model(image, last(x), name="pretrained")
 
     def recipe(self, plan: TrainingPlan) -> TrainingRecipe:  # noqa: ARG002
-        """Train by Adam: rate 0.001, or 0.00001 if weights from a file are fine-tuned."""
+        """Train with Adam at 0.001, or at 0.00001 to fine-tune weights from a file."""
         import keras
 
         rate = 0.00001 if self.fine_tune and not self.random else 0.001
         return TrainingRecipe(keras.optimizers.Adam(rate))
 
     def warnings(self) -> tuple[str, ...]:
-        """State what a reader of the results should know about the pretrained weights."""
+        """Warn that the pretraining may have included the test images."""
         if self.weights is None:
             return ()
         return (
-            f"{self.backbone} starts from pretrained weights ({self.weights.name}): if the images "
-            "of their training included these test images, the accuracy is optimistic.",
+            f"{self.backbone} starts from pretrained weights ({self.weights.name}): if its "
+            "pretraining included these test images, the accuracy is optimistic.",
         )
 
     def _check_weights(self, name: str) -> None:
         if self.weights is None and not self.random:
             raise errors.ArchitectureError(
-                f"{name}: no weights file is given, and none is downloaded",
-                "Create one where network access is available: keras.applications."
+                f"{name}: no weights file, and cellvision downloads none",
+                "Create one on a computer with network access: keras.applications."
                 f'{self.backbone}(include_top=False, weights="imagenet")'
                 f'.save_weights("{self.backbone.lower()}.weights.h5"); then --set '
                 "architecture.weights=FILE. Or set architecture.random=true to start from "
@@ -151,34 +151,34 @@ class Pretrained(Architecture):
             )
         if self.weights is not None and not self.weights.is_file():
             raise errors.ArchitectureError(
-                f"{name}: there is no weights file {self.weights}",
-                "Correct architecture.weights; it is relative to the working directory",
+                f"{name}: no weights file {self.weights}",
+                "Correct architecture.weights; the path is relative to the working directory",
             )
 
-    def _find(self) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
-        """Find the function that builds the backbone, and its ``preprocess_input``."""
+    def _find_backbone(self) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
+        """Return the function that builds the backbone, and its ``preprocess_input``."""
         import keras
 
-        offered = {
-            name: make
-            for name, make in vars(keras.applications).items()
-            if inspect.isfunction(make)
+        builders = {
+            name: builder
+            for name, builder in vars(keras.applications).items()
+            if inspect.isfunction(builder)
         }
-        if self.backbone not in offered:
+        if self.backbone not in builders:
             raise errors.ArchitectureError(
                 f"pretrained: keras.applications has no backbone {self.backbone!r}",
-                f"Available: {', '.join(sorted(offered))}",
+                f"Available: {', '.join(sorted(builders))}",
             )
-        make = offered[self.backbone]
-        family = getattr(keras.applications, make.__module__.rpartition(".")[2])
-        return make, family.preprocess_input
+        builder = builders[self.backbone]
+        family = getattr(keras.applications, builder.__module__.rpartition(".")[2])
+        return builder, family.preprocess_input
 
 
 def _as_affine(preprocess: Callable[[Any], Any]) -> tuple[list[int], list[float], list[float]]:
-    """Express a ``preprocess_input`` for pixels of 0 to 1 as order, scale and offset.
+    """Return a ``preprocess_input`` as channel order, scale and offset for pixels of 0 to 1.
 
-    Those of Keras take pixels of 0 to 255, reverse the channels or not, then scale and shift
-    each channel. Probing the function avoids repeating its constants.
+    Keras' functions expect pixels of 0 to 255, reverse the channels or not, then scale and shift
+    each channel. Probing the function avoids copying its constants.
     """
     import numpy as np
 

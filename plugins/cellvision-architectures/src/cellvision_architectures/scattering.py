@@ -131,7 +131,7 @@ def _scales(height: int, width: int) -> int:
 
 
 def _planes(image: Any) -> Any:
-    """Treat each channel as an image of its own: (n, h, w, c) to (n·c, h, w, 1)."""
+    """Treat each channel as a separate image: (n, h, w, c) to (n·c, h, w, 1)."""
     from keras import ops
 
     height, width = image.shape[1:3]

@@ -1,4 +1,4 @@
-"""Folds of whole groups, and the data set that tests on one of them."""
+"""Divide images into folds of whole groups, and test on one fold."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class OneFold(Dataset):
-    """The images of another data set, with one fold as the test set and the rest for training."""
+    """Images of another data set: one fold is the test set, the others are the training set."""
 
     source: Dataset
-    """The other data set."""
+    """Data set that the images come from."""
 
     table: Path
-    """A CSV file with the columns ``image``, ``label``, ``group`` and ``fold``; images that are
-    not listed are left out."""
+    """CSV file with the columns ``image``, ``label``, ``group`` and ``fold``; images that it does
+    not list are left out."""
 
     fold: Annotated[int, Field(ge=0)] = 0
-    """The fold to test on."""
+    """Fold to test on."""
 
     @field_validator("source", mode="before")
     @classmethod
@@ -39,12 +39,12 @@ class OneFold(Dataset):
         return value
 
     def catalog(self) -> pd.DataFrame:
-        """List the images of the table with their splits."""
+        """List the images of the table and their splits."""
         import pandas as pd
 
         names = ("image", "label", "group")
         try:
-            listed = pd.read_csv(
+            rows = pd.read_csv(
                 self.table,
                 dtype=dict.fromkeys(names, str),
                 keep_default_na=False,
@@ -53,16 +53,16 @@ class OneFold(Dataset):
         except (OSError, ValueError) as error:
             raise errors.CatalogError(
                 f"{self.table}: the table of folds cannot be read: {error}",
-                "Make it again with the reporter suspicious_labels",
+                "Write it again with the reporter suspicious_labels",
             ) from None
-        missing = [name for name in (*names, "fold") if name not in listed]
+        missing = [name for name in (*names, "fold") if name not in rows]
         if missing:
             raise errors.CatalogError(
                 f"{self.table}: the column {missing[0]!r} is missing",
                 "A table of folds has the columns image, label, group and fold",
             )
-        is_test = listed["fold"] == self.fold
-        return listed[[*names]].assign(split=is_test.map({True: "test", False: "train"}))
+        is_test = rows["fold"] == self.fold
+        return rows[[*names]].assign(split=is_test.map({True: "test", False: "train"}))
 
     def read(self, image: str) -> np.ndarray:
         """Read one image."""
@@ -73,11 +73,11 @@ class OneFold(Dataset):
         return self.source.decode(image)
 
     def decode_file(self, file: Path) -> DecodedImage:
-        """Read a file that is not in the catalog."""
+        """Read an image file that the catalog does not list."""
         return self.source.decode_file(file)
 
     def fingerprint(self, image: str) -> str:
-        """Identify an image's content."""
+        """Return a fingerprint of an image's content."""
         return self.source.fingerprint(image)
 
 
@@ -87,10 +87,10 @@ def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: i
     Parameters
     ----------
     table
-        With ``label`` and ``group``; an image without a group is a group of its own.
+        Catalog with ``label`` and ``group``; an image without a group counts as one.
     pixels
-        Digest of the pixels of each image. Images with equal pixels share a fold: otherwise a
-        network would judge an image whose label it has learned from the other one.
+        Digest of the pixels of each image. Images with equal pixels share a fold, since a network
+        must not judge an image that it was trained on.
     folds
         Number of folds.
     seed
@@ -99,12 +99,12 @@ def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: i
     Returns
     -------
     numpy.ndarray
-        Fold of each image, from 0; integers.
+        Fold number of each image, from 0.
 
     Raises
     ------
     errors.InvalidInput
-        A class has too few groups: without one of its folds, none would be left.
+        A class has too few groups to remain in the training set when one fold is held out.
     """
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold
@@ -115,14 +115,14 @@ def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: i
     for name in np.unique(labels):
         if len(np.unique(groups[labels == name])) < 2:
             raise errors.InvalidInput(
-                f"class {name!r} has only one {noun}: a network that has not seen it cannot know "
-                "the class",
+                f"class {name!r} has only one {noun}: when it is held out, no image of the class "
+                "is left for training",
                 f"Add {noun}s of that class, or leave it out (dataset.classes)",
             )
     numbers = np.zeros(len(labels), int)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # Warns about classes with fewer images than folds; what matters is checked below.
+        # scikit-learn warns about classes with fewer images than folds; the check below decides.
         warnings.simplefilter("ignore", UserWarning)
         try:
             for number, (_, test) in enumerate(splitter.split(labels, labels, groups)):
@@ -143,6 +143,6 @@ def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: i
 
 
 def pixel_digests(dataset: Dataset, images: Sequence[str]) -> list[str]:
-    """Identify the pixels of each image: equal for equal shape, dtype and values."""
+    """Return a digest of each image: equal for equal shape, dtype and values."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda image: pixel_digest(dataset.read(image)), images))

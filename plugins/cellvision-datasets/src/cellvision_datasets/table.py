@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from cellvision import errors, remote
 
+from .fence import require_allowed
 from .image_files import ImageFiles
 from .provenance import CATALOG_COLUMNS, read_csv
 
@@ -22,8 +23,8 @@ class Table(ImageFiles):
     r"""Images listed in a CSV, TSV or Parquet table with a column for file and for label.
 
     The id of an image is its file as the table names it, with forward slashes; it may also be an
-    address on remote storage, wherever the table is. All further columns are provenance, as text;
-    a column ``group`` names the independent group. Columns named like the catalog's own
+    address on remote storage, if `allowed` contains it. All further columns are provenance, as
+    text; a column ``group`` names the independent group. Columns named like the catalog's own
     (``image``, ``label``, ``split``) that no setting chooses become ``image_in_table`` and so on.
 
     Examples
@@ -52,6 +53,10 @@ class Table(ImageFiles):
 
     root: remote.Location | None = None
     """Folder or address that files are relative to. None: the folder of the table."""
+
+    allowed: tuple[remote.Location, ...] = ()
+    """Further folders and addresses in which the table may name files. Files elsewhere are
+    refused: opening a table of others must not reach other folders or the network."""
 
     def catalog(self) -> pd.DataFrame:
         """List all rows of the table.
@@ -131,6 +136,7 @@ class Table(ImageFiles):
                 raise errors.CatalogError(
                     f"{path}, {position}: no file", "Name it, or remove the row."
                 )
+            require_allowed(str(file), f"{path}, {position}", self._root, self.allowed)
         return cast("dict[str, Sequence[str | None]]", columns)
 
 

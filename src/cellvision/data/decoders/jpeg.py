@@ -1,8 +1,8 @@
-"""JPEG through libjpeg-turbo, with every warning of the library taken for damage.
+"""Decode JPEG with libjpeg-turbo, treating every warning of the library as damage.
 
-libjpeg fills rows that are missing with grey and only warns; simplejpeg can turn its warnings
-into errors, and gives the same pixels as Pillow (islow DCT, smooth upsampling) in a third of
-the time. https://www.w3.org/Graphics/JPEG/itu-t81.pdf
+libjpeg fills missing rows with grey and only warns; simplejpeg can turn its warnings into
+errors, and gives the same pixels as Pillow (islow DCT, smooth upsampling) in a third of the
+time. https://www.w3.org/Graphics/JPEG/itu-t81.pdf
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ def decode_strictly(data: bytes, frame: Frame) -> np.ndarray:
 
 
 def check_frame(frame: Frame) -> None:
-    """Refuse the kinds of JPEG that are not read."""
+    """Refuse unsupported kinds of JPEG."""
     if frame.coding in _UNREAD:
-        raise Refusal(f"it is {_UNREAD[frame.coding]}, which is not read", _CONVERT)
+        raise Refusal(f"it is {_UNREAD[frame.coding]}, which is not supported", _CONVERT)
     if frame.precision != 8:
         raise Refusal(f"its samples have {frame.precision} bits, not 8", _CONVERT)
     if frame.channels == 4:

@@ -5,7 +5,7 @@ first, and strictly; libpng gets them uncompressed, which is also faster. It get
 a header, so it applies no palette, gamma or transparency and prints no warning about colour
 profiles. Samples of 1, 2 or 4 bits and palette indices pass through it as the bytes that hold
 them: PNG filters work on bytes, so an image of packed samples is, for libpng, a grey image of
-bytes. The passes of an interlaced image are images of their own.
+bytes. Each pass of an interlaced image is a separate image.
 https://www.w3.org/TR/png-3/
 """
 

@@ -52,7 +52,9 @@ def decode(file: BinaryIO, kind: str) -> Decoded:
     bits = _check_bmp(file) if kind == "BMP" else 0
     with _READERS[kind](file) as image:
         if image.mode not in _READ_MODES:
-            raise Refusal(f"pixels of mode {image.mode} are not read", "Convert it to PNG or TIFF")
+            raise Refusal(
+                f"pixels of mode {image.mode} are not supported", "Convert it to PNG or TIFF"
+            )
         check_size(image.height, image.width, len(image.getbands()), 1)
         # Pillow fills memory before it looks for the pixels
         row_bytes = -(-image.width * bits // 32) * 4
@@ -85,7 +87,7 @@ def _check_bmp(file: BinaryIO) -> int:
     if head[14:18] == b"\x0c\0\0\0":  # the oldest header, without compression
         return int.from_bytes(head[24:26], "little")
     if int.from_bytes(head[30:34], "little") in _RUN_LENGTHS:
-        raise Refusal("run-length coded BMP images are not read", "Convert it to PNG or TIFF")
+        raise Refusal("run-length coded BMP images are not supported", "Convert it to PNG or TIFF")
     return int.from_bytes(head[28:30], "little")
 
 

@@ -1,7 +1,7 @@
-"""TIFF in all its kinds (BigTIFF, OME-TIFF, ImageJ, LSM, STK), through tifffile.
+"""Decode TIFF, including BigTIFF, OME-TIFF, ImageJ, LSM and STK, with tifffile.
 
-tifffile decodes the samples as they are stored. What the tags say about their meaning
-(palette, white is zero, alpha, orientation, planes) is applied here.
+tifffile decodes the samples as stored. This module applies what the tags say about their
+meaning: palette, white is zero, alpha, orientation and planes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from cellvision.data.decoders.tiff_directory import check_directories
 from cellvision.data.decoders.tiff_segments import check_segments
 from cellvision.interfaces.decoded_image import Note
 
-# Without a handler Python prints a library's warnings on standard error; an application that
-# configures logging still sees them.
+# Without a handler, Python prints these warnings to standard error. An application that
+# configures logging still receives them.
 for _name in ("tifffile", "imagecodecs"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
@@ -44,7 +44,7 @@ _EXPORT = "Export it as a plain grey or RGB TIFF"
 
 
 def decode(file: BinaryIO) -> Decoded:
-    """Decode an open TIFF file; planes become channels, in one order whatever the file's is.
+    """Decode an open TIFF file; planes become channels in canonical order.
 
     Returns
     -------
@@ -53,11 +53,11 @@ def decode(file: BinaryIO) -> Decoded:
 
     Raises
     ------
-    parts.Refusal
-        Unequal pages, CMYK and other colour spaces without a faithful RGB, missing strips or
-        planes, several images, or too large.
+    common.Refusal
+        Pages differ, the colour space (such as CMYK) has no exact RGB, strips or planes are
+        missing, or the file contains several images or is too large.
     Exception
-        Whatever tifffile raises for damaged data.
+        Any exception that tifffile raises for damaged data.
     """
     check_directories(file, os.fstat(file.fileno()).st_size)
     file.seek(0)
@@ -82,22 +82,22 @@ def decode(file: BinaryIO) -> Decoded:
 def _pages(tiff: tifffile.TiffFile, notes: list[str]) -> list[tifffile.TiffPage]:
     """Return the full-size pages, without thumbnails, pyramid levels and masks."""
     try:
-        everything = [page.aspage() for page in tiff.pages]
+        all_pages = [page.aspage() for page in tiff.pages]
     except (IndexError, ValueError, tifffile.TiffFileError) as error:
         raise damaged("TIFF", f"its list of pages is broken ({error})") from error
-    if not everything:
+    if not all_pages:
         raise damaged("TIFF", "it has no page")
-    if len(everything) == 1:
-        return everything
-    pages = [page for page in everything if not page.subfiletype & (_REDUCED | _MASK)]
-    if pages and len(pages) < len(everything):
-        text = f"{len(everything) - len(pages)} page(s) of reduced size or masks left out"
+    if len(all_pages) == 1:
+        return all_pages
+    pages = [page for page in all_pages if not page.subfiletype & (_REDUCED | _MASK)]
+    if pages and len(pages) < len(all_pages):
+        text = f"{len(all_pages) - len(pages)} page(s) of reduced size or masks left out"
         notes.append(Note(text, "reduced_pages_left_out"))
-    return pages or everything
+    return pages or all_pages
 
 
 def _check_page(page: tifffile.TiffPage) -> int:
-    """Refuse a page without faithful pixels; return the bits per sample."""
+    """Refuse a page whose pixels cannot be decoded exactly; return the bits per sample."""
     if 0 in page.shaped:
         check_size(page.imagelength, page.imagewidth, page.samplesperpixel, 1)
     if page.photometric == _CMYK:
@@ -107,20 +107,20 @@ def _check_page(page: tifffile.TiffPage) -> int:
         page.photometric == _YCBCR and page.compression in _JPEG
     ):
         name = getattr(page.photometric, "name", str(page.photometric))
-        raise Refusal(f"its colour space {name} is not read", _EXPORT)
+        raise Refusal(f"its colour space {name} is not supported", _EXPORT)
     bits = page.bitspersample
     if page.dtype is None or page.dtype.kind not in "buif" or not isinstance(bits, int):
         kind = getattr(page.sampleformat, "name", page.sampleformat)
-        raise Refusal(f"its samples ({bits} bits, {kind}) are not read", _EXPORT)
+        raise Refusal(f"its samples ({bits} bits, {kind}) are not supported", _EXPORT)
     return bits
 
 
 def _from_series(tiff: tifffile.TiffFile, notes: list[str]) -> Pixels:
-    """Read the planes of an LSM or STK file, which keep them in ways of their own."""
+    """Read the planes of an LSM or STK file through tifffile's series."""
     series = tiff.series[0]
     sizes = dict(zip(series.axes, series.shape, strict=True))
     if len(sizes) < series.ndim or not {"Y", "X"} <= sizes.keys():
-        raise Refusal(f"its axes {series.axes} are not read", _EXPORT)
+        raise Refusal(f"its axes {series.axes} are not supported", _EXPORT)
     others = canonical([axis for axis in series.axes if axis not in "YX"])
     channels = math.prod(sizes[axis] for axis in others)
     check_size(sizes["Y"], sizes["X"], channels, series.dtype.itemsize)
@@ -136,7 +136,7 @@ def _from_series(tiff: tifffile.TiffFile, notes: list[str]) -> Pixels:
 
 
 def _from_pages(pages: list[tifffile.TiffPage], layout: Layout, notes: list[str]) -> Pixels:
-    """Read all planes to (H, W, C), with the planes in canonical order."""
+    """Read all planes as (H, W, C), in canonical order."""
     first = pages[0]
     _check_equal(pages)
     samples = math.prod(first.shaped) // (first.imagelength * first.imagewidth)
@@ -170,21 +170,21 @@ def _from_pages(pages: list[tifffile.TiffPage], layout: Layout, notes: list[str]
     for stored_number, number in enumerate(numbers):
         page = pages[stored_number] if len(pages) > 1 else first
         plane = _plane(page, stored_number if len(pages) == 1 else 0)
-        where = np.unravel_index(number, shape)
-        target[where] = plane.reshape([size for _, size in within])
+        target[np.unravel_index(number, shape)] = plane.reshape([size for _, size in within])
     return image.reshape(sizes["Y"], sizes["X"], -1)
 
 
 def _check_equal(pages: list[tifffile.TiffPage]) -> None:
     first = pages[0]
     for number, page in enumerate(pages[1:], start=2):
-        for what in ("shape", "dtype", "photometric", "bitspersample"):
-            ours, theirs = getattr(first, what), getattr(page, what)
-            if ours != theirs:
+        for attribute in ("shape", "dtype", "photometric", "bitspersample"):
+            expected, actual = getattr(first, attribute), getattr(page, attribute)
+            if expected != actual:
                 raise Refusal(
-                    f"pages 1 and {number} of {len(pages)} differ in {what} "
-                    f"({_word(ours)} and {_word(theirs)}), so they are no channels of one image",
-                    "Export the pages as files of their own",
+                    f"pages 1 and {number} of {len(pages)} differ in {attribute} "
+                    f"({_format(expected)} and {_format(actual)}), so they are not channels of "
+                    "one image",
+                    "Export each page as a separate file",
                 )
         same = np.array_equal(_colours(page), _colours(first))
         if first.photometric == _PALETTE and first.bitspersample <= 8 and not same:
@@ -195,14 +195,14 @@ def _colours(page: tifffile.TiffPage) -> Pixels:
     return np.asarray(page.colormap if page.colormap is not None else [])
 
 
-def _word(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, tuple):
         return " x ".join(map(str, value))
     return str(getattr(value, "name", value))
 
 
 def _plane(page: tifffile.TiffPage, number: int) -> Pixels:
-    """Decode one page, or the plane that follows it `number` planes later, to (H, W, C)."""
+    """Decode one page, or the plane stored `number` planes after it, to (H, W, C)."""
     # (separate samples, depth, height, width, samples together)
     if number:
         handle = page.parent.filehandle
@@ -220,10 +220,10 @@ def _plane(page: tifffile.TiffPage, number: int) -> Pixels:
 def _interpret(
     stack: Pixels, page: tifffile.TiffPage, bits: int, notes: list[str]
 ) -> tuple[Pixels, int]:
-    """Apply what the tags say about the samples: white is zero, alpha, palette, few bits."""
+    """Apply what the tags say about the samples: white is zero, alpha, palette, 2 or 4 bits."""
     if page.photometric == _MIN_IS_WHITE:
         if stack.dtype.kind in "bu":
-            # As a viewer shows it: more light is a larger value.
+            # As viewers do, so that more light is a larger value.
             stack = ~stack if stack.dtype == bool else stack.dtype.type(2**bits - 1) - stack
             notes.append(Note("white-is-zero values inverted", "inverted"))
         else:
@@ -246,23 +246,23 @@ def _interpret(
 
 
 def _alpha_channels(page: tifffile.TiffPage, notes: list[str]) -> list[int]:
-    """Number the samples of a pixel that are alpha; grey and colour themselves never are."""
+    """Return which samples of a pixel are alpha; the grey or colour samples never are."""
     extra = page.extrasamples
     first = page.samplesperpixel - len(extra)
     alpha = [first + i for i, meaning in enumerate(extra) if meaning in (1, 2)]
     colours = 3 if page.photometric in (_RGB, _YCBCR) else 1
-    kept = [channel for channel in alpha if channel < min(colours, page.samplesperpixel)]
-    if kept:
+    colour_samples = [channel for channel in alpha if channel < min(colours, page.samplesperpixel)]
+    if colour_samples:
         text = "sample declared as alpha read as a channel: the image has no other"
         notes.append(Note(text, "alpha_kept", warning=True))
-    return [channel for channel in alpha if channel not in kept]
+    return [channel for channel in alpha if channel not in colour_samples]
 
 
 def _palette(colormap: Pixels) -> Pixels:
-    """Turn a (3, entries) 16-bit colour map into (entries, 3), 8-bit if it holds 8-bit values.
+    """Convert a (3, entries) 16-bit colour map to (entries, 3), 8-bit if its values are.
 
-    The standard scales 8-bit values by 257; older programs shift them by 8 bits instead, or
-    write them as they are.
+    The standard multiplies 8-bit values by 257; older programs multiply by 256, or write them
+    unscaled.
     """
     entries = np.asarray(colormap, np.uint16)
     if entries.ndim != 2 or len(entries) != 3:
@@ -275,7 +275,7 @@ def _palette(colormap: Pixels) -> Pixels:
 
 
 def _note_planes(stored: dict[str, int], channels: int, notes: list[str]) -> None:
-    """Say how planes became channels, and whether their order was changed."""
+    """Note how planes became channels, and whether their order changed."""
     sizes = {axis: size for axis, size in stored.items() if size > 1}
     if not sizes:
         return

@@ -125,7 +125,7 @@ def _ome_planes(
         if len(here) != 1:
             raise Refusal(
                 f"its OME-XML declares {len(document.images)} images, not one",
-                "Export every image as a file of its own",
+                "Export each image as a separate file",
             )
         document.images[:] = here
     if not document.images:
@@ -250,7 +250,7 @@ def _shaped_layout(pages: list[tifffile.TiffPage], notes: list[str]) -> Layout |
         if all(math.prod(one["shape"]) == size for one in described if one):
             return None  # written page by page
         raise Refusal(
-            f"it holds {several} series of images, not one", "Export them as files of their own"
+            f"it holds {several} series of images, not one", "Export each as a separate file"
         )
     shape = tuple(described[0].get("shape", ()))
     declared, remainder = divmod(math.prod(shape), size)

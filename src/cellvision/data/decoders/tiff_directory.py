@@ -115,7 +115,7 @@ class _Walk:
         entries = np.frombuffer(body, form.entry, tags)
         self._check_values(entries, length)
         if _NDPI in entries["tag"]:
-            raise Refusal("Hamamatsu NDPI slides are not read", "Export it as OME-TIFF")
+            raise Refusal("Hamamatsu NDPI slides are not supported", "Export it as OME-TIFF")
         below = np.flatnonzero(entries["tag"] == _SUB_DIRECTORIES)
         # Some writers leave the closing zero out, so nothing at all counts as the end.
         rest = body[length:]

@@ -43,7 +43,7 @@ def check_segments(page: tifffile.TiffPage, handle: tifffile.FileHandle) -> None
     known = {_NONE, *_RATIOS, *_UNBOUNDED, *_JPEG_2000}
     if page.compression not in known:
         name = getattr(page.compression, "name", str(page.compression))
-        raise Refusal(f"its compression {name} is not read", _EXPORT)
+        raise Refusal(f"its compression {name} is not supported", _EXPORT)
     kind = "tile" if page.is_tiled else "strip"
     segments = math.prod(page.chunked)
     if segments > handle.size:
@@ -127,7 +127,7 @@ def _check_sizes(page: tifffile.TiffPage, counts: np.ndarray, kind: str) -> None
 
 
 def _check_stream(page: tifffile.TiffPage, data: bytes) -> None:
-    """Check a strip or tile that is a JPEG or JPEG 2000 file of its own."""
+    """Check a strip or tile that is a complete JPEG or JPEG 2000 file."""
     width = page.tilewidth if page.is_tiled else page.imagewidth
     height = page.tilelength if page.is_tiled else page.rowsperstrip
     if page.compression in _JPEG_2000:

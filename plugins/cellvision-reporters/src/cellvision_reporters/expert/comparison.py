@@ -1,4 +1,4 @@
-"""Compares a network with an expert on the same images."""
+"""Compare a network with an expert on the same images."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     from cellvision import Run
 
 Declared = Literal["run", "mean"]
-"""What is compared: one run, or the mean over the runs of a study."""
+"""What to compare: one run, or the mean over the runs of a study."""
 
 CANNOT_TELL = "cannot tell"
-"""The verdict if the interval of the difference contains zero."""
+"""Verdict if the interval of the difference contains zero."""
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedImages:
-    """The images of one comparison.
+    """Result of one comparison, with its images.
 
     Attributes
     ----------
     record : ExpertComparison
-        The result.
+        The result as stored in ``expert.json``.
     table : pandas.DataFrame
-        One row per image that both judged: image, group, label, answer, and the network's answer
-        (``predicted``) with its probabilities, averaged over runs.
+        One row per image that both classified: image, group, label, the expert's ``answer``, and
+        the network's ``predicted`` class with its probabilities, averaged over runs.
     """
 
     record: ExpertComparison
     table: pd.DataFrame
 
     def disagreements(self) -> pd.DataFrame:
-        """Return the images that the two assign to different classes, with a column ``margin``.
+        """Return the images with different answers, with a column ``margin``, largest first.
 
-        The margin is the network's probability of its own class minus that of the expert's
-        class; the largest comes first.
+        The margin is the network's probability of its predicted class minus that of the class
+        that the expert chose.
         """
         return _disagreements(self.table)
 
@@ -70,16 +70,16 @@ def compare_all(
     answers: Mapping[str, pd.DataFrame],
     declared: Declared,
 ) -> list[ComparedImages]:
-    """Compare every experiment with every rater on every test set that they share.
+    """Compare every experiment with every rater on every test set with answers.
 
     Parameters
     ----------
     experiments
-        The runs of each experiment; the name is empty for a single run.
+        Runs of each experiment, by name; the name is empty for a single run.
     answers
-        The answers of each rater.
+        Answers of each rater, by name.
     declared
-        What is compared.
+        What to compare.
     """
     comparisons = [
         compare(runs, rows, split, declared, name)
@@ -97,18 +97,18 @@ def compare(
     declared: Declared,
     experiment: str = "",
 ) -> ComparedImages | None:
-    """Compare on the images that both judged; None if there are none.
+    """Compare on the images that both classified; None if there are none.
 
     Parameters
     ----------
     runs
-        The runs of one experiment; with ``"run"``, only the first counts.
+        Runs of one experiment; ``"run"`` uses only the first.
     answers
-        The answers of one rater.
+        Answers of one rater.
     split
         Name of the test set.
     declared
-        What is compared.
+        What to compare.
     experiment
         Name of the experiment.
 
@@ -124,15 +124,15 @@ def compare(
     if tables[0].empty:
         return None
     first, column, names = tables[0], compared[0].group_column, compared[0].class_names
-    labels, given = first["label"].to_numpy(), first["answer"].to_numpy()
+    labels, expert_classes = first["label"].to_numpy(), first["answer"].to_numpy()
     predicted = np.stack([table["predicted"].to_numpy() for table in tables])
     groups = None if column is None else first["group"].to_numpy()
-    right, expert_right = predicted == labels, given == labels
+    right, expert_right = predicted == labels, expert_classes == labels
     network, difference = _intervals(right, expert_right, groups)
     rater = str(answers["rater"].iloc[0])
     verdict = _verdict(difference)
     subject = "the network" if declared == "run" else f"the mean of {len(compared)} networks"
-    agreement = _agreement_matrix(predicted, given, names)
+    agreement = _agreement_matrix(predicted, expert_classes, names)
     images = _mean_probabilities(tables, names)
     expert = statistics.accuracy_interval(expert_right, groups)
     record = ExpertComparison(
@@ -164,7 +164,7 @@ def compare(
 def _intervals(
     right: np.ndarray, expert_right: np.ndarray, groups: np.ndarray | None
 ) -> tuple[statistics.Interval, statistics.Interval]:
-    """Return the network's accuracy and the difference, over the runs in `right`."""
+    """Return the intervals of the network's accuracy and of the difference, over all runs."""
     if len(right) == 1:
         return (
             statistics.accuracy_interval(right[0], groups),
@@ -214,7 +214,7 @@ def _sentence(
 def _agreement_matrix(
     predicted: np.ndarray, answers: np.ndarray, names: Sequence[str]
 ) -> tuple[tuple[float, ...], ...]:
-    """Count images by the network's class (row) and the expert's (column), mean over runs."""
+    """Count images by the network's class (row) and the expert's (column); mean over runs."""
     import numpy as np
 
     index = {name: number for number, name in enumerate(names)}
@@ -239,7 +239,7 @@ def _mean_probabilities(tables: Sequence[pd.DataFrame], names: Sequence[str]) ->
 def rater_agreement(answers: Mapping[str, pd.DataFrame]) -> list[AgreementRecord]:
     """Compute Cohen's kappa of each rater with itself, and of each pair of raters.
 
-    Raters agree with themselves on images that were shown twice.
+    Images that were shown twice give the agreement of a rater with itself.
     """
     records = []
     names = list(answers)

@@ -1,4 +1,4 @@
-"""The stored comparison of network and expert, ``expert.json``, for whoever shows it."""
+"""Content of ``expert.json``: the stored comparison of network and expert."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cellvision import Run, Study
 
 FILE_NAME = "expert.json"
-"""Name of the file in the folder of reports."""
+"""File name in the folder of reports."""
 
 SCHEMA = 1
 """Version of the format."""
@@ -48,7 +48,7 @@ class IntervalRecord(_Record):
     """Method of the interval."""
 
     warning: str | None = None
-    """Why the interval deserves less trust than usual."""
+    """Why the interval is less reliable than usual; None if it is not."""
 
 
 class McNemarRecord(_Record):
@@ -58,16 +58,16 @@ class McNemarRecord(_Record):
     """Folder name of the run."""
 
     both: int
-    """Images that both have right."""
+    """Number of images that both classify correctly."""
 
     only_a: int
-    """Images that only the network has right."""
+    """Number of images that only the network classifies correctly."""
 
     only_b: int
-    """Images that only the expert has right."""
+    """Number of images that only the expert classifies correctly."""
 
     neither: int
-    """Images that both have wrong."""
+    """Number of images that both classify wrongly."""
 
     p: float
     """p-value."""
@@ -86,13 +86,13 @@ class ExpertComparison(_Record):
     """Name of the expert."""
 
     declared: str
-    """What is compared: ``run`` or ``mean``."""
+    """What was compared: ``run`` or ``mean``."""
 
     runs: tuple[str, ...]
     """Folder names of the runs."""
 
     n: int
-    """Number of images that both judged."""
+    """Number of images that both classified."""
 
     evaluated: int
     """Number of images in the test set."""
@@ -113,26 +113,26 @@ class ExpertComparison(_Record):
     """``network better``, ``expert better`` or ``cannot tell``."""
 
     sentence: str
-    """The verdict as a sentence, with everything it rests on."""
+    """The verdict as a sentence, with its evidence."""
 
     mcnemar: tuple[McNemarRecord, ...]
-    """McNemar's test of each run; images treated as independent."""
+    """McNemar's test of each run; it treats images as independent."""
 
     class_names: tuple[str, ...]
     """The classes."""
 
     agreement: tuple[tuple[float, ...], ...]
-    """Images by the network's class (row) and the expert's (column), mean over runs."""
+    """Number of images by the network's class (row) and the expert's (column); mean over runs."""
 
     agreed: float
     """Fraction of images that both assign to the same class."""
 
     disagreements: tuple[str, ...]
-    """Images that the two assign to different classes; the network's surest first."""
+    """Images with different answers, the network's most confident first."""
 
     @property
     def title(self) -> str:
-        """Experiment, test set and rater."""
+        """Experiment, test set and rater, as a heading."""
         return " ".join(part for part in (self.experiment, self.split, self.rater) if part)
 
 
@@ -161,7 +161,7 @@ class AgreementRecord(_Record):
     """Number of images."""
 
     warning: str | None = None
-    """Why kappa deserves less trust than usual."""
+    """Why kappa is less reliable than usual; None if it is not."""
 
 
 class ExpertRecord(_Record):
@@ -171,22 +171,22 @@ class ExpertRecord(_Record):
     """Version of the format."""
 
     answers: str
-    """The table of answers."""
+    """Path of the table of answers."""
 
     rater: str | None
     """The rater whose answers were used; None for all."""
 
     declared: str
-    """What is compared: ``run`` or ``mean``."""
+    """What was compared: ``run`` or ``mean``."""
 
     declared_beforehand: bool
-    """Whether the experiment declared this comparison before training."""
+    """Whether the experiment declared the comparison before training."""
 
     comparisons: tuple[ExpertComparison, ...]
-    """One comparison for each experiment, test set and rater."""
+    """One comparison per experiment, test set and rater."""
 
     agreement: tuple[AgreementRecord, ...] = ()
-    """Agreement of raters with themselves and each other."""
+    """Agreement of raters with themselves and with each other."""
 
     def statement(self, comparison: ExpertComparison) -> str:
         """Return a comparison's sentence, with a note if it was not declared beforehand."""
@@ -194,7 +194,7 @@ class ExpertRecord(_Record):
         return f"{capitalise(comparison.sentence)}{note}"
 
     def to_json(self) -> str:
-        """Write the record as JSON."""
+        """Return the record as JSON."""
         return self.model_dump_json(indent=2, by_alias=True) + "\n"
 
 
@@ -219,9 +219,9 @@ def read_expert_record(results: Run | Study) -> ExpertRecord | None:
 
 
 def expert_accuracies(study: Study) -> dict[str, tuple[float, ...]]:
-    """Return the accuracy of each expert, by test set, for lines in figures.
+    """Return the accuracy of each expert, by test set, to draw as lines in figures.
 
-    Test sets without a comparison take the number that the study was given, if any.
+    For test sets without a comparison, use the accuracy passed to the study, if any.
     """
     accuracies = {split: (value,) for split, value in study.metadata.expert.items()}
     record = read_expert_record(study)

@@ -1,4 +1,4 @@
-"""Converts pixels to screen colours: one intensity range for all images, channels in colours."""
+"""Convert pixels to screen colours: one range for all images, one colour per channel."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _DARK = 0.5
 
 
 def thumbnail(pixels: np.ndarray, side: int = 256) -> np.ndarray:
-    """Shrink an image by an integer factor, to at most about twice `side` pixels.
+    """Shrink an image by an integer factor, so that its shorter side is `side` to 2 × `side`.
 
     Parameters
     ----------
     pixels
         Shape (height, width) or (height, width, channels).
     side
-        Shorter side of the result, about.
+        Shortest length of the shorter side; smaller images stay as they are.
 
     Returns
     -------
     numpy.ndarray
-        Shape (height, width, channels), float32: means of blocks, same intensities.
+        Shape (height, width, channels), float32: means of blocks, in the same units.
     """
     import numpy as np
 
@@ -47,7 +47,7 @@ def thumbnail(pixels: np.ndarray, side: int = 256) -> np.ndarray:
 
 
 def select_channels(run: Run, pixels: np.ndarray) -> np.ndarray:
-    """Select the channels that the network was given, if the experiment lists them.
+    """Select the network's input channels, if the experiment lists them.
 
     Parameters
     ----------
@@ -70,20 +70,20 @@ def listed_channels(run: Run) -> tuple[int, ...] | None:
 
 @dataclass(frozen=True)
 class DisplayRange:
-    """The intensities shown as black and as white, the same for every image.
+    """Intensities displayed as black and as white, the same for every image.
 
     Attributes
     ----------
     low, high : tuple of float
         One value per channel.
     brightened : bool
-        Whether images look brighter than with the full range.
+        Whether images look brighter than at full range.
     full_scale : float or None
-        The intensity that the network sees as 1.
+        Intensity that becomes 1 in the input of the network.
     channels : tuple of int
         Channel numbers in the image file.
     is_colour : bool
-        Whether three channels form a colour image rather than three stains.
+        Whether the three channels are red, green and blue, not three stains.
     """
 
     low: tuple[float, ...]
@@ -104,7 +104,7 @@ class DisplayRange:
     ) -> DisplayRange:
         """Choose the range for images.
 
-        If the images use at least half of the full range, the full range is shown. Otherwise
+        If the images use at least half of the full range, display the full range. Otherwise
         their 99.8th percentile becomes white, per channel (colour images: over all channels).
 
         Parameters
@@ -112,13 +112,14 @@ class DisplayRange:
         images
             Each of shape (height, width, channels).
         full_scale
-            The intensity that the network sees as 1; None takes the maximum of the images.
+            Intensity that becomes 1 in the input of the network; None uses the maximum of the
+            images.
         zero
-            The intensity that the network sees as 0.
+            Intensity that becomes 0.
         channels
             Channel numbers in the image file; by default 0, 1, ...
         is_colour
-            Whether three channels form a colour image.
+            Whether the three channels are red, green and blue.
         """
         import numpy as np
 
@@ -165,7 +166,7 @@ class DisplayRange:
             ranges = f"{_rounded(self.low[0])} to {_rounded(self.high[0])}{limit} is black to white"
         else:
             ranges = (
-                "black to full is "
+                "black to full colour is "
                 + ", ".join(
                     f"{_rounded(low)} to {_rounded(high)} in channel {number}"
                     for low, high, number in zip(self.low, self.high, self.channels, strict=False)
@@ -187,23 +188,23 @@ class DisplayRange:
 
 
 def display_range(run: Run, images: Sequence[np.ndarray] | np.ndarray) -> DisplayRange:
-    """Choose the range for images as the network sees them (`Run.network_input`).
+    """Choose the range for inputs of the network (`Run.network_input`).
 
-    Images use the whole of 0 to 1 rarely: 12-bit cameras and dim stains are brightened.
+    Inputs rarely fill the range 0 to 1: those of 12-bit cameras and dim stains are brightened.
     """
     channels = listed_channels(run)
     return DisplayRange.from_images(list(images), 1.0, 0.0, channels, is_colour=channels is None)
 
 
 def autoscale(image: np.ndarray, is_colour: bool) -> np.ndarray:
-    """Convert one image with a range of its own, from its minimum to its 99.8th percentile.
+    """Convert one image to RGB, scaled from its minimum to its 99.8th percentile.
 
     Parameters
     ----------
     image
         Shape (height, width, channels).
     is_colour
-        Whether three channels form a colour image and share one range.
+        Whether the three channels are red, green and blue, and share one range.
     """
     import numpy as np
 
@@ -220,7 +221,7 @@ def autoscale(image: np.ndarray, is_colour: bool) -> np.ndarray:
 
 
 def interpolation(height: int) -> str:
-    """Return how Matplotlib should enlarge an image: small images keep their pixels visible."""
+    """Return Matplotlib's interpolation: small images keep their pixels visible."""
     return "nearest" if height < 100 else "antialiased"
 
 
