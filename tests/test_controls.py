@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
+from cellvision.data.groups import canonical_groups
 from cellvision.data.masking import cell_regions, otsu, without_cells
+from cellvision.data.prepared import prepare_data
 from cellvision.statistics import max_t_test
-from cellvision.studies.controls import CONTROLS, permute_labels
+from cellvision.studies.controls import CONTROLS, control_data, permute_labels
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -81,6 +83,41 @@ def test_labels_are_permuted_over_whole_groups(
     shared = drawn.groupby("group")["split"].nunique().max() > 1
     for _, part in firsts.groupby("label" if shared else "split") if not shared else [(0, firsts)]:
         assert sorted(part["label"]) == sorted(part["new"])
+
+
+class Spelled(cv.Dataset):
+    """Wells spelled in two ways; image 1 of every well is in both splits."""
+
+    def catalog(self) -> pd.DataFrame:
+        rows = [
+            (f"{well}-{k}", "dark" if well < 6 else "light", split, name)
+            for well in range(12)
+            for k, split, name in [
+                (0, "train", f"A0{well}"), (1, "train", f"A0{well}"),
+                (1.5, "test", f"a{well}"), (2, "test", f"a{well}"),
+            ]
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=["image", "label", "split", "group"])
+
+    def read(self, image: str) -> np.ndarray:
+        well, _, k = image.partition("-")
+        return np.full((8, 8, 1), 10 * int(well) + int(float(k)), np.uint8)
+
+
+def test_what_a_split_keeps_together_is_permuted_together() -> None:
+    split = cv.Split(validation=0, allow_leak=True)
+    size = cv.Preprocessing(size=(8, 8), channels="gray")
+    prepared = prepare_data(
+        cv.Experiment(dataset=Spelled(), architecture="level", split=split, preprocessing=size)
+    )
+    for control, together in (
+        ("permuted_groups", canonical_groups),
+        ("permuted_images", lambda _: prepared.catalog.table["image"].str.replace(".5", "")),
+    ):
+        table = control_data(control, prepared, seed=3).catalog.table
+        keys = together(prepared.catalog.table["group"])
+        assert table["label"].groupby(keys).nunique().max() == 1
+        assert (table["label"] != prepared.catalog.table["label"]).any()
 
 
 def test_each_seed_draws_another_permutation() -> None:

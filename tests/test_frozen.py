@@ -11,6 +11,12 @@ import pytest
 from cellvision import errors
 from cellvision.data import feature_cache
 from cellvision.training import frozen
+from cellvision.training.frozen_features import (
+    ORIENTATIONS,
+    feature_key,
+    frozen_features,
+    oriented,
+)
 from cellvision.training.softmax_regression import (
     minimize,
     softmax_layer,
@@ -183,26 +189,26 @@ def test_features_are_computed_once_and_found_again() -> None:
         return IMAGES[rows]
 
     rows = np.array([3, 1, 2])
-    key = frozen.feature_key(split, ["c", "a", "b"], [[8, 8]])
+    key = feature_key(split, ["c", "a", "b"], [[8, 8]])
     progress: list[tuple[int, int]] = []
-    first = frozen.frozen_features(
+    first = frozen_features(
         split, pixels, rows, key, (0, 5), lambda done, total: progress.append((done, total))
     )
     assert first.shape == (2, 3, 4)
     assert progress == [(3, 3)]
     assert not first.flags.writeable
     np.testing.assert_allclose(first[0], features_of(split, IMAGES[rows]), atol=1e-6)
-    turned = frozen.oriented(IMAGES[rows], 5)
+    turned = oriented(IMAGES[rows], 5)
     np.testing.assert_allclose(first[1], features_of(split, turned), atol=1e-6)
-    again = frozen.frozen_features(split, pixels, rows, key, (0, 5))
+    again = frozen_features(split, pixels, rows, key, (0, 5))
     assert reads == [3]
     np.testing.assert_array_equal(again, first)
 
 
 def test_batches_of_one_shape_give_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frozen, "_BATCH_VALUES", 5 * 128)
+    monkeypatch.setattr("cellvision.training.frozen_features._BATCH_VALUES", 5 * 128)
     split = split_of(classifier())
-    found = frozen.frozen_features(split, lambda rows: IMAGES[rows], np.arange(12), "many")
+    found = frozen_features(split, lambda rows: IMAGES[rows], np.arange(12), "many")
     np.testing.assert_allclose(found[0], features_of(split), atol=1e-6)
 
 
@@ -210,9 +216,7 @@ def test_a_damaged_entry_is_computed_again(caplog: pytest.LogCaptureFixture) -> 
     split = split_of(classifier())
 
     def compute() -> np.ndarray:
-        return np.array(
-            frozen.frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key")
-        )
+        return np.array(frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key"))
 
     expected = compute()
     file = feature_cache.feature_file("key")
@@ -231,18 +235,18 @@ def test_an_unwritable_cache_is_reported(
     cache_folder.write_text("a file where a folder should be")
     split = split_of(classifier())
     with pytest.raises(errors.FolderError, match="the features cannot be written"):
-        frozen.frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key")
+        frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key")
 
 
 def test_the_key_follows_layers_weights_images_and_settings() -> None:
     split = split_of(classifier())
-    key = frozen.feature_key(split, ["a"], [1])
-    assert key == frozen.feature_key(split_of(classifier()), ["a"], [1])
+    key = feature_key(split, ["a"], [1])
+    assert key == feature_key(split_of(classifier()), ["a"], [1])
     others = [
-        frozen.feature_key(split_of(classifier(seed=1)), ["a"], [1]),
-        frozen.feature_key(split_of(classifier(strides=2)), ["a"], [1]),
-        frozen.feature_key(split, ["b"], [1]),
-        frozen.feature_key(split, ["a"], [2]),
+        feature_key(split_of(classifier(seed=1)), ["a"], [1]),
+        feature_key(split_of(classifier(strides=2)), ["a"], [1]),
+        feature_key(split, ["b"], [1]),
+        feature_key(split, ["a"], [2]),
     ]
     assert len({key, *others}) == 5
 
@@ -264,17 +268,17 @@ def test_the_digest_sees_the_arguments_of_operations() -> None:
 
 
 def test_the_eight_orientations_are_all_there_are() -> None:
-    turned = [frozen.oriented(IMAGES[:1], number) for number in range(frozen.ORIENTATIONS)]
+    turned = [oriented(IMAGES[:1], number) for number in range(ORIENTATIONS)]
     assert len({image.tobytes() for image in turned}) == 8
-    mirrored = {frozen.oriented(image, 4).tobytes() for image in turned}
+    mirrored = {oriented(image, 4).tobytes() for image in turned}
     assert mirrored == {image.tobytes() for image in turned}
     np.testing.assert_array_equal(turned[1][0], np.rot90(IMAGES[0]))
     wide = np.zeros((1, 4, 6, 1))
-    assert frozen.oriented(wide, 6).shape == wide.shape
+    assert oriented(wide, 6).shape == wide.shape
     with pytest.raises(ValueError, match="not square"):
-        frozen.oriented(wide, 1)
+        oriented(wide, 1)
     with pytest.raises(ValueError, match="not one of"):
-        frozen.oriented(wide, 8)
+        oriented(wide, 8)
 
 
 def test_the_optimum_is_that_of_scikit_learn() -> None:

@@ -69,6 +69,14 @@ def test_a_folder_that_exists(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
+def test_an_empty_folder_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    with io.atomic_folder(tmp_path / "results") as folder:
+        (folder / "first").write_text("1")
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["first"]
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
 def test_files_appear_whole(tmp_path: Path) -> None:
     with io.atomic_path(tmp_path / "a.csv") as path:
         assert path.suffix == ".csv"

@@ -13,9 +13,10 @@ from prepare_folders import manifest
 from typer.testing import CliRunner
 
 from cellvision import prepare
-from cellvision.cli.prepare import app, printable
+from cellvision.cli.prepare import app
+from cellvision.cli.text import printable
+from cellvision.io import natural_order
 from cellvision.prepare.provenance import read_rows, read_table, similar_spellings, to_csv
-from cellvision.prepare.sources import natural_order
 
 BREAKS = ("\r", "\n", "\r\n", "\u2028", "\x85", "\x0b", '"', '""', ",", "'", " ", "\t", "é", "a")
 values = st.lists(st.sampled_from(BREAKS), max_size=6).map("".join) | st.text(

@@ -14,7 +14,8 @@ import pytest
 import cellvision as cv
 from cellvision import errors
 from cellvision.testing import ArchitectureChecks
-from cellvision.training.frozen import ORIENTATIONS, FrozenSplit, oriented, split_frozen
+from cellvision.training.frozen import FrozenSplit, split_frozen
+from cellvision.training.frozen_features import ORIENTATIONS, oriented
 from cellvision.training.softmax_regression import softmax_layer, solve_softmax_layer
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
 
+import pydantic
 import pytest
+
+import cellvision as cv
 
 api = pytest.importorskip("mypy.api", reason="mypy comes with the extra 'check'")
 
@@ -24,6 +29,7 @@ reveal_type(report.batch)
 reveal_type(report.files[0].status)
 reveal_type(cv.Audit.from_json(report.to_json()))
 reveal_type(io.read_image("x.tif").bit_depth)
+reveal_type(cv.load_run("run").audit)
 cv.no_such_name
 cv.datasets.register("mine", cv.augmenters.get("flip"))
 """
@@ -43,6 +49,10 @@ class Scans(cv.Dataset):
 
     def read(self, image: str) -> np.ndarray:
         return luma(read_image(f"{self.folder}/{image}").pixels)
+
+    def decode(self, image: str) -> cv.DecodedImage:
+        note = cv.Note("colour became grey", "colour_dropped", warning=True)
+        return cv.DecodedImage(self.read(image), 8, (note,))
 
 
 cv.datasets.register("scans", Scans)
@@ -71,6 +81,7 @@ def test_a_small_script_is_typed(output: str) -> None:
         "Literal['read'] | Literal['skipped'] | Literal['refused']",
         "cellvision.data.audit.Audit",
         "int",
+        "cellvision.data.audit.Audit | None",
     ]
 
 
@@ -83,3 +94,29 @@ def test_mistakes_are_found(output: str) -> None:
 
 def test_a_small_plugin_passes(output: str) -> None:
     assert not [line for line in output.splitlines() if "plugin.py" in line]
+
+
+def _public_annotations() -> Iterator[tuple[str, str]]:
+    """Yield every annotation of the public functions, methods and properties, with its place."""
+    for module in (cv, cv.io, cv.prepare, cv.remote, cv.statistics, cv.testing):
+        for name in (name for name in module.__all__ if not name.startswith("_")):
+            thing = getattr(module, name)
+            members = {name: thing}
+            if inspect.isclass(thing):
+                classes = [cls for cls in thing.__mro__ if cls.__module__.startswith("cellvision")]
+                members = {
+                    f"{name}.{key}": member
+                    for cls in classes
+                    for key, member in vars(cls).items()
+                    if not key.startswith("_") and not hasattr(pydantic.BaseModel, key)
+                }
+            for place, member in members.items():
+                function = getattr(member, "fget", getattr(member, "func", member))
+                for annotation in getattr(function, "__annotations__", {}).values():
+                    yield place, str(annotation)
+
+
+def test_what_users_meet_is_typed() -> None:
+    annotations = list(_public_annotations())
+    assert len(annotations) > 500
+    assert not [place for place, annotation in annotations if "dict[str, Any]" in annotation]

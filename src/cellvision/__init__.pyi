@@ -29,6 +29,7 @@ from .interfaces.dataset import Dataset as Dataset
 from .interfaces.dataset import SkippedFile as SkippedFile
 from .interfaces.dataset import datasets as datasets
 from .interfaces.decoded_image import DecodedImage as DecodedImage
+from .interfaces.decoded_image import Note as Note
 from .interfaces.recipe import ImageFacts as ImageFacts
 from .interfaces.recipe import Recipe as Recipe
 from .interfaces.recipe import recipes as recipes

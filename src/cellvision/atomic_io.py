@@ -45,6 +45,30 @@ def path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
+def workspace(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty folder beside `target`, for files that the block renames itself.
+
+    Parameters
+    ----------
+    target
+        A file or folder; its parent is created if needed.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write. Removed with whatever is left in it when the block ends.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_path(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def folder(target: str | os.PathLike[str], *, exist_ok: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `target`; rename it to `target` if the block succeeds.
 
@@ -67,18 +91,15 @@ def folder(target: str | os.PathLike[str], *, exist_ok: bool = False) -> Iterato
         `target` exists and is not an empty folder, or the disk cannot be written.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(target)
-    temporary.mkdir()
-    try:
+    with workspace(target) as temporary:
         yield temporary
+        with contextlib.suppress(OSError):
+            target.rmdir()  # Windows does not rename onto an empty folder
         try:
             temporary.rename(target)
         except OSError:
             if not (exist_ok and target.is_dir()):
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def text(target: str | os.PathLike[str], content: str, *, durable: bool = False) -> Path:

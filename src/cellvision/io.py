@@ -11,9 +11,10 @@ from __future__ import annotations
 from cellvision.atomic_io import folder as atomic_folder
 from cellvision.atomic_io import path as atomic_path
 from cellvision.atomic_io import text as write_text
-from cellvision.data.digests import file_digest, pixel_digest
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
 from cellvision.data.luma import luma
+from cellvision.data.names import natural_order
+from cellvision.digests import file_digest, pixel_digest
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -22,6 +23,7 @@ __all__ = [
     "file_digest",
     "is_phantom",
     "luma",
+    "natural_order",
     "pixel_digest",
     "read_image",
     "write_text",

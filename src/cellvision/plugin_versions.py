@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import importlib_metadata
 
+from cellvision import errors
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
@@ -35,6 +37,31 @@ def missing_plugins(plugins: Mapping[str, str]) -> dict[str, str]:
         if group in _REGISTRIES and name.rpartition(":")[2] not in _REGISTRIES[group]:
             missing[full_name] = requirement
     return missing
+
+
+def raise_if_missing(plugins: Mapping[str, str], folder: Path) -> None:
+    """Raise an error that names all plugins of a run which are not installed.
+
+    Parameters
+    ----------
+    plugins
+        As in `missing_plugins`.
+    folder
+        Folder of the run, for the message.
+
+    Raises
+    ------
+    errors.UnknownPlugin
+        At least one is missing.
+    """
+    missing = missing_plugins(plugins)
+    if missing:
+        raise errors.UnknownPlugin(
+            f"{folder}: plugins that this run needs are not installed: "
+            + ", ".join(f"{name} ({requirement})" for name, requirement in missing.items()),
+            "python -m pip install "
+            + " ".join(sorted({f'"{requirement}"' for requirement in missing.values()})),
+        )
 
 
 def other_versions(record: Mapping[str, Any]) -> list[str]:

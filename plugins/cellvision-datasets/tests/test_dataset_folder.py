@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tifffile
 from cellvision_datasets.folder import Folder
-from cellvision_datasets.layout import natural
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,6 +19,7 @@ from PIL import Image
 import cellvision as cv
 from cellvision import errors, prepare
 from cellvision.data.catalog import Catalog
+from cellvision.io import natural_order
 from cellvision.testing import write_images
 
 
@@ -349,12 +349,12 @@ def test_a_foreign_work_record_is_refused(two: Path) -> None:
 def test_natural_order_counts(numbers: list[int], before: str, after: str) -> None:
     names = [f"{before}{number}{after}" for number in numbers]
     ordered = [f"{before}{number}{after}" for number in sorted(numbers)]
-    assert sorted(names, key=natural) == ordered
+    assert sorted(names, key=natural_order) == ordered
 
 
 @given(st.lists(st.text(), unique=True))
 def test_any_names_can_be_ordered(names: list[str]) -> None:
-    assert sorted(names, key=natural) == sorted(set(names), key=natural)
+    assert sorted(names, key=natural_order) == sorted(set(names), key=natural_order)
 
 
 # --- as a component ----------------------------------------------------------------------

@@ -91,6 +91,14 @@ def test_the_page_of_a_run_shows_all_results(tmp_path: Path) -> None:
     assert "../predictions.csv" in page.links
 
 
+def test_a_damaged_audit_does_not_stop_the_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run.folder / "audit.json").write_text('{"class_names": 3}')
+    assert "audit.json is missing or damaged." in report_on(run).text
+    with pytest.raises(cv.errors.FolderError, match=r"audit\.json: .*class_names: "):
+        _ = cv.load_run(run.folder).audit
+
+
 def test_the_page_shows_the_artifacts_of_any_reporter(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
 

@@ -156,6 +156,7 @@ def _audit(metadata: RunMetadata) -> dict[str, Any]:
         "counts": metadata.counts,
         "group_column": metadata.group_column,
         "groups": dict.fromkeys(metadata.scores, 4),
+        "batch": None,
         "files": [{**read, "reason": "", "shape": [12, 16, 1]}, {**refused, "shape": None}],
         "leaks": [leak.model_dump() for leak in metadata.leaks],
         "warnings": ["1 image(s) cannot be read."],

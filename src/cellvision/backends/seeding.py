@@ -37,3 +37,12 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         random.randint = global_randint
+
+
+def derived_seed(seed: int, restart: int) -> int:
+    """Return the seed of a restart; that of the first start (0) is the seed itself."""
+    import numpy as np
+
+    if restart == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, restart]).generate_state(1)[0] % 2**31)

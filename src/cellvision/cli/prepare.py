@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cellvision import errors
+from cellvision.cli.text import printable
 
 if TYPE_CHECKING:
     import pandas
@@ -253,14 +254,6 @@ def parse_angles(text: str) -> list[float]:
 def parse_names(text: str | None) -> list[str]:
     """Parse `plate,well` as names of columns."""
     return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def printable(text: object) -> str:
-    """Escape control characters, so that a file's name cannot steer the terminal."""
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii")
-        for sign in str(text)
-    )
 
 
 @contextmanager

@@ -126,9 +126,9 @@ class Audit:
             return TypeAdapter(cls).validate_python(content)
         except ValidationError as error:
             details = error.errors()[0]
-            path = ".".join(map(str, details["loc"]))
+            path = "".join(f"{part}: " for part in [".".join(map(str, details["loc"]))] if part)
             raise errors.InvalidInput(
-                f"this is no audit: {path}: {details['msg']}",
+                f"this is no audit: {path}{details['msg']}",
                 "Restore the file, or run cellvision audit --json again",
             ) from None
 

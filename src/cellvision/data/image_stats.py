@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.decoders import memory
 from cellvision.data.near_duplicates import sketch
+from cellvision.digests import pixel_digest
 from cellvision.interfaces.decoded_image import Note
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class ImageStats:
             low,
             high,
             _saturated_fraction(pixels, decoded.bit_depth, high),
-            _digest(pixels),
+            pixel_digest(pixels),
             sketch(pixels),
             tuple(note if isinstance(note, Note) else Note(note) for note in decoded.notes),
         )
@@ -180,16 +180,6 @@ def _ceiling(dtype: np.dtype[Any], bit_depth: int) -> int | None:
     return largest if dtype.kind == "i" else min(largest, 2**bit_depth - 1)
 
 
-def _digest(pixels: np.ndarray) -> str:
-    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str} ".encode())
-    if pixels.flags.c_contiguous:
-        digest.update(pixels.data)
-    else:
-        for rows in _row_blocks(pixels):
-            digest.update(np.ascontiguousarray(rows).data)
-    return digest.hexdigest()
-
-
 def _row_blocks(pixels: np.ndarray) -> Iterator[np.ndarray]:
     """Yield rows in blocks of about 1 MiB, so that temporary arrays stay small."""
     rows = max(1, _BLOCK_BYTES // max(1, pixels[:1].nbytes))
@@ -216,8 +206,7 @@ def decode(dataset: Dataset, image: str) -> tuple[ImageStats, np.ndarray | None]
     except MemoryError:
         fault = "not enough memory to read it"
     except Exception as error:  # noqa: BLE001 - a plugin's code
-        line = (str(error).splitlines() or [""])[0]
-        fault = f"reading it failed: {type(error).__name__}: {line}"
+        fault = f"reading it failed: {errors.summarize(error)}"
     return ImageStats.refused(image, errors.UnreadableImage(image, fault)), None
 
 

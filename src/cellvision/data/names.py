@@ -82,6 +82,24 @@ def _canonical_part(text: str) -> str:
     return _LEADING_ZEROS.sub("", _SEPARATOR.sub("", text))
 
 
+def natural_order(name: str) -> tuple[object, ...]:
+    """Sort key that orders names as people do: s2 before s10, folder by folder.
+
+    Only the digits 0 to 9 form numbers. The library natsort also reads ², ٣ and their like as
+    numbers and so gives another order for such names.
+
+    Examples
+    --------
+    >>> sorted(["b10.png", "b9.png", "a/2"], key=natural_order)
+    ['a/2', 'b9.png', 'b10.png']
+    """
+    parts = []
+    for part in name.casefold().split("/"):
+        runs = re.split(r"([0-9]+)", part)  # every second one is a number
+        parts.append([int(run) if index % 2 else run for index, run in enumerate(runs)])
+    return (parts, name)
+
+
 def quote_list(values: Sequence[str], most: int = 5) -> str:
     """Return the first few values, quoted, and how many more there are."""
     shown = ", ".join(repr(value) for value in values[:most])

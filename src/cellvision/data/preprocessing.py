@@ -93,7 +93,7 @@ class Preprocessing(Settings):
         """Height, width and channels of the network's input."""
         return (*self.size, self.depth)
 
-    def geometry(self) -> dict[str, Any]:
+    def geometry(self) -> dict[str, object]:
         """Return the settings that stored pixels depend on; the others are applied later."""
         return {
             "size": self.size,

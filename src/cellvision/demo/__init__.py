@@ -17,6 +17,7 @@ from cellvision.results.run_folder import clear_folder
 from cellvision.training.train import train
 
 if TYPE_CHECKING:
+    from cellvision.interfaces.artifact import ArtifactKind
     from cellvision.results.run import Run
 
 
@@ -91,8 +92,8 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
                 "title": problem.title,
                 "verdict": verdict(run),
                 "facts": _facts(problem, report, run),
-                "pictures": _pictures(folder, run),
-                "report": f"{problem.name}/run/reports/report.html",
+                "figures": _artifacts(folder, run, "figure"),
+                "pages": _artifacts(folder, run, "page"),
             }
         )
     atomic_io.text(folder / "index.md", _page("page.md.j2", results))
@@ -113,12 +114,17 @@ def verdict(run: Run) -> str:
         training=run.scores["train"].balanced_accuracy,
     )
     return (
-        f"{result.sentence[0].upper()}{result.sentence[1:]}. Test accuracy {score.accuracy:.0%} on "
-        f"{score.n} images from {score.groups} fields (95 % interval {score.accuracy_low:.0%} to "
-        f"{score.accuracy_high:.0%}); the commonest class has {result.commonest:.0%} of them; "
-        f"p = {result.test.p:.2g} with permuted labels. The accuracy on training images, "
-        f"{run.scores['train'].accuracy:.0%}, shows nothing."
+        f"{result.sentence[0].upper()}{result.sentence[1:]}. {_percent(score.accuracy)} of "
+        f"{score.n} images from {score.groups} fields are right (95 % interval "
+        f"{_percent(score.accuracy_low)} to {_percent(score.accuracy_high)}); always predicting "
+        f"the most common class: {_percent(result.commonest)}; permutation test: "
+        f"p = {result.test.p:.2g}. The accuracy on training images, "
+        f"{_percent(run.scores['train'].accuracy)}, shows nothing."
     )
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f}\u00a0%"
 
 
 def _facts(problem: _Problem, report: Audit, run: Run) -> list[str]:
@@ -140,15 +146,17 @@ def _facts(problem: _Problem, report: Audit, run: Run) -> list[str]:
     ]
 
 
-def _pictures(folder: Path, run: Run) -> list[str]:
-    """Return the figures of a run as paths relative to the demo's folder, the panels first."""
-    figures = sorted((run.folder / "reports").rglob("*.png"))
-    order = ("panel", "curves", "sample", "confusion")
-
-    def rank(path: Path) -> int:
-        return next((k for k, name in enumerate(order) if path.name.startswith(name)), len(order))
-
-    return [path.relative_to(folder).as_posix() for path in sorted(figures, key=rank)]
+def _artifacts(folder: Path, run: Run, kind: ArtifactKind) -> list[dict[str, str]]:
+    """Return what the run's report shows of one kind, in its order."""
+    return [
+        {
+            "path": artifact.path.relative_to(folder).as_posix(),
+            "title": artifact.title,
+            "caption": artifact.caption,
+        }
+        for artifact in run.artifacts
+        if artifact.kind == kind
+    ]
 
 
 def _page(template: str, results: list[dict[str, Any]]) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -95,13 +93,12 @@ def export(
         )
     check_installed(_RUNTIME_PACKAGES[format], f"an export as {format} is checked")
     target = _target(run, format, out)
-    with folder_lock(target, "export"), naming_folder(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", dir=target.parent))
-        try:
-            _export_into(partial, run, format, target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with (
+        folder_lock(target, "export"),
+        naming_folder(target.parent),
+        atomic_io.workspace(target) as partial,
+    ):
+        _export_into(partial, run, format, target)
     return target
 
 
@@ -153,7 +150,7 @@ def _description(run: Run, format: Format, target: Path) -> dict[str, Any]:  # n
     preprocessing = run.preprocessing
     height, width, channels = preprocessing.input_shape
     metadata = run.metadata
-    read_files = (file for file in (run.audit or {}).get("files", ()) if file["status"] == "read")
+    files = () if run.audit is None else run.audit.files
     pixels = "native intensities, not scaled; resized with an antialiased bilinear filter"
     if preprocessing.intensity == "per_image":
         pixels += "; each channel of each image stretched to 0 to 65535"
@@ -166,7 +163,7 @@ def _description(run: Run, format: Format, target: Path) -> dict[str, Any]:  # n
             "shape": ["images", height, width, channels],
             "dtype": "float32",
             "pixels": pixels,
-            "trained_on": next((file["dtype"] for file in read_files), None),
+            "trained_on": next((file.dtype for file in files if file.status == "read"), None),
             "channels": preprocessing.channels,
             "intensity_zero": metadata.intensity_zero,
             "intensity_scale": metadata.intensity_scale,
@@ -216,7 +213,7 @@ def _recorded_images(run: Run, images: list[str]) -> np.ndarray:
     except (errors.InvalidInput, OSError) as error:
         raise errors.FolderError(
             f"{run.folder}: an export is checked on images of the run, and they cannot be read: "
-            f"{str(error).splitlines()[0]}",
+            f"{errors.first_line(error)}",
             "Restore them where the run found them (run.json, experiment.dataset).",
         ) from error
 

@@ -144,5 +144,4 @@ def _training_dtype(run: Run) -> str | None:
     """Return the pixel type of the training images; None if every image is scaled by itself."""
     if run.preprocessing.intensity == "per_image" or run.audit is None:
         return None
-    dtypes = (file["dtype"] for file in run.audit["files"] if file["status"] == "read")
-    return next(dtypes, None)
+    return next((file.dtype for file in run.audit.files if file.status == "read"), None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,10 +33,12 @@ class UnlikeImages:
     """
 
     def __init__(self, run: Run) -> None:
-        files = _read_files(run)
-        self._sizes = _size_range(file["shape"] for file in files)
-        self._channels = {file["shape"][2] for file in files if file["shape"]}
-        self._bit_depths = {file["bit_depth"] for file in files if file["bit_depth"]}
+        files = () if run.audit is None else run.audit.files
+        files = tuple(file for file in files if file.status == "read")
+        shapes = [file.shape for file in files if file.shape]
+        self._sizes = _size_range(shapes)
+        self._channels = {shape[2] for shape in shapes}
+        self._bit_depths = {file.bit_depth for file in files if file.bit_depth}
         self._range: tuple[float, float] | None = (
             None if run.preprocessing.intensity == "per_image" else run.intensity_range
         )
@@ -113,13 +115,8 @@ class UnlikeImages:
         ]
 
 
-def _read_files(run: Run) -> list[Mapping[str, Any]]:
-    files: Iterable[Mapping[str, Any]] = (run.audit or {}).get("files", ())
-    return [file for file in files if file["status"] == "read" and file.get("shape")]
-
-
 def _size_range(
-    shapes: Iterable[tuple[int, int, int]],
+    shapes: Iterable[tuple[int, ...]],
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
     sizes = np.array([shape[:2] for shape in shapes], dtype=int)
     if len(sizes) == 0:

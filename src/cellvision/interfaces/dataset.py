@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cellvision import errors
 from cellvision.component import Component
+from cellvision.digests import pixel_digest
 from cellvision.interfaces.decoded_image import DecodedImage
 from cellvision.registry import Registry
 
@@ -133,8 +134,6 @@ class Dataset(Component, group="cellvision.datasets"):
 
         Override this if hashing a file is cheaper than decoding it, which is the default.
         """
-        from cellvision.data.digests import pixel_digest
-
         return pixel_digest(self.read(image))
 
     def skipped_files(self) -> Sequence[SkippedFile]:

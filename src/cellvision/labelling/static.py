@@ -7,13 +7,11 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import errors
+from cellvision import atomic_io, errors
 from cellvision.labelling import page
 from cellvision.labelling.images import Gallery
 from cellvision.labelling.session import describe_session
@@ -58,18 +56,12 @@ def write_page(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise errors.FolderError(f"{folder}: the folder is not empty", "Name a new folder")
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}")
-    (partial / IMAGES).mkdir(parents=True)
-    try:
+    with atomic_io.folder(folder) as partial:
+        (partial / IMAGES).mkdir()
         session = _write_images(store, partial, progress)
         for path in (partial / IMAGES).iterdir():
             os.utime(path, (0, 0))  # times of writing would reveal the order
         (partial / INDEX).write_text(_html(session), encoding="utf-8", newline="\n")
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder / INDEX
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from cellvision import errors
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom
+from cellvision.data.names import natural_order
 
 from .provenance import GROUPS, MANIFEST
 from .unfinished import raise_if_unfinished
@@ -119,19 +120,6 @@ def visible_images(folder: Path) -> set[str]:
         for path in _files(folder)
         if path.suffix.lower() in IMAGE_SUFFIXES
     }
-
-
-def natural_order(name: str) -> tuple[object, ...]:
-    """Sort key that orders names as people do: s2 before s10, folder by folder.
-
-    Only the digits 0 to 9 form numbers. The library natsort also reads ², ٣ and their like as
-    numbers and so gives another order for such names.
-    """
-    parts = []
-    for part in name.casefold().split("/"):
-        runs = re.split(r"([0-9]+)", part)  # every second one is a number
-        parts.append([int(run) if index % 2 else run for index, run in enumerate(runs)])
-    return (parts, name)
 
 
 def stem_and_suffix(name: str) -> tuple[str, str]:

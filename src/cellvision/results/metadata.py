@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
+from cellvision import errors
 from cellvision.result_model import ResultModel
 from cellvision.results.scores import Score
 
@@ -204,3 +206,27 @@ class StudyMetadata(ResultModel):
 
     ensembles: tuple[EnsembleRecord, ...] = ()
     """Ensemble of each experiment with at least two runs."""
+
+
+def check_schema(path: Path, record: Any, known: int) -> None:
+    """Refuse a record that is not ours or that another version wrote.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    record
+        Its content.
+    known
+        The schema that this version understands.
+
+    Raises
+    ------
+    errors.FolderError
+        The schema is another one.
+    """
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != known:
+        raise errors.FolderError(
+            f"{path}: its schema is {schema!r}, not {known}", "Update cellvision to read it."
+        )

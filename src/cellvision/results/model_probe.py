@@ -132,9 +132,8 @@ class Probe:
             with seeded(seed):
                 copy = keras.models.clone_model(self._model)
         except (NotImplementedError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise errors.ArchitectureError(
-                f"Keras cannot copy this network: {reason}",
+                f"Keras cannot copy this network: {errors.first_line(error)}",
                 "Build it from layers, or give its class a get_config() method.",
             ) from error
         fresh = [layer.get_weights() for layer in _trained_layers(copy)]

@@ -115,7 +115,7 @@ def _report(
             [artifact.path for old in earlier for artifact in old.artifacts],
         )
     except Exception as error:
-        result = result.model_copy(update={"fault": _reason(error)})
+        result = result.model_copy(update={"fault": errors.summarize(error)})
         raise
     finally:
         damaged = safeguard.restore()
@@ -241,10 +241,6 @@ def report_epoch(
 
 def _fault(reporter: Reporter, error: Exception, hint: str) -> errors.CellvisionError:
     name = reporters.name_of(type(reporter))
-    fault = errors.CellvisionError(f"reporter {name!r} failed: {_reason(error)}", hint)
+    fault = errors.CellvisionError(f"reporter {name!r} failed: {errors.summarize(error)}", hint)
     fault.__cause__ = error
     return fault
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

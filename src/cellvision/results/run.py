@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
-from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings
+from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings, check_schema
 from cellvision.results.scores import Score
+from cellvision.results.tables import read_table
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
     import pandas as pd
 
+    from cellvision.data.audit import Audit
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.experiment import Experiment
     from cellvision.interfaces.artifact import Artifact
@@ -71,30 +73,6 @@ def _no_run(folder: Path) -> errors.FolderError:
     )
 
 
-def check_schema(path: Path, record: Any, known: int) -> None:
-    """Refuse a record that is not ours or that another version wrote.
-
-    Parameters
-    ----------
-    path
-        The file, for the message.
-    record
-        Its content.
-    known
-        The schema that this version understands.
-
-    Raises
-    ------
-    errors.FolderError
-        The schema is another one.
-    """
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != known:
-        raise errors.FolderError(
-            f"{path}: its schema is {schema!r}, not {known}", "Update cellvision to read it."
-        )
-
-
 class Run:
     """A finished run.
 
@@ -108,6 +86,7 @@ class Run:
 
     def __init__(self, folder: Path, metadata: RunMetadata) -> None:
         self.folder = folder
+        self.prepared: Mapping[str, np.ndarray] = {}  # see `run_images.prepared_images`
         self._metadata = metadata
 
     @property
@@ -226,16 +205,8 @@ class Run:
 
     @cached_property
     def _predictions(self) -> pd.DataFrame:
-        import pandas as pd
-
         names = ("image", "split", "group", "label", "predicted")
-        # Names stay text, also a class called "1" or "NA".
-        return pd.read_csv(
-            self._file("predictions.csv"),
-            dtype=dict.fromkeys(names, str),
-            keep_default_na=False,
-            na_values=[""],
-        )
+        return read_table(self._file("predictions.csv"), dict.fromkeys(names, str))
 
     @property
     def provenance(self) -> pd.DataFrame:
@@ -247,11 +218,7 @@ class Run:
 
     @cached_property
     def _provenance(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.read_csv(
-            self._file("provenance.csv"), dtype=str, keep_default_na=False, na_values=[""]
-        )
+        return read_table(self._file("provenance.csv"), str)
 
     def _file(self, name: str) -> Path:
         path = self.folder / name
@@ -260,10 +227,26 @@ class Run:
         return path
 
     @cached_property
-    def audit(self) -> dict[str, Any] | None:
-        """The audit of the images, as ``cellvision audit --json`` prints it."""
+    def audit(self) -> Audit | None:
+        """The audit of its images; None if the folder has no ``audit.json``.
+
+        Raises
+        ------
+        errors.FolderError
+            The file cannot be read or holds no audit.
+        """
+        from cellvision.data.audit import Audit
+
         path = self.folder / "audit.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return Audit.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise errors.FolderError(
+                f"{path}: cannot be read: {errors.first_line(error)}",
+                "Restore the file or train again.",
+            ) from None
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -277,8 +260,9 @@ class Run:
             An installed plugin no longer understands a recorded setting.
         """
         from cellvision.experiment import experiment_from
+        from cellvision.plugin_versions import raise_if_missing
 
-        self._check_plugins()
+        raise_if_missing(self._metadata.plugins, self.folder)
         return experiment_from(self._metadata.experiment, str(self.folder / "run.json"))
 
     @cached_property
@@ -305,18 +289,6 @@ class Run:
         settings = dict(values) if isinstance(values, dict) else {"type": values}
         dataset: Dataset = datasets.create(str(settings.pop("type")), **settings)
         return dataset
-
-    def _check_plugins(self) -> None:
-        from cellvision.plugin_versions import missing_plugins
-
-        missing = missing_plugins(self._metadata.plugins)
-        if missing:
-            raise errors.UnknownPlugin(
-                f"{self.folder}: plugins that this run needs are not installed: "
-                + ", ".join(f"{name} ({requirement})" for name, requirement in missing.items()),
-                "python -m pip install "
-                + " ".join(sorted({f'"{requirement}"' for requirement in missing.values()})),
-            )
 
     def model(self, *, verify: bool | None = None) -> keras.Model:
         """Load the trained model: native pixels (n, height, width, channels) to probabilities.
@@ -374,19 +346,9 @@ class Run:
 
     def model_input(self, images: Sequence[str]) -> np.ndarray:
         """Return images as the model takes them: size and channels set, native intensities."""
-        import numpy as np
+        from cellvision.results.run_images import model_input
 
-        preprocessing = self.preprocessing
-        pixels = [
-            preprocessing.resize(preprocessing.select_channels(self.read_image(image)))
-            for image in images
-        ]
-        if self.control == "background":
-            from cellvision.data.masking import without_cells
-
-            pixels = [without_cells(image) for image in pixels]
-        pixels = [preprocessing.expand_channels(image) for image in pixels]
-        return np.stack(pixels) if pixels else np.zeros((0, *preprocessing.input_shape), np.uint8)
+        return model_input(self, images)
 
     def network_input(self, images: Sequence[str]) -> np.ndarray:
         """Return images exactly as the network sees them.
@@ -410,11 +372,6 @@ class Run:
         numpy.ndarray
             As for `network_input`.
         """
-        import keras
-        import numpy as np
+        from cellvision.results.run_images import augmented_input
 
-        batch = self.network_input(images)
-        for number, augmenter in enumerate(self.experiment.augmenters):
-            layer = augmenter.build(seed + number)
-            batch = keras.ops.convert_to_numpy(layer(batch, training=True))
-        return np.asarray(batch, dtype=np.float32)
+        return augmented_input(self, images, seed)

@@ -67,9 +67,8 @@ def open_model(run: Run, path: Path, verify: bool | None) -> keras.Model:
     except errors.UnknownPlugin:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise errors.FolderError(
-            f"{path}: the model cannot be read: {type(error).__name__}: {reason[:300]}",
+            f"{path}: the model cannot be read: {errors.summarize(error):.300}",
             "Install the plugin versions of the run (run.json), restore the file or train again.",
         ) from error
     if verify or (verify is None and custom):
@@ -192,7 +191,7 @@ def _verify(run: Run, model: keras.Model, *, strict: bool) -> None:
     try:
         difference = largest_difference(run, model)
     except (errors.CellvisionError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = errors.first_line(error)
         if strict:
             raise errors.FolderError(
                 f"{run.folder}: the model cannot be verified: {reason}",

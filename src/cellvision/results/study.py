@@ -16,8 +16,9 @@ from cellvision.results.metadata import (
     ExperimentRecord,
     RunRecord,
     StudyMetadata,
+    check_schema,
 )
-from cellvision.results.run import Run, check_schema, load_run
+from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
 from cellvision.results.verdicts import VerdictFile, VerdictRecord
 

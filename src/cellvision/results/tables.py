@@ -48,6 +48,23 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         append_table(file, table, header=True)
 
 
+def read_table(path: Path, dtype: type[str] | Mapping[str, type[str]]) -> pd.DataFrame:
+    """Read a CSV file in which only empty cells are missing values.
+
+    Names stay text, also a class called "1" or "NA".
+
+    Parameters
+    ----------
+    path
+        The file.
+    dtype
+        ``str`` for all columns, or by column; other columns are numbers if they can be.
+    """
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[""])
+
+
 def append_table(file: TextIO, table: pd.DataFrame, *, header: bool) -> None:
     """Append rows to an open CSV file in the format of `write_table`."""
     table.to_csv(file, header=header, index=False, float_format="%.9g", lineterminator="\n")

@@ -18,6 +18,7 @@ from cellvision.data import pixel_cache
 from cellvision.data.image_stats import Progress, in_threads
 from cellvision.data.masking import without_cells
 from cellvision.data.prepared import PreparedData
+from cellvision.data.split import Split
 from cellvision.statistics import ControlMeaning, Finding
 
 if TYPE_CHECKING:
@@ -105,14 +106,13 @@ def _permuted_groups(prepared: PreparedData, *, whole_groups: bool) -> pd.Series
     Images that are identical in several splits are kept together: a leak shows only if they have
     one label in all splits.
     """
+    import pandas as pd
+
     table = prepared.catalog.table
-    groups = table["group"].where(table["group"].notna(), table["image"])
-    groups = groups if whole_groups else table["image"]
-    for leak in prepared.audit.leaks:
-        if leak.kind == "identical_pixels":
-            identical = groups[table["image"].isin(leak.files)]
-            groups = groups.where(~groups.isin(identical), identical.iloc[0])
-    return groups
+    leaks = [leak for leak in prepared.audit.leaks if leak.kind == "identical_pixels"]
+    pixels = {image: str(number) for number, leak in enumerate(leaks) for image in leak.files}
+    table = table if whole_groups else table.assign(group=None)
+    return pd.Series(Split.linked_groups(table, pixels), index=table.index)
 
 
 def permute_labels(table: pd.DataFrame, groups: pd.Series, seed: Sequence[int]) -> np.ndarray:

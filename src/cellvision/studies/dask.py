@@ -17,7 +17,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cellvision import errors
+from cellvision import atomic_io, errors
 from cellvision.results.run_folder import clear_folder
 from cellvision.studies.dask_worker import installed_versions, keras_backend, train_on_worker
 
@@ -68,7 +68,7 @@ def connect(address: str) -> Client:
         return distributed.Client(address, **options)
     except (OSError, ValueError) as error:
         raise errors.ExperimentError(
-            f"no Dask scheduler answers at {address}: {(str(error).splitlines() or [''])[0]}",
+            f"no Dask scheduler answers at {address}: {errors.first_line(error)}",
             "Start one with: dask scheduler. It prints its address, such as tcp://host:8786.",
         ) from error
 
@@ -147,7 +147,7 @@ class _Collector:
             _store(run, files, self.folder)
         except Exception as error:  # noqa: BLE001 - raised when the other runs have ended
             if self.fault is None and others:
-                _log.warning("%s; no further run is started", str(error).partition("\n")[0])
+                _log.warning("%s; no further run is started", errors.first_line(error))
             self.fault = self.fault or error
         else:
             self.count += 1
@@ -260,12 +260,11 @@ def _result(run: PlannedRun, future: Future) -> dict[str, bytes]:
 
 def _store(run: PlannedRun, files: Mapping[str, bytes], folder: Path) -> None:
     """Write a run's folder atomically."""
-    arriving = folder / f".{run.name}.arriving"
-    shutil.rmtree(arriving, ignore_errors=True)  # left by a study that was killed here
-    for name, content in files.items():
-        path = arriving / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    target = clear_folder(folder / run.name)
-    target.rmdir()
-    arriving.rename(target)
+    for arrived in folder.glob(f".{run.name}.*"):  # left by a study that was killed here
+        shutil.rmtree(arrived, ignore_errors=True)
+    with atomic_io.folder(folder / run.name) as arriving:
+        for name, content in files.items():
+            path = arriving / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        clear_folder(folder / run.name)

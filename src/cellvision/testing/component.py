@@ -13,6 +13,8 @@ from cellvision.testing.process import Process, ProcessFault, resolve
 from cellvision.testing.result import CheckFailed
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from cellvision.component import Component
     from cellvision.experiment import Experiment
 
@@ -64,14 +66,14 @@ class ComponentChecks(Checks):
         return self.once("creating the example", "test_takes_its_example", create)
 
     @property
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, JsonValue]:
         """The example as plain values, as they go into a file."""
         component = self.component
         return self.once(
             "saving the example", "test_survives_json", lambda: component.model_dump(mode="json")
         )
 
-    def to_reference(self) -> dict[str, Any]:
+    def to_reference(self) -> dict[str, JsonValue]:
         """Return the example in a form that another process can create it from.
 
         The keys are the arguments of `from_reference`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import itertools
 import tracemalloc
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision import errors
+from cellvision.digests import pixel_digest
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.testing.component import ComponentChecks, conformance_check, from_reference
 from cellvision.testing.process import Process, ProcessFault
@@ -184,7 +184,7 @@ class DatasetChecks(ComponentChecks):
                 "Return the native pixels every time.",
             )
             self.require(
-                _digest(again) == _digest(pixels),
+                pixel_digest(again) == pixel_digest(pixels),
                 f"read({image!r}) returns other pixels the second time",
                 "Remove randomness from read(): augmenters vary images.",
             )
@@ -195,7 +195,7 @@ class DatasetChecks(ComponentChecks):
         for image, pixels in self.pixels.items():
             decoded = self.dataset.decode(image)
             self.require(
-                _digest(decoded.pixels) == _digest(pixels),
+                pixel_digest(decoded.pixels) == pixel_digest(pixels),
                 f"decode({image!r}) and read({image!r}) return different pixels",
                 "Return decode().pixels from read().",
             )
@@ -219,7 +219,7 @@ class DatasetChecks(ComponentChecks):
             twins = [
                 other
                 for other, theirs in self.pixels.items()
-                if prints[other] == prints[image] and _digest(theirs) != _digest(pixels)
+                if prints[other] == prints[image] and pixel_digest(theirs) != pixel_digest(pixels)
             ]
             self.require(
                 not twins,
@@ -279,10 +279,10 @@ class DatasetChecks(ComponentChecks):
         """Reading from eight threads at once gives the same images."""
         images = list(self.pixels) * 4
         with ThreadPoolExecutor(8) as pool:
-            digests = list(pool.map(lambda image: _digest(self.dataset.read(image)), images))
+            digests = list(pool.map(lambda image: pixel_digest(self.dataset.read(image)), images))
         for image, digest in zip(images, digests, strict=True):
             self.require(
-                digest == _digest(self.pixels[image]),
+                digest == pixel_digest(self.pixels[image]),
                 f"{image!r} differs when several threads read",
                 "Share no open file between calls, or use a threading.Lock.",
             )
@@ -290,7 +290,7 @@ class DatasetChecks(ComponentChecks):
     @conformance_check
     def test_works_from_two_processes(self) -> None:
         """Two new processes at the same time list and read the same images as this one."""
-        expected = {image: _digest(pixels) for image, pixels in self.pixels.items()}
+        expected = {image: pixel_digest(pixels) for image, pixels in self.pixels.items()}
         with Process() as first, Process() as second:
             answers = [
                 process.start(_read_here, **self.to_reference(), images=list(expected))
@@ -334,13 +334,6 @@ class DatasetChecks(ComponentChecks):
         self.require(read, "the audit reads no image", "List the images in catalog().")
 
 
-def _digest(pixels: np.ndarray) -> str:
-    import numpy as np
-
-    head = f"{pixels.shape} {pixels.dtype.str} ".encode()
-    return hashlib.sha256(head + np.ascontiguousarray(pixels).tobytes()).hexdigest()
-
-
 def _open_files() -> int:
     """Return the number of open files of this process; 0 if the system does not say."""
     descriptors = Path("/proc/self/fd")
@@ -352,4 +345,4 @@ def _read_here(
 ) -> tuple[int, dict[str, str]]:
     dataset = from_reference(reference, settings)
     count = len(dataset.catalog())
-    return count, {image: _digest(dataset.read(image)) for image in images}
+    return count, {image: pixel_digest(dataset.read(image)) for image in images}

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from cellvision.results.run import Run
+    from cellvision.results.study import Study
     from cellvision.testing.isolation import Isolation
 
 _PROPERTY = "cellvision_checks"
@@ -45,7 +47,7 @@ def isolated_registries(tmp_path: Path) -> Iterator[Isolation]:
 
 
 @pytest.fixture
-def example_run(tmp_path: Path) -> Iterator[Any]:
+def example_run(tmp_path: Path) -> Iterator[Run]:
     """A finished run of three classes and two epochs, in a temporary folder."""
     from cellvision.testing import examples
 
@@ -54,7 +56,7 @@ def example_run(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def example_study(tmp_path: Path) -> Iterator[Any]:
+def example_study(tmp_path: Path) -> Iterator[Study]:
     """A finished study of two runs, in a temporary folder."""
     from cellvision.testing import examples
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cellvision import errors
 from cellvision.interfaces.recipe import ImageFacts, Recipe, recipes
 from cellvision.testing.component import ComponentChecks, conformance_check
 from cellvision.testing.result import CheckFailed
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 _FACTS = ImageFacts(
     class_counts={"control": 120, "treated": 110},
@@ -73,11 +76,11 @@ class RecipeChecks(ComponentChecks):
         return component
 
     @property
-    def chosen(self) -> dict[str, dict[str, Any]]:
+    def chosen(self) -> dict[str, dict[str, JsonValue]]:
         """The settings chosen for each of `example_facts`."""
         recipe = self.recipe
 
-        def choose() -> dict[str, dict[str, Any]]:
+        def choose() -> dict[str, dict[str, JsonValue]]:
             tables = {}
             for description, facts in example_facts().items():
                 tables[description] = recipe.experiment(facts)

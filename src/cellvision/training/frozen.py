@@ -1,10 +1,10 @@
-"""Frozen layers: split a model in front of its first trainable layer and cache what they compute.
+"""Frozen layers: split a model in front of its first trainable layer.
 
 Layers that never change give the same output for the same image in every epoch, seed, fold and
-control. This module finds them by the structure of the model, computes their output once, keeps
-it on disk, and leaves the rest of the model to be trained on that output. Both parts share their
-layers with the whole model, so training the rest trains the whole, and the whole is what is
-saved.
+control. This module finds them by the structure of the model; `frozen_features` computes their
+output once and keeps it on disk, and the rest of the model is trained on that output. Both parts
+share their layers with the whole model, so training the rest trains the whole, and the whole is
+what is saved.
 """
 
 from __future__ import annotations
@@ -13,22 +13,14 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellvision.data import feature_cache
-
 if TYPE_CHECKING:
     import keras
-
-ORIENTATIONS = 8
-"""The orientations of a square image: four quarter turns of the image and of its mirror image."""
-
-_BATCH_VALUES = 2**20
-"""Most input values in a batch of the frozen part, whose hidden layers hold many times more."""
 
 _CONSTANT = 1e-6
 """A feature counts as constant if its standard deviation is below this share of its magnitude
@@ -348,105 +340,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
-
-
-def feature_key(split: FrozenSplit, content: Sequence[str], settings: Sequence[Any]) -> str:
-    """Name features in the cache by all that they depend on.
-
-    Parameters
-    ----------
-    split
-        The model.
-    content
-        A digest of each image's pixels, in order.
-    settings
-        What else decides what the model is given, as JSON values: preprocessing, orientations.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-    """
-    import keras
-
-    digest = hashlib.sha256()
-    text = json.dumps([split.digest, keras.backend.backend(), list(settings)], sort_keys=True)
-    digest.update(text.encode())
-    for image in content:
-        digest.update(b"\n" + image.encode())
-    return digest.hexdigest()[:32]
-
-
-def frozen_features(
-    split: FrozenSplit,
-    pixels: Callable[[np.ndarray], np.ndarray],
-    rows: np.ndarray,
-    key: str,
-    orientations: Sequence[int] = (0,),
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> np.ndarray:
-    """Compute the features of images, or read them from the cache.
-
-    Parameters
-    ----------
-    split
-        The model.
-    pixels
-        Gives the model's input for some rows, shape (n, height, width, channels).
-    rows
-        The images; features come in this order.
-    key
-        From `feature_key`; names the entry of the cache.
-    orientations
-        Which of the eight orientations to compute (0: as it is), see `oriented`.
-    progress
-        Called with the number of images done and their total.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (orientations, images, ...), float32, memory-mapped and read-only.
-
-    Raises
-    ------
-    errors.FolderError
-        The cache cannot be written.
-    """
-    shape = (len(orientations), len(rows), *split.feature_shape)
-
-    def compute(target: np.ndarray) -> None:
-        values = math.prod(split.head.input_shape[1:])
-        size = int(min(max(1, _BATCH_VALUES // values), max(1, len(rows))))
-        for start in range(0, len(rows), size):
-            chunk = rows[start : start + size]
-            batch = np.asarray(pixels(chunk))
-            if len(batch) < size:  # one shape, so one compiled program
-                batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-            for number, orientation in enumerate(orientations):
-                turned = oriented(batch, orientation)
-                output = np.asarray(split.head.predict_on_batch(turned), np.float32)
-                target[number, start : start + len(chunk)] = output[: len(chunk)]
-            progress(min(start + size, len(rows)), len(rows))
-
-    return feature_cache.open_features(key, shape, compute)
-
-
-def oriented(images: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn images by quarter turns, and mirror them for orientations of 4 to 7.
-
-    Parameters
-    ----------
-    images
-        Shape (n, height, width, channels); square for odd orientations.
-    orientation
-        0 to 7: number of quarter turns, plus 4 for the mirror image.
-    """
-    if not 0 <= orientation < ORIENTATIONS:
-        raise ValueError(f"orientation {orientation} is not one of 0 to {ORIENTATIONS - 1}")
-    if orientation % 2 and images.shape[1] != images.shape[2]:
-        raise ValueError(
-            f"images of {images.shape[1]}×{images.shape[2]} pixels are not square: "
-            "only orientations 0, 2, 4 and 6 keep their shape"
-        )
-    mirrored = images[:, :, ::-1] if orientation >= 4 else images
-    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4, axes=(1, 2)))

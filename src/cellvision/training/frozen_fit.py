@@ -12,7 +12,8 @@ import numpy as np
 
 from cellvision.training.batches import one_hot
 from cellvision.training.callbacks import EpochHook, history_row
-from cellvision.training.frozen import FrozenSplit, feature_key, frozen_features, split_frozen
+from cellvision.training.frozen import FrozenSplit, split_frozen
+from cellvision.training.frozen_features import feature_key, frozen_features
 from cellvision.training.optimization import class_weights
 from cellvision.training.result import TrainingResult
 from cellvision.training.softmax_regression import softmax_layer, solve_softmax_layer

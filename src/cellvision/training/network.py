@@ -226,7 +226,7 @@ def check_reloads(path: str, model: keras.Model, samples: np.ndarray) -> Sequenc
     try:
         loaded = keras.models.load_model(path, compile=False)
     except Exception as error:  # noqa: BLE001 - Keras raises many kinds here
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = errors.first_line(error)
         return [f"model.keras cannot be loaded again, so predict will not work: {reason}"]
     numbers = samples.astype(np.float32)
     before = keras.ops.convert_to_numpy(model(numbers))

@@ -17,6 +17,7 @@ from cellvision.recipe import DEFAULT, as_experiment
 from cellvision.results.reporting import default_reporters, make_reports
 from cellvision.results.run import Run, load_run
 from cellvision.results.run_folder import RESUME, claim_folder
+from cellvision.results.run_images import prepared_images
 from cellvision.training.run_writer import RunWriter
 from cellvision.training.state import TrainingState
 from cellvision.training.trainer import Trainer
@@ -115,8 +116,10 @@ def train(
                 f"the network of epoch {len(run.history)} is kept in {folder}; to go on, give the "
                 "same command with --resume"
             )
-        for fault in make_reports(run, experiment.reporters or (), display)[1]:
-            _log.warning("%s", fault.what)
+        images = trainer.prepared.catalog.table["image"]
+        with prepared_images(run, list(images), trainer.prepared.pixels):
+            for fault in make_reports(run, experiment.reporters or (), display)[1]:
+                _log.warning("%s", fault.what)
         distributed.wait_for_first(folder)
     return run
 

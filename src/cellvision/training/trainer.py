@@ -14,6 +14,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.backends import devices, distributed, precision
+from cellvision.backends.seeding import derived_seed
 from cellvision.backends.threads import configure_threads
 from cellvision.interfaces.architecture import TrainingPlan
 from cellvision.training.batch_norm import refresh_batch_norm
@@ -358,13 +359,7 @@ class Trainer:
     def _loader(self, seed: int, first_epoch: int = 0) -> BatchLoader:
         size = self.prepared.experiment.training.batch_size
         return BatchLoader(
-            self.prepared,
-            self.rows,
-            size,
-            seed,
-            len(self.devices),
-            self._group_size(),
-            first_epoch,
+            self.prepared, self.rows, size, seed, len(self.devices), self._group_size(), first_epoch
         )
 
     def _training_data(self, loader: BatchLoader, mixes_labels: bool) -> Any:
@@ -398,10 +393,3 @@ class Trainer:
         return validation_batches(
             self.prepared, self.validation_rows, size, len(self.devices), mixes_labels
         )
-
-
-def derived_seed(seed: int, restart: int) -> int:
-    """Return the seed of a restart; that of the first start (0) is the seed itself."""
-    if restart == 0:
-        return seed
-    return int(np.random.SeedSequence([seed, restart]).generate_state(1)[0] % 2**31)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellvision import SkippedFile, errors
-from cellvision.io import IMAGE_SUFFIXES, is_phantom
+from cellvision.io import IMAGE_SUFFIXES, is_phantom, natural_order
 
 MANIFEST = "manifest.csv"
 GROUPS = "groups.csv"
@@ -102,13 +102,6 @@ def find_files(root: Path) -> Layout:
     return Layout(tuple(images), tuple(tables), tuple(others))
 
 
-def natural(name: str) -> tuple[object, ...]:
-    """Return a sort key that orders names as people do: s2 before s10."""
-    runs = re.split(r"([0-9]+)", name.casefold())
-    # Every second run consists of the digits 0 to 9; digits of other scripts stay text.
-    return ([int(run) if index % 2 else run for index, run in enumerate(runs)], name)
-
-
 @dataclass(frozen=True)
 class _Entry:
     """A file, or a folder that is skipped as a whole."""
@@ -141,7 +134,7 @@ def _walk(
             yield _Entry(parts, reason="a link back to a folder above it")
             return
         with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: natural(entry.name))
+            entries = sorted(listing, key=lambda entry: natural_order(entry.name))
     except OSError as fault:
         raise errors.FolderError(
             f"cannot list {folder}: {fault.strerror}", "Change its permissions or move it away."

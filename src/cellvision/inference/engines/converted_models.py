@@ -21,7 +21,7 @@ import numpy as np
 
 from cellvision import atomic_io, errors
 from cellvision.data import pixel_cache
-from cellvision.data.digests import file_digest
+from cellvision.digests import file_digest
 from cellvision.inference.convert import FILES, Format, check_installed, convert
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.agreement import check_agrees

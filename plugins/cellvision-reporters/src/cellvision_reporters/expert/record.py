@@ -212,9 +212,9 @@ def read_expert_record(results: Run | Study) -> ExpertRecord | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
         raise errors.FolderError(
-            f"{path}: cannot be read: {reason}", "Run cellvision report --reporter expert again"
+            f"{path}: cannot be read: {errors.first_line(error)}",
+            "Run cellvision report --reporter expert again",
         ) from None
 
 

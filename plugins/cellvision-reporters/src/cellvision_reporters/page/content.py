@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellvision import Artifact
+from cellvision import Artifact, errors
 
 _MOST_ROWS = 200
 """Most rows of a table on the page."""
@@ -175,7 +175,7 @@ def _item(artifact: Artifact, reports: Path) -> Item:
             return Item(artifact.title, artifact.caption, link, html=_markdown_to_html(text))
         return _figure_item(artifact, link)
     except (OSError, ValueError, csv.Error) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = errors.first_line(error)
         return Item(artifact.title, artifact.caption, link, fault=f"Cannot be shown: {reason}")
 
 

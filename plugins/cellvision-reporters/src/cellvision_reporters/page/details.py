@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cellvision import errors
 from cellvision_reporters.figures.phrasing import format_groups
 from cellvision_reporters.page.content import Table
 
 if TYPE_CHECKING:
-    from cellvision import Run, Study
+    from cellvision import Audit, Run, Study
 
 _MOST_NAMES = 10
 """Most files named for each reason why files were not read."""
@@ -88,8 +89,8 @@ def _merged(tables: Sequence[tuple[str, Table]]) -> list[tuple[str, Table]]:
 
 def _distinct_data(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
     """Return one run if all have the same audit."""
-    audits = {json.dumps(_audit(run), sort_keys=True) for _, run in runs}
-    return [("", runs[0][1])] if len(audits) == 1 else list(runs)
+    audits = [_audit(run) for _, run in runs]
+    return [("", runs[0][1])] if all(audit == audits[0] for audit in audits) else list(runs)
 
 
 def _settings(run: Run) -> Table:
@@ -119,13 +120,12 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else ", ".join(map(str, value))
 
 
-def _audit(run: Run) -> dict[str, Any]:
-    """Read ``audit.json``, whose format is documented; empty if the file is missing."""
+def _audit(run: Run) -> Audit | None:
+    """Return the audit of a run; None if its file is missing or damaged."""
     try:
-        content = json.loads((run.folder / "audit.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return run.audit
+    except errors.FolderError:
+        return None
 
 
 def _data_detail(runs: Sequence[tuple[str, Run]]) -> Detail:
@@ -135,44 +135,41 @@ def _data_detail(runs: Sequence[tuple[str, Run]]) -> Detail:
     return detail
 
 
-def _add_audit(detail: Detail, title: str, run: Run, audit: Mapping[str, Any]) -> None:
+def _add_audit(detail: Detail, title: str, run: Run, audit: Audit | None) -> None:
     prefix = f"{title}: " if title else ""
-    if not audit:
-        detail.paragraphs.append(f"{prefix}audit.json is missing.")
+    if audit is None:
+        detail.paragraphs.append(f"{prefix}audit.json is missing or damaged.")
         return
-    files = audit.get("files", [])
-    status = Counter(str(file.get("status")) for file in files)
+    status = Counter(file.status for file in audit.files)
     counts = ", ".join(f"{count} {name}" for name, count in status.items())
     detail.paragraphs.append(f"{prefix}files: {counts}.")
-    groups = audit.get("groups") or {}
-    if run.group_column is not None and groups:
-        parts = [f"{split} {format_groups(n, run.group_column)}" for split, n in groups.items()]
+    if run.group_column is not None and audit.groups:
+        groups = audit.groups.items()
+        parts = [f"{split} {format_groups(n, run.group_column)}" for split, n in groups]
         detail.paragraphs.append(f"{prefix}groups: {', '.join(parts)}.")
-    detail.tables.append((f"{prefix}Pixel formats", _formats(files)))
-    unread = _unread(files)
+    detail.tables.append((f"{prefix}Pixel formats", _formats(audit)))
+    unread = _unread(audit)
     if unread.rows:
         detail.tables.append((f"{prefix}Files that were not used", unread))
-    leaks = audit.get("leaks") or []
-    if leaks:
+    if audit.leaks:
         lines = [
-            f"{' and '.join(leak['splits'])}: {leak['kind'].replace('_', ' ')}, "
-            f"{_some(leak['files'], 4)}"
-            for leak in leaks[:_MOST_LEAKS]
+            f"{' and '.join(leak.splits)}: {leak.kind.replace('_', ' ')}, {_some(leak.files, 4)}"
+            for leak in audit.leaks[:_MOST_LEAKS]
         ]
-        more = len(leaks) - _MOST_LEAKS
+        more = len(audit.leaks) - _MOST_LEAKS
         detail.lists.append(
             (f"{prefix}Leaks", [*lines, *([f"and {more} more"] if more > 0 else [])])
         )
-    warnings = [line for line in audit.get("warnings", ()) if line not in run.warnings]
+    warnings = [line for line in audit.warnings if line not in run.warnings]
     if warnings:
         detail.lists.append((f"{prefix}Warnings of the audit", warnings))
 
 
-def _formats(files: Sequence[Mapping[str, Any]]) -> Table:
+def _formats(audit: Audit) -> Table:
     kinds = Counter(
-        (str(file.get("dtype")), str(file.get("bit_depth")), _shape(file.get("shape")))
-        for file in files
-        if file.get("status") == "read"
+        (str(file.dtype), str(file.bit_depth), _shape(file.shape))
+        for file in audit.files
+        if file.status == "read"
     )
     return Table(
         ("Pixel type", "Bits", "Height × width × channels", "Images"),
@@ -180,12 +177,11 @@ def _formats(files: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-def _unread(files: Sequence[Mapping[str, Any]]) -> Table:
+def _unread(audit: Audit) -> Table:
     by_reason: dict[tuple[str, str], list[str]] = {}
-    for file in files:
-        if file.get("status") != "read":
-            key = (str(file.get("status")), str(file.get("reason") or ""))
-            by_reason.setdefault(key, []).append(str(file.get("file")))
+    for file in audit.files:
+        if file.status != "read":
+            by_reason.setdefault((file.status, file.reason), []).append(file.file)
     return Table(
         ("Status", "Files", "Reason", "Names"),
         tuple(

@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
+
+_BLOCK_BYTES = 2**20
+"""Pixels are copied in blocks of this size, so that temporary arrays stay small."""
 
 
 def pixel_digest(pixels: np.ndarray) -> str:
@@ -15,7 +20,12 @@ def pixel_digest(pixels: np.ndarray) -> str:
     Equal for images of equal shape, dtype and values, whatever their memory layout.
     """
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str} ".encode())
-    digest.update(np.ascontiguousarray(pixels).data)
+    if pixels.flags.c_contiguous:
+        digest.update(pixels.data)
+    else:
+        rows = max(1, _BLOCK_BYTES // max(1, pixels[:1].nbytes))
+        for start in range(0, len(pixels), rows):
+            digest.update(pixels[start : start + rows].tobytes())
     return digest.hexdigest()
 
 

@@ -1,0 +1,63 @@
+"""The images of a run, as its model takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellvision.data.image_stats import in_threads
+from cellvision.data.masking import without_cells
+
+if TYPE_CHECKING:
+    from cellvision.results.run import Run
+
+
+@contextmanager
+def prepared_images(run: Run, images: Sequence[str], pixels: np.ndarray) -> Iterator[None]:
+    """Within the block, take pixels that a training has prepared, and decode no image again.
+
+    Parameters
+    ----------
+    run
+        The run.
+    images
+        Ids of the images.
+    pixels
+        Their pixels as the training used them, shape (images, height, width, channels).
+    """
+    run.prepared = dict(zip(images, pixels, strict=True))
+    try:
+        yield
+    finally:
+        run.prepared = {}
+
+
+def model_input(run: Run, images: Sequence[str]) -> np.ndarray:
+    """Return images as the model takes them; see `Run.model_input`."""
+    preprocessing = run.preprocessing
+    prepared = run.prepared
+
+    def prepare(image: str) -> np.ndarray:
+        if image in prepared:
+            return preprocessing.expand_channels(prepared[image])
+        pixels = preprocessing.resize(preprocessing.select_channels(run.read_image(image)))
+        if run.control == "background":
+            pixels = without_cells(pixels)
+        return preprocessing.expand_channels(pixels)
+
+    pixels = list(in_threads(prepare, images))
+    return np.stack(pixels) if pixels else np.zeros((0, *preprocessing.input_shape), np.uint8)
+
+
+def augmented_input(run: Run, images: Sequence[str], seed: int) -> np.ndarray:
+    """Return one random variation of each image; see `Run.augmented_input`."""
+    import keras
+
+    batch = run.network_input(images)
+    for number, augmenter in enumerate(run.experiment.augmenters):
+        layer = augmenter.build(seed + number)
+        batch = keras.ops.convert_to_numpy(layer(batch, training=True))
+    return np.asarray(batch, dtype=np.float32)

@@ -1,0 +1,169 @@
+"""The rule of the verdict: which case of the evidence decides, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cellvision.statistics.batches import BatchTable
+from cellvision.statistics.controls import ControlResult
+from cellvision.statistics.intervals import Interval
+from cellvision.statistics.odometer import LookCount
+from cellvision.statistics.permutation import PermutationTest
+
+Word = Literal[
+    "learned",
+    "learned, no more",
+    "learned, open",
+    "learned if independent",
+    "undertrained",
+    "shortcut possible",
+    "may be the batch",
+    "class is batch",
+    "memorised",
+    "suspicious",
+    "reused test set",
+    "cannot tell",
+]
+"""Stable identifier of a verdict; the sentence adds the names of controls and batch."""
+
+ALPHA = 0.05
+"""Significance level of the permutation test of the true labels."""
+
+Decision = tuple[Word, str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Evidence that the rule uses."""
+
+    test: PermutationTest
+    overall: PermutationTest | None
+    p: float
+    balanced: Interval
+    chance: float
+    training: float | None
+    controls: tuple[ControlResult, ...]
+    groups_unknown: bool
+    cross_validated: bool
+    shared: bool
+    table: BatchTable | None
+    batch_name: str
+    batches_held_out: bool
+    looks: LookCount | None
+
+    def decide(self) -> Decision:
+        """Return word, sentence and reasons; the first case that applies decides."""
+        leaks = [result for result in self.controls if result.finding == "leak"]
+        if leaks:
+            return "suspicious", _sentence(leaks[0]), tuple(result.describe() for result in leaks)
+        if self.shared:
+            return (
+                *("cannot tell", "cannot tell: these images are not held out"),
+                ("Training and test images share groups or images, because leaks were allowed.",),
+            )
+        if self.table is not None and self.table.nested and not self.batches_held_out:
+            return (
+                *("class is batch", f"cannot tell class from {self.batch_name}"),
+                (self.table.sentence(),),
+            )
+        if self._significant():
+            return self._learned()
+        if self.overall is not None and self.overall.p <= ALPHA < self.test.p:
+            return (
+                *("may be the batch", f"may be the {self.batch_name}"),
+                (
+                    f"Across {self.batch_name}s p = {self.overall.p:.2g}, within them "
+                    f"p = {self.test.p:.2g}: what they share may explain the result.",
+                ),
+            )
+        return self._not_learned()
+
+    def _significant(self) -> bool:
+        above = not self.cross_validated or self.balanced.low > self.chance
+        return self.p <= ALPHA and above
+
+    def _score(self) -> str:
+        adjusted = "" if self.p == self.test.p else f", adjusted {self.p:.2g}"
+        return (
+            f"Balanced accuracy {self.balanced.estimate:.2f} ({self.balanced.low:.2f} to "
+            f"{self.balanced.high:.2f}), {self.test.effect:+.2f} from the mean of permuted labels "
+            f"(p = {self.test.p:.2g}{adjusted})."
+        )
+
+    def _learned(self) -> Decision:
+        compared = [r for r in self.controls if r.difference is not None]
+        reasons = (self._score(), *(result.describe() for result in compared))
+        if self.looks is not None and self.looks.withheld:
+            sentence = f"not to be said: {self.looks.describe()}; confirm on new groups"
+            return "reused test set", sentence, reasons
+        as_well = [r for r in compared if r.finding in ("no more", "worse")]
+        for result in as_well:
+            if result.meaning.kind == "alternative explanation":
+                return "shortcut possible", _sentence(result), reasons
+        for result in as_well:
+            if result.finding == "worse":
+                return "undertrained", _sentence(result), reasons
+        unclear = [r for r in compared if r.finding == "open"]
+        word: Word = "learned"
+        if as_well:
+            word, sentence = "learned, no more", _sentence(as_well[0])
+            if len(as_well) > 1 and not any(r.meaning.sentences for r in as_well):
+                sentence = f"learned, and {_subjects(as_well)} do as well"
+        elif unclear:
+            word, sentence = "learned, open", "learned"
+        else:
+            sentence = "learned: new groups are told apart"
+            if compared:
+                sentence += f", by more than {_subjects(compared)}"
+        if unclear:
+            sentence += f"; whether by more than {_subjects(unclear)} is not shown{_more(unclear)}"
+        if self.groups_unknown:
+            rest = sentence.removeprefix("learned").removeprefix(": new groups are told apart")
+            sentence = f"learned only if images are independent{rest}"
+            return "learned if independent", sentence, reasons
+        return word, sentence, reasons
+
+    def _not_learned(self) -> Decision:
+        def cannot_tell(cause: str, *reasons: str) -> Decision:
+            return "cannot tell", f"cannot tell: {cause}", reasons
+
+        if self.test.smallest_p > ALPHA:
+            limit = f"No {(self.test.warning or '').removeprefix('no ')}."
+            return cannot_tell("too few groups", limit)
+        score = self._score()
+        if self.training is None:
+            reason = "The accuracy on training images is unknown."
+            return cannot_tell("not better than permuted labels", score, reason)
+        fit = f"The balanced accuracy on training images is {self.training:.2f}"
+        if self.training < (1 + self.chance) / 2:
+            reason = f"{fit}: the network does not fit them either."
+            return cannot_tell("the network did not train", score, reason)
+        halfway = (self.chance + self.training) / 2
+        if self.balanced.high >= halfway:
+            reason = (
+                f"{fit}; the interval of the held-out one extends to {self.balanced.high:.2f}, "
+                "more than halfway from chance to that: too few groups to decide."
+            )
+            return cannot_tell("too few groups", score, reason)
+        sentence = "memorised: fits training, far below it on new groups"
+        return "memorised", sentence, (score, f"{fit}.")
+
+
+def _sentence(result: ControlResult) -> str:
+    sentence = result.meaning.sentence(result.finding)
+    return sentence or f"{result.meaning.subject}: {result.finding}"
+
+
+def _subjects(results: Sequence[ControlResult]) -> str:
+    names = [result.meaning.subject for result in results]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _more(results: Sequence[ControlResult]) -> str:
+    """State how many groups would decide all of these comparisons."""
+    needed = [result.groups_needed for result in results]
+    if any(number is None for number in needed):
+        return " (many more groups would be needed)"
+    return f" (about {max(n for n in needed if n is not None)} groups would show it)"
