@@ -18,7 +18,7 @@ from images import InMemory, noise, unreadable, write, write_folder
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.data.batches import BatchCounts
+from cellvision.data.batch_confounding import BatchCounts
 from cellvision.data.near_duplicates import NearDuplicate
 from cellvision.data.prepared import prepare_data
 

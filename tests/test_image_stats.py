@@ -18,8 +18,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from cellvision import Dataset, DecodedImage, errors
-from cellvision.data.image_stats import ImageStats, decode, in_threads, scan, summarize_notes
+from cellvision.data.image_stats import ImageStats, decode, scan, summarize_notes
 from cellvision.data.near_duplicates import sketch
+from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.decoded_image import Note
 
 

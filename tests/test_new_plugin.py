@@ -18,7 +18,7 @@ import pytest
 
 from cellvision import errors
 from cellvision.cli import main
-from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
+from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.new_plugin import render
 from cellvision.testing import Isolation
 

@@ -14,7 +14,7 @@ from PIL import Image
 import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
-from cellvision.data.facts import image_facts
+from cellvision.data.recipe_facts import image_facts
 
 
 @pytest.fixture(scope="module")

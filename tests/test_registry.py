@@ -12,7 +12,7 @@ import pytest
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
+from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 
 GOOD = '''
 """A plugin."""

@@ -493,7 +493,7 @@ def test_checks_that_did_not_run_fail_the_session(tmp_path: Path) -> None:
 
 def test_the_pytest_plugin_is_light() -> None:
     code = (
-        "import sys, cellvision.testing.plugin\n"
+        "import sys, cellvision.testing.pytest_plugin\n"
         "heavy = {'keras', 'numpy', 'pandas', 'pydantic', 'tensorflow'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -19,7 +19,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.backends import precision
 from cellvision.progress import Display
-from cellvision.results.run_folder import MARK, RESUME
+from cellvision.results.claimed_folder import MARK, RESUME
 from cellvision.training import train as train_module
 
 

@@ -77,7 +77,7 @@ def test_a_small_script_is_typed(output: str) -> None:
     assert types == [
         "cellvision.interfaces.dataset.Dataset",
         "type[cellvision.interfaces.architecture.Architecture]",
-        "cellvision.data.batches.BatchCounts | None",
+        "cellvision.data.batch_confounding.BatchCounts | None",
         "Literal['read'] | Literal['skipped'] | Literal['refused']",
         "cellvision.data.audit.Audit",
         "int",

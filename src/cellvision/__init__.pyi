@@ -37,7 +37,7 @@ from .interfaces.reporter import Reporter as Reporter
 from .interfaces.reporter import reporters as reporters
 from .interfaces.splitter import Splitter as Splitter
 from .interfaces.splitter import splitters as splitters
-from .recipe import experiment_from_recipe as experiment_from_recipe
+from .recipe_experiment import experiment_from_recipe as experiment_from_recipe
 from .results.model_probe import Probe as Probe
 from .results.run import Run as Run
 from .results.run import load_run as load_run

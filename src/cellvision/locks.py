@@ -1,8 +1,8 @@
 """Lock folders, so that two processes never write to the same folder at once.
 
-The lock file is in the user's state folder (`cellvision.state`), under a name derived from the
-folder's resolved path. It cannot be in the folder itself, because an output folder must be empty
-or absent when a command starts, nor beside it, because the parent may not exist yet, may be
+The lock file is in the user's state folder (`cellvision.user_folders`), under a name derived from
+the folder's resolved path. It cannot be in the folder itself, because an output folder must be
+empty or absent when a command starts, nor beside it, because the parent may not exist yet, may be
 read-only, or may itself be a data set. Jobs of one user on several computers exclude each other if
 they share a home folder whose file system supports locks. Two users in one folder do not.
 
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import atomic_io, errors
-from cellvision.state import state_folder
+from cellvision.user_folders import state_folder
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 from cellvision import errors
-from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
+from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.plugin_candidates import (
     PluginCandidate,
     installed_candidates,

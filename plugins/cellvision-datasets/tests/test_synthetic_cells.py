@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from cellvision_datasets import synthetic_cells
-from cellvision_datasets.cell_images import Scene, draw
+from cellvision_datasets.cell_simulation import Scene, draw
 from cellvision_datasets.synthetic_cells import SyntheticCells
 
 from cellvision import errors

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cellvision.cli.output import removed_if_empty
+from cellvision.cli.output_folder import removed_if_empty
 
 
 def run(

@@ -60,7 +60,7 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
         The source is missing, a setting is wrong, or the images cannot be read.
     """
     from cellvision.experiment import experiment_from
-    from cellvision.recipe import DEFAULT, complete_settings
+    from cellvision.recipe_experiment import DEFAULT, complete_settings
     from cellvision.remote import is_address
 
     values = settings(source, changes)
@@ -96,7 +96,7 @@ def settings(source: str, changes: Sequence[str]) -> dict[str, Any]:
 
 
 def _source_settings(source: str) -> dict[str, Any]:
-    from cellvision.cli.sources import unusable
+    from cellvision.cli.unusable_path import unusable
     from cellvision.experiment import from_folder, read_settings
     from cellvision.remote import is_address
 

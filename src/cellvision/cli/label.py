@@ -156,9 +156,9 @@ def _open_store(
     run_dir: Path | None,
 ) -> Store:
     """Open the answer file that the command names, or create it."""
+    from cellvision.labelling.database_schema import is_database
     from cellvision.labelling.rules import Rules
     from cellvision.labelling.store import Store
-    from cellvision.labelling.tables import is_database
 
     if is_database(Path(source)):
         if out is not None or changes or classes or run_dir is not None or rules != Rules():

@@ -11,7 +11,7 @@ import typer
 
 from cellvision import errors
 from cellvision.cli import experiments
-from cellvision.cli.output import removed_if_empty
+from cellvision.cli.output_folder import removed_if_empty
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:

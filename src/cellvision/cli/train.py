@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellvision.cli import experiments
-from cellvision.cli.output import removed_if_empty
+from cellvision.cli.output_folder import removed_if_empty
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run

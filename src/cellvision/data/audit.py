@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from cellvision import errors
-from cellvision.data.batches import BatchCounts, association_warnings, batch_warnings, count_batches
+from cellvision.data.batch_confounding import (
+    BatchCounts,
+    association_warnings,
+    batch_warnings,
+    count_batches,
+)
 from cellvision.data.catalog import Catalog, is_training
-from cellvision.data.image_stats import ImageStats, Progress, digests, scan, summarize_notes
+from cellvision.data.image_stats import ImageStats, digests, scan, summarize_notes
 from cellvision.data.image_warnings import image_warnings
 from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import Leak, find_leaks
@@ -19,6 +24,7 @@ from cellvision.data.near_duplicates import NearDuplicate, find_near_duplicates,
 from cellvision.data.pixel_cache import StoredPixels, open_pixels
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
+from cellvision.data.threaded_map import Progress
 from cellvision.progress import displayed
 
 if TYPE_CHECKING:

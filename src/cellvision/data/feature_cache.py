@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.data import pixel_cache
+from cellvision.user_folders import cache_folder
 
 _TRAILER = 12
 """Bytes behind the array: ``cv1`` with a line break, then the checksum in eight hex digits."""
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 def feature_file(key: str) -> Path:
     """Path of the features with a key, whether they exist or not."""
-    return pixel_cache.folder() / "features" / f"{key}.npy"
+    return cache_folder() / "features" / f"{key}.npy"
 
 
 def open_features(
@@ -61,7 +61,7 @@ def open_features(
         _write(path, shape, compute)
     except OSError as error:
         raise errors.FolderError(
-            f"{pixel_cache.folder()}: the features cannot be written: {error.strerror or error}",
+            f"{cache_folder()}: the features cannot be written: {error.strerror or error}",
             "Free some space or grant write permission, or set CELLVISION_CACHE to another folder",
         ) from error
     features = _open(path, shape)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.decoders import memory
 from cellvision.data.near_duplicates import sketch
+from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.digests import pixel_digest
 from cellvision.interfaces.decoded_image import Note
 
@@ -22,18 +19,10 @@ if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset
     from cellvision.interfaces.decoded_image import DecodedImage
 
-A = TypeVar("A")
-B = TypeVar("B")
-
-Progress = Callable[[int, int], None]
-"""Called with the number of finished images and the total number."""
-
 MAX_MAGNITUDE = float(np.sqrt(np.finfo(np.float32).max))
 """Largest intensity of float images (1.8e19): larger squares overflow 32 bits."""
 
 _BLOCK_BYTES = 2**20
-_BATCH = 8
-"""Images per task: starting a task costs as much as decoding a small image."""
 
 
 @dataclass(frozen=True)
@@ -242,46 +231,3 @@ def scan(
 def digests(stats: Sequence[ImageStats]) -> dict[str, str]:
     """Map every readable image to the digest of its pixels."""
     return {stat.image: stat.digest for stat in stats if stat.digest}
-
-
-def in_threads(
-    work: Callable[[A], B], items: Sequence[A], progress: Progress | None = None
-) -> Iterator[B]:
-    """Map a function over items with threads, in order, with few results in memory at a time.
-
-    Pixels that `work` decodes count against the limit of `decoders.memory` until it returns.
-    """
-
-    def work_on(batch: Sequence[A]) -> list[B]:
-        results = []
-        for item in batch:
-            with memory.holding():
-                results.append(work(item))
-        return results
-
-    workers = available_processors()
-    size = max(1, min(_BATCH, len(items) // (4 * workers)))
-    pool = ThreadPoolExecutor(workers)
-
-    def finished() -> Iterator[list[B]]:
-        pending: deque[Future[list[B]]] = deque()
-        for start in range(0, len(items), size):
-            pending.append(pool.submit(work_on, items[start : start + size]))
-            if len(pending) > 2 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-    try:
-        for count, result in enumerate(chain.from_iterable(finished()), start=1):
-            yield result
-            if progress is not None:
-                progress(count, len(items))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def available_processors() -> int:
-    """Return the number of processors that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.data.image_stats import ImageStats, Progress, decode, in_threads
+from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import counts_above
+from cellvision.data.threaded_map import Progress, in_threads
+from cellvision.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from cellvision.data.preprocessing import Preprocessing
@@ -66,16 +68,6 @@ class StoredPixels:
     counts_above: tuple[tuple[int, ...], ...]
 
 
-def folder() -> Path:
-    """Return the cache folder: ``CELLVISION_CACHE``, else the user's cache folder."""
-    configured = os.environ.get("CELLVISION_CACHE")
-    if configured:
-        return Path(configured).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("cellvision"))
-
-
 def open_pixels(
     dataset: Dataset,
     images: Sequence[str],
@@ -102,7 +94,7 @@ def open_pixels(
     errors.FolderError
         The cache cannot be written: no permission, or no space.
     """
-    home = folder() / "pixels" / _key(dataset, images, preprocessing)
+    home = cache_folder() / "pixels" / _key(dataset, images, preprocessing)
     stored = _open(home, images, preprocessing)
     if stored is not None and _readable_again(dataset, stored):
         stored = None
@@ -117,7 +109,7 @@ def open_pixels(
             raise
         except OSError as error:
             raise errors.FolderError(
-                f"{folder()}: the cache of decoded images cannot be written: "
+                f"{cache_folder()}: the cache of decoded images cannot be written: "
                 f"{error.strerror or error}",
                 "Free space or permit writing there, or set CELLVISION_CACHE to another folder",
             ) from error

@@ -12,10 +12,11 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.audit import Audit, build_audit
 from cellvision.data.catalog import Catalog, is_test, is_training, is_validation
-from cellvision.data.image_stats import ImageStats, Progress, digests
+from cellvision.data.image_stats import ImageStats, digests
 from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import raise_if_leaking
 from cellvision.data.pixel_cache import open_pixels
+from cellvision.data.threaded_map import Progress
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment

@@ -115,7 +115,7 @@ class Split(Settings):
         self, table: pd.DataFrame, groups: pd.Series, fraction: float, name: str
     ) -> np.ndarray:
         """Choose whole groups with about `fraction` of a table's rows; return their index."""
-        from cellvision.data.partition import choose_groups
+        from cellvision.data.group_choice import choose_groups
 
         index = table.index.to_numpy()
         if fraction == 0:

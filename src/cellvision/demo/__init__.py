@@ -13,7 +13,7 @@ from cellvision.data.preprocessing import Preprocessing
 from cellvision.experiment import Experiment, Training
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
-from cellvision.results.run_folder import clear_folder
+from cellvision.results.claimed_folder import clear_folder
 from cellvision.training.train import train
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from cellvision.inference.engines.agreement import Predictor, check_agrees
 from cellvision.inference.engines.onnxruntime_engine import OnnxRuntimeEngine
 from cellvision.inference.engines.openvino_engine import OpenVinoEngine
 from cellvision.locks import folder_lock
-from cellvision.results.run_folder import naming_folder
+from cellvision.results.claimed_folder import naming_folder
 from cellvision.results.saved_model import TOLERANCE
 
 if TYPE_CHECKING:

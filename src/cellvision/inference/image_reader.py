@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.image_stats import in_threads
+from cellvision.data.threaded_map import in_threads
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.unlike_images import UnlikeImages
 from cellvision.interfaces.decoded_image import DecodedImage

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.image_stats import in_threads
+from cellvision.data.threaded_map import in_threads
 from cellvision.inference.averaging import AveragingEngine
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.selection import Choice, choose_engine

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.results.run_folder import naming_folder
+from cellvision.results.claimed_folder import naming_folder
 from cellvision.results.tables import append_table
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""The four interfaces, one a file."""
+"""The interfaces that plugins implement, one per file."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision import Run
-    from cellvision.data.image_stats import Progress
     from cellvision.data.prepared import PreparedData
+    from cellvision.data.threaded_map import Progress
     from cellvision.experiment import Experiment
 
 

@@ -7,9 +7,9 @@ import sqlite3
 
 import numpy as np
 
+from cellvision.labelling.database_schema import IMAGE_COLUMNS
 from cellvision.labelling.order import balanced_sample, shuffled, with_repeats
 from cellvision.labelling.plan import ImageToLabel, Plan
-from cellvision.labelling.tables import IMAGE_COLUMNS
 
 
 def draw_order(connection: sqlite3.Connection, plan: Plan, page: str | None = None) -> int:

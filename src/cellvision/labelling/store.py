@@ -14,10 +14,15 @@ from cellvision import errors
 from cellvision.labelling import answers, presentations
 from cellvision.labelling.answers import Answer
 from cellvision.labelling.database import Database
+from cellvision.labelling.database_schema import (
+    IMAGE_COLUMNS,
+    check_version,
+    create_file,
+    is_database,
+)
 from cellvision.labelling.plan import ImageToLabel, Plan, Role, plan_from_json
 from cellvision.labelling.raters import RaterProgress, enrol, key_of, progress_of
 from cellvision.labelling.returned_answers import ReturnedAnswer, insert_returned
-from cellvision.labelling.tables import IMAGE_COLUMNS, check_version, create_file, is_database
 from cellvision.labelling.validation import (
     InvalidAnswerError,
     SubmittedAnswer,

@@ -13,7 +13,7 @@ from cellvision.labelling.plan import ImageToLabel
 
 if TYPE_CHECKING:
     from cellvision import Dataset, Run
-    from cellvision.data.image_stats import Progress
+    from cellvision.data.threaded_map import Progress
 
 
 def raise_if_tested(

@@ -12,7 +12,8 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
-from cellvision.data.image_stats import ImageStats, in_threads
+from cellvision.data.image_stats import ImageStats
+from cellvision.data.threaded_map import in_threads
 from cellvision.labelling.display_range import SAMPLE, display_for, stretched_display
 from cellvision.labelling.keys import assign_keys
 from cellvision.labelling.plan import Display, ImageToLabel, Plan
@@ -22,7 +23,7 @@ from cellvision.labelling.uncertainty import raise_if_tested, rank_unlabelled
 
 if TYPE_CHECKING:
     from cellvision import Run
-    from cellvision.data.image_stats import Progress
+    from cellvision.data.threaded_map import Progress
 
 
 def parse_classes(options: Sequence[str]) -> tuple[str, ...]:

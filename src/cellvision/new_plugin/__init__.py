@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from cellvision import atomic_io, errors
-from cellvision.known_distributions import KNOWN_DISTRIBUTIONS
+from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.schema import REGISTRIES
 
 _REGISTRIES = {registry.kind: registry for registry in REGISTRIES}

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from cellvision import atomic_io, errors
 from cellvision.locks import folder_lock
-from cellvision.state import state_folder
+from cellvision.user_folders import state_folder
 
 WORK_RECORD = ".prepare.jsonl"
 """What is finished in an output folder; stays there."""

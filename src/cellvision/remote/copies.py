@@ -15,6 +15,7 @@ from cellvision.remote.address import normalize
 from cellvision.remote.copy_log import CopyRecord, append_log, local_state, read_log
 from cellvision.remote.parallel import in_parallel
 from cellvision.remote.storage import FileDetails, Storage, version_of
+from cellvision.user_folders import cache_folder
 
 _UPLOADED_LAST = ("run.json", "study.json")
 """These mark results as complete, so they are uploaded after everything else."""
@@ -27,11 +28,10 @@ class LocalCopies:
     """
 
     def __init__(self, address: str) -> None:
-        from cellvision.data import pixel_cache
 
         self.address = normalize(address)
         name = hashlib.sha256(self.address.encode()).hexdigest()[:32]
-        self.home = pixel_cache.folder().absolute() / "remote" / name
+        self.home = cache_folder().absolute() / "remote" / name
         self.files = self.home / "files"
         self._log = self.home / "copies.jsonl"
         self._storage = Storage(self.address)

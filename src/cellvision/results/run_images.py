@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellvision.data.image_stats import in_threads
 from cellvision.data.masking import without_cells
+from cellvision.data.threaded_map import in_threads
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run

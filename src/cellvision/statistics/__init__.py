@@ -25,14 +25,6 @@ from cellvision.statistics.batches import (
 )
 from cellvision.statistics.bootstrap import group_bootstrap
 from cellvision.statistics.calibration import Calibration, calibration
-from cellvision.statistics.conformal import (
-    AbstentionRule,
-    PredictionSets,
-    UnlikeGroups,
-    fit_abstention,
-    fit_prediction_sets,
-    fit_unlike_groups,
-)
 from cellvision.statistics.controls import (
     ControlEvidence,
     ControlKind,
@@ -54,13 +46,13 @@ from cellvision.statistics.group_level import (
     score_groups,
 )
 from cellvision.statistics.intervals import Interval, wilson_interval
+from cellvision.statistics.looks_at_test_sets import Look, LookCount, Odometer, digest_of_test_set
 from cellvision.statistics.metrics import (
     ClassificationMetrics,
     classification_metrics,
     kappa_interval,
 )
 from cellvision.statistics.multiplicity import ArmTest, holm, max_t_test, pairwise_differences
-from cellvision.statistics.odometer import Look, LookCount, Odometer, digest_of_test_set
 from cellvision.statistics.paired import McNemar, balanced_weights, mcnemar, paired_difference
 from cellvision.statistics.permutation import PermutationTest, permutation_test
 from cellvision.statistics.planning import (
@@ -72,13 +64,21 @@ from cellvision.statistics.planning import (
     learning_curve,
     summarise_pilot,
 )
+from cellvision.statistics.prediction_trust import (
+    AbstentionRule,
+    PredictionSets,
+    UnlikeGroups,
+    fit_abstention,
+    fit_prediction_sets,
+    fit_unlike_groups,
+)
 from cellvision.statistics.seeds import (
     SeedSpread,
     retrained_interval,
     seed_spread,
     untrained_runs,
 )
-from cellvision.statistics.variance import VarianceShares, variance_shares
+from cellvision.statistics.variance_shares import VarianceShares, variance_shares
 from cellvision.statistics.verdict import Verdict, verdict
 
 __all__ = [

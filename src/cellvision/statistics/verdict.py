@@ -22,7 +22,7 @@ from cellvision.statistics.controls import (
     evaluate_control,
 )
 from cellvision.statistics.intervals import Interval
-from cellvision.statistics.odometer import LookCount
+from cellvision.statistics.looks_at_test_sets import LookCount
 from cellvision.statistics.permutation import PermutationTest, permutation_test
 from cellvision.statistics.seeds import (
     SeedSpread,

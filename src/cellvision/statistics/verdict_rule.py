@@ -9,7 +9,7 @@ from typing import Literal
 from cellvision.statistics.batches import BatchTable
 from cellvision.statistics.controls import ControlResult
 from cellvision.statistics.intervals import Interval
-from cellvision.statistics.odometer import LookCount
+from cellvision.statistics.looks_at_test_sets import LookCount
 from cellvision.statistics.permutation import PermutationTest
 
 Word = Literal[

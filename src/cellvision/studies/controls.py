@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
-from cellvision.data import pixel_cache
-from cellvision.data.image_stats import Progress, in_threads
 from cellvision.data.masking import without_cells
 from cellvision.data.prepared import PreparedData
 from cellvision.data.split import Split
+from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.statistics import ControlMeaning, Finding
+from cellvision.user_folders import cache_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +167,7 @@ def _strata(splits: pd.Series, groups: pd.Series) -> dict[str, int]:
 
 def _without_cells(pixels: np.ndarray, progress: Progress | None) -> np.ndarray:
     """Mask the cells of all images; the result lives in a file that vanishes with its last user."""
-    folder = pixel_cache.folder()
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellvision import atomic_io, errors
-from cellvision.results.run_folder import clear_folder
+from cellvision.results.claimed_folder import clear_folder
 from cellvision.studies.dask_worker import installed_versions, keras_backend, train_on_worker
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
+from cellvision.results.claimed_folder import MARK
 from cellvision.results.environment import plugin_requirements
-from cellvision.results.run_folder import MARK
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellvision.results.claimed_folder import naming_folder
 from cellvision.results.environment import scikit_learn_environment
 from cellvision.results.metadata import Timings
-from cellvision.results.run_folder import naming_folder
 from cellvision.results.tables import history_table, write_table
 from cellvision.training.run_writer import finish_run
 

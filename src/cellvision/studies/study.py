@@ -14,9 +14,9 @@ from cellvision import errors, remote
 from cellvision.backends import distributed
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
-from cellvision.recipe import DEFAULT, as_experiment
+from cellvision.recipe_experiment import DEFAULT, as_experiment
+from cellvision.results.claimed_folder import claim_folder
 from cellvision.results.reporting import make_reports
-from cellvision.results.run_folder import claim_folder
 from cellvision.results.study import Study
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls

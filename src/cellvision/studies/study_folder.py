@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
+from cellvision.results.claimed_folder import clear_folder, naming_folder
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.run import load_run
-from cellvision.results.run_folder import clear_folder, naming_folder
 from cellvision.results.study import PLAN, Study
 from cellvision.results.tables import write_json, write_table
 from cellvision.results.verdicts import VerdictFile

@@ -19,7 +19,7 @@ import numpy as np
 
 from cellvision import atomic_io, errors
 from cellvision.backends import devices
-from cellvision.results.run_folder import claim_folder, naming_folder
+from cellvision.results.claimed_folder import claim_folder, naming_folder
 from cellvision.studies.vectorized_program import State, VectorizedProgram, run_state
 from cellvision.training.callbacks import EarlyStopping, history_row, restart_epoch
 from cellvision.training.result import TrainingResult

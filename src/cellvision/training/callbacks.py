@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io
-from cellvision.results.run_folder import naming_folder
+from cellvision.results.claimed_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
 from cellvision.training.state import TrainingState, values
 

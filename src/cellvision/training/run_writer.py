@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import atomic_io
+from cellvision.results.claimed_folder import RESUME, naming_folder, release_folder
 from cellvision.results.environment import keras_environment, plugin_requirements
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
 from cellvision.results.reporting import begin_run, report_epoch
 from cellvision.results.run import Run, load_run
-from cellvision.results.run_folder import RESUME, naming_folder, release_folder
 from cellvision.results.scores import Score
 from cellvision.results.tables import (
     history_table,

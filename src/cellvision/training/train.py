@@ -13,10 +13,10 @@ from cellvision.backends import distributed
 from cellvision.data.prepared import PreparedData, prepare_data
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
-from cellvision.recipe import DEFAULT, as_experiment
+from cellvision.recipe_experiment import DEFAULT, as_experiment
+from cellvision.results.claimed_folder import RESUME, claim_folder
 from cellvision.results.reporting import default_reporters, make_reports
 from cellvision.results.run import Run, load_run
-from cellvision.results.run_folder import RESUME, claim_folder
 from cellvision.results.run_images import prepared_images
 from cellvision.training.run_writer import RunWriter
 from cellvision.training.state import TrainingState

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from cellvision import Architecture, TrainingPlan, TrainingRecipe, errors
 from cellvision_architectures import sizes
-from cellvision_architectures.standardize import standardized
+from cellvision_architectures.feature_standardization import standardized
 
 if TYPE_CHECKING:
     import keras

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cellvision import Architecture, TrainingPlan, TrainingRecipe
 from cellvision_architectures import sizes
-from cellvision_architectures.standardize import standardized
+from cellvision_architectures.feature_standardization import standardized
 from cellvision_architectures.wavelets import HALF_WIDTH, LOWPASS, kernels, rotation_average
 
 if TYPE_CHECKING:

@@ -153,7 +153,7 @@ class SyntheticCells(Dataset):
         """
         import tifffile
 
-        from .cell_images import Scene, draw
+        from .cell_simulation import Scene, draw
 
         digits = max(3, len(str(self.fields - 1)))
 

@@ -91,7 +91,7 @@ def decode(file: BinaryIO) -> Decoded:
 
     Raises
     ------
-    parts.Refusal
+    common.Refusal
         Damaged, cut off, too large, CMYK, or of a kind other than 8-bit lossy JPEG.
     """
     data = file.read()
@@ -138,7 +138,7 @@ def read_frame(data: bytes) -> Frame:
 
     Raises
     ------
-    parts.Refusal
+    common.Refusal
         No complete frame header precedes the first scan.
     """
     position, exif = 2, b""

@@ -36,7 +36,7 @@ def decode(file: BinaryIO) -> Decoded:
 
     Raises
     ------
-    parts.Refusal
+    common.Refusal
         Damaged, cut off, or too large.
     """
     head = file.read(_HEADER_BYTES)

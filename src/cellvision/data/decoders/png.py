@@ -78,7 +78,7 @@ def decode(file: BinaryIO) -> Decoded:
 
     Raises
     ------
-    parts.Refusal
+    common.Refusal
         Damaged, cut off, or too large.
     """
     data = file.read()

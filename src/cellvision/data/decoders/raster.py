@@ -2,7 +2,7 @@
 
 The classes of Pillow's plugins are used directly. `PIL.Image.open` would check every file
 against the process-wide ``MAX_IMAGE_PIXELS`` and warn about honest slides; here the limit
-is `parts.MAX_DECODED_BYTES`, and no global state is touched, so threads may decode at once.
+is `common.MAX_DECODED_BYTES`, and no global state is touched, so threads may decode at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def decode(file: BinaryIO, kind: str) -> Decoded:
 
     Raises
     ------
-    parts.Refusal
+    common.Refusal
         An unusual pixel mode, run-length coding, or too large.
     Exception
         Whatever Pillow raises for damaged data.

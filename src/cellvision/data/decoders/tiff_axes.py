@@ -79,7 +79,7 @@ def read_layout(pages: list[tifffile.TiffPage], file_name: str, notes: list[str]
 
     Raises
     ------
-    parts.Refusal
+    common.Refusal
         The metadata declare several images, or planes that the file does not hold.
     """
     first = pages[0]

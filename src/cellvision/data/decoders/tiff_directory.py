@@ -59,7 +59,7 @@ def check_directories(file: BinaryIO, size: int) -> None:
 
     Raises
     ------
-    parts.Refusal
+    common.Refusal
         The first fault that is met.
     """
     file.seek(0)

@@ -37,7 +37,7 @@ def check_segments(page: tifffile.TiffPage, handle: tifffile.FileHandle) -> None
 
     Raises
     ------
-    parts.Refusal
+    common.Refusal
         The first fault that is met.
     """
     known = {_NONE, *_RATIOS, *_UNBOUNDED, *_JPEG_2000}

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.data import pixel_cache
 from cellvision.digests import file_digest
 from cellvision.inference.convert import FILES, Format, check_installed, convert
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.agreement import check_agrees
 from cellvision.inference.engines.onnxruntime_engine import OnnxRuntimeEngine
 from cellvision.inference.engines.openvino_engine import OpenVinoEngine
+from cellvision.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
@@ -111,7 +111,7 @@ def make_converted(run: Run, program: Program, pixels: np.ndarray, expected: np.
         raise
     except OSError as error:
         raise errors.FolderError(
-            f"{pixel_cache.folder()}: the cache of converted networks cannot be written: "
+            f"{cache_folder()}: the cache of converted networks cannot be written: "
             f"{error.strerror or error}",
             "Free some disk space, change permissions, or set CELLVISION_CACHE to another folder.",
         ) from error
@@ -132,7 +132,7 @@ def _start_checked(program: Program, path: Path, run: Run) -> Engine:
 def _cache_folder(run: Run, program: Program) -> Path:
     version = importlib.import_module(program).__version__
     key = f"{_LAYOUT} {program} {version} {file_digest(run.folder / 'model.keras')}"
-    return pixel_cache.folder() / "engines" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    return cache_folder() / "engines" / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _main_file(program: Program) -> str:

@@ -27,7 +27,7 @@ def removed_if_empty(out: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _remove_empty(path: Path, created: list[Path]) -> None:
-    from cellvision.results.run_folder import MARK
+    from cellvision.results.claimed_folder import MARK
     from cellvision.results.study import PLAN
 
     with contextlib.suppress(OSError):  # a folder that is not empty stays

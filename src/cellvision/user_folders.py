@@ -1,4 +1,4 @@
-"""The folder for small files that belong to the user, not to a data set: locks and keys."""
+"""Folders that belong to the user, not to a data set: the cache, and the state (locks and keys)."""
 
 from __future__ import annotations
 
@@ -26,3 +26,13 @@ def state_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_state_path("cellvision", appauthor=False)
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: ``$CELLVISION_CACHE``, or the platform's own."""
+    override = os.environ.get("CELLVISION_CACHE")
+    if override:
+        return Path(override).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("cellvision"))

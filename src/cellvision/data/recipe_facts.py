@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
+from cellvision.concurrency import available_processors
 from cellvision.data.catalog import Catalog, is_training, is_validation
-from cellvision.data.image_stats import available_processors, in_threads
+from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.recipe import ImageFacts
 
 if TYPE_CHECKING:

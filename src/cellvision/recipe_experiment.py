@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
-from cellvision.data.facts import image_facts
+from cellvision.data.recipe_facts import image_facts
 from cellvision.data.split import Split
 from cellvision.experiment import Experiment, experiment_from
 from cellvision.interfaces.dataset import Dataset, datasets
