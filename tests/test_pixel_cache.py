@@ -18,7 +18,8 @@ from images import InMemory, noise, unreadable, write, write_folder
 import cellvision as cv
 from cellvision import errors
 from cellvision.data.image_stats import ImageStats
-from cellvision.data.pixel_cache import StoredPixels, folder, open_pixels
+from cellvision.data.pixel_cache import StoredPixels, open_pixels
+from cellvision.user_folders import cache_folder
 
 SMALL = cv.Preprocessing(size=(6, 5))
 
@@ -331,11 +332,11 @@ def test_channels_that_an_image_lacks() -> None:
 
 
 def test_location_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert folder() == tmp_path / "cache"
+    assert cache_folder() == tmp_path / "cache"
     monkeypatch.setenv("CELLVISION_CACHE", "~/cells")
-    assert folder() == Path.home() / "cells"
+    assert cache_folder() == Path.home() / "cells"
     monkeypatch.setenv("CELLVISION_CACHE", "")
-    assert folder().name == "cellvision"
+    assert cache_folder().name == "cellvision"
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from . import prepare as prepare
 from . import remote as remote
 from . import statistics as statistics
 from . import testing as testing
-from .backends.fusion import fuse_operations as fuse_operations
+from .backends.fused_operations import fuse_operations as fuse_operations
 from .data.audit import Audit as Audit
 from .data.audit import audit as audit
 from .data.catalog import Catalog as Catalog
