@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from cellvision import errors
+from cellvision import errors, notebook_html
 from cellvision.data.batches import BatchCounts, association_warnings, batch_warnings, count_batches
 from cellvision.data.catalog import Catalog, is_training
 from cellvision.data.image_stats import ImageStats, Progress, digests, scan, summarize_notes
@@ -111,6 +111,24 @@ class Audit:
             f"{'/'.join(self.counts) or 'no split'}, "
             f"{groups if self.group_column else 'groups unknown'}, {len(self.leaks)} leak(s), "
             f"{len(self.near_duplicates)} near-duplicate(s), {len(self.warnings)} warning(s)>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows: list[list[object]] = [
+            [name, *(by_class[name] for by_class in self.counts.values())]
+            for name in self.class_names
+        ]
+        rows.append(["all images", *(sum(by_class.values()) for by_class in self.counts.values())])
+        rows.append([f"groups ({self.group_column or 'unknown'})", *self.groups.values()])
+        unused = [file for file in self.files if file.status != "read"]
+        return notebook_html.document(
+            "Audit",
+            notebook_html.table(["class", *self.counts], rows),
+            notebook_html.notes("Leaks", (str(leak) for leak in self.leaks)),
+            notebook_html.notes("Warnings", self.warnings),
+            notebook_html.notes(
+                "Files not used", (f"{file.file}: {file.reason}" for file in unused)
+            ),
         )
 
     @classmethod

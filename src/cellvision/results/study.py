@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import errors, remote
+from cellvision import errors, notebook_html, remote
 from cellvision.results.metadata import (
     STUDY_SCHEMA,
     EnsembleRecord,
@@ -88,6 +88,10 @@ class StudyExperiment:
     runs: tuple[Run, ...]
     controls: dict[str, tuple[Run, ...]]
 
+    def __repr__(self) -> str:
+        controls = f", controls {', '.join(self.controls)}" if self.controls else ""
+        return f"<StudyExperiment {self.name}: {len(self.runs)} run(s){controls}>"
+
     @property
     def test_splits(self) -> tuple[str, ...]:
         """The test sets of its runs."""
@@ -153,6 +157,22 @@ class Study:
         return (
             f"<Study {self.folder}: {len(self.runs)} run(s) of "
             f"{len(self._metadata.experiments)} experiment(s)>"
+        )
+
+    def _repr_html_(self) -> str:
+        table = self.table
+        means = table.groupby(["experiment", "split"], sort=False)["accuracy"]
+        rows = [
+            (experiment, split, len(values), f"{values.mean():.3f}", f"{values.std(ddof=1):.3f}")
+            for (experiment, split), values in means
+        ]
+        head = ("experiment", "split", "runs", "mean accuracy", "SD over runs")
+        verdicts = self.verdicts if (self.folder / "verdict.json").is_file() else ()
+        lines = (f"{each.experiment}, {each.split}: {each.sentence}" for each in verdicts)
+        return notebook_html.document(
+            f"Study {self.folder}",
+            notebook_html.notes("Verdict", lines),
+            notebook_html.table(head, rows),
         )
 
     @cached_property
