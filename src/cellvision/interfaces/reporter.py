@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from cellvision import errors
 from cellvision.component import Component
 from cellvision.interfaces.artifact import Artifact
 from cellvision.registry import Registry
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from cellvision.data.audit import Audit
     from cellvision.experiment import Experiment
     from cellvision.results.run import Run
     from cellvision.results.study import Study
@@ -54,6 +58,30 @@ class Reporter(Component, group="cellvision.reporters"):
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Report on a study; see `run`."""
         return ()
+
+    def figure(self, results: Run | Study | Audit) -> Figure:
+        """Draw one figure, for ``run.plot(name)``; it writes no file.
+
+        Parameters
+        ----------
+        results
+            A run, a study or an audit.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Made without pyplot, so that a notebook does not show it twice.
+
+        Raises
+        ------
+        errors.ExperimentError
+            The reporter has no figure of these results.
+        """
+        kind = type(results).__name__.lower()
+        raise errors.ExperimentError(
+            f"the reporter {type(self).__name__} draws no single figure of this {kind}",
+            "Its files, if it writes any, are in the folder reports: see run.artifacts",
+        )
 
     def on_run_begin(self, folder: Path, experiment: Experiment) -> Reporter:
         """Return the reporter that follows the epochs of a run about to start.

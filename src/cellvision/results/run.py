@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.interfaces.artifact import Artifact
     from cellvision.interfaces.dataset import Dataset
+    from cellvision.interfaces.plots import RunPlots
     from cellvision.results.artifacts import ReporterRecord
     from cellvision.results.model_probe import Probe
 
@@ -219,6 +220,13 @@ class Run:
         from cellvision.results.artifacts import read_reports
 
         return read_reports(self.folder / "reports").reporters
+
+    @property
+    def plot(self) -> RunPlots:
+        """Its figures: ``run.plot.confusion()``, ``.panel()``, ``.curves()``, ``.mistakes()``."""
+        from cellvision.interfaces.plots import RunPlots
+
+        return RunPlots(self)
 
     @property
     def history(self) -> pd.DataFrame:

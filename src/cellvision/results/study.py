@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision.interfaces.artifact import Artifact
+    from cellvision.interfaces.plots import StudyPlots
     from cellvision.results.artifacts import ReporterRecord
 
 PLAN = ".plan.json"
@@ -212,6 +213,13 @@ class Study:
         from cellvision.results.artifacts import read_reports
 
         return read_reports(self.folder / "reports").reporters
+
+    @property
+    def plot(self) -> StudyPlots:
+        """Its figures: ``study.plot.box()``, and ``study.plot(name)`` of any reporter."""
+        from cellvision.interfaces.plots import StudyPlots
+
+        return StudyPlots(self)
 
     @property
     def names(self) -> tuple[str, ...]:
