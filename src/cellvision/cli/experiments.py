@@ -71,6 +71,24 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
     return experiment_from(values, source)
 
 
+def read_for_audit(source: str, changes: Sequence[str], recipe: str | None) -> Experiment:
+    """Read an experiment as `read_with_recipe` does, so that an audit prepares images alike.
+
+    If the default recipe cannot use the images, default settings apply: an audit describes them.
+
+    Raises
+    ------
+    errors.InvalidInput
+        The source is missing or a setting is wrong.
+    """
+    try:
+        return read_with_recipe(source, changes, recipe)
+    except errors.InvalidInput:
+        if recipe is not None:
+            raise
+        return read(source, changes)
+
+
 def read(source: str, changes: Sequence[str]) -> Experiment:
     """Create the experiment.
 

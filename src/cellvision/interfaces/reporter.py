@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from cellvision.data.audit import Audit
     from cellvision.experiment import Experiment
+    from cellvision.results.audits import AuditReport
     from cellvision.results.run import Run
     from cellvision.results.study import Study
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 class Reporter(Component, group="cellvision.reporters"):
     """Writes files about a finished run or study, and can follow the epochs of a run.
 
-    A reporter defines `run`, `study`, `on_epoch_end`, or several of them. It writes only below
-    the folder that it is given, and returns an `Artifact` for each file that others should show.
+    A reporter defines `run`, `study`, `audit`, `on_epoch_end`, or several of them. It writes only
+    below the folder that it is given, and returns an `Artifact` for each file that others should
+    show.
     """
 
     enabled_by_default: ClassVar[bool] = False
@@ -57,6 +59,19 @@ class Reporter(Component, group="cellvision.reporters"):
 
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Report on a study; see `run`."""
+        return ()
+
+    def audit(self, report: AuditReport, folder: Path) -> Sequence[Artifact]:
+        """Report on an audit, before any training; see `run`.
+
+        Parameters
+        ----------
+        report
+            The audit (``report.audit``), its images (``report.audit.images``), and what other
+            reporters wrote (``report.artifacts``).
+        folder
+            As for `run`.
+        """
         return ()
 
     def figure(self, results: Run | Study | Audit) -> Figure:

@@ -12,6 +12,7 @@ from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.testing.component import ComponentChecks, conformance_check
 
 if TYPE_CHECKING:
+    from cellvision.results.audits import AuditReport
     from cellvision.results.run import Run
     from cellvision.results.study import Study
 
@@ -65,11 +66,16 @@ class ReporterChecks(ComponentChecks):
         Parameters
         ----------
         kind
-            Kind of the example run, or ``study``.
+            Kind of the example run, or ``study`` or ``audit``.
         owner
             The check that fails if the reporter raises an error.
         """
-        from cellvision.testing.examples import example_plugins, example_run, example_study
+        from cellvision.testing.examples import (
+            example_audit,
+            example_plugins,
+            example_run,
+            example_study,
+        )
 
         reporter = self.reporter
         world = self.folder / f"report on {kind}"
@@ -77,7 +83,13 @@ class ReporterChecks(ComponentChecks):
 
         def report() -> _Report:
             (world / "working directory").mkdir(parents=True)
-            finished = example_study(results) if kind == "study" else example_run(results, kind)
+            finished: Run | Study | AuditReport
+            if kind == "study":
+                finished = example_study(results)
+            elif kind == "audit":
+                finished = example_audit(results)
+            else:
+                finished = example_run(results, kind)
             return _observe(reporter, finished, world)
 
         with example_plugins():
@@ -103,8 +115,8 @@ class ReporterChecks(ComponentChecks):
 
     @conformance_check
     def test_reports_something(self) -> None:
-        """It defines `run`, `study` or `on_epoch_end`, and returns an artifact or sees epochs."""
-        methods = ("run", "study", "on_epoch_end")
+        """It defines one of its methods, and returns an artifact or follows epochs."""
+        methods = ("run", "study", "audit", "on_epoch_end")
         own = [name for name in methods if getattr(self.cls, name) is not getattr(Reporter, name)]
         self.require(
             own, f"{self.cls.__name__} defines none of {', '.join(methods)}", "Define run()"
@@ -112,10 +124,11 @@ class ReporterChecks(ComponentChecks):
         artifacts = [
             *self.report_on("ordinary", "test_reports_on_a_run").paths,
             *self.report_on("study", "test_reports_on_a_study").paths,
+            *self.report_on("audit", "test_reports_on_an_audit").paths,
         ]
         self.require(
             artifacts or "on_epoch_end" in own,
-            "it returns no artifact of an ordinary run, nor of a study",
+            "it returns no artifact of an ordinary run, a study or an audit",
             "Return the artifacts, or give an example for which there are some",
         )
 
@@ -128,6 +141,11 @@ class ReporterChecks(ComponentChecks):
     def test_reports_on_a_study(self) -> None:
         """A study of two runs."""
         self._check_artifacts("study", "test_reports_on_a_study")
+
+    @conformance_check
+    def test_reports_on_an_audit(self) -> None:
+        """An audit of images in two channels, with odd names of classes and splits."""
+        self._check_artifacts("audit", "test_reports_on_an_audit")
 
     @conformance_check
     def test_survives_a_missing_class(self) -> None:
@@ -155,6 +173,7 @@ class ReporterChecks(ComponentChecks):
         for kind, owner in (
             ("ordinary", "test_reports_on_a_run"),
             ("study", "test_reports_on_a_study"),
+            ("audit", "test_reports_on_an_audit"),
             ("odd names", "test_survives_odd_names"),
         ):
             strays = self.report_on(kind, owner).strays
@@ -230,9 +249,10 @@ class ReporterChecks(ComponentChecks):
             self.require(True, "", "")
 
 
-def _observe(reporter: Reporter, finished: Run | Study, world: Path) -> _Report:
+def _observe(reporter: Reporter, finished: Run | Study | AuditReport, world: Path) -> _Report:
     """Report, and compare results and working directory before and after."""
     from cellvision.results.run import Run
+    from cellvision.results.study import Study
 
     folder = finished.folder / "reports"
     folder.mkdir(exist_ok=True)
@@ -241,8 +261,10 @@ def _observe(reporter: Reporter, finished: Run | Study, world: Path) -> _Report:
     with contextlib.chdir(directory):
         if isinstance(finished, Run):
             returned: Sequence[object] = reporter.run(finished, folder)
-        else:
+        elif isinstance(finished, Study):
             returned = reporter.study(finished, folder)
+        else:
+            returned = reporter.audit(finished, folder)
         moved = [] if Path.cwd() == directory.resolve() else ["the working directory"]
     after = _snapshot(world, folder)
     changed = sorted(path for path in before.keys() | after if before.get(path) != after.get(path))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from cellvision import Run, Study
+    from cellvision import Audit, Run, Study
 
 _MARGIN = 0.12
 _HINTING = 1.04
@@ -126,7 +126,7 @@ class CaptionedFigure:
     Parameters
     ----------
     results
-        The run or study, for its warnings.
+        The run, study or audit, for its warnings.
     width, height
         Size of the content in inches; title, warnings and caption are added to it.
     title
@@ -142,7 +142,7 @@ class CaptionedFigure:
 
     def __init__(
         self,
-        results: Run | Study,
+        results: Run | Study | Audit,
         width: float,
         height: float,
         title: str,

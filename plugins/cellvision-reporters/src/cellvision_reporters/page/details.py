@@ -13,6 +13,7 @@ from cellvision_reporters.page.content import Table
 
 if TYPE_CHECKING:
     from cellvision import Run, Study
+    from cellvision.results.artifacts import ReporterRecord
 
 _MOST_NAMES = 10
 """Most files named for each reason why files were not read."""
@@ -92,6 +93,24 @@ def _distinct_data(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
     return [("", runs[0][1])] if len(audits) == 1 else list(runs)
 
 
+def reporter_settings(reports: Sequence[ReporterRecord]) -> list[tuple[str, str]]:
+    """Return the name and the settings of each reporter that ran."""
+    return [
+        (
+            entry.reporter,
+            ", ".join(f"{k} = {v!r}" for k, v in entry.settings.items() if k != "type"),
+        )
+        for entry in reports
+    ]
+
+
+def failed_reporters(reports: Sequence[ReporterRecord]) -> list[str]:
+    """Return a warning for each reporter that failed."""
+    return [
+        f"The reporter {entry.reporter!r} failed: {entry.fault}" for entry in reports if entry.fault
+    ]
+
+
 def _settings(run: Run) -> Table:
     experiment: Mapping[str, Any] = run.metadata.experiment
     training = experiment.get("training", {})
@@ -149,23 +168,26 @@ def _add_audit(detail: Detail, title: str, run: Run, audit: Mapping[str, Any]) -
         parts = [f"{split} {format_groups(n, run.group_column)}" for split, n in groups.items()]
         detail.paragraphs.append(f"{prefix}groups: {', '.join(parts)}.")
     detail.tables.append((f"{prefix}Pixel formats", _formats(files)))
-    unread = _unread(files)
+    unread = unread_files(files)
     if unread.rows:
         detail.tables.append((f"{prefix}Files that were not used", unread))
     leaks = audit.get("leaks") or []
     if leaks:
-        lines = [
-            f"{' and '.join(leak['splits'])}: {leak['kind'].replace('_', ' ')}, "
-            f"{_some(leak['files'], 4)}"
-            for leak in leaks[:_MOST_LEAKS]
-        ]
-        more = len(leaks) - _MOST_LEAKS
-        detail.lists.append(
-            (f"{prefix}Leaks", [*lines, *([f"and {more} more"] if more > 0 else [])])
-        )
+        detail.lists.append((f"{prefix}Leaks", leak_lines(leaks)))
     warnings = [line for line in audit.get("warnings", ()) if line not in run.warnings]
     if warnings:
         detail.lists.append((f"{prefix}Warnings of the audit", warnings))
+
+
+def leak_lines(leaks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line per leak."""
+    lines = [
+        f"{' and '.join(leak['splits'])}: {leak['kind'].replace('_', ' ')}, "
+        f"{_some(leak['files'], 4)}"
+        for leak in leaks[:_MOST_LEAKS]
+    ]
+    more = len(leaks) - _MOST_LEAKS
+    return [*lines, *([f"and {more} more"] if more > 0 else [])]
 
 
 def _formats(files: Sequence[Mapping[str, Any]]) -> Table:
@@ -180,7 +202,8 @@ def _formats(files: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-def _unread(files: Sequence[Mapping[str, Any]]) -> Table:
+def unread_files(files: Sequence[Mapping[str, Any]]) -> Table:
+    """Return one row per reason why files were not used."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for file in files:
         if file.get("status") != "read":
