@@ -63,7 +63,7 @@ def test_a_folder_that_no_recipe_can_use_is_audited(tmp_path: Path) -> None:
 
 
 def test_slips_have_the_texts_of_the_command_line(images: Path) -> None:
-    with pytest.raises(errors.FolderError, match="there is no folder"):
+    with pytest.raises(errors.FolderError, match="imagse: no such file or folder"):
         cv.audit(images.parent / "imagse")
     with pytest.raises(errors.CatalogError, match=r"dataset\.group names 'wel'"):
         cv.audit(images, group="wel")

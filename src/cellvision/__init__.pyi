@@ -35,6 +35,7 @@ from .interfaces.reporter import Reporter as Reporter
 from .interfaces.reporter import reporters as reporters
 from .interfaces.splitter import Splitter as Splitter
 from .interfaces.splitter import splitters as splitters
+from .labelling.label import label as label
 from .recipe import experiment_from_recipe as experiment_from_recipe
 from .results.audits import audit as audit
 from .results.model_probe import Probe as Probe

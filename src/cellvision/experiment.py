@@ -132,7 +132,7 @@ class Experiment(Settings):
     """Name of the recipe that chose the settings, for the record; None if there was none."""
 
     dataset: Dataset
-    """The images."""
+    """The images: a data set, its name, or a folder of images."""
 
     augmenters: tuple[Augmenter, ...] = ()
     """Random changes to training images, applied in this order."""
@@ -177,6 +177,17 @@ class Experiment(Settings):
         )
         title = "Experiment (settings that differ from their defaults)"
         return notebook_html.document(title, notebook_html.facts(pairs))
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _folder_of_images(cls, value: Any) -> Any:
+        """Accept the path of a folder of images in place of a data set."""
+        named = isinstance(value, str) and value in Dataset.registry
+        if isinstance(value, Path) or (
+            isinstance(value, str) and not named and (os.sep in value or Path(value).is_dir())
+        ):
+            return {"type": "folder", "path": str(value)}
+        return value
 
     @field_validator("dataset")
     @classmethod

@@ -114,7 +114,7 @@ def settings(source: str, changes: Sequence[str]) -> dict[str, Any]:
 
 
 def _source_settings(source: str) -> dict[str, Any]:
-    from cellvision.cli.sources import unusable
+    from cellvision.data.sources import unusable
     from cellvision.experiment import from_folder, read_settings
     from cellvision.remote import is_address
 

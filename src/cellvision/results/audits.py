@@ -12,11 +12,11 @@ from cellvision import atomic_io, errors, remote
 from cellvision.data.audit import Audit
 from cellvision.data.audit import audit as audit_images
 from cellvision.experiment import Experiment
-from cellvision.interfaces.dataset import Dataset, datasets
+from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.reporter import Reporter
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
-from cellvision.recipe import DEFAULT, as_experiment
+from cellvision.recipe import DEFAULT, as_experiment, without_recipe
 from cellvision.results.artifacts import read_reports
 from cellvision.results.reporting import default_reporters, make_reports
 
@@ -76,8 +76,8 @@ def audit(
     Parameters
     ----------
     source
-        An experiment; a data set, with default settings for everything else; or a folder of
-        images, for which a recipe chooses the settings.
+        An experiment or an experiment file; a data set, with default settings for everything
+        else; or a folder of images, for which a recipe chooses the settings.
     out
         Folder for the audit and a page with contact sheets, histograms and tables: a new or empty
         one, or that of an earlier audit. An address on remote storage works too.
@@ -126,10 +126,10 @@ def _experiment(
     try:
         return as_experiment(source, recipe, group)
     except errors.InvalidInput:
-        if isinstance(source, Experiment) or recipe != DEFAULT:
+        if recipe != DEFAULT:
             raise
         # An audit describes images that no recipe can use. Other faults are raised again.
-        return Experiment(dataset=datasets.create("folder", path=Path(source), group=group))
+        return without_recipe(source, group)
 
 
 def write_report(audit: Audit, folder: Path, display: Display) -> AuditReport:
