@@ -140,7 +140,7 @@ def write_report(audit: Audit, folder: Path, display: Display) -> AuditReport:
     audit
         The audit, with its images.
     folder
-        A folder of its own.
+        The folder that the audit writes to; created if missing.
     display
         Shows progress.
     """

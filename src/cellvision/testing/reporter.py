@@ -42,7 +42,7 @@ class _Report(NamedTuple):
 class ReporterChecks(ComponentChecks):
     """The checks of a reporter, to subclass in a plugin's tests.
 
-    The reporter gets runs and a study that `cellvision.train` made, in folders of their own.
+    The reporter gets runs and a study that `cellvision.train` made, each in a separate folder.
 
     Examples
     --------
