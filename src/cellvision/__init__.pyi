@@ -8,7 +8,6 @@ from . import statistics as statistics
 from . import testing as testing
 from .backends.fused_operations import fuse_operations as fuse_operations
 from .data.audit import Audit as Audit
-from .data.audit import audit as audit
 from .data.catalog import Catalog as Catalog
 from .data.preprocessing import Preprocessing as Preprocessing
 from .data.split import Split as Split
@@ -37,7 +36,9 @@ from .interfaces.reporter import Reporter as Reporter
 from .interfaces.reporter import reporters as reporters
 from .interfaces.splitter import Splitter as Splitter
 from .interfaces.splitter import splitters as splitters
+from .labelling.label import label as label
 from .recipe_experiment import experiment_from_recipe as experiment_from_recipe
+from .results.audits import audit as audit
 from .results.model_probe import Probe as Probe
 from .results.run import Run as Run
 from .results.run import load_run as load_run

@@ -48,6 +48,12 @@ class Settings(BaseModel):
     # Tells pydantic that this __init__ only changes how errors look.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
+    def __dir__(self) -> list[str]:
+        """Return the settings and the public methods, for completion in a notebook."""
+        kept = {"model_copy", "model_dump", "model_dump_json"}
+        hidden = set(dir(BaseModel)) - kept
+        return [name for name in super().__dir__() if name[0] != "_" and name not in hidden]
+
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], where: str) -> Self:
         """Create an instance from a mapping; errors have one line per wrong setting.

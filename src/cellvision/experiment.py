@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import ConfigDict, Field, field_validator
 
-from cellvision import atomic_io, errors
+from cellvision import atomic_io, errors, notebook_html
 from cellvision.component import Settings
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
@@ -132,7 +132,7 @@ class Experiment(Settings):
     """Name of the recipe that chose the settings, for the record; None if there was none."""
 
     dataset: Dataset
-    """The images."""
+    """The images: a data set, its name, or a folder of images."""
 
     augmenters: tuple[Augmenter, ...] = ()
     """Random changes to training images, applied in this order."""
@@ -155,6 +155,40 @@ class Experiment(Settings):
     reporters: tuple[Reporter, ...] | None = None
     """What to make of a finished run. None: every installed reporter that is enabled by default."""
 
+    def __repr__(self) -> str:
+        source = getattr(self.dataset, "path", None) or type(self.dataset).__name__
+        training = self.training
+        return (
+            f"<Experiment: {type(self.architecture).__name__} on {source}, "
+            f"{training.epochs} epochs, seed {training.seed}>"
+        )
+
+    def _repr_html_(self) -> str:
+        reporters = "all enabled by default" if self.reporters is None else list(self.reporters)
+        pairs = (
+            ("recipe", self.recipe),
+            ("dataset", _changes(self.dataset)),
+            ("augmenters", ", ".join(map(_changes, self.augmenters)) or "none"),
+            ("architecture", _changes(self.architecture)),
+            ("training", _changes(self.training)),
+            ("preprocessing", _changes(self.preprocessing)),
+            ("split", _changes(self.split)),
+            ("reporters", reporters or "none"),
+        )
+        title = "Experiment (settings that differ from their defaults)"
+        return notebook_html.document(title, notebook_html.facts(pairs))
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _folder_of_images(cls, value: Any) -> Any:
+        """Accept the path of a folder of images in place of a data set."""
+        named = isinstance(value, str) and value in Dataset.registry
+        if isinstance(value, Path) or (
+            isinstance(value, str) and not named and (os.sep in value or Path(value).is_dir())
+        ):
+            return {"type": "folder", "path": str(value)}
+        return value
+
     @field_validator("dataset")
     @classmethod
     def _anchored(cls, dataset: Dataset) -> Dataset:
@@ -172,6 +206,18 @@ class Experiment(Settings):
         if isinstance(value, Mapping) and "type" not in value:
             return {"type": "deep", **value}
         return value
+
+
+def _changes(settings: Settings) -> str:
+    """Return a component or group of settings with those values that are not the default."""
+    fields = type(settings).model_fields
+    changed = [
+        f"{name}={str(value) if isinstance(value, Path) else value!r}"
+        for name, field in fields.items()
+        for value in [getattr(settings, name)]
+        if field.is_required() or value != field.get_default()
+    ]
+    return f"{type(settings).__name__}({', '.join(changed)})"
 
 
 def from_folder(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cellvision.reporters": {
         "cellvision-reporters": (
             *("attention", "boxplot", "confusion", "controls", "curves", "diagram", "expert"),
-            *("html", "learning", "mistakes", "panel", "probabilities", "robustness", "sample"),
-            *("summary", "tables"),
+            *("html", "intensities", "learning", "mistakes", "panel", "probabilities"),
+            *("robustness", "sample", "sheet", "summary", "tables"),
         ),
         "cellvision-cleanlab": ("suspicious_labels",),
         "cellvision-tracking": ("mlflow", "tensorboard"),

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from cellvision import errors
 from cellvision.data.recipe_facts import image_facts
 from cellvision.data.split import Split
-from cellvision.experiment import Experiment, experiment_from
+from cellvision.data.unusable_path import unusable
+from cellvision.experiment import Experiment, experiment_from, load_experiment
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.recipe import recipes
+from cellvision.remote import is_address
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -53,11 +55,7 @@ def experiment_from_recipe(
     >>> experiment.architecture
     Deep(dense=None)
     """
-    source = (
-        dataset
-        if isinstance(dataset, Dataset)
-        else datasets.create("folder", path=Path(dataset).absolute())
-    )
+    source = dataset if isinstance(dataset, Dataset) else without_recipe(dataset).dataset
     plain = {**(settings or {}), "dataset": source.model_dump(mode="json")}
     return experiment_from(complete_settings(plain, recipe), "recipe")
 
@@ -72,7 +70,7 @@ def as_experiment(
     Parameters
     ----------
     source
-        An experiment, or a folder of images.
+        An experiment, an experiment file, or a folder of images.
     recipe
         Name of the recipe for a folder.
     group
@@ -83,15 +81,49 @@ def as_experiment(
     errors.InvalidInput
         As for `experiment_from_recipe`; or a group is given for an experiment, which has its own.
     """
-    if not isinstance(source, Experiment):
-        folder = datasets.create("folder", path=Path(source).absolute(), group=group)
-        return experiment_from_recipe(folder, recipe)
-    if group is not None:
-        raise errors.ExperimentError(
-            "group is for a folder of images; an experiment names its own",
-            "Set it in the data set: cv.datasets.create(..., group=...)",
-        )
-    return source
+    experiment = without_recipe(source, group)
+    if isinstance(source, Experiment) or _is_experiment_file(source):
+        return experiment
+    return experiment_from_recipe(experiment.dataset, recipe)
+
+
+def without_recipe(
+    source: Experiment | str | os.PathLike[str], group: str | None = None
+) -> Experiment:
+    """As `as_experiment`, but with default settings for a folder of images.
+
+    Raises
+    ------
+    errors.InvalidInput
+        There is no such folder or file, or a group is given for an experiment.
+    """
+    if isinstance(source, Experiment) or _is_experiment_file(source):
+        if group is not None:
+            raise errors.ExperimentError(
+                "group is for a folder of images; an experiment names its own",
+                "Set it in the data set: cv.datasets.create(..., group=...)",
+            )
+        return source if isinstance(source, Experiment) else load_experiment(source)
+    name = os.fspath(source)
+    path = name if is_address(name) else Path(name).absolute()
+    return Experiment(dataset=datasets.create("folder", path=path, group=group))
+
+
+def _is_experiment_file(source: str | os.PathLike[str]) -> bool:
+    """Whether a path is an experiment file rather than a folder.
+
+    Raises
+    ------
+    errors.FolderError
+        It is neither; the hint suggests the nearest name.
+    """
+    path = Path(source)
+    if is_address(os.fspath(source)) or path.is_dir():
+        return False
+    fault = unusable(path)
+    if fault is not None:
+        raise fault
+    return True
 
 
 def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any]:

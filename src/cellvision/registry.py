@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
-from cellvision import errors
+from cellvision import errors, notebook_html
 from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.plugin_candidates import (
     PluginCandidate,
@@ -100,7 +100,16 @@ class Registry(Generic[T]):
         self._installed: tuple[tuple[str, ...], list[PluginCandidate]] | None = None
 
     def __repr__(self) -> str:
-        return f"<Registry {self.group}: {', '.join(self.names())}>"
+        shown = ", ".join(self.names())
+        return f"<Registry {self.group}: {shown if len(shown) < 200 else f'{shown[:199]}…'}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (plugin.name, plugin.description or plugin.reason, plugin.distribution)
+            for plugin in self.plugins()
+        ]
+        head = (self.kind, "description", "distribution")
+        return notebook_html.document(f"Registry {self.group}", notebook_html.table(head, rows))
 
     @property
     def kind(self) -> str:

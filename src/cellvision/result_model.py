@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellvision import errors
+
+_LONGEST_REPR = 300
+"""Records hold whole experiments and tables; a longer repr is cut."""
 
 
 class ResultModel(BaseModel):
@@ -26,6 +30,11 @@ class ResultModel(BaseModel):
         serialize_by_alias=True,
         protected_namespaces=(),
     )
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={reprlib.repr(value)}" for name, value in self)
+        shown = f"{type(self).__name__}({fields})"
+        return shown if len(shown) <= _LONGEST_REPR else f"{shown[: _LONGEST_REPR - 2]}…)"
 
     @classmethod
     def from_json(cls, text: str | bytes, source: str = "JSON") -> Self:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cellvision.cli import experiments
+from cellvision.cli.output_folder import removed_if_empty
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,22 +24,45 @@ _SHOWN = 20
 def run(
     source: experiments.Source,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Write a page with contact sheets, histograms and tables to this folder: a new "
+            "or empty one, or that of an earlier audit.",
+            show_default=False,
+        ),
+    ] = None,
+    recipe: experiments.RecipeName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """Read every image and report what is in the data.
 
     Exit code 3 if splits leak.
     """
-    from cellvision.data.audit import audit
     from cellvision.data.leaks import raise_if_leaking
+    from cellvision.results.audits import audit
 
-    experiment = experiments.read(source, changes)
-    report = audit(experiment)
+    experiment = experiments.read_for_audit(source, changes, recipe)
+    with contextlib.nullcontext() if out is None else removed_if_empty(out):
+        report = audit(experiment, out=out)
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
     else:
         _show(report)
+        _show_page(out)
     raise_if_leaking(report.leaks)
+
+
+def _show_page(out: str | None) -> None:
+    """Print where the page is."""
+    from cellvision.cli.text import printable
+    from cellvision.remote import is_address
+
+    if out is not None:
+        page = Path(out) / "reports" / "report.html"
+        print(printable(page if page.is_file() and not is_address(out) else out))
 
 
 def _show(report: Audit) -> None:

@@ -71,6 +71,24 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
     return experiment_from(values, source)
 
 
+def read_for_audit(source: str, changes: Sequence[str], recipe: str | None) -> Experiment:
+    """Read an experiment as `read_with_recipe` does, so that an audit prepares images alike.
+
+    If the default recipe cannot use the images, default settings apply: an audit describes them.
+
+    Raises
+    ------
+    errors.InvalidInput
+        The source is missing or a setting is wrong.
+    """
+    try:
+        return read_with_recipe(source, changes, recipe)
+    except errors.InvalidInput:
+        if recipe is not None:
+            raise
+        return read(source, changes)
+
+
 def read(source: str, changes: Sequence[str]) -> Experiment:
     """Create the experiment.
 
@@ -96,7 +114,7 @@ def settings(source: str, changes: Sequence[str]) -> dict[str, Any]:
 
 
 def _source_settings(source: str) -> dict[str, Any]:
-    from cellvision.cli.unusable_path import unusable
+    from cellvision.data.unusable_path import unusable
     from cellvision.experiment import from_folder, read_settings
     from cellvision.remote import is_address
 

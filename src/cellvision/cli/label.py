@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ from cellvision import errors
 from cellvision.cli import experiments
 
 if TYPE_CHECKING:
-    from cellvision.labelling.plan import Plan
+    from cellvision.experiment import Experiment
     from cellvision.labelling.rules import Rules
     from cellvision.labelling.store import Store
 
@@ -158,6 +157,7 @@ def _open_store(
     """Open the answer file that the command names, or create it."""
     from cellvision.labelling.database_schema import is_database
     from cellvision.labelling.rules import Rules
+    from cellvision.labelling.session_source import open_session
     from cellvision.labelling.store import Store
 
     if is_database(Path(source)):
@@ -174,74 +174,17 @@ def _open_store(
         )
     if out is None:
         raise errors.InvalidInput("--out is missing", "Name a file for the answers: --out FILE")
-    if out.exists():
-        return _resume(Store(out), source, changes, rules, classes, run_dir)
-    return Store.create(out, _plan(source, changes, rules, classes, run_dir))
 
+    def experiment() -> Experiment:
+        return experiments.read(_experiment_source(source), changes)
 
-def _plan(
-    source: str, changes: list[str], rules: Rules, classes: list[str], run_dir: Path | None
-) -> Plan:
-    from cellvision.progress import displayed
-
-    ranking = None
-    if run_dir is not None:
-        from cellvision.results.run import load_run
-
-        ranking = load_run(run_dir)
-    if classes:
-        from cellvision.labelling.unlabelled import parse_classes, plan_folder
-
-        names = parse_classes(classes)
-        with displayed(None) as display:
-            return plan_folder(Path(source), names, rules, ranking, display.decoded)
-    from cellvision.labelling.plan_experiment import plan_experiment
-
-    experiment = experiments.read(_experiment_source(source), changes)
-    with displayed(None) as display:
-        return plan_experiment(experiment, rules, ranking, display.decoded)
+    return open_session(source, out, rules, experiment, classes, run_dir)
 
 
 def _experiment_source(source: str) -> str:
     """A run's folder stands for its experiment."""
     record = Path(source) / "run.json"
     return str(record) if record.is_file() else source
-
-
-def _resume(
-    store: Store,
-    source: str,
-    changes: list[str],
-    rules: Rules,
-    classes: list[str],
-    run_dir: Path | None,
-) -> Store:
-    """Check that an existing answer file belongs to the command."""
-    from cellvision.labelling.plan_experiment import data_settings
-    from cellvision.labelling.unlabelled import parse_classes
-
-    plan = store.plan()
-    run = None if run_dir is None else str(run_dir.resolve())
-    if classes:
-        names = parse_classes(classes)
-        same = plan.folder == str(Path(source).resolve()) and plan.class_names == names
-    else:
-        experiment = experiments.read(_experiment_source(source), changes)
-        same = plan.folder is None and plan.experiment == data_settings(experiment)
-    if not same or plan.run != run:
-        raise errors.InvalidInput(
-            f"{store.path}: this session was started with other images, classes, preprocessing, "
-            "split or run",
-            "Name another file",
-        )
-    requested = asdict(rules)
-    different = [name for name, value in asdict(plan.rules).items() if value != requested[name]]
-    if different:
-        raise errors.InvalidInput(
-            f"{store.path}: this session was started with another value of {', '.join(different)}",
-            f"Resume it as it is: cellvision label {store.path}",
-        )
-    return store
 
 
 def _import(store: Store, tables: list[Path]) -> None:
@@ -286,21 +229,9 @@ def _export_table(store: Store, target: Path) -> None:
 
 
 def _serve(store: Store, port: int | None, browser: bool) -> None:
-    import webbrowser
+    from cellvision.labelling.server import open_page
 
-    from cellvision.labelling.server import serve
-
-    def on_ready(address: str) -> None:
-        print(f"Open this address in a browser on this computer:\n  {address}", flush=True)
-        print(
-            f"Answers are saved in {store.path}. Press Ctrl-C to stop; to resume: "
-            f"cellvision label {store.path}",
-            flush=True,
-        )
-        if browser:
-            webbrowser.open(address)
-
-    serve(store, port, on_ready)
+    open_page(store, port, browser)
     print()
     for rater in store.raters():
         images = "practice images" if rater.phase == "practice" else "images"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from cellvision import errors
+from cellvision import errors, notebook_html
+from cellvision.data.audit_images import AuditImages
 from cellvision.data.batch_confounding import (
     BatchCounts,
     association_warnings,
@@ -30,6 +31,7 @@ from cellvision.progress import displayed
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.interfaces.dataset import Dataset
+    from cellvision.interfaces.plots import AuditPlots
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,31 @@ class Audit:
     near_duplicates: tuple[NearDuplicate, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    _images: ClassVar[AuditImages | None] = None
+
+    @property
+    def images(self) -> AuditImages:
+        """The images that could be read, to look at.
+
+        Raises
+        ------
+        errors.InvalidInput
+            The audit was read from a file, which holds no images.
+        """
+        if self._images is None:
+            raise errors.InvalidInput(
+                "this audit was read from a file, so its images are not at hand",
+                "Audit the images again: cellvision.audit(...)",
+            )
+        return self._images
+
+    @property
+    def plot(self) -> AuditPlots:
+        """Its figures: ``audit.plot.sheet()`` and ``.intensities()``."""
+        from cellvision.interfaces.plots import AuditPlots
+
+        return AuditPlots(self)
+
     def __repr__(self) -> str:
         images = sum(sum(by_class.values()) for by_class in self.counts.values())
         groups = f"{sum(self.groups.values())} groups ({self.group_column})"
@@ -117,6 +144,24 @@ class Audit:
             f"{'/'.join(self.counts) or 'no split'}, "
             f"{groups if self.group_column else 'groups unknown'}, {len(self.leaks)} leak(s), "
             f"{len(self.near_duplicates)} near-duplicate(s), {len(self.warnings)} warning(s)>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows: list[list[object]] = [
+            [name, *(by_class[name] for by_class in self.counts.values())]
+            for name in self.class_names
+        ]
+        rows.append(["all images", *(sum(by_class.values()) for by_class in self.counts.values())])
+        rows.append([f"groups ({self.group_column or 'unknown'})", *self.groups.values()])
+        unused = [file for file in self.files if file.status != "read"]
+        return notebook_html.document(
+            "Audit",
+            notebook_html.table(["class", *self.counts], rows),
+            notebook_html.notes("Leaks", (str(leak) for leak in self.leaks)),
+            notebook_html.notes("Warnings", self.warnings),
+            notebook_html.notes(
+                "Files not used", (f"{file.file}: {file.reason}" for file in unused)
+            ),
         )
 
     @classmethod
@@ -145,30 +190,7 @@ class Audit:
 
 
 def audit(source: Experiment | Dataset, *, progress: bool | None = None) -> Audit:
-    """Read every file of a data set and report what it contains.
-
-    Neither unreadable files nor leaks raise an error: they are part of the report. Decoded images
-    go into the cache, so a training with the same preprocessing does not decode them again.
-
-    Parameters
-    ----------
-    source
-        An experiment, or a data set with default settings for everything else.
-    progress
-        Whether to show progress on standard error, as in `train`; None: only on a terminal.
-
-    Raises
-    ------
-    errors.CatalogError
-        The table of images breaks a rule.
-
-    Examples
-    --------
-    >>> import cellvision as cv
-    >>> report = cv.audit(cv.datasets.create("folder", path="images"))  # doctest: +SKIP
-    >>> report.counts  # doctest: +SKIP
-    {'train': {'control': 52, 'treated': 51}, ...}
-    """
+    """Audit the images of an experiment or a data set, as `cellvision.audit` documents."""
     from cellvision.interfaces.dataset import Dataset
 
     if isinstance(source, Dataset):
@@ -184,7 +206,10 @@ def audit(source: Experiment | Dataset, *, progress: bool | None = None) -> Audi
     catalog, split_warnings = _split_if_possible(catalog, split, stats)
     if stored is not None:
         warnings += _intensity_warnings(preprocessing, stored, catalog)
-    return build_audit(dataset, catalog, stats, [*split_warnings, *warnings])
+    report = build_audit(dataset, catalog, stats, [*split_warnings, *warnings])
+    # Not a field: an audit is written to files, and its images are not.
+    object.__setattr__(report, "_images", AuditImages(dataset, catalog, preprocessing, stored))
+    return report
 
 
 def _read_images(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cellvision import errors
+from cellvision import errors, notebook_html
 from cellvision.data import catalog_rules as rules
 from cellvision.data import groups
 from cellvision.data.names import normalize_names
@@ -58,6 +58,22 @@ class Catalog:
         known = {"groups": self.group_column, "batches": self.batch_column}
         columns = "".join(f", {kind} by {name}" for kind, name in known.items() if name)
         return f"<Catalog: {len(self)} images of {len(self.class_names)} classes{columns}>"
+
+    def _repr_html_(self) -> str:
+        pairs = (
+            ("Images", len(self)),
+            ("Classes", ", ".join(self.class_names)),
+            ("Groups", self.group_column or "unknown"),
+            ("Batches", self.batch_column or "unknown"),
+            ("Left out", len(self.left_out) or None),
+        )
+        shown = self.table.dropna(axis="columns", how="all").head(5)
+        return notebook_html.document(
+            "Catalog",
+            notebook_html.facts(pairs),
+            notebook_html.table(list(shown.columns), shown.to_numpy().tolist(), "First images"),
+            notebook_html.notes("Warnings", self.warnings),
+        )
 
     @classmethod
     def of(cls, dataset: Dataset) -> Catalog:

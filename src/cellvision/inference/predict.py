@@ -22,6 +22,7 @@ from cellvision.inference.prediction_job import (
 from cellvision.inference.prediction_table import check_table_path
 from cellvision.interfaces.dataset import Dataset
 from cellvision.locks import folder_lock
+from cellvision.results.opening import open_results
 from cellvision.results.run import Run
 from cellvision.results.study import Study
 
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 def predict(
-    model: Run | Study,
+    model: Run | Study | str | os.PathLike[str],
     images: Source | Sequence[Source] | Dataset,
     out: str | os.PathLike[str] | None = None,
     *,
@@ -57,8 +58,8 @@ def predict(
     Parameters
     ----------
     model
-        A finished run. For a study, the probabilities of its runs are averaged; the score of
-        that ensemble is in `Study.ensembles`.
+        A finished run or study, or its folder. For a study, the probabilities of its runs are
+        averaged; the score of that ensemble is in `Study.ensembles`.
     images
         Files or folders, which are searched to any depth, or addresses of them, such as
         ``s3://bucket/new``, which are copied into the cache first. Or a data set, whose images
@@ -115,7 +116,7 @@ def predict(
         engine, tta, by, experiment, skip_unreadable, sort_into, contact_sheet, progress
     )
     blocks: list[pd.DataFrame] = []
-    summary = predict_blocks(model, images, out, blocks.append, options)
+    summary = predict_blocks(open_results(model), images, out, blocks.append, options)
     table = pd.concat(blocks, ignore_index=True)
     table.attrs["engine"] = summary.engine
     if summary.groups is not None:

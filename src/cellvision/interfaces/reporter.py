@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from cellvision import errors
 from cellvision.component import Component
 from cellvision.interfaces.artifact import Artifact
 from cellvision.registry import Registry
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from cellvision.data.audit import Audit
     from cellvision.experiment import Experiment
+    from cellvision.results.audits import AuditReport
     from cellvision.results.run import Run
     from cellvision.results.study import Study
 
@@ -19,8 +24,9 @@ if TYPE_CHECKING:
 class Reporter(Component, group="cellvision.reporters"):
     """Writes files about a finished run or study, and can follow the epochs of a run.
 
-    A reporter defines `run`, `study`, `on_epoch_end`, or several of them. It writes only below
-    the folder that it is given, and returns an `Artifact` for each file that others should show.
+    A reporter defines `run`, `study`, `audit`, `on_epoch_end`, or several of them. It writes only
+    below the folder that it is given, and returns an `Artifact` for each file that others should
+    show.
     """
 
     enabled_by_default: ClassVar[bool] = False
@@ -54,6 +60,43 @@ class Reporter(Component, group="cellvision.reporters"):
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Report on a study; see `run`."""
         return ()
+
+    def audit(self, report: AuditReport, folder: Path) -> Sequence[Artifact]:
+        """Report on an audit, before any training; see `run`.
+
+        Parameters
+        ----------
+        report
+            The audit (``report.audit``), its images (``report.audit.images``), and what other
+            reporters wrote (``report.artifacts``).
+        folder
+            As for `run`.
+        """
+        return ()
+
+    def figure(self, results: Run | Study | Audit) -> Figure:
+        """Draw one figure, for ``run.plot(name)``; it writes no file.
+
+        Parameters
+        ----------
+        results
+            A run, a study or an audit.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Made without pyplot, so that a notebook does not show it twice.
+
+        Raises
+        ------
+        errors.ExperimentError
+            The reporter has no figure of these results.
+        """
+        kind = type(results).__name__.lower()
+        raise errors.ExperimentError(
+            f"the reporter {type(self).__name__} draws no single figure of this {kind}",
+            "Its files, if it writes any, are in the folder reports: see run.artifacts",
+        )
 
     def on_run_begin(self, folder: Path, experiment: Experiment) -> Reporter:
         """Return the reporter that follows the epochs of a run about to start.

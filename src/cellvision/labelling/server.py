@@ -54,6 +54,31 @@ def serve(store: Store, port: int | None, on_ready: Callable[[str], None]) -> No
         listening.close()
 
 
+def open_page(store: Store, port: int | None, browser: bool) -> None:
+    """Serve the page until interrupted, and print its address.
+
+    Parameters
+    ----------
+    store, port
+        As for `serve`.
+    browser
+        Whether to open the page in the browser.
+    """
+    import webbrowser
+
+    def on_ready(address: str) -> None:
+        print(f"Open this address in a browser on this computer:\n  {address}", flush=True)
+        print(
+            f"Answers are saved in {store.path}. Press Ctrl-C to stop; to resume: "
+            f"cellvision label {store.path}",
+            flush=True,
+        )
+        if browser:
+            webbrowser.open(address)
+
+    serve(store, port, on_ready)
+
+
 def create_server(store: Store, token: str, port: int) -> uvicorn.Server:
     """Create the server of an answer file, which does not listen yet."""
     import uvicorn

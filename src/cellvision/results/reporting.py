@@ -21,6 +21,7 @@ from cellvision.results.report_folder import Safeguard, Workspace, contained
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
+    from cellvision.results.audits import AuditReport
     from cellvision.results.run import Run
     from cellvision.results.study import Study
 
@@ -48,7 +49,7 @@ def _in_order(selected: Sequence[Reporter]) -> tuple[Reporter, ...]:
 
 
 def make_reports(
-    finished: Run | Study, selected: Sequence[Reporter], display: Display
+    finished: Run | Study | AuditReport, selected: Sequence[Reporter], display: Display
 ) -> tuple[list[Artifact], list[errors.CellvisionError]]:
     """Run reporters one after another; an error in one does not affect the others.
 
@@ -58,7 +59,7 @@ def make_reports(
     Parameters
     ----------
     finished
-        Run or study to report on. Files go to its folder ``reports``.
+        Run, study or audit to report on. Files go to its folder ``reports``.
     selected
         Reporters to run. Those with ``runs_first`` run first, those with ``runs_last`` last.
     display
@@ -82,7 +83,8 @@ def make_reports(
             try:
                 artifacts += _report(finished, reporter, safeguard, again=name in names_run)
             except Exception as error:  # noqa: BLE001 - third-party code; the run is safe
-                hint = f"The results are safe. Try again: cellvision report {finished.folder}"
+                again = f"report {finished.folder}" if hasattr(finished, "metadata") else "audit"
+                hint = f"The results are safe. Try again: cellvision {again}"
                 faults.append(_fault(reporter, error, hint))
             names_run.add(name)
             safeguard.remember()
@@ -91,7 +93,7 @@ def make_reports(
 
 
 def _report(
-    finished: Run | Study, reporter: Reporter, safeguard: Safeguard, *, again: bool
+    finished: Run | Study | AuditReport, reporter: Reporter, safeguard: Safeguard, *, again: bool
 ) -> list[Artifact]:
     """Run one reporter in a separate folder, and record its artifacts."""
     name = reporters.name_of(type(reporter))
@@ -129,15 +131,19 @@ def _report(
     return [artifact.located_in(reports) for artifact in records]
 
 
-def _call(reporter: Reporter, finished: Run | Study, folder: Path) -> tuple[ArtifactRecord, ...]:
+def _call(
+    reporter: Reporter, finished: Run | Study | AuditReport, folder: Path
+) -> tuple[ArtifactRecord, ...]:
     """Call the reporter, and validate the artifacts that it returns."""
     from cellvision.results.run import Run
+    from cellvision.results.study import Study
 
-    returned = (
-        reporter.run(finished, folder)
-        if isinstance(finished, Run)
-        else reporter.study(finished, folder)
-    )
+    if isinstance(finished, Run):
+        returned = reporter.run(finished, folder)
+    elif isinstance(finished, Study):
+        returned = reporter.study(finished, folder)
+    else:
+        returned = reporter.audit(finished, folder)
     hint = "Return a list of cellvision.Artifact, one per file"
     if isinstance(returned, str) or not isinstance(returned, Sequence):
         raise errors.PluginContractError(f"it returned {type(returned).__name__}, not a list", hint)

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import errors, remote
+from cellvision import errors, notebook_html, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
 from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings, check_schema
-from cellvision.results.scores import Score
+from cellvision.results.scores import Scores, scores_table
 from cellvision.results.tables import read_table
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.interfaces.artifact import Artifact
     from cellvision.interfaces.dataset import Dataset
+    from cellvision.interfaces.plots import RunPlots
     from cellvision.results.artifacts import ReporterRecord
     from cellvision.results.model_probe import Probe
 
@@ -99,6 +100,21 @@ class Run:
         interrupted = ", interrupted" if self.interrupted else ""
         return f"<Run {self.folder}: accuracy {scores}{interrupted}>"
 
+    def _repr_html_(self) -> str:
+        pairs = (
+            ("Classes", ", ".join(self.class_names)),
+            ("Groups", self.group_column or "unknown"),
+            ("Seed", self.seed),
+            ("Control", self.control),
+            ("Epochs", f"{len(self.history)}, interrupted" if self.interrupted else None),
+        )
+        return notebook_html.document(
+            f"Run {self.folder}",
+            scores_table(self.scores),
+            notebook_html.facts(pairs),
+            notebook_html.notes("Warnings", self.warnings),
+        )
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes, sorted; a class's number is its position."""
@@ -145,9 +161,9 @@ class Run:
         return self._metadata.control
 
     @property
-    def scores(self) -> dict[str, Score]:
+    def scores(self) -> Scores:
         """Score of each split: accuracy with its 95 % interval, balanced accuracy, loss."""
-        return dict(self._metadata.scores)
+        return Scores(self._metadata.scores)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -183,6 +199,13 @@ class Run:
         from cellvision.results.artifacts import read_reports
 
         return read_reports(self.folder / "reports").reporters
+
+    @property
+    def plot(self) -> RunPlots:
+        """Its figures: ``run.plot.confusion()``, ``.panel()``, ``.curves()``, ``.mistakes()``."""
+        from cellvision.interfaces.plots import RunPlots
+
+        return RunPlots(self)
 
     @property
     def history(self) -> pd.DataFrame:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from cellvision import statistics
+from cellvision import notebook_html, statistics
 from cellvision.result_model import ResultModel
 
 
@@ -48,6 +50,17 @@ class Score(ResultModel):
     groups_scored: int | None = None
     """Groups that were scored: those with one label and no tie."""
 
+    def __repr__(self) -> str:
+        groups = "" if self.groups is None else f", {self.groups} groups"
+        return (
+            f"<Score: accuracy {self.accuracy:.3f} (95 % {self.accuracy_low:.3f} to "
+            f"{self.accuracy_high:.3f}), balanced {self.balanced_accuracy:.3f}, "
+            f"n = {self.n}{groups}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return notebook_html.document("Score", scores_table({"": self}))
+
     @classmethod
     def from_predictions(
         cls,
@@ -83,6 +96,30 @@ class Score(ResultModel):
             loss=loss if np.isfinite(loss) else None,
             **_group_scores(labels, probabilities, groups),
         )
+
+
+class Scores(dict[str, Score]):
+    """The score of each split."""
+
+    def _repr_html_(self) -> str:
+        return notebook_html.document("Scores", scores_table(self))
+
+
+def scores_table(scores: Mapping[str, Score]) -> str:
+    """Return the scores of splits as an HTML table; a column without values is left out."""
+    columns: dict[str, list[object]] = {
+        "split": list(scores),
+        "images": [score.n for score in scores.values()],
+        "groups": ["" if score.groups is None else score.groups for score in scores.values()],
+        "accuracy": [f"{score.accuracy:.3f}" for score in scores.values()],
+        "95 % interval": [
+            f"{score.accuracy_low:.3f} to {score.accuracy_high:.3f}" for score in scores.values()
+        ],
+        "balanced accuracy": [f"{score.balanced_accuracy:.3f}" for score in scores.values()],
+        "loss": ["" if s.loss is None else f"{s.loss:.3f}" for s in scores.values()],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(map(str, cells))}
+    return notebook_html.table(list(shown), zip(*shown.values(), strict=True))
 
 
 def _group_scores(

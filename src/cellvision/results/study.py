@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import errors, remote
+from cellvision import errors, notebook_html, remote
 from cellvision.results.metadata import (
     STUDY_SCHEMA,
     EnsembleRecord,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision.interfaces.artifact import Artifact
+    from cellvision.interfaces.plots import StudyPlots
     from cellvision.results.artifacts import ReporterRecord
 
 PLAN = ".plan.json"
@@ -88,6 +89,10 @@ class StudyExperiment:
     record: ExperimentRecord
     runs: tuple[Run, ...]
     controls: dict[str, tuple[Run, ...]]
+
+    def __repr__(self) -> str:
+        controls = f", controls {', '.join(self.controls)}" if self.controls else ""
+        return f"<StudyExperiment {self.name}: {len(self.runs)} run(s){controls}>"
 
     @property
     def test_splits(self) -> tuple[str, ...]:
@@ -156,6 +161,22 @@ class Study:
             f"{len(self._metadata.experiments)} experiment(s)>"
         )
 
+    def _repr_html_(self) -> str:
+        table = self.table
+        means = table.groupby(["experiment", "split"], sort=False)["accuracy"]
+        rows = [
+            (experiment, split, len(values), f"{values.mean():.3f}", f"{values.std(ddof=1):.3f}")
+            for (experiment, split), values in means
+        ]
+        head = ("experiment", "split", "runs", "mean accuracy", "SD over runs")
+        verdicts = self.verdicts if (self.folder / "verdict.json").is_file() else ()
+        lines = (f"{each.experiment}, {each.split}: {each.sentence}" for each in verdicts)
+        return notebook_html.document(
+            f"Study {self.folder}",
+            notebook_html.notes("Verdict", lines),
+            notebook_html.table(head, rows),
+        )
+
     @cached_property
     def experiments(self) -> tuple[StudyExperiment, ...]:
         """Its experiments, each with its runs and the runs of its controls."""
@@ -193,6 +214,13 @@ class Study:
         from cellvision.results.artifacts import read_reports
 
         return read_reports(self.folder / "reports").reporters
+
+    @property
+    def plot(self) -> StudyPlots:
+        """Its figures: ``study.plot.box()``, and ``study.plot(name)`` of any reporter."""
+        from cellvision.interfaces.plots import StudyPlots
+
+        return StudyPlots(self)
 
     @property
     def names(self) -> tuple[str, ...]:

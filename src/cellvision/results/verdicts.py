@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellvision import notebook_html
 from cellvision.result_model import ResultModel
 
 
@@ -191,6 +192,36 @@ class VerdictRecord(ResultModel):
 
     warnings: tuple[str, ...] = ()
     """What a reader should know."""
+
+    def __repr__(self) -> str:
+        return (
+            f"<Verdict on {self.experiment}, {self.split}: {self.word}; accuracy "
+            f"{self.accuracy:.3f} (95 % {self.accuracy_low:.3f} to {self.accuracy_high:.3f}), "
+            f"p = {self.p:.2g}>"
+        )
+
+    def _repr_html_(self) -> str:
+        groups = "groups unknown" if self.groups is None else f"{self.groups} groups"
+        pairs = (
+            ("Question", self.question),
+            (
+                "Accuracy",
+                f"{self.accuracy:.3f} (95 % {self.accuracy_low:.3f} to {self.accuracy_high:.3f})",
+            ),
+            ("Balanced accuracy", f"{self.balanced_accuracy:.3f}; chance {self.chance:.3f}"),
+            ("p", f"{self.p:.2g} ({self.permuted} permuted)"),
+            ("Test set", f"{self.split}: {self.n} images, {groups}, {self.runs} runs"),
+            ("Controls not run", ", ".join(self.missing_controls) or None),
+        )
+        return notebook_html.document(
+            f"{self.experiment}: {self.sentence}",
+            notebook_html.notes("", self.reasons),
+            notebook_html.facts(pairs),
+            notebook_html.notes(
+                "Controls", (f"{each.control}: {each.sentence}" for each in self.controls)
+            ),
+            notebook_html.notes("Warnings", self.warnings),
+        )
 
 
 class VerdictFile(ResultModel):

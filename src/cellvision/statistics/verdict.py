@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellvision import notebook_html
 from cellvision.errors import InvalidInput
 from cellvision.statistics import validation
 from cellvision.statistics.accuracy import CROSS_VALIDATION_FACTOR, balanced_accuracy_interval
@@ -88,6 +89,30 @@ class Verdict:
     controls: tuple[ControlResult, ...]
     batches: BatchTable | None
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Verdict: {self.word}; accuracy {self.accuracy.estimate:.3f} (95 % "
+            f"{self.accuracy.low:.3f} to {self.accuracy.high:.3f}), p = {self.p:.2g}>"
+        )
+
+    def _repr_html_(self) -> str:
+        accuracy, balanced = self.accuracy, self.balanced_accuracy
+        pairs = (
+            (
+                "Accuracy",
+                f"{accuracy.estimate:.3f} (95 % {accuracy.low:.3f} to {accuracy.high:.3f})",
+            ),
+            ("Balanced accuracy", f"{balanced.estimate:.3f}; chance {self.chance:.3f}"),
+            ("p", f"{self.p:.2g}"),
+        )
+        return notebook_html.document(
+            self.sentence,
+            notebook_html.notes("", self.reasons),
+            notebook_html.facts(pairs),
+            notebook_html.notes("Controls", (each.describe() for each in self.controls)),
+            notebook_html.notes("Warnings", self.warnings),
+        )
 
 
 def verdict(

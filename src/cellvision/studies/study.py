@@ -33,7 +33,10 @@ _log = logging.getLogger(__name__)
 
 
 def study(
-    experiment: Experiment | str | os.PathLike[str] | Mapping[str, Experiment],
+    experiment: Experiment
+    | str
+    | os.PathLike[str]
+    | Mapping[str, Experiment | str | os.PathLike[str]],
     runs: int,
     out: str | os.PathLike[str],
     *,
@@ -52,8 +55,9 @@ def study(
     Parameters
     ----------
     experiment
-        The experiment, or several experiments by name (architectures, data sets, options); or a
-        folder of images, for which a recipe chooses the settings.
+        The experiment, or several experiments by name (architectures, data sets, options). An
+        experiment file, or a folder of images, for which a recipe chooses the settings, stands
+        for an experiment.
     runs
         Number of runs of each. Their seeds are the experiment's ``training.seed`` and the
         numbers that follow it.
@@ -94,9 +98,10 @@ def study(
     if runs < 1:
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
     distributed.refuse_several("a study")
-    if not isinstance(experiment, Mapping):
-        experiment = as_experiment(experiment, recipe, group)
-    experiments = _named(experiment)
+    several = experiment if isinstance(experiment, Mapping) else {"": experiment}
+    experiments = _named(
+        {name: as_experiment(each, recipe, group) for name, each in several.items()}
+    )
     plan = study_plan(experiments, runs, selected_controls(controls), expert or {})
     planned = plan_runs(experiments, runs, plan["controls"])
     with (
@@ -138,9 +143,8 @@ def _train_here(
             runner.train(run.seed, run.control, claim_folder(folder / run.name))
 
 
-def _named(experiment: Experiment | Mapping[str, Experiment]) -> dict[str, Experiment]:
+def _named(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
     """Return experiments by name; one without a name is named after its architecture."""
-    experiments = experiment if isinstance(experiment, Mapping) else {"": experiment}
     if not experiments:
         raise errors.ExperimentError("a study needs at least one experiment", "Name one.")
     return {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from cellvision.results.audits import AuditReport
     from cellvision.results.run import Run
     from cellvision.results.study import Study
 
@@ -194,6 +195,18 @@ def example_run(folder: Path, kind: str = "ordinary") -> Run:
 
     shutil.copytree(_trained(kind), folder)
     return load_run(folder)
+
+
+def example_audit(folder: Path) -> AuditReport:
+    """Audit images of odd names in two channels; `folder` receives nothing but reports."""
+    from cellvision.data.audit import audit
+    from cellvision.results.audits import AuditReport
+
+    folder.mkdir(parents=True, exist_ok=True)
+    splits = {"train": 4, **_ODD_SPLITS}
+    images = SyntheticImages(names=ODD_NAMES, splits=splits, channels=2)
+    preprocessing = Preprocessing(size=SIZE, channels=(0, 1))
+    return AuditReport(audit(Experiment(dataset=images, preprocessing=preprocessing)), folder)
 
 
 def example_study(folder: Path) -> Study:

@@ -12,6 +12,7 @@ from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.testing.component import ComponentChecks, conformance_check
 
 if TYPE_CHECKING:
+    from cellvision.results.audits import AuditReport
     from cellvision.results.run import Run
     from cellvision.results.study import Study
 
@@ -65,11 +66,16 @@ class ReporterChecks(ComponentChecks):
         Parameters
         ----------
         kind
-            Kind of the example run, or ``study``.
+            Kind of the example run, or ``study`` or ``audit``.
         owner
             Name of the check that fails if the reporter raises an error.
         """
-        from cellvision.testing.examples import example_plugins, example_run, example_study
+        from cellvision.testing.examples import (
+            example_audit,
+            example_plugins,
+            example_run,
+            example_study,
+        )
 
         reporter = self.reporter
         root = self.folder / f"report on {kind}"
@@ -77,7 +83,13 @@ class ReporterChecks(ComponentChecks):
 
         def report() -> _Report:
             (root / "working directory").mkdir(parents=True)
-            finished = example_study(results) if kind == "study" else example_run(results, kind)
+            finished: Run | Study | AuditReport
+            if kind == "study":
+                finished = example_study(results)
+            elif kind == "audit":
+                finished = example_audit(results)
+            else:
+                finished = example_run(results, kind)
             return _observe(reporter, finished, root)
 
         with example_plugins():
@@ -104,8 +116,8 @@ class ReporterChecks(ComponentChecks):
 
     @conformance_check
     def test_reports_something(self) -> None:
-        """It defines `run`, `study` or `on_epoch_end`, and returns artifacts or follows epochs."""
-        methods = ("run", "study", "on_epoch_end")
+        """It defines one of its methods, and returns artifacts or follows epochs."""
+        methods = ("run", "study", "audit", "on_epoch_end")
         defined = [
             name for name in methods if getattr(self.cls, name) is not getattr(Reporter, name)
         ]
@@ -115,10 +127,11 @@ class ReporterChecks(ComponentChecks):
         artifacts = [
             *self.report_on("ordinary", "test_reports_on_a_run").paths,
             *self.report_on("study", "test_reports_on_a_study").paths,
+            *self.report_on("audit", "test_reports_on_an_audit").paths,
         ]
         self.require(
             artifacts or "on_epoch_end" in defined,
-            "it returns artifacts neither of an ordinary run nor of a study",
+            "it returns artifacts neither of an ordinary run nor of a study or an audit",
             "Return the artifacts, or give an example that yields some",
         )
 
@@ -131,6 +144,11 @@ class ReporterChecks(ComponentChecks):
     def test_reports_on_a_study(self) -> None:
         """It reports on a study of two runs."""
         self._check_artifacts("study", "test_reports_on_a_study")
+
+    @conformance_check
+    def test_reports_on_an_audit(self) -> None:
+        """An audit of images in two channels, with odd names of classes and splits."""
+        self._check_artifacts("audit", "test_reports_on_an_audit")
 
     @conformance_check
     def test_survives_a_missing_class(self) -> None:
@@ -158,6 +176,7 @@ class ReporterChecks(ComponentChecks):
         for kind, owner in (
             ("ordinary", "test_reports_on_a_run"),
             ("study", "test_reports_on_a_study"),
+            ("audit", "test_reports_on_an_audit"),
             ("odd names", "test_survives_odd_names"),
         ):
             strays = self.report_on(kind, owner).strays
@@ -233,9 +252,10 @@ class ReporterChecks(ComponentChecks):
             self.require(True, "", "")
 
 
-def _observe(reporter: Reporter, finished: Run | Study, root: Path) -> _Report:
+def _observe(reporter: Reporter, finished: Run | Study | AuditReport, root: Path) -> _Report:
     """Run the reporter, and compare files and working directory before and after."""
     from cellvision.results.run import Run
+    from cellvision.results.study import Study
 
     folder = finished.folder / "reports"
     folder.mkdir(exist_ok=True)
@@ -244,8 +264,10 @@ def _observe(reporter: Reporter, finished: Run | Study, root: Path) -> _Report:
     with contextlib.chdir(directory):
         if isinstance(finished, Run):
             returned: Sequence[object] = reporter.run(finished, folder)
-        else:
+        elif isinstance(finished, Study):
             returned = reporter.study(finished, folder)
+        else:
+            returned = reporter.audit(finished, folder)
         moved = [] if Path.cwd() == directory.resolve() else ["the working directory"]
     after = _snapshot(root, folder)
     changed = sorted(path for path in before.keys() | after if before.get(path) != after.get(path))

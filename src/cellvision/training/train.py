@@ -45,7 +45,8 @@ def train(
     Parameters
     ----------
     experiment
-        The experiment, or a folder of images; a recipe then chooses the settings.
+        The experiment, an experiment file, or a folder of images, for which a recipe chooses the
+        settings.
     out
         Folder of the run: a new or empty one, or that of an unfinished training. An address on
         remote storage receives the finished run.

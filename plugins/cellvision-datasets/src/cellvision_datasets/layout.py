@@ -208,7 +208,43 @@ def _depth(root: Path, images: Sequence[tuple[str, ...]]) -> int:
             f"{root} has the splits {', '.join(sorted(outer[2]))}, but no class folders in them",
             "Expected FOLDER/<split>/<class>/*.",
         )
+    if depth == 3:
+        _refuse_other_levels(root, [parts for parts in images if len(parts) == 3])
     return depth
+
+
+def _refuse_other_levels(root: Path, images: Sequence[tuple[str, ...]]) -> None:
+    """Refuse two levels of folders whose outer ones cannot be splits, and say what they may be."""
+    inner: dict[str, set[str]] = {}
+    for outer, name, _ in images:
+        inner.setdefault(outer, set()).add(name)
+    if any(outer.casefold() in _SPLIT_NAMES for outer in inner):
+        return
+    names = sorted(inner, key=natural_order)
+    if len(names) == 1 and len(inner[names[0]]) > 1:
+        raise errors.FolderError(
+            f"{root} contains only the folder {names[0]!r}, which contains the class folders",
+            f"Give that folder: {root / names[0]}",
+        )
+    shared = set.intersection(*inner.values())
+    every = set.union(*inner.values())
+    hint = (
+        "To keep both levels, list the images in a CSV file with the columns file, label and the "
+        "other level, such as plate (--set dataset.type=table --set dataset.path=FILE.csv)."
+    )
+    if shared:
+        what = f"either level may be the classes ({_some(names)}, or {_some(sorted(every))})"
+        hint += " If the outer folders are splits, call one of them 'train'."
+    else:
+        what = f"the outer ones ({_some(names)}) look like classes"
+    raise errors.FolderError(
+        f"{root} has two levels of folders, and no outer one is a split called 'train': {what}",
+        hint,
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _no_classes(root: Path, images: Sequence[tuple[str, ...]]) -> errors.FolderError:

@@ -12,12 +12,13 @@ from cellvision_reporters.figures.axes import style_axes
 from cellvision_reporters.figures.colours import BLACK, BLUE, GREY, SKY, VERMILION
 from cellvision_reporters.figures.figure import CaptionedFigure, fit_text, text_width
 from cellvision_reporters.figures.phrasing import format_range, plural
-from cellvision_reporters.figures.reporter import FigureReporter
+from cellvision_reporters.figures.reporter import Composed, FigureReporter
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
 
-    from cellvision import Study
+    from cellvision import Audit, Run, Study
     from cellvision.results.study import StudyExperiment
 
 _FONT = 10.0
@@ -43,39 +44,56 @@ class Boxplot(FigureReporter):
 
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Draw the box plot; nothing if there is no test set."""
-        rows = _rows_by_split(study)
-        if not rows:
+        composed = _compose(study)
+        if composed is None:
             return []
-        labels = [
-            line
-            for split, experiments in rows.items()
-            for each in experiments
-            for line in (each.name, _size(each, split))
-        ]
-        label_width = min(max(text_width(line, _FONT) for line in labels), 3.2)
-        heights = [_ROW * len(experiments) for experiments in rows.values()]
-        figure = CaptionedFigure(
-            study,
-            label_width + 6.5,
-            sum(heights) + (_ABOVE + _BELOW) * len(rows) + 0.6,
-            "Test accuracy over runs",
-            [_CAPTION],
-        )
-        experts = expert_accuracies(study)
-        lowest = _lowest(rows, experts)
-        top = _ABOVE
-        for (split, experiments), height in zip(rows.items(), heights, strict=True):
-            axes = figure.add_axes(label_width + 0.3, top, 6.0, height)
-            _draw_rows(axes, experiments, split, label_width)
-            for accuracy in experts.get(split, ()):
-                axes.axvline(accuracy, color=VERMILION, linestyle="-.", linewidth=2, zorder=1)
-            axes.set_xlim(lowest, 1.015)
-            axes.set_title(fit_text(split, 6.0, 11.0), fontsize=11, loc="left", pad=6)
-            top += height + _ABOVE + _BELOW
-        axes.set_xlabel("Accuracy", fontsize=10.5)
-        _draw_legend(axes, expert=any(split in experts for split in rows))
-        path = figure.save(folder / f"boxplot{self.suffix}", self.dpi)
-        return [Artifact(path, "Test accuracy over runs", "figure", _CAPTION, order=50)]
+        path = composed.figure.save(folder / f"boxplot{self.suffix}", self.dpi)
+        caption = composed.caption
+        return [Artifact(path, "Test accuracy over runs", "figure", caption, order=50)]
+
+    def figure(self, results: Run | Study | Audit) -> Figure:
+        """Draw the box plot of a study."""
+        from cellvision import Study
+
+        if not isinstance(results, Study):
+            return super().figure(results)
+        return self.finished(_compose(results), results)
+
+
+def _compose(study: Study) -> Composed | None:
+    """Compose the figure; None if there is no test set."""
+    rows = _rows_by_split(study)
+    if not rows:
+        return None
+    labels = [
+        line
+        for split, experiments in rows.items()
+        for each in experiments
+        for line in (each.name, _size(each, split))
+    ]
+    label_width = min(max(text_width(line, _FONT) for line in labels), 3.2)
+    heights = [_ROW * len(experiments) for experiments in rows.values()]
+    figure = CaptionedFigure(
+        study,
+        label_width + 6.5,
+        sum(heights) + (_ABOVE + _BELOW) * len(rows) + 0.6,
+        "Test accuracy over runs",
+        [_CAPTION],
+    )
+    experts = expert_accuracies(study)
+    lowest = _lowest(rows, experts)
+    top = _ABOVE
+    for (split, experiments), height in zip(rows.items(), heights, strict=True):
+        axes = figure.add_axes(label_width + 0.3, top, 6.0, height)
+        _draw_rows(axes, experiments, split, label_width)
+        for accuracy in experts.get(split, ()):
+            axes.axvline(accuracy, color=VERMILION, linestyle="-.", linewidth=2, zorder=1)
+        axes.set_xlim(lowest, 1.015)
+        axes.set_title(fit_text(split, 6.0, 11.0), fontsize=11, loc="left", pad=6)
+        top += height + _ABOVE + _BELOW
+    axes.set_xlabel("Accuracy", fontsize=10.5)
+    _draw_legend(axes, expert=any(split in experts for split in rows))
+    return Composed(figure, _CAPTION)
 
 
 def _rows_by_split(study: Study) -> dict[str, list[StudyExperiment]]:

@@ -15,7 +15,7 @@ from cellvision_reporters.figures.figure import (
     text_width,
 )
 from cellvision_reporters.figures.phrasing import accuracy_headline
-from cellvision_reporters.figures.reporter import RunSplit, SplitFigureReporter
+from cellvision_reporters.figures.reporter import Composed, RunSplit, SplitFigureReporter
 from cellvision_reporters.figures.selection import shown_splits
 
 if TYPE_CHECKING:
@@ -42,11 +42,15 @@ class Confusion(SplitFigureReporter):
         splits = shown_splits(run, self.split)
         return [split for split in splits if self.split or split != run.training_split]
 
-    def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
-        """Draw the matrix of one split."""
+    def compose(self, target: RunSplit) -> Composed:
+        """Compose the matrix of one split."""
         counts = confusion_matrix(target.run, target.split)
         caption = _caption(counts)
-        figure = _draw_figure(target, counts, [caption, target.note])
+        return Composed(_draw_figure(target, counts, [caption, target.note]), caption)
+
+    def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
+        """Draw the matrix of one split."""
+        figure, caption = self.compose(target)
         title = f"Confusion matrix: {target.title}"
         return [Artifact(figure.save(path, self.dpi), title, "figure", caption, order=110)]
 

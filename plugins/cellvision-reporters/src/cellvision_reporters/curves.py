@@ -11,12 +11,13 @@ from cellvision_reporters.figures.axes import epoch_ticks, style_axes
 from cellvision_reporters.figures.colours import BLUE, GREY, ORANGE, PURPLE
 from cellvision_reporters.figures.figure import CaptionedFigure, fit_text
 from cellvision_reporters.figures.phrasing import plural
-from cellvision_reporters.figures.reporter import FigureReporter
+from cellvision_reporters.figures.reporter import Composed, FigureReporter
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
-    from cellvision import Run
+    from cellvision import Audit, Run, Study
 
 
 class Curves(FigureReporter):
@@ -26,32 +27,48 @@ class Curves(FigureReporter):
 
     def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
         """Draw the curves; nothing for a run without epochs."""
-        history = run.history
-        if history.empty:
+        composed = _compose(run)
+        if composed is None:
             return []
-        tests = run.test_splits
-        caption = _caption(history, tests)
-        height = 3.9 + 0.2 * max(len(tests) - 2, 0)
-        title = f"{plural(len(history), 'epoch')} of training"
-        figure = CaptionedFigure(run, 9.2, height, title, [caption])
-        loss_axes, accuracy_axes = figure.canvas.subplots(1, 2)
-        _draw_pair(loss_axes, history, "loss", "Loss")
-        _draw_pair(accuracy_axes, history, "accuracy", "Accuracy")
-        chance = 1 / len(run.class_names)
-        label = f"chance ({chance:.3g})"
-        accuracy_axes.axhline(chance, color=GREY, linestyle=":", linewidth=1.8, label=label)
-        _draw_test_scores(accuracy_axes, run, history)
-        accuracy_axes.set_ylim(-0.02, 1.02)
-        first, last = float(history["epoch"].min()), float(history["epoch"].max())
-        span = max(last - first, 1.0)
-        for axes, room in ((loss_axes, 0.06), (accuracy_axes, 0.06 + 0.07 * len(tests))):
-            axes.set_xlabel("Epoch", fontsize=10.5)
-            style_axes(axes, 10)
-            axes.set_xlim(first - 0.06 * span, last + room * span)
-            axes.set_xticks(epoch_ticks(int(first), int(last)))
-        _draw_legend(accuracy_axes)
-        path = figure.save(folder / f"curves{self.suffix}", self.dpi)
-        return [Artifact(path, "Learning curves", "figure", f"{title}. {caption}", order=210)]
+        path = composed.figure.save(folder / f"curves{self.suffix}", self.dpi)
+        return [Artifact(path, "Learning curves", "figure", composed.caption, order=210)]
+
+    def figure(self, results: Run | Study | Audit) -> Figure:
+        """Draw the curves of a run."""
+        from cellvision import Run
+
+        if not isinstance(results, Run):
+            return super().figure(results)
+        return self.finished(_compose(results), results)
+
+
+def _compose(run: Run) -> Composed | None:
+    """Compose the figure; None for a run without epochs."""
+    history = run.history
+    if history.empty:
+        return None
+    tests = run.test_splits
+    caption = _caption(history, tests)
+    height = 3.9 + 0.2 * max(len(tests) - 2, 0)
+    title = f"{plural(len(history), 'epoch')} of training"
+    figure = CaptionedFigure(run, 9.2, height, title, [caption])
+    loss_axes, accuracy_axes = figure.canvas.subplots(1, 2)
+    _draw_pair(loss_axes, history, "loss", "Loss")
+    _draw_pair(accuracy_axes, history, "accuracy", "Accuracy")
+    chance = 1 / len(run.class_names)
+    label = f"chance ({chance:.3g})"
+    accuracy_axes.axhline(chance, color=GREY, linestyle=":", linewidth=1.8, label=label)
+    _draw_test_scores(accuracy_axes, run, history)
+    accuracy_axes.set_ylim(-0.02, 1.02)
+    first, last = float(history["epoch"].min()), float(history["epoch"].max())
+    span = max(last - first, 1.0)
+    for axes, room in ((loss_axes, 0.06), (accuracy_axes, 0.06 + 0.07 * len(tests))):
+        axes.set_xlabel("Epoch", fontsize=10.5)
+        style_axes(axes, 10)
+        axes.set_xlim(first - 0.06 * span, last + room * span)
+        axes.set_xticks(epoch_ticks(int(first), int(last)))
+    _draw_legend(accuracy_axes)
+    return Composed(figure, f"{title}. {caption}")
 
 
 def _draw_pair(axes: Any, history: pd.DataFrame, column: str, title: str) -> None:

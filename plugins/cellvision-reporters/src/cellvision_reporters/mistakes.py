@@ -13,7 +13,7 @@ from cellvision_reporters.figures.colours import WRONG
 from cellvision_reporters.figures.display import interpolation
 from cellvision_reporters.figures.grid import FONT, ImageGrid, image_ratio
 from cellvision_reporters.figures.phrasing import format_percent, plural
-from cellvision_reporters.figures.reporter import RunSplit, SplitFigureReporter
+from cellvision_reporters.figures.reporter import Composed, RunSplit, SplitFigureReporter
 from cellvision_reporters.figures.selection import shown_splits
 from cellvision_reporters.figures.tables import write_csv
 from cellvision_reporters.panel import display_pixels, run_display_range
@@ -47,8 +47,8 @@ class Mistakes(SplitFigureReporter):
         wrong = rows[rows["label"] != rows["predicted"]]
         return [split for split in shown_splits(run, self.split) if split in set(wrong["split"])]
 
-    def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
-        """Draw the errors of one split."""
+    def compose(self, target: RunSplit) -> Composed:
+        """Compose the errors of one split."""
         run = target.run
         errors = confident_errors(run, target.split)
         shown = errors.head(self.images)
@@ -72,6 +72,12 @@ class Mistakes(SplitFigureReporter):
             axes.imshow(scale.to_rgb(image), interpolation=interpolation(image.shape[0]))
             axes.set_title(grid.above[index], fontsize=FONT, color=WRONG, weight="bold", pad=4)
             axes.set_xlabel(grid.below[index], fontsize=FONT, labelpad=4)
+        return Composed(figure, caption)
+
+    def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
+        """Draw the errors of one split, and list all of them."""
+        figure, caption = self.compose(target)
+        errors = confident_errors(target.run, target.split)
         heading = f"Most confident errors: {target.title}"
         return [
             Artifact(figure.save(path, self.dpi), heading, "figure", caption, order=120),

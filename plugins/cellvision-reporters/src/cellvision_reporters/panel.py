@@ -20,7 +20,7 @@ from cellvision_reporters.figures.display import (
 )
 from cellvision_reporters.figures.grid import FONT, ImageGrid, image_ratio
 from cellvision_reporters.figures.phrasing import accuracy_headline, format_percent
-from cellvision_reporters.figures.reporter import RunSplit, SplitFigureReporter
+from cellvision_reporters.figures.reporter import Composed, RunSplit, SplitFigureReporter
 from cellvision_reporters.figures.selection import (
     balanced_sample,
     shown_splits,
@@ -63,6 +63,12 @@ class Panel(SplitFigureReporter):
 
     def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
         """Draw the panel of one split."""
+        figure, counts = self.compose(target)
+        saved = figure.save(path, self.dpi)
+        return [Artifact(saved, f"Panel: {target.title}", "figure", counts, order=100)]
+
+    def compose(self, target: RunSplit) -> Composed:
+        """Compose the panel of one split."""
         run, rows = target.run, target.run.predictions
         rows = rows[rows["split"] == target.split]
         shown = stratified_sample(rows, self.images)
@@ -83,8 +89,7 @@ class Panel(SplitFigureReporter):
             picture = autoscale(image, scale.is_colour) if own else scale.to_rgb(image)
             axes = grid.add_axes(figure, index)
             _draw_image(axes, picture, grid.above[index], grid.below[index], right[index])
-        saved = figure.save(path, self.dpi)
-        return [Artifact(saved, f"Panel: {target.title}", "figure", counts, order=100)]
+        return Composed(figure, counts)
 
 
 def _answer(row: pd.Series[Any]) -> str:

@@ -11,7 +11,7 @@ from cellvision_reporters.figures.axes import style_axes
 from cellvision_reporters.figures.colours import BLUE, GREY, SERIES
 from cellvision_reporters.figures.figure import CaptionedFigure, fit_text, text_height
 from cellvision_reporters.figures.phrasing import format_interval, format_number, is_known
-from cellvision_reporters.figures.reporter import RunSplit, SplitFigureReporter
+from cellvision_reporters.figures.reporter import Composed, RunSplit, SplitFigureReporter
 from cellvision_reporters.figures.selection import shown_splits
 from cellvision_reporters.figures.tables import write_csv
 
@@ -51,16 +51,23 @@ class Probabilities(SplitFigureReporter):
         splits = shown_splits(run, self.split)
         return [split for split in splits if self.split or split != run.training_split]
 
-    def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
-        """Draw the three kinds of curves for one split."""
-        curves = compute_curves(target.run, target.split)
+    def compose(self, target: RunSplit) -> Composed:
+        """Compose the three kinds of curves of one split."""
+        return self._compose(target, compute_curves(target.run, target.split))
+
+    def _compose(self, target: RunSplit, curves: Curves) -> Composed:
         calibration = curves[2]
         caption = (
             f"{target.title}, n = {calibration.n} images. Brier score {calibration.brier:.3f} "
             f"(0 is perfect), expected calibration error "
             f"{calibration.expected_calibration_error:.3f} (biased upwards for few images)."
         )
-        figure = _draw_figure(target, curves, caption)
+        return Composed(_draw_figure(target, curves, caption), caption)
+
+    def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
+        """Draw the three kinds of curves of one split, and list their areas."""
+        curves = compute_curves(target.run, target.split)
+        figure, caption = self._compose(target, curves)
         saved = figure.save(path, self.dpi)
         table = write_csv(path.with_suffix(".csv"), area_table(curves), digits=6)
         areas = "Area under the ROC curve and average precision of each class, 95 % intervals."

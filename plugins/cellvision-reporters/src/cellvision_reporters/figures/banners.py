@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cellvision import Run, Study
+    from cellvision import Audit, Run, Study
 
 _KINDS = {"shared_group": "groups", "identical_pixels": "identical images"}
 
@@ -18,18 +18,20 @@ GROUPS_UNKNOWN = (
 """The note on results whose images have no known group."""
 
 
-def _runs(results: Run | Study) -> Sequence[Run]:
+def _runs(results: Run | Study | Audit) -> Sequence[Run]:
     runs: Sequence[Run] | None = getattr(results, "runs", None)
     return [results] if runs is None else runs  # type: ignore[list-item]
 
 
-def leak_banner(results: Run | Study) -> str:
+def leak_banner(results: Run | Study | Audit) -> str:
     """Return one line that begins with ``LEAK``, or an empty string if splits share nothing."""
     shared: Counter[tuple[str, str]] = Counter()
-    for run in _runs(results):
+    # An audit lists its leaks itself.
+    own = getattr(results, "leaks", None)
+    found = [own] if own is not None else [run.metadata.leaks for run in _runs(results)]
+    for leaks in found:
         shared |= Counter(
-            (" and ".join(leak.splits), _KINDS.get(leak.kind, leak.kind))
-            for leak in run.metadata.leaks
+            (" and ".join(leak.splits), _KINDS.get(leak.kind, leak.kind)) for leak in leaks
         )
     if not shared:
         return ""
@@ -37,18 +39,20 @@ def leak_banner(results: Run | Study) -> str:
     return f"LEAK: {'; '.join(parts)}. The scores are too optimistic."
 
 
-def control_banner(results: Run | Study) -> str:
+def control_banner(results: Run | Study | Audit) -> str:
     """Return one line that marks the run of a control; empty for all other results."""
     control = getattr(results, "control", None)
     return f"CONTROL ({control}): not a result of the experiment." if control else ""
 
 
-def group_note(results: Run | Study) -> str:
-    """Return the note on unknown groups; empty if the groups are known."""
+def group_note(results: Run | Study | Audit) -> str:
+    """Return the note on unknown groups; empty if the groups are known, and for an audit."""
+    if hasattr(results, "leaks"):  # an audit, which has no accuracy
+        return ""
     return GROUPS_UNKNOWN if any(run.group_column is None for run in _runs(results)) else ""
 
 
-def banners(results: Run | Study) -> Sequence[str]:
+def banners(results: Run | Study | Audit) -> Sequence[str]:
     """Return all lines that apply to a run or study."""
     lines = (leak_banner(results), control_banner(results), group_note(results))
     return [line for line in lines if line]

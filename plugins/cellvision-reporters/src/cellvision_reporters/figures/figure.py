@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from cellvision import Run, Study
+    from cellvision import Audit, Run, Study
 
 _MARGIN = 0.12
 _HINTING = 1.04
@@ -126,7 +126,7 @@ class CaptionedFigure:
     Parameters
     ----------
     results
-        The run or study, for its warnings.
+        The run, study or audit, for its warnings.
     width, height
         Size of the content in inches; title, warnings and caption are added to it.
     title
@@ -142,15 +142,16 @@ class CaptionedFigure:
 
     def __init__(
         self,
-        results: Run | Study,
+        results: Run | Study | Audit,
         width: float,
         height: float,
         title: str,
         captions: Sequence[str] = (),
     ) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+        from cellvision_reporters.figures.notebook_figure import NotebookFigure
 
         inner = width - 2 * _MARGIN
         title_lines = wrap_text(keep_together(title), inner, _TITLE, "bold")
@@ -164,7 +165,7 @@ class CaptionedFigure:
         total = above + banner_height + height + below
 
         self._content = (width, total, above + banner_height)
-        self.canvas: Figure = Figure(figsize=(width, total), facecolor="white")
+        self.canvas: Figure = NotebookFigure(figsize=(width, total), facecolor="white")
         FigureCanvasAgg(self.canvas)
         rect = (0.0, below / total, 1.0, height / total)
         self.canvas.set_layout_engine(ConstrainedLayoutEngine(rect=rect, w_pad=_MARGIN, h_pad=0.08))
@@ -200,17 +201,18 @@ class CaptionedFigure:
         axes.set(xticks=[], yticks=[])
         return axes
 
-    def _finish(self) -> None:
-        """Show names literally: a dollar sign in a class name does not begin a formula."""
+    def finish(self) -> Figure:
+        """Return the finished figure, in which a dollar sign in a name begins no formula."""
         from matplotlib.text import Text
 
         for text in self.canvas.findobj(Text):
             text.set_parse_math(False)
             text.set_fontfamily(_families())
+        return self.canvas
 
     def save(self, target: Path, dpi: int) -> Path:
         """Write the figure, whole or not at all; the suffix of `target` selects the format."""
-        self._finish()
+        self.finish()
         # Without a date, the same run gives the same file.
         key = {".pdf": "CreationDate", ".svg": "Date"}.get(target.suffix)
         metadata = {key: None} if key else None

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from cellvision import Artifact, Reporter
+from cellvision import Artifact, Reporter, errors
 from cellvision_reporters.figures.file_names import file_names
 
 if TYPE_CHECKING:
-    from cellvision import Run, Study
+    from matplotlib.figure import Figure
+
+    from cellvision import Audit, Run, Study
+    from cellvision_reporters.figures.figure import CaptionedFigure
 
 MOST_EXPERIMENTS = 12
 """Most experiments of a study for which figures of a single run are drawn."""
@@ -32,6 +35,31 @@ class FigureReporter(Reporter):
     def suffix(self) -> str:
         """File suffix with its dot."""
         return f".{self.format}"
+
+    def finished(self, composed: Composed | None, results: Run | Study | Audit) -> Figure:
+        """Return a composed figure for `figure`.
+
+        Raises
+        ------
+        errors.ExperimentError
+            There is nothing to draw.
+        """
+        if composed is None:
+            raise errors.ExperimentError(
+                f"{results!r}: the reporter {type(self).__name__} has nothing to draw of it",
+                "Name another split or another reporter",
+            )
+        return composed.figure.finish()
+
+
+class Composed(NamedTuple):
+    """A figure that is not yet saved or shown."""
+
+    figure: CaptionedFigure
+    """The figure."""
+
+    caption: str
+    """The caption of its artifact."""
 
 
 class RunSplit(NamedTuple):
@@ -57,6 +85,22 @@ class SplitFigureReporter(FigureReporter):
         """Return the splits to draw."""
         raise NotImplementedError
 
+    def compose(self, target: RunSplit) -> Composed:
+        """Compose the figure of one split."""
+        raise NotImplementedError
+
+    def figure(self, results: Run | Study | Audit) -> Figure:
+        """Draw the first split of a run, or of a study's first run."""
+        from cellvision import Run, Study
+
+        if isinstance(results, Run):
+            targets = self._run_targets(results)
+        elif isinstance(results, Study):
+            targets = self._study_targets(results)
+        else:
+            return super().figure(results)
+        return self.finished(self.compose(targets[0]) if targets else None, results)
+
     def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
         """Draw one split.
 
@@ -71,14 +115,19 @@ class SplitFigureReporter(FigureReporter):
 
     def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
         """Draw a figure for each split."""
-        targets = [RunSplit(run, split, split, "") for split in self.splits(run)]
-        return list(self._draw_all(targets, folder))
+        return list(self._draw_all(self._run_targets(run), folder))
+
+    def _run_targets(self, run: Run) -> list[RunSplit]:
+        return [RunSplit(run, split, split, "") for split in self.splits(run)]
 
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Draw the first run of each experiment, which is not chosen by its result."""
+        return list(self._draw_all(self._study_targets(study), folder))
+
+    def _study_targets(self, study: Study) -> list[RunSplit]:
         several = len(study.experiments) > 1
         shown = [each for each in study.experiments if each.runs][:MOST_EXPERIMENTS]
-        targets = [
+        return [
             RunSplit(
                 experiment.runs[0],
                 split,
@@ -88,7 +137,6 @@ class SplitFigureReporter(FigureReporter):
             for experiment in shown
             for split in self.splits(experiment.runs[0])
         ]
-        return list(self._draw_all(targets, folder))
 
     def _draw_all(self, targets: Sequence[RunSplit], folder: Path) -> Iterator[Artifact]:
         prefix = type(self).registry.name_of(type(self))

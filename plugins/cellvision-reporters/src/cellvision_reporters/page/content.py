@@ -37,6 +37,9 @@ _SECTIONS = (
 )
 """Order up to which artifacts belong to each section; the others are in the last one."""
 
+AUDIT_SECTIONS = ((100, "Contact sheets"), (200, "Intensities"))
+"""The same for the page of an audit."""
+
 _LAST = "More reports"
 
 
@@ -127,7 +130,11 @@ class Section:
     before_details: bool
 
 
-def sections(artifacts: Sequence[Artifact], reports: Path) -> list[Section]:
+def sections(
+    artifacts: Sequence[Artifact],
+    reports: Path,
+    titles: Sequence[tuple[int, str]] = _SECTIONS,
+) -> list[Section]:
     """Group figures, tables and texts into sections.
 
     Parameters
@@ -136,9 +143,11 @@ def sections(artifacts: Sequence[Artifact], reports: Path) -> list[Section]:
         In the order of the page.
     reports
         Folder of the page.
+    titles
+        Order up to which artifacts belong to each section, with its title.
     """
     embedded = [each for each in artifacts if each.kind in ("figure", "table", "text")]
-    grouped = itertools.groupby(embedded, key=lambda each: _section_title(each.order))
+    grouped = itertools.groupby(embedded, key=lambda each: _section_title(each.order, titles))
     return [
         Section(
             title,
@@ -150,8 +159,8 @@ def sections(artifacts: Sequence[Artifact], reports: Path) -> list[Section]:
     ]
 
 
-def _section_title(order: int) -> str:
-    return next((title for limit, title in _SECTIONS if order < limit), _LAST)
+def _section_title(order: int, titles: Sequence[tuple[int, str]]) -> str:
+    return next((title for limit, title in titles if order < limit), _LAST)
 
 
 def file_links(artifacts: Sequence[Artifact], reports: Path) -> list[FileLink]:

@@ -14,6 +14,7 @@ from cellvision_reporters.page.content import Table
 
 if TYPE_CHECKING:
     from cellvision import Audit, Run, Study
+    from cellvision.results.artifacts import ReporterRecord
 
 _MOST_NAMES = 10
 """Most files named for each reason why files were not read."""
@@ -93,6 +94,24 @@ def _distinct_data(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
     return [("", runs[0][1])] if all(audit == audits[0] for audit in audits) else list(runs)
 
 
+def reporter_settings(reports: Sequence[ReporterRecord]) -> list[tuple[str, str]]:
+    """Return the name and the settings of each reporter that ran."""
+    return [
+        (
+            entry.reporter,
+            ", ".join(f"{k} = {v!r}" for k, v in entry.settings.items() if k != "type"),
+        )
+        for entry in reports
+    ]
+
+
+def failed_reporters(reports: Sequence[ReporterRecord]) -> list[str]:
+    """Return a warning for each reporter that failed."""
+    return [
+        f"The reporter {entry.reporter!r} failed: {entry.fault}" for entry in reports if entry.fault
+    ]
+
+
 def _settings(run: Run) -> Table:
     experiment: Mapping[str, Any] = run.metadata.experiment
     training = experiment.get("training", {})
@@ -148,21 +167,24 @@ def _add_audit(detail: Detail, title: str, run: Run, audit: Audit | None) -> Non
         parts = [f"{split} {format_groups(n, run.group_column)}" for split, n in groups]
         detail.paragraphs.append(f"{prefix}groups: {', '.join(parts)}.")
     detail.tables.append((f"{prefix}Pixel formats", _formats(audit)))
-    unread = _unread(audit)
+    unread = unread_files(audit)
     if unread.rows:
         detail.tables.append((f"{prefix}Files that were not used", unread))
     if audit.leaks:
-        lines = [
-            f"{' and '.join(leak.splits)}: {leak.kind.replace('_', ' ')}, {_some(leak.files, 4)}"
-            for leak in audit.leaks[:_MOST_LEAKS]
-        ]
-        more = len(audit.leaks) - _MOST_LEAKS
-        detail.lists.append(
-            (f"{prefix}Leaks", [*lines, *([f"and {more} more"] if more > 0 else [])])
-        )
+        detail.lists.append((f"{prefix}Leaks", leak_lines(audit)))
     warnings = [line for line in audit.warnings if line not in run.warnings]
     if warnings:
         detail.lists.append((f"{prefix}Warnings of the audit", warnings))
+
+
+def leak_lines(audit: Audit) -> list[str]:
+    """Return one line per leak."""
+    lines = [
+        f"{' and '.join(leak.splits)}: {leak.kind.replace('_', ' ')}, {_some(leak.files, 4)}"
+        for leak in audit.leaks[:_MOST_LEAKS]
+    ]
+    more = len(audit.leaks) - _MOST_LEAKS
+    return [*lines, *([f"and {more} more"] if more > 0 else [])]
 
 
 def _formats(audit: Audit) -> Table:
@@ -177,7 +199,8 @@ def _formats(audit: Audit) -> Table:
     )
 
 
-def _unread(audit: Audit) -> Table:
+def unread_files(audit: Audit) -> Table:
+    """Return one row per reason why files were not used."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for file in audit.files:
         if file.status != "read":

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import datetime
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision import Artifact, Reporter, io
+from cellvision import Artifact, Reporter
 from cellvision_reporters.figures.banners import control_banner, group_note, leak_banner
 from cellvision_reporters.figures.class_warnings import never_predicted
 from cellvision_reporters.figures.phrasing import plural
 from cellvision_reporters.page.answer import Answer, run_answers, study_answers
+from cellvision_reporters.page.audit import audit_page
 from cellvision_reporters.page.content import FileLink, Section, file_links, sections
-from cellvision_reporters.page.details import Detail, run_details, study_details
+from cellvision_reporters.page.details import (
+    Detail,
+    failed_reporters,
+    reporter_settings,
+    run_details,
+    study_details,
+)
 from cellvision_reporters.page.methods import run_methods, study_methods
+from cellvision_reporters.page.template import FILE_NAME, render, write_page
 
 if TYPE_CHECKING:
     from cellvision import Run, Study
-
-FILE_NAME = "report.html"
-"""Name of the page."""
+    from cellvision.results.audits import AuditReport
 
 
 class Html(Reporter):
-    """One page about a run or a study: self-contained HTML for screen, phone and paper.
+    """One page about a run, a study or an audit: self-contained HTML for screen, phone and paper.
 
     It shows the artifacts of all reporters that ran, built-in and third-party alike, in their
     order. It draws nothing itself.
@@ -46,7 +51,7 @@ class Html(Reporter):
             details=run_details(run),
             links=[FileLink("Predictions of every image", "../predictions.csv")],
         )
-        return [_write(folder, page, f"Report of the run {run.folder.resolve().name}")]
+        return [write_page(folder, page, f"Report of the run {run.folder.resolve().name}")]
 
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Write ``report.html``."""
@@ -70,11 +75,11 @@ class Html(Reporter):
             details=study_details(study),
             links=links,
         )
-        return [_write(folder, page, f"Report of the study {study.folder.resolve().name}")]
+        return [write_page(folder, page, f"Report of the study {study.folder.resolve().name}")]
 
-
-def _write(folder: Path, page: str, title: str) -> Artifact:
-    return Artifact(io.write_text(folder / FILE_NAME, page), title, "page", order=0)
+    def audit(self, report: AuditReport, folder: Path) -> Sequence[Artifact]:
+        """Write ``report.html``."""
+        return [write_page(folder, audit_page(report), "Audit of the images")]
 
 
 def _render(
@@ -88,16 +93,6 @@ def _render(
     details: Sequence[Detail],
     links: Sequence[FileLink],
 ) -> str:
-    import importlib_metadata
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cellvision_reporters", "page/templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     reports = results.folder / "reports"
     shown = [each for each in results.artifacts if each.path != reports / FILE_NAME]
     page: list[Section] = sections(shown, reports)
@@ -105,34 +100,18 @@ def _render(
         "kind": kind,
         "name": results.folder.resolve().name,
         "subtitle": subtitle,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "version": importlib_metadata.version("cellvision"),
         "control": control_banner(results),
         "leak": leak_banner(results),
         "answers": answers,
-        "warnings": [*warnings, *_failed_reporters(results)],
+        "warnings": [*warnings, *failed_reporters(results.reports)],
         "first": [section for section in page if section.before_details],
         "more": [section for section in page if not section.before_details],
         "methods": methods,
         "details": details,
         "links": [*links, *file_links(shown, reports)],
-        "reporters": [
-            (
-                entry.reporter,
-                ", ".join(f"{k} = {v!r}" for k, v in entry.settings.items() if k != "type"),
-            )
-            for entry in results.reports
-        ],
+        "reporters": reporter_settings(results.reports),
     }
-    return environment.get_template("report.html").render(**content)
-
-
-def _failed_reporters(results: Run | Study) -> list[str]:
-    return [
-        f"The reporter {entry.reporter!r} failed: {entry.fault}"
-        for entry in results.reports
-        if entry.fault
-    ]
+    return render("report.html", **content)
 
 
 def _subtitle(run: Run) -> str:

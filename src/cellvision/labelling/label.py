@@ -1,0 +1,123 @@
+"""Label images from Python, such as in a notebook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import astuple
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellvision.experiment import Experiment, load_experiment
+from cellvision.labelling.export_answers import COLUMNS
+from cellvision.labelling.rules import Rules
+from cellvision.labelling.session_source import open_session
+from cellvision.progress import displayed
+from cellvision.recipe_experiment import without_recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def label(
+    source: Experiment | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] = (),
+    run: str | os.PathLike[str] | None = None,
+    splits: Sequence[str] = (),
+    images: int | None = None,
+    repeats: float = 0.1,
+    practice: int = 0,
+    examples: int = 3,
+    breaks: int = 50,
+    seed: int = 0,
+    group: str | None = None,
+    static: str | os.PathLike[str] | None = None,
+    port: int | None = None,
+    browser: bool = False,
+    serve: bool = True,
+) -> pd.DataFrame:
+    """Label images blindly on a page of this computer, and return the answers.
+
+    The page is served until it is interrupted (Ctrl-C, or the stop button of a notebook). Every
+    answer is saved at once, and the same call resumes.
+
+    Parameters
+    ----------
+    source
+        An experiment, the folder of a run, an experiment file, or a folder of images.
+    out
+        SQLite file for the answers. If it exists, the session resumes.
+    classes
+        Label a folder of unlabelled images, at any depth, with these classes.
+    run
+        Folder of a run: show the images on which it is most uncertain first.
+    splits
+        Splits to label; empty for all test sets.
+    images
+        Size of the random sample to label; None for all images.
+    repeats
+        Fraction of images shown twice, 0 to 0.5.
+    practice
+        Number of practice images, whose class is revealed after each answer.
+    examples
+        Number of example images per class on the help panel.
+    breaks
+        Suggest a break after this many images; 0 for never.
+    seed
+        Seed of sample and order.
+    group
+        For a folder: provenance column that names the groups.
+    static
+        Write a page to send to this folder, and serve none.
+    port
+        Port of the page; None for the previous one, or any free one.
+    browser
+        Open the page in the browser.
+    serve
+        Whether to serve the page; False only returns the answers so far.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per answer: image, split, group, label, rater, answer (None for "cannot say"),
+        seconds, repeat and time.
+
+    Raises
+    ------
+    errors.InvalidInput
+        The answer file belongs to other images or rules, or a value is out of range.
+
+    Examples
+    --------
+    >>> import cellvision as cv
+    >>> answers = cv.label("images", "answers.db", images=50)  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    def experiment() -> Experiment:
+        return _experiment(source, group)
+
+    rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
+    named = "" if isinstance(source, Experiment) else os.fspath(source)
+    folder = None if run is None else Path(run)
+    with open_session(named, Path(out), rules, experiment, classes, folder) as store:
+        if static is not None:
+            from cellvision.labelling.static import write_page
+
+            with displayed(None) as display:
+                write_page(store, Path(static), partial(display.task, "writing images"))
+        elif serve:
+            from cellvision.labelling.server import open_page
+
+            open_page(store, port, browser)
+        return pd.DataFrame([astuple(answer) for answer in store.answers()], columns=list(COLUMNS))
+
+
+def _experiment(source: Experiment | str | os.PathLike[str], group: str | None) -> Experiment:
+    record = None if isinstance(source, Experiment) else Path(source) / "run.json"
+    if record is not None and record.is_file():
+        return load_experiment(record)
+    return without_recipe(source, group)

@@ -1,0 +1,167 @@
+"""Audit images, and write what a person should look at before any training."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellvision import atomic_io, errors, remote
+from cellvision.data.audit import Audit
+from cellvision.data.audit import audit as audit_images
+from cellvision.experiment import Experiment
+from cellvision.interfaces.dataset import Dataset
+from cellvision.interfaces.reporter import Reporter
+from cellvision.locks import folder_lock
+from cellvision.progress import Display, displayed
+from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
+from cellvision.results.artifacts import read_reports
+from cellvision.results.reporting import default_reporters, make_reports
+
+if TYPE_CHECKING:
+    from cellvision.interfaces.artifact import Artifact
+    from cellvision.results.artifacts import ReporterRecord
+
+_log = logging.getLogger(__name__)
+
+_FILES = frozenset({"audit.json", "reports"})
+"""What an audit writes to its folder."""
+
+
+class AuditReport:
+    """An audit with a folder, on which reporters report.
+
+    Parameters
+    ----------
+    audit
+        The audit, with its images.
+    folder
+        Its folder.
+    """
+
+    def __init__(self, audit: Audit, folder: Path) -> None:
+        self.audit = audit
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"<AuditReport {self.folder}: {self.audit!r}>"
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """What reporters wrote about this audit, in the order of the page."""
+        reports = self.folder / "reports"
+        return read_reports(reports).located_in(reports)
+
+    @property
+    def reports(self) -> tuple[ReporterRecord, ...]:
+        """The reporters that reported on this audit, with their settings and files."""
+        return read_reports(self.folder / "reports").reporters
+
+
+def audit(
+    source: Experiment | Dataset | str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    group: str | None = None,
+    recipe: str = DEFAULT,
+    progress: bool | None = None,
+) -> Audit:
+    """Read every file of a data set and report what it contains.
+
+    Neither unreadable files nor leaks raise an error: they are part of the report. Decoded images
+    go into the cache, so a training with the same preprocessing does not decode them again.
+
+    Parameters
+    ----------
+    source
+        An experiment or an experiment file; a data set, with default settings for everything
+        else; or a folder of images, for which a recipe chooses the settings.
+    out
+        Folder for the audit and a page with contact sheets, histograms and tables: a new or empty
+        one, or that of an earlier audit. An address on remote storage works too.
+    group
+        For a folder: provenance column that names the groups, such as ``well``.
+    recipe
+        For a folder: name of the recipe. If it cannot use the images, defaults apply.
+    progress
+        Whether to show progress on standard error, as in `train`; None: only on a terminal.
+
+    Raises
+    ------
+    errors.CatalogError
+        The table of images breaks a rule.
+    errors.FolderError
+        The folder of images is missing, or that of the results holds something else.
+
+    Examples
+    --------
+    >>> import cellvision as cv
+    >>> report = cv.audit("images", group="well", out="audits/first")  # doctest: +SKIP
+    >>> report.counts  # doctest: +SKIP
+    {'train': {'control': 52, 'treated': 51}, ...}
+    >>> report.plot.sheet(view="network")  # doctest: +SKIP
+    """
+    if not isinstance(source, Dataset):
+        source = _experiment(source, group, recipe)
+    elif group is not None:
+        raise errors.ExperimentError(
+            "group is for a folder of images; a data set has its own setting",
+            "Set it in the data set: cv.datasets.create(..., group=...)",
+        )
+    if out is None:
+        return audit_images(source, progress=progress)
+    with remote.results(out) as folder, folder_lock(folder, "audit"):
+        _claim(folder)
+        report = audit_images(source, progress=progress)
+        with displayed(progress) as display:
+            write_report(report, folder, display)
+    return report
+
+
+def _experiment(
+    source: Experiment | str | os.PathLike[str], group: str | None, recipe: str
+) -> Experiment:
+    try:
+        return as_experiment(source, recipe, group)
+    except errors.InvalidInput:
+        if recipe != DEFAULT:
+            raise
+        # An audit describes images that no recipe can use. Other faults are raised again.
+        return without_recipe(source, group)
+
+
+def write_report(audit: Audit, folder: Path, display: Display) -> AuditReport:
+    """Write ``audit.json`` and let the reporters report; a reporter that fails is a warning.
+
+    Parameters
+    ----------
+    audit
+        The audit, with its images.
+    folder
+        The folder that the audit writes to; created if missing.
+    display
+        Shows progress.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(audit.to_json(), indent=2, ensure_ascii=False)
+    atomic_io.text(folder / "audit.json", f"{content}\n")
+    report = AuditReport(audit, folder)
+    selected = [each for each in default_reporters() if type(each).audit is not Reporter.audit]
+    for fault in make_reports(report, selected, display)[1]:
+        _log.warning("%s", fault.what)
+    return report
+
+
+def _claim(folder: Path) -> None:
+    """Refuse a folder that holds anything but an earlier audit, before images are read."""
+    if folder.exists() and not folder.is_dir():
+        raise errors.FolderError(f"{folder}: this is a file", "Name another folder.")
+    entries = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    others = [name for name in entries if not name.startswith(".") and name not in _FILES]
+    if others:
+        raise errors.FolderError(
+            f"{folder}: this folder holds other files, such as {others[0]!r}",
+            "Name a new or an empty folder, or that of an earlier audit.",
+        )

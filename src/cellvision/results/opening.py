@@ -1,0 +1,30 @@
+"""Open a folder of results, whether it holds a run or a study."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cellvision import remote
+from cellvision.results.run import Run, load_run
+from cellvision.results.study import Study, load_study
+
+
+def open_results(source: Run | Study | str | os.PathLike[str]) -> Run | Study:
+    """Return a run or study as it is, and open the folder of one.
+
+    Parameters
+    ----------
+    source
+        A run or study, or its folder or address.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder is missing or holds neither.
+    """
+    if isinstance(source, Run | Study):
+        return source
+    with remote.finished(source) as folder:
+        is_study = (Path(folder) / "study.json").is_file()
+    return load_study(source) if is_study else load_run(source)
