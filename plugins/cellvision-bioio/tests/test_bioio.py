@@ -70,8 +70,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def bioio(root: Path, **settings: Any) -> cv.Dataset:
-    made: cv.Dataset = cv.datasets.create("bioio", path=root, **settings)
-    return made
+    dataset: cv.Dataset = cv.datasets.create("bioio", path=root, **settings)
+    return dataset
 
 
 @pytest.mark.slow
