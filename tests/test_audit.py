@@ -140,8 +140,8 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
 def test_a_file_dropped_anywhere_is_listed(
     folder: str, name: str, suffix: str, content: bytes
 ) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        root = write_folder(Path(place), {"a": 2, "b": 2})
+    with tempfile.TemporaryDirectory() as directory:
+        root = write_folder(Path(directory), {"a": 2, "b": 2})
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / folder / f"{name}{suffix}").write_bytes(content)
         report = audit(root)
@@ -150,7 +150,9 @@ def test_a_file_dropped_anywhere_is_listed(
 
 def test_a_group_in_two_splits(tmp_path: Path) -> None:
     write_folder(tmp_path, NAMED)
-    rows = [f"{place}/{n}.png,{place}{n}" for place, count in NAMED.items() for n in range(count)]
+    rows = [
+        f"{folder}/{n}.png,{folder}{n}" for folder, count in NAMED.items() for n in range(count)
+    ]
     rows[0], rows[-1] = "train/a/0.png,shared", "test/b/1.png,shared"
     (tmp_path / "groups.csv").write_text("\n".join(["file,donor", *rows]))
     report = audit(tmp_path, group="donor")

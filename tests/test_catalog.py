@@ -54,9 +54,9 @@ def test_strange_names_from_folders(tmp_path: Path) -> None:
     write_folder(tmp_path, {"NA": 1, "1": 1, "true": 1, "None": 1})
     result = Catalog.of(cv.datasets.create("folder", path=tmp_path))
     assert result.class_names == ("1", "NA", "None", "true")
-    kept = Catalog.of(cv.datasets.create("folder", path=tmp_path, classes=[1, "NA"]))
-    assert kept.class_names == ("1", "NA")
-    assert len(kept.left_out) == 2
+    subset = Catalog.of(cv.datasets.create("folder", path=tmp_path, classes=[1, "NA"]))
+    assert subset.class_names == ("1", "NA")
+    assert len(subset.left_out) == 2
 
 
 def test_names_that_look_alike_are_one_class() -> None:
@@ -255,9 +255,9 @@ def test_a_data_set_that_fails() -> None:
         Catalog.of(Failing(gives=KeyError("x")))
     assert isinstance(e.value.__cause__, KeyError)
     assert e.value.exit_code == 1
-    own = errors.FolderError("there is no folder x")
+    error = errors.FolderError("there is no folder x")
     with pytest.raises(errors.FolderError, match="no folder x"):
-        Catalog.of(Failing(gives=own))
+        Catalog.of(Failing(gives=error))
 
 
 def test_a_data_set_that_gives_something_else() -> None:

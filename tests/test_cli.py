@@ -161,8 +161,8 @@ def test_audit(cellvision: Command, images: Path) -> None:
     assert said.code == 0
     assert "20 images read" in said.out
     assert "6 × 5 × 1  uint8, 8 bits per sample" in said.out
-    found = json.loads(cellvision("audit", images, "--json").out)
-    assert found == json.loads(
+    report = json.loads(cellvision("audit", images, "--json").out)
+    assert report == json.loads(
         json.dumps(cv.audit(cv.datasets.create("folder", path=images)).to_json())
     )
 
@@ -181,8 +181,8 @@ def test_audit_of_an_experiment_with_changes(
 ) -> None:
     target = tmp_path / "experiment.toml"
     target.write_text('[dataset]\ntype = "folder"\npath = "images"\n[split]\nvalidation = 0\n')
-    found = json.loads(cellvision("audit", target, "--set", "split.test=0.5", "--json").out)
-    assert found["counts"] == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
+    report = json.loads(cellvision("audit", target, "--set", "split.test=0.5", "--json").out)
+    assert report["counts"] == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
 
 
 def test_a_leak_is_refused_and_told(cellvision: Command, leaking: Path) -> None:
@@ -273,10 +273,10 @@ def test_short_forms_of_settings_are_understood(
 ) -> None:
     from cellvision.cli import experiments
 
-    found: Any = experiments.settings(str(images), [change])
+    setting: Any = experiments.settings(str(images), [change])
     for part in path.split("."):
-        found = found[int(part)] if part.isdigit() else found[part]
-    assert found == value
+        setting = setting[int(part)] if part.isdigit() else setting[part]
+    assert setting == value
 
 
 @pytest.mark.parametrize(
@@ -444,8 +444,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     cv.datasets.register("failing", Failing)
 
     def fail(fault: BaseException) -> str:
-        made = cv.Experiment(dataset=Failing(fault=fault))
-        monkeypatch.setattr(experiments, "read", lambda *_: made)
+        experiment = cv.Experiment(dataset=Failing(fault=fault))
+        monkeypatch.setattr(experiments, "read", lambda *_: experiment)
         return str(tmp_path)
 
     yield fail
@@ -615,9 +615,9 @@ def test_a_reader_who_has_had_enough() -> None:
     assert command.stdout is not None
     assert command.stderr is not None
     command.stdout.close()
-    told = command.stderr.read()
+    stderr = command.stderr.read()
     assert command.wait() == 0
-    assert told == b""
+    assert stderr == b""
     command.stderr.close()
 
 
@@ -627,5 +627,5 @@ def test_a_terminal_without_the_letters(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = process("-c", RUN, "audit", str(root), *light, env=environment)
     assert done.returncode == 0, done.stderr
-    found = process("-c", RUN, "audit", str(root), *light, "--json", env=environment)
-    assert json.loads(found.stdout)["class_names"] == ["b", "細胞"]
+    result = process("-c", RUN, "audit", str(root), *light, "--json", env=environment)
+    assert json.loads(result.stdout)["class_names"] == ["b", "細胞"]

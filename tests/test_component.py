@@ -36,7 +36,7 @@ class Scope(cv.Dataset):
     share: float = 0.5
     flag: bool = False
     title: str | None = None
-    place: Path = Path("somewhere")
+    location: Path = Path("somewhere")
     optics: Optics = Optics()
     inner: cv.Augmenter | None = None
     more: tuple[cv.Augmenter, ...] = ()
