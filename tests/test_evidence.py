@@ -482,10 +482,10 @@ def test_metrics_are_those_of_scikit_learn(rng: np.random.Generator) -> None:
         ),
     }
     for name, value in expected.items():
-        found = getattr(result, name)
-        assert found.estimate == pytest.approx(value), name
-        assert found.low < value < found.high
-        assert found.groups == 30
+        metric = getattr(result, name)
+        assert metric.estimate == pytest.approx(value), name
+        assert metric.low < value < metric.high
+        assert metric.groups == 30
 
 
 def test_the_interval_of_a_metric_is_that_of_the_general_bootstrap(

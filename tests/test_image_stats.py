@@ -102,8 +102,8 @@ def test_notes_are_counted_by_kind() -> None:
 def test_intensities_that_32_bits_do_not_hold(value: float, word: str) -> None:
     pixels = np.ones((12, 12, 1))
     pixels[3, 4] = value
-    facts, kept = decode(Made(make=lambda _: pixels), "a")
-    assert kept is None
+    facts, decoded_pixels = decode(Made(make=lambda _: pixels), "a")
+    assert decoded_pixels is None
     assert facts.status == "refused"
     assert word in facts.reason
     pixels[3, 4] = 1e18
