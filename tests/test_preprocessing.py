@@ -89,12 +89,12 @@ def test_depths() -> None:
 
 
 @pytest.mark.parametrize("channels", ["rgb", "gray"])
-@pytest.mark.parametrize("there", [2, 4, 5])
-def test_numbers_of_channels_that_are_no_colours(channels: Any, there: int) -> None:
-    with pytest.raises(errors.PreprocessingError, match=f"has {there} channels") as caught:
-        cv.Preprocessing(channels=channels).select_channels(image(*range(there)))
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_numbers_of_channels_that_are_no_colours(channels: Any, count: int) -> None:
+    with pytest.raises(errors.PreprocessingError, match=f"has {count} channels") as caught:
+        cv.Preprocessing(channels=channels).select_channels(image(*range(count)))
     assert (
-        f"preprocessing.channels={str(list(range(min(there, 3)))).replace(' ', '')}"
+        f"preprocessing.channels={str(list(range(min(count, 3)))).replace(' ', '')}"
         in caught.value.hint
     )
 

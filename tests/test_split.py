@@ -18,8 +18,8 @@ from cellvision.data.groups import linked_groups
 
 def catalog(labels: list[str], groups: list[Any] | None = None, **columns: Any) -> Catalog:
     images = [f"{number}.png" for number in range(len(labels))]
-    given = {} if groups is None else {"group": groups}
-    return Catalog.of(InMemory.of({"image": images, "label": labels, **given, **columns}))
+    group_column = {} if groups is None else {"group": groups}
+    return Catalog.of(InMemory.of({"image": images, "label": labels, **group_column, **columns}))
 
 
 def sides(divided: Catalog) -> dict[str, set[str]]:
