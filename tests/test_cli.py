@@ -100,7 +100,7 @@ def test_help(cellvision: Command, verb: list[str]) -> None:
     assert cellvision(*verb, "-h") == said
 
 
-def test_no_verb_is_a_call_for_help(cellvision: Command) -> None:
+def test_no_command_prints_help(cellvision: Command) -> None:
     for words in ([], ["prepare"]):
         said = cellvision(*words)
         assert (said.code, said.err) == (0, "")
@@ -185,7 +185,7 @@ def test_audit_of_an_experiment_with_changes(
     assert report["counts"] == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
 
 
-def test_a_leak_is_refused_and_told(cellvision: Command, leaking: Path) -> None:
+def test_leak_is_refused_and_reported(cellvision: Command, leaking: Path) -> None:
     said = cellvision("audit", leaking, "--json")
     assert said.code == 3
     assert json.loads(said.out)["leaks"][0]["kind"] == "identical_pixels"
@@ -246,9 +246,7 @@ def test_sources_that_cannot_be_used(
         ("dataset.classes=[a,x]", "names 'x'"),
     ],
 )
-def test_changes_that_cannot_be_made(
-    cellvision: Command, images: Path, change: str, says: str
-) -> None:
+def test_invalid_changes(cellvision: Command, images: Path, change: str, says: str) -> None:
     assert says in cellvision.refused("audit", images, "--set", change)[0]
 
 
@@ -381,13 +379,13 @@ print(plt.get_backend())
         (["predict", "x"], "Missing argument"),
     ],
 )
-def test_words_that_are_not_understood(cellvision: Command, words: list[str], says: str) -> None:
+def test_unknown_words(cellvision: Command, words: list[str], says: str) -> None:
     lines = cellvision.refused(*words)
     assert says.lower() in lines[0].lower()
     assert "--help for its arguments" in lines[1]
 
 
-def test_runs_that_are_not_there(cellvision: Command, tmp_path: Path, images: Path) -> None:
+def test_missing_runs(cellvision: Command, tmp_path: Path, images: Path) -> None:
     for verb in (["report", tmp_path], ["report", tmp_path / "x"]):
         assert "no finished run here" in cellvision.refused(*verb)[0]
     out = tmp_path / "table.csv"
@@ -606,7 +604,7 @@ def test_exit_codes_of_processes(leaking: Path) -> None:
     )
 
 
-def test_a_reader_who_has_had_enough() -> None:
+def test_closed_pipe_ends_quietly() -> None:
     command = subprocess.Popen(
         [sys.executable, "-c", RUN, "plugins", "--json"],
         stdout=subprocess.PIPE,
@@ -621,7 +619,7 @@ def test_a_reader_who_has_had_enough() -> None:
     command.stderr.close()
 
 
-def test_a_terminal_without_the_letters(tmp_path: Path) -> None:
+def test_terminal_without_unicode(tmp_path: Path) -> None:
     root = write_folder(tmp_path, {"train/細胞": 2, "train/b": 2})
     light = ["--set", "split.validation=0"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}

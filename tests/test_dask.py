@@ -161,7 +161,7 @@ def test_a_worker_killed_in_the_middle_costs_no_run(
 
 
 @pytest.mark.slow
-def test_a_killed_client_is_started_again_and_goes_on(
+def test_killed_client_resumes(
     client: distributed.Client, here: cv.Study, images: Path, tmp_path: Path
 ) -> None:
     cv.save_experiment(experiment(images), tmp_path / "study.json")

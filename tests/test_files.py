@@ -500,7 +500,7 @@ def test_tiff_orientation(tmp_path: Path, orientation: int) -> None:
     assert_array_equal(image.pixels, np.asarray(ImageOps.exif_transpose(plain)))
 
 
-def test_a_suffix_that_lies(tmp_path: Path) -> None:
+def test_wrong_suffix(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.tif", format="PNG")
     image = read_image(str(tmp_path / "a.tif"))
     assert_array_equal(image.pixels, GREY[..., None])
@@ -510,7 +510,7 @@ def test_a_suffix_that_lies(tmp_path: Path) -> None:
 # --- bad inputs -----------------------------------------------------------------------------
 
 
-def test_no_file_no_image(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     refused(tmp_path / "none.png", "no such file")
     refused(tmp_path, "it is a folder")
     refused(write(tmp_path / "empty.png", b""), "empty")

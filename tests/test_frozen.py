@@ -113,7 +113,7 @@ def test_cuts_a_sequential_model_behind_a_frozen_backbone() -> None:
     np.testing.assert_allclose(predictions, model.predict_on_batch(IMAGES), atol=1e-6)
 
 
-def test_nothing_is_split_where_nothing_is_worth_it() -> None:
+def test_models_without_benefit_are_not_split() -> None:
     import keras
     from keras import layers
 
@@ -125,7 +125,7 @@ def test_nothing_is_split_where_nothing_is_worth_it() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Dropout", "BatchNormalization", "RandomFlip"])
-def test_what_differs_in_training_is_not_frozen(kind: str) -> None:
+def test_layers_that_differ_in_training_are_not_frozen(kind: str) -> None:
     import keras
     from keras import layers
 
@@ -344,7 +344,7 @@ def test_only_penalized_softmax_regression_is_solved() -> None:
     assert softmax_layer(split_of(deeper)) is None
 
 
-def test_features_that_are_no_numbers_are_refused() -> None:
+def test_non_finite_features_are_refused() -> None:
     split = split_of(classifier())
     features = features_of(split)
     features[0, 0] = np.nan

@@ -49,7 +49,7 @@ def test_values_of_one_image() -> None:
     assert (facts.shape, facts.dtype, facts.status) == ((2, 2, 1), "uint16", "read")
 
 
-def test_equal_pixels_have_equal_digests_however_they_lie_in_memory() -> None:
+def test_digests_ignore_memory_layout() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (700, 900, 1), np.uint8)
     turned = np.asfortranarray(pixels)
     assert not turned.flags.c_contiguous
@@ -58,7 +58,7 @@ def test_equal_pixels_have_equal_digests_however_they_lie_in_memory() -> None:
     assert of(pixels.astype(np.uint16)).digest != of(pixels).digest
 
 
-def test_facts_survive_json() -> None:
+def test_image_stats_survive_json() -> None:
     note = Note("alpha channel dropped, although it varies", "varying_alpha_dropped", warning=True)
     facts = of(np.arange(400, dtype=np.uint8).reshape(20, 20, 1), note, "a plugin's own note")
     back = ImageStats.from_json(json.loads(json.dumps(facts.to_json())))

@@ -217,7 +217,7 @@ def test_labels_of_training_images_are_corrected_and_trained_on(
     assert (counts["dark"], counts["light"]) == (8, 9)
 
 
-def test_what_does_not_fit_is_refused(
+def test_unsuitable_input_is_refused(
     unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "a.sqlite"

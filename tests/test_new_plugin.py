@@ -88,7 +88,7 @@ def test_their_types_hold(rendered: list[Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_files_are_there(kind: str, tmp_path: Path) -> None:
+def test_all_files_exist(kind: str, tmp_path: Path) -> None:
     folder = render("tiny", kind, tmp_path)
     assert folder == tmp_path / "cellvision-tiny"
     files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
@@ -118,7 +118,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["", "Tiny", "tiny-net", "1tiny", "class", "tiny net", "../tiny", "_tiny", "tiny__net"]
 )
-def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
+def test_invalid_names(name: str, tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match="is not a valid name"):
         render(name, "architecture", tmp_path)
     assert not list(tmp_path.iterdir())
@@ -127,7 +127,7 @@ def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"), [("deep", "architecture"), ("html", "reporter"), ("datasets", "reporter")]
 )
-def test_names_that_are_taken(name: str, kind: str, tmp_path: Path) -> None:
+def test_taken_names(name: str, kind: str, tmp_path: Path) -> None:
     with pytest.raises(errors.PluginConflict, match="already"):
         render(name, kind, tmp_path)
 

@@ -99,7 +99,7 @@ def test_numbers_of_channels_that_are_no_colours(channels: Any, count: int) -> N
     )
 
 
-def test_a_channel_that_is_not_there() -> None:
+def test_missing_channel() -> None:
     with pytest.raises(errors.PreprocessingError, match="requests channel 3, but the image has 2"):
         cv.Preprocessing(channels=(0, 3)).select_channels(image(1, 2))
 
@@ -193,7 +193,7 @@ def test_what_the_stored_pixels_depend_on() -> None:
         {"on_unreadable": "ignore"},
     ],
 )
-def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
+def test_invalid_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.ExperimentError):
         cv.Preprocessing(**wrong)
 

@@ -85,7 +85,7 @@ def folder(path: str | Path, **settings: Any) -> cv.Dataset:
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
-def test_a_remote_folder_is_what_the_folder_is(images: Path, tmp_path: Path, kind: str) -> None:
+def test_remote_folder_equals_local_folder(images: Path, tmp_path: Path, kind: str) -> None:
     address = {"memory": "memory://bucket/images", "file": f"file://{tmp_path}/store"}[kind]
     local_folder, remote_folder = folder(images), folder(put(images, address))
     assert remote_folder.catalog().equals(local_folder.catalog())

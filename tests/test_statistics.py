@@ -458,7 +458,7 @@ def test_all_arrangements_of_whole_groups_are_tried() -> None:
     assert test.warning is None
 
 
-def test_too_few_groups_for_any_significant_p_are_told() -> None:
+def test_too_few_groups_for_any_significant_p_are_reported() -> None:
     wells = np.repeat(np.arange(4), 50)
     labels = wells // 2
     test = statistics.permutation_test(labels, labels, wells)
@@ -590,7 +590,7 @@ def test_brier_agrees_with_scikit_learn() -> None:
     assert statistics.calibration(labels, probabilities).brier == pytest.approx(expected)
 
 
-def test_honest_probabilities_are_calibrated_and_boasts_are_not() -> None:
+def test_overconfident_probabilities_are_not_calibrated() -> None:
     rng = np.random.default_rng(0)
     claim = rng.uniform(0.5, 1, 20_000)
     table = np.stack([claim, 1 - claim], axis=1)
@@ -780,7 +780,7 @@ def test_kappa_is_symmetric_and_in_its_interval(pairs: list[tuple[str, str]]) ->
         (lambda: statistics.cohen_kappa(["a"], ["a", "b"]), "a 1, b 2"),
     ],
 )
-def test_what_cannot_be_used_is_named(call: object, message: str) -> None:
+def test_invalid_input_is_named(call: object, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
         call()  # type: ignore[operator]
     assert len(str(caught.value).splitlines()) >= 2  # what, and how to fix it

@@ -380,7 +380,7 @@ def test_made_for_another_version(isolation: Isolation) -> None:
     assert "cellvision>=99" in reasons["fits_this_cellvision"]
 
 
-def test_a_version_that_is_not_told(isolation: Isolation) -> None:
+def test_missing_version(isolation: Isolation) -> None:
     isolation.install(
         "mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": reporter()}, requires=[]
     )
@@ -457,7 +457,7 @@ def test_a_check_that_demands_nothing_fails() -> None:
         SplitterChecks,
     ],
 )
-def test_every_check_says_what_it_demands(base: type[ComponentChecks]) -> None:
+def test_every_check_has_a_one_line_docstring(base: type[ComponentChecks]) -> None:
     checks = base.checks()
     assert len(checks) == len(set(checks)) > 15
     for name in checks:

@@ -116,7 +116,7 @@ def _public_annotations() -> Iterator[tuple[str, str]]:
                     yield qualified_name, str(annotation)
 
 
-def test_what_users_meet_is_typed() -> None:
+def test_public_api_is_typed() -> None:
     annotations = list(_public_annotations())
     assert len(annotations) > 500
     assert not [

@@ -138,7 +138,7 @@ def test_trains_and_reloads_on_jax() -> None:
         ("resnet", {"reduction": 2}, (128, 128, 3), 2, 701_944),
     ],
 )
-def test_has_the_weights_that_it_should(
+def test_number_of_weights(
     name: str, settings: dict[str, Any], shape: Any, classes: int, weights: int
 ) -> None:
     model = cv.architectures.create(name, **settings).build(shape, classes)
@@ -452,7 +452,7 @@ def test_names_are_read_without_keras() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SIDES))
-def test_writes_itself_down_and_reads_itself_back(name: str) -> None:
+def test_settings_survive_json(name: str) -> None:
     architecture = create(name)
     written = architecture.model_dump(mode="json")
     assert written["type"] == name

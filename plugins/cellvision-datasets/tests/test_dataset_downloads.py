@@ -226,7 +226,7 @@ def test_flowers_from_a_copy(tmp_path: Path) -> None:
 CONTENT = np.random.default_rng(1).bytes(700_000)
 
 
-def test_a_broken_download_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+def test_interrupted_downloads_resume(server: Server, tmp_path: Path) -> None:
     remote = server.remote("big.bin", CONTENT)
     server.break_after = [300_000, 200_000]
     assert fetch(remote, tmp_path, "hint").read_bytes() == CONTENT
@@ -234,7 +234,7 @@ def test_a_broken_download_goes_on_where_it_stopped(server: Server, tmp_path: Pa
     assert starts == [None, "bytes=300000-", "bytes=500000-"]
 
 
-def test_a_part_from_an_earlier_process_is_used(server: Server, tmp_path: Path) -> None:
+def test_partial_file_of_an_earlier_process_is_used(server: Server, tmp_path: Path) -> None:
     remote = server.remote("big.bin", CONTENT)
     (tmp_path / "big.bin.part").write_bytes(CONTENT[:1000])
     assert fetch(remote, tmp_path, "hint").read_bytes() == CONTENT
@@ -257,7 +257,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_stays(server: Server, tmp_path:
     assert list(tmp_path.glob("[!.]*")) == []
 
 
-def test_a_spoiled_part_is_not_kept(server: Server, tmp_path: Path) -> None:
+def test_damaged_partial_file_is_discarded(server: Server, tmp_path: Path) -> None:
     remote = server.remote("big.bin", CONTENT)
     (tmp_path / "big.bin.part").write_bytes(b"x" * len(CONTENT))
     with pytest.raises(errors.CellvisionError, match="SHA-256"):
@@ -265,7 +265,7 @@ def test_a_spoiled_part_is_not_kept(server: Server, tmp_path: Path) -> None:
     assert fetch(remote, tmp_path, "hint").read_bytes() == CONTENT
 
 
-def test_a_server_that_always_breaks_off(server: Server, tmp_path: Path) -> None:
+def test_server_that_always_disconnects(server: Server, tmp_path: Path) -> None:
     remote = server.remote("big.bin", CONTENT)
     server.break_after = [5000] + [0] * 10
     with pytest.raises(errors.CellvisionError, match="after 5000 of 700000 bytes"):
@@ -274,7 +274,7 @@ def test_a_server_that_always_breaks_off(server: Server, tmp_path: Path) -> None
     assert not (tmp_path / "big.bin").exists()
 
 
-def test_a_file_that_the_server_has_not(server: Server, tmp_path: Path) -> None:
+def test_file_missing_on_the_server(server: Server, tmp_path: Path) -> None:
     remote = RemoteFile(f"{server.address}/absent", "0" * 64, 5)
     with pytest.raises(errors.CellvisionError, match="answers 404"):
         fetch(remote, tmp_path, "hint")

@@ -140,13 +140,13 @@ def test_missing_folder_and_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "names", [["a/1.png", "b/1.png", "a/sub/1.png"], ["a/1.png", "b/1.png", "a/x/y/1.png"]]
 )
-def test_images_deeper_than_the_classes_are_told(tmp_path: Path, names: list[str]) -> None:
+def test_images_deeper_than_the_classes_are_reported(tmp_path: Path, names: list[str]) -> None:
     put(tmp_path, *names)
     assert [row["image"] for row in rows(tmp_path)] == ["a/1.png", "b/1.png"]
     assert passed(tmp_path) == {names[2]: ("deeper than the class folders", False)}
 
 
-def test_images_beside_the_classes_are_told(tmp_path: Path) -> None:
+def test_images_beside_the_classes_are_reported(tmp_path: Path) -> None:
     put(tmp_path, "train/a/1.png", "train/b/1.png", "train/overview.png", "plate.png")
     assert len(rows(tmp_path)) == 2
     beside = ("beside the class folders", False)
@@ -156,7 +156,7 @@ def test_images_beside_the_classes_are_told(tmp_path: Path) -> None:
 # --- every file once ---------------------------------------------------------------------
 
 
-def test_every_file_is_in_the_catalog_or_passed_over(tmp_path: Path) -> None:
+def test_every_file_is_in_the_catalog_or_skipped(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png", "a/plain", "b/odd.bak")
     groups(tmp_path, "GIF89a...", "a/film.gif")
     groups(tmp_path, "<svg/>", "b/drawing.svg")
@@ -213,7 +213,7 @@ def test_links_are_followed_and_cycles_are_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
-def test_pipes_are_passed_over(tmp_path: Path) -> None:
+def test_pipes_are_skipped(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png")
     os.mkfifo(tmp_path / "a/2.png")
     assert passed(tmp_path) == {"a/2.png": ("not a regular file", False)}

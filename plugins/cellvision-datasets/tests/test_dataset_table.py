@@ -68,7 +68,7 @@ def test_tab_separated(tmp_path: Path) -> None:
     assert rows == [{"image": "1.png", "label": "a, b"}]
 
 
-def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
+def test_parquet_equals_csv(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     pd = pytest.importorskip("pandas")
     table_ = pd.DataFrame({"file": ["1.png", "2.png"], "label": [0, 1], "well": [1, None]})

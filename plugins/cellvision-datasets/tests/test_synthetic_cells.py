@@ -31,7 +31,7 @@ def cells(tmp_path: Path) -> SyntheticCells:
     return SyntheticCells(path=tmp_path / "cells", **SMALL)
 
 
-def test_files_are_written_and_read_through_the_same_door(cells: SyntheticCells) -> None:
+def test_generated_files_are_cataloged_and_decoded(cells: SyntheticCells) -> None:
     catalog = Catalog.of(cells)
     assert catalog.class_names == ("control", "treated")
     assert catalog.group_column == "group"

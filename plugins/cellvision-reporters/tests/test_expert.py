@@ -121,7 +121,7 @@ def test_only_images_that_both_have_judged_count(tmp_path: Path, out: Path) -> N
     assert "12 of 30" in (out / "expert.md").read_text(encoding="utf-8")
 
 
-def test_who_calls_what_how_and_where_they_disagree_most(
+def test_agreement_table_and_disagreements(
     tmp_path: Path,
     out: Path,
     drawn: list[Any],
@@ -162,7 +162,7 @@ def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out:
     assert "Unknown: no image was shown twice" in (out / "expert.md").read_text(encoding="utf-8")
 
 
-def test_what_was_not_declared_beforehand_is_said(tmp_path: Path, out: Path) -> None:
+def test_undeclared_settings_are_reported(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv")
     assert report(run, out, answers=table)["declared_beforehand"] is False
@@ -224,7 +224,7 @@ def test_the_mean_of_a_study_is_over_its_runs(study: cv.Study, tmp_path: Path, o
     assert first["network"]["estimate"] == pytest.approx(36 / 40)
 
 
-def test_the_pictures_of_a_study_are_whole(
+def test_figures_of_a_study_are_not_clipped(
     study: cv.Study,
     tmp_path: Path,
     out: Path,
