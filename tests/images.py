@@ -34,10 +34,10 @@ def noise(seed: int, shape: Sequence[int] = (6, 5), dtype: Any = np.uint8) -> np
 def write_folder(root: Path, counts: Mapping[str, int], suffix: str = ".png") -> Path:
     """Write so many different images into each folder, such as ``{"train/a": 3}``."""
     seed = 0
-    for place, count in counts.items():
+    for folder, count in counts.items():
         for number in range(count):
             seed += 1
-            write(root / place / f"{number}{suffix}", noise(seed))
+            write(root / folder / f"{number}{suffix}", noise(seed))
     return root
 
 
@@ -67,16 +67,20 @@ class InMemory(cv.Dataset):
         return self.tables[self.name]
 
     def fingerprint(self, image: str) -> str:
-        found = self.arrays[self.name][image]
-        return str(found) if isinstance(found, Exception) else f"{found.tobytes()!r} {found.shape}"
+        content = self.arrays[self.name][image]
+        return (
+            str(content)
+            if isinstance(content, Exception)
+            else f"{content.tobytes()!r} {content.shape}"
+        )
 
     def read(self, image: str) -> np.ndarray:
         self.decoded.append(image)
-        found = self.arrays[self.name][image]
-        if isinstance(found, Exception):
-            raise found
-        assert isinstance(found, np.ndarray)
-        return found
+        content = self.arrays[self.name][image]
+        if isinstance(content, Exception):
+            raise content
+        assert isinstance(content, np.ndarray)
+        return content
 
 
 def unreadable(image: str) -> errors.UnreadableImage:

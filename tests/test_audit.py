@@ -140,8 +140,8 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
 def test_a_file_dropped_anywhere_is_listed(
     folder: str, name: str, suffix: str, content: bytes
 ) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        root = write_folder(Path(place), {"a": 2, "b": 2})
+    with tempfile.TemporaryDirectory() as directory:
+        root = write_folder(Path(directory), {"a": 2, "b": 2})
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / folder / f"{name}{suffix}").write_bytes(content)
         report = audit(root)
@@ -150,7 +150,9 @@ def test_a_file_dropped_anywhere_is_listed(
 
 def test_a_group_in_two_splits(tmp_path: Path) -> None:
     write_folder(tmp_path, NAMED)
-    rows = [f"{place}/{n}.png,{place}{n}" for place, count in NAMED.items() for n in range(count)]
+    rows = [
+        f"{folder}/{n}.png,{folder}{n}" for folder, count in NAMED.items() for n in range(count)
+    ]
     rows[0], rows[-1] = "train/a/0.png,shared", "test/b/1.png,shared"
     (tmp_path / "groups.csv").write_text("\n".join(["file,donor", *rows]))
     report = audit(tmp_path, group="donor")
@@ -217,7 +219,9 @@ def test_warnings_of_pixels() -> None:
         ("number of channels", (4, 4, 1), (4, 4, 3)),
     ],
 )
-def test_what_tells_the_classes_apart_by_itself(what: str, first: Any, second: Any) -> None:
+def test_image_property_that_reveals_the_class_is_reported(
+    what: str, first: Any, second: Any
+) -> None:
     pixels = {f"a{n}": noise(n, first) for n in range(5)}
     pixels |= {f"b{n}": noise(9 + n, second) for n in range(5)}
     content = f"The {what} alone reveals the class: no two classes share a value."
@@ -226,7 +230,7 @@ def test_what_tells_the_classes_apart_by_itself(what: str, first: Any, second: A
     assert content not in in_memory(pixels)["warnings"]
 
 
-def test_the_format_that_tells_the_class(tmp_path: Path) -> None:
+def test_file_format_that_reveals_the_class_is_reported(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 5})
     write_folder(tmp_path, {"b": 5}, ".tif")
     assert any("file format alone reveals" in w for w in audit(tmp_path)["warnings"])
@@ -245,7 +249,7 @@ def test_unreadable_images_count_in_no_split() -> None:
     assert nothing["class_names"] == ["a", "b"]
 
 
-def test_what_cannot_be_split_is_audited_all_the_same(tmp_path: Path) -> None:
+def test_data_that_cannot_be_split_are_audited(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 1, "b": 4})
     report = audit(tmp_path)
     assert report["counts"] == {"train": {"a": 1, "b": 4}}
@@ -271,7 +275,7 @@ def test_an_experiment_is_audited_with_its_own_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [{}, {"a": 3}])
-def test_folders_that_hold_no_problem(tmp_path: Path, content: dict[str, int]) -> None:
+def test_folders_without_problems(tmp_path: Path, content: dict[str, int]) -> None:
     write_folder(tmp_path, content)
     with pytest.raises(errors.InvalidInput):
         audit(tmp_path)
@@ -302,7 +306,7 @@ def test_batches_are_counted_by_class() -> None:
     assert "class cannot be told from plate" in said
 
 
-def test_batches_that_are_the_classes() -> None:
+def test_batches_identical_to_classes() -> None:
     report = batches({"batch": "day"}, day=["1", "2"] * 12)
     assert any(w.startswith("Every batch (day) contains only one class") for w in report.warnings)
     crossed = batches({"batch": "day"}, day=["1"] * 12 + ["2"] * 12)
@@ -384,7 +388,7 @@ def test_pixels_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(InMemory.decoded) == len(images)
 
 
-def test_images_that_do_not_fit_are_audited_all_the_same() -> None:
+def test_unsuitable_images_are_audited() -> None:
     pixels: dict[str, Any] = {f"{c}{n}": noise(n + ord(c), (4, 4, 4)) for c in "ab" for n in (1, 2)}
     report = in_memory(pixels)
     assert [file["status"] for file in report["files"]] == ["read"] * 4

@@ -53,11 +53,11 @@ def test_an_epoch_has_every_image_once_and_the_next_another_order(prepared: Prep
 def test_batches_in_use_are_not_overwritten(prepared: PreparedData) -> None:
     rows = prepared.rows("train")
     with BatchLoader(prepared, rows, 6, seed=3) as loader:
-        kept, copies = [], []
+        views, copies = [], []
         for pixels, _ in itertools.islice(loader.batches(), 60):
-            kept.append(pixels[1:, ::2])  # a view keeps its memory as well
-            copies.append(kept[-1].copy())
-    for view, copy in zip(kept, copies, strict=True):
+            views.append(pixels[1:, ::2])  # a view keeps its memory as well
+            copies.append(views[-1].copy())
+    for view, copy in zip(views, copies, strict=True):
         np.testing.assert_array_equal(view, copy)
 
 
@@ -73,13 +73,13 @@ def test_memory_of_backend_tensors_is_not_overwritten() -> None:
     import keras
 
     memory = BufferPool()
-    given = memory.array((64, 64, 3), "uint8")
-    given[:] = 1
-    held = keras.ops.convert_to_tensor(given)
-    del given
+    array = memory.array((64, 64, 3), "uint8")
+    array[:] = 1
+    tensor = keras.ops.convert_to_tensor(array)
+    del array
     for _ in range(3):
         memory.array((64, 64, 3), "uint8")[:] = 2
-    assert (keras.ops.convert_to_numpy(held) == 1).all()
+    assert (keras.ops.convert_to_numpy(tensor) == 1).all()
 
 
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="a way of TensorFlow's")
@@ -88,14 +88,14 @@ def test_batches_in_tensorflow_are_not_overwritten(prepared: PreparedData) -> No
 
     expected = epochs(prepared, 1)
     with BatchLoader(prepared, prepared.rows("train"), 6, seed=3) as loader:
-        given = tensorflow.dataset(
+        dataset = tensorflow.dataset(
             loader.batches, prepared.pixels.shape[1:], "uint8", 2, grouped=False
         )
-        held = [pixels for pixels, _ in itertools.islice(given, 8)]
-        for _ in itertools.islice(given, 40):  # begun anew, by the same loader
+        batches = [pixels for pixels, _ in itertools.islice(dataset, 8)]
+        for _ in itertools.islice(dataset, 40):  # begun anew, by the same loader
             pass
-    for pixels, (kept, _) in zip(held, expected, strict=True):
-        np.testing.assert_array_equal(pixels.numpy(), kept)
+    for pixels, (expected_pixels, _) in zip(batches, expected, strict=True):
+        np.testing.assert_array_equal(pixels.numpy(), expected_pixels)
 
 
 def test_arrays_have_the_requested_shape_and_dtype() -> None:
@@ -110,10 +110,10 @@ def test_arrays_have_the_requested_shape_and_dtype() -> None:
 
 def test_grey_images_are_repeated_for_rgb_networks(tmp_path: Path) -> None:
     images = tiny.make_folder(tmp_path / "images", count=6)
-    asked = tiny.experiment(
+    experiment = tiny.experiment(
         images, "deep", split={"validation": 0, "test": 0}, preprocessing={"channels": "rgb"}
     )
-    grey = prepare_data(asked)
+    grey = prepare_data(experiment)
     assert grey.pixels.shape[-1] == 1
     with BatchLoader(grey, np.arange(4), 4, seed=0) as loader:
         pixels, _ = next(loader.batches())
@@ -126,27 +126,27 @@ import json, logging
 import cellvision as cv
 from cellvision.backends.threads import configure_threads
 
-told = []
+messages = []
 logging.getLogger("cellvision").addHandler(
-    type("Keep", (logging.Handler,), {"emit": lambda self, record: told.append(record.msg)})()
+    type("Keep", (logging.Handler,), {"emit": lambda self, record: messages.append(record.msg)})()
 )
 dataset = cv.datasets.create("folder", path=".")
 small = cv.Experiment(dataset=dataset, preprocessing={"size": (28, 28), "channels": "gray"})
 large = cv.Experiment(dataset=dataset)
 import tensorflow as tf
 
-found = []
-for asked in ([large], [small, large], [small], [large]):
-    configure_threads(*asked)
-    found.append(tf.config.threading.get_intra_op_parallelism_threads())
-print(json.dumps([found, len(told)]))
+thread_counts = []
+for experiments in ([large], [small, large], [small], [large]):
+    configure_threads(*experiments)
+    thread_counts.append(tf.config.threading.get_intra_op_parallelism_threads())
+print(json.dumps([thread_counts, len(messages)]))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="a setting of TensorFlow")
 def test_small_images_are_computed_with_one_thread_per_operation() -> None:
-    found, warnings = tiny.json_of(_SETTLE)
-    assert found == [0, 0, 1, 1]
+    thread_counts, warnings = tiny.json_of(_SETTLE)
+    assert thread_counts == [0, 0, 1, 1]
     assert warnings == 1  # the last one, which comes too late
     assert tiny.json_of(_SETTLE, TF_NUM_INTRAOP_THREADS="2") == [[0, 0, 0, 0], 0]

@@ -54,9 +54,9 @@ def test_strange_names_from_folders(tmp_path: Path) -> None:
     write_folder(tmp_path, {"NA": 1, "1": 1, "true": 1, "None": 1})
     result = Catalog.of(cv.datasets.create("folder", path=tmp_path))
     assert result.class_names == ("1", "NA", "None", "true")
-    kept = Catalog.of(cv.datasets.create("folder", path=tmp_path, classes=[1, "NA"]))
-    assert kept.class_names == ("1", "NA")
-    assert len(kept.left_out) == 2
+    subset = Catalog.of(cv.datasets.create("folder", path=tmp_path, classes=[1, "NA"]))
+    assert subset.class_names == ("1", "NA")
+    assert len(subset.left_out) == 2
 
 
 def test_names_that_look_alike_are_one_class() -> None:
@@ -208,7 +208,7 @@ def test_splits_keep_their_names_and_order() -> None:
         (["train", "test", "test", "train"], "'test' has class 'b', which 'train' lacks"),
     ],
 )
-def test_splits_that_cannot_be(split: list[Any], says: str) -> None:
+def test_invalid_splits(split: list[Any], says: str) -> None:
     refused(
         says,
         ["a", "b", "a", "a" if "two" in says else "b"]
@@ -255,12 +255,12 @@ def test_a_data_set_that_fails() -> None:
         Catalog.of(Failing(gives=KeyError("x")))
     assert isinstance(e.value.__cause__, KeyError)
     assert e.value.exit_code == 1
-    own = errors.FolderError("there is no folder x")
+    error = errors.FolderError("there is no folder x")
     with pytest.raises(errors.FolderError, match="no folder x"):
-        Catalog.of(Failing(gives=own))
+        Catalog.of(Failing(gives=error))
 
 
-def test_a_data_set_that_gives_something_else() -> None:
+def test_catalog_of_a_wrong_type() -> None:
     with pytest.raises(errors.PluginContractError, match=r"returned list, not a pandas\.DataFrame"):
         Catalog.of(Failing(gives=[1]))
     with pytest.raises(errors.CatalogError, match="no column 'label'"):
@@ -270,7 +270,7 @@ def test_a_data_set_that_gives_something_else() -> None:
         Catalog.of(Failing(gives=twice))
 
 
-def test_any_index_and_kind_of_column_will_do() -> None:
+def test_any_index_and_column_type_is_accepted() -> None:
     table = pd.DataFrame(
         {"image": ["x", "y"], "label": pd.Categorical(["a", "b"]), 7: [1.5, 2.5]}, index=[9, 9]
     )

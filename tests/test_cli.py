@@ -100,7 +100,7 @@ def test_help(cellvision: Command, verb: list[str]) -> None:
     assert cellvision(*verb, "-h") == said
 
 
-def test_no_verb_is_a_call_for_help(cellvision: Command) -> None:
+def test_no_command_prints_help(cellvision: Command) -> None:
     for words in ([], ["prepare"]):
         said = cellvision(*words)
         assert (said.code, said.err) == (0, "")
@@ -161,8 +161,8 @@ def test_audit(cellvision: Command, images: Path) -> None:
     assert said.code == 0
     assert "20 images read" in said.out
     assert "6 × 5 × 1  uint8, 8 bits per sample" in said.out
-    found = json.loads(cellvision("audit", images, "--json").out)
-    assert found == json.loads(
+    report = json.loads(cellvision("audit", images, "--json").out)
+    assert report == json.loads(
         json.dumps(cv.audit(cv.datasets.create("folder", path=images)).to_json())
     )
 
@@ -181,11 +181,11 @@ def test_audit_of_an_experiment_with_changes(
 ) -> None:
     target = tmp_path / "experiment.toml"
     target.write_text('[dataset]\ntype = "folder"\npath = "images"\n[split]\nvalidation = 0\n')
-    found = json.loads(cellvision("audit", target, "--set", "split.test=0.5", "--json").out)
-    assert found["counts"] == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
+    report = json.loads(cellvision("audit", target, "--set", "split.test=0.5", "--json").out)
+    assert report["counts"] == {"train": {"a": 5, "b": 5}, "test": {"a": 5, "b": 5}}
 
 
-def test_a_leak_is_refused_and_told(cellvision: Command, leaking: Path) -> None:
+def test_leak_is_refused_and_reported(cellvision: Command, leaking: Path) -> None:
     said = cellvision("audit", leaking, "--json")
     assert said.code == 3
     assert json.loads(said.out)["leaks"][0]["kind"] == "identical_pixels"
@@ -246,9 +246,7 @@ def test_sources_that_cannot_be_used(
         ("dataset.classes=[a,x]", "names 'x'"),
     ],
 )
-def test_changes_that_cannot_be_made(
-    cellvision: Command, images: Path, change: str, says: str
-) -> None:
+def test_invalid_changes(cellvision: Command, images: Path, change: str, says: str) -> None:
     assert says in cellvision.refused("audit", images, "--set", change)[0]
 
 
@@ -273,10 +271,10 @@ def test_short_forms_of_settings_are_understood(
 ) -> None:
     from cellvision.cli import experiments
 
-    found: Any = experiments.settings(str(images), [change])
+    setting: Any = experiments.settings(str(images), [change])
     for part in path.split("."):
-        found = found[int(part)] if part.isdigit() else found[part]
-    assert found == value
+        setting = setting[int(part)] if part.isdigit() else setting[part]
+    assert setting == value
 
 
 @pytest.mark.parametrize(
@@ -381,13 +379,13 @@ print(plt.get_backend())
         (["predict", "x"], "Missing argument"),
     ],
 )
-def test_words_that_are_not_understood(cellvision: Command, words: list[str], says: str) -> None:
+def test_unknown_words(cellvision: Command, words: list[str], says: str) -> None:
     lines = cellvision.refused(*words)
     assert says.lower() in lines[0].lower()
     assert "--help for its arguments" in lines[1]
 
 
-def test_runs_that_are_not_there(cellvision: Command, tmp_path: Path, images: Path) -> None:
+def test_missing_runs(cellvision: Command, tmp_path: Path, images: Path) -> None:
     for verb in (["report", tmp_path], ["report", tmp_path / "x"]):
         assert "no finished run here" in cellvision.refused(*verb)[0]
     out = tmp_path / "table.csv"
@@ -444,8 +442,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     cv.datasets.register("failing", Failing)
 
     def fail(fault: BaseException) -> str:
-        made = cv.Experiment(dataset=Failing(fault=fault))
-        monkeypatch.setattr(experiments, "read", lambda *_: made)
+        experiment = cv.Experiment(dataset=Failing(fault=fault))
+        monkeypatch.setattr(experiments, "read", lambda *_: experiment)
         return str(tmp_path)
 
     yield fail
@@ -606,7 +604,7 @@ def test_exit_codes_of_processes(leaking: Path) -> None:
     )
 
 
-def test_a_reader_who_has_had_enough() -> None:
+def test_closed_pipe_ends_quietly() -> None:
     command = subprocess.Popen(
         [sys.executable, "-c", RUN, "plugins", "--json"],
         stdout=subprocess.PIPE,
@@ -615,17 +613,17 @@ def test_a_reader_who_has_had_enough() -> None:
     assert command.stdout is not None
     assert command.stderr is not None
     command.stdout.close()
-    told = command.stderr.read()
+    stderr = command.stderr.read()
     assert command.wait() == 0
-    assert told == b""
+    assert stderr == b""
     command.stderr.close()
 
 
-def test_a_terminal_without_the_letters(tmp_path: Path) -> None:
+def test_terminal_without_unicode(tmp_path: Path) -> None:
     root = write_folder(tmp_path, {"train/細胞": 2, "train/b": 2})
     light = ["--set", "split.validation=0"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = process("-c", RUN, "audit", str(root), *light, env=environment)
     assert done.returncode == 0, done.stderr
-    found = process("-c", RUN, "audit", str(root), *light, "--json", env=environment)
-    assert json.loads(found.stdout)["class_names"] == ["b", "細胞"]
+    result = process("-c", RUN, "audit", str(root), *light, "--json", env=environment)
+    assert json.loads(result.stdout)["class_names"] == ["b", "細胞"]

@@ -36,7 +36,7 @@ class Scope(cv.Dataset):
     share: float = 0.5
     flag: bool = False
     title: str | None = None
-    place: Path = Path("somewhere")
+    location: Path = Path("somewhere")
     optics: Optics = Optics()
     inner: cv.Augmenter | None = None
     more: tuple[cv.Augmenter, ...] = ()
@@ -117,7 +117,7 @@ def test_frozen() -> None:
         cv.Training().epochs = 3  # type: ignore[misc]
 
 
-def test_type_stands_for_the_name_both_ways() -> None:
+def test_type_is_written_and_read_as_the_name() -> None:
     rotation = cv.augmenters.create("rotation", degrees=5)
     assert next(iter(rotation.model_dump())) == "type"
     assert json.loads(rotation.model_dump_json())["type"] == "rotation"
@@ -136,7 +136,7 @@ def test_a_type_of_another_class_is_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [3, None, [], {}, {"type": 3}, {"degrees": 3}, "flip:rotation"])
-def test_what_is_no_component(value: object) -> None:
+def test_values_that_are_no_component_are_refused(value: object) -> None:
     with pytest.raises(errors.InvalidInput):
         cv.Experiment.from_settings(
             {"dataset": {"type": "scope"}, "augmenters": [value]}, "here.toml"
@@ -197,13 +197,13 @@ def test_faults_of_a_component_within_name_the_file_and_the_component() -> None:
     assert lines[1].startswith("here.toml: dataset 'scope': optics.aperture: ")
 
 
-def test_an_unknown_plugin_stays_what_it_is() -> None:
+def test_unknown_plugin_keeps_its_error() -> None:
     with pytest.raises(errors.UnknownPlugin, match="Did you mean 'scope'"):
         cv.Experiment.from_settings({"dataset": "scoope"}, "here.toml")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_what_is_no_number_is_refused(value: float) -> None:
+def test_non_finite_numbers_are_refused(value: float) -> None:
     with pytest.raises(errors.ExperimentError, match="share"):
         cv.datasets.create("scope", share=value)
 
@@ -218,7 +218,7 @@ def test_digits_are_names_as_well() -> None:
 
 
 @pytest.mark.parametrize("mode", ["json", "python", "text"])
-def test_what_has_no_name_cannot_be_written(mode: str) -> None:
+def test_unnamed_components_cannot_be_written(mode: str) -> None:
     for whole in (Unregistered(), cv.Experiment(dataset=Unregistered())):
         with pytest.raises(errors.PluginError, match="Unregistered is not registered") as caught:
             whole.model_dump_json() if mode == "text" else whole.model_dump(mode=mode)

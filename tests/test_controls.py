@@ -39,9 +39,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.make_folder(tmp_path_factory.mktemp("images"), count=20, wells=10)
 
 
-def asked(images: Path, **changes: Any) -> cv.Experiment:
-    given = {"epochs": 4, "split": {"validation": 0, "test": 0.5}, **changes}
-    return tiny.experiment(images, "level", group="well", **given)
+def experiment(images: Path, **changes: Any) -> cv.Experiment:
+    parameters = {"epochs": 4, "split": {"validation": 0, "test": 0.5}, **changes}
+    return tiny.experiment(images, "level", group="well", **parameters)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
     """A study that many tests share."""
     out = tmp_path_factory.mktemp("whole") / "study"
     reporters = [{"type": name} for name in ("summary", "boxplot", "controls", "html")]
-    return cv.study(asked(images, reporters=reporters), 2, out, controls=CONTROLS)
+    return cv.study(experiment(images, reporters=reporters), 2, out, controls=CONTROLS)
 
 
 # --- permuted labels ---------------------------------------------------------------------
@@ -143,16 +143,16 @@ def cells_on(background: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_cells_are_masked_with_a_margin() -> None:
     image, discs = cells_on(200)
-    found = cell_regions(image)
-    assert found[discs].all()
-    assert discs.sum() < found.sum() < 5 * discs.sum()
+    mask = cell_regions(image)
+    assert mask[discs].all()
+    assert discs.sum() < mask.sum() < 5 * discs.sum()
     left = without_cells(image)
     assert (left.dtype, left.shape) == (image.dtype, image.shape)
-    np.testing.assert_array_equal(left[~found], image[~found])
+    np.testing.assert_array_equal(left[~mask], image[~mask])
     # Nothing of a cell is left: neither its light nor its outline.
-    assert left[found].max() < 260
-    assert abs(left[found].mean() - 200) < 5
-    assert left[found].std() == pytest.approx(left[~found].std(), rel=0.2)
+    assert left[mask].max() < 260
+    assert abs(left[mask].mean() - 200) < 5
+    assert left[mask].std() == pytest.approx(left[~mask].std(), rel=0.2)
     np.testing.assert_array_equal(without_cells(image), left)
 
 
@@ -185,8 +185,8 @@ def test_runs_and_tables_hold_no_control(study: cv.Study) -> None:
         **dict.fromkeys(CONTROLS, 2),
         "intensity": 1,
     }
-    told = study.control_table
-    assert set(told["control"]) == set(CONTROLS)
+    table = study.control_table
+    assert set(table["control"]) == set(CONTROLS)
     assert set(study.control_history["control"]) == set(CONTROLS) - {"intensity"}
     assert len(pd.read_csv(study.folder / "reports" / "summary.csv")) == 2
 
@@ -282,9 +282,9 @@ def test_the_reports_show_the_controls(study: cv.Study) -> None:
 def test_a_study_killed_during_its_controls_resumes(
     study: cv.Study, images: Path, tmp_path: Path
 ) -> None:
-    cv.save_experiment(asked(images), tmp_path / "asked.json")
+    cv.save_experiment(experiment(images), tmp_path / "experiment.json")
     folder = tmp_path / "study"
-    words = ["study", str(tmp_path / "asked.json"), "--runs", "2", "--controls"]
+    words = ["study", str(tmp_path / "experiment.json"), "--runs", "2", "--controls"]
     started = tiny.process(*words, "--out", str(folder))
     assert started.stderr is not None
     assert any("permuted_images, seed 1" in line for line in started.stderr)
@@ -293,7 +293,7 @@ def test_a_study_killed_during_its_controls_resumes(
     assert started.returncode == -signal.SIGKILL
     done = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
     assert 5 <= len(done) < 9
-    again = cv.study(asked(images), 2, folder, controls=CONTROLS)
+    again = cv.study(experiment(images), 2, folder, controls=CONTROLS)
     assert {path: path.stat().st_mtime_ns for path in done} == done
     for name, runs in study.controls.items():
         for one, other in zip(runs, again.controls[name], strict=True):
@@ -306,14 +306,14 @@ def test_controls_can_be_added_but_not_removed(
 ) -> None:
     folder = shutil.copytree(study.folder, tmp_path / "study")
     settings = cv.save_experiment(
-        asked(images, reporters=study.runs[0].experiment.reporters), tmp_path / "a.json"
+        experiment(images, reporters=study.runs[0].experiment.reporters), tmp_path / "a.json"
     )
     for path in folder.glob("runs/*_*"):
         shutil.rmtree(path)
     (folder / "study.json").unlink()
     plan = json.loads((folder / ".plan.json").read_text())
     (folder / ".plan.json").write_text(json.dumps({**plan, "controls": []}))
-    made = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
+    mtimes = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
     with pytest.raises(SystemExit) as end:
         main(
             ["study", str(settings), "--runs", "2", "--out", str(folder), "--control", "intensity"]
@@ -322,40 +322,40 @@ def test_controls_can_be_added_but_not_removed(
     said = " ".join(capsys.readouterr().out.split())
     assert f"Verdict: {cv.load_study(folder).verdicts[0].sentence}" in said
     assert "Controls not run: permuted_groups, permuted_images, background" in said
-    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert {path: path.stat().st_mtime_ns for path in mtimes} == mtimes
     with pytest.raises(errors.FolderError, match="control 'intensity' was started"):
         cv.study(cv.load_experiment(settings), 2, folder)
 
 
 def test_a_control_that_does_not_exist_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match="no control 'colour'") as caught:
-        cv.study(asked(images), 1, tmp_path / "study", controls=["colour"])
+        cv.study(experiment(images), 1, tmp_path / "study", controls=["colour"])
     assert "permuted_groups" in caught.value.hint
     assert not (tmp_path / "study").exists()
 
 
 def test_each_experiment_and_test_set_has_its_verdict(images: Path, tmp_path: Path) -> None:
     grid = {
-        "one": asked(images, epochs=1),
-        "two": asked(images, epochs=2, seed=7),
+        "one": experiment(images, epochs=1),
+        "two": experiment(images, epochs=2, seed=7),
     }
-    made = cv.study(grid, 1, tmp_path / "study", controls=["intensity"])
-    assert [verdict.experiment for verdict in made.verdicts] == ["one", "two"]
+    result = cv.study(grid, 1, tmp_path / "study", controls=["intensity"])
+    assert [verdict.experiment for verdict in result.verdicts] == ["one", "two"]
     # Both were judged on the same images, so each p is adjusted for both.
-    tables = {name: run.predictions for name, run in zip(grid, made.runs, strict=True)}
+    tables = {name: run.predictions for name, run in zip(grid, result.runs, strict=True)}
     rows = {name: table[table["split"] == "test"] for name, table in tables.items()}
     adjusted = max_t_test(
         rows["one"]["label"].to_numpy(),
         {name: table["predicted"].to_numpy()[None] for name, table in rows.items()},
         rows["one"]["group"].to_numpy(),
     )
-    for verdict in made.verdicts:
+    for verdict in result.verdicts:
         assert verdict.unadjusted_p is not None
         assert verdict.p == pytest.approx(
             max(verdict.unadjusted_p, adjusted[verdict.experiment].adjusted_p)
         )
-    assert [run.folder.name for run in made.controls["intensity"]] == [
+    assert [run.folder.name for run in result.controls["intensity"]] == [
         "intensity_000",
         "intensity_001",
     ]
-    assert [verdict.controls[0].accuracy for verdict in made.verdicts] == [1.0, 1.0]
+    assert [verdict.controls[0].accuracy for verdict in result.verdicts] == [1.0, 1.0]

@@ -64,9 +64,9 @@ def small(strip: int) -> dict[int, tuple[int, int, int]]:
 
 def rename_tag(path: Path, old: int, new: int) -> None:
     with tifffile.TiffFile(path) as tiff:
-        place = tiff.pages.first.tags[old].offset
+        offset = tiff.pages.first.tags[old].offset
     data = bytearray(path.read_bytes())
-    data[place : place + 2] = struct.pack("<H", new)
+    data[offset : offset + 2] = struct.pack("<H", new)
     path.write_bytes(bytes(data))
 
 
@@ -263,8 +263,8 @@ def test_a_size_that_the_data_cannot_fill_is_refused_before_memory_is_taken(
     tiny = png(50_000, 50_000, 8, 0, zlib.compress(bytes(99)))
     refused(write(tmp_path / "a.png", tiny), "cannot hold")
     header = bytearray(jpeg(GREY))
-    place = header.index(b"\xff\xc0") + 5
-    header[place : place + 4] = b"\x75\x30\x75\x30"
+    offset = header.index(b"\xff\xc0") + 5
+    header[offset : offset + 4] = b"\x75\x30\x75\x30"
     refused(write(tmp_path / "a.jpg", bytes(header)), "cannot hold 30000 x 30000")
     bitmap = bytearray(bmp(GREY))
     bitmap[22:26] = struct.pack("<i", 100_000_000)

@@ -76,7 +76,7 @@ def _offered() -> Iterator[None]:
     cv.datasets.unregister("unlike")
 
 
-def asked(images: Path, **settings: Any) -> cv.Experiment:
+def experiment(images: Path, **settings: Any) -> cv.Experiment:
     # A network of a plugin: the workers are processes that know nothing of this file.
     return tiny.experiment(images, "perceptron", **{"seed": 5, "epochs": 12, **settings})
 
@@ -84,17 +84,17 @@ def asked(images: Path, **settings: Any) -> cv.Experiment:
 @pytest.fixture(scope="module")
 def here(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
     """The same study in one process."""
-    return cv.study(asked(images), runs=4, out=tmp_path_factory.mktemp("here") / "study")
+    return cv.study(experiment(images), runs=4, out=tmp_path_factory.mktemp("here") / "study")
 
 
-def assert_same(made: cv.Study, expected: cv.Study) -> None:
+def assert_same(study: cv.Study, expected: cv.Study) -> None:
     """Every run once, and each the run that it is in one process."""
-    assert made.metadata == expected.metadata
-    there = {path.name for path in (made.folder / "runs").iterdir()}
-    assert there == {"000", "001", "002", "003"}
+    assert study.metadata == expected.metadata
+    names = {path.name for path in (study.folder / "runs").iterdir()}
+    assert names == {"000", "001", "002", "003"}
     columns = ["run", "experiment", "seed", "split", "n"]
-    assert made.table[columns].equals(expected.table[columns])
-    for one, other in zip(made.runs, expected.runs, strict=True):
+    assert study.table[columns].equals(expected.table[columns])
+    for one, other in zip(study.runs, expected.runs, strict=True):
         histories = [run.history.drop(columns="seconds") for run in (one, other)]
         # Threads may add up in another order on another process.
         np.testing.assert_allclose(*histories, atol=1e-4)
@@ -108,9 +108,9 @@ def meanwhile(work: Callable[[], None]) -> threading.Thread:
     return started
 
 
-def wait_for(there: Callable[[], Any]) -> None:
+def wait_for(condition: Callable[[], Any]) -> None:
     end = time.monotonic() + 300
-    while not there():
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -123,14 +123,16 @@ def test_a_cluster_does_the_same_study(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    made = cv.study(asked(images), runs=4, out=tmp_path / "study", client=client, progress=True)
-    assert_same(made, here)
-    for theirs, ours in zip(made.runs, here.runs, strict=True):
+    study = cv.study(
+        experiment(images), runs=4, out=tmp_path / "study", client=client, progress=True
+    )
+    assert_same(study, here)
+    for theirs, ours in zip(study.runs, here.runs, strict=True):
         files = [sorted(path.name for path in run.folder.iterdir()) for run in (theirs, ours)]
         assert files[0] == files[1]
         assert theirs.model().count_params() == ours.model().count_params()
-    told = capsys.readouterr().err.splitlines()
-    assert [line for line in told if "runs done" in line] == [
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "runs done" in line] == [
         f"{done}/4 runs done, 2 worker(s)" for done in range(5)
     ]
 
@@ -150,34 +152,34 @@ def test_a_worker_killed_in_the_middle_costs_no_run(
         killed.append(victim)
 
     killer = meanwhile(kill)
-    made = cv.study(asked(images), runs=4, out=tmp_path / "study", client=client)
+    study = cv.study(experiment(images), runs=4, out=tmp_path / "study", client=client)
     killer.join()
     assert len(killed) == 1
-    assert_same(made, here)
+    assert_same(study, here)
     wait_for(lambda: len(client.nthreads()) == 2)
     assert processes[killed[0]] not in client.run(os.getpid).values()
 
 
 @pytest.mark.slow
-def test_a_killed_client_is_started_again_and_goes_on(
+def test_killed_client_resumes(
     client: distributed.Client, here: cv.Study, images: Path, tmp_path: Path
 ) -> None:
-    cv.save_experiment(asked(images), tmp_path / "asked.json")
-    words = ["study", str(tmp_path / "asked.json"), "--runs", "4", "--out", str(tmp_path / "study")]
+    cv.save_experiment(experiment(images), tmp_path / "study.json")
+    words = ["study", str(tmp_path / "study.json"), "--runs", "4", "--out", str(tmp_path / "study")]
     words += ["--scheduler", client.scheduler.address]
     started = tiny.process(*words)
     assert started.stderr is not None
     assert any("1/4 runs done" in line for line in started.stderr)
     started.kill()
     started.communicate()
-    kept = list((tmp_path / "study" / "runs").glob("*/run.json"))
-    made = {path: path.stat().st_mtime_ns for path in kept}
-    assert 1 <= len(made) < 4
+    run_files = list((tmp_path / "study" / "runs").glob("*/run.json"))
+    mtimes = {path: path.stat().st_mtime_ns for path in run_files}
+    assert 1 <= len(mtimes) < 4
     with pytest.raises(SystemExit) as end:
         cli.main(words)
     assert end.value.code == 0
     assert_same(cv.load_study(tmp_path / "study"), here)
-    assert {path: path.stat().st_mtime_ns for path in kept} == made
+    assert {path: path.stat().st_mtime_ns for path in run_files} == mtimes
 
 
 @pytest.mark.slow
@@ -186,19 +188,19 @@ def test_a_run_that_fails_ends_the_study_with_its_own_error(
 ) -> None:
     broken = shutil.copytree(images, tmp_path / "broken")
     (broken / "dark" / "s3.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    grid = {"good": asked(images, epochs=1), "bad": asked(broken, epochs=1)}
-    with pytest.raises(errors.UnreadableImages) as there:
+    grid = {"good": experiment(images, epochs=1), "bad": experiment(broken, epochs=1)}
+    with pytest.raises(errors.UnreadableImages) as cluster_error:
         cv.study(grid, runs=2, out=tmp_path / "study", client=client)
-    with pytest.raises(errors.UnreadableImages) as alone:
+    with pytest.raises(errors.UnreadableImages) as local_error:
         cv.study(grid, runs=2, out=tmp_path / "alone")
-    assert str(there.value) == str(alone.value)
-    kept = {path.name for path in (tmp_path / "study" / "runs").iterdir()}
-    assert kept == {"000", "001"}
+    assert str(cluster_error.value) == str(local_error.value)
+    names = {path.name for path in (tmp_path / "study" / "runs").iterdir()}
+    assert names == {"000", "001"}
     # The worker has seen the broken image, and must look again.
     shutil.copy(images / "dark" / "s3.png", broken / "dark" / "s3.png")
-    made = cv.study(grid, runs=2, out=tmp_path / "study", client=client)
-    assert list(made.table["experiment"].unique()) == ["good", "bad"]
-    assert len(made.runs) == 4
+    study = cv.study(grid, runs=2, out=tmp_path / "study", client=client)
+    assert list(study.table["experiment"].unique()) == ["good", "bad"]
+    assert len(study.runs) == 4
 
 
 @pytest.mark.slow
@@ -226,11 +228,11 @@ def test_workers_that_differ_are_refused(
             importlib_metadata, "version", lambda name: "0.0" if name == "keras" else version(name)
         )
         with pytest.raises(errors.CellvisionError, match=r"keras is 0\.0 where .* on the worker"):
-            cv.study(asked(images), runs=1, out=tmp_path / "version", client=client)
+            cv.study(experiment(images), runs=1, out=tmp_path / "version", client=client)
     with monkeypatch.context() as patch:
         patch.setattr(keras.backend, "backend", lambda: "jax")
         with pytest.raises(errors.CellvisionError, match="backend is jax where") as caught:
-            cv.study(asked(images), runs=1, out=tmp_path / "backend", client=client)
+            cv.study(experiment(images), runs=1, out=tmp_path / "backend", client=client)
     assert "KERAS_BACKEND=jax" in caught.value.hint
 
 
@@ -250,9 +252,11 @@ def test_a_study_waits_for_workers_and_warns_of_their_threads(
         distributed.Client(later, set_as_default=False) as client,
     ):
         helper = meanwhile(lambda: (wait_for(lambda: "no worker" in caplog.text), later.scale(1)))
-        made = cv.study(asked(images, epochs=1), runs=3, out=tmp_path / "study", client=client)
+        study = cv.study(
+            experiment(images, epochs=1), runs=3, out=tmp_path / "study", client=client
+        )
         helper.join()
-    assert len(made.runs) == 3
+    assert len(study.runs) == 3
     assert caplog.text.count("no worker is connected") == 1
     assert caplog.text.count("--nthreads 1") == 1
 
@@ -305,7 +309,7 @@ def test_connection_errors_name_the_cause(
             clusters.connect(address)
         assert "dask scheduler" in caught.value.hint
     with pytest.raises(errors.ExperimentError, match=r"distributed\.Client"):
-        cv.study(asked(images), runs=1, out=tmp_path / "study", client="tcp://host:8786")  # type: ignore[arg-type]
+        cv.study(experiment(images), runs=1, out=tmp_path / "study", client="tcp://host:8786")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(errors.ExperimentError, match="not installed") as caught:
         clusters.connect("tcp://host:8786")

@@ -29,9 +29,9 @@ import tiny
 import cellvision as cv
 from cellvision import errors
 root = Path({root!r})
-held = {{"validation": {{"dark": 4, "light": 4}}, "test": {{"dark": 4, "light": 5}}}}
-even = tiny.make_splits(root / "even", {{"train": {{"dark": 13, "light": 13}}, **held}})
-odd = tiny.make_splits(root / "odd", {{"train": {{"dark": 6, "light": 7}}, **held}})
+held_out = {{"validation": {{"dark": 4, "light": 4}}, "test": {{"dark": 4, "light": 5}}}}
+even = tiny.make_splits(root / "even", {{"train": {{"dark": 13, "light": 13}}, **held_out}})
+odd = tiny.make_splits(root / "odd", {{"train": {{"dark": 6, "light": 7}}, **held_out}})
 
 def refusal(images, **settings):
     try:
@@ -44,14 +44,14 @@ with tiny.on_offer():
     study = cv.study(tiny.experiment(even, batch_size=6, devices=2), runs=2, out=root / "study")
     two = study.runs[1]
     again = tiny.probabilities(cv.predict(two, even / "test"))
-    kept = tiny.probabilities(two.predictions[two.predictions["split"] == "test"])
+    stored = tiny.probabilities(two.predictions[two.predictions["split"] == "test"])
     flip = [{{"type": "flip"}}]
     mixed = tiny.experiment(odd, "mixed", devices=2, epochs=2, batch_size=4, augmenters=flip)
     print(json.dumps({{
         "devices": [run.metadata.environment.device for run in (one, two)],
         "histories": [run.history.iloc[:, :-1].to_numpy().tolist() for run in (one, two)],
         "losses": [run.scores["test"].loss for run in (one, two)],
-        "again": float(abs(again - kept).max()),
+        "again": float(abs(again - stored).max()),
         "mixed": cv.train(mixed, root / "mixed").history["loss"].tolist(),
         "three": refusal(even, devices=3, batch_size=6),
         "uneven": refusal(even, devices=2, batch_size=5),
@@ -62,23 +62,23 @@ with tiny.on_offer():
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", sorted(TWO))
 def test_two_devices_train_as_one_does(backend: str, tmp_path: Path) -> None:
-    found = tiny.json_of(
+    results = tiny.json_of(
         TWO[backend] + SCRIPT.format(root=str(tmp_path)),
         KERAS_BACKEND=backend,
         XLA_FLAGS="--xla_force_host_platform_device_count=2",
         CELLVISION_CACHE=str(tmp_path / "cache"),
     )
-    assert found["devices"] == ["cpu:0", "cpu:0, cpu:1"]
+    assert results["devices"] == ["cpu:0", "cpu:0, cpu:1"]
     # The same batches in the same order; only sums are added up in another one.
-    one, two = found["histories"]
+    one, two = results["histories"]
     np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)
-    assert found["losses"][1] == pytest.approx(found["losses"][0], rel=1e-3)
-    assert found["again"] < 1e-5
+    assert results["losses"][1] == pytest.approx(results["losses"][0], rel=1e-3)
+    assert results["again"] < 1e-5
     # Dropout, batch normalisation, an augmenter and an odd number of images are no obstacle.
-    assert len(found["mixed"]) == 2
-    assert np.isfinite(found["mixed"]).all()
-    assert "is 3, but there are 2 devices" in found["three"]
-    assert "batch of 5" in found["uneven"]
+    assert len(results["mixed"]) == 2
+    assert np.isfinite(results["mixed"]).all()
+    assert "is 3, but there are 2 devices" in results["three"]
+    assert "batch of 5" in results["uneven"]
 
 
 def test_auto_takes_as_many_accelerators_as_divide_a_batch(

@@ -118,7 +118,7 @@ def test_only_the_first_process_writes_the_folder(trained: Any) -> None:
 
 
 @pytest.mark.slow
-def test_all_processes_refuse_what_they_cannot_share(trained: Any) -> None:
+def test_conflicts_are_refused_by_all_processes(trained: Any) -> None:
     first, second = trained[1][:2]
     assert first["batch"] == second["batch"]
     assert "2 processes cannot share a batch of 5" in first["batch"]

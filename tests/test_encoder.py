@@ -72,8 +72,8 @@ def test_features_are_those_of_the_encoder(tmp_path: Path, maps: bool) -> None:
     expected = model.predict_on_batch(2 * images(3) - 1)
     if maps:
         expected = expected.mean(axis=(1, 2))
-    found = features(create(tmp_path / "e.keras", scaling="symmetric"), images(3))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    result = features(create(tmp_path / "e.keras", scaling="symmetric"), images(3))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def test_scaling_of_imagenet(file: Path) -> None:
@@ -100,8 +100,8 @@ def test_channels_are_mapped(file: Path) -> None:
     np.testing.assert_allclose(features(create(file), two), expected, atol=1e-5)
     np.testing.assert_allclose(features(create(file), two[..., :1]), alone(0), atol=1e-5)
     picked = model.predict_on_batch(two[..., [1, 0, 1]])
-    found = features(create(file, channels=[1, 0, 1]), two)
-    np.testing.assert_allclose(found, picked, atol=1e-5)
+    result = features(create(file, channels=[1, 0, 1]), two)
+    np.testing.assert_allclose(result, picked, atol=1e-5)
     assert features(create(file, channels="each"), images(3)).shape == (3, 15)
 
 
@@ -123,9 +123,9 @@ def test_the_digest_is_recorded_and_checked(tmp_path: Path) -> None:
 
 
 def test_warns_of_images_seen_before_and_of_a_missing_license(file: Path) -> None:
-    told = create(file, license="MIT", origin="ImageNet").warnings()
-    assert len(told) == 1
-    assert "ImageNet" in told[0]
+    messages = create(file, license="MIT", origin="ImageNet").warnings()
+    assert len(messages) == 1
+    assert "ImageNet" in messages[0]
     assert "license" in create(file).warnings()[1]
 
 
@@ -310,9 +310,9 @@ def test_converts_the_weights_of_a_wheel(script: ModuleType, tmp_path: Path) -> 
     assert model.count_params() == sum(array.size for array in tensors.values())
     stem = model.get_layer("_conv_stem").get_weights()[0]
     np.testing.assert_array_equal(stem[1, 2, 0], tensors["_conv_stem.weight"][:, 0, 1, 2])
-    found = features(create(tmp_path / "lite0.keras"), images(3, 32))
-    assert found.shape == (3, 1280)
-    assert np.isfinite(found).all()
+    result = features(create(tmp_path / "lite0.keras"), images(3, 32))
+    assert result.shape == (3, 1280)
+    assert np.isfinite(result).all()
 
 
 def test_a_weights_file_cannot_run_code(script: ModuleType, tmp_path: Path) -> None:

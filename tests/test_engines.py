@@ -33,7 +33,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
 
 
-def kept(tmp_path: Path) -> list[Path]:
+def conversions(tmp_path: Path) -> list[Path]:
     """The folders of converted networks."""
     return sorted((tmp_path / "cache").glob("engines/*"))
 
@@ -50,15 +50,15 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
-    asked = tiny.experiment(images, "mixed", epochs=1)
-    return cv.train(asked, tmp_path_factory.mktemp("run") / "run")
+    experiment = tiny.experiment(images, "mixed", epochs=1)
+    return cv.train(experiment, tmp_path_factory.mktemp("run") / "run")
 
 
 def run_of(folder: Path, run: cv.Run, architecture: str, precision: Any, size: int) -> cv.Run:
     """A run's folder with a network of another architecture, as it is before its training."""
     preprocessing = cv.Preprocessing(size=(size, size), channels="gray")
     settings = {"random": True} if architecture == "pretrained" else {}
-    asked = run.experiment.model_copy(
+    experiment = run.experiment.model_copy(
         update={
             "architecture": cv.architectures.create(architecture, **settings),
             "preprocessing": preprocessing,
@@ -67,7 +67,7 @@ def run_of(folder: Path, run: cv.Run, architecture: str, precision: Any, size: i
     shutil.copytree(run.folder, folder)
     plan = cv.TrainingPlan(steps_per_epoch=1, epochs=1, batch_size=10, class_counts=(10, 10))
     intensity_range = (0.0, run.metadata.intensity_scale)
-    network = Network(asked, run.class_names, intensity_range, precision, plan, 1, seed=1)
+    network = Network(experiment, run.class_names, intensity_range, precision, plan, 1, seed=1)
     # As after a training: no bias is zero, and 50 layers do not make every image alike.
     random = np.random.default_rng(0)
     for weight in network.model.weights:
@@ -77,7 +77,7 @@ def run_of(folder: Path, run: cv.Run, architecture: str, precision: Any, size: i
             weight.assign(np.asarray(weight) + random.uniform(0, 0.1, weight.shape))
     network.model.save(folder / "model.keras")
     record = json.loads((folder / "run.json").read_text())
-    record["experiment"] = asked.model_dump(mode="json")
+    record["experiment"] = experiment.model_dump(mode="json")
     record["environment"]["precision"] = precision
     (folder / "run.json").write_text(json.dumps(record))
     return cv.load_run(folder)
@@ -137,12 +137,12 @@ def test_auto_converts_if_it_pays_off_and_starts_without_keras_after_that(
 ) -> None:
     few = cv.predict(run, images)
     assert few.attrs["engine"].startswith("keras ")
-    assert kept(tmp_path) == []
+    assert conversions(tmp_path) == []
     monkeypatch.setattr(selection, "CONVERT_ABOVE", 0)
     table = cv.predict(run, images)
     assert table.attrs["engine"].startswith("onnxruntime ")
     np.testing.assert_allclose(tiny.probabilities(table), tiny.probabilities(few), atol=1e-5)
-    (made,) = kept(tmp_path)
+    (folder,) = conversions(tmp_path)
     script = f"""
 import json, sys
 from cellvision.cli import main
@@ -154,7 +154,7 @@ except SystemExit as error:
     assert tiny.json_of(script) == [0, False, False]
     again = pd.read_csv(tmp_path / "n.csv")
     np.testing.assert_allclose(tiny.probabilities(again), tiny.probabilities(few), atol=1e-5)
-    assert kept(tmp_path) == [made]
+    assert conversions(tmp_path) == [folder]
 
 
 @pytest.mark.slow
@@ -162,17 +162,17 @@ def test_a_damaged_conversion_is_made_again(
     run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = cv.predict(run, images, engine="openvino")
-    (made,) = kept(tmp_path)
-    weights = made / "model.bin"
+    (folder,) = conversions(tmp_path)
+    weights = folder / "model.bin"
     weights.write_bytes(weights.read_bytes()[:-8] + b"damaged!")
     with caplog.at_level(logging.WARNING, "cellvision"):
         again = cv.predict(run, images, engine="openvino")
     assert "damaged" in caplog.text
-    assert kept(tmp_path) == [made]
+    assert conversions(tmp_path) == [folder]
     np.testing.assert_array_equal(tiny.probabilities(again), tiny.probabilities(whole))
-    (made / "index.json").unlink()
+    (folder / "index.json").unlink()
     assert cv.predict(run, images).attrs["engine"].startswith("keras ")
-    assert kept(tmp_path) == []
+    assert conversions(tmp_path) == []
 
 
 def test_an_engine_that_is_not_installed(
@@ -198,7 +198,7 @@ def test_an_engine_with_other_probabilities_is_not_used(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     right = OpenVinoEngine.predict
-    monkeypatch.setattr(OpenVinoEngine, "predict", lambda *given: right(*given) + 0.002)
+    monkeypatch.setattr(OpenVinoEngine, "predict", lambda *arguments: right(*arguments) + 0.002)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setattr(selection, "CONVERT_ABOVE", 0)
     with caplog.at_level(logging.WARNING, "cellvision"):
@@ -207,4 +207,4 @@ def test_an_engine_with_other_probabilities_is_not_used(
     assert "differ by 0.002" in caplog.text
     with pytest.raises(errors.ConversionError, match=r"differ by 0\.002"):
         cv.predict(run, images, engine="openvino")
-    assert kept(tmp_path) == []
+    assert conversions(tmp_path) == []

@@ -156,7 +156,7 @@ def test_the_batch_table_counts_groups_and_says_what_matters() -> None:
     assert table.naming_accuracy == pytest.approx(8 / 12)
 
 
-def test_nested_plates_are_said_before_training() -> None:
+def test_nested_plates_are_reported_before_training() -> None:
     plates = np.repeat(np.arange(4), 5)
     table = statistics.batch_table(plates % 2, plates, name="plate")
     assert table.nested
@@ -243,13 +243,13 @@ def test_retraining_adds_the_spread_over_seeds_in_squares() -> None:
 # --- G: several arms -----------------------------------------------------------------------
 
 
-def test_twelve_arms_with_nothing_to_learn_are_seldom_learned(rng: np.random.Generator) -> None:
+def test_twelve_null_experiments_are_rarely_learned(rng: np.random.Generator) -> None:
     plain, adjusted = multiplicity.any_learned(rng, 5, 0.5, 60)
     assert adjusted <= 0.06 + 2 * np.sqrt(0.06 * 0.94 / 60)
     assert plain > adjusted
 
 
-def test_the_adjusted_p_of_one_arm_is_its_p() -> None:
+def test_adjusted_p_of_one_experiment_is_its_p() -> None:
     wells = np.repeat(np.arange(12), 3)
     labels = wells % 2
     noisy = np.where(np.arange(36) % 4 == 0, 1 - labels, labels)
@@ -265,7 +265,7 @@ def test_holm_is_that_of_statsmodels_by_hand() -> None:
     assert statistics.holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]
 
 
-def test_pairs_of_arms_have_simultaneous_intervals(rng: np.random.Generator) -> None:
+def test_pairs_of_experiments_have_simultaneous_intervals(rng: np.random.Generator) -> None:
     groups = np.repeat(np.arange(20), 10)
     good, same, bad = (rng.random(200) < p for p in (0.95, 0.95, 0.5))
     pairs = statistics.pairwise_differences({"good": good, "same": same, "bad": bad}, groups)
@@ -279,7 +279,7 @@ def test_pairs_of_arms_have_simultaneous_intervals(rng: np.random.Generator) -> 
     )
 
 
-def test_the_odometer_counts_looks_and_settings(tmp_path: Path) -> None:
+def test_looks_and_settings_are_counted(tmp_path: Path) -> None:
     odometer = Odometer(tmp_path / "data" / "odometer.jsonl")
     test_set = statistics.digest_of_test_set(["d1", "d2"], ["a", "b"])
     assert test_set == statistics.digest_of_test_set(["d2", "d1"], ["b", "a"])
@@ -298,7 +298,7 @@ def test_the_odometer_counts_looks_and_settings(tmp_path: Path) -> None:
     assert Odometer(odometer.path).count(test_set) == count
 
 
-def test_a_broken_line_of_the_odometer_is_named(tmp_path: Path) -> None:
+def test_damaged_line_of_looks_is_named(tmp_path: Path) -> None:
     path = tmp_path / "odometer.jsonl"
     odometer = Odometer(path)
     odometer.record("t", "s", "a")
@@ -482,10 +482,10 @@ def test_metrics_are_those_of_scikit_learn(rng: np.random.Generator) -> None:
         ),
     }
     for name, value in expected.items():
-        found = getattr(result, name)
-        assert found.estimate == pytest.approx(value), name
-        assert found.low < value < found.high
-        assert found.groups == 30
+        metric = getattr(result, name)
+        assert metric.estimate == pytest.approx(value), name
+        assert metric.low < value < metric.high
+        assert metric.groups == 30
 
 
 def test_the_interval_of_a_metric_is_that_of_the_general_bootstrap(
@@ -503,7 +503,7 @@ def test_the_interval_of_a_metric_is_that_of_the_general_bootstrap(
     assert (result.low, result.high) == pytest.approx((general.low, general.high))
 
 
-def test_metrics_name_what_they_cannot_use() -> None:
+def test_metrics_name_invalid_input() -> None:
     with pytest.raises(InvalidInput, match="no place for b"):
         statistics.classification_metrics(["a", "b"], ["a", "a"], ordered_classes=["a"])
     with pytest.raises(InvalidInput, match="names none of the classes"):

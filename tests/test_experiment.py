@@ -301,19 +301,19 @@ def test_changes_to_a_file(tmp_path: Path) -> None:
         ("dataset.type=nowhere", "no dataset is called 'nowhere'"),
     ],
 )
-def test_changes_that_cannot_be_made(tmp_path: Path, change: str, says: str) -> None:
+def test_invalid_changes(tmp_path: Path, change: str, says: str) -> None:
     with pytest.raises(errors.InvalidInput, match=says) as caught:
         changed(tmp_path, change)
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("place", ["2", "x", "²", "-1", ""])
-def test_a_place_that_a_list_has_not(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("index", ["2", "x", "²", "-1", ""])
+def test_missing_list_index(tmp_path: Path, index: str) -> None:
     with pytest.raises(errors.ExperimentError, match="a list of 2 has no item"):
-        changed(tmp_path, "augmenters=[rotation,flip]", f"augmenters.{place}.degrees=3")
+        changed(tmp_path, "augmenters=[rotation,flip]", f"augmenters.{index}.degrees=3")
 
 
-def test_a_setting_of_what_has_none(tmp_path: Path) -> None:
+def test_setting_below_a_number(tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match="has no settings"):
         changed(tmp_path, "training.epochs=3", "training.epochs.x=3")
 

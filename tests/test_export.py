@@ -27,8 +27,8 @@ def _plugins() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
     root = tiny.make_folder(tmp_path_factory.mktemp("images"), count=10)
-    asked = tiny.experiment(root, "mixed", epochs=1, group="well")
-    return cv.train(asked, tmp_path_factory.mktemp("run") / "run")
+    experiment = tiny.experiment(root, "mixed", epochs=1, group="well")
+    return cv.train(experiment, tmp_path_factory.mktemp("run") / "run")
 
 
 def by_onnx(path: Path, pixels: np.ndarray) -> Any:
@@ -87,13 +87,14 @@ def test_another_program_gives_the_numbers_of_the_record(
     )
     beside = {name, f"{name}.json"} | ({"cells.bin"} if kind == "openvino" else set())
     assert {other.name for other in tmp_path.iterdir()} == beside
-    told = json.loads((tmp_path / f"{name}.json").read_text())
-    assert told["class_names"] == ["dark", "light"]
-    assert told["input"]["shape"] == ["images", 16, 16, 1]
-    assert told["input"]["trained_on"] == "uint8"
-    assert (told["input"]["intensity_zero"], told["input"]["intensity_scale"]) == (0, 255)
-    assert told["checked"]["images"] == 16
-    assert told["checked"]["largest_difference"] < 1e-5
+    description = json.loads((tmp_path / f"{name}.json").read_text())
+    assert description["class_names"] == ["dark", "light"]
+    inputs = description["input"]
+    assert inputs["shape"] == ["images", 16, 16, 1]
+    assert inputs["trained_on"] == "uint8"
+    assert (inputs["intensity_zero"], inputs["intensity_scale"]) == (0, 255)
+    assert description["checked"]["images"] == 16
+    assert description["checked"]["largest_difference"] < 1e-5
 
 
 def test_an_onnx_file_contains_its_description(run: cv.Run, tmp_path: Path) -> None:
@@ -105,8 +106,8 @@ def test_an_onnx_file_contains_its_description(run: cv.Run, tmp_path: Path) -> N
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
     properties = session.get_modelmeta().custom_metadata_map
     assert json.loads(properties["class_names"]) == ["dark", "light"]
-    told = json.loads((tmp_path / "a.onnx.json").read_text())
-    assert json.loads(properties["cellvision"]) == told
+    description = json.loads((tmp_path / "a.onnx.json").read_text())
+    assert json.loads(properties["cellvision"]) == description
     assert session.get_inputs()[0].shape == ["images", 16, 16, 1]
 
 
@@ -115,8 +116,8 @@ def test_a_training_in_bfloat16_is_exported_in_float32(tmp_path: Path) -> None:
     run = cv.train(tiny.experiment(root, "mixed", epochs=1, precision="bfloat16"), tmp_path / "run")
     path = cv.export(run, "onnx")
     assert path == run.folder / "model.onnx"
-    told = json.loads((run.folder / "model.onnx.json").read_text())
-    assert told["checked"]["largest_difference_from_float32"] < 1e-5
+    description = json.loads((run.folder / "model.onnx.json").read_text())
+    assert description["checked"]["largest_difference_from_float32"] < 1e-5
     table = cv.predict(run, root, engine="keras")
     names = [Path(name).relative_to(root).as_posix() for name in table["image"]]
     pixels = run.model_input(names).astype(np.float32)

@@ -140,8 +140,8 @@ def test_grey_of_16_bits(tmp_path: Path, name: str) -> None:
 def test_colour_png_of_16_bits_keeps_its_bits(tmp_path: Path, channels: int) -> None:
     pixels = RANDOM.integers(0, 65536, (7, 5, channels), np.uint16)
     image = read_image(write(tmp_path / "a.png", imagecodecs.png_encode(pixels)))
-    kept = 1 if channels == 2 else 3
-    assert_array_equal(image.pixels, pixels[..., :kept])
+    count = 1 if channels == 2 else 3
+    assert_array_equal(image.pixels, pixels[..., :count])
     assert (image.pixels.dtype, image.bit_depth) == (np.uint16, 16)
     assert [note.split(",")[0] for note in image.notes] == (
         [] if channels == 3 else ["alpha channel dropped"]
@@ -226,8 +226,8 @@ def test_exif_orientation(tmp_path: Path, name: str, orientation: int) -> None:
     image = pillow(tmp_path, RGB, name, exif=exif(orientation))
     with Image.open(tmp_path / name) as plain:
         assert_array_equal(image.pixels, np.asarray(ImageOps.exif_transpose(plain)))
-    told = () if orientation == 1 else (f"EXIF orientation {orientation} applied",)
-    assert image.notes == told
+    notes = () if orientation == 1 else (f"EXIF orientation {orientation} applied",)
+    assert image.notes == notes
 
 
 @pytest.mark.parametrize(
@@ -443,8 +443,8 @@ def test_metamorph_stk(tmp_path: Path) -> None:
     tail = planes.tobytes() + struct.pack("<22I", *[1] * 18, 0, 1, 1, 0)
     data = bytearray(ifd(tmp_path, tags, tail).read_bytes())
     for tag, kind, count in ((33628, 4, 2), (33629, 5, 3)):
-        place = data.index(struct.pack("<HHI", tag, kind, 1))
-        data[place + 4 : place + 8] = struct.pack("<I", count)
+        offset = data.index(struct.pack("<HHI", tag, kind, 1))
+        data[offset + 4 : offset + 8] = struct.pack("<I", count)
     image = read_image(write(tmp_path / "a.stk", bytes(data)))
     assert_array_equal(image.pixels, np.moveaxis(planes, 0, -1))
 
@@ -500,7 +500,7 @@ def test_tiff_orientation(tmp_path: Path, orientation: int) -> None:
     assert_array_equal(image.pixels, np.asarray(ImageOps.exif_transpose(plain)))
 
 
-def test_a_suffix_that_lies(tmp_path: Path) -> None:
+def test_wrong_suffix(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.tif", format="PNG")
     image = read_image(str(tmp_path / "a.tif"))
     assert_array_equal(image.pixels, GREY[..., None])
@@ -510,7 +510,7 @@ def test_a_suffix_that_lies(tmp_path: Path) -> None:
 # --- bad inputs -----------------------------------------------------------------------------
 
 
-def test_no_file_no_image(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     refused(tmp_path / "none.png", "no such file")
     refused(tmp_path, "it is a folder")
     refused(write(tmp_path / "empty.png", b""), "empty")
@@ -620,8 +620,8 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path) -> None:
     jpeg = io.BytesIO()
     Image.fromarray(RGB).save(jpeg, "JPEG")
     header = bytearray(jpeg.getvalue())
-    place = header.index(b"\xff\xc0") + 5
-    header[place : place + 4] = b"\xff\xdc\xff\xdc"
+    offset = header.index(b"\xff\xc0") + 5
+    header[offset : offset + 4] = b"\xff\xdc\xff\xdc"
     refused(write(tmp_path / "a.jpg", bytes(header)), "65500 x 65500", "GiB")
 
 
@@ -794,8 +794,8 @@ def test_every_awkward_file_is_read_or_refused(shared_data: Path) -> None:
     for name, expected in AWKWARD.items():
         image = read_image(folder / name)
         pixels = image.pixels
-        found = (pixels.shape, str(pixels.dtype), image.bit_depth, pixels.min(), pixels.max())
-        assert found == expected, name
+        properties = (pixels.shape, str(pixels.dtype), image.bit_depth, pixels.min(), pixels.max())
+        assert properties == expected, name
         if name not in PILLOW_DIFFERS:
             with Image.open(folder / name) as other:
                 plain = np.asarray(other)

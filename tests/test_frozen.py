@@ -76,8 +76,8 @@ def test_parts_predict_like_the_whole() -> None:
         "BatchNormalization",
         "Dense",
     ]
-    found = split.rest.predict_on_batch(features_of(split))
-    np.testing.assert_allclose(found, model.predict_on_batch(IMAGES), atol=1e-6)
+    predictions = split.rest.predict_on_batch(features_of(split))
+    np.testing.assert_allclose(predictions, model.predict_on_batch(IMAGES), atol=1e-6)
 
 
 def test_cuts_inside_a_nested_model() -> None:
@@ -109,11 +109,11 @@ def test_cuts_a_sequential_model_behind_a_frozen_backbone() -> None:
     model = keras.Sequential([keras.Input(SHAPE), backbone, layers.Dense(3, activation="softmax")])
     split = split_of(model)
     assert split.feature_shape == (108,)
-    found = split.rest.predict_on_batch(features_of(split))
-    np.testing.assert_allclose(found, model.predict_on_batch(IMAGES), atol=1e-6)
+    predictions = split.rest.predict_on_batch(features_of(split))
+    np.testing.assert_allclose(predictions, model.predict_on_batch(IMAGES), atol=1e-6)
 
 
-def test_nothing_is_split_where_nothing_is_worth_it() -> None:
+def test_models_without_benefit_are_not_split() -> None:
     import keras
     from keras import layers
 
@@ -125,7 +125,7 @@ def test_nothing_is_split_where_nothing_is_worth_it() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Dropout", "BatchNormalization", "RandomFlip"])
-def test_what_differs_in_training_is_not_frozen(kind: str) -> None:
+def test_layers_that_differ_in_training_are_not_frozen(kind: str) -> None:
     import keras
     from keras import layers
 
@@ -208,8 +208,8 @@ def test_features_are_computed_once_and_found_again() -> None:
 def test_batches_of_one_shape_give_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cellvision.training.frozen_features._BATCH_VALUES", 5 * 128)
     split = split_of(classifier())
-    found = frozen_features(split, lambda rows: IMAGES[rows], np.arange(12), "many")
-    np.testing.assert_allclose(found[0], features_of(split), atol=1e-6)
+    features = frozen_features(split, lambda rows: IMAGES[rows], np.arange(12), "many")
+    np.testing.assert_allclose(features[0], features_of(split), atol=1e-6)
 
 
 def test_a_damaged_entry_is_computed_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -344,7 +344,7 @@ def test_only_penalized_softmax_regression_is_solved() -> None:
     assert softmax_layer(split_of(deeper)) is None
 
 
-def test_features_that_are_no_numbers_are_refused() -> None:
+def test_non_finite_features_are_refused() -> None:
     split = split_of(classifier())
     features = features_of(split)
     features[0, 0] = np.nan

@@ -49,7 +49,7 @@ def test_values_of_one_image() -> None:
     assert (facts.shape, facts.dtype, facts.status) == ((2, 2, 1), "uint16", "read")
 
 
-def test_equal_pixels_have_equal_digests_however_they_lie_in_memory() -> None:
+def test_digests_ignore_memory_layout() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (700, 900, 1), np.uint8)
     turned = np.asfortranarray(pixels)
     assert not turned.flags.c_contiguous
@@ -58,7 +58,7 @@ def test_equal_pixels_have_equal_digests_however_they_lie_in_memory() -> None:
     assert of(pixels.astype(np.uint16)).digest != of(pixels).digest
 
 
-def test_facts_survive_json() -> None:
+def test_image_stats_survive_json() -> None:
     note = Note("alpha channel dropped, although it varies", "varying_alpha_dropped", warning=True)
     facts = of(np.arange(400, dtype=np.uint8).reshape(20, 20, 1), note, "a plugin's own note")
     back = ImageStats.from_json(json.loads(json.dumps(facts.to_json())))
@@ -102,8 +102,8 @@ def test_notes_are_counted_by_kind() -> None:
 def test_intensities_that_32_bits_do_not_hold(value: float, word: str) -> None:
     pixels = np.ones((12, 12, 1))
     pixels[3, 4] = value
-    facts, kept = decode(Made(make=lambda _: pixels), "a")
-    assert kept is None
+    facts, decoded_pixels = decode(Made(make=lambda _: pixels), "a")
+    assert decoded_pixels is None
     assert facts.status == "refused"
     assert word in facts.reason
     pixels[3, 4] = 1e18

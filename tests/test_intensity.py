@@ -115,7 +115,7 @@ def test_counts_above_each_bit_depth(values: list[int]) -> None:
     assert max(values) < 2**bits
 
 
-def test_what_has_no_counts() -> None:
+def test_pixels_without_counts() -> None:
     assert counts_above(np.full((2, 2, 1), 9e9, np.float32)) == (0, 0, 0, 0)
     assert counts_above(np.full((2, 2, 1), 255, np.uint8)) == (0, 0, 0, 0)
     assert standard_bit_depth(65536) is None

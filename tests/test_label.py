@@ -104,9 +104,11 @@ def test_each_test_image_is_shown_once_and_a_tenth_of_them_twice(
     second = [row["image"] for row in rows if row["repeat"] == "2"]
     assert len(first) == len({row["image"] for row in first}) == 40
     assert len(second) == len(set(second)) == 4
-    places = {row["image"]: place for place, row in enumerate(rows) if row["repeat"] == "1"}
-    again = {row["image"]: place for place, row in enumerate(rows) if row["repeat"] == "2"}
-    assert min(again[image] - places[image] for image in second) > 40 / 3
+    positions = {
+        row["image"]: position for position, row in enumerate(rows) if row["repeat"] == "1"
+    }
+    again = {row["image"]: position for position, row in enumerate(rows) if row["repeat"] == "2"}
+    assert min(again[image] - positions[image] for image in second) > 40 / 3
     assert {row["split"] for row in rows} == {"test"}
     assert {row["rater"] for row in rows} == {"Ana Lee"}
     assert all(row["image"].split("/")[1] == row["label"] for row in rows)
@@ -173,9 +175,9 @@ def test_an_undone_answer_stays_in_the_file_and_does_not_count(client: Client, f
     client.post("answer", **words, answer="light", seconds=3)
     assert [row.answer for row in Store(file).answers()] == ["light"]
     with sqlite3.connect(file) as db:
-        kept = db.execute("select answer, withdrawn is null from answers").fetchall()
+        rows = db.execute("select answer, withdrawn is null from answers").fetchall()
     db.close()
-    assert kept == [("dark", 0), ("light", 1)]
+    assert rows == [("dark", 0), ("light", 1)]
 
 
 @pytest.mark.parametrize(
@@ -319,11 +321,11 @@ def test_pictures_keep_the_grey_levels_of_the_full_bit_depth(
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
 def test_images_with_any_number_of_channels_are_shown(tmp_path: Path, channels: int) -> None:
-    for place in ("train/a", "train/b", "test/a", "test/b"):
-        target = tmp_path / "images" / place / "0.tif"
+    for folder in ("train/a", "train/b", "test/a", "test/b"):
+        target = tmp_path / "images" / folder / "0.tif"
         target.parent.mkdir(parents=True)
         tifffile.imwrite(
-            target, noise(hash(place) % 1000, (channels, 9, 9)), photometric="minisblack"
+            target, noise(hash(folder) % 1000, (channels, 9, 9)), photometric="minisblack"
         )
     words = ["--set", f"preprocessing.channels={list(range(channels))}".replace(" ", "")]
     words += ["--set", "split.validation=0"]
@@ -336,13 +338,13 @@ def test_images_with_any_number_of_channels_are_shown(tmp_path: Path, channels: 
 
 
 def test_as_acquired_shows_all_channels_whatever_the_network_gets(tmp_path: Path) -> None:
-    for number, place in enumerate(("train/a", "train/b", "test/a", "test/b")):
+    for number, folder in enumerate(("train/a", "train/b", "test/a", "test/b")):
         pixels = np.zeros((4, 9, 9), np.uint8)
         pixels[:, 0, 0] = number + 1  # no two images alike
         for channel in range(4):
             pixels[channel, 4, 2 * channel] = 255
-        (tmp_path / "images" / place).mkdir(parents=True)
-        tifffile.imwrite(tmp_path / "images" / place / "0.tif", pixels, photometric="minisblack")
+        (tmp_path / "images" / folder).mkdir(parents=True)
+        tifffile.imwrite(tmp_path / "images" / folder / "0.tif", pixels, photometric="minisblack")
     words = ["--set", "preprocessing.channels=[2]", "--set", "split.validation=0"]
     file = begin(
         tmp_path / "images", tmp_path / "a.sqlite", *words, "--set", "preprocessing.size=[9,9]"

@@ -35,8 +35,8 @@ def unlabelled(tmp_path: Path) -> Path:
     root = tmp_path / "new"
     rows = ["file,well"]
     for number, level in enumerate(range(40, 145, 15)):
-        place = root / "plate" if number % 2 else root
-        file = write(place / f"{level}.png", pixels(level, 9000 + level, spread=1))
+        folder = root / "plate" if number % 2 else root
+        file = write(folder / f"{level}.png", pixels(level, 9000 + level, spread=1))
         rows.append(f"{file.relative_to(root).as_posix()},w{number}")
     (root / "groups.csv").write_text("\n".join(rows) + "\n")
     (root / ".hidden").mkdir()
@@ -126,13 +126,13 @@ def test_ties_and_unsure_answers_are_left_out_and_reported(
             while state.showing is not None:
                 shown = store.image_behind(state.showing)
                 assert shown is not None
-                given = answers.setdefault(shown[0].image, [])
-                answer = {"40.png": None, "plate/55.png": ("dark", "light")[len(given)]}.get(
+                previous = answers.setdefault(shown[0].image, [])
+                answer = {"40.png": None, "plate/55.png": ("dark", "light")[len(previous)]}.get(
                     shown[0].image, "dark"
                 )
-                if shown[0].image == "70.png" and not given:
+                if shown[0].image == "70.png" and not previous:
                     answer = None  # one rater cannot say, the other can
-                given.append(answer)
+                previous.append(answer)
                 state = store.answer(state.key, state.showing, answer, 1)
     capsys.readouterr()
     assert label(file, "--export-table", tmp_path / "labels.csv") == 0
@@ -217,7 +217,7 @@ def test_labels_of_training_images_are_corrected_and_trained_on(
     assert (counts["dark"], counts["light"]) == (8, 9)
 
 
-def test_what_does_not_fit_is_refused(
+def test_unsuitable_input_is_refused(
     unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "a.sqlite"

@@ -22,10 +22,10 @@ def _plugins() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
     home = tmp_path_factory.mktemp("probe")
-    asked = tiny.experiment(
+    experiment = tiny.experiment(
         tiny.make_folder(home / "images"), "mixed", preprocessing={"intensity": (20.0, 200.0)}
     )
-    return cv.train(asked, home / "run")
+    return cv.train(experiment, home / "run")
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +112,9 @@ def test_features_of_networks_inside_networks(kind: str, images: np.ndarray) -> 
         again = keras.Input(images.shape[1:])
         model = keras.Model(again, model(layers.Rescaling(0.5)(again)))
     probe = cv.Probe(model, 0.0, 1.0)
-    found = probe.features(images)
-    assert found.shape == (len(images), 4)
-    logits = found @ keras.ops.convert_to_numpy(dense.kernel)
+    vectors = probe.features(images)
+    assert vectors.shape == (len(images), 4)
+    logits = vectors @ keras.ops.convert_to_numpy(dense.kernel)
     share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(share, probe.probabilities(images), atol=1e-5)
 

@@ -76,29 +76,31 @@ def audit(root: Path) -> cv.Audit:
     return cv.audit(cv.Experiment(dataset=dataset, split=cv.Split(validation=0)))
 
 
-def test_every_guise_is_found_and_nothing_else(tmp_path: Path) -> None:
-    copies = {name: change(cell(2 * place)) for place, (name, change) in enumerate(GUISES.items())}
-    found = audit(make(tmp_path, copies))
-    pairs = {(pair.image, pair.other) for pair in found.near_duplicates}
+def test_exactly_the_modified_copies_are_reported(tmp_path: Path) -> None:
+    copies = {
+        name: change(cell(2 * number)) for number, (name, change) in enumerate(GUISES.items())
+    }
+    report = audit(make(tmp_path, copies))
+    pairs = {(pair.image, pair.other) for pair in report.near_duplicates}
     assert pairs == {
-        (f"test/a/{name}.png", f"train/a/{2 * place}.png") for place, name in enumerate(GUISES)
+        (f"test/a/{name}.png", f"train/a/{2 * number}.png") for number, name in enumerate(GUISES)
     }
     assert all(
-        pair.split == "test" and pair.other_split == "train" for pair in found.near_duplicates
+        pair.split == "test" and pair.other_split == "train" for pair in report.near_duplicates
     )
-    assert [pair.ratio for pair in found.near_duplicates] == sorted(
-        pair.ratio for pair in found.near_duplicates
+    assert [pair.ratio for pair in report.near_duplicates] == sorted(
+        pair.ratio for pair in report.near_duplicates
     )
-    (warning,) = [line for line in found.warnings if "near-dup" in line]
+    (warning,) = [line for line in report.warnings if "near-dup" in line]
     assert warning.startswith("9 image(s) of test look like near-duplicates of images of train: ")
     assert "and 6 more" in warning
-    assert found.leaks == ()
+    assert report.leaks == ()
 
 
 def test_cells_on_a_dark_background_are_no_copies(tmp_path: Path) -> None:
-    found = audit(make(tmp_path))
-    assert found.near_duplicates == ()
-    assert not any("near-dup" in line for line in found.warnings)
+    report = audit(make(tmp_path))
+    assert report.near_duplicates == ()
+    assert not any("near-dup" in line for line in report.warnings)
 
 
 def test_a_copy_is_warned_of_and_not_refused(
@@ -112,12 +114,12 @@ def test_a_copy_is_warned_of_and_not_refused(
 
 
 def test_equal_pixels_are_a_leak_and_no_near_duplicate(tmp_path: Path) -> None:
-    found = audit(make(tmp_path, {"same": cell(4)}))
-    assert [leak.kind for leak in found.leaks] == ["identical_pixels"]
-    assert found.near_duplicates == ()
+    report = audit(make(tmp_path, {"same": cell(4)}))
+    assert [leak.kind for leak in report.leaks] == ["identical_pixels"]
+    assert report.near_duplicates == ()
 
 
-def test_a_copy_within_a_split_is_nobodys_business(tmp_path: Path) -> None:
+def test_copies_within_a_split_are_ignored(tmp_path: Path) -> None:
     make(tmp_path)
     write(tmp_path / "train" / "a" / "dim.png", dimmed(cell(4)))
     assert audit(tmp_path).near_duplicates == ()

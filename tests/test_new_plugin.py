@@ -29,8 +29,8 @@ KINDS = ("architecture", "augmenter", "dataset", "recipe", "splitter", "reporter
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One of each kind, installed by hand: a .dist-info folder beside the package."""
     out = tmp_path_factory.mktemp("rendered")
-    made = [render(f"tiny_{kind}", kind, out) for kind in KINDS]
-    for folder in made:
+    folders = [render(f"tiny_{kind}", kind, out) for kind in KINDS]
+    for folder in folders:
         project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
         metadata = ["Metadata-Version: 2.1", f"Name: {project['name']}", "Version: 0.1.0"]
         metadata += [f"Requires-Dist: {each}" for each in project["dependencies"]]
@@ -43,7 +43,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         information.mkdir()
         (information / "METADATA").write_text("\n".join(metadata) + "\n")
         (information / "entry_points.txt").write_text("\n".join(points) + "\n")
-    return made
+    return folders
 
 
 def within(rendered: list[Path], *words: str) -> subprocess.CompletedProcess[str]:
@@ -61,11 +61,11 @@ def within(rendered: list[Path], *words: str) -> subprocess.CompletedProcess[str
 def test_they_are_listed(rendered: list[Path]) -> None:
     code = "from cellvision.cli import main; main(['plugins', '--json'])"
     done = within(rendered, "-c", code)
-    found = {entry["name"]: entry for entry in json.loads(done.stdout)}
+    entries = {entry["name"]: entry for entry in json.loads(done.stdout)}
     for kind in KINDS:
-        assert found[f"tiny_{kind}"]["status"] == "ok"
-        assert found[f"tiny_{kind}"]["group"] == f"cellvision.{kind}s"
-        assert found[f"tiny_{kind}"]["distribution"] == f"cellvision-tiny-{kind}"
+        assert entries[f"tiny_{kind}"]["status"] == "ok"
+        assert entries[f"tiny_{kind}"]["group"] == f"cellvision.{kind}s"
+        assert entries[f"tiny_{kind}"]["distribution"] == f"cellvision-tiny-{kind}"
 
 
 def test_their_style_is_clean(rendered: list[Path]) -> None:
@@ -88,10 +88,10 @@ def test_their_types_hold(rendered: list[Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_files_are_there(kind: str, tmp_path: Path) -> None:
-    made = render("tiny", kind, tmp_path)
-    assert made == tmp_path / "cellvision-tiny"
-    files = {str(file.relative_to(made)) for file in made.rglob("*") if file.is_file()}
+def test_all_files_exist(kind: str, tmp_path: Path) -> None:
+    folder = render("tiny", kind, tmp_path)
+    assert folder == tmp_path / "cellvision-tiny"
+    files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
     assert files >= {
         "pyproject.toml",
         "README.md",
@@ -102,23 +102,23 @@ def test_all_files_are_there(kind: str, tmp_path: Path) -> None:
         "src/cellvision_tiny/tiny.py",
         "tests/test_tiny.py",
     }
-    text = "".join(file.read_text() for file in made.rglob("*") if file.is_file())
+    text = "".join(file.read_text() for file in folder.rglob("*") if file.is_file())
     assert "{%" not in text
     assert [path.name for path in tmp_path.iterdir()] == ["cellvision-tiny"]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    made = render("tiny", "dataset", tmp_path)
-    (made / "README.md").write_text("mine")
+    folder = render("tiny", "dataset", tmp_path)
+    (folder / "README.md").write_text("mine")
     with pytest.raises(errors.FolderError, match="exists already"):
         render("tiny", "dataset", tmp_path)
-    assert (made / "README.md").read_text() == "mine"
+    assert (folder / "README.md").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
     "name", ["", "Tiny", "tiny-net", "1tiny", "class", "tiny net", "../tiny", "_tiny", "tiny__net"]
 )
-def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
+def test_invalid_names(name: str, tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match="is not a valid name"):
         render(name, "architecture", tmp_path)
     assert not list(tmp_path.iterdir())
@@ -127,7 +127,7 @@ def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"), [("deep", "architecture"), ("html", "reporter"), ("datasets", "reporter")]
 )
-def test_names_that_are_taken(name: str, kind: str, tmp_path: Path) -> None:
+def test_taken_names(name: str, kind: str, tmp_path: Path) -> None:
     with pytest.raises(errors.PluginConflict, match="already"):
         render(name, kind, tmp_path)
 
@@ -193,8 +193,8 @@ def test_the_tutorial_shows_what_is_rendered(tmp_path: Path) -> None:
     names = ("tiny_net", "tiny_factor", "tiny_arrays", "tiny_recipe", "tiny_folds", "surest")
     code = ""
     for name, kind in zip(names, KINDS, strict=True):
-        made = render(name, kind, tmp_path)
-        code += "".join(file.read_text(encoding="utf-8") for file in made.rglob("*.py"))
+        folder = render(name, kind, tmp_path)
+        code += "".join(file.read_text(encoding="utf-8") for file in folder.rglob("*.py"))
     page = Path(__file__).parents[1] / "docs" / "tutorial" / "plugin.md"
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
     assert len(blocks) == 7

@@ -42,12 +42,12 @@ def rate_at(optimizer: keras.optimizers.Optimizer, step: int) -> float:
 
 
 def test_cosine_rises_and_falls_to_zero(images: Path) -> None:
-    made = recipe(images, schedule="cosine", warmup_epochs=1, learning_rate=0.02).optimizer
-    assert rate_at(made, 0) == 0
-    assert rate_at(made, 5) == pytest.approx(0.01)
-    assert rate_at(made, 10) == pytest.approx(0.02)
-    assert rate_at(made, 25) == pytest.approx(0.01)
-    assert rate_at(made, 40) == pytest.approx(0, abs=1e-9)
+    optimizer = recipe(images, schedule="cosine", warmup_epochs=1, learning_rate=0.02).optimizer
+    assert rate_at(optimizer, 0) == 0
+    assert rate_at(optimizer, 5) == pytest.approx(0.01)
+    assert rate_at(optimizer, 10) == pytest.approx(0.02)
+    assert rate_at(optimizer, 25) == pytest.approx(0.01)
+    assert rate_at(optimizer, 40) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_schedule_keeps_the_rate_of_the_recipe(images: Path) -> None:
@@ -58,15 +58,17 @@ def test_a_schedule_keeps_the_rate_of_the_recipe(images: Path) -> None:
 
 
 def test_a_constant_rate_after_a_warm_up(images: Path) -> None:
-    made = recipe(images, schedule="constant", warmup_epochs=2).optimizer
-    assert rate_at(made, 0) == pytest.approx(0.1 / 20)
-    assert rate_at(made, 20) == pytest.approx(0.1)
-    assert rate_at(made, 39) == pytest.approx(0.1)
+    optimizer = recipe(images, schedule="constant", warmup_epochs=2).optimizer
+    assert rate_at(optimizer, 0) == pytest.approx(0.1 / 20)
+    assert rate_at(optimizer, 20) == pytest.approx(0.1)
+    assert rate_at(optimizer, 39) == pytest.approx(0.1)
 
 
 def test_decay_clipping_and_averages_reach_the_optimizer(images: Path) -> None:
-    made = recipe(images, optimizer="adamw", weight_decay=0.02, clip_norm=1.5, ema=0.9).optimizer
-    settings = made.get_config()
+    optimizer = recipe(
+        images, optimizer="adamw", weight_decay=0.02, clip_norm=1.5, ema=0.9
+    ).optimizer
+    settings = optimizer.get_config()
     assert settings["weight_decay"] == pytest.approx(0.02)
     assert settings["global_clipnorm"] == pytest.approx(1.5)
     assert settings["use_ema"] is True
@@ -164,5 +166,5 @@ def test_augmenters_that_mix_labels_train(name: str, images: Path, tmp_path: Pat
     assert run.scores["test"].accuracy == 1.0
     assert run.history["loss"].iloc[-1] > 0.05  # mixed labels are never certain
     names = list(run.predictions["image"][:4])
-    given = run.model().predict(run.model_input(names), verbose=0)
-    np.testing.assert_allclose(given, tiny.probabilities(run.predictions)[:4], atol=1e-5)
+    probabilities = run.model().predict(run.model_input(names), verbose=0)
+    np.testing.assert_allclose(probabilities, tiny.probabilities(run.predictions)[:4], atol=1e-5)

@@ -40,8 +40,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
-    asked = tiny.experiment(images, "mixed", epochs=2)
-    return cv.train(asked, tmp_path_factory.mktemp("run") / "run")
+    experiment = tiny.experiment(images, "mixed", epochs=2)
+    return cv.train(experiment, tmp_path_factory.mktemp("run") / "run")
 
 
 def by_image(table: pd.DataFrame, root: Path | None = None) -> np.ndarray:
@@ -95,8 +95,8 @@ print(json.dumps([alone, code, plain]))
 def test_bfloat16_gives_the_same_probabilities_to_its_own_precision(
     images: Path, tmp_path: Path
 ) -> None:
-    asked = tiny.experiment(images, "mixed", epochs=2, precision="bfloat16")
-    run = cv.train(asked, tmp_path / "run")
+    experiment = tiny.experiment(images, "mixed", epochs=2, precision="bfloat16")
+    run = cv.train(experiment, tmp_path / "run")
     table = cv.predict(run, images)
     # The record was computed in bfloat16, whose sums are rounded to 8 bits.
     np.testing.assert_allclose(by_image(table, images), by_image(run.predictions), atol=1e-2)
@@ -261,12 +261,12 @@ def test_the_files_of_an_audit_are_found(
     (folder / "groups.csv").write_text("file,well\n")
     with caplog.at_level("WARNING"):
         table = cv.predict(run, folder)
-    found = {Path(name).relative_to(folder).as_posix() for name in table["image"]}
+    names = {Path(name).relative_to(folder).as_posix() for name in table["image"]}
     (folder / "groups.csv").unlink()
     audit = cv.audit(cv.datasets.create("folder", path=folder))
-    assert found == {file.file for file in audit.files if file.status == "read"}
-    assert "dark/no_suffix" in found
-    assert len(found) == 33
+    assert names == {file.file for file in audit.files if file.status == "read"}
+    assert "dark/no_suffix" in names
+    assert len(names) == 33
     assert "1 file(s) are not images and are skipped" in caplog.text
     assert "notes.txt" in caplog.text
 
@@ -374,8 +374,8 @@ def test_images_are_sorted_and_shown(run: cv.Run, images: Path, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
-    asked = tiny.experiment(images, "mixed", epochs=1)
-    return cv.study(asked, 2, tmp_path_factory.mktemp("study") / "study")
+    experiment = tiny.experiment(images, "mixed", epochs=1)
+    return cv.study(experiment, 2, tmp_path_factory.mktemp("study") / "study")
 
 
 def test_a_study_predicts_the_mean_of_its_runs(
@@ -384,8 +384,8 @@ def test_a_study_predicts_the_mean_of_its_runs(
     table = cv.predict(study, images, tmp_path / "new.csv")
     assert set(table["model"]) == {"mean of 2 runs"}
     recorded = np.mean([by_image(run.predictions) for run in study.runs], axis=0)
-    given = table.drop(columns="model")
-    np.testing.assert_allclose(by_image(given, images), recorded, atol=1e-5)
+    predictions = table.drop(columns="model")
+    np.testing.assert_allclose(by_image(predictions, images), recorded, atol=1e-5)
     with pytest.raises(errors.ExperimentError, match="no experiment 'other'"):
         cv.predict(study, images, experiment="other")
     with pytest.raises(errors.ExperimentError, match="one experiment"):

@@ -89,17 +89,17 @@ def test_depths() -> None:
 
 
 @pytest.mark.parametrize("channels", ["rgb", "gray"])
-@pytest.mark.parametrize("there", [2, 4, 5])
-def test_numbers_of_channels_that_are_no_colours(channels: Any, there: int) -> None:
-    with pytest.raises(errors.PreprocessingError, match=f"has {there} channels") as caught:
-        cv.Preprocessing(channels=channels).select_channels(image(*range(there)))
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_numbers_of_channels_that_are_no_colours(channels: Any, count: int) -> None:
+    with pytest.raises(errors.PreprocessingError, match=f"has {count} channels") as caught:
+        cv.Preprocessing(channels=channels).select_channels(image(*range(count)))
     assert (
-        f"preprocessing.channels={str(list(range(min(there, 3)))).replace(' ', '')}"
+        f"preprocessing.channels={str(list(range(min(count, 3)))).replace(' ', '')}"
         in caught.value.hint
     )
 
 
-def test_a_channel_that_is_not_there() -> None:
+def test_missing_channel() -> None:
     with pytest.raises(errors.PreprocessingError, match="requests channel 3, but the image has 2"):
         cv.Preprocessing(channels=(0, 3)).select_channels(image(1, 2))
 
@@ -193,7 +193,7 @@ def test_what_the_stored_pixels_depend_on() -> None:
         {"on_unreadable": "ignore"},
     ],
 )
-def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
+def test_invalid_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.ExperimentError):
         cv.Preprocessing(**wrong)
 

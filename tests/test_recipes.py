@@ -121,7 +121,7 @@ def test_settings_take_precedence(images: Path) -> None:
     assert experiment.augmenters == ()
 
 
-def test_mistakes_are_told_before_images_are_read(images: Path) -> None:
+def test_mistakes_are_reported_before_images_are_read(images: Path) -> None:
     with pytest.raises(errors.ExperimentError, match="epoch"):
         cv.experiment_from_recipe(images, settings={"training": {"epoch": 3}})
     with pytest.raises(errors.UnknownPlugin, match="nonsense"):

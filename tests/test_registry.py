@@ -148,7 +148,7 @@ def test_a_broken_plugin_hurts_only_whoever_uses_it(install: Install) -> None:
     ],
     ids=["exits", "syntax", "field called type", "missing attribute"],
 )
-def test_whatever_an_import_does_is_told(
+def test_import_errors_are_reported(
     install: Install, source: str, cause: type[BaseException]
 ) -> None:
     install("lab-broken", {"broken_one": "lab_broken:Tiny"}, {"lab_broken": source})
@@ -167,7 +167,7 @@ def test_whatever_an_import_does_is_told(
         ("cv.Dataset", "does not derive"),
     ],
 )
-def test_what_does_not_keep_the_contract(install: Install, target: str, says: str) -> None:
+def test_contract_violations_are_refused(install: Install, target: str, says: str) -> None:
     install("lab-odd", {"odd_one": f"lab_odd:{target}"}, {"lab_odd": GOOD})
     with pytest.raises(errors.PluginContractError, match=says):
         cv.datasets.get("odd_one")

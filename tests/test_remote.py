@@ -85,14 +85,14 @@ def folder(path: str | Path, **settings: Any) -> cv.Dataset:
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
-def test_a_remote_folder_is_what_the_folder_is(images: Path, tmp_path: Path, kind: str) -> None:
+def test_remote_folder_equals_local_folder(images: Path, tmp_path: Path, kind: str) -> None:
     address = {"memory": "memory://bucket/images", "file": f"file://{tmp_path}/store"}[kind]
-    here, there = folder(images), folder(put(images, address))
-    assert there.catalog().equals(here.catalog())
-    assert there.skipped_files() == here.skipped_files()
+    local_folder, remote_folder = folder(images), folder(put(images, address))
+    assert remote_folder.catalog().equals(local_folder.catalog())
+    assert remote_folder.skipped_files() == local_folder.skipped_files()
     for image in ("dark/s0.png", "light/s17.png"):
-        assert np.array_equal(there.read(image), here.read(image))
-        assert there.fingerprint(image) == here.fingerprint(image)
+        assert np.array_equal(remote_folder.read(image), local_folder.read(image))
+        assert remote_folder.fingerprint(image) == local_folder.fingerprint(image)
     described = {
         "type": "folder",
         "path": address,
@@ -101,43 +101,43 @@ def test_a_remote_folder_is_what_the_folder_is(images: Path, tmp_path: Path, kin
         "classes": None,
         "mono": False,
     }
-    assert there.model_dump(mode="json") == described
-    assert folder(f"{address}/") == there
+    assert remote_folder.model_dump(mode="json") == described
+    assert folder(f"{address}/") == remote_folder
 
 
 def test_copies_are_made_once_and_follow_the_storage(images: Path, copied: list[str]) -> None:
-    there = folder(put(images, "memory://bucket/images"))
-    before = there.catalog()
+    remote_folder = folder(put(images, "memory://bucket/images"))
+    before = remote_folder.catalog()
     assert len(copied) == 38
-    there.catalog()
-    there.skipped_files()
-    there.read("dark/s0.png")
+    remote_folder.catalog()
+    remote_folder.skipped_files()
+    remote_folder.read("dark/s0.png")
     assert len(copied) == 38
     storage = fsspec.filesystem("memory")
     light = storage.cat_file("/bucket/images/light/s1.png")
     storage.pipe_file("/bucket/images/dark/s0.png", light)
     storage.rm_file("/bucket/images/dark/s1.png")
-    assert list(there.catalog()["image"]) == [
+    assert list(remote_folder.catalog()["image"]) == [
         image for image in before["image"] if image != "dark/s1.png"
     ]
     assert copied[38:] == ["/bucket/images/dark/s0.png"]
-    assert np.array_equal(there.read("dark/s0.png"), there.read("light/s1.png"))
+    assert np.array_equal(remote_folder.read("dark/s0.png"), remote_folder.read("light/s1.png"))
 
 
 def test_a_copy_that_was_damaged_or_lost_is_made_again(images: Path) -> None:
-    there = folder(put(images, "memory://bucket/images"))
-    there.catalog()
-    (remote.locate(there.path, "dark/s0.png")).write_bytes(b"cut off")
-    remote.locate(there.path, "dark/s1.png").unlink()
-    assert there.read("dark/s1.png").shape == (tiny.SIDE, tiny.SIDE, 1)
-    there.catalog()
-    assert np.array_equal(there.read("dark/s0.png"), folder(images).read("dark/s0.png"))
+    remote_folder = folder(put(images, "memory://bucket/images"))
+    remote_folder.catalog()
+    (remote.locate(remote_folder.path, "dark/s0.png")).write_bytes(b"cut off")
+    remote.locate(remote_folder.path, "dark/s1.png").unlink()
+    assert remote_folder.read("dark/s1.png").shape == (tiny.SIDE, tiny.SIDE, 1)
+    remote_folder.catalog()
+    assert np.array_equal(remote_folder.read("dark/s0.png"), folder(images).read("dark/s0.png"))
 
 
 def test_interrupted_downloads_resume(
     images: Path, copied: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = folder(put(images, "memory://bucket/images"))
+    remote_folder = folder(put(images, "memory://bucket/images"))
     counting = MemoryFileSystem.get_file
 
     def breaking(self: MemoryFileSystem, rpath: str, lpath: Any, **options: Any) -> None:
@@ -148,23 +148,23 @@ def test_interrupted_downloads_resume(
     with monkeypatch.context() as patch:
         patch.setattr(MemoryFileSystem, "get_file", breaking)
         with pytest.raises(errors.CellvisionError, match="memory://bucket/images cannot be read"):
-            there.catalog()
+            remote_folder.catalog()
     assert len(copied) == 10
-    assert len(there.catalog()) == 36
+    assert len(remote_folder.catalog()) == 36
     assert len(copied) == len(set(copied)) == 38
 
 
 def test_a_file_that_arrives_cut_off_is_not_taken(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = folder(put(images, "memory://bucket/images"))
+    remote_folder = folder(put(images, "memory://bucket/images"))
 
     def cut(self: MemoryFileSystem, rpath: str, lpath: Any, **options: Any) -> None:
         Path(lpath).write_bytes(self.cat_file(rpath)[:-1])
 
     monkeypatch.setattr(MemoryFileSystem, "get_file", cut)
     with pytest.raises(errors.CellvisionError, match=r"\d+ of \d+ bytes arrived"):
-        there.catalog()
+        remote_folder.catalog()
 
 
 def test_a_remote_table_brings_the_files_that_it_names(tmp_path: Path, copied: list[str]) -> None:
@@ -172,14 +172,14 @@ def test_a_remote_table_brings_the_files_that_it_names(tmp_path: Path, copied: l
     lines = ["file,label", *(f"x/{k}.png,a" for k in range(2)), "y/0.png,b", "y/gone.png,b"]
     (store / "cells.csv").write_text("\n".join(lines))
     put(store, "memory://bucket/plate")
-    there = cv.datasets.create("table", path="memory://bucket/plate/cells.csv")
-    assert list(there.catalog()["image"]) == ["x/0.png", "x/1.png", "y/0.png", "y/gone.png"]
+    remote_table = cv.datasets.create("table", path="memory://bucket/plate/cells.csv")
+    assert list(remote_table.catalog()["image"]) == ["x/0.png", "x/1.png", "y/0.png", "y/gone.png"]
     assert sorted(copied) == [
         f"/bucket/plate/{name}" for name in ("cells.csv", "x/0.png", "x/1.png", "y/0.png")
     ]
-    assert np.array_equal(there.read("x/1.png")[..., 0], noise(2))
+    assert np.array_equal(remote_table.read("x/1.png")[..., 0], noise(2))
     with pytest.raises(errors.UnreadableImage, match=r"y/gone\.png: no such file"):
-        there.read("y/gone.png")
+        remote_table.read("y/gone.png")
     rooted = cv.datasets.create("table", path=store / "cells.csv", root="memory://bucket/plate")
     assert np.array_equal(rooted.read("y/0.png")[..., 0], noise(4))
 
@@ -301,14 +301,17 @@ def test_images_at_addresses_are_predicted_under_their_own_names(
 ) -> None:
     run = cv.train(experiment(images), tmp_path / "run")
     source = put(images, "memory://bucket/images")
-    here = cv.predict(run, images, engine="keras").set_index("image")
-    there = cv.predict(run, source, engine="keras").set_index("image")
-    names = {f"{source}/{Path(name).relative_to(images).as_posix()}": name for name in here.index}
-    assert list(there.index) == list(names)
+    local_table = cv.predict(run, images, engine="keras").set_index("image")
+    remote_table = cv.predict(run, source, engine="keras").set_index("image")
+    names = {
+        f"{source}/{Path(name).relative_to(images).as_posix()}": name for name in local_table.index
+    }
+    assert list(remote_table.index) == list(names)
     np.testing.assert_array_equal(
-        tiny.probabilities(there), tiny.probabilities(here.loc[[names[n] for n in there.index]])
+        tiny.probabilities(remote_table),
+        tiny.probabilities(local_table.loc[[names[n] for n in remote_table.index]]),
     )
-    some, other = there.index[0], here.index[0]
+    some, other = remote_table.index[0], local_table.index[0]
     table = tmp_path / "few.csv"
     with pytest.raises(SystemExit) as done:
         cli.main(["predict", str(run.folder), some, other, some, "--out", str(table)])
@@ -352,7 +355,7 @@ def test_a_remote_study_arrives_when_it_is_finished_and_grows(
 
 def test_other_files_are_refused_and_not_downloaded(images: Path, copied: list[str]) -> None:
     put(images, "memory://bucket/images")
-    for work in (cv.load_run, cv.load_study, lambda place: cv.train(experiment(images), place)):
+    for work in (cv.load_run, cv.load_study, lambda target: cv.train(experiment(images), target)):
         with pytest.raises(errors.FolderError, match=r"holds no run or study, .* 'images/dark/s0"):
             work("memory://bucket")
     assert copied == []
@@ -368,9 +371,9 @@ def test_results_that_cannot_be_uploaded_stay_local_and_resume(
         patch.setattr(MemoryFileSystem, "put_file", refuse)
         with pytest.raises(errors.CellvisionError, match="cannot be written") as caught:
             cv.study(experiment(images), runs=1, out="memory://bucket/study")
-    kept = caught.value.hint.rpartition("results are in ")[2]
-    assert len(cv.load_study(kept).runs) == 1
-    first = Path(kept) / "runs" / "000" / "run.json"
+    local_folder = caught.value.hint.rpartition("results are in ")[2]
+    assert len(cv.load_study(local_folder).runs) == 1
+    first = Path(local_folder) / "runs" / "000" / "run.json"
     created = first.stat().st_mtime_ns
     again = cv.study(experiment(images), runs=2, out="memory://bucket/study")
     assert first.stat().st_mtime_ns == created

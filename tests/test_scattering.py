@@ -117,7 +117,7 @@ np.save(sys.argv[2], split.head.predict_on_batch(np.load(sys.argv[1])))
 @pytest.mark.slow
 def test_both_backends_give_the_same_numbers(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", texture(3, (32, 32, 3)))
-    found = []
+    features = []
     for backend in ("tensorflow", "jax"):
         target = tmp_path / f"{backend}.npy"
         subprocess.run(
@@ -126,8 +126,8 @@ def test_both_backends_give_the_same_numbers(tmp_path: Path) -> None:
             check=True,
             capture_output=True,
         )
-        found.append(np.load(target))
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
+        features.append(np.load(target))
+    np.testing.assert_allclose(features[0], features[1], rtol=1e-4, atol=1e-5)
 
 
 def test_exports_to_onnx(tmp_path: Path) -> None:
@@ -139,5 +139,5 @@ def test_exports_to_onnx(tmp_path: Path) -> None:
     expected = model.predict_on_batch(images)
     model.export(file, format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: images})
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    (output,) = session.run(None, {session.get_inputs()[0].name: images})
+    np.testing.assert_allclose(output, expected, atol=1e-4)

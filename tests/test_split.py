@@ -18,8 +18,8 @@ from cellvision.data.groups import linked_groups
 
 def catalog(labels: list[str], groups: list[Any] | None = None, **columns: Any) -> Catalog:
     images = [f"{number}.png" for number in range(len(labels))]
-    given = {} if groups is None else {"group": groups}
-    return Catalog.of(InMemory.of({"image": images, "label": labels, **given, **columns}))
+    group_column = {} if groups is None else {"group": groups}
+    return Catalog.of(InMemory.of({"image": images, "label": labels, **group_column, **columns}))
 
 
 def sides(divided: Catalog) -> dict[str, set[str]]:
@@ -34,7 +34,7 @@ group_sizes = st.lists(
 
 @settings(max_examples=10)
 @given(sizes=group_sizes, seed=st.integers(0, 2**31 - 1), twins=st.data())
-def test_what_belongs_together_stays_together(
+def test_groups_and_identical_images_stay_in_one_split(
     sizes: list[tuple[str, int]], seed: int, twins: st.DataObject
 ) -> None:
     assume(len({label for label, _ in sizes}) > 1)
@@ -152,14 +152,14 @@ def test_too_few_groups() -> None:
     assert cv.Split(validation=0).apply(two_each).counts()["test"] == {"a": 1, "b": 1}
 
 
-def test_what_is_trained_on_comes_before_validation() -> None:
+def test_training_takes_precedence_over_validation() -> None:
     result = cv.Split().apply(catalog(["a", "a", *"bbbbb"])).counts()
     assert (result["train"]["a"], result["validation"]["a"], result["test"]["a"]) == (1, 0, 1)
     assert min(by_class["b"] for by_class in result.values()) > 0
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_twins_that_leave_next_to_nothing(seed: int) -> None:
+def test_identical_images_that_leave_too_few(seed: int) -> None:
     whole = catalog(["a", "a", "b", "b"])
     digests = {"0.png": "x", "1.png": "y", "2.png": "y", "3.png": "z"}
     with pytest.raises(errors.SplitError, match="one image left"):
@@ -177,7 +177,7 @@ def test_the_catalog_given_is_not_changed() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"test": 1.0}, {"validation": -0.1}, {"test": 0.6, "validation": 0.4}, {"seed": -1}]
 )
-def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
+def test_invalid_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.ExperimentError):
         cv.Split(**wrong)
 

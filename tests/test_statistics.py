@@ -369,10 +369,10 @@ def test_swapping_the_classifiers_mirrors_the_comparison(
     pairs: list[tuple[bool, bool]],
 ) -> None:
     a, b = (list(side) for side in zip(*pairs, strict=True))
-    there, back = statistics.mcnemar(a, b), statistics.mcnemar(b, a)
-    assert there.p == back.p
-    assert 0 < there.p <= 1
-    assert (there.only_a, there.only_b) == (back.only_b, back.only_a)
+    forward, backward = statistics.mcnemar(a, b), statistics.mcnemar(b, a)
+    assert forward.p == backward.p
+    assert 0 < forward.p <= 1
+    assert (forward.only_a, forward.only_b) == (backward.only_b, backward.only_a)
     difference = statistics.paired_difference(a, b)
     mirrored = statistics.paired_difference(b, a)
     assert -1 <= difference.low <= difference.estimate <= difference.high <= 1
@@ -458,7 +458,7 @@ def test_all_arrangements_of_whole_groups_are_tried() -> None:
     assert test.warning is None
 
 
-def test_too_few_groups_for_any_significant_p_are_told() -> None:
+def test_too_few_groups_for_any_significant_p_are_reported() -> None:
     wells = np.repeat(np.arange(4), 50)
     labels = wells // 2
     test = statistics.permutation_test(labels, labels, wells)
@@ -590,7 +590,7 @@ def test_brier_agrees_with_scikit_learn() -> None:
     assert statistics.calibration(labels, probabilities).brier == pytest.approx(expected)
 
 
-def test_honest_probabilities_are_calibrated_and_boasts_are_not() -> None:
+def test_overconfident_probabilities_are_not_calibrated() -> None:
     rng = np.random.default_rng(0)
     claim = rng.uniform(0.5, 1, 20_000)
     table = np.stack([claim, 1 - claim], axis=1)
@@ -627,10 +627,10 @@ def test_areas_agree_with_scikit_learn_and_lie_in_their_intervals() -> None:
     groups = simulated_groups(rng, 30, 8)
     labels, table = scores_of(rng, groups)
     names = ["G1", "G2", "S"]
-    given = np.array(names)[labels]
-    rocs = statistics.roc_curve(given, table, groups, class_names=names, resamples=300)
+    truth = np.array(names)[labels]
+    rocs = statistics.roc_curve(truth, table, groups, class_names=names, resamples=300)
     precisions = statistics.precision_recall_curve(
-        given, table, groups, class_names=names, resamples=300
+        truth, table, groups, class_names=names, resamples=300
     )
     for number, (roc, precision) in enumerate(zip(rocs, precisions, strict=True)):
         positive = labels == number
@@ -724,12 +724,12 @@ def test_kappa_is_symmetric_and_in_its_interval(pairs: list[tuple[str, str]]) ->
     from sklearn.metrics import cohen_kappa_score
 
     a, b = (list(side) for side in zip(*pairs, strict=True))
-    there, back = statistics.cohen_kappa(a, b), statistics.cohen_kappa(b, a)
+    forward, backward = statistics.cohen_kappa(a, b), statistics.cohen_kappa(b, a)
     if len(set(a) | set(b)) > 1:
-        assert there.kappa == pytest.approx(cohen_kappa_score(a, b))
-        assert there.kappa == pytest.approx(back.kappa)
-        assert (there.low, there.high) == pytest.approx((back.low, back.high))
-        assert -1 <= there.low <= there.kappa <= there.high <= 1
+        assert forward.kappa == pytest.approx(cohen_kappa_score(a, b))
+        assert forward.kappa == pytest.approx(backward.kappa)
+        assert (forward.low, forward.high) == pytest.approx((backward.low, backward.high))
+        assert -1 <= forward.low <= forward.kappa <= forward.high <= 1
 
 
 # What cannot be used
@@ -780,7 +780,7 @@ def test_kappa_is_symmetric_and_in_its_interval(pairs: list[tuple[str, str]]) ->
         (lambda: statistics.cohen_kappa(["a"], ["a", "b"]), "a 1, b 2"),
     ],
 )
-def test_what_cannot_be_used_is_named(call: object, message: str) -> None:
+def test_invalid_input_is_named(call: object, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
         call()  # type: ignore[operator]
     assert len(str(caught.value).splitlines()) >= 2  # what, and how to fix it

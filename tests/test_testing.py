@@ -180,27 +180,27 @@ def test_the_good_ones_pass(isolation: Isolation) -> None:
 def test_an_import_error(isolation: Isolation) -> None:
     source = reporter(top="import no_such_package")
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
-    found = failures("reporter")
-    assert set(found) == {"loads"}
-    assert "no_such_package" in found["loads"]
+    reasons = failures("reporter")
+    assert set(reasons) == {"loads"}
+    assert "no_such_package" in reasons["loads"]
     with pytest.raises(errors.BrokenPlugin, match="no_such_package"):
         cv.reporters.create("mine")
 
 
 def test_a_missing_attribute(isolation: Isolation) -> None:
     isolation.install("mine", {"reporter": {"mine": "mine:Nine"}}, {"mine": reporter()})
-    found = failures("reporter")
-    assert set(found) == {"loads"}
-    assert "Nine" in found["loads"]
+    reasons = failures("reporter")
+    assert set(reasons) == {"loads"}
+    assert "Nine" in reasons["loads"]
     with pytest.raises(errors.BrokenPlugin, match="Nine"):
         cv.reporters.create("mine")
 
 
 def test_a_wrong_base_class(isolation: Isolation) -> None:
     isolation.install("mine", {"dataset": {"mine": "mine:Mine"}}, {"mine": reporter()})
-    found = failures("dataset")
-    assert set(found) == {"loads"}
-    assert "does not derive from cellvision.Dataset" in found["loads"]
+    reasons = failures("dataset")
+    assert set(reasons) == {"loads"}
+    assert "does not derive from cellvision.Dataset" in reasons["loads"]
     with pytest.raises(errors.PluginContractError, match=r"cellvision\.Dataset"):
         cv.datasets.create("mine")
 
@@ -208,16 +208,16 @@ def test_a_wrong_base_class(isolation: Isolation) -> None:
 def test_keras_imported_at_the_top(isolation: Isolation) -> None:
     source = reporter(top="import keras")
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
-    found = failures("reporter")
-    assert set(found) == {"loads_alone_and_cheaply"}
-    assert "keras" in found["loads_alone_and_cheaply"]
+    reasons = failures("reporter")
+    assert set(reasons) == {"loads_alone_and_cheaply"}
+    assert "keras" in reasons["loads_alone_and_cheaply"]
 
 
 def test_a_network_that_cannot_be_saved(isolation: Isolation) -> None:
     isolation.install("mine", {"architecture": {"mine": "mine:Mine"}}, {"mine": CUSTOM_LAYER})
-    found = failures("architecture")
-    assert set(found) == {"reloads_in_a_new_process"}
-    assert "Doubled" in found["reloads_in_a_new_process"]
+    reasons = failures("architecture")
+    assert set(reasons) == {"reloads_in_a_new_process"}
+    assert "Doubled" in reasons["reloads_in_a_new_process"]
 
 
 @pytest.mark.slow
@@ -325,24 +325,24 @@ def test_settings_that_cannot_be_written(isolation: Isolation) -> None:
         "    def run", "    marks: set = {1j}\n    '''Signs.'''\n\n    def run"
     )
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
-    found = failures("reporter")
-    assert "survives_json" in found
-    assert not set(found) - {"survives_json", "survives_toml", "survives_yaml", "has_a_schema"}
+    reasons = failures("reporter")
+    assert "survives_json" in reasons
+    assert not set(reasons) - {"survives_json", "survives_toml", "survives_yaml", "has_a_schema"}
 
 
 def test_writing_outside_its_folder(isolation: Isolation) -> None:
     source = reporter(before='(run.folder / "mine.txt").write_text("here too")')
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
-    found = failures("reporter")
-    assert set(found) == {"writes_only_below_its_folder"}
-    assert "mine.txt" in found["writes_only_below_its_folder"]
+    reasons = failures("reporter")
+    assert set(reasons) == {"writes_only_below_its_folder"}
+    assert "mine.txt" in reasons["writes_only_below_its_folder"]
 
 
 def test_writing_to_the_working_directory(isolation: Isolation) -> None:
     source = reporter(before='open("stray.txt", "w").close()')
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
-    found = failures("reporter")
-    assert "stray.txt" in found["writes_only_below_its_folder"]
+    reasons = failures("reporter")
+    assert "stray.txt" in reasons["writes_only_below_its_folder"]
 
 
 def test_a_duplicate_name(isolation: Isolation) -> None:
@@ -352,10 +352,10 @@ def test_a_duplicate_name(isolation: Isolation) -> None:
             {"reporter": {"mine": f"{distribution}_module:Mine"}},
             {f"{distribution}_module": reporter()},
         )
-    found = failures("reporter")
-    assert set(found) == {"loads"}
-    assert "first" in found["loads"]
-    assert "second" in found["loads"]
+    reasons = failures("reporter")
+    assert set(reasons) == {"loads"}
+    assert "first" in reasons["loads"]
+    assert "second" in reasons["loads"]
     with pytest.raises(errors.PluginConflict):
         cv.reporters.create("mine")
     assert failures("reporter", "first:mine") == {}
@@ -363,9 +363,9 @@ def test_a_duplicate_name(isolation: Isolation) -> None:
 
 def test_a_name_with_a_space(isolation: Isolation) -> None:
     isolation.install("mine", {"reporter": {"my own": "mine:Mine"}}, {"mine": reporter()})
-    found = failures("reporter", "my own")
-    assert set(found) == {"loads"}
-    assert "name" in found["loads"]
+    reasons = failures("reporter", "my own")
+    assert set(reasons) == {"loads"}
+    assert "name" in reasons["loads"]
 
 
 def test_made_for_another_version(isolation: Isolation) -> None:
@@ -375,12 +375,12 @@ def test_made_for_another_version(isolation: Isolation) -> None:
         {"mine": reporter()},
         requires=["cellvision>=99"],
     )
-    found = failures("reporter")
-    assert set(found) == {"fits_this_cellvision"}
-    assert "cellvision>=99" in found["fits_this_cellvision"]
+    reasons = failures("reporter")
+    assert set(reasons) == {"fits_this_cellvision"}
+    assert "cellvision>=99" in reasons["fits_this_cellvision"]
 
 
-def test_a_version_that_is_not_told(isolation: Isolation) -> None:
+def test_missing_version(isolation: Isolation) -> None:
     isolation.install(
         "mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": reporter()}, requires=[]
     )
@@ -390,10 +390,10 @@ def test_a_version_that_is_not_told(isolation: Isolation) -> None:
 def test_an_exception_in_catalog(isolation: Isolation) -> None:
     source = DATASET.format(catalog="raise KeyError('plate 7')")
     isolation.install("mine", {"dataset": {"mine": "mine:Mine"}}, {"mine": source})
-    found = failures("dataset")
-    assert set(found) == {"lists_its_images"}
-    assert "KeyError" in found["lists_its_images"]
-    assert "plate 7" in found["lists_its_images"]
+    reasons = failures("dataset")
+    assert set(reasons) == {"lists_its_images"}
+    assert "KeyError" in reasons["lists_its_images"]
+    assert "plate 7" in reasons["lists_its_images"]
 
 
 def test_memory_that_grows(isolation: Isolation) -> None:
@@ -425,8 +425,8 @@ def test_an_expected_failure_needs_a_reason_and_a_check() -> None:
 
 def test_an_expected_failure_that_passes_is_a_failure(isolation: Isolation) -> None:
     results = check("reporter", "good", expected_failures={"test_loads": "it never did"})
-    found = {result.check: result.reason for result in results if result.outcome == "failed"}
-    assert found == {"loads": "it passes although it was expected to fail"}
+    reasons = {result.check: result.reason for result in results if result.outcome == "failed"}
+    assert reasons == {"loads": "it passes although it was expected to fail"}
 
 
 def test_a_check_that_is_taken_out_is_noticed() -> None:
@@ -457,7 +457,7 @@ def test_a_check_that_demands_nothing_fails() -> None:
         SplitterChecks,
     ],
 )
-def test_every_check_says_what_it_demands(base: type[ComponentChecks]) -> None:
+def test_every_check_has_a_one_line_docstring(base: type[ComponentChecks]) -> None:
     checks = base.checks()
     assert len(checks) == len(set(checks)) > 15
     for name in checks:
@@ -526,12 +526,12 @@ def test_check_as_json(isolation: Isolation, capsys: pytest.CaptureFixture[str])
     source = reporter(top="import no_such_package")
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
     code, out, _ = run(capsys, "check", "mine", "--json")
-    found = {entry["check"]: entry for entry in json.loads(out)}
+    entries = {entry["check"]: entry for entry in json.loads(out)}
     assert code == 1
-    assert found["loads"]["outcome"] == "failed"
-    assert found["survives_json"]["outcome"] == "skipped"
-    assert set(found["loads"]) == {"check", "demand", "outcome", "reason", "hint", "traceback"}
-    assert "no_such_package" in found["loads"]["traceback"]
+    assert entries["loads"]["outcome"] == "failed"
+    assert entries["survives_json"]["outcome"] == "skipped"
+    assert set(entries["loads"]) == {"check", "demand", "outcome", "reason", "hint", "traceback"}
+    assert "no_such_package" in entries["loads"]["traceback"]
 
 
 def test_check_shows_tracebacks_on_request(

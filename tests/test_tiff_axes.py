@@ -144,7 +144,7 @@ def test_imagej_stacks_that_are_cut_off(tmp_path: Path, pages: bool) -> None:
 
 
 @pytest.mark.parametrize("line", ["images=-4", "slices=0", "channels=99999999999", "frames=x"])
-def test_imagej_descriptions_that_cannot_be(tmp_path: Path, line: str) -> None:
+def test_invalid_imagej_descriptions(tmp_path: Path, line: str) -> None:
     text = f"ImageJ=1.11a\n{line}\n"
     tifffile.imwrite(tmp_path / "a.tif", noise(9, 8), description=text, metadata=None)
     refused(tmp_path / "a.tif", "ImageJ description")

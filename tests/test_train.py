@@ -61,8 +61,8 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
 @pytest.fixture(scope="module")
 def level(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
     """A run that has learned."""
-    asked = tiny.experiment(images, epochs=8)
-    return cv.train(asked, tmp_path_factory.mktemp("level") / "run")
+    experiment = tiny.experiment(images, epochs=8)
+    return cv.train(experiment, tmp_path_factory.mktemp("level") / "run")
 
 
 def weights(run: cv.Run) -> list[np.ndarray]:
@@ -158,8 +158,10 @@ def test_batch_norm_is_refreshed_after_few_updates(images: Path, tmp_path: Path)
 def test_a_saved_model_gives_the_same_probabilities(run: cv.Run) -> None:
     stored = run.model_input(list(run.predictions["image"]))
     assert stored.dtype == np.uint8
-    given = np.asarray(run.model().predict(stored.astype("float32"), batch_size=7, verbose=0))
-    np.testing.assert_allclose(given, tiny.probabilities(run.predictions), atol=1e-5)
+    probabilities = np.asarray(
+        run.model().predict(stored.astype("float32"), batch_size=7, verbose=0)
+    )
+    np.testing.assert_allclose(probabilities, tiny.probabilities(run.predictions), atol=1e-5)
 
 
 # --- seeds -------------------------------------------------------------------------------
@@ -194,8 +196,8 @@ def test_absolute_intensity_is_learned_and_per_image_scaling_destroys_it(
     level: cv.Run, images: Path, tmp_path: Path
 ) -> None:
     assert level.scores["test"].accuracy == 1
-    asked = tiny.experiment(images, epochs=8, preprocessing={"intensity": "per_image"})
-    stretched = cv.train(asked, tmp_path / "stretched")
+    experiment = tiny.experiment(images, epochs=8, preprocessing={"intensity": "per_image"})
+    stretched = cv.train(experiment, tmp_path / "stretched")
     assert stretched.scores["train"].accuracy < 0.85
     assert any("absolute intensity is lost" in text for text in stretched.warnings)
 
@@ -208,10 +210,10 @@ def test_sixteen_bits_reach_the_network(chosen: str, tmp_path: Path) -> None:
             noise = np.random.default_rng(100 * number + k).integers(-9, 10, (32, 32))
             tiny.write(tmp_path / f"images/{name}/s{k}.tif", (value + noise).astype(np.uint16))
     preprocessing = {"intensity": (60000.0, 60100.0)}
-    asked = tiny.experiment(
+    experiment = tiny.experiment(
         tmp_path / "images", epochs=8, preprocessing=preprocessing, precision=chosen
     )
-    run = cv.train(asked, tmp_path / "run")
+    run = cv.train(experiment, tmp_path / "run")
     assert run.metadata.environment.precision == chosen
     assert run.scores["test"].accuracy == 1
     # And so they do when the model is read back, whatever they come as.
@@ -221,8 +223,8 @@ def test_sixteen_bits_reach_the_network(chosen: str, tmp_path: Path) -> None:
     scaled = run.model().get_layer("intensity")(stored.astype(np.float32))
     np.testing.assert_allclose(np.asarray(scaled), run.network_input(names), atol=1e-4)
     for dtype in (np.uint16, np.float32):
-        given = np.asarray(run.model().predict_on_batch(stored.astype(dtype)))
-        np.testing.assert_allclose(given, tiny.probabilities(run.predictions), atol=1e-5)
+        probabilities = np.asarray(run.model().predict_on_batch(stored.astype(dtype)))
+        np.testing.assert_allclose(probabilities, tiny.probabilities(run.predictions), atol=1e-5)
 
 
 def test_precision_is_recorded_and_automatic(images: Path, tmp_path: Path) -> None:
@@ -233,8 +235,8 @@ def test_precision_is_recorded_and_automatic(images: Path, tmp_path: Path) -> No
 
 
 def test_augmenters_act_in_training_only(images: Path, tmp_path: Path) -> None:
-    asked = tiny.experiment(images, augmenters=[{"type": "blackout"}], epochs=2)
-    run = cv.train(asked, tmp_path / "run")
+    experiment = tiny.experiment(images, augmenters=[{"type": "blackout"}], epochs=2)
+    run = cv.train(experiment, tmp_path / "run")
     # In training every image is black, so that nothing can be learned of it ...
     assert run.history["loss"].min() > 0.6
     # ... and elsewhere the network sees it: its probabilities are not all the same.
@@ -246,8 +248,8 @@ def test_augmenters_act_in_training_only(images: Path, tmp_path: Path) -> None:
 
 
 def test_named_splits_partial_batches_and_a_missing_class(splits: Path, tmp_path: Path) -> None:
-    asked = tiny.experiment(splits, epochs=4, batch_size=10, early_stopping=2, keep="best")
-    run = cv.train(asked.model_copy(), tmp_path / "run")
+    experiment = tiny.experiment(splits, epochs=4, batch_size=10, early_stopping=2, keep="best")
+    run = cv.train(experiment.model_copy(), tmp_path / "run")
     assert run.test_splits == ("day1", "day2")
     assert run.metadata.counts["day2"] == {"dark": 0, "light": 3}
     assert run.scores["day2"].balanced_accuracy == run.scores["day2"].accuracy
@@ -262,8 +264,8 @@ def test_checkpoints_are_the_model_of_each_epoch(splits: Path, tmp_path: Path) -
     import keras
 
     run = cv.train(tiny.experiment(splits, epochs=2, checkpoints=True), tmp_path / "run")
-    kept = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
-    assert kept == ["epoch_001.keras", "epoch_002.keras"]
+    names = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
+    assert names == ["epoch_001.keras", "epoch_002.keras"]
     last = keras.models.load_model(run.folder / "checkpoints" / "epoch_002.keras", compile=False)
     for kept_weight, weight in zip(last.get_weights(), weights(run), strict=True):
         np.testing.assert_array_equal(kept_weight, weight)
@@ -272,8 +274,8 @@ def test_checkpoints_are_the_model_of_each_epoch(splits: Path, tmp_path: Path) -
 def test_a_batch_larger_than_the_data_one_epoch_and_no_validation(
     images: Path, tmp_path: Path
 ) -> None:
-    asked = tiny.experiment(images, epochs=1, batch_size=1000, split={"validation": 0})
-    run = cv.train(asked, tmp_path / "run")
+    experiment = tiny.experiment(images, epochs=1, batch_size=1000, split={"validation": 0})
+    run = cv.train(experiment, tmp_path / "run")
     assert set(run.scores) == {"train", "test"}
     assert len(run.history) == 1
     assert run.history[["val_loss", "val_accuracy"]].isna().all().all()
@@ -284,14 +286,14 @@ def test_a_batch_larger_than_the_data_one_epoch_and_no_validation(
 def test_settings_that_use_validation_need_a_split(
     option: dict[str, Any], images: Path, tmp_path: Path
 ) -> None:
-    asked = tiny.experiment(images, split={"validation": 0}, **option)
+    experiment = tiny.experiment(images, split={"validation": 0}, **option)
     with pytest.raises(errors.ExperimentError, match="there is none"):
-        cv.train(asked, tmp_path / "run")
+        cv.train(experiment, tmp_path / "run")
 
 
 def test_optimizer_and_rate_replace_the_recipe(images: Path, tmp_path: Path) -> None:
-    asked = tiny.experiment(images, optimizer="sgd", learning_rate=1e-30, epochs=2)
-    run = cv.train(asked, tmp_path / "run")
+    experiment = tiny.experiment(images, optimizer="sgd", learning_rate=1e-30, epochs=2)
+    run = cv.train(experiment, tmp_path / "run")
     assert run.history["val_loss"].nunique() == 1
 
 
@@ -310,8 +312,8 @@ def test_an_architecture_that_breaks_its_contract(
 
 
 def test_a_nan_loss_gives_a_warning(images: Path, tmp_path: Path) -> None:
-    asked = tiny.experiment(images, optimizer="sgd", learning_rate=1e38, batch_size=5)
-    run = cv.load_run(cv.train(asked, tmp_path / "run").folder)
+    experiment = tiny.experiment(images, optimizer="sgd", learning_rate=1e38, batch_size=5)
+    run = cv.load_run(cv.train(experiment, tmp_path / "run").folder)
     assert any("did not train" in text for text in run.warnings)
     assert run.predictions["p_dark"].isna().all()
     assert run.scores["test"].loss is None
@@ -320,8 +322,8 @@ def test_a_nan_loss_gives_a_warning(images: Path, tmp_path: Path) -> None:
 
 def test_a_dead_network_gives_a_warning(images: Path, tmp_path: Path) -> None:
     # So large a step leaves no neuron that answers to anything.
-    asked = tiny.experiment(images, optimizer="sgd", learning_rate=1e4, batch_size=5)
-    run = cv.train(asked, tmp_path / "run")
+    experiment = tiny.experiment(images, optimizer="sgd", learning_rate=1e4, batch_size=5)
+    run = cv.train(experiment, tmp_path / "run")
     assert run.predictions["p_dark"].nunique() == 1
     assert any("one class for every training image" in text for text in run.warnings)
     assert len(run.metadata.restarted_seeds) == 3
@@ -337,10 +339,10 @@ def test_an_unregistered_layer_gives_a_warning(images: Path, tmp_path: Path) -> 
 
 def test_the_deep_network_trains(tmp_path: Path) -> None:
     tiny.make_folder(tmp_path / "images", count=6, wells=6)
-    asked = tiny.experiment(
+    experiment = tiny.experiment(
         tmp_path / "images", "deep", epochs=1, preprocessing={"size": (256, 256), "channels": "rgb"}
     )
-    run = cv.train(asked, tmp_path / "run")
+    run = cv.train(experiment, tmp_path / "run")
     assert run.model().count_params() == 154_882
     assert np.isfinite(run.history["loss"]).all()
 
@@ -369,8 +371,8 @@ def test_unreadable_files_stop_it_or_are_skipped_with_a_warning(
     with pytest.raises(errors.UnreadableImages) as caught:
         cv.train(tiny.experiment(spoiled), tmp_path / "run")
     assert {fault.file for fault in caught.value.faults} == {"dark/s3.png", "light/s7.png"}
-    asked = tiny.experiment(spoiled, epochs=1, preprocessing={"on_unreadable": "skip"})
-    run = cv.train(asked, tmp_path / "run")
+    experiment = tiny.experiment(spoiled, epochs=1, preprocessing={"on_unreadable": "skip"})
+    run = cv.train(experiment, tmp_path / "run")
     assert len(run.predictions) == 46
     assert "2 image(s) cannot be read." in run.warnings
     assert run.audit is not None
@@ -379,21 +381,21 @@ def test_unreadable_files_stop_it_or_are_skipped_with_a_warning(
 
 
 def test_a_folder_with_other_files_is_refused(level: cv.Run, images: Path, tmp_path: Path) -> None:
-    asked = tiny.experiment(images)
+    experiment = tiny.experiment(images)
     before = (level.folder / "run.json").read_bytes()
     with pytest.raises(errors.FolderError, match="finished"):
-        cv.train(asked, level.folder)
+        cv.train(experiment, level.folder)
     assert (level.folder / "run.json").read_bytes() == before
     for name in ("notes.txt", "reports", "model.keras"):
         folder = tmp_path / name.partition(".")[0]
         folder.mkdir()
         (folder / name).write_text("mine")
         with pytest.raises(errors.FolderError, match=name):
-            cv.train(asked, folder)
+            cv.train(experiment, folder)
         assert (folder / name).read_text() == "mine"
     (tmp_path / "file").write_text("mine")
     with pytest.raises(errors.FolderError, match="a file"):
-        cv.train(asked, tmp_path / "file")
+        cv.train(experiment, tmp_path / "file")
 
 
 def test_only_leftovers_of_an_interrupted_training_are_removed(
@@ -421,8 +423,8 @@ def test_failing_reporters_do_not_lose_a_run(
 ) -> None:
     tiny.heard.clear()
     fails = {"type": "listener", "fails": ["epoch", "run"]}
-    asked = tiny.experiment(images, epochs=2, reporters=[fails, {"type": "listener"}])
-    run = cv.train(asked, tmp_path / "run")
+    experiment = tiny.experiment(images, epochs=2, reporters=[fails, {"type": "listener"}])
+    run = cv.train(experiment, tmp_path / "run")
     assert [epoch for epoch, _, _ in tiny.heard] == [1, 1, 2]
     assert set(tiny.heard[0][1]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert "no ink" in caplog.text
@@ -437,10 +439,10 @@ def test_an_interrupt_keeps_the_run_and_exits_with_130(
 ) -> None:
     from cellvision.cli import main
 
-    asked = tiny.experiment(images, reporters=[{"type": "listener", "fails": ["interrupt"]}])
-    cv.save_experiment(asked, tmp_path / "asked.json")
+    experiment = tiny.experiment(images, reporters=[{"type": "listener", "fails": ["interrupt"]}])
+    cv.save_experiment(experiment, tmp_path / "experiment.json")
     with pytest.raises(SystemExit) as caught:
-        main(["train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run")])
+        main(["train", str(tmp_path / "experiment.json"), "--out", str(tmp_path / "run")])
     assert caught.value.code == 130
     assert not [each for each in threading.enumerate() if each.name.startswith("cellvision-load")]
     error = capsys.readouterr().err
@@ -451,7 +453,7 @@ def test_an_interrupt_keeps_the_run_and_exits_with_130(
     assert len(run.history) == 1
     assert any("interrupted after epoch 1" in text for text in run.warnings)
     with pytest.raises(errors.FolderError, match="interrupted run"):
-        cv.train(asked, tmp_path / "run")
+        cv.train(experiment, tmp_path / "run")
     changed = tiny.experiment(images, epochs=7)
     with pytest.raises(errors.FolderError, match="other settings"):
         cv.train(changed, tmp_path / "run", resume=True)
@@ -461,12 +463,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(images: Path, tmp_path: Path)
     settings: dict[str, Any] = {"epochs": 4, "keep": "best", "augmenters": [{"type": "flip"}]}
     whole = cv.train(tiny.experiment(images, "mixed", **settings), tmp_path / "whole")
     stopping = {"type": "stop-once", "after": 2}
-    asked = tiny.experiment(images, "mixed", reporters=[stopping], **settings)
+    experiment = tiny.experiment(images, "mixed", reporters=[stopping], **settings)
     tiny.stopped.clear()
     with pytest.raises(KeyboardInterrupt, match="--resume"):
-        cv.train(asked, tmp_path / "run")
+        cv.train(experiment, tmp_path / "run")
     assert (tmp_path / "run" / RESUME).is_file()
-    resumed = cv.train(asked, tmp_path / "run", resume=True)
+    resumed = cv.train(experiment, tmp_path / "run", resume=True)
     assert not resumed.interrupted
     assert list(resumed.history["epoch"]) == [1, 2, 3, 4]
     assert differ(whole, resumed) == 0
@@ -477,8 +479,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(images: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_sigterm_ends_like_an_interrupt(images: Path, tmp_path: Path) -> None:
-    cv.save_experiment(tiny.experiment(images, epochs=100_000), tmp_path / "asked.json")
-    words = ("train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run"))
+    cv.save_experiment(tiny.experiment(images, epochs=100_000), tmp_path / "experiment.json")
+    words = ("train", str(tmp_path / "experiment.json"), "--out", str(tmp_path / "run"))
     with tiny.running(*words) as process:
         assert process.stderr is not None
         assert any("epoch 2/" in line for line in process.stderr)
@@ -491,8 +493,8 @@ def test_sigterm_ends_like_an_interrupt(images: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_of_two_trainings_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
-    cv.save_experiment(tiny.experiment(images, epochs=100_000), tmp_path / "asked.json")
-    words = ("train", str(tmp_path / "asked.json"), "--out", str(tmp_path / "run"))
+    cv.save_experiment(tiny.experiment(images, epochs=100_000), tmp_path / "experiment.json")
+    words = ("train", str(tmp_path / "experiment.json"), "--out", str(tmp_path / "run"))
     with tiny.running(*words) as first, tiny.running(*words) as second:
         errors_of = {}
         assert first.stderr is not None
@@ -519,13 +521,13 @@ def test_a_training_killed_at_any_moment_can_be_repeated(
 ) -> None:
     folder = tmp_path / "run"
     written = [MARK, "epoch_001.keras", "history.csv", "predictions.csv", "run.json"]
-    asked = tiny.experiment(images, epochs=8, checkpoints=True)
-    cv.save_experiment(asked, tmp_path / "asked.json")
-    words = ("train", str(tmp_path / "asked.json"), "--out", str(folder))
+    experiment = tiny.experiment(images, epochs=8, checkpoints=True)
+    cv.save_experiment(experiment, tmp_path / "experiment.json")
+    words = ("train", str(tmp_path / "experiment.json"), "--out", str(folder))
     killed = tiny.process(*words, TINY_DIE_BEFORE=written[number])
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    again = cv.train(asked, folder)
+    again = cv.train(experiment, folder)
     assert again.predictions.equals(level.predictions)
     assert not (folder / MARK).exists()
 
@@ -533,9 +535,9 @@ def test_a_training_killed_at_any_moment_can_be_repeated(
 def test_what_a_reporter_writes_first_does_not_block_the_folder(
     images: Path, tmp_path: Path
 ) -> None:
-    asked = tiny.experiment(images, reporters=[{"type": "early-writer"}])
+    experiment = tiny.experiment(images, reporters=[{"type": "early-writer"}])
     with pytest.raises(KeyboardInterrupt):
-        cv.train(asked, tmp_path / "run")
+        cv.train(experiment, tmp_path / "run")
     assert (tmp_path / "run" / "reports" / "early.txt").exists()
     assert not (tmp_path / "run" / "history.csv").exists()
     cv.train(tiny.experiment(images, epochs=1), tmp_path / "run")
@@ -543,9 +545,9 @@ def test_what_a_reporter_writes_first_does_not_block_the_folder(
 
 def test_a_folder_that_cannot_be_written_is_refused_before_training(images: Path) -> None:
     tiny.heard.clear()
-    asked = tiny.experiment(images, reporters=[{"type": "listener"}])
+    experiment = tiny.experiment(images, reporters=[{"type": "listener"}])
     with pytest.raises(errors.FolderError, match="/proc/run: cannot be written"):
-        cv.train(asked, "/proc/run")
+        cv.train(experiment, "/proc/run")
     assert not tiny.heard
 
 
@@ -557,13 +559,13 @@ import json, resource, tiny, cellvision as cv
 from pathlib import Path
 from cellvision import errors
 with tiny.on_offer():
-    asked = tiny.experiment(Path({str(images)!r}), epochs=1)
-    cv.audit(asked)
+    experiment = tiny.experiment(Path({str(images)!r}), epochs=1)
+    cv.audit(experiment)
     out = Path({str(tmp_path / "run")!r})
-    before = cv.train(asked, out.with_name("warm"))
+    before = cv.train(experiment, out.with_name("warm"))
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
     try:
-        cv.train(asked, out)
+        cv.train(experiment, out)
     except errors.CellvisionError as error:
         print(json.dumps([type(error).__name__, error.what]))
 """
@@ -611,9 +613,9 @@ def test_a_killed_process_leaves_nothing_half_written(
 ) -> None:
     folder = tmp_path / "run"
     epochs = 8 if moment == "model.keras" else 100_000
-    asked = tiny.experiment(images, epochs=epochs)
-    cv.save_experiment(asked, tmp_path / "asked.json")
-    words = ("train", str(tmp_path / "asked.json"), "--out", str(folder))
+    experiment = tiny.experiment(images, epochs=epochs)
+    cv.save_experiment(experiment, tmp_path / "experiment.json")
+    words = ("train", str(tmp_path / "experiment.json"), "--out", str(folder))
     started = tiny.process(*words, TINY_DIE_BEFORE=moment)
     assert started.stderr is not None
     if moment == "epoch":
@@ -622,8 +624,8 @@ def test_a_killed_process_leaves_nothing_half_written(
         started.kill()
     started.communicate()
     assert started.returncode == -signal.SIGKILL
-    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    assert there == {"history.csv"}
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert names == {"history.csv"}
     last = (folder / "history.csv").read_text()
     assert last.endswith("\n")
     assert {line.count(",") for line in last.splitlines()} == {5}
@@ -679,8 +681,8 @@ def test_a_renamed_setting_does_not_lock_the_network_away(
     assert "cellvision-datasets 0.0.1, now" in caplog.text
     table = run.predictions
     pixels = run.model_input(list(table["image"])).astype(np.float32)
-    given = np.asarray(model.predict_on_batch(pixels))
-    np.testing.assert_allclose(given, tiny.probabilities(table), atol=1e-5)
+    probabilities = np.asarray(model.predict_on_batch(pixels))
+    np.testing.assert_allclose(probabilities, tiny.probabilities(table), atol=1e-5)
 
 
 def test_a_network_whose_layers_have_changed_is_noticed(

@@ -138,7 +138,7 @@ def test_trains_and_reloads_on_jax() -> None:
         ("resnet", {"reduction": 2}, (128, 128, 3), 2, 701_944),
     ],
 )
-def test_has_the_weights_that_it_should(
+def test_number_of_weights(
     name: str, settings: dict[str, Any], shape: Any, classes: int, weights: int
 ) -> None:
     model = cv.architectures.create(name, **settings).build(shape, classes)
@@ -248,12 +248,12 @@ def test_relu_behind_the_pooling_is_the_network_of_the_page() -> None:
     images = rng.random((12, 28, 28, 1)).astype("float32")
     labels = np.eye(10, dtype="float32")[rng.integers(0, 10, 12)]
     before = ours.get_weights()
-    found = []
+    predictions = []
     for model in (ours, page):
         model.compile(keras.optimizers.SGD(0.5), "categorical_crossentropy")
-        found.append(model.predict_on_batch(images))
+        predictions.append(model.predict_on_batch(images))
         model.train_on_batch(images, labels)
-    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(*predictions, rtol=1e-5, atol=1e-7)
     for start, one, other in zip(before, ours.get_weights(), page.get_weights(), strict=True):
         assert np.abs(one - start).max() > 0
         np.testing.assert_allclose(one - start, other - start, rtol=1e-3, atol=1e-6)
@@ -452,7 +452,7 @@ def test_names_are_read_without_keras() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SIDES))
-def test_writes_itself_down_and_reads_itself_back(name: str) -> None:
+def test_settings_survive_json(name: str) -> None:
     architecture = create(name)
     written = architecture.model_dump(mode="json")
     assert written["type"] == name

@@ -38,12 +38,12 @@ def as_numpy(network: plain_python.Network) -> with_numpy.Network:
 def mean_of_plain_gradients(network: plain_python.Network, batch: Any) -> list[Any]:
     """Weights and biases by turns, one neuron a column, mean over the batch."""
     images, labels = batch[0].tolist(), batch[1].tolist()
-    each = [network.gradients(*pair) for pair in zip(images, labels, strict=True)]
-    found = []
+    gradients = [network.gradients(*pair) for pair in zip(images, labels, strict=True)]
+    means = []
     for layer in range(len(network.weights)):
-        found.append(np.mean([np.array(one.weights[layer]).T for one in each], axis=0))
-        found.append(np.mean([one.biases[layer] for one in each], axis=0))
-    return found
+        means.append(np.mean([np.array(one.weights[layer]).T for one in gradients], axis=0))
+        means.append(np.mean([one.biases[layer] for one in gradients], axis=0))
+    return means
 
 
 def test_all_three_give_the_same_gradients(network: Any, batch: Any) -> None:

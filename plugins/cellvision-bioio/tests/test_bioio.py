@@ -70,8 +70,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def bioio(root: Path, **settings: Any) -> cv.Dataset:
-    made: cv.Dataset = cv.datasets.create("bioio", path=root, **settings)
-    return made
+    dataset: cv.Dataset = cv.datasets.create("bioio", path=root, **settings)
+    return dataset
 
 
 @pytest.mark.slow
@@ -130,12 +130,12 @@ def test_splits_may_be_folders(root: Path, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("settings", [{"scenes": [1]}, {"t": [0, 2]}])
-def test_a_number_that_a_file_has_not_is_refused(root: Path, settings: dict[str, Any]) -> None:
+def test_missing_scenes_and_time_points_are_refused(root: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(errors.CatalogError, match=r"a\.ome\.tif has .* no (scene 1|time point 2)"):
         bioio(root, **settings).catalog()
 
 
-def test_groups_csv_tells_more(root: Path) -> None:
+def test_groups_csv_adds_columns(root: Path) -> None:
     (root / "groups.csv").write_text(
         "file,donor,label\ncontrol/a.ome.tif,D01,x\ntreated/b.ome.tif,,y\n"
     )
@@ -178,7 +178,7 @@ def test_another_layout_is_refused(tmp_path: Path, files: list[str], what: str) 
         bioio(tmp_path / "absent").catalog()
 
 
-def test_every_other_file_is_passed_over_with_a_reason(root: Path) -> None:
+def test_other_files_are_skipped_with_a_reason(root: Path) -> None:
     (root / "control" / "notes.txt").write_text("")
     (root / "control" / ".DS_Store").write_text("")
     write_tiff(root / "c.ome.tif")
@@ -217,9 +217,7 @@ def test_a_maximum_takes_every_plane_into_account(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels[..., 0], stack.max(axis=0))
 
 
-def test_only_the_plane_that_is_asked_for_is_read(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_requested_plane_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bioio_ome_tiff import Reader
 
     read: list[np.ndarray] = []
@@ -244,7 +242,7 @@ def test_colours_are_channels(tmp_path: Path) -> None:
     assert decoded.bit_depth == 8
 
 
-def test_a_bit_depth_that_the_pixels_contradict_is_not_believed(tmp_path: Path) -> None:
+def test_contradicted_bit_depth_is_ignored(tmp_path: Path) -> None:
     for name in ("control", "treated"):
         write_tiff(tmp_path / name / "a.ome.tif", STACK + 4096, SignificantBits=12)
     assert bioio(tmp_path).decode("control/a.ome.tif#scene=0,t=0").bit_depth == 16
@@ -277,7 +275,7 @@ def test_a_damaged_file_is_listed_and_refused_by_itself(root: Path) -> None:
     ]
 
 
-def test_a_plane_that_is_not_there_is_refused(root: Path) -> None:
+def test_missing_plane_is_refused(root: Path) -> None:
     with pytest.raises(errors.UnreadableImage, match=r"3 plane\(s\), so no plane 3"):
         bioio(root, z=3).read("control/a.ome.tif#scene=0,t=0")
 

@@ -149,13 +149,13 @@ def test_no_network_saw_the_group_that_it_judges(run: cv.Run, artifacts: list[Ar
     for number in range(3):
         fold = cv.load_run(run.folder / "reports" / "suspicious_labels" / f"fold_{number}")
         answers = fold.predictions
-        taught, tested = answers[answers["split"] == "train"], answers[answers["split"] == "test"]
+        training, test = answers[answers["split"] == "train"], answers[answers["split"] == "test"]
         assert set(answers["split"]) == {"train", "test"}
-        assert set(taught["group"]) & set(tested["group"]) == set()
-        assert set(tested["image"]) == set(table["image"][table["fold"] == number])
-        assert len(tested) > 0
-        recorded = table.set_index("image").loc[tested["image"], "p_dark"]
-        np.testing.assert_allclose(recorded, tested["p_dark"], rtol=1e-4)
+        assert set(training["group"]) & set(test["group"]) == set()
+        assert set(test["image"]) == set(table["image"][table["fold"] == number])
+        assert len(test) > 0
+        recorded = table.set_index("image").loc[test["image"], "p_dark"]
+        np.testing.assert_allclose(recorded, test["p_dark"], rtol=1e-4)
         assert fold.experiment.architecture == run.experiment.architecture
 
 

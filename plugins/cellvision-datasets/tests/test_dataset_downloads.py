@@ -26,13 +26,13 @@ from cellvision import errors
 
 @dataclass
 class Server:
-    """What a server on this machine has, and what it was asked for."""
+    """What a server on this machine has, and the requests it received."""
 
     address: str
     files: dict[str, bytes] = field(default_factory=dict)
     break_after: list[int] = field(default_factory=list)  # bytes, one entry a broken answer
     ranges: bool = True
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
 
     def remote(self, name: str, content: bytes, *, right: bool = True) -> RemoteFile:
         self.files[f"/{name}"] = content
@@ -44,13 +44,17 @@ class Server:
 def server() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            told.asked.append((self.path, wanted))
-            content = told.files.get(self.path)
+            byte_range = self.headers.get("Range")
+            mock_server.requests.append((self.path, byte_range))
+            content = mock_server.files.get(self.path)
             if content is None:
                 self.send_error(404)
                 return
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and told.ranges else 0
+            start = (
+                int(byte_range.removeprefix("bytes=").rstrip("-"))
+                if byte_range and mock_server.ranges
+                else 0
+            )
             self.send_response(206 if start else 200)
             if start:
                 self.send_header(
@@ -58,16 +62,18 @@ def server() -> Iterator[Server]:
                 )
             self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
-            end = start + told.break_after.pop(0) if told.break_after else len(content)
+            end = (
+                start + mock_server.break_after.pop(0) if mock_server.break_after else len(content)
+            )
             self.wfile.write(content[start:end])
 
         def log_message(self, *args: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        told = Server(f"http://127.0.0.1:{running.server_address[1]}")
+        mock_server = Server(f"http://127.0.0.1:{running.server_address[1]}")
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield told
+        yield mock_server
         running.shutdown()
 
 
@@ -99,10 +105,10 @@ def copy(tmp_path: Path) -> Path:
 
 def test_fashion_mnist_from_a_copy(copy: Path) -> None:
     data = cv.datasets.create("fashion_mnist", path=copy)
-    found = data.catalog()
-    assert list(found["split"].value_counts().items()) == [("train", 20), ("test", 10)]
-    assert list(found["image"][[0, 19, 20]]) == ["train/00000", "train/00019", "test/00000"]
-    assert tuple(found["label"][:10]) == fashion_mnist.CLASS_NAMES
+    catalog = data.catalog()
+    assert list(catalog["split"].value_counts().items()) == [("train", 20), ("test", 10)]
+    assert list(catalog["image"][[0, 19, 20]]) == ["train/00000", "train/00019", "test/00000"]
+    assert tuple(catalog["label"][:10]) == fashion_mnist.CLASS_NAMES
     raw = gzip.decompress((copy / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
     third = np.frombuffer(raw, np.uint8).reshape(-1, 28, 28, 1)[3]
     pixels = data.read("test/00003")
@@ -156,13 +162,13 @@ def test_fashion_mnist_is_downloaded_once(
     data = cv.datasets.create("fashion_mnist")
     assert len(data.catalog()) == 30
     assert data.read("train/00001").shape == (28, 28, 1)
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
 
 
 def test_the_whole_of_fashion_mnist(shared_data: Path) -> None:
     data = cv.datasets.create("fashion_mnist", path=shared_data / "fashion_mnist")
-    found = data.catalog()
-    counts = found.groupby(["split", "label"])["image"].count()
+    catalog = data.catalog()
+    counts = catalog.groupby(["split", "label"])["image"].count()
     assert set(counts["train"]) == {6000}
     assert set(counts["test"]) == {1000}
     for remote in fashion_mnist.REMOTE:
@@ -200,7 +206,7 @@ def test_flowers_are_downloaded_and_unpacked(
     assert data.read("daisy/1.jpg").shape == (6, 8, 3)
     assert cv.datasets.create("flowers", mono=True).read("daisy/1.jpg").shape == (6, 8, 1)
     assert [over.file for over in data.skipped_files()] == ["LICENSE.txt"]
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     visible = [path.name for path in (tmp_path / "flowers").glob("[!.]*")]
     assert visible == ["flower_photos"]
 
@@ -220,19 +226,19 @@ def test_flowers_from_a_copy(tmp_path: Path) -> None:
 CONTENT = np.random.default_rng(1).bytes(700_000)
 
 
-def test_a_broken_download_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+def test_interrupted_downloads_resume(server: Server, tmp_path: Path) -> None:
     remote = server.remote("big.bin", CONTENT)
     server.break_after = [300_000, 200_000]
     assert fetch(remote, tmp_path, "hint").read_bytes() == CONTENT
-    starts = [wanted for _, wanted in server.asked]
+    starts = [byte_range for _, byte_range in server.requests]
     assert starts == [None, "bytes=300000-", "bytes=500000-"]
 
 
-def test_a_part_from_an_earlier_process_is_used(server: Server, tmp_path: Path) -> None:
+def test_partial_file_of_an_earlier_process_is_used(server: Server, tmp_path: Path) -> None:
     remote = server.remote("big.bin", CONTENT)
     (tmp_path / "big.bin.part").write_bytes(CONTENT[:1000])
     assert fetch(remote, tmp_path, "hint").read_bytes() == CONTENT
-    assert server.asked == [("/big.bin", "bytes=1000-")]
+    assert server.requests == [("/big.bin", "bytes=1000-")]
     assert not (tmp_path / "big.bin.part").exists()
 
 
@@ -251,7 +257,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_stays(server: Server, tmp_path:
     assert list(tmp_path.glob("[!.]*")) == []
 
 
-def test_a_spoiled_part_is_not_kept(server: Server, tmp_path: Path) -> None:
+def test_damaged_partial_file_is_discarded(server: Server, tmp_path: Path) -> None:
     remote = server.remote("big.bin", CONTENT)
     (tmp_path / "big.bin.part").write_bytes(b"x" * len(CONTENT))
     with pytest.raises(errors.CellvisionError, match="SHA-256"):
@@ -259,7 +265,7 @@ def test_a_spoiled_part_is_not_kept(server: Server, tmp_path: Path) -> None:
     assert fetch(remote, tmp_path, "hint").read_bytes() == CONTENT
 
 
-def test_a_server_that_always_breaks_off(server: Server, tmp_path: Path) -> None:
+def test_server_that_always_disconnects(server: Server, tmp_path: Path) -> None:
     remote = server.remote("big.bin", CONTENT)
     server.break_after = [5000] + [0] * 10
     with pytest.raises(errors.CellvisionError, match="after 5000 of 700000 bytes"):
@@ -268,7 +274,7 @@ def test_a_server_that_always_breaks_off(server: Server, tmp_path: Path) -> None
     assert not (tmp_path / "big.bin").exists()
 
 
-def test_a_file_that_the_server_has_not(server: Server, tmp_path: Path) -> None:
+def test_file_missing_on_the_server(server: Server, tmp_path: Path) -> None:
     remote = RemoteFile(f"{server.address}/absent", "0" * 64, 5)
     with pytest.raises(errors.CellvisionError, match="answers 404"):
         fetch(remote, tmp_path, "hint")

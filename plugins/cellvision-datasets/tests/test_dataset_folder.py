@@ -66,9 +66,9 @@ def test_classes_in_natural_order(tmp_path: Path) -> None:
 
 def test_splits_keep_their_names(tmp_path: Path) -> None:
     put(tmp_path, "train/a/1.png", "train/b/1.png", "second plate/a/1.png")
-    found = Folder(path=tmp_path).catalog()
-    assert list(found["split"]) == ["second plate", "train", "train"]
-    assert list(found["label"]) == ["a", "a", "b"]
+    catalog = Folder(path=tmp_path).catalog()
+    assert list(catalog["split"]) == ["second plate", "train", "train"]
+    assert list(catalog["label"]) == ["a", "a", "b"]
 
 
 def test_read_keeps_dtype_and_shape(tmp_path: Path) -> None:
@@ -140,13 +140,13 @@ def test_missing_folder_and_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "names", [["a/1.png", "b/1.png", "a/sub/1.png"], ["a/1.png", "b/1.png", "a/x/y/1.png"]]
 )
-def test_images_deeper_than_the_classes_are_told(tmp_path: Path, names: list[str]) -> None:
+def test_images_deeper_than_the_classes_are_reported(tmp_path: Path, names: list[str]) -> None:
     put(tmp_path, *names)
     assert [row["image"] for row in rows(tmp_path)] == ["a/1.png", "b/1.png"]
     assert passed(tmp_path) == {names[2]: ("deeper than the class folders", False)}
 
 
-def test_images_beside_the_classes_are_told(tmp_path: Path) -> None:
+def test_images_beside_the_classes_are_reported(tmp_path: Path) -> None:
     put(tmp_path, "train/a/1.png", "train/b/1.png", "train/overview.png", "plate.png")
     assert len(rows(tmp_path)) == 2
     beside = ("beside the class folders", False)
@@ -156,7 +156,7 @@ def test_images_beside_the_classes_are_told(tmp_path: Path) -> None:
 # --- every file once ---------------------------------------------------------------------
 
 
-def test_every_file_is_in_the_catalog_or_passed_over(tmp_path: Path) -> None:
+def test_every_file_is_in_the_catalog_or_skipped(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png", "a/plain", "b/odd.bak")
     groups(tmp_path, "GIF89a...", "a/film.gif")
     groups(tmp_path, "<svg/>", "b/drawing.svg")
@@ -213,7 +213,7 @@ def test_links_are_followed_and_cycles_are_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
-def test_pipes_are_passed_over(tmp_path: Path) -> None:
+def test_pipes_are_skipped(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png")
     os.mkfifo(tmp_path / "a/2.png")
     assert passed(tmp_path) == {"a/2.png": ("not a regular file", False)}
@@ -242,8 +242,8 @@ def test_groups_are_text_and_matched_in_any_spelling(two: Path) -> None:
 def test_spreadsheets_of_other_countries(two: Path, delimiter: str) -> None:
     text = "\ufefffile,well\r\na/1.png,\r\na/2.png,B\r\nb/3.png,C\r\n".replace(",", delimiter)
     groups(two, text)
-    found = Folder(path=two).catalog()
-    assert list(found["well"].isna()) == [True, False, False]
+    catalog = Folder(path=two).catalog()
+    assert list(catalog["well"].isna()) == [True, False, False]
 
 
 def test_a_column_group_is_used_by_itself(two: Path) -> None:
@@ -300,8 +300,8 @@ def test_manifest_and_groups_are_merged(two: Path) -> None:
     manifest += "".join(f"{n},s.tif,f{n[0]},rotate\n" for n in ("a/1.png", "a/2.png", "b/3.png"))
     groups(two, manifest, "manifest.csv")
     groups(two, "file,well\na/1.png,x\na/2.png,x\nb/3.png,y\n")
-    found = Folder(path=two).catalog()
-    assert list(found["group"]) == list(found["field"]) == ["fa", "fa", "fb"]
+    catalog = Folder(path=two).catalog()
+    assert list(catalog["group"]) == list(catalog["field"]) == ["fa", "fa", "fb"]
     assert list(Catalog.of(Folder(path=two, group="well")).table["group"]) == ["x", "x", "y"]
     groups(two, "file,field\na/1.png,other\n")
     with pytest.raises(
@@ -321,10 +321,10 @@ def test_tiles_of_one_field_stay_together(tmp_path: Path) -> None:
     source = put(tmp_path / "source", "field0.tif", "field1.tif")
     for name in ("train/a", "train/b", "test/a", "test/b"):
         prepare.slice_images(source, tmp_path / "data" / name, tiles=4)
-    found = Folder(path=tmp_path / "data").catalog()
-    assert len(found) == 4 * 2 * 4
-    assert set(found.groupby("group")["image"].count()) == {4}
-    assert "train/a/field0" in set(found["group"])
+    catalog = Folder(path=tmp_path / "data").catalog()
+    assert len(catalog) == 4 * 2 * 4
+    assert set(catalog.groupby("group")["image"].count()) == {4}
+    assert "train/a/field0" in set(catalog["group"])
     over = passed(tmp_path / "data")
     assert sum(reason == "provenance table" for reason, _ in over.values()) == 4
 
@@ -332,9 +332,9 @@ def test_tiles_of_one_field_stay_together(tmp_path: Path) -> None:
 def test_a_part_of_a_prepared_folder_goes_by_the_manifest_above(tmp_path: Path) -> None:
     source = put(tmp_path / "source", *(f"plate1/{c}/field{k}.tif" for c in "ab" for k in "01"))
     prepare.slice_images(source, tmp_path / "tiles", tiles=4)
-    found = Folder(path=tmp_path / "tiles" / "plate1").catalog()
-    assert set(found["group"]) == {f"plate1/{c}/field{k}" for c in "ab" for k in "01"}
-    assert set(found.groupby("group")["image"].count()) == {4}
+    catalog = Folder(path=tmp_path / "tiles" / "plate1").catalog()
+    assert set(catalog["group"]) == {f"plate1/{c}/field{k}" for c in "ab" for k in "01"}
+    assert set(catalog.groupby("group")["image"].count()) == {4}
     (tmp_path / "tiles" / "manifest.csv").write_text("name\nnot a table of files\n")
     assert "group" not in Folder(path=tmp_path / "tiles" / "plate1").catalog()
 
@@ -370,8 +370,10 @@ def test_importing_it_is_light() -> None:
         "import sys, cellvision_datasets.folder as f; "
         "print([m for m in ('keras', 'pandas', 'tifffile', 'PIL') if m in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "[]"
 
 
 def test_a_folder_is_scanned_once_for_an_audit(

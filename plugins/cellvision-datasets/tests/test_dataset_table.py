@@ -27,12 +27,12 @@ def catalog(path: Path, **settings: object) -> list[dict[str, object]]:
 
 def test_file_label_split_and_provenance(tmp_path: Path) -> None:
     path = table(tmp_path, "file,label,split,well\nx\\1.png,a,train,01\ny/2.png,b,plate 2,\n")
-    found = cv.datasets.create("table", path=path).catalog()
-    assert list(found.columns) == ["image", "label", "split", "well"]
-    assert list(found["image"]) == ["x/1.png", "y/2.png"]
-    assert list(found["split"]) == ["train", "plate 2"]
-    assert found["well"][0] == "01"
-    assert found["well"].isna()[1]
+    rows = cv.datasets.create("table", path=path).catalog()
+    assert list(rows.columns) == ["image", "label", "split", "well"]
+    assert list(rows["image"]) == ["x/1.png", "y/2.png"]
+    assert list(rows["split"]) == ["train", "plate 2"]
+    assert rows["well"][0] == "01"
+    assert rows["well"].isna()[1]
 
 
 def test_columns_by_other_names(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_tab_separated(tmp_path: Path) -> None:
     assert rows == [{"image": "1.png", "label": "a, b"}]
 
 
-def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
+def test_parquet_equals_csv(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     pd = pytest.importorskip("pandas")
     table_ = pd.DataFrame({"file": ["1.png", "2.png"], "label": [0, 1], "well": [1, None]})

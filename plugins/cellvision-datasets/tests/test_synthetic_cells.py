@@ -31,7 +31,7 @@ def cells(tmp_path: Path) -> SyntheticCells:
     return SyntheticCells(path=tmp_path / "cells", **SMALL)
 
 
-def test_files_are_written_and_read_through_the_same_door(cells: SyntheticCells) -> None:
+def test_generated_files_are_cataloged_and_decoded(cells: SyntheticCells) -> None:
     catalog = Catalog.of(cells)
     assert catalog.class_names == ("control", "treated")
     assert catalog.group_column == "group"
@@ -58,8 +58,8 @@ def test_files_are_made_once(cells: SyntheticCells) -> None:
     before = tile.stat().st_mtime_ns
     assert len(cells.catalog()) == 24
     assert tile.stat().st_mtime_ns == before
-    over = {found.file: found.expected for found in cells.skipped_files()}
-    assert over == {"manifest.csv": True, ".prepare.jsonl": True}
+    expected = {skipped.file: skipped.expected for skipped in cells.skipped_files()}
+    assert expected == {"manifest.csv": True, ".prepare.jsonl": True}
 
 
 def test_the_same_settings_give_the_same_pixels(tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_light_falls_off_and_noise_grows_with_the_signal() -> None:
 
 def test_a_shortcut_is_in_the_background_of_the_treated(tmp_path: Path) -> None:
     def floors(name: str, **settings: float) -> list[float]:
-        made = SyntheticCells(fields=2, field_size=96, nuisance=0, strength=0, **settings)
-        files = made.write_fields(tmp_path / name)
+        dataset = SyntheticCells(fields=2, field_size=96, nuisance=0, strength=0, **settings)
+        files = dataset.write_fields(tmp_path / name)
         return [float(np.percentile(tifffile.imread(file), 5)) for file in files]
 
     honest, short = floors("honest"), floors("short", shortcut=1.0)
@@ -225,8 +225,8 @@ def test_a_shortcut_is_in_the_background_of_the_treated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{"density": 0.2}, {"density": 40}, {"field_size": 33}])
 def test_unusual_sizes_can_be_drawn(tmp_path: Path, settings: dict[str, float]) -> None:
-    made = SyntheticCells(**{"fields": 1, "field_size": 48, **settings}).write_fields(tmp_path)
-    assert all(tifffile.imread(file).ndim == 3 for file in made)
+    files = SyntheticCells(**{"fields": 1, "field_size": 48, **settings}).write_fields(tmp_path)
+    assert all(tifffile.imread(file).ndim == 3 for file in files)
 
 
 @pytest.mark.parametrize("settings", [{"strength": 1.5}, {"fields": 0}, {"tiles": 0}, {"sed": 1}])

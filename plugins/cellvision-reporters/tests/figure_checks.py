@@ -12,8 +12,8 @@ def texts(figure: Any) -> list[str]:
     """Return every text of a figure."""
     from matplotlib.text import Text
 
-    found = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-    return [text.replace("\N{NO-BREAK SPACE}", " ") for text in found]
+    strings = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+    return [text.replace("\N{NO-BREAK SPACE}", " ") for text in strings]
 
 
 def prose(figure: Any) -> str:

@@ -38,16 +38,16 @@ def answers(
     names = run.class_names
     rows = []
     for k, row in table.iterrows():
-        place = names.index(row["label"])
-        answer = names[(place + 1) % len(names)] if k in wrong else row["label"]
+        position = names.index(row["label"])
+        answer = names[(position + 1) % len(names)] if k in wrong else row["label"]
         rows.append([row["image"], split, row["group"], row["label"], rater, answer, 2.5, 1, "t"])
     for k, answer in repeats:
         row = table.iloc[k]
         rows.append([row["image"], split, row["group"], row["label"], rater, answer, 2.5, 2, "t"])
     columns = ["image", "split", "group", "label", "rater", "answer", "seconds", "repeat", "time"]
-    made = pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns)
     before = [pd.read_csv(target)] if target.is_file() else []
-    pd.concat([*before, made]).to_csv(target, index=False)
+    pd.concat([*before, frame]).to_csv(target, index=False)
     return target
 
 
@@ -59,8 +59,8 @@ def report(results: cv.Run | cv.Study, folder: Path, **settings: Any) -> dict[st
         else reporter.run(results, folder)
     )
     assert all(artifact.path.is_file() for artifact in artifacts)
-    told: dict[str, Any] = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
-    return told
+    record: dict[str, Any] = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
+    return record
 
 
 # --- one run -----------------------------------------------------------------------------
@@ -75,20 +75,20 @@ def test_the_verdict_follows_the_interval_of_the_difference(
 ) -> None:
     run = write_run(tmp_path / "run", n=120, wrong=network_wrong, group=None)
     table = answers(run, tmp_path / "a.csv", list(expert_wrong))
-    (found,) = report(run, out, answers=table)["comparisons"]
+    (comparison,) = report(run, out, answers=table)["comparisons"]
     network = np.arange(120) >= network_wrong
     expert = ~np.isin(np.arange(120), expert_wrong)
     expected = statistics.paired_difference(network, expert)
-    assert found["difference"]["estimate"] == pytest.approx(network.mean() - expert.mean())
-    assert (found["difference"]["low"], found["difference"]["high"]) == pytest.approx(
+    assert comparison["difference"]["estimate"] == pytest.approx(network.mean() - expert.mean())
+    assert (comparison["difference"]["low"], comparison["difference"]["high"]) == pytest.approx(
         (expected.low, expected.high)
     )
-    assert found["network"]["estimate"] == pytest.approx(network.mean())
-    assert found["expert"]["low"] == pytest.approx(statistics.accuracy_interval(expert).low)
+    assert comparison["network"]["estimate"] == pytest.approx(network.mean())
+    assert comparison["expert"]["low"] == pytest.approx(statistics.accuracy_interval(expert).low)
     exact = statistics.mcnemar(network, expert)
-    (test,) = found["mcnemar"]
+    (test,) = comparison["mcnemar"]
     assert (test["only_a"], test["only_b"], test["p"]) == (exact.only_a, exact.only_b, exact.p)
-    assert found["verdict"] == (verdict or "cannot tell")
+    assert comparison["verdict"] == (verdict or "cannot tell")
     page = (out / "expert.md").read_text(encoding="utf-8")
     assert ("cannot tell whether" in page) == (verdict is None)
     assert ("is better than" in page) == (verdict is not None)
@@ -98,13 +98,13 @@ def test_the_verdict_follows_the_interval_of_the_difference(
 def test_groups_decide_the_interval(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=120, wrong=60)
     table = answers(run, tmp_path / "a.csv", range(30, 60))
-    (found,) = report(run, out, answers=table)["comparisons"]
+    (comparison,) = report(run, out, answers=table)["comparisons"]
     rows = run.predictions[run.predictions["split"] == "test"].sort_values("image")
     network = (rows["predicted"] == rows["label"]).to_numpy()
     expert = ~rows["image"].str.extract(r"(\d+)")[0].astype(int).between(30, 59).to_numpy()
     grouped = statistics.paired_difference(network, expert, rows["group"])
-    assert found["difference"]["low"] == pytest.approx(grouped.low)
-    assert found["difference"]["groups"] == 4
+    assert comparison["difference"]["low"] == pytest.approx(grouped.low)
+    assert comparison["difference"]["groups"] == 4
     page = (out / "expert.md").read_text(encoding="utf-8")
     assert "from 4 wells" in page
     assert "only 4 groups" in page
@@ -114,28 +114,28 @@ def test_groups_decide_the_interval(tmp_path: Path, out: Path) -> None:
 def test_only_images_that_both_have_judged_count(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=30, wrong=3)
     table = answers(run, tmp_path / "a.csv", [0], keep=12, repeats=[(1, "control"), (2, "treated")])
-    (found,) = report(run, out, answers=table)["comparisons"]
-    assert (found["n"], found["evaluated"]) == (12, 30)
-    assert found["network"]["estimate"] == pytest.approx(9 / 12)
-    assert found["expert"]["estimate"] == pytest.approx(11 / 12)
+    (comparison,) = report(run, out, answers=table)["comparisons"]
+    assert (comparison["n"], comparison["evaluated"]) == (12, 30)
+    assert comparison["network"]["estimate"] == pytest.approx(9 / 12)
+    assert comparison["expert"]["estimate"] == pytest.approx(11 / 12)
     assert "12 of 30" in (out / "expert.md").read_text(encoding="utf-8")
 
 
-def test_who_calls_what_how_and_where_they_disagree_most(
+def test_agreement_table_and_disagreements(
     tmp_path: Path,
     out: Path,
     drawn: list[Any],
 ) -> None:
     run = write_run(tmp_path / "run", n=20, wrong=6)
     table = answers(run, tmp_path / "a.csv", [0, 1, 10])
-    (found,) = report(run, out, answers=table)["comparisons"]
+    (comparison,) = report(run, out, answers=table)["comparisons"]
     rows = run.predictions[run.predictions["split"] == "test"].reset_index(drop=True)
-    told = pd.read_csv(table)
-    expected = pd.crosstab(rows["predicted"], told["answer"]).to_numpy()
-    assert np.array_equal(found["agreement"], expected)
-    assert found["agreed"] == pytest.approx(np.trace(expected) / 20)
-    differ = rows["image"][rows["predicted"] != told["answer"]]
-    assert sorted(found["disagreements"]) == sorted(differ)
+    answer_table = pd.read_csv(table)
+    expected = pd.crosstab(rows["predicted"], answer_table["answer"]).to_numpy()
+    assert np.array_equal(comparison["agreement"], expected)
+    assert comparison["agreed"] == pytest.approx(np.trace(expected) / 20)
+    differ = rows["image"][rows["predicted"] != answer_table["answer"]]
+    assert sorted(comparison["disagreements"]) == sorted(differ)
     for figure in drawn:
         assert_nothing_is_clipped(figure)
     assert_is_a_picture(out / "expert.png")
@@ -149,9 +149,9 @@ def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out:
     table = tmp_path / "a.csv"
     answers(run, table, [0], repeats=[(k, NAMES[k % 2]) for k in range(2, 8)])
     answers(run, table, [1, 2], rater="Bo")
-    told = report(run, out, answers=table)
-    assert [each["rater"] for each in told["comparisons"]] == ["Ana", "Bo"]
-    itself, other = told["agreement"]
+    record = report(run, out, answers=table)
+    assert [each["rater"] for each in record["comparisons"]] == ["Ana", "Bo"]
+    itself, other = record["agreement"]
     assert (itself["rater"], itself["with"], itself["n"]) == ("Ana", "itself", 6)
     assert (itself["kappa"], itself["agreement"]) == (1, 1)
     assert (other["rater"], other["with"], other["n"]) == ("Ana", "Bo", 20)
@@ -162,7 +162,7 @@ def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out:
     assert "Unknown: no image was shown twice" in (out / "expert.md").read_text(encoding="utf-8")
 
 
-def test_what_was_not_declared_beforehand_is_said(tmp_path: Path, out: Path) -> None:
+def test_undeclared_settings_are_reported(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv")
     assert report(run, out, answers=table)["declared_beforehand"] is False
@@ -211,8 +211,8 @@ def study(tmp_path: Path) -> cv.Study:
 
 def test_the_mean_of_a_study_is_over_its_runs(study: cv.Study, tmp_path: Path, out: Path) -> None:
     table = answers(study.runs[0], tmp_path / "a.csv", range(6))
-    told = report(study, out, answers=table, declared="mean")
-    deep, alexnet = told["comparisons"]
+    record = report(study, out, answers=table, declared="mean")
+    deep, alexnet = record["comparisons"]
     assert (deep["experiment"], alexnet["experiment"]) == ("deep", "alexnet")
     assert deep["runs"] == ["000", "001", "002"]
     assert deep["network"]["estimate"] == pytest.approx(1 - np.mean([4, 5, 6]) / 40)
@@ -224,7 +224,7 @@ def test_the_mean_of_a_study_is_over_its_runs(study: cv.Study, tmp_path: Path, o
     assert first["network"]["estimate"] == pytest.approx(36 / 40)
 
 
-def test_the_pictures_of_a_study_are_whole(
+def test_figures_of_a_study_are_not_clipped(
     study: cv.Study,
     tmp_path: Path,
     out: Path,
@@ -307,11 +307,11 @@ def test_the_command_takes_the_declared_settings(
         return end.value.code
 
     assert command("--reporter", "expert") == 0
-    told = json.loads((run.folder / "reports" / "expert.json").read_text())
-    assert told["declared_beforehand"] is True
+    record = json.loads((run.folder / "reports" / "expert.json").read_text())
+    assert record["declared_beforehand"] is True
     assert command("--reporter", "expert", "--set", "rater=Ana") == 0
-    told = json.loads((run.folder / "reports" / "expert.json").read_text())
-    assert (told["rater"], told["declared_beforehand"]) == ("Ana", False)
+    record = json.loads((run.folder / "reports" / "expert.json").read_text())
+    assert (record["rater"], record["declared_beforehand"]) == ("Ana", False)
     capsys.readouterr()
     assert command("--set", "rater=Ana") == 2
     assert "--set changes one reporter only" in capsys.readouterr().err

@@ -128,12 +128,12 @@ def test_attention_finds_the_spot_and_forgets_it(
             assert_is_a_picture(path)
     for figure in drawn:
         assert_nothing_is_clipped(figure)
-    told = json.loads((tmp_path / "attention.json").read_text())["test"]
-    assert told["completeness"] == pytest.approx([1] * 4, abs=0.1)
-    assert [step["layers_randomised"] for step in told["check"]] == [1, 2, 3]
-    assert np.mean(np.abs(told["check"][-1]["rank_correlation"])) < 0.5
-    assert told["warning"] == ""
-    shares = told["embedding"]
+    record = json.loads((tmp_path / "attention.json").read_text())["test"]
+    assert record["completeness"] == pytest.approx([1] * 4, abs=0.1)
+    assert [step["layers_randomised"] for step in record["check"]] == [1, 2, 3]
+    assert np.mean(np.abs(record["check"][-1]["rank_correlation"])) < 0.5
+    assert record["warning"] == ""
+    shares = record["embedding"]
     assert shares["class_share"] > 0.5
     assert 0 <= shares["group_share"] <= 1 - shares["class_share"]
     arranged = pd.read_csv(tmp_path / "embedding_test.csv")
@@ -232,8 +232,8 @@ def test_flips_have_the_mildest_strength(perturbed: Path) -> None:
     assert not flips.duplicated(["image", "change"]).any()
     assert (flips["answer"] != flips["label"]).all()
     projected = flips[flips["change"] == "projected gradient"]
-    told = table[table["change"] == "projected gradient"].set_index("strength")["flipped"]
-    for strength, count in told.items():
+    flip_counts = table[table["change"] == "projected gradient"].set_index("strength")["flipped"]
+    for strength, count in flip_counts.items():
         assert (projected["strength"] <= strength).sum() == count
 
 

@@ -88,7 +88,7 @@ def test_training_images_on_the_plates_of_the_test_images_are_left_out() -> None
         ({"column": "image"}, {}, "holds several values"),
     ],
 )
-def test_what_cannot_be_left_out_is_said(
+def test_groups_that_cannot_be_left_out_are_reported(
     settings: dict[str, object], change: dict[str, str], what: str
 ) -> None:
     table = catalog().assign(**change)
@@ -113,6 +113,6 @@ def test_numbered_days_are_sorted_as_numbers() -> None:
     assert set(table.loc[[s == "test" for s in fold], "day"]) == {9, 10, 11}
 
 
-def test_a_time_that_is_not_known_is_refused() -> None:
+def test_unknown_time_is_refused() -> None:
     with pytest.raises(errors.SplitError, match="'batch' is not known"):
         cv.splitters.create("temporal").folds(catalog())

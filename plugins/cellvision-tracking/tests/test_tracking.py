@@ -118,10 +118,11 @@ def runs_of(store: str) -> list[Any]:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=store)
-    found = client.get_experiment_by_name("cellvision")
-    assert found is not None
+    mlflow_experiment = client.get_experiment_by_name("cellvision")
+    assert mlflow_experiment is not None
     return sorted(
-        client.search_runs([found.experiment_id]), key=lambda run: run.info.run_name or ""
+        client.search_runs([mlflow_experiment.experiment_id]),
+        key=lambda run: run.info.run_name or "",
     )
 
 
@@ -247,17 +248,17 @@ def test_tensorboard_keeps_the_epochs_of_a_killed_run(tmp_path: Path) -> None:
 def test_mlflow_receives_epochs_scores_settings_and_the_model(tmp_path: Path, store: str) -> None:
     reporter = {"type": "mlflow", "uri": store}
     run = cv.train(experiment("drawing", reporter), tmp_path / "run")
-    (found,) = runs_of(store)  # the run that was opened during training
-    assert found.info.run_name == "run"
-    assert found.info.status == "FINISHED"
+    (mlflow_run,) = runs_of(store)  # the run that was opened during training
+    assert mlflow_run.info.run_name == "run"
+    assert mlflow_run.info.status == "FINISHED"
     expected = {step: value for (step, name), value in history_of(run).items() if name == "loss"}
-    assert curve_of(store, found, "loss") == pytest.approx(expected)
+    assert curve_of(store, mlflow_run, "loss") == pytest.approx(expected)
     score = run.scores["test"].accuracy
-    assert found.data.metrics["final/test/accuracy"] == pytest.approx(score)
-    assert found.data.params["training.epochs"] == "2"
-    assert found.data.params["architecture.type"] == "made_network"
-    assert found.data.tags["cellvision.model"] == str(run.folder / "model.keras")
-    figures = Path(found.info.artifact_uri.removeprefix("file://")) / "figures"
+    assert mlflow_run.data.metrics["final/test/accuracy"] == pytest.approx(score)
+    assert mlflow_run.data.params["training.epochs"] == "2"
+    assert mlflow_run.data.params["architecture.type"] == "made_network"
+    assert mlflow_run.data.tags["cellvision.model"] == str(run.folder / "model.keras")
+    figures = Path(mlflow_run.info.artifact_uri.removeprefix("file://")) / "figures"
     assert [file.name for file in figures.iterdir()] == ["drawing.png"]
     assert [each.reporter for each in run.reports] == ["drawing", "mlflow"]
 
@@ -267,9 +268,9 @@ def test_mlflow_follows_the_training_and_a_killed_run_stays_open(
 ) -> None:
     followed = experiment({"type": "mlflow", "uri": store})
     killed_training(tmp_path, followed)
-    (found,) = runs_of(store)
-    assert found.info.status == "RUNNING"
-    assert sorted(curve_of(store, found, "loss")) == [1, 2]
+    (mlflow_run,) = runs_of(store)
+    assert mlflow_run.info.status == "RUNNING"
+    assert sorted(curve_of(store, mlflow_run, "loss")) == [1, 2]
     cv.train(followed, tmp_path / "run")
     assert sorted(run.info.status for run in runs_of(store)) == ["FINISHED", "RUNNING"]
 
@@ -278,13 +279,13 @@ def test_mlflow_puts_the_runs_of_a_study_below_one(tmp_path: Path, store: str) -
     study = cv.study(experiment({"type": "mlflow", "uri": store}), 2, tmp_path / "study")
     parent, *runs = runs_of(store)
     assert [run.info.run_name for run in runs] == ["study/000", "study/001"]
-    for found, run in zip(runs, study.runs, strict=True):
-        assert found.info.status == "FINISHED"
-        assert found.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert found.data.params["training.seed"] == str(run.seed)
+    for mlflow_run, run in zip(runs, study.runs, strict=True):
+        assert mlflow_run.info.status == "FINISHED"
+        assert mlflow_run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert mlflow_run.data.params["training.seed"] == str(run.seed)
         score = run.scores["test"].accuracy
-        assert found.data.metrics["final/test/accuracy"] == pytest.approx(score)
-        assert sorted(curve_of(store, found, "loss")) == [1, 2]
+        assert mlflow_run.data.metrics["final/test/accuracy"] == pytest.approx(score)
+        assert sorted(curve_of(store, mlflow_run, "loss")) == [1, 2]
 
 
 def test_mlflow_reports_again_on_the_same_run(alone: cv.Run, tmp_path: Path, store: str) -> None:
@@ -292,8 +293,8 @@ def test_mlflow_reports_again_on_the_same_run(alone: cv.Run, tmp_path: Path, sto
     folder = tmp_path / "reports"
     paths = [[each.path for each in reporter.run(alone, folder)] for _ in range(2)]
     assert paths[0] == paths[1] == [folder / "mlflow.json"]
-    (found,) = runs_of(store)
-    assert sorted(curve_of(store, found, "loss")) == [1, 2]
+    (mlflow_run,) = runs_of(store)
+    assert sorted(curve_of(store, mlflow_run, "loss")) == [1, 2]
 
 
 @pytest.mark.usefixtures("store")
@@ -301,8 +302,8 @@ def test_mlflow_writes_to_a_database(alone: cv.Run, tmp_path: Path) -> None:
     pytest.importorskip("sqlalchemy", reason="cellvision-tracking[mlflow] is not installed")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     cv.reporters.create("mlflow", uri=uri).run(alone, tmp_path / "reports")
-    (found,) = runs_of(uri)
-    assert sorted(curve_of(uri, found, "loss")) == [1, 2]
+    (mlflow_run,) = runs_of(uri)
+    assert sorted(curve_of(uri, mlflow_run, "loss")) == [1, 2]
 
 
 def test_mlflow_without_a_server_is_an_error_that_spoils_nothing(

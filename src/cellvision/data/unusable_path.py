@@ -56,5 +56,5 @@ def nearest(path: Path) -> Path | None:
     near = difflib.get_close_matches(missing.name.casefold(), names, n=1, cutoff=0.7)
     if not near:
         return None
-    found = missing.parent / names[near[0]] / path.relative_to(missing)
-    return found if found.exists() else missing.parent / names[near[0]]
+    candidate = missing.parent / names[near[0]] / path.relative_to(missing)
+    return candidate if candidate.exists() else missing.parent / names[near[0]]

@@ -202,8 +202,10 @@ def commonest_class_of_batch(
     classes, label = validation.encode(labels)
     fallback = int(np.bincount(label).argmax())
     commonest = {name: int(np.bincount(label[names == name]).argmax()) for name in np.unique(names)}
-    wanted = validation.check_column(batches, "batches").astype(str)
-    predicted: NDArray[np.generic] = classes[[commonest.get(name, fallback) for name in wanted]]
+    batch_names = validation.check_column(batches, "batches").astype(str)
+    predicted: NDArray[np.generic] = classes[
+        [commonest.get(name, fallback) for name in batch_names]
+    ]
     return predicted
 
 

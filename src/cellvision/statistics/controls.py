@@ -137,14 +137,14 @@ class ControlResult:
         """Say in a sentence what was found."""
         subject, accuracy = self.meaning.subject, self.accuracy.estimate
         if self.difference is None:
-            found = {
+            clause = {
                 "leak": f"beats chance (p = {self.test.p:.2g})",
                 "no leak": f"does not beat chance (p = {self.test.p:.2g})",
             }.get(
                 self.finding,
                 f"could not have shown a leak (no p below {self.test.smallest_p:.2g} is possible)",
             )
-            return f"{_capital(subject)}: accuracy {accuracy:.0%}, which {found}."
+            return f"{_capital(subject)}: accuracy {accuracy:.0%}, which {clause}."
         gap = self.difference
         comparison = {
             "more": "the network does more",

@@ -85,12 +85,15 @@ class Bioio(Dataset):
 
         layout = find_files(self._root)
         rows = []
-        for found in layout.containers:
-            first: dict[str, object] = {"image": found.name, "label": found.label}
-            if found.split is not None:
-                first["split"] = found.split
-            first |= {"group": found.name, "file": found.name}
-            rows += [{**first, **image} for image in self._images(found.name)]
+        for microscope_file in layout.containers:
+            first: dict[str, object] = {
+                "image": microscope_file.name,
+                "label": microscope_file.label,
+            }
+            if microscope_file.split is not None:
+                first["split"] = microscope_file.split
+            first |= {"group": microscope_file.name, "file": microscope_file.name}
+            rows += [{**first, **image} for image in self._images(microscope_file.name)]
         table = pd.DataFrame(rows)
         if layout.table:
             from .provenance import read_groups
@@ -189,18 +192,18 @@ class Bioio(Dataset):
                 }
 
     def _chosen(
-        self, asked: Sequence[int] | None, count: int, file: str, what: str
+        self, selection: Sequence[int] | None, count: int, file: str, what: str
     ) -> Sequence[int]:
-        if asked is None:
+        if selection is None:
             return range(count)
-        missing = [number for number in asked if number >= count]
+        missing = [number for number in selection if number >= count]
         if missing:
             setting = "scenes" if what == "scene" else "t"
             raise errors.CatalogError(
                 f"{self._root / file} has {count} {what}(s), so no {what} {missing[0]}",
                 f"Numbers begin with 0; correct dataset.{setting}.",
             )
-        return sorted(set(asked))
+        return sorted(set(selection))
 
     def _planes(
         self, container: Container, number: int, scene: Scene, time: int

@@ -156,11 +156,11 @@ def depth_of(pixels: np.ndarray, significant_bits: int | None) -> int:
     """Return the bit depth that the file declares, if no pixel exceeds it."""
     if pixels.dtype.kind == "b":
         return 1
-    held = pixels.dtype.itemsize * 8
-    if pixels.dtype.kind not in "iu" or not significant_bits or significant_bits > held:
-        return held
+    dtype_bits = pixels.dtype.itemsize * 8
+    if pixels.dtype.kind not in "iu" or not significant_bits or significant_bits > dtype_bits:
+        return dtype_bits
     declared = next(depth for depth in _DEPTHS if depth >= significant_bits)
-    return declared if int(pixels.max(initial=0)) < 2**declared else held
+    return declared if int(pixels.max(initial=0)) < 2**declared else dtype_bits
 
 
 def one_line(fault: BaseException, path: Path) -> str:

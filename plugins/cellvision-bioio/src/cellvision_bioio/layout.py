@@ -66,29 +66,29 @@ def find_files(root: Path) -> Layout:
         else:
             names.append(name)
     depth = _depth(root, names)
-    found = []
+    containers = []
     for name in names:
         if len(name.parts) == depth:
             split = name.parts[0] if depth == 3 else None
-            found.append(ContainerFile(str(name), name.parts[-2], split))
+            containers.append(ContainerFile(str(name), name.parts[-2], split))
         else:
             others.append(SkippedFile(str(name), "lies beside the classes, or deeper"))
-    return Layout(tuple(found), table, tuple(others))
+    return Layout(tuple(containers), table, tuple(others))
 
 
 def _walk(root: Path, below: PurePosixPath) -> Iterator[PurePosixPath]:
     folder = root / below
     try:
-        entries = sorted(place.name for place in folder.iterdir())
+        entries = sorted(path.name for path in folder.iterdir())
     except OSError as fault:
         raise errors.FolderError(
             f"cannot list {folder}: {fault.strerror}", "Change its permissions or move it away."
         ) from fault
     for entry in entries:
         name = below / entry
-        place = root / name
+        path = root / name
         # Links to folders are not followed: they may lead back to a folder above.
-        if place.is_dir() and not place.is_symlink() and format_of(place) is None:
+        if path.is_dir() and not path.is_symlink() and format_of(path) is None:
             yield from _walk(root, name)
         else:
             yield name

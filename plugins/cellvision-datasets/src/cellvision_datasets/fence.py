@@ -31,7 +31,7 @@ def require_allowed(name: str, where: str, root: Path | str, allowed: Sequence[P
         The image lies elsewhere. Nothing is opened to find out.
     """
     location = _absolute(name.strip().replace("\\", "/"), root)
-    if any(_is_below(location, _absolute("", place)) for place in (root, *allowed)):
+    if any(_is_below(location, _absolute("", folder)) for folder in (root, *allowed)):
         return
     kind = "address" if remote.is_address(location) else "folder"
     outer = location if remote.is_address(location) else str(Path(location).parent)

@@ -114,7 +114,7 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
 
     Checksums of the chunks that pixels depend on must be right.
     """
-    found: dict[bytes, bytes] = {}
+    chunks: dict[bytes, bytes] = {}
     pixel_data: list[bytes] = []
     position, name = len(_SIGNATURE), b""
     while name != b"IEND":
@@ -136,10 +136,10 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
         if name == b"IDAT":
             pixel_data.append(body)
         else:
-            found.setdefault(name, body)
+            chunks.setdefault(name, body)
         position = end + 4
-    found[b"IDAT"] = b"".join(pixel_data)
-    return found
+    chunks[b"IDAT"] = b"".join(pixel_data)
+    return chunks
 
 
 def _header(chunks: dict[bytes, bytes]) -> _Header:

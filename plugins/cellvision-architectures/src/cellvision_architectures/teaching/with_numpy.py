@@ -119,7 +119,7 @@ class Network:
 
     def learn(self, images: Array, labels: Array, rate: float) -> None:
         """Take one step down the mean cost of a batch of images."""
-        found = self.gradients(images, labels)
+        gradients = self.gradients(images, labels)
         for layer in range(len(self.weights)):
-            self.weights[layer] -= rate * found.weights[layer]
-            self.biases[layer] -= rate * found.biases[layer]
+            self.weights[layer] -= rate * gradients.weights[layer]
+            self.biases[layer] -= rate * gradients.biases[layer]
