@@ -1,1 +1,1 @@
-"""The four interfaces, one a file."""
+"""The interfaces of plugins, one a file."""

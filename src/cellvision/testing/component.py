@@ -95,7 +95,7 @@ class ComponentChecks(Checks):
         kind = self.registry.kind
         if kind in ("augmenter", "reporter"):
             changes = {f"{kind}s": (self.component,), **changes}
-        elif kind not in ("recipe", "splitter"):
+        elif kind in ("architecture", "dataset"):
             changes = {kind: self.component, **changes}
         return example_experiment(**changes)
 
