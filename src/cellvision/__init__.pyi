@@ -39,6 +39,8 @@ from .interfaces.reporter import Reporter as Reporter
 from .interfaces.reporter import reporters as reporters
 from .interfaces.splitter import Splitter as Splitter
 from .interfaces.splitter import splitters as splitters
+from .local_plugins import LocalPlugins as LocalPlugins
+from .local_plugins import load_plugins as load_plugins
 from .recipe import experiment_from_recipe as experiment_from_recipe
 from .results.model_probe import Probe as Probe
 from .results.run import Run as Run

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import importlib_metadata
@@ -35,6 +36,27 @@ def missing_plugins(plugins: Mapping[str, str]) -> dict[str, str]:
         if group in _REGISTRIES and name.rpartition(":")[2] not in _REGISTRIES[group]:
             missing[full_name] = requirement
     return missing
+
+
+def how_to_install(requirements: Iterable[str], folder: Path) -> str:
+    """Return a hint for plugins of a record: distributions, and files of which it has copies.
+
+    Parameters
+    ----------
+    requirements
+        ``distribution==version``, or the name of a local file such as ``my_net.py``.
+    folder
+        The folder of the run.
+    """
+    names = sorted(set(requirements))
+    installable = [f'"{name}"' for name in names if not name.endswith(".py")]
+    hints = [f"python -m pip install {' '.join(installable)}"] if installable else []
+    hints += [
+        f"Read the run's copy of the plugin, and load it: --plugin {folder / 'plugins' / name}"
+        for name in names
+        if name.endswith(".py")
+    ]
+    return "; ".join(hints)
 
 
 def other_versions(record: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from cellvision.data.split import Split
 from cellvision.experiment import Experiment, experiment_from
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.recipe import recipes
+from cellvision.plain_settings import by_default
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -56,7 +57,7 @@ def experiment_from_recipe(
     source = (
         dataset
         if isinstance(dataset, Dataset)
-        else datasets.create("folder", path=Path(dataset).absolute())
+        else datasets.create(datasets.default("folder"), path=Path(dataset).absolute())
     )
     plain = {**(settings or {}), "dataset": source.model_dump(mode="json")}
     return experiment_from(complete_settings(plain, recipe), "recipe")
@@ -84,7 +85,9 @@ def as_experiment(
         As for `experiment_from_recipe`; or a group is given for an experiment, which has its own.
     """
     if not isinstance(source, Experiment):
-        folder = datasets.create("folder", path=Path(source).absolute(), group=group)
+        folder = datasets.create(
+            datasets.default("folder"), path=Path(source).absolute(), group=group
+        )
         return experiment_from_recipe(folder, recipe)
     if group is not None:
         raise errors.ExperimentError(
@@ -116,12 +119,14 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
         Split.from_settings(settings.get("split") or {}, "split"),
         accelerators=_has_gpu(),
     )
-    chosen = recipes.create(recipe).experiment(facts)
+    name = recipes.default(recipe) if recipe == DEFAULT else recipe
+    chosen = recipes.create(name).experiment(facts)
     if not isinstance(chosen, dict) or "dataset" in chosen:
         raise errors.PluginContractError(
             f"recipe {recipe!r}: experiment() must return a table of settings without a data set",
             "Its author can find out more with cellvision check",
         )
+    chosen = by_default(chosen, Experiment, recipes.info(name).distribution)
     return {**_merge(chosen, settings), "recipe": recipe}
 
 

@@ -33,7 +33,7 @@ def default_reporters() -> tuple[Reporter, ...]:
     A broken one is skipped with a warning, since nobody named it.
     """
     found = []
-    for name in reporters.names():
+    for name in map(reporters.default, reporters.names()):
         try:
             cls = reporters.get(name)
             if cls.enabled_by_default:

@@ -276,10 +276,12 @@ class Run:
         errors.ExperimentError
             An installed plugin no longer understands a recorded setting.
         """
-        from cellvision.experiment import experiment_from
+        from cellvision.experiment import Experiment, experiment_from
+        from cellvision.plain_settings import by_distribution
 
         self._check_plugins()
-        return experiment_from(self._metadata.experiment, str(self.folder / "run.json"))
+        values = by_distribution(self._metadata.experiment, Experiment, self._metadata.plugins)
+        return experiment_from(values, str(self.folder / "run.json"))
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -299,23 +301,24 @@ class Run:
         errors.ExperimentError
             The installed plugin no longer understands a recorded setting.
         """
-        from cellvision.interfaces.dataset import datasets
+        from cellvision.interfaces.dataset import Dataset, datasets
+        from cellvision.plain_settings import by_distribution
 
-        values = self._metadata.experiment["dataset"]
+        recorded: Any = self._metadata.experiment["dataset"]
+        values = by_distribution(recorded, Dataset, self._metadata.plugins)
         settings = dict(values) if isinstance(values, dict) else {"type": values}
         dataset: Dataset = datasets.create(str(settings.pop("type")), **settings)
         return dataset
 
     def _check_plugins(self) -> None:
-        from cellvision.plugin_versions import missing_plugins
+        from cellvision.plugin_versions import how_to_install, missing_plugins
 
         missing = missing_plugins(self._metadata.plugins)
         if missing:
             raise errors.UnknownPlugin(
                 f"{self.folder}: plugins that this run needs are not installed: "
                 + ", ".join(f"{name} ({requirement})" for name, requirement in missing.items()),
-                "python -m pip install "
-                + " ".join(sorted({f'"{requirement}"' for requirement in missing.values()})),
+                how_to_install(missing.values(), self.folder),
             )
 
     def model(self, *, verify: bool | None = None) -> keras.Model:
