@@ -36,7 +36,6 @@ class Configurable(Protocol):
 
 
 T = TypeVar("T", bound=Configurable)
-S = TypeVar("S", bound=Configurable)
 
 REGISTERED = "(registered here)"
 """The distribution shown for a class that `Registry.register` added."""
@@ -256,14 +255,14 @@ class Registry(Generic[T]):
         return self.get(name).from_settings(settings, f"{self.kind} {name!r}")
 
     @overload
-    def register(self, name: str) -> Callable[[type[S]], type[S]]: ...
+    def register(self, name: str) -> Callable[[type[T]], type[T]]: ...
 
     @overload
-    def register(self, name: str, cls: type[S]) -> type[S]: ...
+    def register(self, name: str, cls: type[T]) -> type[T]: ...
 
     def register(
-        self, name: str, cls: type[S] | None = None
-    ) -> type[S] | Callable[[type[S]], type[S]]:
+        self, name: str, cls: type[T] | None = None
+    ) -> type[T] | Callable[[type[T]], type[T]]:
         """Add a class under a name in this process, for notebooks, local files and tests.
 
         Without a class, return a decorator: ``@cv.architectures.register("mine")``.
