@@ -23,6 +23,7 @@ for registry in (
     cellvision.architectures,
     cellvision.recipes,
     cellvision.splitters,
+    cellvision.exporters,
     cellvision.reporters,
 ):
     for name in registry.names():

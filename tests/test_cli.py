@@ -122,7 +122,10 @@ def test_plugins(cellvision: Command) -> None:
     )
     assert {row["group"] for row in rows} == {
         f"cellvision.{kind}"
-        for kind in ("datasets", "augmenters", "architectures", "recipes", "splitters", "reporters")
+        for kind in (
+            *("datasets", "augmenters", "architectures", "recipes"),
+            *("splitters", "exporters", "reporters"),
+        )
     }
     assert "folder" in [row["name"] for row in rows]
     shown = cellvision("plugins").out

@@ -217,6 +217,7 @@ PACKAGES = (
     "cellvision",
     "cellvision_augmenters",
     "cellvision_datasets",
+    "cellvision_exporters",
     "cellvision_recipes",
     "cellvision_reporters",
     "cellvision_splitters",

@@ -22,7 +22,7 @@ from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.new_plugin import render
 from cellvision.testing import Isolation
 
-KINDS = ("architecture", "augmenter", "dataset", "recipe", "splitter", "reporter")
+KINDS = ("architecture", "augmenter", "dataset", "exporter", "recipe", "splitter", "reporter")
 
 
 @pytest.fixture(scope="module")
@@ -190,13 +190,21 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_tutorial_shows_what_is_rendered(tmp_path: Path) -> None:
-    names = ("tiny_net", "tiny_factor", "tiny_arrays", "tiny_recipe", "tiny_folds", "surest")
+    names = (
+        "tiny_net",
+        "tiny_factor",
+        "tiny_arrays",
+        "tiny_export",
+        "tiny_recipe",
+        "tiny_folds",
+        "surest",
+    )
     code = ""
     for name, kind in zip(names, KINDS, strict=True):
         folder = render(name, kind, tmp_path)
         code += "".join(file.read_text(encoding="utf-8") for file in folder.rglob("*.py"))
     page = Path(__file__).parents[1] / "docs" / "tutorial" / "plugin.md"
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 7
+    assert len(blocks) == 9
     for block in blocks:
         assert block in code, block

@@ -1,6 +1,7 @@
 # The public names, written once: lazy_loader reads this file at run time, mypy and editors read
 # it for types. "import X as X" is how a stub re-exports a name.
 from . import errors as errors
+from . import inference as inference
 from . import io as io
 from . import prepare as prepare
 from . import remote as remote
@@ -29,6 +30,8 @@ from .interfaces.dataset import SkippedFile as SkippedFile
 from .interfaces.dataset import datasets as datasets
 from .interfaces.decoded_image import DecodedImage as DecodedImage
 from .interfaces.decoded_image import Note as Note
+from .interfaces.exporter import Exporter as Exporter
+from .interfaces.exporter import exporters as exporters
 from .interfaces.recipe import ImageFacts as ImageFacts
 from .interfaces.recipe import Recipe as Recipe
 from .interfaces.recipe import recipes as recipes
@@ -37,6 +40,8 @@ from .interfaces.reporter import reporters as reporters
 from .interfaces.splitter import Splitter as Splitter
 from .interfaces.splitter import splitters as splitters
 from .labelling.label import label as label
+from .local_plugins import LocalPlugins as LocalPlugins
+from .local_plugins import load_plugins as load_plugins
 from .recipe_experiment import experiment_from_recipe as experiment_from_recipe
 from .results.audits import audit as audit
 from .results.model_probe import Probe as Probe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -175,6 +175,19 @@ def _location(
             continue
         path.append(str(part))
     return path, owner
+
+
+def nested_components(value: Any) -> Iterator[Component]:
+    """Yield the components in settings, lists and tables, at any depth; outer ones first."""
+    if isinstance(value, Component):
+        yield value
+    if isinstance(value, Settings):
+        value = [item for _, item in value]
+    elif isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from nested_components(item)
 
 
 class Component(Settings):

@@ -16,10 +16,17 @@ from cellvision import atomic_io, errors, notebook_html
 from cellvision.component import Settings
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
-from cellvision.interfaces.architecture import Architecture
+from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.interfaces.augmenter import Augmenter
-from cellvision.interfaces.dataset import Dataset
+from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.reporter import Reporter
+from cellvision.local_plugins import load_named_plugins
+from cellvision.plain_settings import (
+    by_distribution,
+    resolve_path,
+    resolve_paths,
+    with_absolute_paths,
+)
 from cellvision.plugin_versions import missing_plugins, other_versions
 
 _log = logging.getLogger(__name__)
@@ -131,6 +138,10 @@ class Experiment(Settings):
     recipe: str | None = None
     """Name of the recipe that chose the settings, for the record; None if there was none."""
 
+    plugins: tuple[Path, ...] = ()
+    """Python files with plugins, which `load_experiment` and the command line register before they
+    read the other settings. They are code and run with your permissions."""
+
     dataset: Dataset
     """The images: a data set, its name, or a folder of images."""
 
@@ -139,7 +150,8 @@ class Experiment(Settings):
 
     # Validated like a given value, so that a missing data set plugin is still reported first.
     architecture: Architecture = Field(
-        default_factory=lambda: cast("Architecture", {"type": "deep"}), validate_default=True
+        default_factory=lambda: cast("Architecture", _default_architecture()),
+        validate_default=True,
     )
     """The network."""
 
@@ -189,22 +201,25 @@ class Experiment(Settings):
             return {"type": "folder", "path": str(value)}
         return value
 
-    @field_validator("dataset")
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return plain values; an empty list of plugins is left out, as in older records."""
+        values = super().model_dump(**options)
+        if not values.get("plugins"):
+            values.pop("plugins", None)
+        return values
+
+    @field_validator("plugins", "dataset", "augmenters", "architecture", "reporters")
     @classmethod
-    def _anchored(cls, dataset: Dataset) -> Dataset:
-        """Make a relative path absolute, because records are read from other folders."""
-        path = getattr(dataset, "path", None)
-        if not isinstance(path, Path) or "path" not in type(dataset).model_fields:
-            return dataset
-        absolute = path.expanduser().absolute()
-        return dataset if absolute == path else dataset.model_copy(update={"path": absolute})
+    def _anchored(cls, value: Any) -> Any:
+        """Make relative paths absolute, because records are read from other folders."""
+        return with_absolute_paths(value)
 
     @field_validator("architecture", mode="before")
     @classmethod
     def _deep_by_default(cls, value: Any) -> Any:
         """Accept settings of the default architecture without its name."""
         if isinstance(value, Mapping) and "type" not in value:
-            return {"type": "deep", **value}
+            return {**_default_architecture(), **value}
         return value
 
 
@@ -220,9 +235,13 @@ def _changes(settings: Settings) -> str:
     return f"{type(settings).__name__}({', '.join(changed)})"
 
 
+def _default_architecture() -> dict[str, Any]:
+    return {"type": architectures.default("deep")}
+
+
 def from_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the experiment that a folder of images stands for, as plain values."""
-    return {"dataset": {"type": "folder", "path": str(path)}}
+    return {"dataset": {"type": datasets.default("folder"), "path": str(path)}}
 
 
 def load_experiment(path: str | os.PathLike[str]) -> Experiment:
@@ -231,7 +250,8 @@ def load_experiment(path: str | os.PathLike[str]) -> Experiment:
     Parameters
     ----------
     path
-        The file. A relative ``dataset.path`` in it starts from the file's folder.
+        The file. Relative paths in it start from the file's folder: every setting of type
+        `pathlib.Path`, also of components inside of components.
 
     Raises
     ------
@@ -280,15 +300,22 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path}: expected a table of settings, found {type(settings).__name__}",
             "At least, it names a dataset with a type and a path",
         )
+    plugins: dict[str, str] = {}
     if isinstance(settings.get("experiment"), dict):
         _compare(path, settings)
+        plugins = settings.get("plugins", {})
         settings = settings["experiment"]  # a run's record holds its experiment
+        # A record may come from somebody else: its code runs only if --plugin names it.
+        settings = {key: value for key, value in settings.items() if key != "plugins"}
     values: dict[str, Any] = settings
+    folder = path.resolve().parent
+    values = {**values, **load_named_plugins(values, folder, str(path))}
     dataset = values.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("path"), str):
-        anchored = _anchor(path.resolve().parent, dataset["path"])
-        values = {**values, "dataset": {**dataset, "path": anchored}}
-    return values
+        # Also if the data set declares its path as text.
+        values["dataset"] = {**dataset, "path": resolve_path(dataset["path"], folder)}
+    values = resolve_paths(values, Experiment, folder)
+    return by_distribution(values, Experiment, plugins)
 
 
 def _require_moderate_size(settings: Any) -> None:
@@ -318,13 +345,6 @@ def _compare(path: Path, record: Mapping[str, Any]) -> None:
     others = other_versions(record)
     if others:
         _log.warning("%s: made with other versions: %s", path, "; ".join(others))
-
-
-def _anchor(folder: Path, location: str) -> str:
-    """Resolve a path relative to a folder; addresses stay unchanged."""
-    if "://" in location:
-        return location
-    return str(folder / Path(location).expanduser())
 
 
 def experiment_from(settings: Mapping[str, Any], where: str) -> Experiment:

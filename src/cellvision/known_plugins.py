@@ -26,6 +26,9 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cellvision.splitters": {
         "cellvision-splitters": ("group_k_fold", "leave_one_out", "temporal"),
     },
+    "cellvision.exporters": {
+        "cellvision-exporters": ("litert", "onnx", "openvino", "saved_model"),
+    },
     "cellvision.reporters": {
         "cellvision-reporters": (
             *("attention", "boxplot", "confusion", "controls", "curves", "diagram", "expert"),

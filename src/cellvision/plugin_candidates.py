@@ -5,6 +5,7 @@ Candidates come from the metadata of installed distributions; nothing is importe
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from contextlib import suppress
@@ -12,6 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import importlib_metadata
+
+DISABLE = "CELLVISION_DISABLE"
+"""Environment variable with plugins to ignore: ``distribution:name`` or ``distribution``,
+separated by commas or spaces."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,17 @@ class PluginCandidate:
 def installed_candidates(group: str) -> list[PluginCandidate]:
     """Return every name that installed distributions provide in an entry-point group."""
     return [_candidate(entry) for entry in importlib_metadata.entry_points(group=group)]
+
+
+def is_disabled(candidate: PluginCandidate) -> bool:
+    """Whether `DISABLE` names it, or its distribution as a whole."""
+    own = normalize_distribution(candidate.distribution)
+    entries = os.environ.get(DISABLE, "").replace(",", " ").split()
+    parts = [entry.partition(":") for entry in entries]
+    return any(
+        normalize_distribution(distribution) == own and name in ("", candidate.name)
+        for distribution, _, name in parts
+    )
 
 
 def normalize_distribution(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,29 @@ def raise_if_missing(plugins: Mapping[str, str], folder: Path) -> None:
         raise errors.UnknownPlugin(
             f"{folder}: plugins that this run needs are not installed: "
             + ", ".join(f"{name} ({requirement})" for name, requirement in missing.items()),
-            "python -m pip install "
-            + " ".join(sorted({f'"{requirement}"' for requirement in missing.values()})),
+            how_to_install(missing.values(), folder),
         )
+
+
+def how_to_install(requirements: Iterable[str], folder: Path) -> str:
+    """Return a hint for plugins of a record: distributions, and files of which it has copies.
+
+    Parameters
+    ----------
+    requirements
+        ``distribution==version``, or the name of a local file such as ``my_net.py``.
+    folder
+        The folder of the run.
+    """
+    names = sorted(set(requirements))
+    installable = [f'"{name}"' for name in names if not name.endswith(".py")]
+    hints = [f"python -m pip install {' '.join(installable)}"] if installable else []
+    hints += [
+        f"Read the run's copy of the plugin, and load it: --plugin {folder / 'plugins' / name}"
+        for name in names
+        if name.endswith(".py")
+    ]
+    return "; ".join(hints)
 
 
 def other_versions(record: Mapping[str, Any]) -> list[str]:

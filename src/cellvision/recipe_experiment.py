@@ -14,6 +14,7 @@ from cellvision.data.unusable_path import unusable
 from cellvision.experiment import Experiment, experiment_from, load_experiment
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.recipe import recipes
+from cellvision.plain_settings import by_default
 from cellvision.remote import is_address
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def without_recipe(
         return source if isinstance(source, Experiment) else load_experiment(source)
     name = os.fspath(source)
     path = name if is_address(name) else Path(name).absolute()
-    return Experiment(dataset=datasets.create("folder", path=path, group=group))
+    return Experiment(dataset=datasets.create(datasets.default("folder"), path=path, group=group))
 
 
 def _is_experiment_file(source: str | os.PathLike[str]) -> bool:
@@ -148,12 +149,14 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
         Split.from_settings(settings.get("split") or {}, "split"),
         accelerators=_has_gpu(),
     )
-    chosen = recipes.create(recipe).experiment(facts)
+    name = recipes.default(recipe) if recipe == DEFAULT else recipe
+    chosen = recipes.create(name).experiment(facts)
     if not isinstance(chosen, dict) or "dataset" in chosen:
         raise errors.PluginContractError(
             f"recipe {recipe!r}: experiment() must return a table of settings without a data set",
             "Its author can find out more with cellvision check",
         )
+    chosen = by_default(chosen, Experiment, recipes.info(name).distribution)
     return {**_merge(chosen, settings), "recipe": recipe}
 
 

@@ -10,17 +10,19 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 from cellvision import errors, notebook_html
 from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.plugin_candidates import (
+    DISABLE,
     PluginCandidate,
     installed_candidates,
+    is_disabled,
     normalize_distribution,
 )
+from cellvision.plugin_info import PluginInfo, Status
 
 
 class Configurable(Protocol):
@@ -37,41 +39,7 @@ T = TypeVar("T", bound=Configurable)
 REGISTERED = "(registered here)"
 """Distribution shown for classes that `Registry.register` added."""
 
-Status = Literal["ok", "broken", "conflict"]
-
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """Description of one plugin, a row of ``cellvision plugins``.
-
-    Attributes
-    ----------
-    group : str
-        Entry-point group, such as ``cellvision.datasets``.
-    name : str
-        Name of the plugin.
-    distribution, version : str
-        Installed distribution that provides it.
-    module : str
-        Location of the class, as ``package.module:Class``.
-    status : {"ok", "broken", "conflict"}
-        Whether the name can be used.
-    reason : str
-        Why it cannot be used, in one line; empty if the status is ``ok``.
-    description : str
-        First line of the class's docstring.
-    """
-
-    group: str
-    name: str
-    distribution: str
-    version: str
-    module: str
-    status: Status
-    reason: str
-    description: str
 
 
 class Registry(Generic[T]):
@@ -134,11 +102,33 @@ class Registry(Generic[T]):
         path = tuple(sys.path)
         if rescan or self._installed is None or self._installed[0] != path:
             self._installed = (path, installed_candidates(self.group))
-        return [*self._installed[1], *self._registered.values()]
+        enabled = [c for c in self._installed[1] if not is_disabled(c)]
+        return [*enabled, *self._registered.values()]
 
     def rescan(self) -> None:
         """Forget the installed names; the next use reads them again."""
         self._installed = None
+
+    def qualified(self, name: str, distribution: str) -> str:
+        """Return ``distribution:name`` if other distributions provide the name too, else the name.
+
+        Parameters
+        ----------
+        name
+            A name without distribution.
+        distribution
+            The distribution to choose; if it does not provide the name, the name is returned.
+        """
+        matching = self._matching(name)
+        wanted = normalize_distribution(distribution)
+        own = [c for c in matching if normalize_distribution(c.distribution) == wanted]
+        return f"{own[0].distribution}:{name}" if len(own) == 1 < len(matching) else name
+
+    def default(self, name: str) -> str:
+        """Return what a default of cellvision means by a name: the plugin of this project."""
+        known = KNOWN_DISTRIBUTIONS.get(self.group, {})
+        home = next((d for d, provided in known.items() if name in provided), "")
+        return self.qualified(name, home)
 
     def _matching(self, name: str) -> list[PluginCandidate]:
         distribution, _, bare = name.rpartition(":")
@@ -177,6 +167,12 @@ class Registry(Generic[T]):
         names = self.names()
         bare = name.rpartition(":")[2]
         what = f"no {self.kind} is called {name!r}"
+        off = [c for c in installed_candidates(self.group) if c.name == bare and is_disabled(c)]
+        if off:
+            return errors.UnknownPlugin(
+                f"{what}: {DISABLE} disables that of {off[0].distribution}",
+                f"Remove it from the environment variable {DISABLE}",
+            )
         known = KNOWN_DISTRIBUTIONS.get(self.group, {})
         provider = next((d for d, plugins in known.items() if bare in plugins), None)
         if provider is not None and not names:
@@ -266,8 +262,18 @@ class Registry(Generic[T]):
         """
         return self.get(name).from_settings(settings, f"{self.kind} {name!r}")
 
-    def register(self, name: str, cls: type[T]) -> type[T]:
-        """Register a class under a name in this process, for notebooks and tests.
+    @overload
+    def register(self, name: str) -> Callable[[type[T]], type[T]]: ...
+
+    @overload
+    def register(self, name: str, cls: type[T]) -> type[T]: ...
+
+    def register(
+        self, name: str, cls: type[T] | None = None
+    ) -> type[T] | Callable[[type[T]], type[T]]:
+        """Register a class under a name in this process, for notebooks, local files and tests.
+
+        Without a class, return a decorator: ``@cv.architectures.register("mine")``.
 
         Registering a name again replaces its class, so a notebook cell can run twice. Names of
         installed distributions are refused.
@@ -279,6 +285,8 @@ class Registry(Generic[T]):
         errors.PluginContractError
             The class breaks the interface's contract.
         """
+        if cls is None:
+            return lambda decorated: self.register(name, decorated)
         module = f"{getattr(cls, '__module__', '')}:{getattr(cls, '__qualname__', repr(cls))}"
         self._checked(cls, name, module)
         installed = [c for c in self._matching(name) if c.distribution != REGISTERED]
@@ -289,6 +297,10 @@ class Registry(Generic[T]):
             )
         self._registered[name] = PluginCandidate(name, REGISTERED, "", module, cls=cls)
         return cls
+
+    def registered(self) -> dict[str, type[T]]:
+        """Return the classes that `register` added, by name."""
+        return {name: c.cls for name, c in self._registered.items() if c.cls is not None}
 
     def unregister(self, name: str) -> None:
         """Remove a registered name; ignore names that are not registered."""

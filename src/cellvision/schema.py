@@ -11,6 +11,7 @@ from cellvision.experiment import Experiment
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
+from cellvision.interfaces.exporter import exporters
 from cellvision.interfaces.recipe import recipes
 from cellvision.interfaces.reporter import reporters
 from cellvision.interfaces.splitter import splitters
@@ -22,6 +23,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     architectures,
     recipes,
     splitters,
+    exporters,
     reporters,
 )
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 
 @cache
@@ -121,57 +117,3 @@ def gradient(score: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return compiled(tf.constant(images), tf.constant(other)).numpy()
 
     return compute
-
-
-class SavedModel:
-    """A network that Keras exported as a SavedModel.
-
-    Parameters
-    ----------
-    folder
-        Its folder.
-    """
-
-    at_once = 16
-
-    def __init__(self, folder: Path) -> None:
-        import tensorflow as tf
-
-        self._model = tf.saved_model.load(str(folder))
-
-    def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the probabilities of a few images."""
-        return np.asarray(self._model.serve(pixels.astype(np.float32)))
-
-
-class LiteRt:
-    """A network that Keras exported for LiteRT.
-
-    Parameters
-    ----------
-    file
-        Its ``.tflite`` file.
-    """
-
-    at_once = 1
-
-    def __init__(self, file: Path) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError:
-            import tensorflow as tf
-
-            Interpreter = tf.lite.Interpreter  # noqa: N806 - a class
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TensorFlow recommends ai_edge_litert
-            self._interpreter = Interpreter(model_path=str(file))
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
-
-    def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the probabilities of one image."""
-        self._interpreter.set_tensor(self._input, pixels.astype(np.float32))
-        self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_tensor(self._output))

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    words, files = _without_plugins(words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for terminals without Unicode
@@ -39,7 +40,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Figures go to files. A notebook's backend, inherited by its shell commands, fails here.
     os.environ["MPLBACKEND"] = "agg"
     logging.basicConfig(level=logging.WARNING, handlers=[_WarningHandler()])
-    sys.exit(_run(words, debug=debug))
+    sys.exit(_run(words, files, debug=debug))
+
+
+def _without_plugins(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split off the files of ``--plugin FILE``, which works in any position."""
+    rest: list[str] = []
+    files: list[str] = []
+    following = iter(words)
+    for word in following:
+        if word == "--":
+            return [*rest, word, *following], files
+        name, equals, value = word.partition("=")
+        if name != "--plugin":
+            rest.append(word)
+        else:
+            files.append(value if equals else next(following, ""))
+    return rest, files
 
 
 def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
@@ -55,7 +72,7 @@ class _WarningHandler(logging.StreamHandler[Any]):
         return f"warning: {printable_lines(record.getMessage())}"
 
 
-def _run(words: list[str], *, debug: bool) -> int:
+def _run(words: list[str], files: Sequence[str], *, debug: bool) -> int:
     import typer
 
     from cellvision import errors
@@ -63,6 +80,7 @@ def _run(words: list[str], *, debug: bool) -> int:
     from cellvision.cli.faults import complain
 
     try:
+        _load_plugins(files)
         # Not the command's own main(), which has other exit codes and messages.
         built = command()
         with built.make_context("cellvision", words, obj={"debug": debug}) as context:
@@ -89,6 +107,17 @@ def _run(words: list[str], *, debug: bool) -> int:
             traceback.print_exc()
         return _report_unexpected(error)
     return 0
+
+
+def _load_plugins(files: Sequence[str]) -> None:
+    from cellvision import errors
+
+    for file in files:
+        if not file:
+            raise errors.ExperimentError("--plugin needs a file", "For example: --plugin my_net.py")
+        from cellvision.local_plugins import load_plugins
+
+        load_plugins(file)
 
 
 def _usage_error() -> type[Exception]:

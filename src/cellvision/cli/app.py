@@ -66,6 +66,14 @@ def _global_options(
         bool,
         typer.Option("--debug", help="Show the traceback of an error. Works in any position."),
     ] = False,
+    plugin: Annotated[
+        list[str],
+        typer.Option(
+            "--plugin",
+            metavar="FILE",
+            help="Load plugins from a Python file. Repeat for several. Works in any position.",
+        ),
+    ] = [],  # noqa: B006 - Typer copies it
 ) -> None:
-    # Both options are handled before this is called.
-    del version, debug
+    # All options are handled before this is called.
+    del version, debug, plugin

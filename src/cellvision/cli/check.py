@@ -23,7 +23,9 @@ def run(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="Plugin, such as deep or architecture:deep.", show_default=False
+            metavar="NAME_OR_FILE",
+            help="Plugin, such as deep or architecture:deep, or a Python file with plugins.",
+            show_default=False,
         ),
     ],
     changes: Annotated[
@@ -40,10 +42,8 @@ def run(
 
     Runs the conformance kit; exit code 1 if a check fails.
     """
-    from cellvision.schema import named
     from cellvision.testing import check
 
-    registry, plugin = named(name)
     example = dict(split_change(change, "--set path=images") for change in changes)
     debug = bool((context.obj or {}).get("debug"))
 
@@ -53,17 +53,30 @@ def run(
         if debug and result.traceback:
             print(result.traceback, file=sys.stderr)
 
-    results = check(registry.kind, plugin, example, on_result=show)
-    counts: Counter[str] = Counter(result.outcome for result in results)
+    all_results = []
+    for kind, plugin in _plugins(name):
+        results = check(kind, plugin, example, on_result=show)
+        all_results += results
+        if not as_json:
+            counts: Counter[str] = Counter(result.outcome for result in results)
+            listed = [f"{counts[outcome]} {outcome}" for outcome in _STYLES if counts[outcome]]
+            print(f"{kind} {plugin}: {', '.join(listed)} of {len(results)} checks")
     if as_json:
-        print(json.dumps([asdict(result) for result in results], indent=2, ensure_ascii=False))
-    else:
-        summary = ", ".join(
-            f"{counts[outcome]} {outcome}" for outcome in _STYLES if counts[outcome]
-        )
-        print(f"{registry.kind} {plugin}: {summary} of {len(results)} checks")
-    if counts["failed"]:
+        print(json.dumps([asdict(result) for result in all_results], indent=2, ensure_ascii=False))
+    if any(result.outcome == "failed" for result in all_results):
         raise typer.Exit(1)
+
+
+def _plugins(name: str) -> list[tuple[str, str]]:
+    """Return kind and name of the plugin, or of every plugin of a Python file."""
+    if name.endswith(".py"):
+        from cellvision.local_plugins import load_plugins
+
+        return list(load_plugins(name).names)
+    from cellvision.schema import named
+
+    registry, plugin = named(name)
+    return [(registry.kind, plugin)]
 
 
 def _show(result: CheckResult) -> None:

@@ -110,7 +110,15 @@ def settings(source: str, changes: Sequence[str]) -> dict[str, Any]:
         path = key.split(".")
         _check_section(path, values, change)
         values = _changed(values, path, understood(key, value), change)
-    return values
+    return _with_loaded_plugins(values)
+
+
+def _with_loaded_plugins(values: dict[str, Any]) -> dict[str, Any]:
+    """Record the files of ``--plugin``, so that other processes can load them."""
+    from cellvision.local_plugins import loaded_files
+
+    files = [str(file.path) for file in loaded_files()]
+    return {**values, "plugins": files} if files else values
 
 
 def _source_settings(source: str) -> dict[str, Any]:

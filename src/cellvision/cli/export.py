@@ -1,35 +1,54 @@
-"""``cellvision export``: convert a run's network for other programs."""
+"""``cellvision export``: write a run's network for other programs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from cellvision.cli.values import split_change
 
 
 def run(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a finished run.")],
     format: Annotated[  # noqa: A002 - the option's name
-        Literal["onnx", "openvino", "litert", "saved_model"],
-        typer.Option("--format", help="Format to write.", show_default=False),
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Format to write: the name of an installed exporter, such as onnx; see "
+            "cellvision plugins.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             metavar="PATH",
-            help="File, or folder for saved_model. Default: model.onnx, model.xml, "
-            "model.tflite or model_saved_model in the run's folder.",
+            help="File or folder to write. Default: model with the suffix of the format, such as "
+            "model.onnx, in the run's folder.",
         ),
     ] = None,
+    changes: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the exporter. Repeat for several.",
+        ),
+    ] = [],  # noqa: B006 - Typer copies it
 ) -> None:
-    """Convert a run's network for other programs.
+    """Export a run's network for other programs.
 
-    Checks that the converted network predicts the same.
+    Checks that the exported network predicts the same.
     """
     from cellvision.cli.text import printable
     from cellvision.inference.export import export
+    from cellvision.interfaces.exporter import exporters
     from cellvision.results.run import load_run
 
-    print(printable(export(load_run(run_dir), format, out)))
+    settings = dict(split_change(change, "--set KEY=VALUE") for change in changes)
+    exporter = exporters.create(format, **settings)
+    print(printable(export(load_run(run_dir), exporter, out)))

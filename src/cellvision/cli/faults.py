@@ -48,11 +48,15 @@ def plugin_fault(error: BaseException) -> PluginFault | None:
     The innermost frame of either decides: a library that a plugin calls fails on behalf of the
     plugin.
     """
+    from cellvision.local_plugins import LOCAL_MODULE
+
     entry_points = _entry_points()
     for module, file, line in reversed(_frames(error.__traceback__)):
         package = module.partition(".")[0]
         if package == "cellvision":
             return None
+        if package.startswith(LOCAL_MODULE):
+            return PluginFault("local plugin", file, line)
         in_package = [e for e in entry_points if _module(e).partition(".")[0] == package]
         in_module = [e for e in in_package if _module(e) == module]
         if in_package:

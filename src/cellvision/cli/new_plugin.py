@@ -18,7 +18,9 @@ def run(
         ),
     ],
     kind: Annotated[
-        Literal["architecture", "augmenter", "dataset", "recipe", "reporter", "splitter"],
+        Literal[
+            "architecture", "augmenter", "dataset", "exporter", "recipe", "reporter", "splitter"
+        ],
         typer.Option("--kind", help="Interface of the plugin.", show_default=False),
     ],
     out: Annotated[

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cellvision.registry import PluginInfo
+    from cellvision.plugin_info import PluginInfo
 
 
 def run(

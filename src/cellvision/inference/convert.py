@@ -15,33 +15,15 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
+from cellvision.interfaces.exporter import exporters
 
 if TYPE_CHECKING:
     import keras
 
     from cellvision.results.run import Run
-
-Format = Literal["onnx", "openvino", "litert", "saved_model"]
-
-FORMATS: tuple[Format, ...] = get_args(Format)
-
-FILES: dict[Format, tuple[str, ...]] = {
-    "onnx": (".onnx",),
-    "openvino": (".xml", ".bin"),
-    "litert": (".tflite",),
-    "saved_model": ("_saved_model",),
-}
-"""Suffixes of the files in each format; a program opens the first."""
-
-_NEEDS: dict[Format, tuple[str, ...]] = {
-    "onnx": ("tf2onnx", "onnx"),
-    "openvino": ("openvino",),
-    "litert": (),
-    "saved_model": (),
-}
 
 
 def installed(module: str) -> bool:
@@ -74,24 +56,24 @@ def float32_model(run: Run) -> keras.Model:
     return copy
 
 
-def convert(run: Run, format: Format, folder: Path, name: str = "model") -> Path:  # noqa: A002
-    """Convert a run's network to another format.
+def convert_network(run: Run, format: str, path: Path, packages: tuple[str, ...] = ()) -> Path:  # noqa: A002
+    """Convert a run's network with ``keras.Model.export``, always in float32.
 
     Parameters
     ----------
     run
         The run.
     format
-        One of `FORMATS`.
-    folder
-        An existing folder.
-    name
-        Name of the files, without suffix.
+        Name of the format in Keras, such as ``"onnx"`` or ``"tf_saved_model"``.
+    path
+        File or folder to write.
+    packages
+        Modules that Keras needs for this format.
 
     Returns
     -------
     pathlib.Path
-        The file or folder that a program opens.
+        `path`.
 
     Raises
     ------
@@ -100,17 +82,17 @@ def convert(run: Run, format: Format, folder: Path, name: str = "model") -> Path
     errors.InvalidInput
         A package is missing.
     """
-    check_installed(_NEEDS[format], f"a network is written as {format}")
+    check_installed(packages, f"a network is written as {format}")
     from cellvision.backends.startup import start_backend
 
     start_backend()
     import keras
 
     if keras.backend.backend() == "tensorflow":
-        _write(run, format, folder, name)
+        _write(run, format, path)
     else:
-        _write_in_other_process(run, format, folder, name)
-    return folder / f"{name}{FILES[format][0]}"
+        _write_in_other_process(run, format, path)
+    return path
 
 
 def check_installed(modules: tuple[str, ...], purpose: str) -> None:
@@ -136,46 +118,26 @@ def check_installed(modules: tuple[str, ...], purpose: str) -> None:
         )
 
 
-def _write(run: Run, format: Format, folder: Path, name: str) -> None:  # noqa: A002
+def _write(run: Run, format: str, path: Path) -> None:  # noqa: A002
     import keras
     import numpy as np
 
-    target = str(folder / f"{name}{FILES[format][0]}")
     model = float32_model(run)
     try:
         with _quiet():
             model(np.zeros((1, *run.preprocessing.input_shape), np.float32))
-            model.export(
-                target,
-                format="tf_saved_model" if format == "saved_model" else format,
-                verbose=False,
-            )
-            if format == "onnx":
-                _name_inputs_and_outputs(target)
+            model.export(str(path), format=format, verbose=False)
     except Exception as error:
         first = errors.first_line(error)
         raise errors.ConversionError(
             f"{run.folder}: Keras {keras.__version__} cannot write this network as {format}: "
             f"{first[:300]}",
-            f"Choose another format ({', '.join(FORMATS)}), or use model.keras.",
+            _another_format(),
         ) from error
 
 
-def _name_inputs_and_outputs(path: str) -> None:
-    """Name input, output and batch axis of an ONNX file: pixels, probabilities, images."""
-    import onnx
-
-    model = onnx.load(path)
-    graph = model.graph
-    names = {graph.input[0].name: "pixels", graph.output[0].name: "probabilities"}
-    for node in graph.node:
-        node.input[:] = [names.get(word, word) for word in node.input]
-        node.output[:] = [names.get(word, word) for word in node.output]
-    for value in (graph.input[0], graph.output[0]):
-        value.name = names[value.name]
-        value.type.tensor_type.shape.dim[0].dim_param = "images"
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
+def _another_format() -> str:
+    return f"Choose another format ({', '.join(exporters.names())}), or use model.keras."
 
 
 @contextlib.contextmanager
@@ -192,8 +154,8 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _write_in_other_process(run: Run, format: Format, folder: Path, name: str) -> None:  # noqa: A002
-    arguments = [str(run.folder.resolve()), format, str(folder.resolve()), name]
+def _write_in_other_process(run: Run, format: str, path: Path) -> None:  # noqa: A002
+    arguments = [str(run.folder.resolve()), format, str(path.resolve())]
     completed = subprocess.run(  # noqa: S603 - this interpreter, this module
         [sys.executable, "-m", "cellvision.inference.convert", *arguments],
         # This process keeps the GPU.
@@ -206,17 +168,17 @@ def _write_in_other_process(run: Run, format: Format, folder: Path, name: str) -
         lines = completed.stderr.strip().splitlines() or ["the process ended without a message"]
         raise errors.ConversionError(
             f"{run.folder}: this network cannot be written as {format} on TensorFlow: {lines[-1]}",
-            f"Choose another format ({', '.join(FORMATS)}), or use model.keras.",
+            _another_format(),
         )
 
 
 def _main() -> None:
     from cellvision.results.run import load_run
 
-    folder, format, target, name = sys.argv[1:]  # noqa: A001
+    folder, format, path = sys.argv[1:]  # noqa: A001
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        convert(load_run(folder), format, Path(target), name)  # type: ignore[arg-type]
+        convert_network(load_run(folder), format, Path(path))
     except errors.CellvisionError as error:
         sys.exit(error.what)
 

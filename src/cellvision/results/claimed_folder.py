@@ -23,6 +23,7 @@ _RUN_FILES = frozenset(
     {
         "history.csv",
         "checkpoints",
+        "plugins",
         "reports",
         "model.keras",
         "predictions.csv",

@@ -6,10 +6,14 @@ import importlib
 import os
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellvision import atomic_io
 from cellvision.backends import distributed
 from cellvision.backends.processor import ONEDNN_VARIABLE
+from cellvision.component import nested_components
+from cellvision.local_plugins import local_file_of, local_files
 from cellvision.results.metadata import Environment
 
 if TYPE_CHECKING:
@@ -68,16 +72,30 @@ def scikit_learn_environment() -> Environment:
 
 
 def plugin_requirements(experiment: Experiment) -> dict[str, str]:
-    """Return the distribution of each component: ``group:name`` to ``distribution==version``."""
-    components = [
-        experiment.dataset,
-        experiment.architecture,
-        *experiment.augmenters,
-        *(experiment.reporters or ()),
-    ]
+    """Return the origin of each component by ``group:name``.
+
+    That is ``distribution==version``, or the name of a local file, such as ``my_net.py``.
+    """
     requirements = {}
-    for component in components:
+    for component in nested_components(experiment):
         registry = component.registry
         name = registry.name_of(type(component))
-        requirements[f"{registry.group}:{name}"] = registry.requirement(name)
+        file = local_file_of(type(component))
+        origin = registry.requirement(name) if file is None else file.path.name
+        requirements[f"{registry.group}:{name}"] = origin
     return requirements
+
+
+def copy_local_plugins(experiment: Experiment, folder: Path) -> dict[str, str]:
+    """Copy the local files that define an experiment's components to a folder.
+
+    Returns
+    -------
+    dict
+        SHA-256 of each file, by its name.
+    """
+    files = local_files(experiment)
+    for file in files:
+        with atomic_io.path(folder / file.path.name) as temporary:
+            temporary.write_bytes(file.source)
+    return {file.path.name: file.digest for file in files}

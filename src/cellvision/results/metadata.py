@@ -96,6 +96,9 @@ class RunMetadata(ResultModel):
     plugins: Annotated[dict[str, str], Field(default_factory=dict)]
     """Requirement (``distribution==version``) of each component, by ``group:name``."""
 
+    local_plugins: Annotated[dict[str, str], Field(default_factory=dict)]
+    """SHA-256 of each Python file with plugins, by its name in the run's folder ``plugins``."""
+
     environment: Environment
     """Software and hardware."""
 

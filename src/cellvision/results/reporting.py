@@ -34,7 +34,7 @@ def default_reporters() -> tuple[Reporter, ...]:
     Broken ones are skipped with a warning, because nobody selected them.
     """
     selected = []
-    for name in reporters.names():
+    for name in map(reporters.default, reporters.names()):
         try:
             cls = reporters.get(name)
             if cls.enabled_by_default:

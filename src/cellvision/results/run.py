@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellvision import errors, notebook_html, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
@@ -282,11 +282,13 @@ class Run:
         errors.ExperimentError
             An installed plugin no longer understands a recorded setting.
         """
-        from cellvision.experiment import experiment_from
+        from cellvision.experiment import Experiment, experiment_from
+        from cellvision.plain_settings import by_distribution
         from cellvision.plugin_versions import raise_if_missing
 
         raise_if_missing(self._metadata.plugins, self.folder)
-        return experiment_from(self._metadata.experiment, str(self.folder / "run.json"))
+        values = by_distribution(self._metadata.experiment, Experiment, self._metadata.plugins)
+        return experiment_from(values, str(self.folder / "run.json"))
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -306,9 +308,11 @@ class Run:
         errors.ExperimentError
             The installed plugin no longer understands a recorded setting.
         """
-        from cellvision.interfaces.dataset import datasets
+        from cellvision.interfaces.dataset import Dataset, datasets
+        from cellvision.plain_settings import by_distribution
 
-        values = self._metadata.experiment["dataset"]
+        recorded: Any = self._metadata.experiment["dataset"]
+        values = by_distribution(recorded, Dataset, self._metadata.plugins)
         settings = dict(values) if isinstance(values, dict) else {"type": values}
         dataset: Dataset = datasets.create(str(settings.pop("type")), **settings)
         return dataset

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
-from cellvision.plugin_versions import other_versions
+from cellvision.plugin_versions import how_to_install, other_versions
 
 if TYPE_CHECKING:
     import keras
@@ -145,14 +145,15 @@ def _architecture(run: Run) -> Architecture:
     values = run.metadata.experiment["architecture"]
     settings = dict(values) if isinstance(values, dict) else {"type": values}
     name = str(settings.pop("type"))
+    requirement = run.metadata.plugins.get(f"{architectures.group}:{name}", name)
+    qualified = architectures.qualified(name, requirement.partition("==")[0])
     try:
-        cls: type[Architecture] = architectures.get(name)
+        cls: type[Architecture] = architectures.get(qualified)
     except errors.PluginError as error:
-        requirement = run.metadata.plugins.get(f"{architectures.group}:{name}", name)
         raise errors.UnknownPlugin(
             f"{run.folder}: the network has layers of the architecture {name} ({requirement}), "
             f"which cannot be loaded: {error.what}",
-            f'python -m pip install "{requirement}"',
+            how_to_install([requirement], run.folder),
         ) from error
     try:
         return cls(**settings)

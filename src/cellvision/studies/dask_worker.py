@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -72,8 +73,12 @@ def _runner(call: str, settings: str) -> Runner:
     """Keep the images and the compiled network from run to run."""
     del call  # part of the cache key: another study must read its images again
     from cellvision.experiment import Experiment
+    from cellvision.local_plugins import load_plugins
     from cellvision.progress import Display
     from cellvision.studies.plan import Runner
+
+    for path in json.loads(settings).get("plugins", ()):
+        load_plugins(path)
 
     return Runner(Experiment.model_validate_json(settings), Display())
 

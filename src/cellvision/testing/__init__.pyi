@@ -10,6 +10,7 @@ from .examples import example_plugins as example_plugins
 from .examples import example_run as example_run
 from .examples import example_study as example_study
 from .examples import write_images as write_images
+from .exporter import ExporterChecks as ExporterChecks
 from .isolation import Isolation as Isolation
 from .isolation import isolated as isolated
 from .recipe import RecipeChecks as RecipeChecks

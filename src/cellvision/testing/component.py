@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision import errors
+from cellvision.local_plugins import local_file_of
 from cellvision.registry import REGISTERED, Registry
 from cellvision.testing.conformance import Checks, conformance_check
 from cellvision.testing.process import Process, ProcessFault, resolve
@@ -84,11 +85,18 @@ class ComponentChecks(Checks):
             The class was registered in this process and has no module to import it from.
         """
         info = self.registry.info(self._plugin_name)
+        if local_file_of(self.cls) is not None:
+            return {"reference": self._reference(info.module), "settings": self.plain}
         if info.distribution == REGISTERED and not _importable(info.module):
             raise unittest.SkipTest(
                 "registered in this process: another process cannot import the class"
             )
         return {"reference": info.module, "settings": self.plain}
+
+    def _reference(self, module: str) -> str:
+        """Return how another process finds the class: its module, or its file if it is local."""
+        file = local_file_of(self.cls)
+        return module if file is None else f"{file.path}:{self.cls.__qualname__}"
 
     def experiment(self, **changes: Any) -> Experiment:
         """Return a small experiment that contains the example."""
@@ -97,7 +105,7 @@ class ComponentChecks(Checks):
         kind = self.registry.kind
         if kind in ("augmenter", "reporter"):
             changes = {f"{kind}s": (self.component,), **changes}
-        elif kind not in ("recipe", "splitter"):
+        elif kind in ("architecture", "dataset"):
             changes = {kind: self.component, **changes}
         return example_experiment(**changes)
 
@@ -159,7 +167,8 @@ class ComponentChecks(Checks):
         try:
             reference = self.to_reference()
         except CheckFailed:
-            reference = {"reference": module, "settings": None}  # another check fails for it
+            # Another check fails for it.
+            reference = {"reference": self._reference(module), "settings": None}
         except unittest.SkipTest:
             if not _importable(module):
                 raise

@@ -168,9 +168,15 @@ def _use_path(path: list[str]) -> None:
 
 
 def resolve(reference: str) -> Any:
-    """Import the object that ``package.module:name`` refers to."""
-    module, _, attribute = reference.partition(":")
-    value: Any = importlib.import_module(module)
+    """Import the object that ``package.module:name`` or ``path/to/file.py:name`` refers to."""
+    module, _, attribute = reference.rpartition(":")
+    if module.endswith(".py"):
+        from cellvision.local_plugins import load_plugins
+
+        file = load_plugins(module)
+        value: Any = sys.modules[file.module]
+    else:
+        value = importlib.import_module(module)
     for part in attribute.split("."):
         value = getattr(value, part)
     return value

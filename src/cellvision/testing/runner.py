@@ -13,6 +13,7 @@ from cellvision.testing.augmenter import AugmenterChecks
 from cellvision.testing.component import ComponentChecks
 from cellvision.testing.conformance import formatted
 from cellvision.testing.dataset import DatasetChecks
+from cellvision.testing.exporter import ExporterChecks
 from cellvision.testing.recipe import RecipeChecks
 from cellvision.testing.reporter import ReporterChecks
 from cellvision.testing.result import CheckFailed, CheckResult
@@ -22,6 +23,7 @@ KINDS: dict[str, type[ComponentChecks]] = {
     "architecture": ArchitectureChecks,
     "augmenter": AugmenterChecks,
     "dataset": DatasetChecks,
+    "exporter": ExporterChecks,
     "recipe": RecipeChecks,
     "reporter": ReporterChecks,
     "splitter": SplitterChecks,
@@ -41,7 +43,7 @@ def check(
     Parameters
     ----------
     kind
-        ``architecture``, ``augmenter``, ``dataset``, ``recipe``, ``reporter`` or
+        ``architecture``, ``augmenter``, ``dataset``, ``exporter``, ``recipe``, ``reporter`` or
         ``splitter``.
     name
         Name of the plugin, or ``"distribution:name"``.

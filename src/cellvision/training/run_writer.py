@@ -10,7 +10,11 @@ import numpy as np
 
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import RESUME, naming_folder, release_folder
-from cellvision.results.environment import keras_environment, plugin_requirements
+from cellvision.results.environment import (
+    copy_local_plugins,
+    keras_environment,
+    plugin_requirements,
+)
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
 from cellvision.results.reporting import begin_run, report_epoch
 from cellvision.results.run import Run, load_run
@@ -182,6 +186,7 @@ def finish_run(
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),
         plugins=plugin_requirements(experiment),
+        local_plugins=copy_local_plugins(experiment, folder / "plugins"),
         environment=environment,
         seed=seed,
         restarted_seeds=restarted_seeds,

@@ -21,7 +21,7 @@ import numpy as np
 
 from cellvision import atomic_io, errors
 from cellvision.digests import file_digest
-from cellvision.inference.convert import FILES, Format, check_installed, convert
+from cellvision.inference.convert import check_installed, convert_network
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.agreement import check_agrees
 from cellvision.inference.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -37,7 +37,18 @@ PROGRAMS: tuple[Program, ...] = ("onnxruntime", "openvino")
 """The faster one first. For large networks they are equally fast; for small ones ONNX Runtime was
 up to five times as fast, and it leaves the threads that decode alone."""
 
-_FORMATS: dict[Program, Format] = {"onnxruntime": "onnx", "openvino": "openvino"}
+_FORMATS: dict[Program, tuple[str, str]] = {
+    "onnxruntime": ("onnx", "model.onnx"),
+    "openvino": ("openvino", "model.xml"),
+}
+"""For each program, its format in Keras, and the file that it opens."""
+
+_PACKAGES: dict[Program, tuple[str, ...]] = {
+    "onnxruntime": ("tf2onnx", "onnx"),
+    "openvino": ("openvino",),
+}
+"""What Keras needs to convert a network for each program."""
+
 _LAYOUT = 1
 """Increase whenever conversions change."""
 
@@ -69,7 +80,7 @@ def open_converted(run: Run, program: Program) -> Engine | None:
         for name, digest in index["files"].items():
             if file_digest(folder / name) != digest:
                 raise ValueError(f"the checksum of {name} does not match")
-        return start_program(program, folder / _main_file(program), run)
+        return start_program(program, folder / _FORMATS[program][1], run)
     except Exception as error:  # noqa: BLE001 - each program has its own errors for a bad file
         _log.warning("%s is damaged and is removed: %s", folder, errors.first_line(error))
     with suppress(OSError):
@@ -102,11 +113,12 @@ def make_converted(run: Run, program: Program, pixels: np.ndarray, expected: np.
     folder = _cache_folder(run, program)
     try:
         with atomic_io.folder(folder, exist_ok=True) as partial:
-            converted = convert(run, _FORMATS[program], partial)
+            form, name = _FORMATS[program]
+            converted = convert_network(run, form, partial / name, _PACKAGES[program])
             check_agrees(program, _start_checked(program, converted, run), pixels, expected)
             files = {path.name: file_digest(path) for path in sorted(partial.iterdir())}
             (partial / "index.json").write_text(json.dumps({"files": files}), encoding="utf-8")
-        return _start_checked(program, folder / _main_file(program), run)
+        return _start_checked(program, folder / _FORMATS[program][1], run)
     except errors.CellvisionError:
         raise
     except OSError as error:
@@ -133,7 +145,3 @@ def _cache_folder(run: Run, program: Program) -> Path:
     version = importlib.import_module(program).__version__
     key = f"{_LAYOUT} {program} {version} {file_digest(run.folder / 'model.keras')}"
     return cache_folder() / "engines" / hashlib.sha256(key.encode()).hexdigest()[:32]
-
-
-def _main_file(program: Program) -> str:
-    return f"model{FILES[_FORMATS[program]][0]}"

@@ -1,0 +1,1 @@
+"""Exporters for cellvision: ONNX, OpenVINO, LiteRT and SavedModel."""

@@ -1,0 +1,40 @@
+"""Description of one plugin; one row of ``cellvision plugins``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "broken", "conflict"]
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """Description of one plugin; one row of ``cellvision plugins``.
+
+    Attributes
+    ----------
+    group : str
+        Its entry-point group, such as ``cellvision.datasets``.
+    name : str
+        Its name.
+    distribution, version : str
+        The installed distribution that provides it.
+    module : str
+        Location of the class, as ``package.module:Class``.
+    status : {"ok", "broken", "conflict"}
+        Whether the name can be used.
+    reason : str
+        Why not, in one line; empty if the status is ``ok``.
+    description : str
+        The first line of the class's docstring.
+    """
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+    module: str
+    status: Status
+    reason: str
+    description: str

@@ -1,0 +1,243 @@
+"""The checks of an exporter."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from cellvision import errors
+from cellvision.inference.convert import installed
+from cellvision.interfaces.exporter import Exporter, exporters
+from cellvision.testing.component import ComponentChecks, conformance_check
+from cellvision.testing.result import CheckFailed
+
+if TYPE_CHECKING:
+    from cellvision.results.run import Run
+
+
+class _Export(NamedTuple):
+    """One export: its run, its folder, what `export` returned, and what it touched elsewhere."""
+
+    run: Run
+    folder: Path
+    opened: Any
+    strays: list[str]
+
+
+class ExporterChecks(ComponentChecks):
+    """The checks of an exporter, to subclass in a plugin's tests.
+
+    The exporter gets runs that `cellvision.train` made. Without one of its `packages`, the
+    checks that export are skipped.
+
+    Examples
+    --------
+    >>> from cellvision.testing import ExporterChecks
+    >>> class TestOnnx(ExporterChecks):
+    ...     name = "onnx"
+    """
+
+    registry: ClassVar = exporters
+
+    @property
+    def exporter(self) -> Exporter:
+        """The example."""
+        component = self.component
+        assert isinstance(component, Exporter)
+        missing = [module for module in component.packages if not installed(module)]
+        if missing:
+            raise unittest.SkipTest(f"not installed: {', '.join(missing)}")
+        return component
+
+    def export(self, kind: str, owner: str) -> _Export:
+        """Export an example run.
+
+        Parameters
+        ----------
+        kind
+            Kind of the example run.
+        owner
+            The check that fails if the exporter raises an error.
+        """
+        from cellvision.testing.examples import example_plugins, example_run
+
+        exporter = self.exporter
+        world = self.folder / f"export of {kind}"
+
+        def write() -> _Export:
+            run = example_run(world / "run", kind)
+            folder = world / "export"
+            folder.mkdir()
+            with _watched(world, folder) as strays:
+                opened = exporter.export(run, folder)
+            return _Export(run, folder, opened, strays)
+
+        with example_plugins():
+            return self.once(f"export() of a run: {kind}", owner, write)
+
+    def verified(self, kind: str, owner: str) -> dict[str, Any]:
+        """Return what `verify` returns for an export of `export`; JSON values, not empty."""
+        from cellvision.testing.examples import example_plugins
+
+        exporter = self.exporter
+        export_owner = "test_exports_a_run" if kind == "ordinary" else owner
+        export = self.export(kind, export_owner)
+
+        def verify() -> dict[str, Any]:
+            checked = exporter.verify(export.run, export.folder)
+            try:
+                text = json.dumps(dict(checked), allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise CheckFailed(
+                    f"verify() returned {checked!r:.80}, which is not a table of JSON values",
+                    "Return what cellvision.inference.compare_with_record returns.",
+                ) from error
+            if text == "{}":
+                raise CheckFailed("verify() returned an empty table", "Return what was compared.")
+            return dict(checked)
+
+        with example_plugins():
+            return self.once(f"verify() of a run: {kind}", owner, verify)
+
+    @conformance_check
+    def test_exports_a_run(self) -> None:
+        """`export` writes ``model`` with its suffix into the given folder, and returns the path."""
+        exporter = self.exporter
+        export = self.export("ordinary", "test_exports_a_run")
+        expected = export.folder / f"model{exporter.suffix}"
+        self.require(
+            export.opened == expected,
+            f"export() returned {export.opened!r}, not {expected.name} in its folder",
+            'Return folder / f"model{self.suffix}".',
+        )
+        present = expected.is_dir() if exporter.writes_folder else expected.is_file()
+        self.require(
+            present,
+            f"export() wrote no {'folder' if exporter.writes_folder else 'file'} {expected.name}",
+            "Set writes_folder to what a program opens.",
+        )
+
+    @conformance_check
+    def test_declares_its_suffix(self) -> None:
+        """Its suffix is a non-empty part of a file name."""
+        suffix = self.cls.suffix
+        self.require(
+            isinstance(suffix, str) and suffix.strip() and not {"/", "\\"} & set(suffix),
+            f"suffix is {suffix!r}",
+            'Set what names end in: suffix: ClassVar[str] = ".onnx"',
+        )
+
+    @conformance_check
+    def test_names_of_files(self) -> None:
+        """All names in its folder begin with ``model``, so that they can be renamed together."""
+        folder = self.export("ordinary", "test_exports_a_run").folder
+        others = sorted(path.name for path in folder.iterdir() if path.name[:5] != "model")
+        self.require(
+            not others,
+            f"it wrote {', '.join(others[:3])}",
+            "Let all names begin with model, and remove temporary files.",
+        )
+
+    @conformance_check
+    def test_writes_only_below_its_folder(self) -> None:
+        """It changes nothing elsewhere: neither the run nor the working directory."""
+        strays = self.export("ordinary", "test_exports_a_run").strays
+        self.require(
+            not strays,
+            f"outside its folder, it touched {', '.join(strays[:3])}",
+            "Write only below the given folder.",
+        )
+
+    @conformance_check
+    def test_verifies_its_export(self) -> None:
+        """`verify` returns what it compared, as JSON values."""
+        checked = self.verified("ordinary", "test_verifies_its_export")
+        self.require(checked, "verify() returned nothing", "Return what was compared.")
+
+    @conformance_check
+    def test_survives_odd_names(self) -> None:
+        """Classes with spaces, slashes and Unicode in their names."""
+        assert self.verified("ordinary", "test_verifies_its_export")
+        checked = self.verified("odd names", "test_survives_odd_names")
+        self.require(checked, "verify() returned nothing", "Return what was compared.")
+
+    @conformance_check
+    def test_notices_damage(self) -> None:
+        """`verify` raises an error if the main file is empty."""
+        assert self.verified("ordinary", "test_verifies_its_export")
+        export = self.export("ordinary", "test_exports_a_run")
+        folder = self.folder / "damaged"
+        shutil.copytree(export.folder, folder)
+        damaged = folder / f"model{self.exporter.suffix}"
+        if not damaged.exists():
+            raise unittest.SkipTest("needs test_exports_a_run to pass first")
+        for file in damaged.rglob("*") if damaged.is_dir() else [damaged]:
+            if file.is_file():
+                file.write_bytes(b"")
+        self._require_refusal(export.run, folder, Exception, "an empty file passes verify()")
+
+    @conformance_check
+    def test_notices_other_probabilities(self) -> None:
+        """`verify` raises ConversionError if the run recorded other probabilities."""
+        assert self.verified("ordinary", "test_verifies_its_export")
+        export = self.export("ordinary", "test_exports_a_run")
+        self._require_refusal(
+            _other_probabilities(export.run, self.folder / "other run"),
+            export.folder,
+            errors.ConversionError,
+            "verify() accepts an export whose probabilities are not those of the run",
+        )
+
+    def _require_refusal(self, run: Run, folder: Path, kind: type[Exception], what: str) -> None:
+        from cellvision.testing.examples import example_plugins
+
+        hint = "Read the files as a program does, and use cellvision.inference.compare_with_record."
+        with example_plugins():
+            try:
+                self.exporter.verify(run, folder)
+            except kind:
+                self.require(True, "", "")
+            except Exception as error:
+                raise CheckFailed(f"it raises {errors.summarize(error)}", hint) from error
+            else:
+                self.require(False, what, hint)
+
+
+def _other_probabilities(run: Run, folder: Path) -> Run:
+    """Return a copy of a run whose recorded probabilities have moved on to the next class."""
+    from cellvision.results.run import load_run
+
+    shutil.copytree(run.folder, folder)
+    table = run.predictions
+    columns = [f"p_{name}" for name in run.class_names]
+    table[columns] = table[columns[1:] + columns[:1]].to_numpy()
+    table.to_csv(folder / "predictions.csv", index=False)
+    return load_run(folder)
+
+
+@contextlib.contextmanager
+def _watched(world: Path, excluded: Path) -> Iterator[list[str]]:
+    """Yield a list that names, after the block, what changed below `world`."""
+    strays: list[str] = []
+    directory = world / "working directory"
+    directory.mkdir()
+    before = _snapshot(world, excluded)
+    with contextlib.chdir(directory):
+        yield strays
+        if Path.cwd() != directory.resolve():
+            strays.append("the working directory")
+    after = _snapshot(world, excluded)
+    strays += sorted(name for name in before.keys() | after if before.get(name) != after.get(name))
+
+
+def _snapshot(world: Path, excluded: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path.relative_to(world)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in world.rglob("*")
+        if path.is_file() and not path.is_relative_to(excluded)
+    }

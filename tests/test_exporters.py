@@ -1,0 +1,190 @@
+"""Exporters are plugins: third-party formats are exported, checked and refused like ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.cli import main
+from cellvision.testing import Isolation, check, example_plugins, example_run
+
+EXPORTER = '''
+"""An exporter of the predictions, without a network."""
+import json
+from typing import ClassVar
+
+import cellvision as cv
+from cellvision import errors
+
+class Card(cv.Exporter):
+    """A card with the recorded probabilities, and a file beside it."""
+
+    suffix: ClassVar[str] = ".card"
+    packages: ClassVar[tuple[str, ...]] = ({packages})
+
+    title: str = "cells"
+    """Title of the card."""
+
+    def export(self, run, folder):
+        """Write it."""
+        path = folder / "model.card"
+        path.write_text(json.dumps([self.title, run.predictions.to_csv(index=False)]))
+        (folder / "model.notes.txt").write_text("notes")
+        {export}
+        return path
+
+    def verify(self, run, folder):
+        """Compare the probabilities."""
+        {verify}
+        written = json.loads((folder / "model.card").read_text())[1]
+        if written != run.predictions.to_csv(index=False):
+            raise errors.ConversionError("the card differs", "Write it again.")
+        return {{"rows": len(run.predictions)}}
+
+    def embed_description(self, description, folder):
+        """Add a file with the classes."""
+        (folder / "model.classes.json").write_text(json.dumps(description["class_names"]))
+'''
+
+
+def install(isolation: Isolation, **faults: str) -> None:
+    filled = {"packages": "", "export": "", "verify": "", **faults}
+    isolation.install(
+        "lab-card", {"exporter": {"card": "lab_card:Card"}}, {"lab_card": EXPORTER.format(**filled)}
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path, isolated_registries: Isolation) -> Iterator[cv.Run]:
+    with example_plugins():
+        yield example_run(tmp_path / "run")
+
+
+def failures(name: str = "card") -> dict[str, str]:
+    return {r.check: r.reason for r in check("exporter", name) if r.outcome == "failed"}
+
+
+def test_all_files_get_the_name_and_the_description(
+    run: cv.Run, isolated_registries: Isolation, tmp_path: Path
+) -> None:
+    install(isolated_registries)
+    path = cv.export(run, cv.exporters.create("card", title="mine"), tmp_path / "out" / "my.card")
+    assert json.loads(path.read_text())[0] == "mine"
+    assert {file.name for file in path.parent.iterdir()} == {
+        "my.card",
+        "my.card.json",
+        "my.notes.txt",
+        "my.classes.json",
+    }
+    described = json.loads((path.parent / "my.card.json").read_text())
+    assert described["format"] == "card"
+    assert described["file"] == "my.card"
+    assert described["checked"] == {"rows": len(run.predictions)}
+    classes = json.loads((path.parent / "my.classes.json").read_text())
+    assert classes == described["class_names"] == ["alpha", "beta", "gamma"]
+
+
+def test_the_command_passes_settings(
+    run: cv.Run,
+    isolated_registries: Isolation,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    install(isolated_registries)
+    words = ["export", str(run.folder), "--format", "card"]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--set", "title=from the command line"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.strip() == str(run.folder / "model.card")
+    assert "from the command line" in (run.folder / "model.card").read_text()
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--set", "colour=red"])
+    assert end.value.code == 2
+    assert "there is no setting 'colour'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "hint"),
+    [
+        ("crad", "no exporter is called 'crad'", "Did you mean 'card'"),
+        ("onnx", "cellvision-exporters provides it", "pip install --upgrade cellvision-exporters"),
+    ],
+)
+def test_an_unknown_format_is_invalid_input(
+    run: cv.Run, isolated_registries: Isolation, name: str, what: str, hint: str
+) -> None:
+    install(isolated_registries)
+    with pytest.raises(errors.UnknownPlugin, match=what) as caught:
+        cv.export(run, name)
+    assert hint in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ('return folder / "other.card"', "returned .*other.card, not the file model.card"),
+        ('return "model.card"', "returned model.card, not the file"),
+        ('(folder / "stray").touch()', "wrote stray, a name that does not begin with model"),
+    ],
+)
+def test_a_broken_contract_writes_nothing(
+    run: cv.Run, isolated_registries: Isolation, tmp_path: Path, fault: str, message: str
+) -> None:
+    install(isolated_registries, export=fault)
+    with pytest.raises(errors.PluginContractError, match=message):
+        cv.export(run, "card", tmp_path / "out" / "my.card")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_missing_package_is_named_before_any_work(
+    run: cv.Run, isolated_registries: Isolation, tmp_path: Path
+) -> None:
+    install(isolated_registries, packages='"no_such_module",')
+    with pytest.raises(errors.InvalidInput, match="no-such-module, which is not installed"):
+        cv.export(run, "card", tmp_path / "out" / "my.card")
+    assert not (tmp_path / "out").exists()
+    results = {r.check: r for r in check("exporter", "card")}
+    assert results["exports_a_run"].outcome == "skipped"
+    assert results["exports_a_run"].reason == "not installed: no_such_module"
+    assert not any(result.outcome == "failed" for result in results.values())
+
+
+def test_a_good_exporter_passes(isolated_registries: Isolation) -> None:
+    install(isolated_registries)
+    assert failures() == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "checks"),
+    [
+        ({"export": "raise RuntimeError('no ink')"}, {"exports_a_run"}),
+        ({"export": 'return folder / "other"'}, {"exports_a_run"}),
+        ({"export": '(folder / "stray").touch()'}, {"names_of_files"}),
+        ({"export": '(run.folder / "x").touch()'}, {"writes_only_below_its_folder"}),
+        ({"export": "import os; os.chdir(folder)"}, {"writes_only_below_its_folder"}),
+        ({"verify": "return {}"}, {"verifies_its_export"}),
+        ({"verify": "return {'path': folder}"}, {"verifies_its_export"}),
+        ({"verify": "return {'n': 1}"}, {"notices_damage", "notices_other_probabilities"}),
+    ],
+)
+def test_each_fault_fails_its_check(
+    isolated_registries: Isolation, fault: dict[str, str], checks: set[str]
+) -> None:
+    install(isolated_registries, **fault)
+    found = failures()
+    assert set(found) == checks
+    assert all(found.values())
+
+
+def test_the_core_names_no_format() -> None:
+    source = Path(cv.__file__).parent
+    files = [source / "cli" / "export.py", source / "inference" / "export.py"]
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    for word in ("openvino", "litert", "tflite", "saved_model", "tf2onnx"):
+        assert word not in text

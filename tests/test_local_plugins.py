@@ -1,0 +1,211 @@
+"""Plugins in a file beside an experiment: registered, recorded, copied and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cellvision as cv
+from cellvision import errors, local_plugins
+from cellvision.cli import main
+from cellvision.testing import Isolation, write_images
+
+NET = '''
+"""A network of one layer."""
+import cellvision as cv
+
+class TinyNet(cv.Architecture):
+    """One dense layer."""
+
+    width: int = 3
+    """Width of it."""
+
+    def build(self, input_shape, classes):
+        """Build it."""
+        import keras
+        return keras.Sequential([
+            keras.Input(input_shape), keras.layers.Flatten(),
+            keras.layers.Dense(classes, activation="softmax", dtype="float32"),
+        ])
+
+@cv.reporters.register("one_line")
+class Writer(cv.Reporter):
+    """Writes a line."""
+
+    def run(self, run, folder):
+        """Write it."""
+        path = folder / "line.txt"
+        path.write_text("a line")
+        return [cv.Artifact(path, "A line", "text")]
+'''
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    for module in list(local_plugins._loaded):
+        local_plugins._forget(module)
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    path = tmp_path / "my_net.py"
+    path.write_text(NET)
+    return path
+
+
+def command(*words: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    return int(end.value.code or 0)
+
+
+def test_classes_are_registered_by_decorator_or_by_their_own_name(net: Path) -> None:
+    file = cv.load_plugins(net)
+    assert file.names == (("architecture", "tiny_net"), ("reporter", "one_line"))
+    assert file.digest == hashlib.sha256(net.read_bytes()).hexdigest()
+    component = cv.architectures.create("tiny_net", width=5)
+    assert pickle.loads(pickle.dumps(component)) == component
+    assert cv.load_plugins(net) is file
+
+
+def test_private_classes_are_helpers(net: Path) -> None:
+    net.write_text(NET + "\nclass _Base(cv.Augmenter):\n    pass\n")
+    assert len(cv.load_plugins(net).names) == 2
+
+
+def test_an_edited_file_replaces_itself(net: Path) -> None:
+    cv.load_plugins(net)
+    net.write_text(NET.replace("TinyNet", "OtherNet").replace("width: int = 3", "width: int = 4"))
+    cv.load_plugins(net)
+    assert "tiny_net" not in cv.architectures
+    assert cv.architectures.create("other_net").model_dump()["width"] == 4
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "message"),
+    [
+        ("import no_such_module\n", errors.BrokenPlugin, r"my_net.py, line 1: .*no_such_module"),
+        ("x = 1\ny = 1 / 0\n", errors.BrokenPlugin, "line 2: ZeroDivisionError"),
+        ("def f(:\n", errors.BrokenPlugin, "line 1: SyntaxError"),
+        ("import sys\nsys.exit(3)\n", errors.BrokenPlugin, "line 2: SystemExit"),
+        ("x = 1\n", errors.PluginContractError, "no class derives from an interface"),
+        (
+            "import cellvision as cv\nclass Half(cv.Dataset):\n    '''Half.'''\n",
+            errors.PluginContractError,
+            "does not define catalog, read",
+        ),
+        (NET.replace("TinyNet", "Deep"), errors.PluginConflict, "provided by cellvision-arch"),
+    ],
+)
+def test_a_broken_file_registers_nothing(
+    net: Path, source: str, kind: type[errors.CellvisionError], message: str
+) -> None:
+    net.write_text(source)
+    before = cv.architectures.names(), cv.reporters.names(), cv.datasets.names()
+    with pytest.raises(kind, match=message) as caught:
+        cv.load_plugins(net)
+    assert caught.value.hint
+    assert (cv.architectures.names(), cv.reporters.names(), cv.datasets.names()) == before
+
+
+def test_a_missing_file_is_invalid_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("plugins", "--plugin", tmp_path / "gone.py") == 2
+    assert "plugins cannot be read" in capsys.readouterr().err
+    assert command("plugins", "--plugin") == 2
+    assert "--plugin needs a file" in capsys.readouterr().err
+
+
+def test_an_experiment_names_files_relative_to_itself(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images(tmp_path / "images")
+    path = tmp_path / "experiment.toml"
+    path.write_text(
+        'plugins = ["./my_net.py"]\narchitecture = "tiny_net"\n'
+        '[dataset]\ntype = "folder"\npath = "images"\n'
+    )
+    monkeypatch.chdir("/")
+    experiment = cv.load_experiment(path)
+    assert type(experiment.architecture).__name__ == "TinyNet"
+    assert experiment.plugins == (net,)
+    assert "plugins" not in cv.Experiment(dataset=experiment.dataset).model_dump()
+    saved = cv.save_experiment(experiment, tmp_path / "elsewhere" / "saved.json")
+    assert cv.load_experiment(saved) == experiment
+    path.write_text('plugins = "./my_net.py"\n')
+    with pytest.raises(errors.ExperimentError, match="expected a list of Python files"):
+        cv.load_experiment(path)
+
+
+def test_a_run_keeps_a_copy_and_does_not_run_it(
+    net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path / "images")
+    words = ["--set", "architecture=tiny_net", "--set", "reporters=one_line"]
+    words += ["--set", "preprocessing.size=16", "--set", "training.epochs=1"]
+    out = tmp_path / "run"
+    assert command("train", tmp_path / "images", "--out", out, "--plugin", net, *words) == 0
+    record = json.loads((out / "run.json").read_text())
+    assert record["local_plugins"] == {"my_net.py": hashlib.sha256(NET.encode()).hexdigest()}
+    assert record["plugins"]["cellvision.architectures:tiny_net"] == "my_net.py"
+    assert record["experiment"]["plugins"] == [str(net)]
+    copy = out / "plugins" / "my_net.py"
+    assert copy.read_text() == NET
+    assert cv.load_run(out).experiment.architecture.model_dump()["width"] == 3
+
+    local_plugins._forget(local_plugins.LOCAL_MODULE + "my_net")
+    capsys.readouterr()
+    run = cv.load_run(out)
+    assert run.model(verify=True).count_params() > 0  # stock layers need no plugin
+    with pytest.raises(errors.UnknownPlugin, match=r"tiny_net \(my_net\.py\)") as caught:
+        _ = run.experiment
+    assert f"--plugin {copy}" in caught.value.hint
+    assert command("recipe", out / "run.json") == 2
+    assert "tiny_net" not in cv.architectures
+    cv.load_plugins(copy)
+    assert type(cv.load_run(out).experiment.architecture).__name__ == "TinyNet"
+
+
+def test_the_kit_checks_a_file(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net.write_text(NET[: NET.index("@cv")].replace("Architecture", "Splitter"))
+    assert command("check", net) == 2
+    assert "'tiny_net' (cellvision_local_my_net:TinyNet) does not define folds" in (
+        capsys.readouterr().err
+    )
+    net.write_text(
+        "import cellvision as cv\n"
+        "class Halves(cv.Splitter):\n"
+        '    """Two halves."""\n'
+        "    def folds(self, catalog):\n"
+        '        """Divide."""\n'
+        '        blocks = sorted(set(catalog["block"]))\n'
+        "        if len(blocks) < 2:\n"
+        "            raise cv.errors.SplitError('too few', 'Use more.')\n"
+        "        test = set(blocks[::2])\n"
+        '        return [["test" if b in test else "train" for b in catalog["block"]]]\n'
+    )
+    assert command("check", net, "--json") == 0
+    results = {row["check"]: row for row in json.loads(capsys.readouterr().out)}
+    assert results["loads_alone_and_cheaply"]["outcome"] == "passed"
+    assert {name for name, row in results.items() if row["outcome"] != "passed"} == {
+        "fits_this_cellvision"
+    }
+
+
+def test_a_decorator_registers_a_class(isolated_registries: Isolation) -> None:
+    @cv.splitters.register("mine")
+    class Mine(cv.Splitter):
+        """Mine."""
+
+        def folds(self, catalog: object) -> list[list[str]]:
+            return []
+
+    assert cv.splitters.get("mine") is Mine
+    assert cv.splitters.name_of(Mine) == "mine"
