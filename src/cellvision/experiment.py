@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -28,14 +28,9 @@ from cellvision.plain_settings import (
     with_absolute_paths,
 )
 from cellvision.plugin_versions import missing_plugins, other_versions
+from cellvision.settings_file import parse_settings
 
 _log = logging.getLogger(__name__)
-
-_MAX_DEPTH = 50
-_MAX_VALUES = 1_000_000
-"""Limits of an experiment file; a run's record with every default is far smaller."""
-
-_FLATTEN = "An experiment has a few levels: remove the others"
 
 Count = Annotated[int, Field(gt=0)]
 
@@ -267,39 +262,7 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     From a run's record, take its experiment, and warn if plugins are missing or versions differ.
     """
     path = Path(path)
-    parsers: dict[str, Callable[[str], Any]] = {
-        ".toml": tomllib.loads,
-        ".json": json.loads,
-        ".yaml": _yaml,
-        ".yml": _yaml,
-    }
-    parse = parsers.get(path.suffix.lower())
-    if parse is None:
-        raise errors.ExperimentError(
-            f"{path}: an experiment is a .toml, .yaml or .json file",
-            "Name one, or a folder of images",
-        )
-    try:
-        settings: Any = parse(path.read_text(encoding="utf-8-sig"))
-        _require_moderate_size(settings)
-    except OSError as error:
-        raise errors.ExperimentError(
-            f"{path}: {error.strerror or error}", "Check the file's name"
-        ) from None
-    except RecursionError:
-        raise errors.ExperimentError(
-            f"{path}: its tables and lists are nested too deeply", _FLATTEN
-        ) from None
-    except ValueError as error:
-        raise errors.ExperimentError(
-            f"{path}: not valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}",
-            "Correct the file at that position",
-        ) from None
-    if not isinstance(settings, dict):
-        raise errors.ExperimentError(
-            f"{path}: expected a table of settings, found {type(settings).__name__}",
-            "At least, it names a dataset with a type and a path",
-        )
+    settings = parse_settings(path)
     plugins: dict[str, str] = {}
     if isinstance(settings.get("experiment"), dict):
         _compare(path, settings)
@@ -318,24 +281,6 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     return by_distribution(values, Experiment, plugins)
 
 
-def _require_moderate_size(settings: Any) -> None:
-    """Refuse files whose aliases or nesting would exhaust memory: YAML can nest exponentially."""
-    sizes: dict[int, int] = {}
-
-    def size(value: Any, depth: int) -> int:
-        if not isinstance(value, dict | list):
-            return 1
-        if depth > _MAX_DEPTH:  # also of a list that contains itself
-            raise RecursionError
-        if id(value) not in sizes:
-            items = value.values() if isinstance(value, dict) else value
-            sizes[id(value)] = 1 + sum(size(item, depth + 1) for item in items)
-        return sizes[id(value)]
-
-    if size(settings, 0) > _MAX_VALUES:
-        raise ValueError(f"it holds more than {_MAX_VALUES} values, counting aliases")
-
-
 def _compare(path: Path, record: Mapping[str, Any]) -> None:
     """Warn if the plugins of a record are missing or have other versions."""
     missing = missing_plugins(record.get("plugins", {}))
@@ -350,15 +295,6 @@ def _compare(path: Path, record: Mapping[str, Any]) -> None:
 def experiment_from(settings: Mapping[str, Any], where: str) -> Experiment:
     """Create an experiment from plain values; `where` names their origin in errors."""
     return Experiment.from_settings(settings, where)
-
-
-def _yaml(text: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
 
 
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> Path:

@@ -385,19 +385,14 @@ class Run:
         numpy.ndarray
             Shape (n, height, width, channels), float32; 0 to 1 spans the intensity range.
         """
-        import numpy as np
+        from cellvision.results.run_images import network_input
 
-        zero, one = self.intensity_range
-        scaled = (self.model_input(images).astype(np.float32) - zero) / (one - zero)
-        return np.asarray(scaled, dtype=np.float32)
+        return network_input(self, images)
 
     def augmented_input(self, images: Sequence[str], seed: int = 0) -> np.ndarray:
         """Return images as the network saw them in training: one random variation of each.
 
-        Returns
-        -------
-        numpy.ndarray
-            As for `network_input`.
+        Shape and type are those of `network_input`.
         """
         from cellvision.results.run_images import augmented_input
 

@@ -52,6 +52,13 @@ def model_input(run: Run, images: Sequence[str]) -> np.ndarray:
     return np.stack(pixels) if pixels else np.zeros((0, *preprocessing.input_shape), np.uint8)
 
 
+def network_input(run: Run, images: Sequence[str]) -> np.ndarray:
+    """Return images as the network sees them; see `Run.network_input`."""
+    zero, one = run.intensity_range
+    scaled = (run.model_input(images).astype(np.float32) - zero) / (one - zero)
+    return np.asarray(scaled, dtype=np.float32)
+
+
 def augmented_input(run: Run, images: Sequence[str], seed: int) -> np.ndarray:
     """Return one random variation of each image; see `Run.augmented_input`."""
     import keras
