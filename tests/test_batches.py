@@ -143,7 +143,7 @@ print(json.dumps([thread_counts, len(messages)]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="a setting of TensorFlow")
 def test_small_images_are_computed_with_one_thread_per_operation() -> None:
     thread_counts, warnings = tiny.json_of(_SETTLE)

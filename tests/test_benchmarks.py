@@ -37,7 +37,7 @@ def test_starting_is_measured_with_plugins_that_do_not_exist(tmp_path: Path) -> 
     assert content["machine"]["versions"]["numpy"] == np.__version__
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_training_and_its_peers_give_numbers_or_say_why_not(tmp_path: Path) -> None:
     peers = ["cellvision_train", "script"]
     printed, content = run(
@@ -53,7 +53,7 @@ def test_training_and_its_peers_give_numbers_or_say_why_not(tmp_path: Path) -> N
     assert "cellvision, float32 : the page's script" in printed
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_files_are_read_in_turns(tmp_path: Path) -> None:
     peers = "cellvision_read,pillow_read"
     _, content = run(tmp_path / "content.json", "--only", "reading", "--peers", peers)

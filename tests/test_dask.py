@@ -182,7 +182,7 @@ def test_killed_client_resumes(
     assert {path: path.stat().st_mtime_ns for path in run_files} == mtimes
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_that_fails_ends_the_study_with_its_own_error(
     client: distributed.Client, images: Path, tmp_path: Path
 ) -> None:
@@ -203,7 +203,7 @@ def test_a_run_that_fails_ends_the_study_with_its_own_error(
     assert len(study.runs) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_workers_that_see_other_images_are_noticed(
     client: distributed.Client, tmp_path: Path
 ) -> None:
@@ -215,7 +215,7 @@ def test_workers_that_see_other_images_are_noticed(
         cv.study(unlike, runs=3, out=tmp_path / "study", client=client)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_workers_that_differ_are_refused(
     client: distributed.Client, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,7 +236,7 @@ def test_workers_that_differ_are_refused(
     assert "KERAS_BACKEND=jax" in caught.value.hint
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_study_waits_for_workers_and_warns_of_their_threads(
     images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -261,7 +261,7 @@ def test_a_study_waits_for_workers_and_warns_of_their_threads(
     assert caplog.text.count("--nthreads 1") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_that_kills_its_workers_ends_the_study(
     cluster: distributed.LocalCluster, client: distributed.Client, tmp_path: Path
 ) -> None:

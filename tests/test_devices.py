@@ -59,7 +59,7 @@ with tiny.on_offer():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("backend", sorted(TWO))
 def test_two_devices_train_as_one_does(backend: str, tmp_path: Path) -> None:
     results = tiny.json_of(

@@ -98,7 +98,8 @@ def test_two_processes_train_like_one(trained: Any) -> None:
     columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     np.testing.assert_allclose(two.history[columns], one.history[columns], rtol=1e-3)
     pairs = zip(two.model().get_weights(), one.model().get_weights(), strict=True)
-    assert max(float(np.abs(a - b).max()) for a, b in pairs) < 1e-4
+    # Variances of batch normalization are far above 1.
+    assert max(float((np.abs(a - b) / (1 + np.abs(b))).max()) for a, b in pairs) < 1e-4
     np.testing.assert_allclose(
         tiny.probabilities(two.predictions), tiny.probabilities(one.predictions), atol=1e-4
     )

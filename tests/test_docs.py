@@ -124,7 +124,7 @@ def test_the_tutorial_writes_its_results(tutorial_folder: Path) -> None:
     assert len((tutorial_folder / "new.csv").read_text().splitlines()) == 17
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("page", how_to_pages())
 def test_how_to_pages_run_after_the_tutorial(
     page: str, tutorial_folder: Path, tmp_path: Path

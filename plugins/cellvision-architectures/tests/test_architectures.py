@@ -103,7 +103,7 @@ def test_trains_and_reloads(name: str, policy: str, tmp_path: Path) -> None:
     trains_and_reloads(name, policy, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_trains_and_reloads_on_jax() -> None:
     pytest.importorskip("jax", reason="the jax extra is not installed")
     done = subprocess.run(

@@ -61,5 +61,5 @@ def test_every_architecture_is_checked() -> None:
         for info in cv.architectures.plugins()
         if info.distribution == "cellvision-architectures"
     }
-    assert installed
-    assert installed <= checked
+    # These have files of their own.
+    assert installed == (checked - {""}) | {"encoder", "scattering"}

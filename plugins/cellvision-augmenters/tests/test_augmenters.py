@@ -447,7 +447,7 @@ def test_trains_in_compiled_steps() -> None:
     assert train_through_all()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_trains_in_compiled_steps_on_jax() -> None:
     pytest.importorskip("jax", reason="the jax extra is not installed")
     process = subprocess.run(

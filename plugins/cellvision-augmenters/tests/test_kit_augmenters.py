@@ -7,7 +7,7 @@ import pytest
 import cellvision as cv
 from cellvision.testing import AugmenterChecks
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 class TestRotation(AugmenterChecks):

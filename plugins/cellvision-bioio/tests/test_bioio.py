@@ -74,7 +74,7 @@ def bioio(root: Path, **settings: Any) -> cv.Dataset:
     return dataset
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestBioio(DatasetChecks):
     name = "bioio"
 

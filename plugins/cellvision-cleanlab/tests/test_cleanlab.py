@@ -142,7 +142,7 @@ def test_planted_labels_come_first(run: cv.Run, artifacts: list[Artifact]) -> No
     assert (flagged["suggested"] != flagged["label"]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_no_network_saw_the_group_that_it_judges(run: cv.Run, artifacts: list[Artifact]) -> None:
     table = table_of(run)
     assert table[["group", "fold"]].drop_duplicates()["group"].is_unique
@@ -159,7 +159,7 @@ def test_no_network_saw_the_group_that_it_judges(run: cv.Run, artifacts: list[Ar
         assert fold.experiment.architecture == run.experiment.architecture
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_networks_are_reused_and_trained_again_if_the_folds_differ(
     run: cv.Run, artifacts: list[Artifact]
 ) -> None:

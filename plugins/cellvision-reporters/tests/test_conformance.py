@@ -12,7 +12,7 @@ import cellvision as cv
 from cellvision.testing import ReporterChecks, SyntheticImages
 from cellvision.testing.examples import FORTY_CLASSES, ODD_NAMES
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 class TestExpert(ReporterChecks):

@@ -420,7 +420,8 @@ def test_the_diagram_shows_shapes_and_weights(tmp_path: Path, out: Path, drawn: 
     assert_is_a_picture(path)
     assert_nothing_is_clipped(drawn[0])
     shown = texts(drawn[0])
-    assert f"made_network: {model.count_params():,} weights" in shown
+    name = run.metadata.experiment["architecture"]["type"]
+    assert f"{name}: {model.count_params():,} weights" in shown
     assert "Conv2D 3×3, 4 filters, valid, relu" in shown
     assert "14 × 14 × 4" in shown
     assert {"40", "615,440", "shared", "1,570"} <= set(shown)

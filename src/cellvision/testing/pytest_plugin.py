@@ -80,8 +80,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start counting, and register the marker ``slow``."""
+    """Start counting, and register the markers ``slow`` and ``exhaustive``."""
     config.addinivalue_line("markers", "slow: takes more than about ten seconds")
+    config.addinivalue_line("markers", "exhaustive: slow, and run before a release only")
     ran: dict[str, set[str]] = defaultdict(set)
     config.stash[_RAN] = ran
     config.stash[_DEFINED] = {}
@@ -113,7 +114,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     option = config.option
     narrowed = (
         option.keyword
-        or option.markexpr not in ("", "not slow")  # whole classes are slow
+        or option.markexpr
+        not in ("", "not slow", "not slow and not exhaustive")  # whole classes are slow
         or getattr(option, "lf", False)
         or getattr(option, "deselect", None)
         or getattr(option, "stepwise", False)

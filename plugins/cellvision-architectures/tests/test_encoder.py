@@ -244,7 +244,7 @@ def test_unsupported_onnx_operations_are_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / "scripts" / "convert_efficientnet_lite0.py"
+    path = Path(__file__).resolve().parents[3] / "scripts" / "convert_efficientnet_lite0.py"
     spec = importlib.util.spec_from_file_location("convert_efficientnet_lite0", path)
     assert spec is not None
     assert spec.loader is not None
