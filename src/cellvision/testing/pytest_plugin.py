@@ -105,6 +105,10 @@ class _Count:
                 self.config.stash[_DEFINED][class_id] = defined
 
 
+_WHOLE_CLASSES = ("", "not slow", "not slow and not exhaustive")
+"""Selections that leave out classes of checks only as a whole."""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the session if a class of checks ran only in part although whole files were selected."""
