@@ -491,7 +491,7 @@ def test_only_our_own_faults_are_called_bugs(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("cellvision.cli.experiments.read", fail)
+    monkeypatch.setattr("cellvision.cli.experiments.read_for_audit", fail)
     lines = cellvision.refused("audit", images, code=1)
     assert lines[1].strip() == "This is a bug. Run again with --debug and report the traceback."
 
@@ -550,7 +550,7 @@ def test_whatever_goes_wrong_is_two_lines(
     def fail(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr("cellvision.cli.experiments.read", fail)
+    monkeypatch.setattr("cellvision.cli.experiments.read_for_audit", fail)
     lines = cellvision.refused("audit", images, code=1)
     assert lines[0] == f"error: {says}"
     assert len(lines) == 2

@@ -344,7 +344,7 @@ def test_is_made_of_stock_layers(name: str) -> None:
 
 
 def test_pretrained_needs_a_file(tmp_path: Path) -> None:
-    with pytest.raises(errors.ArchitectureError, match="none is downloaded") as refused:
+    with pytest.raises(errors.ArchitectureError, match="cellvision downloads none") as refused:
         cv.architectures.create("pretrained").build((64, 64, 3), classes=2)
     assert "save_weights" in refused.value.hint
     missing = cv.architectures.create("pretrained", weights=tmp_path / "none.weights.h5")

@@ -206,7 +206,8 @@ def example_audit(folder: Path) -> AuditReport:
     splits = {"train": 4, **_ODD_SPLITS}
     images = SyntheticImages(names=ODD_NAMES, splits=splits, channels=2)
     preprocessing = Preprocessing(size=SIZE, channels=(0, 1))
-    return AuditReport(audit(Experiment(dataset=images, preprocessing=preprocessing)), folder)
+    experiment = example_experiment(dataset=images, preprocessing=preprocessing)
+    return AuditReport(audit(experiment), folder)
 
 
 def example_study(folder: Path) -> Study:

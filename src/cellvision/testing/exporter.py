@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import unittest
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -17,6 +17,8 @@ from cellvision.testing.component import ComponentChecks, conformance_check
 from cellvision.testing.result import CheckFailed
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from cellvision.results.run import Run
 
 
@@ -80,7 +82,7 @@ class ExporterChecks(ComponentChecks):
         with example_plugins():
             return self.once(f"export() of a run: {kind}", owner, write)
 
-    def verified(self, kind: str, owner: str) -> dict[str, Any]:
+    def verified(self, kind: str, owner: str) -> Mapping[str, JsonValue]:
         """Return what `verify` returns for an export of `export`; JSON values, not empty."""
         from cellvision.testing.examples import example_plugins
 
@@ -88,7 +90,7 @@ class ExporterChecks(ComponentChecks):
         export_owner = "test_exports_a_run" if kind == "ordinary" else owner
         export = self.export(kind, export_owner)
 
-        def verify() -> dict[str, Any]:
+        def verify() -> Mapping[str, JsonValue]:
             checked = exporter.verify(export.run, export.folder)
             try:
                 text = json.dumps(dict(checked), allow_nan=False)
