@@ -56,7 +56,7 @@ def test_splits_are_still_splits(tmp_path: Path, folders: Sequence[str]) -> None
     assert set(table["split"]) == {folder.split("/")[0] for folder in folders}
 
 
-def test_a_split_without_training_images_is_the_core_s_matter(tmp_path: Path) -> None:
+def test_splits_without_training_images_are_refused(tmp_path: Path) -> None:
     root = write(tmp_path, ["test/a", "test/b", "validation/a", "validation/b"])
-    with pytest.raises(errors.CatalogError, match="none of them is called 'train'"):
+    with pytest.raises(errors.CatalogError, match="none is called 'train'"):
         cv.audit(cv.datasets.create("folder", path=root))
