@@ -137,7 +137,7 @@ def test_a_cluster_does_the_same_study(
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_worker_killed_in_the_middle_costs_no_run(
     client: distributed.Client, here: cv.Study, images: Path, tmp_path: Path
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_worker_killed_in_the_middle_costs_no_run(
     assert processes[killed[0]] not in client.run(os.getpid).values()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_killed_client_resumes(
     client: distributed.Client, here: cv.Study, images: Path, tmp_path: Path
 ) -> None:

@@ -88,7 +88,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
         return root, list(pool.map(output, (0, 1, 0), (2, 2, 1)))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_train_like_one(trained: Any) -> None:
     root, outputs = trained
     two, one = cv.load_run(root / "run2"), cv.load_run(root / "run1")
@@ -106,7 +106,7 @@ def test_two_processes_train_like_one(trained: Any) -> None:
     assert outputs[0]["accuracy"] == outputs[1]["accuracy"] == outputs[2]["accuracy"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_only_the_first_process_writes_the_folder(trained: Any) -> None:
     root, _ = trained
     names = [{path.name for path in (root / name).iterdir()} for name in ("run1", "run2")]
@@ -118,7 +118,7 @@ def test_only_the_first_process_writes_the_folder(trained: Any) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_conflicts_are_refused_by_all_processes(trained: Any) -> None:
     first, second = trained[1][:2]
     assert first["batch"] == second["batch"]

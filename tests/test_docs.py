@@ -133,7 +133,7 @@ def test_how_to_pages_run_after_the_tutorial(
     assert run_page(page, tmp_path) >= 1
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_ten_steps_write_the_files_on_their_page(tmp_path: Path) -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "ten_steps.py"))
     with pytest.warns(cv.prepare.PrepareWarning):

@@ -157,7 +157,7 @@ except SystemExit as error:
     assert conversions(tmp_path) == [folder]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_damaged_conversion_is_made_again(
     run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -326,6 +326,7 @@ def test_images_at_addresses_are_predicted_under_their_own_names(
         cv.predict(run, put(tmp_path / "text", "memory://bucket/text"))
 
 
+@pytest.mark.slow
 def test_a_remote_study_arrives_when_it_is_finished_and_grows(
     images: Path, elsewhere: Callable[[], None], sent: list[str]
 ) -> None:

@@ -173,6 +173,7 @@ def failures(kind: str, name: str = "mine", **settings: Any) -> dict[str, str]:
     return {result.check: result.reason for result in results if result.outcome == "failed"}
 
 
+@pytest.mark.slow
 def test_the_good_ones_pass(isolation: Isolation) -> None:
     assert failures("reporter", "good") == {}
     assert failures("dataset", "good") == {}
@@ -214,6 +215,7 @@ def test_keras_imported_at_the_top(isolation: Isolation) -> None:
     assert "keras" in reasons["loads_alone_and_cheaply"]
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_saved(isolation: Isolation) -> None:
     isolation.install("mine", {"architecture": {"mine": "mine:Mine"}}, {"mine": CUSTOM_LAYER})
     reasons = failures("architecture")
@@ -264,6 +266,7 @@ def test_a_network_that_learns_nothing_fails_where_it_trains(isolation: Isolatio
     assert set(faults) <= {"trains", "works_on_the_other_backend"}
 
 
+@pytest.mark.exhaustive
 def test_a_slow_import(isolation: Isolation) -> None:
     source = reporter(top="import time\ntime.sleep(2.5)")
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
@@ -397,6 +400,7 @@ def test_an_exception_in_catalog(isolation: Isolation) -> None:
     assert "plate 7" in reasons["lists_its_images"]
 
 
+@pytest.mark.exhaustive
 def test_memory_that_grows(isolation: Isolation) -> None:
     source = (
         DATASET.format(catalog="return SyntheticImages().catalog()")

@@ -460,6 +460,7 @@ def test_an_interrupt_keeps_the_run_and_exits_with_130(
         cv.train(changed, tmp_path / "run", resume=True)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(images: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"epochs": 4, "keep": "best", "augmenters": [{"type": "flip"}]}
     whole = cv.train(tiny.experiment(images, "mixed", **settings), tmp_path / "whole")

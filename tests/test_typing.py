@@ -85,6 +85,7 @@ def test_a_small_script_is_typed(output: str) -> None:
     ]
 
 
+@pytest.mark.exhaustive
 def test_mistakes_are_found(output: str) -> None:
     mistakes = [line for line in output.splitlines() if ": error: " in line]
     assert len(mistakes) == 2

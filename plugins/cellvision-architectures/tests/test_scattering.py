@@ -19,6 +19,7 @@ from cellvision.training.frozen_features import ORIENTATIONS, oriented
 from cellvision.training.softmax_regression import softmax_layer, solve_softmax_layer
 
 
+@pytest.mark.exhaustive
 class TestScattering(ArchitectureChecks):
     name = "scattering"
     example = {"orientations": 4}
@@ -114,7 +115,7 @@ np.save(sys.argv[2], split.head.predict_on_batch(np.load(sys.argv[1])))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_both_backends_give_the_same_numbers(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", texture(3, (32, 32, 3)))
     features = []

@@ -51,6 +51,7 @@ def images() -> Any:
     return np.random.default_rng(3).random((8, 12, 16, 2)).astype("float32")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
 def test_shape_and_dtype_are_kept(name: str, dtype: str, images: Any) -> None:
@@ -443,6 +444,7 @@ def train_through_all() -> bool:
     return all(layer.supports_jit for layer in model.layers)
 
 
+@pytest.mark.exhaustive
 def test_trains_in_compiled_steps() -> None:
     assert train_through_all()
 

@@ -66,6 +66,7 @@ class Level(cv.Architecture):
         return cv.TrainingRecipe(keras.optimizers.Adam(0.5))
 
 
+@pytest.mark.exhaustive
 class TestOneFold(DatasetChecks):
     name = "one_fold"
     invalid_settings: ClassVar[Mapping[str, Any]] = {"fold": -1}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import cellvision as cv
 from cellvision.testing import DatasetChecks, write_images
@@ -34,6 +35,7 @@ class TestTable(DatasetChecks):
         return {"path": folder / "table.csv"}
 
 
+@pytest.mark.exhaustive
 class TestSyntheticCells(DatasetChecks):
     name = "synthetic_cells"
     invalid_settings = {"strength": 2}

@@ -17,7 +17,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.testing import example_experiment
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 SIDE = 20
 

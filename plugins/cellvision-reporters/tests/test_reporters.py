@@ -27,6 +27,7 @@ def figures(artifacts: Sequence[cv.Artifact]) -> list[Path]:
     return [artifact.path for artifact in artifacts if artifact.kind == "figure"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN_FIGURES)
 @pytest.mark.parametrize(
     "names",
@@ -47,6 +48,7 @@ def test_figures_of_a_run_are_whole(
         assert_nothing_is_clipped(figure)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [*RUN_FIGURES, "tables", "html"])
 @pytest.mark.parametrize(
     "options",
@@ -334,6 +336,7 @@ def test_a_study_of_one_run_is_reported(
     assert bool(artifacts) == (name not in ("boxplot", "confusion") or "test" in splits)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["panel", "confusion"])
 def test_a_study_shows_the_first_run_of_each_experiment(
     name: str, study: cv.Study, out: Path, drawn: list[Any]

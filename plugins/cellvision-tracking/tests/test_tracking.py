@@ -17,7 +17,7 @@ import cellvision as cv
 from cellvision import Artifact, errors
 from cellvision.testing import ReporterChecks, example_experiment, example_plugins, write_images
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 EPOCHS = "tensorboard/events.out.tfevents.0.epochs"
 RESULTS = "tensorboard/events.out.tfevents.1.results"
