@@ -516,8 +516,13 @@ def test_one_of_two_trainings_in_a_folder_is_refused(images: Path, tmp_path: Pat
     assert cv.load_run(tmp_path / "run").interrupted  # it lost nothing
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=pytest.mark.slow if number < 2 else pytest.mark.exhaustive)
+        for number in range(5)
+    ],
+)
 def test_a_training_killed_at_any_moment_can_be_repeated(
     number: int, level: cv.Run, images: Path, tmp_path: Path
 ) -> None:

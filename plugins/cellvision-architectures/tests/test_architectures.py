@@ -89,7 +89,7 @@ def trains_and_reloads(name: str, policy: str, folder: Path) -> None:
     np.testing.assert_allclose(loaded.predict_on_batch(images), probabilities, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "policy"),
     # A backbone takes long to build; in float32 it is trained in another test.

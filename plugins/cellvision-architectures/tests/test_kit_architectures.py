@@ -7,39 +7,44 @@ import pytest
 import cellvision as cv
 from cellvision.testing import ArchitectureChecks
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 class TestDeep(ArchitectureChecks):
     name = "deep"
     example = {"dense": 50}
     invalid_settings = {"dense": 0}
 
 
+@pytest.mark.exhaustive
 class TestDeepFunctional(ArchitectureChecks):
     name = "deep_functional"
 
 
+@pytest.mark.exhaustive
 class TestFmnistDeep(ArchitectureChecks):
     name = "fmnist_deep"
 
 
+@pytest.mark.exhaustive
 class TestAlexNet(ArchitectureChecks):
     name = "alexnet"
     input_shape = (67, 67, 3)
 
 
+@pytest.mark.exhaustive
 class TestFmnistAlexNet(ArchitectureChecks):
     name = "fmnist_alexnet"
     input_shape = (28, 28, 1)
 
 
+@pytest.mark.slow
 class TestResNet(ArchitectureChecks):
     name = "resnet"
     example = {"depth": 1, "width": 8}
     invalid_settings = {"depth": 0}
 
 
+@pytest.mark.exhaustive
 class TestPerceptron(ArchitectureChecks):
     name = "perceptron"
     invalid_settings = {"widths": [0], "rate": 0}

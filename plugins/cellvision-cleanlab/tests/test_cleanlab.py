@@ -87,7 +87,7 @@ class TestOneFold(DatasetChecks):
         return {"source": source, "table": folder / "folds.csv"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestSuspiciousLabels(ReporterChecks):
     name = "suspicious_labels"
     example: ClassVar[Mapping[str, Any]] = {"folds": 2}
