@@ -158,7 +158,7 @@ def test_the_prepare_page_runs(tmp_path: Path) -> None:
     assert (tmp_path / "series" / "manifest.csv").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_example_of_the_python_page_runs(tutorial_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(tutorial_folder / "images", tmp_path / "images")
     assert run_page("reference/api.md", tmp_path) == 1

@@ -189,7 +189,7 @@ def test_an_engine_that_is_not_installed(
         cv.predict(run, images, engine="abacus")  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_engine_with_other_probabilities_is_not_used(
     run: cv.Run,
     images: Path,

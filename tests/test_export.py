@@ -66,7 +66,7 @@ def by_tensorflow(path: Path, pixels: np.ndarray) -> Any:
     return loaded.serve(pixels)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("kind", "name", "compute"),
     [

@@ -160,7 +160,7 @@ def test_a_good_exporter_passes(isolated_registries: Isolation) -> None:
     assert failures() == {}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("fault", "checks"),
     [

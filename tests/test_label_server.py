@@ -167,7 +167,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("path", ["begin", "resume", "answer", "undo"])
 def test_hostile_bodies_get_400(client: Client, file: Path, name: str, path: str) -> None:

@@ -66,6 +66,7 @@ def test_predict_gives_the_probabilities_of_the_record(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv"]
 
 
+@pytest.mark.slow
 def test_the_saved_model_loads_without_cellvision(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:

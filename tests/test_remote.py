@@ -326,7 +326,7 @@ def test_images_at_addresses_are_predicted_under_their_own_names(
         cv.predict(run, put(tmp_path / "text", "memory://bucket/text"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_remote_study_arrives_when_it_is_finished_and_grows(
     images: Path, elsewhere: Callable[[], None], sent: list[str]
 ) -> None:
@@ -382,6 +382,7 @@ def test_results_that_cannot_be_uploaded_stay_local_and_resume(
     assert cv.load_study("memory://bucket/study").table.equals(again.table)
 
 
+@pytest.mark.exhaustive
 def test_the_command_line_takes_addresses(
     images: Path, capsys: pytest.CaptureFixture[str], elsewhere: Callable[[], None]
 ) -> None:

@@ -224,7 +224,7 @@ def test_a_failing_reporter_loses_no_run(
 # --- several experiments -----------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_several_experiments_keep_their_names(images: Path, tmp_path: Path) -> None:
     grid = {
         "null": tiny.experiment(images, "level", epochs=1),

@@ -207,6 +207,7 @@ def test_a_wrong_base_class(isolation: Isolation) -> None:
         cv.datasets.create("mine")
 
 
+@pytest.mark.slow
 def test_keras_imported_at_the_top(isolation: Isolation) -> None:
     source = reporter(top="import keras")
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})

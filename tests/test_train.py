@@ -338,6 +338,7 @@ def test_an_unregistered_layer_gives_a_warning(images: Path, tmp_path: Path) -> 
         run.model()
 
 
+@pytest.mark.slow
 def test_the_deep_network_trains(tmp_path: Path) -> None:
     tiny.make_folder(tmp_path / "images", count=6, wells=6)
     experiment = tiny.experiment(

@@ -78,6 +78,7 @@ def test_nothing_changes_unless_training(name: str, images: Any) -> None:
     assert (changed != images).any()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ALL)
 def test_the_seed_fixes_the_sequence(name: str, images: Any) -> None:
     import keras
@@ -99,6 +100,7 @@ def test_every_image_is_augmented_differently(name: str) -> None:
     assert len(np.unique(changed.reshape(32, -1), axis=0)) > 2
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("fill_mode", ["reflect", "nearest", "constant"])
 @pytest.mark.parametrize("name", ["elastic", "rotation", "shift", "translation"])
 def test_values_stay_in_their_range(name: str, fill_mode: str, images: Any) -> None:

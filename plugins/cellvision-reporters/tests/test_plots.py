@@ -37,6 +37,7 @@ def test_figures_of_a_run(run: cv.Run, name: str) -> None:
     assert not (run.folder / "reports").exists()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["confusion", "panel", "curves", "mistakes"])
 def test_a_reporter_writes_the_same_figure(
     run: cv.Run, name: str, out: Path, drawn: list[Any]
@@ -63,6 +64,7 @@ def test_a_figure_of_any_reporter_with_settings(run: cv.Run) -> None:
         run.plot("pannel")
 
 
+@pytest.mark.exhaustive
 def test_what_cannot_be_drawn_says_so(run: cv.Run, study: cv.Study, tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match="Boxplot draws no single figure of this run"):
         run.plot("boxplot")
@@ -75,6 +77,7 @@ def test_what_cannot_be_drawn_says_so(run: cv.Run, study: cv.Study, tmp_path: Pa
         perfect.plot.mistakes()
 
 
+@pytest.mark.exhaustive
 def test_figures_of_a_study(study: cv.Study) -> None:
     figure = study.plot.box()
     assert_nothing_is_clipped(figure)
