@@ -79,7 +79,7 @@ class Notes(cv.Reporter):
         ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_demo_tells_the_problems_apart_and_shows_the_artifacts(
     isolated_registries: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

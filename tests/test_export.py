@@ -164,7 +164,7 @@ def test_a_run_without_its_images_is_not_exported(run: cv.Run, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_on_jax_a_separate_process_writes_the_file(run: cv.Run, tmp_path: Path) -> None:
     script = f"""
 import json, keras, tiny

@@ -76,7 +76,7 @@ def test_their_style_is_clean(rendered: list[Path]) -> None:
         assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_their_types_hold(rendered: list[Path], tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed: python -m pip install mypy")
     settings = str(rendered[0] / "pyproject.toml")

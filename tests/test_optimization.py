@@ -158,7 +158,7 @@ def test_a_training_with_everything_learns(images: Path, tmp_path: Path) -> None
     assert run.metadata.restarted_seeds == ()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_augmenters_that_mix_labels_train(name: str, images: Path, tmp_path: Path) -> None:
     experiment = tiny.experiment(images, augmenters=[{"type": name}], epochs=12)

@@ -38,7 +38,7 @@ def on_a_terminal(*arguments: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_bars_of_a_training_and_its_reports(tmp_path: Path) -> None:
     images = tiny.make_folder(tmp_path / "images", count=30)
     shown = on_a_terminal(

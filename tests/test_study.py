@@ -87,7 +87,7 @@ def test_runs_differ_in_seed_and_not_in_split(study: cv.Study) -> None:
     assert second.metadata.experiment["training"]["seed"] == 6
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_each_run_equals_a_single_training(study: cv.Study, tmp_path: Path) -> None:
     alone = cv.train(study.runs[2].experiment, tmp_path / "alone")
     pairs = zip(alone.model().get_weights(), study.runs[2].model().get_weights(), strict=True)
@@ -153,7 +153,7 @@ def test_a_killed_study_resumes(study: cv.Study, images: Path, tmp_path: Path) -
     assert resumed.table[numbers].equals(study.table[numbers])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
     cv.save_experiment(experiment(images, epochs=100_000), tmp_path / "experiment.json")
     words = [

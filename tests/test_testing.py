@@ -207,7 +207,7 @@ def test_a_wrong_base_class(isolation: Isolation) -> None:
         cv.datasets.create("mine")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_keras_imported_at_the_top(isolation: Isolation) -> None:
     source = reporter(top="import keras")
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
@@ -216,7 +216,7 @@ def test_keras_imported_at_the_top(isolation: Isolation) -> None:
     assert "keras" in reasons["loads_alone_and_cheaply"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_network_that_cannot_be_saved(isolation: Isolation) -> None:
     isolation.install("mine", {"architecture": {"mine": "mine:Mine"}}, {"mine": CUSTOM_LAYER})
     reasons = failures("architecture")
@@ -473,7 +473,7 @@ def test_every_check_has_a_one_line_docstring(base: type[ComponentChecks]) -> No
         assert "\n" not in documentation.strip(), name
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_checks_that_did_not_run_fail_the_session(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         "def pytest_collection_modifyitems(items):\n"

@@ -168,7 +168,7 @@ def test_a_saved_model_gives_the_same_probabilities(run: cv.Run) -> None:
 # --- seeds -------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:
@@ -338,7 +338,7 @@ def test_an_unregistered_layer_gives_a_warning(images: Path, tmp_path: Path) -> 
         run.model()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_deep_network_trains(tmp_path: Path) -> None:
     tiny.make_folder(tmp_path / "images", count=6, wells=6)
     experiment = tiny.experiment(
@@ -480,7 +480,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(images: Path, tmp_path: Path)
     assert not (tmp_path / "run" / MARK).exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_sigterm_ends_like_an_interrupt(images: Path, tmp_path: Path) -> None:
     cv.save_experiment(tiny.experiment(images, epochs=100_000), tmp_path / "experiment.json")
     words = ("train", str(tmp_path / "experiment.json"), "--out", str(tmp_path / "run"))

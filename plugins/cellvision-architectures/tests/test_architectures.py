@@ -368,7 +368,7 @@ def test_pretrained_refuses_what_its_backbone_cannot_take() -> None:
     assert "MobileNetV2" in refused.value.hint
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_pretrained_takes_its_weights_from_the_file(tmp_path: Path) -> None:
     import keras
 

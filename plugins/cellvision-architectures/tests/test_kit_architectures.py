@@ -37,7 +37,7 @@ class TestFmnistAlexNet(ArchitectureChecks):
     input_shape = (28, 28, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestResNet(ArchitectureChecks):
     name = "resnet"
     example = {"depth": 1, "width": 8}

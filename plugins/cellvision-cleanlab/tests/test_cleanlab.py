@@ -131,7 +131,7 @@ def table_of(run: cv.Run) -> pd.DataFrame:
     return pd.read_csv(run.folder / "reports" / "suspicious_labels.csv")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_planted_labels_come_first(run: cv.Run, artifacts: list[Artifact]) -> None:
     table = table_of(run)
     assert sorted(table["image"]) == sorted(run.predictions["image"])

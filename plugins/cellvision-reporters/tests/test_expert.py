@@ -238,7 +238,7 @@ def test_figures_of_a_study_are_not_clipped(
         assert_nothing_is_clipped(figure)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["boxplot", "learning"])
 def test_figures_draw_the_expert_of_the_stored_comparison(
     name: str, study: cv.Study, tmp_path: Path, out: Path, drawn: list[Any]
