@@ -156,9 +156,9 @@ def test_a_table_reaches_nothing_outside_its_folder(tmp_path: Path, name: str) -
 def test_a_table_may_name_what_is_below_its_root_or_allowed(tmp_path: Path) -> None:
     path = tmp_path / "table" / "cells.csv"
     path.parent.mkdir()
-    names = ["a/../b.png", str(tmp_path / "table" / "c.png"), str(tmp_path / "more" / "d.png")]
+    names = ["a/../b.png", str(tmp_path / "table" / "c.png"), str(tmp_path / "plates" / "d.png")]
     path.write_text("file,label\n" + "".join(f"{name},a\n" for name in names))
-    table = cv.datasets.create("table", path=path, allowed=[tmp_path / "more"])
+    table = cv.datasets.create("table", path=path, allowed=[tmp_path / "plates"])
     assert list(table.catalog()["image"]) == names
     with pytest.raises(errors.CatalogError, match=r"d\.png is not below"):
-        cv.datasets.create("table", path=path, allowed=[tmp_path / "mor"]).catalog()
+        cv.datasets.create("table", path=path, allowed=[tmp_path / "plate"]).catalog()

@@ -120,8 +120,8 @@ def test_one_split_and_the_number_of_images(images: Path) -> None:
     audit = audited(images)
     figure = audit.plot.sheet("train", images=2)
     assert sum(bool(axes.images) for axes in figure.axes) == 6
-    with pytest.raises(errors.ExperimentError, match="no split 'trian'"):
-        audit.plot.sheet("trian")
+    with pytest.raises(errors.ExperimentError, match="no split 'trainn'"):
+        audit.plot.sheet("trainn")
 
 
 def test_many_classes_are_cut_and_the_caption_says_so(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_damaged_audit_does_not_stop_the_page(tmp_path: Path) -> None:
 def test_the_page_shows_the_artifacts_of_any_reporter(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
 
-    class ThirdParty(cv.Reporter):
+    class OtherAuthors(cv.Reporter):
         """A reporter with one artifact of each kind."""
 
         word: str = "plain"
@@ -122,9 +122,9 @@ def test_the_page_shows_the_artifacts_of_any_reporter(tmp_path: Path) -> None:
                 Artifact(folder / "third_party.bin", "Some data", "data"),
             ]
 
-    cv.reporters.register("third_party", ThirdParty)
+    cv.reporters.register("third_party", OtherAuthors)
     try:
-        page = report_on(run, ThirdParty(word="chosen"), "confusion")
+        page = report_on(run, OtherAuthors(word="chosen"), "confusion")
     finally:
         cv.reporters.unregister("third_party")
     assert any(url.startswith("data:image/svg+xml") for url in page.sources)

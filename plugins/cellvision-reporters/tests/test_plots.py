@@ -60,8 +60,8 @@ def test_a_figure_of_any_reporter_with_settings(run: cv.Run) -> None:
     with pytest.raises(errors.ExperimentError) as caught:
         run.plot.panel(image=4)
     assert "Did you mean 'images'?" in str(caught.value)
-    with pytest.raises(errors.UnknownPlugin, match="no reporter is called 'pannel'"):
-        run.plot("pannel")
+    with pytest.raises(errors.UnknownPlugin, match="no reporter is called 'panell'"):
+        run.plot("panell")
 
 
 @pytest.mark.exhaustive
