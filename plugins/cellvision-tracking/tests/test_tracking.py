@@ -256,7 +256,7 @@ def test_mlflow_receives_epochs_scores_settings_and_the_model(tmp_path: Path, st
     score = run.scores["test"].accuracy
     assert mlflow_run.data.metrics["final/test/accuracy"] == pytest.approx(score)
     assert mlflow_run.data.params["training.epochs"] == "2"
-    assert mlflow_run.data.params["architecture.type"] == "made_network"
+    assert mlflow_run.data.params["architecture.type"] == "synthetic_network"
     assert mlflow_run.data.tags["cellvision.model"] == str(run.folder / "model.keras")
     figures = Path(mlflow_run.info.artifact_uri.removeprefix("file://")) / "figures"
     assert [file.name for file in figures.iterdir()] == ["drawing.png"]
