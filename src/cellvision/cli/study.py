@@ -51,7 +51,7 @@ def run(
             "--control",
             metavar="NAME",
             help="Run this control: the name of an installed one (see cellvision plugins), or "
-            "with settings, such as {type = "NAME", KEY = VALUE}. Repeat for several.",
+            "with settings, such as '{type=\"NAME\", KEY=VALUE}'. Repeat for several.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
     ladder: Annotated[

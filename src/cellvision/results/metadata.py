@@ -172,6 +172,9 @@ class ControlDescription(ResultModel):
     label: str
     """Its name in figures and tables."""
 
+    description: str = ""
+    """What it does, in a sentence."""
+
     kind: ControlKind
     """``permuted labels``, ``alternative explanation`` or ``lower rung``."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,7 @@ def _described(name: str, control: Control) -> ControlDescription:
     return ControlDescription(
         name=name,
         label=control_label(control),
+        description=(inspect.getdoc(type(control)) or "").partition("\n\n")[0].replace("\n", " "),
         kind=meaning.kind,
         subject=meaning.subject,
         sentences=dict(meaning.sentences),
