@@ -256,6 +256,8 @@ class Plain(cv.Control):
 class Nothing(cv.Control):
     """Overrides nothing."""
 
+    returns: ClassVar[Any] = None
+
     def meaning(self) -> ControlMeaning:
         return ControlMeaning("lower rung", "nothing")
 
@@ -275,22 +277,16 @@ class BrokenImages(Broken):
 
 
 class BrokenLabels(Nothing):
-    returns: ClassVar[Any] = None
-
     def change_labels(self, data: cv.ControlData, seed: int) -> list[str]:
         return self.returns(list(data.table["label"]))
 
 
 class BrokenProbabilities(Nothing):
-    returns: ClassVar[Any] = None
-
     def predict(self, data: cv.ControlData, seed: int) -> np.ndarray:
         return self.returns(np.full((len(data.table), 2), 0.5))
 
 
 class BrokenExperiment(Nothing):
-    returns: ClassVar[Any] = None
-
     def change_experiment(self, experiment: cv.Experiment) -> cv.Experiment:
         return self.returns(experiment)
 
@@ -364,7 +360,8 @@ def test_each_broken_control_has_its_own_error(
     base: type[cv.Control], returns: Any, use: Any, what: str
 ) -> None:
     wrapped = staticmethod(returns) if callable(returns) else returns
-    cls = type("Mine", (base,), {"returns": wrapped, "__module__": __name__})
+    attributes = {"returns": wrapped, "__module__": __name__}
+    cls = type("Mine", (base,), {**attributes, "__annotations__": {"returns": ClassVar[Any]}})
     cv.controls.register("mine", cls)
     try:
         with pytest.raises(errors.PluginContractError) as caught:
