@@ -52,6 +52,7 @@ class Standard(Recipe):
                 "weight_decay": 0.001,
                 "label_smoothing": 0.05,
                 "class_weights": None,
+                "tta": facts.upside_down < ORIENTED,
             },
         }
 
