@@ -209,6 +209,6 @@ def test_the_tutorial_shows_what_is_rendered(tmp_path: Path) -> None:
         code += "".join(file.read_text(encoding="utf-8") for file in folder.rglob("*.py"))
     page = Path(__file__).parents[1] / "docs" / "tutorial" / "plugin.md"
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     for block in blocks:
         assert block in code, block

@@ -55,6 +55,6 @@ class Batch(Control):
         overall = votes.groupby(level=1).mean().mean().to_numpy()
         per_image = totals.reindex(batch).fillna(0.0).to_numpy()
         own = votes.reindex(pd.MultiIndex.from_arrays([batch, block])).fillna(0.0).to_numpy()
-        # One more vote by the proportions of all: it decides where there is no other.
+        # One more vote by the proportions of all: it decides if no other group has one.
         others = np.clip(per_image - own, 0, None) + overall
         return np.asarray(others / others.sum(axis=1, keepdims=True))
