@@ -411,11 +411,11 @@ def test_what_is_no_control_is_named_and_does_not_disturb_others(
     [
         (MIRROR, "", set()),
         ("    pass", "", {"says_what_it_means"}),
-        (MIRROR, '"permuted labels", "it"', {"says_what_it_means", "runs_in_a_study"}),
+        (MIRROR, '"permuted labels", "it"', {"says_what_it_means"}),
         (
             "    def change_image(self, pixels):\n        pixels[0] = 0\n        return pixels",
             "",
-            {"changes_images", "runs_in_a_study"},
+            {"changes_images"},
         ),
         (
             "    def predict(self, data, seed):\n        return np.eye(2)[data.labels]",
