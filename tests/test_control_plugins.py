@@ -139,6 +139,14 @@ def test_it_is_planned_with_its_settings(isolation: Isolation) -> None:
     )
 
 
+def test_paths_in_its_settings_become_absolute() -> None:
+    network = {"type": "encoder", "path": "encoder.onnx"}
+    control = cv.controls.create("frozen_encoder", architecture=network)
+    chosen = selected_controls([control], {"": example_experiment()})[""]["frozen_encoder"]
+    settings = chosen.model_dump(mode="json")
+    assert settings["architecture"]["path"] == str(Path("encoder.onnx").absolute())
+
+
 def test_a_name_is_sought_and_checked_before_anything_runs(isolation: Isolation) -> None:
     install(isolation)
     experiments = {"": example_experiment()}
