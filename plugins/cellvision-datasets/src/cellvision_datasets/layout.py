@@ -157,16 +157,23 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
 def _judge(entry: os.DirEntry[str], parts: tuple[str, ...]) -> _Entry:
     """Decide whether a file is an image, by its suffix or else by its first bytes."""
-    if is_phantom(Path(entry.path)):
+    name = Path(entry.name)
+    if is_phantom(name):
         return _Entry(parts, reason="hidden, or left by the operating system", expected=True)
     if any(part.startswith(".") for part in parts[:-1]):
         return _Entry(parts, reason="in a hidden folder", expected=True)
-    suffix = Path(entry.name).suffix.lower()
+    suffix = name.suffix.lower()
     known = suffix in IMAGE_SUFFIXES or suffix in _FURTHER_SUFFIXES
-    path = Path(entry.path)
-    if not path.is_file():
+    if not _is_file(entry):
         if known and entry.is_symlink():
             return _Entry(parts, is_image=True)  # a broken link: reading it gives the reason
         reason = "a broken link" if entry.is_symlink() else "not a regular file"
@@ -174,7 +181,7 @@ def _judge(entry: os.DirEntry[str], parts: tuple[str, ...]) -> _Entry:
     if entry.name in (MANIFEST, GROUPS):
         return _Entry(parts, reason="a table that is not beside the classes or images")
     # Do not open files elsewhere, such as the thousands of chunks of a Zarr store.
-    if known or (len(parts) in (2, 3) and _begins_like_an_image(path)):
+    if known or (len(parts) in (2, 3) and _begins_like_an_image(Path(entry.path))):
         return _Entry(parts, is_image=True)
     return _Entry(parts, reason=f"not an image: {suffix or 'no suffix'}")
 
