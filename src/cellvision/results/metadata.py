@@ -136,6 +136,10 @@ class RunMetadata(ResultModel):
     scores: dict[str, Score]
     """Score of each split."""
 
+    tta_scores: dict[str, Score] = Field(default_factory=dict)
+    """Score of the mean over flips and quarter turns, of each split but that of training; empty
+    unless ``training.tta`` asks for it."""
+
     timings: Timings = Timings()
     """Durations of the steps."""
 

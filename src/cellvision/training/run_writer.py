@@ -91,6 +91,7 @@ class RunWriter:
         """
         trainer = self.trainer
         probabilities = trainer.predict(network, display)
+        averaged = self._averaged(network, probabilities)
         with naming_folder(self.folder):
             if result.interrupted is not None:
                 result.interrupted.save(self.folder / RESUME)
@@ -115,7 +116,18 @@ class RunWriter:
                 warnings,
                 result.restarted_seeds,
                 interrupted=result.interrupted is not None,
+                averaged=averaged,
             )
+
+    def _averaged(self, network: Network, probabilities: np.ndarray) -> np.ndarray | None:
+        """Average held-out images over orientations, if the experiment asks for it."""
+        held_out = np.setdiff1d(np.arange(len(probabilities)), self.trainer.rows)
+        if not self.experiment.training.tta or not len(held_out):
+            return None
+        averaged = probabilities.copy()
+        with self.trainer.alone():
+            averaged[held_out] = network.predict_averaged(self.trainer.pixels, held_out)
+        return averaged
 
     def _save_model(self, network: Network) -> Sequence[str]:
         """Save the model; return warnings about loading it again."""
@@ -161,6 +173,7 @@ def finish_run(
     restarted_seeds: tuple[int, ...] = (),
     *,
     interrupted: bool = False,
+    averaged: np.ndarray | None = None,
 ) -> Run:
     """Write predictions, audit and record of a run.
 
@@ -178,6 +191,9 @@ def finish_run(
         Returns the mean loss of labels and probabilities.
     environment, timings, warnings, restarted_seeds, interrupted
         Go into ``run.json``; the warnings follow those of the images.
+    averaged
+        Probabilities of which those of held-out images are means over orientations; None if
+        they were not computed.
     """
     experiment = with_seed(prepared.experiment, seed)
     write_table(folder / "predictions.csv", predictions_table(prepared.catalog, probabilities))
@@ -199,6 +215,9 @@ def finish_run(
         batch_column=prepared.catalog.batch_column,
         counts=prepared.catalog.counts(),
         scores=_scores(prepared, loss, probabilities),
+        tta_scores={}
+        if averaged is None
+        else _scores(prepared, loss, averaged, without=prepared.training_split),
         timings=timings,
         leaks=tuple(LeakRecord.model_validate(leak.to_json()) for leak in prepared.audit.leaks),
         warnings=(*prepared.warnings, *warnings),
@@ -220,11 +239,14 @@ def _scores(
     prepared: PreparedData,
     mean_loss: Callable[[np.ndarray, np.ndarray], float],
     probabilities: np.ndarray,
+    without: str | None = None,
 ) -> dict[str, Score]:
     groups = prepared.catalog.table["group"].to_numpy()
     has_groups = prepared.catalog.group_column is not None
     scores = {}
     for split in prepared.catalog.splits():
+        if split == without:
+            continue
         rows = prepared.rows(split)
         labels = prepared.labels[rows]
         scores[split] = Score.from_predictions(
