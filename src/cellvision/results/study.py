@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors, notebook_html, remote
+from cellvision.results.artifacts import ReportedResults
 from cellvision.results.metadata import (
     STUDY_SCHEMA,
     EnsembleRecord,
@@ -25,9 +26,7 @@ from cellvision.results.verdicts import VerdictFile, VerdictRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellvision.interfaces.artifact import Artifact
     from cellvision.interfaces.plots import StudyPlots
-    from cellvision.results.artifacts import ReporterRecord
 
 PLAN = ".plan.json"
 """File that is written first, so that an interrupted study can resume."""
@@ -135,7 +134,7 @@ class StudyExperiment:
         return pd.concat(trained or tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-class Study:
+class Study(ReportedResults):
     """A finished study.
 
     Parameters
@@ -199,21 +198,6 @@ class Study:
     @cached_property
     def _runs(self) -> dict[str, Run]:
         return {run.name: load_run(self.folder / "runs" / run.name) for run in self._metadata.runs}
-
-    @property
-    def artifacts(self) -> tuple[Artifact, ...]:
-        """What reporters wrote about this study, in the order of the page."""
-        from cellvision.results.artifacts import read_reports
-
-        reports = self.folder / "reports"
-        return read_reports(reports).located_in(reports)
-
-    @property
-    def reports(self) -> tuple[ReporterRecord, ...]:
-        """The reporters that reported on this study, with their settings and files."""
-        from cellvision.results.artifacts import read_reports
-
-        return read_reports(self.folder / "reports").reporters
 
     @property
     def plot(self) -> StudyPlots:
