@@ -117,6 +117,11 @@ def requested_controls(named: Sequence[str], *, ladder: bool) -> list[Control]:
     for text, value in zip(named, parsed, strict=True):
         if isinstance(value, dict) and isinstance(value.get("type"), str):
             requested.append(read_control(value))
+        elif text.startswith("{"):
+            raise errors.ExperimentError(
+                f"--control {text}: expected a name or a table of settings",
+                """For example: --control '{type = "NAME", KEY = VALUE}'""",
+            )
         else:
             requested.append(controls.create(text))
     kinds = {type(control) for control in requested}
