@@ -157,7 +157,7 @@ def test_the_ladder_consists_of_lower_rungs_whoever_provides_them(isolation: Iso
     # A rung that is named with settings is not run twice.
     named = requested_controls(['{type = "mirror", strength = 3}', "plain"], ladder=True)
     assert named == [cv.controls.create("mirror", strength=3), Plain()]
-    with pytest.raises(errors.ExperimentError, match="{type=mirror}: expected a name or a table"):
+    with pytest.raises(errors.ExperimentError, match="expected a name or a table"):
         requested_controls(["{type=mirror}"], ladder=False)
     with pytest.raises(errors.UnknownPlugin, match="'miror'"):
         requested_controls(["miror"], ladder=False)
