@@ -157,6 +157,17 @@ def test_a_lower_rung_shows_that_a_network_at_chance_is_undertrained(
     assert judge(guesses, controls={"background": background}).word == "memorised"
 
 
+def test_without_a_decision_the_reasons_name_simpler_models_that_succeed() -> None:
+    """Six groups cannot show that a network that is right on four of them does worse."""
+    six = GROUPS < 6
+    guesses = np.where(GROUPS[six] < 2, 1 - LABELS[six], LABELS[six])
+    rung = {"texture": ControlEvidence(ControlMeaning("lower rung", "texture"), LABELS[six])}
+    result = statistics.verdict(LABELS[six], guesses, GROUPS[six], training=0.6, controls=rung)
+    assert result.controls[0].finding != "worse"
+    assert result.sentence == "cannot tell: the network did not train"
+    assert result.reasons[2].startswith("Texture: accuracy 100%")
+
+
 def test_an_open_comparison_states_how_many_groups_would_decide(
     rng: np.random.Generator,
 ) -> None:
