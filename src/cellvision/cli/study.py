@@ -15,8 +15,13 @@ from cellvision.cli.output_folder import removed_if_empty
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
     from cellvision.experiment import Experiment
     from cellvision.results.study import Study
+    from cellvision.results.verdicts import VerdictRecord
 
 
 def run(
@@ -51,6 +56,35 @@ def run(
             "intensity. Repeat for several.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            metavar="N",
+            help="Cross-validate: divide the groups into N folds and test each once, by networks "
+            "trained on the others.",
+            show_default=False,
+        ),
+    ] = None,
+    leave_out: Annotated[
+        str | None,
+        typer.Option(
+            "--leave-out",
+            metavar="COLUMN",
+            help="Cross-validate: leave out one value of this column at a time, such as compound, "
+            "group or batch.",
+            show_default=False,
+        ),
+    ] = None,
+    splitter: Annotated[
+        str | None,
+        typer.Option(
+            "--splitter",
+            metavar="NAME",
+            help="Divide the images with this splitter. Its settings: --set split.splitter.KEY=...",
+            show_default=False,
+        ),
+    ] = None,
     expert: Annotated[
         list[str],
         typer.Option(
@@ -74,6 +108,11 @@ def run(
 
     Every run has its own seed. An interrupted study resumes.
     """
+    if splitter is not None:
+        from cellvision.studies.folds import requested_splitter
+
+        requested_splitter(folds, leave_out, splitter)  # only one of the three
+        changes = [f"split.splitter={splitter}", *changes]
     experiments_by_name = grid(source, changes, vary, recipe)
     expert_accuracy = dict(_accuracy(text) for text in expert)
     from cellvision.backends.startup import start_backend
@@ -91,6 +130,8 @@ def run(
                 runs,
                 out,
                 controls=controls,
+                folds=folds,
+                leave_out=leave_out,
                 expert=expert_accuracy,
                 client=client,
                 progress=True,
@@ -143,6 +184,27 @@ def _accuracy(text: str) -> tuple[str, float]:
     return split, accuracy
 
 
+def _accuracies(study: Study) -> Iterator[tuple[str, str, pd.Series]]:
+    """Yield the accuracies of the runs of each experiment on each split.
+
+    Those of cross-validated experiments are pooled over folds.
+    """
+    import pandas as pd
+
+    for experiment in study.experiments:
+        for split in experiment.runs[0].scores:
+            accuracies = [score.accuracy for score in experiment.scores(split)]
+            yield experiment.name, split, pd.Series(accuracies)
+
+
+def _folds(verdict: VerdictRecord) -> list[str]:
+    """State the folds of a cross-validated verdict, its images and its groups."""
+    if verdict.folds is None:
+        return []
+    groups = "groups unknown" if verdict.groups is None else f"{verdict.groups} groups"
+    return [f"{verdict.folds} folds by {verdict.folds_by}, {verdict.n} images, {groups}."]
+
+
 def show(study: Study, out: str) -> None:
     """Print the spread over runs, the verdicts, and where the report is."""
     from rich.console import Console
@@ -153,8 +215,7 @@ def show(study: Study, out: str) -> None:
 
     console = Console(highlight=False)
     table = Table("experiment", "split", "runs", "mean accuracy", "SD", "range", box=None)
-    for (name, split), rows in study.table.groupby(["experiment", "split"], sort=False):
-        values = rows["accuracy"]
+    for name, split, values in _accuracies(study):
         table.add_row(
             as_markup(name),
             as_markup(split),
@@ -178,7 +239,7 @@ def show(study: Study, out: str) -> None:
         several = len(study.verdicts) > 1
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""
         console.print(f"Verdict: {as_markup(about)}{verdict.sentence}", style="bold")
-        for line in (*verdict.reasons, *verdict.warnings):
+        for line in (*_folds(verdict), *verdict.reasons, *verdict.warnings):
             console.print(f"  {as_markup(line)}", soft_wrap=True)
     page = study.folder / "reports" / "report.html"
     print(printable(page if page.is_file() else study.folder))

@@ -15,10 +15,12 @@ from cellvision.data.catalog import Catalog, is_test, is_training, is_validation
 from cellvision.data.image_stats import ImageStats, digests
 from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import raise_if_leaking
-from cellvision.data.pixel_cache import open_pixels
+from cellvision.data.pixel_cache import StoredPixels, open_pixels
 from cellvision.data.threaded_map import Progress
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cellvision.experiment import Experiment
 
 
@@ -71,6 +73,15 @@ class PreparedData:
         return np.flatnonzero((self.catalog.table["split"] == split).to_numpy())
 
     @property
+    def label_strata(self) -> pd.Series:
+        """Rows within which permuted labels are exchanged: those of a split.
+
+        Across all rows with a splitter, because every image is a test image of some fold.
+        """
+        splits = self.catalog.table["split"]
+        return splits if self.experiment.split.splitter is None else splits.map(lambda _: "all")
+
+    @property
     def training_split(self) -> str:
         """The split that is trained on."""
         return next(split for split in self.catalog.splits() if is_training(split))
@@ -102,11 +113,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Pr
     """
     start = time.perf_counter()
     preprocessing = experiment.preprocessing
-    catalog = Catalog.of(experiment.dataset)
-    stored = open_pixels(experiment.dataset, list(catalog.table["image"]), preprocessing, progress)
-    if preprocessing.on_unreadable == "error":
-        _raise_if_unreadable(stored.stats)
-    catalog = catalog.take([stat.status == "read" for stat in stored.stats])
+    catalog, stored = readable_catalog(experiment, progress)
     catalog = experiment.split.apply(catalog, digests(stored.stats))
     audit = build_audit(experiment.dataset, catalog, stored.stats, (), _MOST_COMPARISONS)
     if not experiment.split.allow_leak:
@@ -131,6 +138,24 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Pr
         tuple(warnings),
         time.perf_counter() - start,
     )
+
+
+def readable_catalog(
+    experiment: Experiment, progress: Progress | None = None
+) -> tuple[Catalog, StoredPixels]:
+    """Read an experiment's images; return those that can be read, not yet split, and their pixels.
+
+    Parameters
+    ----------
+    experiment, progress
+        As for `prepare_data`, which also documents what is raised.
+    """
+    preprocessing = experiment.preprocessing
+    catalog = Catalog.of(experiment.dataset)
+    stored = open_pixels(experiment.dataset, list(catalog.table["image"]), preprocessing, progress)
+    if preprocessing.on_unreadable == "error":
+        _raise_if_unreadable(stored.stats)
+    return catalog.take([stat.status == "read" for stat in stored.stats]), stored
 
 
 def _raise_if_unreadable(stats: Sequence[ImageStats]) -> None:

@@ -115,6 +115,9 @@ class RunMetadata(ResultModel):
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 
+    folds: int | None = None
+    """Number of folds whose held-out predictions are pooled here; None for a single training."""
+
     class_names: tuple[str, ...]
     """Class names, sorted; the index of a class is its position."""
 
@@ -172,6 +175,15 @@ class ExperimentRecord(ResultModel):
     experiment: dict[str, JsonValue]
     """Complete experiment as plain values."""
 
+    folds: int | None = None
+    """Number of folds; None without cross-validation."""
+
+    folds_by: str | None = None
+    """What the folds hold out: the column of the groups, another one, or ``image``."""
+
+    out_of_fold: str | None = None
+    """Folder in ``out_of_fold`` with the mean out-of-fold predictions over seeds."""
+
 
 class RunRecord(ResultModel):
     """One run of a study."""
@@ -187,6 +199,9 @@ class RunRecord(ResultModel):
 
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
+
+    fold: int | None = None
+    """Fold that the run held out, from 1; None without cross-validation."""
 
 
 class StudyMetadata(ResultModel):
@@ -206,6 +221,10 @@ class StudyMetadata(ResultModel):
 
     runs: tuple[RunRecord, ...]
     """All runs, including those of controls."""
+
+    out_of_fold: tuple[RunRecord, ...] = ()
+    """Runs pooled over their folds, with folders in ``out_of_fold``; empty without
+    cross-validation."""
 
     ensembles: tuple[EnsembleRecord, ...] = ()
     """Ensemble of each experiment with at least two runs."""

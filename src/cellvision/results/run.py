@@ -156,6 +156,11 @@ class Run:
         return self._metadata.timings
 
     @property
+    def cross_validated(self) -> bool:
+        """Whether its predictions are pooled over the folds of a study."""
+        return self._metadata.folds is not None
+
+    @property
     def control(self) -> str | None:
         """The control that it belongs to; None for a run of the experiment itself."""
         return self._metadata.control
@@ -341,6 +346,12 @@ class Run:
         """
         from cellvision.results.saved_model import open_model
 
+        if self._metadata.folds is not None:
+            raise errors.FolderError(
+                f"{self.folder}: these predictions are pooled over {self._metadata.folds} folds, "
+                "each of which has its own network",
+                "Use the networks of the folds: StudyExperiment.networks, in the folder runs",
+            )
         return open_model(self, self._file("model.keras"), verify)
 
     def probe(self) -> Probe:

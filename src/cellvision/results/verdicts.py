@@ -181,6 +181,12 @@ class VerdictRecord(ResultModel):
     cross_validated: bool = False
     """Whether predictions are pooled over folds."""
 
+    folds: int | None = None
+    """Number of folds; None without cross-validation."""
+
+    folds_by: str | None = None
+    """What the folds hold out, such as ``well``."""
+
     controls: tuple[ControlRecord, ...] = ()
     """The controls that were run."""
 

@@ -92,7 +92,8 @@ def control_data(
         return changed
     table = prepared.catalog.table
     groups = _permuted_groups(prepared, whole_groups=control == "permuted_groups")
-    labels = permute_labels(table, groups, (seed, CONTROLS.index(control)))
+    strata = table.assign(split=prepared.label_strata)
+    labels = permute_labels(strata, groups, (seed, CONTROLS.index(control)))
     numbers = {name: number for number, name in enumerate(prepared.catalog.class_names)}
     catalog = replace(prepared.catalog, table=table.assign(label=labels))
     return replace(

@@ -36,6 +36,8 @@ class PlannedRun:
         Seed of the run.
     control : str or None
         The control that it belongs to; None for a run of the experiment itself.
+    fold : int or None
+        The fold that it holds out, from 1; None without cross-validation.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PlannedRun:
     experiment: Experiment
     seed: int
     control: str | None = None
+    fold: int | None = None
 
 
 def plan_runs(

@@ -20,6 +20,12 @@ from cellvision.results.reporting import make_reports
 from cellvision.results.study import Study
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls
+from cellvision.studies.folds import (
+    count_folds,
+    plan_folds,
+    requested_splitter,
+    with_splitter,
+)
 from cellvision.studies.plan import PlannedRun, Runner, plan_runs
 from cellvision.studies.study_folder import claim_study, finish_study, study_plan
 from cellvision.training.train import with_reporters
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.splitter import Splitter
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +48,9 @@ def study(
     out: str | os.PathLike[str],
     *,
     controls: Sequence[str] = (),
+    folds: int | None = None,
+    leave_out: str | None = None,
+    splitter: Splitter | str | None = None,
     expert: Mapping[str, float] | None = None,
     client: Client | None = None,
     group: str | None = None,
@@ -67,6 +77,15 @@ def study(
         Controls to run with the same network, epochs and seeds: ``"permuted_groups"``,
         ``"permuted_images"``, ``"background"``, ``"intensity"``. They can also be added to a
         finished study.
+    folds
+        Cross-validate with so many folds of whole groups: every group is tested once, and each
+        run trains one network per fold.
+    leave_out
+        Cross-validate by leaving out one value of this column at a time, such as ``"compound"``,
+        ``"group"`` or ``"batch"``.
+    splitter
+        Cross-validate with this splitter, or the splitter of this name. None of these: as
+        ``split.splitter`` of the experiment says, and without it, with the experiment's test sets.
     expert
         Accuracy of a person by split, for figures.
     client
@@ -90,6 +109,8 @@ def study(
         The folder holds something else, or is in use.
     errors.ExperimentError
         There is no such control.
+    errors.SplitError
+        The images cannot be divided into these folds.
     errors.InvalidInput, errors.LeakError
         As for `train`.
     errors.CellvisionError
@@ -99,16 +120,22 @@ def study(
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
     distributed.refuse_several("a study")
     several = experiment if isinstance(experiment, Mapping) else {"": experiment}
+    division = requested_splitter(folds, leave_out, splitter)
     experiments = _named(
-        {name: as_experiment(each, recipe, group) for name, each in several.items()}
+        {
+            name: with_splitter(as_experiment(each, recipe, group), division)
+            for name, each in several.items()
+        }
     )
-    plan = study_plan(experiments, runs, selected_controls(controls), expert or {})
-    planned = plan_runs(experiments, runs, plan["controls"])
+    selected = selected_controls(controls)
     with (
         displayed(progress) as display,
         remote.results(out) as folder,
         folder_lock(folder, "study"),
     ):
+        counts = count_folds(experiments, display.decoded)
+        plan = study_plan(experiments, runs, selected, expert or {}, counts)
+        planned = plan_folds(plan_runs(experiments, runs, plan["controls"]), counts)
         claim_study(folder, plan)
         run_folder = folder / "runs"
         waiting = [run for run in planned if not (run_folder / run.name / "run.json").is_file()]

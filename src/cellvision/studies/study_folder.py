@@ -15,6 +15,9 @@ from cellvision.results.study import PLAN, Study
 from cellvision.results.tables import write_json, write_table
 from cellvision.results.verdicts import VerdictFile
 from cellvision.studies.ensemble import ensemble_records
+from cellvision.studies.folds import folds_by
+from cellvision.studies.image_tables import write_image_tables
+from cellvision.studies.pooled_runs import FOLDER, write_pooled_runs
 from cellvision.studies.verdict import study_verdicts
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ def study_plan(
     runs: int,
     controls: Sequence[str],
     expert: Mapping[str, float],
+    folds: Mapping[str, int],
 ) -> Plan:
     """Return the plan of a study, as it is written before the first run."""
     first_seed = next(iter(experiments.values())).training.seed
@@ -42,6 +46,7 @@ def study_plan(
         "seeds": [first_seed + k for k in range(runs)],
         "controls": list(controls),
         "expert": dict(expert),
+        "folds": dict(folds),
     }
 
 
@@ -118,6 +123,7 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
         _write_all_tables(folder, planned)
         metadata = _metadata(folder, plan, planned)
         finished = Study(folder, metadata)
+        write_image_tables(finished)
         verdicts = VerdictFile(verdicts=study_verdicts(finished))
         atomic_io.text(folder / "verdict.json", verdicts.to_json())
         atomic_io.text(folder / "study.json", metadata.to_json())
@@ -127,26 +133,53 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
 def _write_all_tables(folder: Path, planned: Sequence[PlannedRun]) -> None:
     own_runs = [run for run in planned if run.control is None]
     control_runs = [run for run in planned if run.control is not None]
-    _write_tables(folder, own_runs, "runs.csv", "history.csv", ["run", "experiment"])
+    fold = ["fold"] if any(run.fold is not None for run in planned) else []
+    _write_tables(folder, own_runs, "runs.csv", "history.csv", ["run", "experiment", *fold])
     if control_runs:
-        columns = ["run", "experiment", "control"]
+        columns = ["run", "experiment", "control", *fold]
         _write_tables(folder, control_runs, "control_runs.csv", "control_history.csv", columns)
 
 
 def _metadata(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> StudyMetadata:
+    pooled, means = write_pooled_runs(folder, planned)
     metadata = StudyMetadata(
-        experiments=tuple(ExperimentRecord.model_validate(entry) for entry in plan["experiments"]),
+        experiments=_experiment_records(folder, plan, planned, means),
         seeds=tuple(plan["seeds"]),
         expert=plan["expert"],
         runs=tuple(
             RunRecord(
-                name=run.name, experiment=run.experiment_name, seed=run.seed, control=run.control
+                name=run.name,
+                experiment=run.experiment_name,
+                seed=run.seed,
+                control=run.control,
+                fold=run.fold,
             )
             for run in planned
         ),
+        out_of_fold=pooled,
     )
     ensembles = ensemble_records(Study(folder, metadata).experiments)
     return metadata.model_copy(update={"ensembles": ensembles})
+
+
+def _experiment_records(
+    folder: Path, plan: Plan, planned: Sequence[PlannedRun], means: Mapping[str, str]
+) -> tuple[ExperimentRecord, ...]:
+    records = []
+    for entry in plan["experiments"]:
+        name = entry["name"]
+        record = ExperimentRecord.model_validate(entry)
+        if name in means:
+            run = next(run for run in planned if run.experiment_name == name)
+            first = load_run(folder / FOLDER / means[name])
+            update = {
+                "folds": plan["folds"][name],
+                "folds_by": folds_by(run.experiment, first.group_column, first.batch_column),
+                "out_of_fold": means[name],
+            }
+            record = record.model_copy(update=update)
+        records.append(record)
+    return tuple(records)
 
 
 def _write_tables(
@@ -162,6 +195,7 @@ def _write_tables(
             "run": planned_run.name,
             "experiment": planned_run.experiment_name,
             "control": planned_run.control,
+            "fold": planned_run.fold,
         }
         leading = {name: names[name] for name in columns}
         rows += [

@@ -90,7 +90,8 @@ def _split_verdict(
         groups,
         batches=batches,
         batch_name=first.batch_column or "batch",
-        batches_held_out=batches is not None and _batches_are_held_out(first, batches),
+        batches_held_out=batches is not None and _batches_are_held_out(experiment.networks, split),
+        cross_validated=first.cross_validated,
         training=float(np.mean(balanced)) if balanced else None,
         controls=_evidence(experiment, images, split),
         missing_controls=[name for name in CONTROLS if not experiment.controls.get(name)],
@@ -116,6 +117,9 @@ def _split_verdict(
             "group_column": first.group_column,
             "batch_column": first.batch_column,
             "training_accuracy": float(np.mean(accuracy)) if accuracy else None,
+            "cross_validated": first.cross_validated,
+            "folds": experiment.record.folds,
+            "folds_by": experiment.record.folds_by,
             "expert": study.metadata.expert.get(split),
         }
     )
@@ -150,11 +154,14 @@ def _groups_and_batches(
     return groups, batches.to_numpy()
 
 
-def _batches_are_held_out(run: Run, batches: np.ndarray) -> bool:
-    """Whether no training image lies in a batch of these images."""
-    training = run.predictions.loc[run.predictions["split"] == run.training_split, "image"]
-    seen = run.provenance.set_index("image").loc[training, "batch"]
-    return not set(seen) & set(batches)
+def _batches_are_held_out(runs: Sequence[Run], split: str) -> bool:
+    """Whether no network was trained on a batch of the images that it is tested on."""
+    return not any(_batches_of(run, run.training_split) & _batches_of(run, split) for run in runs)
+
+
+def _batches_of(run: Run, split: str | None) -> set[str]:
+    images = run.predictions.loc[run.predictions["split"] == split, "image"]
+    return set(run.provenance.set_index("image").loc[images, "batch"])
 
 
 def _has_leak(run: Run, split: str) -> bool:
@@ -188,7 +195,8 @@ def _question(run: Run, name: str, split: str) -> str:
     """Return the question of the study, as a sentence."""
     classes = ", ".join(run.class_names)
     unseen = "images" if run.group_column is None else f"groups ({run.group_column})"
-    return f"Can {name} distinguish {classes} on unseen {unseen} of {split}?"
+    where = "by cross-validation" if run.cross_validated else f"of {split}"
+    return f"Can {name} distinguish {classes} on unseen {unseen} {where}?"
 
 
 def _plain(result: Verdict) -> dict[str, Any]:

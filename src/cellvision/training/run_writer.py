@@ -15,6 +15,7 @@ from cellvision.results.environment import (
     keras_environment,
     plugin_requirements,
 )
+from cellvision.results.group_table import group_table
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
 from cellvision.results.reporting import begin_run, report_epoch
 from cellvision.results.run import Run, load_run
@@ -180,8 +181,13 @@ def finish_run(
         Go into ``run.json``; the warnings follow those of the images.
     """
     experiment = with_seed(prepared.experiment, seed)
-    write_table(folder / "predictions.csv", predictions_table(prepared.catalog, probabilities))
-    write_table(folder / "provenance.csv", provenance_table(prepared.catalog))
+    predictions = predictions_table(prepared.catalog, probabilities)
+    provenance = provenance_table(prepared.catalog)
+    write_table(folder / "predictions.csv", predictions)
+    write_table(folder / "provenance.csv", provenance)
+    if prepared.catalog.group_column is not None:
+        groups = group_table(predictions, provenance, prepared.catalog.class_names)
+        write_table(folder / "groups.csv", groups)
     write_json(folder / "audit.json", prepared.audit.to_json())
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),

@@ -181,7 +181,8 @@ def _draw_masks(study: Study, true: Run, background: Run) -> CaptionedFigure:
     import numpy as np
 
     rows = background.predictions
-    rows = rows[rows["split"] == background.training_split]
+    training = rows["split"] == background.training_split
+    rows = rows[training] if training.any() else rows  # out-of-fold predictions have none
     selected = balanced_sample(rows, _MASKED_IMAGES)
     images = [np.asarray(image) for image in true.network_input(list(selected["image"]))]
     remaining = [np.asarray(image) for image in background.network_input(list(selected["image"]))]
