@@ -263,18 +263,9 @@ class Run:
         errors.FolderError
             The file cannot be read or holds no audit.
         """
-        from cellvision.data.audit import Audit
+        from cellvision.results.audit_file import read_audit
 
-        path = self.folder / "audit.json"
-        if not path.is_file():
-            return None
-        try:
-            return Audit.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise errors.FolderError(
-                f"{path}: cannot be read: {errors.first_line(error)}",
-                "Restore the file or train again.",
-            ) from None
+        return read_audit(self.folder)
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -348,8 +339,7 @@ class Run:
 
         if self._metadata.folds is not None:
             raise errors.FolderError(
-                f"{self.folder}: these predictions are pooled over {self._metadata.folds} folds, "
-                "each of which has its own network",
+                f"{self.folder}: pooled over {self._metadata.folds} folds with a network each",
                 "Use the networks of the folds: StudyExperiment.networks, in the folder runs",
             )
         return open_model(self, self._file("model.keras"), verify)
