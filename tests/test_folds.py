@@ -145,7 +145,9 @@ def test_the_three_options_name_a_splitter() -> None:
 def test_a_run_becomes_one_run_for_each_fold_grouped_by_fold(tmp_path: Path) -> None:
     with tiny.on_offer():
         one = with_splitter(tiny.experiment(tmp_path), cv.splitters.create("group_k_fold", k=2))
-    planned = plan_folds(plan_runs({"a": one, "b": one}, 2, ["intensity"]), {"a": 2})
+    intensity = {"intensity": cv.controls.create("intensity")}
+    controls = {"a": intensity, "b": intensity}
+    planned = plan_folds(plan_runs({"a": one, "b": one}, 2, controls), {"a": 2})
     names = [run.name for run in planned]
     assert names[:3] == ["000_fold01", "001_fold01", "intensity_000_fold01"]
     assert names[3:6] == ["000_fold02", "001_fold02", "intensity_000_fold02"]
@@ -198,7 +200,7 @@ def write_fold(folder: Path, fold: int, tested: Sequence[int], probability: floa
 
 
 def planned_run(experiment: cv.Experiment, seed: int, fold: int) -> PlannedRun:
-    return PlannedRun(f"{seed:03}_fold{fold:02}", "net", experiment, seed, None, fold)
+    return PlannedRun(f"{seed:03}_fold{fold:02}", "net", experiment, seed, fold=fold)
 
 
 @pytest.fixture

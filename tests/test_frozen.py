@@ -10,13 +10,9 @@ import pytest
 
 from cellvision import errors
 from cellvision.data import feature_cache
+from cellvision.data.orientations import ORIENTATIONS, oriented
 from cellvision.training import frozen
-from cellvision.training.frozen_features import (
-    ORIENTATIONS,
-    feature_key,
-    frozen_features,
-    oriented,
-)
+from cellvision.training.frozen_features import feature_key, frozen_features
 from cellvision.training.softmax_regression import (
     minimize,
     softmax_layer,

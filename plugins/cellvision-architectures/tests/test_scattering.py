@@ -13,9 +13,9 @@ import pytest
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.data.orientations import ORIENTATIONS, oriented
 from cellvision.testing import ArchitectureChecks
 from cellvision.training.frozen import FrozenSplit, split_frozen
-from cellvision.training.frozen_features import ORIENTATIONS, oriented
 from cellvision.training.softmax_regression import softmax_layer, solve_softmax_layer
 
 

@@ -27,6 +27,7 @@ from cellvision.statistics.batches import (
 from cellvision.statistics.bootstrap import group_bootstrap
 from cellvision.statistics.calibration import Calibration, calibration
 from cellvision.statistics.controls import (
+    MARGIN,
     ControlEvidence,
     ControlKind,
     ControlMeaning,
@@ -84,6 +85,7 @@ from cellvision.statistics.verdict import Verdict, verdict
 
 __all__ = [
     "CROSS_VALIDATION_FACTOR",
+    "MARGIN",
     "AbstentionRule",
     "ArmTest",
     "BatchTable",

@@ -105,9 +105,13 @@ def plan_folds(planned: Sequence[PlannedRun], folds: Mapping[str, int]) -> list[
             result += runs
             continue
         for fold in range(1, folds[name] + 1):
-            experiment = _with_split(runs[0].experiment, fold=fold)
             result += [
-                replace(run, name=f"{run.name}_fold{fold:02d}", experiment=experiment, fold=fold)
+                replace(
+                    run,
+                    name=f"{run.name}_fold{fold:02d}",
+                    experiment=_with_split(run.experiment, fold=fold),
+                    fold=fold,
+                )
                 for run in runs
             ]
     return result

@@ -21,8 +21,8 @@ from cellvision.results.metadata import LeakRecord, RunMetadata, RunRecord, Timi
 from cellvision.results.run import load_run
 from cellvision.results.scores import Score
 from cellvision.results.tables import HISTORY, write_json, write_table
+from cellvision.studies.control_run import cross_entropy
 from cellvision.studies.folds import pooled_name
-from cellvision.studies.intensity_control import cross_entropy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.control import Control
     from cellvision.interfaces.splitter import Splitter
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def study(
     runs: int,
     out: str | os.PathLike[str],
     *,
-    controls: Sequence[str] = (),
+    controls: bool | Sequence[str | Control] = (),
     folds: int | None = None,
     leave_out: str | None = None,
     splitter: Splitter | str | None = None,
@@ -74,9 +75,9 @@ def study(
     out
         Folder of the study. An address on remote storage receives the finished study.
     controls
-        Controls to run with the same network, epochs and seeds: ``"permuted_groups"``,
-        ``"permuted_images"``, ``"background"``, ``"intensity"``. They can also be added to a
-        finished study.
+        Controls to run beside each experiment: names of installed controls, or controls with
+        settings. True runs all that are enabled by default and available, such as
+        ``"permuted_groups"``. They can also be added to a finished study.
     folds
         Cross-validate with so many folds of whole groups: every group is tested once, and each
         run trains one network per fold.
@@ -108,7 +109,9 @@ def study(
     errors.FolderError
         The folder holds something else, or is in use.
     errors.ExperimentError
-        There is no such control.
+        A control is unavailable for these experiments.
+    errors.PluginError
+        There is no such control, or it breaks its contract.
     errors.SplitError
         The images cannot be divided into these folds.
     errors.InvalidInput, errors.LeakError
@@ -127,15 +130,15 @@ def study(
             for name, each in several.items()
         }
     )
-    selected = selected_controls(controls)
+    chosen = selected_controls(controls, experiments)
     with (
         displayed(progress) as display,
         remote.results(out) as folder,
         folder_lock(folder, "study"),
     ):
         counts = count_folds(experiments, display.decoded)
-        plan = study_plan(experiments, runs, selected, expert or {}, counts)
-        planned = plan_folds(plan_runs(experiments, runs, plan["controls"]), counts)
+        plan = study_plan(experiments, runs, chosen, expert or {}, counts)
+        planned = plan_folds(plan_runs(experiments, runs, chosen), counts)
         claim_study(folder, plan)
         run_folder = folder / "runs"
         waiting = [run for run in planned if not (run_folder / run.name / "run.json").is_file()]
@@ -167,7 +170,7 @@ def _train_here(
         done = runner.train_vectorized(own_runs, folder)
         for run in runs[done:]:  # runs of the experiment itself come first
             display.run(planned.index(run) + 1, len(planned), run.seed, run.control)
-            runner.train(run.seed, run.control, claim_folder(folder / run.name))
+            runner.train(run.seed, run.component, claim_folder(folder / run.name))
 
 
 def _named(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:

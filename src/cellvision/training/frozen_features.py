@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision.data import feature_cache
+from cellvision.data.orientations import oriented
 
 if TYPE_CHECKING:
     from cellvision.training.frozen import FrozenSplit
-
-ORIENTATIONS = 8
-"""The orientations of a square image: four quarter turns of the image and of its mirror image."""
 
 _BATCH_VALUES = 2**20
 """Most input values in a batch of the frozen part, whose hidden layers hold many times more."""
@@ -70,7 +68,7 @@ def frozen_features(
     key
         From `feature_key`; names the entry of the cache.
     orientations
-        Which of the eight orientations to compute (0: as it is), see `oriented`.
+        Which of the eight orientations to compute (0: unchanged); see `orientations.oriented`.
     progress
         Called with the number of images done and their total.
 
@@ -101,24 +99,3 @@ def frozen_features(
             progress(min(start + size, len(rows)), len(rows))
 
     return feature_cache.open_features(key, shape, compute)
-
-
-def oriented(images: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn images by quarter turns, and mirror them for orientations of 4 to 7.
-
-    Parameters
-    ----------
-    images
-        Shape (n, height, width, channels); square for odd orientations.
-    orientation
-        0 to 7: number of quarter turns, plus 4 for the mirror image.
-    """
-    if not 0 <= orientation < ORIENTATIONS:
-        raise ValueError(f"orientation {orientation} is not one of 0 to {ORIENTATIONS - 1}")
-    if orientation % 2 and images.shape[1] != images.shape[2]:
-        raise ValueError(
-            f"images of {images.shape[1]}×{images.shape[2]} pixels are not square: "
-            "only orientations 0, 2, 4 and 6 keep their shape"
-        )
-    mirrored = images[:, :, ::-1] if orientation >= 4 else images
-    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4, axes=(1, 2)))

@@ -246,7 +246,7 @@ class Trainer:
             return None
         rows = (self.rows, self.validation_rows)
         self._frozen, result = fit_frozen(
-            self.prepared, split, rows, self._pixels, display, on_epoch
+            self.prepared, split, rows, self.pixels, display, on_epoch
         )
         return network, result
 
@@ -320,7 +320,7 @@ class Trainer:
         rows = np.random.default_rng(0).permutation(self.rows)[:_DEAD_SAMPLE]
         network = self._local_network(network, seed)
         with self.alone():
-            probabilities = network.predict(self._pixels, np.sort(rows))
+            probabilities = network.predict(self.pixels, np.sort(rows))
         constant = len(np.unique(probabilities.argmax(axis=1))) == 1
         return constant and float(probabilities.std(axis=0).max()) < _DEAD_SPREAD
 
@@ -351,9 +351,10 @@ class Trainer:
             display.task("predicting", done, total)
 
         with self.alone():
-            return network.predict(self._pixels, np.arange(total), step)
+            return network.predict(self.pixels, np.arange(total), step)
 
-    def _pixels(self, rows: np.ndarray) -> np.ndarray:
+    def pixels(self, rows: np.ndarray) -> np.ndarray:
+        """Return the native pixels of some rows, as the network takes them."""
         return gather(self.prepared, rows)[0]
 
     def _loader(self, seed: int, first_epoch: int = 0) -> BatchLoader:

@@ -105,9 +105,9 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
     if is_known(verdict.training_accuracy):
         yield "Accuracy on training images", format_number(verdict.training_accuracy, 2)
     for control in verdict.controls:
-        yield f"Control: {control_label(control.control)}", _control_text(control)
+        yield f"Control: {control_label(study, control.control)}", _control_text(control)
     if verdict.missing_controls:
-        names = ", ".join(map(control_label, verdict.missing_controls))
+        names = ", ".join(control_label(study, name) for name in verdict.missing_controls)
         yield "Controls not run", names
     if is_known(verdict.expert):
         yield "Human expert, as given", format_number(verdict.expert, 2)
@@ -141,6 +141,7 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
             f"{format_number(score.accuracy, 2)} (95 % interval {interval})",
         ),
         ("Balanced accuracy", format_number(score.balanced_accuracy, 2)),
+        *_averaged_facts(run, split),
         *_comparison_facts(run, split, majority_fraction(run.counts.get(split, {}))),
         ("Test images", _count(score.n, score.groups, run.group_column)),
         ("Permutation test", _test_text(test.p, test.smallest_p, test.exact, test.permuted)),
@@ -163,6 +164,16 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         tuple(facts),
         () if test.warning is None else (f"{capitalise(test.warning)}.",),
     )
+
+
+def _averaged_facts(run: Run, split: str) -> Iterator[Fact]:
+    score = run.metadata.tta_scores.get(split)
+    if score is not None:
+        interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
+        yield (
+            "Accuracy of the mean over flips and turns (predict --tta)",
+            f"{format_number(score.accuracy, 2)} (95 % interval {interval})",
+        )
 
 
 def _comparison_facts(run: Run, split: str, majority: float) -> Iterator[Fact]:

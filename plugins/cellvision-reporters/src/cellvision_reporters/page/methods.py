@@ -32,7 +32,7 @@ def study_methods(study: Study) -> str:
             f"Training was repeated with {plural(len(each.runs), 'seed')}; accuracies are means "
             "over runs."
         )
-        controls = ", ".join(control_label(name) for name in each.controls)
+        controls = ", ".join(control_label(study, name) for name in each.controls)
         added = [f"Controls: {controls}."] if controls else []
         data = _data(run) if each.record.folds is None else _folds(each)
         parts = [data, _preprocessing(run), _training(run), seeds, *added, *_tail(run)]
