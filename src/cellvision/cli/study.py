@@ -265,6 +265,11 @@ def show(study: Study, out: str) -> None:
         console.print(f"Verdict: {as_markup(about)}{verdict.sentence}", style="bold")
         for line in (*_folds(verdict), *verdict.reasons, *verdict.warnings):
             console.print(f"  {as_markup(line)}", soft_wrap=True)
+    if study.pairs:
+        console.print("Differences of accuracies, with 95 % intervals that hold together:")
+    for pair in study.pairs:
+        about = f"{pair.split}: " if len({each.split for each in study.pairs}) > 1 else ""
+        console.print(f"  {as_markup(about + pair.sentence)}", soft_wrap=True)
     page = study.folder / "reports" / "report.html"
     print(printable(page if page.is_file() else study.folder))
     if is_address(out):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import raise_if_leaking
 from cellvision.data.pixel_cache import StoredPixels, open_pixels
 from cellvision.data.threaded_map import Progress
+from cellvision.statistics import digest_of_test_set
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,8 @@ class PreparedData:
         How long the preparation took.
     control : Control or None
         The control that these images and labels are for; None for the experiment itself.
+    pixel_digests : mapping
+        Identifies each image's pixels as stored in its file, by its id.
     """
 
     experiment: Experiment
@@ -68,10 +71,19 @@ class PreparedData:
     warnings: tuple[str, ...]
     seconds: float
     control: Control | None = None
+    pixel_digests: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, split: str) -> np.ndarray:
         """Return the positions of a split's images in `pixels`."""
         return np.flatnonzero((self.catalog.table["split"] == split).to_numpy())
+
+    def digest(self, rows: np.ndarray) -> str | None:
+        """Identify images by their pixels and labels, in whatever order; None for no image."""
+        if not len(rows) or not self.pixel_digests:
+            return None
+        table = self.catalog.table.iloc[rows]
+        pixels = [self.pixel_digests[image] for image in table["image"]]
+        return digest_of_test_set(pixels, table["label"])
 
     @property
     def label_strata(self) -> pd.Series:
@@ -138,6 +150,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Pr
         one,
         tuple(warnings),
         time.perf_counter() - start,
+        pixel_digests=digests(stored.stats),
     )
 
 

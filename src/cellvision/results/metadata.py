@@ -140,6 +140,12 @@ class RunMetadata(ResultModel):
     counts: dict[str, dict[str, int]]
     """Number of images by split and class."""
 
+    test_sets: Annotated[dict[str, str], Field(default_factory=dict)]
+    """Digest of the pixels and labels of each test set, to count how often it is evaluated."""
+
+    all_images: str | None = None
+    """The same for all images, whatever their split."""
+
     scores: dict[str, Score]
     """Score of each split."""
 

@@ -20,7 +20,7 @@ from cellvision.results.metadata import (
 )
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
-from cellvision.results.verdicts import VerdictFile, VerdictRecord
+from cellvision.results.verdicts import PairRecord, VerdictFile, VerdictRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -330,9 +330,18 @@ class Study:
         """The mean prediction of each experiment's runs, scored like a run."""
         return self._metadata.ensembles
 
-    @cached_property
+    @property
     def verdicts(self) -> tuple[VerdictRecord, ...]:
         """One verdict for each experiment and test set."""
+        return self._verdict_file.verdicts
+
+    @property
+    def pairs(self) -> tuple[PairRecord, ...]:
+        """The difference of each pair of experiments on each test set."""
+        return self._verdict_file.pairs
+
+    @cached_property
+    def _verdict_file(self) -> VerdictFile:
         path = self.folder / "verdict.json"
         try:
             text = path.read_text(encoding="utf-8")
@@ -340,7 +349,7 @@ class Study:
             raise errors.FolderError(
                 f"{path}: cannot be read: {error.strerror}", "Run the same study again"
             ) from None
-        return VerdictFile.from_json(text, str(path)).verdicts
+        return VerdictFile.from_json(text, str(path))
 
     def _table(self, name: str) -> pd.DataFrame:
         if name not in self._tables:

@@ -187,6 +187,12 @@ class VerdictRecord(ResultModel):
     folds_by: str | None = None
     """What the folds hold out, such as ``well``."""
 
+    looks: int | None = None
+    """How many studies have evaluated this test set, this one included; None if not counted."""
+
+    settings_tried: int | None = None
+    """With how many different settings."""
+
     controls: tuple[ControlRecord, ...] = ()
     """The controls that were run."""
 
@@ -230,8 +236,46 @@ class VerdictRecord(ResultModel):
         )
 
 
+class PairRecord(ResultModel):
+    """The difference of two experiments of a study on one test set."""
+
+    split: str
+    """Name of the test set."""
+
+    a: str
+    """Name of one experiment."""
+
+    b: str
+    """Name of the other."""
+
+    difference: float
+    """Accuracy of `a` minus that of `b`, means over runs."""
+
+    low: float
+    """Lower limit; the intervals of all pairs together hold with 95 %."""
+
+    high: float
+    """Upper limit."""
+
+    interval: str
+    """Method of the interval."""
+
+    @property
+    def sentence(self) -> str:
+        """Say which is better, or that it is open, with the numbers."""
+        numbers = f"{self.difference:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+        if self.low > 0:
+            return f"{self.a} is better than {self.b}: {numbers}"
+        if self.high < 0:
+            return f"{self.b} is better than {self.a}: {self.a} minus {self.b} is {numbers}"
+        return f"{self.a} minus {self.b}: {numbers}, open"
+
+
 class VerdictFile(ResultModel):
     """Content of ``verdict.json``."""
 
     verdicts: tuple[VerdictRecord, ...]
     """One verdict for each experiment and test set."""
+
+    pairs: tuple[PairRecord, ...] = ()
+    """The difference of each pair of experiments on each test set."""

@@ -218,6 +218,8 @@ def _metadata(
             "folds": folds,
             "counts": counts,
             "scores": {**training, _TEST: score},
+            "tta_scores": {},
+            "test_sets": {_TEST: all_metadata[0].all_images} if all_metadata[0].all_images else {},
             "restarted_seeds": tuple(seed for m in all_metadata for seed in m.restarted_seeds),
             "timings": Timings(
                 prepare_s=sum(m.timings.prepare_s for m in all_metadata),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from cellvision.results.run import load_run
 from cellvision.results.study import PLAN, Study
 from cellvision.results.tables import write_json, write_table
 from cellvision.results.verdicts import VerdictFile
+from cellvision.studies.comparisons import compare_experiments
 from cellvision.studies.control_description import described_controls, missing_controls
 from cellvision.studies.controls import in_order
 from cellvision.studies.ensemble import ensemble_records
 from cellvision.studies.folds import folds_by
 from cellvision.studies.image_tables import write_image_tables
+from cellvision.studies.looks import record_looks
 from cellvision.studies.pooled_runs import FOLDER, write_pooled_runs
 from cellvision.studies.verdict import study_verdicts
 
@@ -57,14 +60,19 @@ def study_plan(
 def claim_study(folder: Path, plan: Plan) -> None:
     """Create a folder, or continue one in which the same study was started.
 
+    The plan gets an ``id``, or that of the study that is continued.
+
     Raises
     ------
     errors.FolderError
         The folder holds other files, or another study.
     """
     path = folder / PLAN
+    plan["id"] = uuid.uuid4().hex
     if path.is_file():
-        _raise_if_different(folder, _read_plan(path), plan)
+        started = _read_plan(path)
+        _raise_if_different(folder, started, plan)
+        plan["id"] = started.get("id", plan["id"])
     else:
         clear_folder(folder)
     with naming_folder(folder):
@@ -109,7 +117,7 @@ def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
 def _unchangeable(plan: Plan) -> Any:
     """Return the part of a plan that cannot change once a study has started."""
     plain = json.loads(json.dumps(plan))
-    return {key: value for key, value in plain.items() if key not in ("seeds", "controls")}
+    return {key: value for key, value in plain.items() if key not in ("id", "seeds", "controls")}
 
 
 def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Study:
@@ -129,7 +137,10 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
         metadata = _metadata(folder, plan, planned)
         finished = Study(folder, metadata)
         write_image_tables(finished)
-        verdicts = VerdictFile(verdicts=study_verdicts(finished))
+        looks = record_looks(finished, plan["id"])
+        verdicts = VerdictFile(
+            verdicts=study_verdicts(finished, looks), pairs=compare_experiments(finished)
+        )
         atomic_io.text(folder / "verdict.json", verdicts.to_json())
         atomic_io.text(folder / "study.json", metadata.to_json())
     return finished

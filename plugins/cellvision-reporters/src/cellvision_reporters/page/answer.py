@@ -100,8 +100,16 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
         yield "Cross-validation", folds_text(verdict)
     yield (
         "Permutation test",
-        _test_text(verdict.p, verdict.smallest_p, verdict.exact, verdict.permuted),
+        _test_text(
+            verdict.p if verdict.unadjusted_p is None else verdict.unadjusted_p,
+            verdict.smallest_p,
+            verdict.exact,
+            verdict.permuted,
+            adjusted=verdict.p,
+        ),
     )
+    if verdict.looks is not None:
+        yield "Looks at this test set", _looks_text(verdict.looks, verdict.settings_tried or 1)
     if is_known(verdict.training_accuracy):
         yield "Accuracy on training images", format_number(verdict.training_accuracy, 2)
     for control in verdict.controls:
@@ -192,9 +200,16 @@ def _count(n: int, groups: int | None, column: str | None) -> str:
     return f"{n}{source}" if source else f"{n}, groups unknown"
 
 
-def _test_text(p: float, smallest: float, exact: bool, permuted: str) -> str:
+def _looks_text(looks: int, settings: int) -> str:
+    return f"look {looks} of this test set, by {plural(settings, 'setting')}"
+
+
+def _test_text(
+    p: float, smallest: float, exact: bool, permuted: str, adjusted: float | None = None
+) -> str:
+    changed = "" if adjusted is None or adjusted == p else f", adjusted p = {adjusted:.2g}"
     method = "exact" if exact else "sampled"
-    return f"p = {p:.2g} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
+    return f"p = {p:.2g}{changed} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
 
 
 def _control_text(control: ControlRecord) -> str:
