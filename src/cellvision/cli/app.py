@@ -13,6 +13,7 @@ from cellvision.cli import (
     export,
     label,
     new_plugin,
+    plan,
     plugins,
     predict,
     prepare,
@@ -38,7 +39,7 @@ def command() -> Any:
     )
     app.callback()(_global_options)
     for verb in (
-        *(demo, audit, recipe, train, study, label, predict, export, report, plugins),
+        *(demo, audit, recipe, train, study, plan, label, predict, export, report, plugins),
         *(check, schema, new_plugin),
     ):
         app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.run)

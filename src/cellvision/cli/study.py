@@ -94,6 +94,16 @@ def run(
             "does better, the network is not trained enough.",
         ),
     ] = False,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes",
+            metavar="auto|[A,B,C]",
+            help="Train on nested subsets of so many training groups, and show how accuracy grows "
+            "with their number.",
+            show_default=False,
+        ),
+    ] = None,
     expert: Annotated[
         list[str],
         typer.Option(
@@ -139,6 +149,7 @@ def run(
                 controls=all_controls or requested_controls(some_controls, ladder=ladder),
                 folds=folds,
                 leave_out=leave_out,
+                sizes=_sizes(sizes),
                 expert=expert_accuracy,
                 client=client,
                 progress=True,
@@ -186,6 +197,20 @@ def grid(
         name = ", ".join(_text(value) for _, value in combination)
         combinations[name] = experiments.read_with_recipe(source, [*changes, *extra], recipe)
     return combinations
+
+
+def _sizes(text: str | None) -> bool | list[int]:
+    """Return the numbers of groups of ``--sizes``; True for ``auto``, False without it."""
+    if text is None or text == "auto":
+        return text is not None
+    numbers = experiments.parse(text)
+    is_list = isinstance(numbers, list) and numbers
+    if not is_list or not all(type(number) is int and number > 0 for number in numbers):
+        raise errors.ExperimentError(
+            f"--sizes {text}: expected auto, or numbers of training groups",
+            "For example: --sizes [8,16,32]",
+        )
+    return [int(number) for number in numbers]
 
 
 def _text(value: Any) -> str:
@@ -264,6 +289,10 @@ def show(study: Study, out: str) -> None:
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""
         console.print(f"Verdict: {as_markup(about)}{verdict.sentence}", style="bold")
         for line in (*_folds(verdict), *verdict.reasons, *verdict.warnings):
+            console.print(f"  {as_markup(line)}", soft_wrap=True)
+    for curve in study.learning_curves:
+        console.print(f"{as_markup(curve.split)}: {curve.sentences[0]}", soft_wrap=True)
+        for line in curve.sentences[1:]:
             console.print(f"  {as_markup(line)}", soft_wrap=True)
     if study.pairs:
         console.print("Differences of accuracies, with 95 % intervals that hold together:")

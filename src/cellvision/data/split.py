@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from cellvision import errors
 from cellvision.component import Settings
 from cellvision.data.catalog import Catalog, is_training, is_validation
+from cellvision.data.training_subset import keep_training_groups
 from cellvision.interfaces.splitter import Splitter
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Split(Settings):
 
     fold: Annotated[int, Field(gt=0)] = 1
     """Fold of the splitter that a single training holds out."""
+
+    training_groups: Annotated[int, Field(gt=0)] | None = None
+    """Train on so many groups, a subset of the training split; None: on all. Smaller subsets are
+    part of larger ones (``study --sizes``)."""
 
     allow_leak: bool = False
     """Continue although splits share groups or identical images. Every record and report then
@@ -79,6 +84,16 @@ class Split(Settings):
             training and the test split but not in the validation split. The splitter cannot
             divide the images, or has fewer folds.
         """
+        divided = self._divided(catalog, digests)
+        if self.training_groups is None:
+            return divided
+        blocks = self.linked_groups(divided.table, digests)
+        keep = keep_training_groups(divided.table, blocks, self.training_groups, self.seed)
+        column = divided.table["split"].astype(object).where(keep, None)
+        return replace(divided, table=divided.table.assign(split=column))
+
+    def _divided(self, catalog: Catalog, digests: Mapping[str, str]) -> Catalog:
+        """Assign every image to a split, before training groups are left out."""
         import pandas as pd
 
         if self.splitter is not None:

@@ -20,7 +20,12 @@ from cellvision.results.metadata import (
 )
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
-from cellvision.results.verdicts import PairRecord, VerdictFile, VerdictRecord
+from cellvision.results.verdicts import (
+    LearningCurveRecord,
+    PairRecord,
+    VerdictFile,
+    VerdictRecord,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -339,6 +344,11 @@ class Study:
     def pairs(self) -> tuple[PairRecord, ...]:
         """The difference of each pair of experiments on each test set."""
         return self._verdict_file.pairs
+
+    @property
+    def learning_curves(self) -> tuple[LearningCurveRecord, ...]:
+        """Accuracy against the number of training groups on each test set (``study --sizes``)."""
+        return self._verdict_file.learning_curves
 
     @cached_property
     def _verdict_file(self) -> VerdictFile:

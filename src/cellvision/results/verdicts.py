@@ -271,6 +271,64 @@ class PairRecord(ResultModel):
         return f"{self.a} minus {self.b}: {numbers}, open"
 
 
+class LearningCurveRecord(ResultModel):
+    """Accuracy against the number of training groups, on one test set."""
+
+    split: str
+    """Name of the test set."""
+
+    measured_groups: tuple[int, ...]
+    """Numbers of training groups that were trained on."""
+
+    measured_accuracy: tuple[float, ...]
+    """Accuracy of each, mean over runs."""
+
+    test_groups: int
+    """Number of test groups (of images if groups are unknown)."""
+
+    groups: tuple[float, ...] = ()
+    """Numbers of groups of the fitted curve: those measured, then twice and 4 times the most."""
+
+    accuracy: tuple[float, ...] = ()
+    """Fitted accuracy, a - b n^-c."""
+
+    low: tuple[float, ...] = ()
+    """Lower 95 % limit, widened 1.3 times."""
+
+    high: tuple[float, ...] = ()
+    """Upper 95 % limit, widened 1.3 times."""
+
+    a: float | None = None
+    """Accuracy that the curve approaches."""
+
+    b: float | None = None
+    """Factor of the curve."""
+
+    c: float | None = None
+    """Exponent of the curve."""
+
+    reason: str | None = None
+    """Why no curve is fitted; None if one is."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """State what was measured and what the curve expects, one sentence each."""
+        pairs = zip(self.measured_groups, self.measured_accuracy, strict=True)
+        measured = ", ".join(f"{n} groups: {accuracy:.2f}" for n, accuracy in pairs)
+        lines = [f"Accuracy by training groups: {measured}."]
+        if self.reason is not None:
+            return (*lines, f"No curve is fitted: {self.reason.rstrip('.')}.")
+        for n, accuracy, low, high in zip(
+            self.groups, self.accuracy, self.low, self.high, strict=True
+        ):
+            if n > max(self.measured_groups):
+                lines.append(
+                    f"With {n:.0f} groups, the curve expects {accuracy:.2f} ({low:.2f} to "
+                    f"{high:.2f})."
+                )
+        return tuple(lines)
+
+
 class VerdictFile(ResultModel):
     """Content of ``verdict.json``."""
 
@@ -279,3 +337,6 @@ class VerdictFile(ResultModel):
 
     pairs: tuple[PairRecord, ...] = ()
     """The difference of each pair of experiments on each test set."""
+
+    learning_curves: tuple[LearningCurveRecord, ...] = ()
+    """Accuracy against the number of training groups, if several were trained."""

@@ -27,6 +27,7 @@ from cellvision.studies.folds import (
     with_splitter,
 )
 from cellvision.studies.plan import PlannedRun, Runner, plan_runs
+from cellvision.studies.sizes import size_experiments
 from cellvision.studies.study_folder import claim_study, finish_study, study_plan
 from cellvision.training.train import with_reporters
 
@@ -52,6 +53,7 @@ def study(
     folds: int | None = None,
     leave_out: str | None = None,
     splitter: Splitter | str | None = None,
+    sizes: bool | Sequence[int] = False,
     expert: Mapping[str, float] | None = None,
     client: Client | None = None,
     group: str | None = None,
@@ -87,6 +89,9 @@ def study(
     splitter
         Cross-validate with this splitter, or the splitter of this name. None of these: as
         ``split.splitter`` of the experiment says, and without it, with the experiment's test sets.
+    sizes
+        Train on nested subsets of the training groups, of these numbers of groups, to see how
+        accuracy grows with them (`Study.learning_curves`). True chooses the numbers.
     expert
         Accuracy of a person by split, for figures.
     client
@@ -130,12 +135,13 @@ def study(
             for name, each in several.items()
         }
     )
-    chosen = selected_controls(controls, experiments)
     with (
         displayed(progress) as display,
         remote.results(out) as folder,
         folder_lock(folder, "study"),
     ):
+        experiments = _by_size(experiments, sizes, display)
+        chosen = selected_controls(controls, experiments)
         counts = count_folds(experiments, display.decoded)
         plan = study_plan(experiments, runs, chosen, expert or {}, counts)
         planned = plan_folds(plan_runs(experiments, runs, chosen), counts)
@@ -180,6 +186,20 @@ def _named(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
     return {
         name or _architecture_name(one): with_reporters(one) for name, one in experiments.items()
     }
+
+
+def _by_size(
+    experiments: dict[str, Experiment], sizes: bool | Sequence[int], display: Display
+) -> dict[str, Experiment]:
+    """Return one experiment for each number of training groups, if sizes are requested."""
+    if sizes is False:
+        return experiments
+    if len(experiments) > 1:
+        raise errors.ExperimentError(
+            "sizes need a single experiment", "Study one setting at a time, without --vary"
+        )
+    (experiment,) = experiments.values()
+    return size_experiments(experiment, None if sizes is True else sizes, display.decoded)
 
 
 def _architecture_name(experiment: Experiment) -> str:

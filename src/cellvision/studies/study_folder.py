@@ -23,6 +23,7 @@ from cellvision.studies.folds import folds_by
 from cellvision.studies.image_tables import write_image_tables
 from cellvision.studies.looks import record_looks
 from cellvision.studies.pooled_runs import FOLDER, write_pooled_runs
+from cellvision.studies.sizes import learning_curves
 from cellvision.studies.verdict import study_verdicts
 
 if TYPE_CHECKING:
@@ -139,7 +140,9 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
         write_image_tables(finished)
         looks = record_looks(finished, plan["id"])
         verdicts = VerdictFile(
-            verdicts=study_verdicts(finished, looks), pairs=compare_experiments(finished)
+            verdicts=study_verdicts(finished, looks),
+            pairs=compare_experiments(finished),
+            learning_curves=learning_curves(finished),
         )
         atomic_io.text(folder / "verdict.json", verdicts.to_json())
         atomic_io.text(folder / "study.json", metadata.to_json())
