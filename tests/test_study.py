@@ -199,7 +199,7 @@ def test_a_study_is_continued_after_settings_were_added(images: Path, tmp_path: 
     del plan["folds"], plan["experiments"][0]["experiment"]["training"]["tta"]
     (study.folder / ".plan.json").write_text(json.dumps(plan))
     longer = cv.study(experiment(images, epochs=1), runs=2, out=study.folder)
-    assert [run.seed for run in longer.runs] == [0, 1]
+    assert [run.seed for run in longer.runs] == [5, 6]
 
 
 def test_another_studys_folder_is_refused(study: cv.Study, images: Path, tmp_path: Path) -> None:
