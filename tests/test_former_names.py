@@ -52,9 +52,7 @@ def _plates(isolated_registries: Isolation) -> None:
     )
 
 
-def test_a_former_setting_is_understood(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_former_setting_is_understood(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset = cv.datasets.create("plates", file="here", number=7)
     assert dataset.model_dump()["count"] == 7
     assert (

@@ -92,9 +92,7 @@ def test_other_faults_are_found_by_loading(
 
 def test_a_reexported_class_is_described(isolated_registries: Isolation) -> None:
     modules = {"lab_public": "from lab_hidden import Turn as Public\n", "lab_hidden": SOURCE}
-    isolated_registries.install(
-        "lab-odd", {"augmenter": {"odd": "lab_public:Public"}}, modules
-    )
+    isolated_registries.install("lab-odd", {"augmenter": {"odd": "lab_public:Public"}}, modules)
     (info,) = cv.augmenters.plugins()
     assert (info.status, info.description) == ("ok", "Turns each image.")
 
@@ -114,7 +112,9 @@ def test_descriptions_are_cached_until_the_file_changes(
 
 
 def test_imports_are_traced(
-    isolated_registries: Isolation, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    isolated_registries: Isolation,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(plugin_trace, "_loads", {})
     fake(isolated_registries, 1, "import time\ntime.sleep(0.05)\n" + SOURCE)

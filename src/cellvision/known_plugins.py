@@ -27,7 +27,9 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "cellvision-splitters": ("group_k_fold", "leave_one_out", "temporal"),
     },
     "cellvision.exporters": {
-        "cellvision-exporters": ("litert", "onnx", "openvino", "saved_model"),
+        "cellvision-exporters": (
+            *("bioimageio", "litert", "model_card", "onnx", "openvino", "saved_model"),
+        ),
     },
     "cellvision.reporters": {
         "cellvision-reporters": (
