@@ -129,7 +129,7 @@ def _evaluation(run: cv.Run) -> Iterator[str]:
             f"| {_cell(split)} | {score.accuracy:.3f} | {score.accuracy_low:.3f} to "
             f"{score.accuracy_high:.3f} | {score.balanced_accuracy:.3f} | {score.n} | {groups} |"
         )
-    yield f"\nIndependent units: {_cell(group)}. Only test sets say how well it classifies new images."
+    yield f"\nIndependent units: {_cell(group)}. Test sets say how well it classifies new images."
 
 
 def _training(run: cv.Run) -> Iterator[str]:
