@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,6 +64,31 @@ def test_files_are_read_in_turns(tmp_path: Path) -> None:
         for epoch in ("first", "second"):
             assert rows[f"{kind}, {epoch} epoch: cellvision"]["values"][0] > 0
     assert "TIFF, first epoch: Pillow, one thread" not in " ".join(rows)
+
+
+@pytest.mark.exhaustive
+def test_answers_compare_tools_on_one_split(tmp_path: Path) -> None:
+    tiny.make_folder(tmp_path / "data" / "flowers_128px", count=20)
+    words = ["--data", str(tmp_path / "data"), "--peers", "cellvision_answer,keras_tutorial"]
+    _, content = run(tmp_path / "content.json", "--only", "answers", *words)
+    (result,) = content["results"]["answers"]
+    rows = {row["label"]: row for row in result["rows"]}
+    for label in ("cellvision, recipe standard", "cellvision, scattering", "Keras tutorial"):
+        (accuracy,) = rows[label]["values"]
+        assert 0 <= accuracy <= 1
+        assert rows[label]["note"].startswith(f"mean {accuracy:.3f} (")
+    assert rows["AutoGluon"]["note"] == "not selected"
+    assert "Standard − Keras tutorial:" in result["about"]
+    assert "8 test images, groups unknown" in result["about"]
+
+
+def test_answers_need_images(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "--only", "answers", "--data", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--quick"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: --data must name a folder")
 
 
 def test_an_unknown_measure_is_an_error(tmp_path: Path) -> None:

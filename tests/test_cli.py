@@ -124,7 +124,7 @@ def test_plugins(cellvision: Command) -> None:
         f"cellvision.{kind}"
         for kind in (
             *("datasets", "augmenters", "architectures", "recipes"),
-            *("splitters", "exporters", "reporters"),
+            *("splitters", "controls", "exporters", "reporters"),
         )
     }
     assert "folder" in [row["name"] for row in rows]

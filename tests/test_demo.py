@@ -48,7 +48,7 @@ class Still(cv.Augmenter):
 
 
 class Bright(cv.Architecture):
-    """Learns whether an image is bright at the demo's low learning rate."""
+    """Learns whether an image is bright in the demo's few epochs."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> object:
         import keras
@@ -86,7 +86,7 @@ def test_the_demo_tells_the_problems_apart_and_shows_the_artifacts(
     monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
     cv.datasets.register("synthetic_cells", Cells)
     cv.augmenters.register("flip", Still)
-    cv.architectures.register("deep", Bright)
+    cv.architectures.register("resnet", Bright)
     cv.reporters.register("notes", Notes)
     page = demo(tmp_path / "demo", progress=False)
     html, text = page.read_text("utf-8"), page.with_suffix(".md").read_text("utf-8")

@@ -15,6 +15,7 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.cli.train import show
 from cellvision.concurrency import available_processors
 from cellvision.inference import image_reader, prediction_job, prediction_table
 from cellvision.inference.engines import onnxruntime_engine
@@ -404,3 +405,25 @@ def test_orientations_are_averaged(run: cv.Run, images: Path) -> None:
         [np.asarray(model.predict_on_batch(each.astype(np.float32))) for each in turned], axis=0
     )
     np.testing.assert_allclose(tiny.probabilities(table.drop(columns="model")), expected, atol=1e-5)
+
+
+def test_a_run_scores_the_average_over_orientations(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = cv.train(tiny.experiment(images, "mixed", epochs=1, tta=True), tmp_path / "run")
+    scores = run.metadata.tta_scores
+    assert set(scores) == {"validation", "test"}
+    predicted = cv.predict(run, images, tta=True)
+    names = [Path(name).relative_to(images).as_posix() for name in predicted["image"]]
+    labels = run.predictions.set_index("image")["label"]
+    rows = [number for number, name in enumerate(names) if name in _of_split(run, "test")]
+    right = [predicted["predicted"][row] == labels[names[row]] for row in rows]
+    assert scores["test"].accuracy == np.mean(right)
+    assert scores["test"].n == run.scores["test"].n == len(rows)
+    show(run, "")
+    assert "test, with flips and turns" in capsys.readouterr().out
+
+
+def _of_split(run: cv.Run, split: str) -> set[str]:
+    table = run.predictions
+    return set(table.loc[table["split"] == split, "image"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
 from cellvision.data.recipe_facts import image_facts
+from cellvision.testing.recipe import example_facts
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,37 @@ def test_standard_turns_cells_and_not_photographs(tmp_path: Path) -> None:
         experiment = cv.experiment_from_recipe(root)
         names[upright] = [type(one).__name__ for one in experiment.augmenters]
     assert names == {True: ["Flip", "Shift"], False: ["Dihedral", "Shift"]}
+
+
+@pytest.mark.parametrize(
+    ("heights", "widths", "size", "fit"),
+    [
+        ((64, 64, 64), (64, 64, 64), (64, 64), "resize"),
+        ((360, 363, 366), (360, 360, 369), (128, 128), "resize"),
+        ((40, 60, 90), (50, 60, 100), (100, 100), "crop"),
+        ((40, 60, 90), (50, 60, 300), (60, 60), "resize"),
+        ((1024, 1024, 1024), (1344, 1344, 1344), (112, 147), "resize"),
+        ((8, 8, 8), (8, 8, 8), (16, 16), "resize"),
+        ((8, 8, 8), (32, 32, 32), (16, 64), "resize"),
+    ],
+)
+def test_size_and_fit_follow_the_images(
+    heights: tuple[int, int, int], widths: tuple[int, int, int], size: tuple[int, int], fit: str
+) -> None:
+    facts = replace(example_facts()["two classes of cells"], heights=heights, widths=widths)
+    preprocessing = cv.recipes.create("standard").experiment(facts)["preprocessing"]
+    assert preprocessing == {"size": list(size), "fit": fit, "channels": [0, 1]}
+
+
+def test_cut_out_cells_of_many_sizes_keep_their_size(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    for number in range(24):
+        path = tmp_path / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        side = 20 + number
+        Image.fromarray(chance.integers(0, 255, (side, side), dtype=np.uint8)).save(path)
+    chosen = cv.experiment_from_recipe(tmp_path).preprocessing
+    assert (chosen.fit, chosen.size) in {("crop", (side, side)) for side in range(40, 44)}
 
 
 @pytest.mark.parametrize(("count", "channels"), [(2, (0, 1)), (3, "rgb"), (5, (0, 1, 2, 3, 4))])

@@ -26,6 +26,9 @@ from .interfaces.architecture import architectures as architectures
 from .interfaces.artifact import Artifact as Artifact
 from .interfaces.augmenter import Augmenter as Augmenter
 from .interfaces.augmenter import augmenters as augmenters
+from .interfaces.control import Control as Control
+from .interfaces.control import ControlData as ControlData
+from .interfaces.control import controls as controls
 from .interfaces.dataset import Dataset as Dataset
 from .interfaces.dataset import SkippedFile as SkippedFile
 from .interfaces.dataset import datasets as datasets

@@ -89,6 +89,10 @@ class Training(Settings):
     """How often to draw new weights if the network outputs the same for every image after the
     warm-up. Every restart is recorded."""
 
+    tta: bool = False
+    """Also score test and validation images by the mean over their flips and quarter turns
+    (test-time augmentation), which ``predict --tta`` computes."""
+
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the network's arithmetic. ``"auto"``: bfloat16 if the processor or GPU
     computes in it, else float32. Weights and probabilities are always float32."""

@@ -26,6 +26,12 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cellvision.splitters": {
         "cellvision-splitters": ("group_k_fold", "leave_one_out", "temporal"),
     },
+    "cellvision.controls": {
+        "cellvision-controls": (
+            *("background", "batch", "frozen_encoder", "intensity", "permuted_groups"),
+            *("permuted_images", "texture"),
+        ),
+    },
     "cellvision.exporters": {
         "cellvision-exporters": (
             *("bioimageio", "litert", "model_card", "onnx", "openvino", "saved_model"),
@@ -34,8 +40,9 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cellvision.reporters": {
         "cellvision-reporters": (
             *("attention", "boxplot", "confusion", "controls", "curves", "diagram", "expert"),
-            *("html", "intensities", "learning", "mistakes", "panel", "probabilities"),
-            *("robustness", "sample", "sheet", "summary", "tables"),
+            *("html", "intensities", "learning", "mistakes", "panel", "plate_map"),
+            *("probabilities", "robustness", "sample", "sheet", "summary", "tables"),
+            "training_size",
         ),
         "cellvision-cleanlab": ("suspicious_labels",),
         "cellvision-tracking": ("mlflow", "tensorboard"),

@@ -16,6 +16,7 @@ import pandas as pd
 
 import cellvision as cv
 from cellvision.results.metadata import (
+    ControlDescription,
     Environment,
     ExperimentRecord,
     RunMetadata,
@@ -25,6 +26,7 @@ from cellvision.results.metadata import (
 from cellvision.results.scores import Score
 from cellvision.results.verdicts import VerdictFile
 from cellvision.studies import verdict
+from cellvision.studies.comparisons import compare_experiments
 from cellvision.studies.ensemble import ensemble_records
 from cellvision.testing import SyntheticImages, example_experiment
 
@@ -33,6 +35,16 @@ LEAKS: list[dict[str, Any]] = [
     {"kind": "identical_pixels", "splits": ["test", "train"], "files": ["a.png", "c.png"]},
 ]
 ODD_NAMES = ("<b>bold</b> & co", "Ωmega/λ 2", "a $price_1$", "a name | with a bar", "x" * 70)
+CONTROLS = {
+    name: ControlDescription(name=name, label=label, kind=kind, subject=subject)  # type: ignore[arg-type]
+    for name, label, kind, subject in (
+        ("permuted_groups", "labels permuted across groups", "permuted labels", "permuted labels"),
+        ("intensity", "intensity alone", "lower rung", "brightness"),
+        ("my_focus", "focus alone", "alternative explanation", "the focus"),
+    )
+}
+"""Controls as a study records them."""
+
 ENVIRONMENT = Environment(
     cellvision="0.1.0", python="3.12.1", keras="3.10.0", backend="tensorflow", precision="float32"
 )
@@ -190,7 +202,9 @@ def write_study(
                 )
                 record = {"name": f"{control}_{label}", "experiment": name, "seed": k}
                 runs_of.append(RunRecord(**record, control=control))
-        records.append(ExperimentRecord(name=name, experiment=run.metadata.experiment))
+        missing = tuple(name for name in CONTROLS if name not in controls)
+        record_of = {"name": name, "experiment": run.metadata.experiment}
+        records.append(ExperimentRecord(**record_of, missing_controls=missing))
     pd.concat(tables).to_csv(folder / "runs.csv", index=False)
     pd.concat(histories).to_csv(folder / "history.csv", index=False)
     metadata = StudyMetadata(
@@ -198,12 +212,13 @@ def write_study(
         seeds=tuple(range(runs)),
         expert=dict(expert or {}),
         runs=tuple(runs_of),
+        controls=tuple(CONTROLS[name] for name in controls),
     )
     (folder / "study.json").write_text(metadata.to_json(), encoding="utf-8")
     ensembles = ensemble_records(cv.load_study(folder).experiments)
     metadata = metadata.model_copy(update={"ensembles": ensembles})
     (folder / "study.json").write_text(metadata.to_json(), encoding="utf-8")
     study = cv.load_study(folder)
-    verdicts = VerdictFile(verdicts=verdict.study_verdicts(study))
+    verdicts = VerdictFile(verdicts=verdict.study_verdicts(study), pairs=compare_experiments(study))
     (folder / "verdict.json").write_text(verdicts.to_json(), encoding="utf-8")
     return cv.load_study(folder)

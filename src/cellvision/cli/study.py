@@ -15,8 +15,14 @@ from cellvision.cli.output_folder import removed_if_empty
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.control import Control
     from cellvision.results.study import Study
+    from cellvision.results.verdicts import VerdictRecord
 
 
 def run(
@@ -38,8 +44,8 @@ def run(
         bool,
         typer.Option(
             "--controls",
-            help="Also run every control, in which nothing can be learned. The verdict is based on "
-            "them.",
+            help="Also run the installed controls, simpler explanations of the result. The verdict "
+            "is based on them.",
         ),
     ] = False,
     some_controls: Annotated[
@@ -47,10 +53,57 @@ def run(
         typer.Option(
             "--control",
             metavar="NAME",
-            help="Run only this control: permuted_groups, permuted_images, background or "
-            "intensity. Repeat for several.",
+            help="Run this control: the name of an installed one (see cellvision plugins), or "
+            "with settings, such as '{type=\"NAME\", KEY=VALUE}'. Repeat for several.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            metavar="N",
+            help="Cross-validate: divide the groups into N folds and test each once, by networks "
+            "trained on the others.",
+            show_default=False,
+        ),
+    ] = None,
+    leave_out: Annotated[
+        str | None,
+        typer.Option(
+            "--leave-out",
+            metavar="COLUMN",
+            help="Cross-validate: leave out one value of this column at a time, such as compound, "
+            "group or batch.",
+            show_default=False,
+        ),
+    ] = None,
+    splitter: Annotated[
+        str | None,
+        typer.Option(
+            "--splitter",
+            metavar="NAME",
+            help="Divide the images with this splitter. Its settings: --set split.splitter.KEY=...",
+            show_default=False,
+        ),
+    ] = None,
+    ladder: Annotated[
+        bool,
+        typer.Option(
+            "--ladder",
+            help="Run the controls that are simpler models of the same images. If one of them "
+            "does better, the network is not trained enough.",
+        ),
+    ] = False,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes",
+            metavar="auto|[A,B,C]",
+            help="Train on nested subsets of so many training groups, and show how accuracy grows "
+            "with their number.",
+            show_default=False,
+        ),
+    ] = None,
     expert: Annotated[
         list[str],
         typer.Option(
@@ -74,15 +127,18 @@ def run(
 
     Every run has its own seed. An interrupted study resumes.
     """
+    if splitter is not None:
+        from cellvision.studies.folds import requested_splitter
+
+        requested_splitter(folds, leave_out, splitter)  # only one of the three
+        changes = [f"split.splitter={splitter}", *changes]
     experiments_by_name = grid(source, changes, vary, recipe)
     expert_accuracy = dict(_accuracy(text) for text in expert)
     from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
-    from cellvision.studies.controls import CONTROLS
     from cellvision.studies.dask import connect
     from cellvision.studies.study import study
 
-    controls = CONTROLS if all_controls else some_controls
     with nullcontext() if scheduler is None else connect(scheduler) as client:
         start_backend(partial(configure_threads, *experiments_by_name.values()))
         with removed_if_empty(out):
@@ -90,12 +146,37 @@ def run(
                 experiments_by_name if vary else next(iter(experiments_by_name.values())),
                 runs,
                 out,
-                controls=controls,
+                controls=all_controls or requested_controls(some_controls, ladder=ladder),
+                folds=folds,
+                leave_out=leave_out,
+                sizes=_sizes(sizes),
                 expert=expert_accuracy,
                 client=client,
                 progress=True,
             )
         show(result, out)
+
+
+def requested_controls(named: Sequence[str], *, ladder: bool) -> list[Control]:
+    """Return the controls that ``--control`` names, and with ``--ladder`` all lower rungs."""
+    from cellvision.interfaces.control import controls, read_control
+    from cellvision.studies.controls import installed_controls
+
+    parsed = [experiments.parse(text) for text in named]
+    requested = []
+    for text, value in zip(named, parsed, strict=True):
+        if isinstance(value, dict) and isinstance(value.get("type"), str):
+            requested.append(read_control(value))
+        elif text.startswith("{"):
+            raise errors.ExperimentError(
+                f"--control {text}: expected a name or a table of settings",
+                """For example: --control '{type = "NAME", KEY = VALUE}'""",
+            )
+        else:
+            requested.append(controls.create(text))
+    kinds = {type(control) for control in requested}
+    rungs = installed_controls(kind="lower rung") if ladder else []
+    return [*requested, *(rung for rung in rungs if type(rung) not in kinds)]
 
 
 def grid(
@@ -123,6 +204,20 @@ def grid(
     return combinations
 
 
+def _sizes(text: str | None) -> bool | list[int]:
+    """Return the numbers of groups of ``--sizes``; True for ``auto``, False without it."""
+    if text is None or text == "auto":
+        return text is not None
+    numbers = experiments.parse(text)
+    is_list = isinstance(numbers, list) and numbers
+    if not is_list or not all(type(number) is int and number > 0 for number in numbers):
+        raise errors.ExperimentError(
+            f"--sizes {text}: expected auto, or numbers of training groups",
+            "For example: --sizes [8,16,32]",
+        )
+    return [int(number) for number in numbers]
+
+
 def _text(value: Any) -> str:
     import json
 
@@ -143,6 +238,27 @@ def _accuracy(text: str) -> tuple[str, float]:
     return split, accuracy
 
 
+def _accuracies(study: Study) -> Iterator[tuple[str, str, pd.Series]]:
+    """Yield the accuracies of the runs of each experiment on each split.
+
+    Those of cross-validated experiments are pooled over folds.
+    """
+    import pandas as pd
+
+    for experiment in study.experiments:
+        for split in experiment.runs[0].scores:
+            accuracies = [score.accuracy for score in experiment.scores(split)]
+            yield experiment.name, split, pd.Series(accuracies)
+
+
+def _folds(verdict: VerdictRecord) -> list[str]:
+    """State the folds of a cross-validated verdict, its images and its groups."""
+    if verdict.folds is None:
+        return []
+    groups = "groups unknown" if verdict.groups is None else f"{verdict.groups} groups"
+    return [f"{verdict.folds} folds by {verdict.folds_by}, {verdict.n} images, {groups}."]
+
+
 def show(study: Study, out: str) -> None:
     """Print the spread over runs, the verdicts, and where the report is."""
     from rich.console import Console
@@ -153,8 +269,7 @@ def show(study: Study, out: str) -> None:
 
     console = Console(highlight=False)
     table = Table("experiment", "split", "runs", "mean accuracy", "SD", "range", box=None)
-    for (name, split), rows in study.table.groupby(["experiment", "split"], sort=False):
-        values = rows["accuracy"]
+    for name, split, values in _accuracies(study):
         table.add_row(
             as_markup(name),
             as_markup(split),
@@ -178,8 +293,17 @@ def show(study: Study, out: str) -> None:
         several = len(study.verdicts) > 1
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""
         console.print(f"Verdict: {as_markup(about)}{verdict.sentence}", style="bold")
-        for line in (*verdict.reasons, *verdict.warnings):
+        for line in (*_folds(verdict), *verdict.reasons, *verdict.warnings):
             console.print(f"  {as_markup(line)}", soft_wrap=True)
+    for curve in study.learning_curves:
+        console.print(f"{as_markup(curve.split)}: {curve.sentences[0]}", soft_wrap=True)
+        for line in curve.sentences[1:]:
+            console.print(f"  {as_markup(line)}", soft_wrap=True)
+    if study.pairs:
+        console.print("Differences of accuracies, with 95 % intervals that hold together:")
+    for pair in study.pairs:
+        about = f"{pair.split}: " if len({each.split for each in study.pairs}) > 1 else ""
+        console.print(f"  {as_markup(about + pair.sentence)}", soft_wrap=True)
     page = study.folder / "reports" / "report.html"
     print(printable(page if page.is_file() else study.folder))
     if is_address(out):

@@ -74,7 +74,10 @@ def show(run: Run, out: str) -> None:
         console.print(f"Warning: {as_markup(warning)}", style=style)
     group = run.metadata.group_column or "groups unknown"
     table = Table("split", "images", as_markup(group), "accuracy", "95 % interval", box=None)
-    for split, score in run.scores.items():
+    averaged = [
+        (f"{split}, with flips and turns", s) for split, s in run.metadata.tta_scores.items()
+    ]
+    for split, score in [*run.scores.items(), *averaged]:
         table.add_row(
             as_markup(split),
             str(score.n),

@@ -11,6 +11,7 @@ from cellvision import atomic_io, errors, statistics
 from cellvision.data.audit import Audit, audit
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.experiment import Experiment, Training
+from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
 from cellvision.results.claimed_folder import clear_folder
@@ -46,9 +47,9 @@ _PROBLEMS = (
         "nothing.",
     ),
 )
-_EPOCHS = 24
-_LEARNING_RATE = 3e-4
-"""Low enough that the network also fits what it can only memorise."""
+_SIDE = 128
+_EPOCHS = 12
+"""Enough for the network to fit even what it can only memorise."""
 
 
 def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
@@ -82,8 +83,9 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
                 "synthetic_cells", path=folder / problem.name / "images", strength=problem.strength
             ),
             augmenters=(augmenters.create("flip"),),
-            preprocessing=Preprocessing(channels=(0, 1)),
-            training=Training(epochs=_EPOCHS, learning_rate=_LEARNING_RATE),
+            architecture=architectures.create("resnet"),
+            preprocessing=Preprocessing(size=(_SIDE, _SIDE), channels=(0, 1)),
+            training=Training(epochs=_EPOCHS, learning_rate=0.002),
         )
         report = audit(experiment, progress=progress)
         run = train(experiment, folder / problem.name / "run", progress=progress)

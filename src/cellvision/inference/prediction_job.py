@@ -304,7 +304,7 @@ def _engine(
         return engines[0], ""
     average = AveragingEngine(engines, options.tta, input_shape)
     parts = [f"{len(runs)} runs"] if len(runs) > 1 else []
-    parts += [f"{average.orientations} orientations"] if options.tta else []
+    parts += [f"{len(average.orientations)} orientations"] if options.tta else []
     return average, f"mean of {' and '.join(parts)}"
 
 

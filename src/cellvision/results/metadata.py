@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 from cellvision import errors
 from cellvision.result_model import ResultModel
 from cellvision.results.scores import Score
+from cellvision.statistics import ControlKind, ControlMeaning, Finding
 
 RUN_SCHEMA = 1
 """Version of the run folder's format."""
@@ -115,6 +116,12 @@ class RunMetadata(ResultModel):
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 
+    folds: int | None = None
+    """Number of folds whose held-out predictions are pooled here; None for a single training."""
+
+    image_control: dict[str, JsonValue] | None = None
+    """Name (as ``type``) and settings of that control if it changed the images."""
+
     class_names: tuple[str, ...]
     """Class names, sorted; the index of a class is its position."""
 
@@ -133,8 +140,18 @@ class RunMetadata(ResultModel):
     counts: dict[str, dict[str, int]]
     """Number of images by split and class."""
 
+    test_sets: Annotated[dict[str, str], Field(default_factory=dict)]
+    """Digest of the pixels and labels of each test set, to count how often it is evaluated."""
+
+    all_images: str | None = None
+    """The same for all images, whatever their split."""
+
     scores: dict[str, Score]
     """Score of each split."""
+
+    tta_scores: dict[str, Score] = Field(default_factory=dict)
+    """Score of the mean over flips and quarter turns, of each split but that of training; empty
+    unless ``training.tta`` asks for it."""
 
     timings: Timings = Timings()
     """Durations of the steps."""
@@ -159,6 +176,39 @@ class EnsembleRecord(ResultModel):
     """Score of each split."""
 
 
+class ControlDescription(ResultModel):
+    """What a control is called and means, so that a study is readable without its plugin."""
+
+    name: str
+    """Its name."""
+
+    label: str
+    """Its name in figures and tables."""
+
+    description: str = ""
+    """What it does, in a sentence."""
+
+    kind: ControlKind
+    """``permuted labels``, ``alternative explanation`` or ``lower rung``."""
+
+    subject: str
+    """Noun phrase for it in sentences."""
+
+    sentences: Annotated[dict[Finding, str], Field(default_factory=dict)]
+    """The verdict's sentence for a finding, in place of the default one."""
+
+    settings: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
+    """Its settings, with its name as ``type``."""
+
+    plugin: str = ""
+    """Requirement (``distribution==version``), or the name of a local file."""
+
+    @property
+    def meaning(self) -> ControlMeaning:
+        """What the verdict makes of it."""
+        return ControlMeaning(self.kind, self.subject, self.sentences)
+
+
 STUDY_SCHEMA = 1
 """Version of the study folder's format."""
 
@@ -171,6 +221,18 @@ class ExperimentRecord(ResultModel):
 
     experiment: dict[str, JsonValue]
     """Complete experiment as plain values."""
+
+    folds: int | None = None
+    """Number of folds; None without cross-validation."""
+
+    folds_by: str | None = None
+    """What the folds hold out: the column of the groups, another one, or ``image``."""
+
+    out_of_fold: str | None = None
+    """Folder in ``out_of_fold`` with the mean out-of-fold predictions over seeds."""
+
+    missing_controls: tuple[str, ...] = ()
+    """Controls that are enabled by default and available for it, and were not run."""
 
 
 class RunRecord(ResultModel):
@@ -187,6 +249,9 @@ class RunRecord(ResultModel):
 
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
+
+    fold: int | None = None
+    """Fold that the run held out, from 1; None without cross-validation."""
 
 
 class StudyMetadata(ResultModel):
@@ -206,6 +271,14 @@ class StudyMetadata(ResultModel):
 
     runs: tuple[RunRecord, ...]
     """All runs, including those of controls."""
+
+    out_of_fold: tuple[RunRecord, ...] = ()
+    """Runs pooled over their folds, with folders in ``out_of_fold``; empty without
+    cross-validation."""
+
+    controls: tuple[ControlDescription, ...] = ()
+    """What each control is called and means, in the order of figures; also those that were not
+    run."""
 
     ensembles: tuple[EnsembleRecord, ...] = ()
     """Ensemble of each experiment with at least two runs."""

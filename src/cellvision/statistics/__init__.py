@@ -12,6 +12,7 @@ are in the documentation page "Statistics".
 from __future__ import annotations
 
 from cellvision.statistics.accuracy import (
+    CROSS_VALIDATION_FACTOR,
     accuracy_interval,
     balanced_accuracy_interval,
     cross_validated_accuracy,
@@ -26,6 +27,7 @@ from cellvision.statistics.batches import (
 from cellvision.statistics.bootstrap import group_bootstrap
 from cellvision.statistics.calibration import Calibration, calibration
 from cellvision.statistics.controls import (
+    MARGIN,
     ControlEvidence,
     ControlKind,
     ControlMeaning,
@@ -82,6 +84,8 @@ from cellvision.statistics.variance_shares import VarianceShares, variance_share
 from cellvision.statistics.verdict import Verdict, verdict
 
 __all__ = [
+    "CROSS_VALIDATION_FACTOR",
+    "MARGIN",
     "AbstentionRule",
     "ArmTest",
     "BatchTable",

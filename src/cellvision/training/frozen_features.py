@@ -15,9 +15,6 @@ from cellvision.data import feature_cache
 if TYPE_CHECKING:
     from cellvision.training.frozen import FrozenSplit
 
-ORIENTATIONS = 8
-"""The orientations of a square image: four quarter turns of the image and of its mirror image."""
-
 _BATCH_VALUES = 2**20
 """Most input values in a batch of the frozen part, whose hidden layers hold many times more."""
 
@@ -32,7 +29,7 @@ def feature_key(split: FrozenSplit, content: Sequence[str], settings: Sequence[A
     content
         A digest of each image's pixels, in order.
     settings
-        What else decides what the model is given, as JSON values: preprocessing, orientations.
+        What else decides what the model is given, as JSON values: preprocessing, augmentation.
 
     Returns
     -------
@@ -54,7 +51,7 @@ def frozen_features(
     pixels: Callable[[np.ndarray], np.ndarray],
     rows: np.ndarray,
     key: str,
-    orientations: Sequence[int] = (0,),
+    variants: Sequence[Callable[[np.ndarray], np.ndarray]] = (np.asarray,),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> np.ndarray:
     """Compute the features of images, or read them from the cache.
@@ -69,22 +66,23 @@ def frozen_features(
         The images; features come in this order.
     key
         From `feature_key`; names the entry of the cache.
-    orientations
-        Which of the eight orientations to compute (0: as it is), see `oriented`.
+    variants
+        Functions that change a batch of images, such as augmentation, one for each set of
+        features. What they do must be part of the key.
     progress
         Called with the number of images done and their total.
 
     Returns
     -------
     numpy.ndarray
-        Shape (orientations, images, ...), float32, memory-mapped and read-only.
+        Shape (variants, images, ...), float32, memory-mapped and read-only.
 
     Raises
     ------
     errors.FolderError
         The cache cannot be written.
     """
-    shape = (len(orientations), len(rows), *split.feature_shape)
+    shape = (len(variants), len(rows), *split.feature_shape)
 
     def compute(target: np.ndarray) -> None:
         values = math.prod(split.head.input_shape[1:])
@@ -94,31 +92,9 @@ def frozen_features(
             batch = np.asarray(pixels(chunk))
             if len(batch) < size:  # one shape, so one compiled program
                 batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-            for number, orientation in enumerate(orientations):
-                turned = oriented(batch, orientation)
-                output = np.asarray(split.head.predict_on_batch(turned), np.float32)
+            for number, variant in enumerate(variants):
+                output = np.asarray(split.head.predict_on_batch(variant(batch)), np.float32)
                 target[number, start : start + len(chunk)] = output[: len(chunk)]
             progress(min(start + size, len(rows)), len(rows))
 
     return feature_cache.open_features(key, shape, compute)
-
-
-def oriented(images: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn images by quarter turns, and mirror them for orientations of 4 to 7.
-
-    Parameters
-    ----------
-    images
-        Shape (n, height, width, channels); square for odd orientations.
-    orientation
-        0 to 7: number of quarter turns, plus 4 for the mirror image.
-    """
-    if not 0 <= orientation < ORIENTATIONS:
-        raise ValueError(f"orientation {orientation} is not one of 0 to {ORIENTATIONS - 1}")
-    if orientation % 2 and images.shape[1] != images.shape[2]:
-        raise ValueError(
-            f"images of {images.shape[1]}×{images.shape[2]} pixels are not square: "
-            "only orientations 0, 2, 4 and 6 keep their shape"
-        )
-    mirrored = images[:, :, ::-1] if orientation >= 4 else images
-    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4, axes=(1, 2)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.backends import precision as precisions
 from cellvision.backends.seeding import seeded
+from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.architecture_contract import (
     require_network,
     require_probabilities,
@@ -161,12 +163,38 @@ class Network:
         model = self.model if self.mixes_labels else self.training_model
         return predict_rows(model.predict_on_batch, pixels, rows, step)
 
+    def predict_averaged(
+        self,
+        pixels: Callable[[np.ndarray], np.ndarray],
+        rows: np.ndarray,
+        step: Callable[[int], None] = lambda _: None,
+    ) -> np.ndarray:
+        """Return mean probabilities over the orientations of images (test-time augmentation).
+
+        Parameters
+        ----------
+        pixels, rows, step
+            As for `predict`; `step` counts every orientation of an image.
+        """
+        orientations = orientations_of(self.experiment.preprocessing.input_shape)
+        mean = np.zeros((len(rows), self.classes))
+        for orientation in orientations:
+            turned = self.predict(partial(_turned, pixels, orientation), rows, step)
+            mean += turned.astype(np.float64) / len(orientations)
+        return mean.astype(np.float32)
+
     def evaluate_loss(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
         """Return the mean of the architecture's loss over images, without weight penalties."""
         import keras
 
         targets = one_hot(labels, self.classes)
         return float(np.mean(keras.ops.convert_to_numpy(self._loss(targets, probabilities))))
+
+
+def _turned(
+    pixels: Callable[[np.ndarray], np.ndarray], orientation: int, rows: np.ndarray
+) -> np.ndarray:
+    return oriented(pixels(rows), orientation)
 
 
 def prediction_batch_size(input_shape: tuple[int, ...]) -> int:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellvision import atomic_io
+from cellvision.data.split_names import is_test
+from cellvision.interfaces.control import controls, overridden
 from cellvision.results.claimed_folder import RESUME, naming_folder, release_folder
 from cellvision.results.environment import (
     copy_local_plugins,
     keras_environment,
     plugin_requirements,
 )
+from cellvision.results.group_table import group_table
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
 from cellvision.results.reporting import begin_run, report_epoch
 from cellvision.results.run import Run, load_run
@@ -31,6 +34,7 @@ from cellvision.training.network import check_reloads
 if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.control import Control
     from cellvision.progress import Display
     from cellvision.training.network import Network
     from cellvision.training.result import TrainingResult
@@ -91,6 +95,7 @@ class RunWriter:
         """
         trainer = self.trainer
         probabilities = trainer.predict(network, display)
+        averaged = self._averaged(network, probabilities)
         with naming_folder(self.folder):
             if result.interrupted is not None:
                 result.interrupted.save(self.folder / RESUME)
@@ -115,7 +120,18 @@ class RunWriter:
                 warnings,
                 result.restarted_seeds,
                 interrupted=result.interrupted is not None,
+                averaged=averaged,
             )
+
+    def _averaged(self, network: Network, probabilities: np.ndarray) -> np.ndarray | None:
+        """Average held-out images over orientations, if the experiment asks for it."""
+        held_out = np.setdiff1d(np.arange(len(probabilities)), self.trainer.rows)
+        if not self.experiment.training.tta or not len(held_out):
+            return None
+        averaged = probabilities.copy()
+        with self.trainer.alone():
+            averaged[held_out] = network.predict_averaged(self.trainer.pixels, held_out)
+        return averaged
 
     def _save_model(self, network: Network) -> Sequence[str]:
         """Save the model; return warnings about loading it again."""
@@ -161,6 +177,7 @@ def finish_run(
     restarted_seeds: tuple[int, ...] = (),
     *,
     interrupted: bool = False,
+    averaged: np.ndarray | None = None,
 ) -> Run:
     """Write predictions, audit and record of a run.
 
@@ -178,27 +195,39 @@ def finish_run(
         Returns the mean loss of labels and probabilities.
     environment, timings, warnings, restarted_seeds, interrupted
         Go into ``run.json``; the warnings follow those of the images.
+    averaged
+        Probabilities of which those of held-out images are means over orientations; None if
+        they were not computed.
     """
     experiment = with_seed(prepared.experiment, seed)
-    write_table(folder / "predictions.csv", predictions_table(prepared.catalog, probabilities))
-    write_table(folder / "provenance.csv", provenance_table(prepared.catalog))
+    predictions = predictions_table(prepared.catalog, probabilities)
+    provenance = provenance_table(prepared.catalog)
+    write_table(folder / "predictions.csv", predictions)
+    write_table(folder / "provenance.csv", provenance)
+    if prepared.catalog.group_column is not None:
+        groups = group_table(predictions, provenance, prepared.catalog.class_names)
+        write_table(folder / "groups.csv", groups)
     write_json(folder / "audit.json", prepared.audit.to_json())
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),
-        plugins=plugin_requirements(experiment),
-        local_plugins=copy_local_plugins(experiment, folder / "plugins"),
+        plugins=plugin_requirements((experiment, prepared.control)),
+        local_plugins=copy_local_plugins((experiment, prepared.control), folder / "plugins"),
         environment=environment,
         seed=seed,
         restarted_seeds=restarted_seeds,
         interrupted=interrupted,
-        control=prepared.control,
+        **_control_fields(prepared.control),
         class_names=prepared.catalog.class_names,
         intensity_zero=prepared.zero,
         intensity_scale=prepared.one,
         group_column=prepared.catalog.group_column,
         batch_column=prepared.catalog.batch_column,
         counts=prepared.catalog.counts(),
+        **_digests(prepared),
         scores=_scores(prepared, loss, probabilities),
+        tta_scores={}
+        if averaged is None
+        else _scores(prepared, loss, averaged, without=prepared.training_split),
         timings=timings,
         leaks=tuple(LeakRecord.model_validate(leak.to_json()) for leak in prepared.audit.leaks),
         warnings=(*prepared.warnings, *warnings),
@@ -208,6 +237,30 @@ def finish_run(
         (folder / RESUME).unlink(missing_ok=True)
         release_folder(folder)
     return load_run(folder)
+
+
+def _digests(prepared: PreparedData) -> dict[str, Any]:
+    """Identify the test sets and all images; empty for a control, whose labels may be others."""
+    if prepared.control is not None:
+        return {}
+    splits = [split for split in prepared.catalog.splits() if is_test(split)]
+    by_split = {split: prepared.digest(prepared.rows(split)) for split in splits}
+    return {
+        "test_sets": {split: digest for split, digest in by_split.items() if digest is not None},
+        "all_images": prepared.digest(np.arange(len(prepared.labels))),
+    }
+
+
+def _control_fields(control: Control | None) -> dict[str, Any]:
+    """Return what the record says of a control; its settings if it changed the images."""
+    if control is None:
+        return {}
+    return {
+        "control": controls.name_of(type(control)),
+        "image_control": control.model_dump(mode="json")
+        if "change_image" in overridden(control)
+        else None,
+    }
 
 
 def with_seed(experiment: Experiment, seed: int) -> Experiment:
@@ -220,11 +273,14 @@ def _scores(
     prepared: PreparedData,
     mean_loss: Callable[[np.ndarray, np.ndarray], float],
     probabilities: np.ndarray,
+    without: str | None = None,
 ) -> dict[str, Score]:
     groups = prepared.catalog.table["group"].to_numpy()
     has_groups = prepared.catalog.group_column is not None
     scores = {}
     for split in prepared.catalog.splits():
+        if split == without:
+            continue
         rows = prepared.rows(split)
         labels = prepared.labels[rows]
         scores[split] = Score.from_predictions(

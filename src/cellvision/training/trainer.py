@@ -15,6 +15,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.backends import devices, distributed, precision
 from cellvision.backends.seeding import derived_seed
+from cellvision.backends.startup import start_backend
 from cellvision.backends.threads import configure_threads
 from cellvision.interfaces.architecture import TrainingPlan
 from cellvision.training.batch_norm import refresh_batch_norm
@@ -73,7 +74,8 @@ class Trainer:
 
     def __init__(self, prepared: PreparedData) -> None:
         training = prepared.experiment.training
-        configure_threads(prepared.experiment)
+        start_backend(partial(configure_threads, prepared.experiment))
+        configure_threads(prepared.experiment)  # if something else has imported keras
         self.prepared = prepared
         self.precision = precision.resolve(training.precision)
         self.devices = devices.choose(training.devices, training.batch_size)
@@ -246,7 +248,7 @@ class Trainer:
             return None
         rows = (self.rows, self.validation_rows)
         self._frozen, result = fit_frozen(
-            self.prepared, split, rows, self._pixels, display, on_epoch
+            self.prepared, split, rows, self.pixels, display, on_epoch
         )
         return network, result
 
@@ -320,7 +322,7 @@ class Trainer:
         rows = np.random.default_rng(0).permutation(self.rows)[:_DEAD_SAMPLE]
         network = self._local_network(network, seed)
         with self.alone():
-            probabilities = network.predict(self._pixels, np.sort(rows))
+            probabilities = network.predict(self.pixels, np.sort(rows))
         constant = len(np.unique(probabilities.argmax(axis=1))) == 1
         return constant and float(probabilities.std(axis=0).max()) < _DEAD_SPREAD
 
@@ -351,9 +353,10 @@ class Trainer:
             display.task("predicting", done, total)
 
         with self.alone():
-            return network.predict(self._pixels, np.arange(total), step)
+            return network.predict(self.pixels, np.arange(total), step)
 
-    def _pixels(self, rows: np.ndarray) -> np.ndarray:
+    def pixels(self, rows: np.ndarray) -> np.ndarray:
+        """Return the native pixels of some rows, as the network takes them."""
         return gather(self.prepared, rows)[0]
 
     def _loader(self, seed: int, first_epoch: int = 0) -> BatchLoader:

@@ -23,6 +23,7 @@ def plain_network(
     classes: int,
     pooled: Collection[int],
     dense: int | None,
+    initializer: str = "glorot_uniform",
 ) -> keras.Model:
     """Nine convolutions with a 2×2 max pooling behind those whose number (from 1) is `pooled`.
 
@@ -43,14 +44,29 @@ def plain_network(
     for number, filters in enumerate(FILTERS, start=1):
         activation = None if number in pooled else "relu"
         stack.append(
-            layers.Conv2D(filters, 3, padding="same", activation=activation, name=f"conv_{number}")
+            layers.Conv2D(
+                filters,
+                3,
+                padding="same",
+                activation=activation,
+                kernel_initializer=initializer,
+                name=f"conv_{number}",
+            )
         )
         if number in pooled:
             stack.append(layers.MaxPooling2D(2, name=f"pool_{number}"))
             stack.append(layers.ReLU(name=f"relu_{number}"))
-    stack += [layers.Flatten(name="flat"), layers.Dense(512, activation="relu", name="dense_1")]
-    if dense is not None:
-        stack.append(layers.Dense(dense, activation="relu", name="dense_2"))
+    stack.append(layers.Flatten(name="flat"))
+    for number, units in enumerate((512, dense), start=1):
+        if units is not None:
+            stack.append(
+                layers.Dense(
+                    units,
+                    activation="relu",
+                    kernel_initializer=initializer,
+                    name=f"dense_{number}",
+                )
+            )
     stack.append(layers.Dense(classes, activation="softmax", dtype="float32", name="classes"))
     return keras.Sequential(stack, name=name)
 

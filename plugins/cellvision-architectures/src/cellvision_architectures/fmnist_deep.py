@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -36,6 +36,11 @@ class FmnistDeep(Architecture):
     four, five convolutions see an image of 28×28 pixels as a single one; ``(3, 6, 9)`` leaves
     them more to look at."""
 
+    initializer: Literal["glorot_uniform", "he_uniform"] = "glorot_uniform"
+    """Distribution of the first weights. ``"he_uniform"`` keeps the scale of what passes through
+    ReLU layers, so that a network does not start dead (He et al., 2015, Delving deep into
+    rectifiers); Keras' default halves it at every layer."""
+
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
         """Make the network; see `cellvision.Architecture.build`.
 
@@ -45,5 +50,10 @@ class FmnistDeep(Architecture):
             The poolings leave nothing of the image: with four, height or width is below 16.
         """
         return plain_network(
-            "fmnist_deep", input_shape, classes, pooled=set(self.pooled), dense=self.dense
+            "fmnist_deep",
+            input_shape,
+            classes,
+            pooled=set(self.pooled),
+            dense=self.dense,
+            initializer=self.initializer,
         )

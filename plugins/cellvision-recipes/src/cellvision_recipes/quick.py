@@ -10,6 +10,9 @@ from cellvision_recipes import standard
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+LARGEST_SIDE = 64
+"""Larger images are reduced to this many pixels a side."""
+
 _PIXELS = 25_000_000
 """Pixels to train on: about a minute on two processors with AVX2."""
 
@@ -19,9 +22,9 @@ class Quick(Recipe):
 
     def experiment(self, facts: ImageFacts) -> dict[str, JsonValue]:
         """Choose the settings."""
-        side = min(standard.input_side(facts), 64)
+        size, fit = standard.input_size(facts, LARGEST_SIDE)
         full = standard.epochs(facts.images)
-        epochs = min(max(round(_PIXELS / (facts.images * side * side)), 3), full)
+        epochs = min(max(round(_PIXELS / (facts.images * size[0] * size[1])), 3), full)
         settings = standard.Standard().experiment(facts)
         training = settings["training"]
         preprocessing = settings["preprocessing"]
@@ -29,7 +32,7 @@ class Quick(Recipe):
         assert isinstance(preprocessing, dict)
         return {
             **settings,
-            "augmenters": standard.augmenters(facts, side),
-            "preprocessing": {**preprocessing, "size": [side, side]},
+            "augmenters": standard.augmenters(facts, min(size)),
+            "preprocessing": {**preprocessing, "size": list(size), "fit": fit},
             "training": {**training, "epochs": epochs, "warmup_epochs": round(0.06 * epochs, 2)},
         }

@@ -16,6 +16,9 @@ LARGEST_SIDE = 128
 SMALLEST_SIDE = 16
 """Smaller images are enlarged to this many pixels a side."""
 
+NEARLY_EQUAL = 1.05
+"""Sizes that differ by this factor or less count as equal."""
+
 ORIENTED = 0.8
 """Images have an upright direction if a linear model tells flipped copies more often than this.
 Measured on training images: at most 0.75 for cells and photographs of flowers, 0.95 for clothes."""
@@ -30,12 +33,13 @@ class Standard(Recipe):
 
     def experiment(self, facts: ImageFacts) -> dict[str, JsonValue]:
         """Choose size, augmentation and length of the training from the images."""
-        side = input_side(facts)
+        size, fit = input_size(facts)
         return {
             "architecture": {"type": "resnet"},
-            "augmenters": augmenters(facts, side),
+            "augmenters": augmenters(facts, min(size)),
             "preprocessing": {
-                "size": [side, side],
+                "size": list(size),
+                "fit": fit,
                 "channels": channels(facts),
             },
             "training": {
@@ -48,13 +52,43 @@ class Standard(Recipe):
                 "weight_decay": 0.001,
                 "label_smoothing": 0.05,
                 "class_weights": None,
+                "tta": facts.upside_down < ORIENTED,
             },
         }
 
 
-def input_side(facts: ImageFacts) -> int:
-    """Return the network's input size: the native one from 16 to 128 pixels."""
-    return min(max(facts.side, SMALLEST_SIDE), LARGEST_SIDE)
+def input_size(facts: ImageFacts, largest: int = LARGEST_SIDE) -> tuple[tuple[int, int], str]:
+    """Return height and width of the network's input, and ``preprocessing.fit``.
+
+    Images that differ in size, such as cut out cells, are centred on one canvas if the largest
+    fits on it, because resizing would hide the size of the cells. Others are resized: those of
+    nearly equal height and width to a square, others with their aspect ratio.
+
+    Parameters
+    ----------
+    facts
+        Facts about the images.
+    largest
+        Side of the largest canvas, in pixels; an image that is not square has at most as many
+        pixels as that.
+    """
+    height, width = facts.heights[1], facts.widths[1]
+    if differ_in_size(facts):
+        longest = max(facts.heights[2], facts.widths[2])
+        if longest <= largest:
+            side = max(longest, SMALLEST_SIDE)
+            return (side, side), "crop"
+    elif max(height, width) > NEARLY_EQUAL * min(height, width):
+        scale = min(largest / math.sqrt(height * width), 1)
+        scale = max(scale, SMALLEST_SIDE / min(height, width))
+        return (round(height * scale), round(width * scale)), "resize"
+    side = min(max(facts.side, SMALLEST_SIDE), largest)
+    return (side, side), "resize"
+
+
+def differ_in_size(facts: ImageFacts) -> bool:
+    """Whether heights or widths of the images differ by more than 5 %."""
+    return any(most > NEARLY_EQUAL * least for least, _, most in (facts.heights, facts.widths))
 
 
 def channels(facts: ImageFacts) -> JsonValue:
@@ -65,7 +99,15 @@ def channels(facts: ImageFacts) -> JsonValue:
 
 
 def augmenters(facts: ImageFacts, side: int) -> list[JsonValue]:
-    """Return flips and turns that leave the images plausible, and shifts by up to an eighth."""
+    """Return flips and turns that leave the images plausible, and shifts by up to an eighth.
+
+    Parameters
+    ----------
+    facts
+        Facts about the images.
+    side
+        Shorter side of the network's input, in pixels.
+    """
     shift: JsonValue = {"type": "shift", "pixels": max(side // 8, 1)}
     if facts.upside_down < ORIENTED:
         return [{"type": "dihedral"}, shift]

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from cellvision.results.audits import AuditReport
 
 
+_TABLES = {
+    "out_of_fold.csv": "Out-of-fold predictions of every image",
+    "groups.csv": "Answers for groups",
+}
+"""Tables of a study that not every study has."""
+
+
 class Html(Reporter):
     """One page about a run, a study or an audit: self-contained HTML for screen, phone and paper.
 
@@ -51,7 +58,7 @@ class Html(Reporter):
             details=run_details(run),
             links=[FileLink("Predictions of every image", "../predictions.csv")],
         )
-        return [write_page(folder, page, f"Report of the run {run.folder.resolve().name}")]
+        return [write_page(folder, page, "Report of this run")]
 
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Write ``report.html``."""
@@ -64,6 +71,12 @@ class Html(Reporter):
             )
             for experiment in study.experiments
             for run in experiment.runs[:1]
+            if experiment.out_of_fold is None
+        ]
+        links += [
+            FileLink(title, f"../{name}")
+            for name, title in _TABLES.items()
+            if (study.folder / name).is_file()
         ]
         page = _render(
             study,
@@ -75,7 +88,7 @@ class Html(Reporter):
             details=study_details(study),
             links=links,
         )
-        return [write_page(folder, page, f"Report of the study {study.folder.resolve().name}")]
+        return [write_page(folder, page, "Report of this study")]
 
     def audit(self, report: AuditReport, folder: Path) -> Sequence[Artifact]:
         """Write ``report.html``."""
