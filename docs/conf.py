@@ -23,6 +23,7 @@ for registry in (
     cellvision.architectures,
     cellvision.recipes,
     cellvision.splitters,
+    cellvision.controls,
     cellvision.exporters,
     cellvision.reporters,
 ):

@@ -13,17 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
 from cellvision.data.groups import canonical_groups
-from cellvision.data.masking import cell_regions, otsu, without_cells
 from cellvision.data.prepared import prepare_data
 from cellvision.statistics import max_t_test
-from cellvision.studies.controls import CONTROLS, control_data, permute_labels
+from cellvision.studies.controls import with_changed_images, with_changed_labels
+
+CONTROLS = ("permuted_groups", "permuted_images", "background", "intensity")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -52,37 +51,7 @@ def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
     return cv.study(experiment(images, reporters=reporters), 2, out, controls=CONTROLS)
 
 
-# --- permuted labels ---------------------------------------------------------------------
-
-tables = st.lists(
-    st.tuples(st.integers(0, 8), st.sampled_from("abc"), st.sampled_from(["train", "test"])),
-    min_size=1,
-    max_size=40,
-)
-
-
-@settings(max_examples=40)
-@given(tables, st.integers(0, 9), st.booleans())
-def test_labels_are_permuted_over_whole_groups(
-    rows: list[tuple[int, str, str]], seed: int, pure: bool
-) -> None:
-    table = pd.DataFrame(rows, columns=["group", "label", "split"])
-    if pure:
-        table["label"] = table["group"].map(lambda group: "abc"[group % 3])
-    new = permute_labels(table, table["group"], [seed])
-    assert list(new) == list(permute_labels(table, table["group"], [seed]))
-    drawn = table.assign(new=new)
-    before = table.groupby("group")["label"].agg(lambda values: tuple(sorted(values)))
-    after = drawn.groupby("group")["new"].agg(lambda values: tuple(sorted(values)))
-    one = before.map(lambda values: len(set(values)) == 1)
-    # A group with one label has one label again; in a group with several, images are swapped.
-    assert after[one].map(lambda values: len(set(values)) == 1).all()
-    assert (after[~one] == before[~one]).all()
-    # Over whole groups, as many have each label as before, in each split where none is shared.
-    firsts = drawn[drawn["group"].isin(one.index[one])].drop_duplicates("group")
-    shared = drawn.groupby("group")["split"].nunique().max() > 1
-    for _, part in firsts.groupby("label" if shared else "split") if not shared else [(0, firsts)]:
-        assert sorted(part["label"]) == sorted(part["new"])
+# --- what a control may see ------------------------------------------------------------
 
 
 class Spelled(cv.Dataset):
@@ -114,62 +83,11 @@ def test_what_a_split_keeps_together_is_permuted_together() -> None:
         ("permuted_groups", canonical_groups),
         ("permuted_images", lambda _: prepared.catalog.table["image"].str.replace(".5", "")),
     ):
-        table = control_data(control, prepared, seed=3).catalog.table
+        changed = with_changed_images(cv.controls.create(control), prepared)
+        table = with_changed_labels(cv.controls.create(control), changed, 3).catalog.table
         keys = together(prepared.catalog.table["group"])
         assert table["label"].groupby(keys).nunique().max() == 1
         assert (table["label"] != prepared.catalog.table["label"]).any()
-
-
-def test_each_seed_draws_another_permutation() -> None:
-    table = pd.DataFrame({"label": list("ab") * 10, "split": "train"})
-    groups = pd.Series(range(20))
-    drawn = {tuple(permute_labels(table, groups, [seed, 0])) for seed in range(5)}
-    assert len(drawn) == 5
-    assert tuple(table["label"]) not in drawn
-
-
-# --- the background ----------------------------------------------------------------------
-
-
-def cells_on(background: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Bright discs on noise, uint16, two channels, and where they are."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:64, :64]
-    discs = sum((y - cy) ** 2 + (x - cx) ** 2 < 36 for cy, cx in ((15, 20), (44, 40))) > 0
-    image = rng.normal(background, 8, (64, 64, 2))
-    image[..., 1] += 900 * discs
-    return image.clip(0).astype(np.uint16), discs
-
-
-def test_cells_are_masked_with_a_margin() -> None:
-    image, discs = cells_on(200)
-    mask = cell_regions(image)
-    assert mask[discs].all()
-    assert discs.sum() < mask.sum() < 5 * discs.sum()
-    left = without_cells(image)
-    assert (left.dtype, left.shape) == (image.dtype, image.shape)
-    np.testing.assert_array_equal(left[~mask], image[~mask])
-    # Nothing of a cell is left: neither its light nor its outline.
-    assert left[mask].max() < 260
-    assert abs(left[mask].mean() - 200) < 5
-    assert left[mask].std() == pytest.approx(left[~mask].std(), rel=0.2)
-    np.testing.assert_array_equal(without_cells(image), left)
-
-
-def test_images_without_cells_or_without_background() -> None:
-    flat = np.full((20, 20, 1), 7, np.uint8)
-    np.testing.assert_array_equal(without_cells(flat), flat)
-    noise = np.random.default_rng(0).normal(0, 1, (20, 20, 1)).astype(np.float32)
-    full = without_cells(np.concatenate([noise, -noise], axis=-1))
-    assert full.dtype == np.float32
-    assert np.isfinite(full).all()
-
-
-def test_otsu_separates_two_kinds_of_pixels() -> None:
-    rng = np.random.default_rng(0)
-    dark, light = rng.normal(10, 1, 900), rng.normal(50, 3, 100)
-    assert dark.max() <= otsu(np.concatenate([dark, light])) < light.min()
-    assert otsu(np.full(5, 3.0)) == 3.0
 
 
 # --- a study with controls ---------------------------------------------------------------
@@ -225,7 +143,8 @@ def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
     (background, _), true = study.controls["background"], study.runs[0]
     some = list(true.predictions["image"][:3])
     stored = true.model_input(some)
-    masked = np.stack([without_cells(image) for image in stored])
+    control = cv.controls.create("background")
+    masked = np.stack([control.change_image(image) for image in stored])
     np.testing.assert_array_equal(background.model_input(some), masked)
     # Its model answers on masked pixels as its predictions say.
     answers = np.asarray(background.model().predict_on_batch(masked.astype(np.float32)))
@@ -242,7 +161,7 @@ def test_brightness_alone_is_recognised(study: cv.Study) -> None:
     assert (verdict.experiment, verdict.split) == ("level", "test")
     assert (verdict.n, verdict.groups, verdict.group_column) == (20, 10, "well")
     assert verdict.p >= verdict.smallest_p == pytest.approx(1 / 252)
-    assert verdict.missing_controls == ()
+    assert verdict.missing_controls == ("texture",)
     by_name = {each.control: each for each in verdict.controls}
     assert by_name["intensity"].accuracy == 1.0
     assert by_name["intensity"].kind == "lower rung"
@@ -266,7 +185,9 @@ def test_brightness_alone_is_recognised(study: cv.Study) -> None:
 
 def test_the_reports_show_the_controls(study: cv.Study) -> None:
     reports = study.folder / "reports"
-    assert {"controls.png", "masks.png", "report.html"} <= {p.name for p in reports.iterdir()}
+    assert {"controls.png", "images_background.png", "report.html"} <= {
+        p.name for p in reports.iterdir()
+    }
     page = (reports / "report.html").read_text(encoding="utf-8")
     (verdict,) = study.verdicts
     answer = page[page.index('class="answer') : page.index("</section>")]
@@ -293,12 +214,14 @@ def test_a_study_killed_during_its_controls_resumes(
     assert started.returncode == -signal.SIGKILL
     done = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
     assert 5 <= len(done) < 9
-    again = cv.study(experiment(images), 2, folder, controls=CONTROLS)
+    again = cv.study(experiment(images), 2, folder, controls=True)
     assert {path: path.stat().st_mtime_ns for path in done} == done
     for name, runs in study.controls.items():
         for one, other in zip(runs, again.controls[name], strict=True):
             assert one.predictions.equals(other.predictions)
-    assert again.verdicts == study.verdicts
+    assert set(again.controls) == {*CONTROLS, "texture"}
+    assert again.verdicts[0].missing_controls == ()
+    assert again.verdicts[0].controls[:4] == study.verdicts[0].controls
 
 
 def test_controls_can_be_added_but_not_removed(
@@ -328,7 +251,7 @@ def test_controls_can_be_added_but_not_removed(
 
 
 def test_a_control_that_does_not_exist_is_refused(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(errors.ExperimentError, match="no control 'colour'") as caught:
+    with pytest.raises(errors.UnknownPlugin, match="no control is called 'colour'") as caught:
         cv.study(experiment(images), 1, tmp_path / "study", controls=["colour"])
     assert "permuted_groups" in caught.value.hint
     assert not (tmp_path / "study").exists()

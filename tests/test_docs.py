@@ -216,6 +216,7 @@ def test_the_telltale_check_finds_wording(tmp_path: Path) -> None:
 PACKAGES = (
     "cellvision",
     "cellvision_augmenters",
+    "cellvision_controls",
     "cellvision_datasets",
     "cellvision_exporters",
     "cellvision_recipes",

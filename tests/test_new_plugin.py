@@ -22,7 +22,10 @@ from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.new_plugin import render
 from cellvision.testing import Isolation
 
-KINDS = ("architecture", "augmenter", "dataset", "exporter", "recipe", "splitter", "reporter")
+KINDS = (
+    *("architecture", "augmenter", "control", "dataset"),
+    *("exporter", "recipe", "splitter", "reporter"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +196,7 @@ def test_the_tutorial_shows_what_is_rendered(tmp_path: Path) -> None:
     names = (
         "tiny_net",
         "tiny_factor",
+        "tiny_edge",
         "tiny_arrays",
         "tiny_export",
         "tiny_recipe",
@@ -205,6 +209,6 @@ def test_the_tutorial_shows_what_is_rendered(tmp_path: Path) -> None:
         code += "".join(file.read_text(encoding="utf-8") for file in folder.rglob("*.py"))
     page = Path(__file__).parents[1] / "docs" / "tutorial" / "plugin.md"
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 9
+    assert len(blocks) == 11
     for block in blocks:
         assert block in code, block

@@ -270,7 +270,7 @@ def test_a_known_name_of_another_kind_is_no_hint() -> None:
 def test_known_distributions_are_of_the_groups_there_are() -> None:
     registries = (
         *(cv.datasets, cv.augmenters, cv.architectures),
-        *(cv.recipes, cv.splitters, cv.exporters, cv.reporters),
+        *(cv.recipes, cv.splitters, cv.controls, cv.exporters, cv.reporters),
     )
     assert set(KNOWN_DISTRIBUTIONS) == {registry.group for registry in registries}
     for registry in registries:

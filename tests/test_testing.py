@@ -18,6 +18,7 @@ from cellvision.testing import (
     ArchitectureChecks,
     AugmenterChecks,
     CheckFailed,
+    ControlChecks,
     DatasetChecks,
     ExporterChecks,
     Isolation,
@@ -457,6 +458,7 @@ def test_a_check_that_demands_nothing_fails() -> None:
     [
         ArchitectureChecks,
         AugmenterChecks,
+        ControlChecks,
         DatasetChecks,
         ExporterChecks,
         RecipeChecks,

@@ -141,6 +141,22 @@ def test_a_network_below_a_lower_rung_is_undertrained(
     assert result.controls[0].finding == "worse"
 
 
+def test_a_lower_rung_shows_that_a_network_at_chance_is_undertrained(
+    rng: np.random.Generator,
+) -> None:
+    texture = ControlMeaning("lower rung", "texture")
+    guesses = predictions_of(rng, LABELS, 0.5)
+    result = judge(guesses, controls={"texture": ControlEvidence(texture, LABELS)})
+    assert result.word == "undertrained"
+    assert result.sentence == "texture does better: the network is not trained enough"
+    assert "the network does worse" in result.reasons[1]
+    # Neither a rung that does not beat chance itself nor an alternative explanation shows that.
+    chance = ControlEvidence(texture, predictions_of(rng, LABELS, 0.5))
+    assert judge(guesses, controls={"texture": chance}).word == "memorised"
+    background = ControlEvidence(BACKGROUND, LABELS)
+    assert judge(guesses, controls={"background": background}).word == "memorised"
+
+
 def test_an_open_comparison_states_how_many_groups_would_decide(
     rng: np.random.Generator,
 ) -> None:

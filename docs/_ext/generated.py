@@ -130,6 +130,7 @@ _KINDS: tuple[tuple[str, Registry[Any]], ...] = (
     ("Architectures", cv.architectures),
     ("Recipes", cv.recipes),
     ("Splitters", cv.splitters),
+    ("Controls", cv.controls),
     ("Exporters", cv.exporters),
     ("Reporters", cv.reporters),
 )

@@ -8,6 +8,7 @@ from . import remote as remote
 from . import statistics as statistics
 from . import testing as testing
 from .backends.fused_operations import fuse_operations as fuse_operations
+from .component import FormerSetting as FormerSetting
 from .data.audit import Audit as Audit
 from .data.catalog import Catalog as Catalog
 from .data.preprocessing import Preprocessing as Preprocessing
@@ -25,6 +26,9 @@ from .interfaces.architecture import architectures as architectures
 from .interfaces.artifact import Artifact as Artifact
 from .interfaces.augmenter import Augmenter as Augmenter
 from .interfaces.augmenter import augmenters as augmenters
+from .interfaces.control import Control as Control
+from .interfaces.control import ControlData as ControlData
+from .interfaces.control import controls as controls
 from .interfaces.dataset import Dataset as Dataset
 from .interfaces.dataset import SkippedFile as SkippedFile
 from .interfaces.dataset import datasets as datasets

@@ -26,6 +26,12 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cellvision.splitters": {
         "cellvision-splitters": ("group_k_fold", "leave_one_out", "temporal"),
     },
+    "cellvision.controls": {
+        "cellvision-controls": (
+            *("background", "batch", "frozen_encoder", "intensity", "permuted_groups"),
+            *("permuted_images", "texture"),
+        ),
+    },
     "cellvision.exporters": {
         "cellvision-exporters": ("litert", "onnx", "openvino", "saved_model"),
     },

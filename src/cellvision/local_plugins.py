@@ -15,9 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from cellvision import errors
-from cellvision.component import Settings, nested_components
+from cellvision.component import nested_components
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
+from cellvision.interfaces.control import controls
 from cellvision.interfaces.dataset import datasets
 from cellvision.interfaces.exporter import exporters
 from cellvision.interfaces.recipe import recipes
@@ -26,7 +27,7 @@ from cellvision.interfaces.splitter import splitters
 from cellvision.registry import Registry
 
 _REGISTRIES: tuple[Registry[Any], ...] = (
-    *(architectures, augmenters, datasets, exporters, recipes, reporters, splitters),
+    *(architectures, augmenters, controls, datasets, exporters, recipes, reporters, splitters),
 )
 
 LOCAL_MODULE = "cellvision_local_"
@@ -156,7 +157,7 @@ def local_file_of(cls: type[Any]) -> LocalPlugins | None:
     return _loaded.get(cls.__module__)
 
 
-def local_files(settings: Settings) -> list[LocalPlugins]:
+def local_files(settings: Any) -> list[LocalPlugins]:
     """Return the local files that define the components in some settings, at any depth."""
     files = (local_file_of(type(component)) for component in nested_components(settings))
     return list({file.path.name: file for file in files if file is not None}.values())

@@ -18,9 +18,6 @@ class Display:
     def decoded(self, done: int, total: int) -> None:
         """Report how many images are decoded."""
 
-    def masked(self, done: int, total: int) -> None:
-        """Report in how many images the cells are masked."""
-
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
         """Announce the next run of a study, or of one of its controls."""
 
@@ -78,10 +75,6 @@ class TerminalDisplay(Display):
     def decoded(self, done: int, total: int) -> None:
         """Update the bar of decoded images."""
         self._show("reading images", done, total)
-
-    def masked(self, done: int, total: int) -> None:
-        """Update the bar of masked images."""
-        self._show("masking cells", done, total)
 
     def task(self, what: str, done: int, total: int) -> None:
         """Update the bar of some other work."""

@@ -10,6 +10,7 @@ from cellvision import errors
 from cellvision.experiment import Experiment
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
+from cellvision.interfaces.control import controls
 from cellvision.interfaces.dataset import datasets
 from cellvision.interfaces.exporter import exporters
 from cellvision.interfaces.recipe import recipes
@@ -23,6 +24,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     architectures,
     recipes,
     splitters,
+    controls,
     exporters,
     reporters,
 )

@@ -390,11 +390,14 @@ def test_controls_are_drawn_from_the_stored_verdict(
     assert expected <= diamonds
 
 
-def test_a_third_party_control_gets_a_name_and_a_style() -> None:
+def test_controls_are_called_and_ordered_as_the_study_says(tmp_path: Path) -> None:
     from cellvision_reporters.figures.control_styles import control_label, control_styles
 
-    assert control_label("my_focus") == "my focus"
-    styles = control_styles(["intensity", "my_focus", "plate"])
+    study = write_study(tmp_path / "study", {"deep": {}}, controls=["my_focus", "intensity"])
+    assert control_label(study, "my_focus") == "focus alone"
+    assert control_label(study, "of_an_older_version") == "of an older version"
+    styles = control_styles(study, ["unknown", "intensity", "my_focus"])
+    assert list(styles) == ["", "my_focus", "intensity", "unknown"]
     assert len({(style.colour, style.marker, style.line) for style in styles.values()}) == 4
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 import cellvision as cv
 from cellvision.results.metadata import (
+    ControlDescription,
     Environment,
     ExperimentRecord,
     RunMetadata,
@@ -33,6 +34,16 @@ LEAKS: list[dict[str, Any]] = [
     {"kind": "identical_pixels", "splits": ["test", "train"], "files": ["a.png", "c.png"]},
 ]
 ODD_NAMES = ("<b>bold</b> & co", "Ωmega/λ 2", "a $price_1$", "a name | with a bar", "x" * 70)
+CONTROLS = {
+    name: ControlDescription(name=name, label=label, kind=kind, subject=subject)  # type: ignore[arg-type]
+    for name, label, kind, subject in (
+        ("permuted_groups", "labels permuted across groups", "permuted labels", "permuted labels"),
+        ("intensity", "intensity alone", "lower rung", "brightness"),
+        ("my_focus", "focus alone", "alternative explanation", "the focus"),
+    )
+}
+"""Controls as a study records them."""
+
 ENVIRONMENT = Environment(
     cellvision="0.1.0", python="3.12.1", keras="3.10.0", backend="tensorflow", precision="float32"
 )
@@ -190,7 +201,9 @@ def write_study(
                 )
                 record = {"name": f"{control}_{label}", "experiment": name, "seed": k}
                 runs_of.append(RunRecord(**record, control=control))
-        records.append(ExperimentRecord(name=name, experiment=run.metadata.experiment))
+        missing = tuple(name for name in CONTROLS if name not in controls)
+        record_of = {"name": name, "experiment": run.metadata.experiment}
+        records.append(ExperimentRecord(**record_of, missing_controls=missing))
     pd.concat(tables).to_csv(folder / "runs.csv", index=False)
     pd.concat(histories).to_csv(folder / "history.csv", index=False)
     metadata = StudyMetadata(
@@ -198,6 +211,7 @@ def write_study(
         seeds=tuple(range(runs)),
         expert=dict(expert or {}),
         runs=tuple(runs_of),
+        controls=tuple(CONTROLS[name] for name in controls),
     )
     (folder / "study.json").write_text(metadata.to_json(), encoding="utf-8")
     ensembles = ensemble_records(cv.load_study(folder).experiments)

@@ -12,6 +12,7 @@ from cellvision.cli import (
     demo,
     export,
     label,
+    migrate,
     new_plugin,
     plugins,
     predict,
@@ -22,6 +23,7 @@ from cellvision.cli import (
     study,
     train,
 )
+from cellvision.cli.verbs import VerbGroup
 
 _HELP = "Can a network tell these microscopy images apart, and is it learning or memorising?"
 
@@ -29,6 +31,7 @@ _HELP = "Can a network tell these microscopy images apart, and is it learning or
 def command() -> Any:
     """Build the command: an object of Click, or of the copy of Click inside Typer."""
     app = typer.Typer(
+        cls=VerbGroup,
         help=_HELP,
         no_args_is_help=True,
         add_completion=False,
@@ -39,7 +42,7 @@ def command() -> Any:
     app.callback()(_global_options)
     for verb in (
         *(demo, audit, recipe, train, study, label, predict, export, report, plugins),
-        *(check, schema, new_plugin),
+        *(check, schema, new_plugin, migrate),
     ):
         app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.run)
     prepare.app.rich_markup_mode = None
@@ -66,6 +69,14 @@ def _global_options(
         bool,
         typer.Option("--debug", help="Show the traceback of an error. Works in any position."),
     ] = False,
+    trace_plugins: Annotated[
+        bool,
+        typer.Option(
+            "--trace-plugins",
+            help="Say at the end which plugins were imported, and how long each took. Works in "
+            "any position.",
+        ),
+    ] = False,
     plugin: Annotated[
         list[str],
         typer.Option(
@@ -76,4 +87,4 @@ def _global_options(
     ] = [],  # noqa: B006 - Typer copies it
 ) -> None:
     # All options are handled before this is called.
-    del version, debug, plugin
+    del version, debug, trace_plugins, plugin

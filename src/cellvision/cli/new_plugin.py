@@ -19,7 +19,14 @@ def run(
     ],
     kind: Annotated[
         Literal[
-            "architecture", "augmenter", "dataset", "exporter", "recipe", "reporter", "splitter"
+            "architecture",
+            "augmenter",
+            "control",
+            "dataset",
+            "exporter",
+            "recipe",
+            "reporter",
+            "splitter",
         ],
         typer.Option("--kind", help="Interface of the plugin.", show_default=False),
     ],

@@ -15,7 +15,10 @@ from cellvision.cli.output_folder import removed_if_empty
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.control import Control
     from cellvision.results.study import Study
 
 
@@ -38,8 +41,8 @@ def run(
         bool,
         typer.Option(
             "--controls",
-            help="Also run every control, in which nothing can be learned. The verdict is based on "
-            "them.",
+            help="Also run the installed controls, simpler explanations of the result. The verdict "
+            "is based on them.",
         ),
     ] = False,
     some_controls: Annotated[
@@ -47,10 +50,18 @@ def run(
         typer.Option(
             "--control",
             metavar="NAME",
-            help="Run only this control: permuted_groups, permuted_images, background or "
-            "intensity. Repeat for several.",
+            help="Run this control: the name of an installed one (see cellvision plugins), or "
+            "with settings, such as '{type=\"NAME\", KEY=VALUE}'. Repeat for several.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    ladder: Annotated[
+        bool,
+        typer.Option(
+            "--ladder",
+            help="Run the controls that are simpler models of the same images. If one of them "
+            "does better, the network is not trained enough.",
+        ),
+    ] = False,
     expert: Annotated[
         list[str],
         typer.Option(
@@ -78,11 +89,9 @@ def run(
     expert_accuracy = dict(_accuracy(text) for text in expert)
     from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
-    from cellvision.studies.controls import CONTROLS
     from cellvision.studies.dask import connect
     from cellvision.studies.study import study
 
-    controls = CONTROLS if all_controls else some_controls
     with nullcontext() if scheduler is None else connect(scheduler) as client:
         start_backend(partial(configure_threads, *experiments_by_name.values()))
         with removed_if_empty(out):
@@ -90,12 +99,34 @@ def run(
                 experiments_by_name if vary else next(iter(experiments_by_name.values())),
                 runs,
                 out,
-                controls=controls,
+                controls=all_controls or requested_controls(some_controls, ladder=ladder),
                 expert=expert_accuracy,
                 client=client,
                 progress=True,
             )
         show(result, out)
+
+
+def requested_controls(named: Sequence[str], *, ladder: bool) -> list[Control]:
+    """Return the controls that ``--control`` names, and with ``--ladder`` all lower rungs."""
+    from cellvision.interfaces.control import controls, read_control
+    from cellvision.studies.controls import installed_controls
+
+    parsed = [experiments.parse(text) for text in named]
+    requested = []
+    for text, value in zip(named, parsed, strict=True):
+        if isinstance(value, dict) and isinstance(value.get("type"), str):
+            requested.append(read_control(value))
+        elif text.startswith("{"):
+            raise errors.ExperimentError(
+                f"--control {text}: expected a name or a table of settings",
+                """For example: --control '{type = "NAME", KEY = VALUE}'""",
+            )
+        else:
+            requested.append(controls.create(text))
+    kinds = {type(control) for control in requested}
+    rungs = installed_controls(kind="lower rung") if ladder else []
+    return [*requested, *(rung for rung in rungs if type(rung) not in kinds)]
 
 
 def grid(

@@ -20,6 +20,7 @@ from cellvision.data.threaded_map import Progress
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.control import Control
 
 
 _MOST_COMPARISONS = 10**8
@@ -51,8 +52,8 @@ class PreparedData:
         What a reader of the results should know, one line each.
     seconds : float
         How long the preparation took.
-    control : str or None
-        The control that changed images or labels; None for the experiment itself.
+    control : Control or None
+        The control that these images and labels are for; None for the experiment itself.
     """
 
     experiment: Experiment
@@ -64,7 +65,7 @@ class PreparedData:
     one: float
     warnings: tuple[str, ...]
     seconds: float
-    control: str | None = None
+    control: Control | None = None
 
     def rows(self, split: str) -> np.ndarray:
         """Return the positions of a split's images in `pixels`."""

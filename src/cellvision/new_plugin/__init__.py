@@ -40,8 +40,8 @@ def render(name: str, kind: str, out: str | os.PathLike[str] = ".") -> Path:
     name
         Name of the plugin: lower-case letters, digits and underscores.
     kind
-        ``architecture``, ``augmenter``, ``dataset``, ``exporter``, ``recipe``, ``reporter`` or
-        ``splitter``.
+        ``architecture``, ``augmenter``, ``control``, ``dataset``, ``exporter``, ``recipe``,
+        ``reporter`` or ``splitter``.
     out
         Directory to create the plugin in.
 

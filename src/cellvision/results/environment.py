@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from cellvision import atomic_io
 from cellvision.backends import distributed
@@ -15,9 +15,6 @@ from cellvision.backends.processor import ONEDNN_VARIABLE
 from cellvision.component import nested_components
 from cellvision.local_plugins import local_file_of, local_files
 from cellvision.results.metadata import Environment
-
-if TYPE_CHECKING:
-    from cellvision.experiment import Experiment
 
 
 def keras_environment(precision: str, devices: Sequence[str]) -> Environment:
@@ -71,13 +68,13 @@ def scikit_learn_environment() -> Environment:
     )
 
 
-def plugin_requirements(experiment: Experiment) -> dict[str, str]:
-    """Return the origin of each component by ``group:name``.
+def plugin_requirements(settings: Any) -> dict[str, str]:
+    """Return the origin of each component in an experiment or list, by ``group:name``.
 
     That is ``distribution==version``, or the name of a local file, such as ``my_net.py``.
     """
     requirements = {}
-    for component in nested_components(experiment):
+    for component in nested_components(settings):
         registry = component.registry
         name = registry.name_of(type(component))
         file = local_file_of(type(component))
@@ -86,15 +83,15 @@ def plugin_requirements(experiment: Experiment) -> dict[str, str]:
     return requirements
 
 
-def copy_local_plugins(experiment: Experiment, folder: Path) -> dict[str, str]:
-    """Copy the local files that define an experiment's components to a folder.
+def copy_local_plugins(settings: Any, folder: Path) -> dict[str, str]:
+    """Copy the local files that define the components in an experiment or list to a folder.
 
     Returns
     -------
     dict
         SHA-256 of each file, by its name.
     """
-    files = local_files(experiment)
+    files = local_files(settings)
     for file in files:
         with atomic_io.path(folder / file.path.name) as temporary:
             temporary.write_bytes(file.source)

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 from cellvision import errors
 from cellvision.result_model import ResultModel
 from cellvision.results.scores import Score
+from cellvision.statistics import ControlKind, ControlMeaning, Finding
 
 RUN_SCHEMA = 1
 """Version of the run folder's format."""
@@ -115,6 +116,9 @@ class RunMetadata(ResultModel):
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 
+    image_control: dict[str, JsonValue] | None = None
+    """Name (as ``type``) and settings of that control if it changed the images."""
+
     class_names: tuple[str, ...]
     """Class names, sorted; the index of a class is its position."""
 
@@ -163,6 +167,39 @@ class EnsembleRecord(ResultModel):
     """Score of each split."""
 
 
+class ControlDescription(ResultModel):
+    """What a control is called and means, so that a study is readable without its plugin."""
+
+    name: str
+    """Its name."""
+
+    label: str
+    """Its name in figures and tables."""
+
+    description: str = ""
+    """What it does, in a sentence."""
+
+    kind: ControlKind
+    """``permuted labels``, ``alternative explanation`` or ``lower rung``."""
+
+    subject: str
+    """Noun phrase for it in sentences."""
+
+    sentences: Annotated[dict[Finding, str], Field(default_factory=dict)]
+    """The verdict's sentence for a finding, in place of the default one."""
+
+    settings: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
+    """Its settings, with its name as ``type``."""
+
+    plugin: str = ""
+    """Requirement (``distribution==version``), or the name of a local file."""
+
+    @property
+    def meaning(self) -> ControlMeaning:
+        """What the verdict makes of it."""
+        return ControlMeaning(self.kind, self.subject, self.sentences)
+
+
 STUDY_SCHEMA = 1
 """Version of the study folder's format."""
 
@@ -175,6 +212,9 @@ class ExperimentRecord(ResultModel):
 
     experiment: dict[str, JsonValue]
     """Complete experiment as plain values."""
+
+    missing_controls: tuple[str, ...] = ()
+    """Controls that are enabled by default and available for it, and were not run."""
 
 
 class RunRecord(ResultModel):
@@ -210,6 +250,10 @@ class StudyMetadata(ResultModel):
 
     runs: tuple[RunRecord, ...]
     """All runs, including those of controls."""
+
+    controls: tuple[ControlDescription, ...] = ()
+    """What each control is called and means, in the order of figures; also those that were not
+    run."""
 
     ensembles: tuple[EnsembleRecord, ...] = ()
     """Ensemble of each experiment with at least two runs."""

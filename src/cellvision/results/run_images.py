@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellvision.data.masking import without_cells
 from cellvision.data.threaded_map import in_threads
+from cellvision.interfaces.control import read_control
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
@@ -39,13 +39,15 @@ def model_input(run: Run, images: Sequence[str]) -> np.ndarray:
     """Return images as the model takes them; see `Run.model_input`."""
     preprocessing = run.preprocessing
     prepared = run.prepared
+    settings = run.metadata.image_control
+    control = None if settings is None else read_control(settings)
 
     def prepare(image: str) -> np.ndarray:
         if image in prepared:
             return preprocessing.expand_channels(prepared[image])
         pixels = preprocessing.resize(preprocessing.select_channels(run.read_image(image)))
-        if run.control == "background":
-            pixels = without_cells(pixels)
+        if control is not None:
+            pixels = control.change_image(pixels)
         return preprocessing.expand_channels(pixels)
 
     pixels = list(in_threads(prepare, images))

@@ -26,6 +26,7 @@ from cellvision.statistics.batches import (
 from cellvision.statistics.bootstrap import group_bootstrap
 from cellvision.statistics.calibration import Calibration, calibration
 from cellvision.statistics.controls import (
+    MARGIN,
     ControlEvidence,
     ControlKind,
     ControlMeaning,
@@ -82,6 +83,7 @@ from cellvision.statistics.variance_shares import VarianceShares, variance_share
 from cellvision.statistics.verdict import Verdict, verdict
 
 __all__ = [
+    "MARGIN",
     "AbstentionRule",
     "ArmTest",
     "BatchTable",

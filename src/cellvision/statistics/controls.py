@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,9 +25,9 @@ ControlKind = Literal["permuted labels", "alternative explanation", "lower rung"
 """What a control tests.
 
 *permuted labels*: trained on labels that mean nothing; must not beat chance on held-out images.
-*alternative explanation*: sees no biology (background, batch); if it does as well, a shortcut is
-possible. *lower rung*: a simpler model of the same images (intensity, texture); if it does as
-well, that may be the biology, and if it does better, the network is not trained enough.
+*alternative explanation*: sees none of the biology; if it does as well, a shortcut is possible.
+*lower rung*: a simpler model of the same images; if it does as well, that may be the biology, and
+if it does better, the network is not trained enough.
 """
 
 Finding = Literal["more", "no more", "worse", "open", "leak", "no leak", "could not show a leak"]
@@ -60,11 +60,30 @@ class ControlMeaning:
         Singular noun phrase for sentences: "brightness", "the background".
     sentences : mapping
         The verdict's sentence for a finding, in place of the default one.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such kind or finding, or the subject is empty.
     """
 
     kind: ControlKind
     subject: str
     sentences: Mapping[Finding, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kinds, findings = get_args(ControlKind), get_args(Finding)
+        if self.kind not in kinds:
+            raise InvalidInput(
+                f"there is no kind of control {self.kind!r}", f"Choose from: {', '.join(kinds)}."
+            )
+        if not self.subject.strip():
+            raise InvalidInput("the control has no subject", 'Such as "the background".')
+        for finding in self.sentences:
+            if finding not in findings:
+                raise InvalidInput(
+                    f"there is no finding {finding!r}", f"Choose from: {', '.join(findings)}."
+                )
 
     def sentence(self, finding: Finding) -> str | None:
         """Return the verdict's sentence for a finding; None if it alone decides nothing."""

@@ -133,6 +133,10 @@ class Case:
             limit = f"No {(self.test.warning or '').removeprefix('no ')}."
             return cannot_tell("too few groups", limit)
         score = self._score()
+        better = [r for r in self.controls if _shows_more(r)]
+        if better:
+            reasons = (score, *(result.describe() for result in better))
+            return "undertrained", _sentence(better[0]), reasons
         if self.training is None:
             reason = "The accuracy on training images is unknown."
             return cannot_tell("not better than permuted labels", score, reason)
@@ -149,6 +153,12 @@ class Case:
             return cannot_tell("too few groups", score, reason)
         sentence = "memorised: fits training, far below it on new groups"
         return "memorised", sentence, (score, f"{fit}.")
+
+
+def _shows_more(result: ControlResult) -> bool:
+    """Whether a simpler model of the same images learned what the network did not."""
+    is_better = result.meaning.kind == "lower rung" and result.finding == "worse"
+    return is_better and result.test.p <= ALPHA
 
 
 def _sentence(result: ControlResult) -> str:

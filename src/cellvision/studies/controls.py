@@ -1,182 +1,240 @@
-"""Controls: the same training on images or labels from which nothing should be learned.
-
-A control is another `PreparedData`; everything else about its runs equals that of the runs they
-accompany.
-"""
+"""Controls of a study: which ones run, and the images and labels that they train on."""
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.masking import without_cells
+from cellvision.data.catalog import Catalog
 from cellvision.data.prepared import PreparedData
 from cellvision.data.split import Split
 from cellvision.data.threaded_map import Progress, in_threads
-from cellvision.statistics import ControlMeaning, Finding
+from cellvision.interfaces.control import Control, ControlData, controls, overridden
+from cellvision.plain_settings import with_absolute_paths
+from cellvision.studies.control_contract import checked_image, checked_labels, checked_meaning
 from cellvision.user_folders import cache_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LEAK: Mapping[Finding, str] = {"leak": "suspicious: permuted labels beat chance (a leak or a bug)"}
+    from cellvision.experiment import Experiment
 
-MEANINGS: Mapping[str, ControlMeaning] = {
-    "permuted_groups": ControlMeaning("permuted labels", "labels permuted across groups", _LEAK),
-    "permuted_images": ControlMeaning("permuted labels", "labels permuted across images", _LEAK),
-    "background": ControlMeaning("alternative explanation", "the background"),
-    "intensity": ControlMeaning(
-        "lower rung",
-        "brightness",
-        {
-            "no more": "learned, and brightness does as well (DNA content, mitosis: it may be the "
-            "biology)"
-        },
-    ),
-}
-"""What each control stands for, in the order in which they are run."""
+_log = logging.getLogger(__name__)
 
-CONTROLS = tuple(MEANINGS)
-"""Every control, in the order in which they are run."""
-
-_DESCRIPTIONS = {
-    "permuted_groups": "labels permuted across whole groups",
-    "permuted_images": "labels permuted across images",
-    "background": "cells masked",
-    "intensity": "logistic regression on intensity summaries",
-}
+Controls = Mapping[str, Control]
+"""Controls by name, in the order in which they run."""
 
 
-def selected_controls(names: Sequence[str]) -> tuple[str, ...]:
-    """Check names of controls and return them in the order in which they are run.
+def installed_controls(*, kind: str | None = None) -> list[Control]:
+    """Return the installed controls that are enabled by default.
+
+    Broken ones are skipped with a warning, because nobody selected them.
+
+    Parameters
+    ----------
+    kind
+        Return only those whose meaning is of this kind, such as ``"lower rung"``.
+    """
+    selected = []
+    for name in map(controls.default, controls.names()):
+        try:
+            if controls.get(name).enabled_by_default:
+                control = controls.create(name)
+                if kind in (None, checked_meaning(control).kind):
+                    selected.append(control)
+        except errors.InvalidInput as error:
+            _log.warning("%s", error.what)
+    return selected
+
+
+def selected_controls(
+    requested: bool | Iterable[str | Control], experiments: Mapping[str, Experiment]
+) -> dict[str, dict[str, Control]]:
+    """Return the controls of each experiment by name, in the order in which they run.
+
+    Parameters
+    ----------
+    requested
+        Controls or their names; those that are unavailable for an experiment are left out there.
+        True: all that are enabled by default; False: none.
+    experiments
+        The experiments of the study.
 
     Raises
     ------
+    errors.PluginError
+        There is no such control, or it breaks its contract.
     errors.ExperimentError
-        There is no such control.
+        A control is named twice, or is unavailable for every experiment.
     """
-    for name in names:
-        if name not in CONTROLS:
+    named = [] if isinstance(requested, bool) else list(requested)
+    chosen = _by_name(installed_controls() if requested is True else named)
+    available = {}
+    reasons: dict[str, str] = {}
+    for name, experiment in experiments.items():
+        unavailable = obstacles(chosen, experiment, partial(_catalog_table, experiment))
+        available[name] = {key: each for key, each in chosen.items() if key not in unavailable}
+        reasons |= unavailable
+    for name in chosen if named else ():
+        if not any(name in each for each in available.values()):
             raise errors.ExperimentError(
-                f"there is no control {name!r}", f"Choose from: {', '.join(CONTROLS)}"
+                f"the control {name!r} cannot be run: {reasons[name]}", "Leave it out."
             )
-    return tuple(name for name in CONTROLS if name in names)
+    return available
 
 
-def control_data(
-    control: str, prepared: PreparedData, seed: int, progress: Progress | None = None
+def _by_name(requested: Iterable[str | Control]) -> dict[str, Control]:
+    chosen: dict[str, Control] = {}
+    for one in requested:
+        control = controls.create(one) if isinstance(one, str) else one
+        name = controls.name_of(type(control))
+        if name in chosen:
+            raise errors.ExperimentError(f"the control {name!r} is named twice", "Name it once.")
+        checked_meaning(control)
+        chosen[name] = with_absolute_paths(control)  # a record is read from other folders
+    return in_order(chosen)
+
+
+def in_order(chosen: Controls) -> dict[str, Control]:
+    """Return controls in the order in which they run and are shown."""
+    return dict(sorted(chosen.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def _catalog_table(experiment: Experiment) -> pd.DataFrame:
+    return Catalog.of(experiment.dataset).table
+
+
+def obstacles(
+    chosen: Controls, experiment: Experiment, read_catalog: Callable[[], pd.DataFrame]
+) -> dict[str, str]:
+    """Return why controls cannot accompany an experiment, by the name of the control.
+
+    Parameters
+    ----------
+    chosen
+        The controls.
+    experiment
+        The experiment.
+    read_catalog
+        Returns its images, with their batches; called only if a control depends on them.
+    """
+    found = {}
+    table: pd.DataFrame | None = None
+    for name, control in chosen.items():
+        reason = ""
+        if type(control).unavailable is not Control.unavailable:
+            table = read_catalog() if table is None else table
+            reason = control.unavailable(table.copy())
+        if overridden(control) == {"change_experiment"} and not reason:
+            is_same = control.change_experiment(experiment) == experiment
+            reason = "it would be the experiment itself" if is_same else ""
+        if reason:
+            found[name] = reason
+    return found
+
+
+def control_label(control: Control) -> str:
+    """Return the name of a control for people."""
+    return control.label or controls.name_of(type(control)).replace("_", " ")
+
+
+def with_changed_images(
+    control: Control, prepared: PreparedData, progress: Progress | None = None
 ) -> PreparedData:
-    """Return the images and labels of a control.
+    """Return the images of a control, marked as such in their warnings.
 
     Parameters
     ----------
     control
-        Its name.
+        The control.
     prepared
-        The images with their true labels.
-    seed
-        Seed of the run, for the permutation; nothing else depends on it.
+        The images of the experiment.
     progress
-        Called with the number of masked images and the number of all.
+        Called with the number of changed images and the number of all.
+
+    Raises
+    ------
+    errors.PluginContractError
+        The control returns images that cannot be used.
     """
-    warning = f"CONTROL ({_DESCRIPTIONS[control]}): nothing here is a result of the experiment."
-    changed = replace(prepared, warnings=(warning, *prepared.warnings), control=control)
-    if control == "background":
-        return replace(changed, pixels=_without_cells(prepared.pixels, progress))
-    if control == "intensity":
-        return changed
-    table = prepared.catalog.table
-    groups = _permuted_groups(prepared, whole_groups=control == "permuted_groups")
-    labels = permute_labels(table, groups, (seed, CONTROLS.index(control)))
-    numbers = {name: number for number, name in enumerate(prepared.catalog.class_names)}
-    catalog = replace(prepared.catalog, table=table.assign(label=labels))
-    return replace(
-        changed, catalog=catalog, labels=np.array([numbers[name] for name in labels], np.int64)
-    )
+    warning = f"CONTROL ({control_label(control)}): nothing here is a result of the experiment."
+    pixels = prepared.pixels
+    if "change_image" in overridden(control):
+        pixels = _changed_images(control, pixels, progress)
+    return replace(prepared, pixels=pixels, warnings=(warning, *prepared.warnings), control=control)
 
 
-def _permuted_groups(prepared: PreparedData, *, whole_groups: bool) -> pd.Series:
-    """Return what keeps one label: groups if they are known and `whole_groups`, else images.
-
-    Images that are identical in several splits are kept together: a leak shows only if they have
-    one label in all splits.
-    """
-    import pandas as pd
-
-    table = prepared.catalog.table
-    leaks = [leak for leak in prepared.audit.leaks if leak.kind == "identical_pixels"]
-    pixels = {image: str(number) for number, leak in enumerate(leaks) for image in leak.files}
-    table = table if whole_groups else table.assign(group=None)
-    return pd.Series(Split.linked_groups(table, pixels), index=table.index)
-
-
-def permute_labels(table: pd.DataFrame, groups: pd.Series, seed: Sequence[int]) -> np.ndarray:
-    """Permute labels across groups, with one mapping for all splits.
-
-    Groups with one label exchange labels with each other; in a group with several labels its
-    images do. Groups exchange labels within their split, so that each split keeps its classes;
-    splits that share a group count as one.
+def with_changed_labels(control: Control, prepared: PreparedData, seed: int) -> PreparedData:
+    """Return the labels of a control.
 
     Parameters
     ----------
-    table
-        With the columns ``label`` and ``split``.
-    groups
-        The group of each row.
+    control
+        The control.
+    prepared
+        The images with their true labels.
     seed
-        Integers, the seed of the permutation.
+        Seed of the run.
 
-    Returns
-    -------
-    numpy.ndarray
-        The new label of each row.
+    Raises
+    ------
+    errors.PluginContractError
+        The control returns labels that cannot be used.
     """
-    rng = np.random.default_rng(seed)
-    labels = table["label"].to_numpy(dtype=object).copy()
-    by_group = table.assign(_group=groups).groupby("_group", sort=False)
-    group_label = by_group["label"].first()
-    is_pure = by_group["label"].nunique() == 1  # noqa: PD101 - of groups, not of a series
-    for group in is_pure.index[~is_pure]:
-        rows = by_group.indices[group]
-        labels[rows] = rng.permutation(labels[rows])
-    stratum = by_group["split"].first().map(_strata(table["split"], groups))
-    new_label = group_label.copy()
-    for _, members in group_label[is_pure].groupby(stratum[is_pure], sort=False):
-        new_label[members.index] = rng.permutation(members.to_numpy(dtype=object))
-    in_pure_group = groups.map(is_pure).to_numpy(dtype=bool)
-    labels[in_pure_group] = groups.map(new_label).to_numpy(dtype=object)[in_pure_group]
-    return labels
+    if "change_labels" not in overridden(control):
+        return prepared
+    labels = checked_labels(control, control_view(prepared), seed)
+    numbers = {name: number for number, name in enumerate(prepared.catalog.class_names)}
+    table = prepared.catalog.table.assign(label=np.array(labels, dtype=object))
+    return replace(
+        prepared,
+        catalog=replace(prepared.catalog, table=table),
+        labels=np.array([numbers[name] for name in labels], np.int64),
+    )
 
 
-def _strata(splits: pd.Series, groups: pd.Series) -> dict[str, int]:
-    """Number the splits; splits that share groups get the same number."""
-    import pandas as pd
+def control_view(prepared: PreparedData) -> ControlData:
+    """Return what a control may see of prepared data."""
+    table = prepared.catalog.table
+    leaks = [leak for leak in prepared.audit.leaks if leak.kind == "identical_pixels"]
+    # Only images that are identical in several splits matter: a leak shows only if they have one
+    # label in all splits.
+    pixels = {image: str(number) for number, leak in enumerate(leaks) for image in leak.files}
+    view = prepared.pixels.view()
+    view.flags.writeable = False
+    return ControlData(
+        table.assign(
+            block=Split.linked_groups(table, pixels),
+            copies=Split.linked_groups(table.assign(group=None), pixels),
+        ),
+        view,
+        prepared.catalog.class_names,
+        prepared.training_split,
+    )
 
-    number = {name: k for k, name in enumerate(dict.fromkeys(splits))}
-    pairs = pd.DataFrame({"group": groups, "split": splits}).drop_duplicates()
-    for _, shared in pairs[pairs["group"].duplicated(keep=False)].groupby("group")["split"]:
-        merged = {number[name] for name in shared}
-        number = {name: min(merged) if k in merged else k for name, k in number.items()}
-    return number
 
-
-def _without_cells(pixels: np.ndarray, progress: Progress | None) -> np.ndarray:
-    """Mask the cells of all images; the result lives in a file that vanishes with its last user."""
+def _changed_images(control: Control, pixels: np.ndarray, progress: Progress | None) -> np.ndarray:
+    """Change all images; the result lives in a file that vanishes with its last user."""
     folder = cache_folder()
+    images: Sequence[np.ndarray] = list(pixels)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            for image in in_threads(without_cells, list(pixels), progress):
+            for image in in_threads(lambda one: checked_image(control, one), images, progress):
                 file.write(np.ascontiguousarray(image).data)
             file.flush()
             return np.memmap(file, dtype=pixels.dtype, mode="r", shape=pixels.shape)
     except OSError as error:
+        if isinstance(error, errors.CellvisionError):
+            raise
         raise errors.FolderError(
-            f"{folder}: cannot write the masked images: {error.strerror or error}",
+            f"{folder}: cannot write the images of a control: {error.strerror or error}",
             "Free some disk space, or set CELLVISION_CACHE to another folder.",
         ) from error

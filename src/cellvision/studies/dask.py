@@ -219,8 +219,8 @@ def _submit(client: Client, waiting: Sequence[PlannedRun]) -> dict[PlannedRun, F
             call,
             run.experiment.model_dump_json(),
             run.seed,
-            run.control,
-            installed_versions(run.experiment),
+            None if run.component is None else run.component.model_dump(mode="json"),
+            installed_versions((run.experiment, run.component)),
             keras_backend(),
             # One group of tasks: the scheduler queues those that no worker can accept yet, and
             # assigns them to workers that join later.

@@ -10,14 +10,14 @@ import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
+from cellvision.interfaces.control import read_control
 from cellvision.results.claimed_folder import MARK
 from cellvision.results.environment import plugin_requirements
 
 if TYPE_CHECKING:
-    from cellvision.experiment import Experiment
     from cellvision.studies.plan import Runner
 
 _one_run_at_a_time = threading.Lock()
@@ -28,7 +28,7 @@ def train_on_worker(
     call: str,
     settings: str,
     seed: int,
-    control: str | None,
+    control: Mapping[str, Any] | None,
     installed: Mapping[str, str],
     backend: str,
 ) -> dict[str, bytes]:
@@ -40,8 +40,10 @@ def train_on_worker(
         Identifies the call of `study` that this run belongs to.
     settings
         The experiment, as JSON.
-    seed, control
-        Seed and control of the run.
+    seed
+        Seed of the run.
+    control
+        Name and settings of its control; None for a run of the experiment itself.
     installed
         Distributions in the study's process, with their versions.
     backend
@@ -60,7 +62,8 @@ def train_on_worker(
         runner = _runner(call, settings)
         with tempfile.TemporaryDirectory(prefix="run-", dir=worker.local_directory) as scratch:
             folder = Path(scratch)
-            runner.train(seed, control, folder)
+            component = None if control is None else read_control(control)
+            runner.train(seed, component, folder)
             return {
                 path.relative_to(folder).as_posix(): path.read_bytes()
                 for path in sorted(folder.rglob("*"))
@@ -83,11 +86,17 @@ def _runner(call: str, settings: str) -> Runner:
     return Runner(Experiment.model_validate_json(settings), Display())
 
 
-def installed_versions(experiment: Experiment) -> dict[str, str]:
-    """Return the distributions that must agree on all workers, with their versions."""
+def installed_versions(settings: Any) -> dict[str, str]:
+    """Return the distributions that must agree on all workers, with their versions.
+
+    Parameters
+    ----------
+    settings
+        An experiment, or a list with an experiment and a control.
+    """
     import importlib_metadata
 
-    requirements = plugin_requirements(experiment).values()
+    requirements = plugin_requirements(settings).values()
     distributions = {requirement.partition("==")[0] for requirement in requirements}
     versions = {}
     for name in sorted({"cellvision", "keras", *distributions}):

@@ -10,7 +10,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.results.metadata import EnsembleRecord
 from cellvision.results.scores import Score
-from cellvision.studies.intensity_control import cross_entropy
+from cellvision.studies.control_run import cross_entropy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision.data.prepared import PreparedData, prepare_data
-from cellvision.studies.controls import control_data
-from cellvision.studies.intensity_control import run_intensity_control
+from cellvision.interfaces.control import Control, overridden
+from cellvision.studies.control_contract import checked_experiment
+from cellvision.studies.control_run import predict_control
+from cellvision.studies.controls import (
+    Controls,
+    control_label,
+    with_changed_images,
+    with_changed_labels,
+)
 from cellvision.studies.vectorized import train_vectorized
 from cellvision.training.train import train_once
 from cellvision.training.trainer import Trainer
@@ -31,11 +38,13 @@ class PlannedRun:
     experiment_name : str
         Name of its experiment.
     experiment : Experiment
-        The experiment.
+        What is trained: the experiment, or what a control makes of it.
     seed : int
         Seed of the run.
     control : str or None
-        The control that it belongs to; None for a run of the experiment itself.
+        Name of the control that it belongs to; None for a run of the experiment itself.
+    component : Control or None
+        That control.
     """
 
     name: str
@@ -43,10 +52,11 @@ class PlannedRun:
     experiment: Experiment
     seed: int
     control: str | None = None
+    component: Control | None = None
 
 
 def plan_runs(
-    experiments: Mapping[str, Experiment], runs: int, controls: Sequence[str]
+    experiments: Mapping[str, Experiment], runs: int, controls: Mapping[str, Controls]
 ) -> list[PlannedRun]:
     """List all runs of a study; the runs of each experiment precede those of its controls.
 
@@ -57,7 +67,7 @@ def plan_runs(
     runs
         Number of runs of each.
     controls
-        Names of the controls.
+        The controls of each experiment.
     """
     planned = []
     for number, (name, experiment) in enumerate(experiments.items()):
@@ -66,13 +76,30 @@ def plan_runs(
             for k in range(runs)
         ]
         planned += own_runs
-        for control in controls:
-            # The intensity control does not depend on the seed, so one run is enough.
-            repeated = own_runs[:1] if control == "intensity" else own_runs
-            planned += [
-                replace(run, name=f"{control}_{run.name}", control=control) for run in repeated
-            ]
+        control_runs = [
+            run
+            for control_name, control in controls.get(name, {}).items()
+            for run in _runs_of_control(control_name, control, own_runs)
+        ]
+        # Those with another network come last, so that each network is compiled once.
+        planned += sorted(control_runs, key=lambda run: run.experiment != experiment)
     return planned
+
+
+def _runs_of_control(
+    name: str, control: Control, own_runs: Sequence[PlannedRun]
+) -> list[PlannedRun]:
+    folder = name.replace(":", "-")
+    return [
+        replace(
+            run,
+            name=f"{folder}_{run.name}",
+            experiment=checked_experiment(control, run.experiment),
+            control=name,
+            component=control,
+        )
+        for run in (own_runs if control.depends_on_seed else own_runs[:1])
+    ]
 
 
 class Runner:
@@ -89,16 +116,13 @@ class Runner:
     def __init__(self, experiment: Experiment, display: Display) -> None:
         self.display = display
         self.prepared = prepare_data(experiment, display.decoded)
+        self._changed: PreparedData | None = None
 
     @cached_property
     def _trainer(self) -> Trainer:
         return Trainer(self.prepared)
 
-    @cached_property
-    def _background(self) -> PreparedData:
-        return control_data("background", self.prepared, 0, self.display.masked)
-
-    def train(self, seed: int, control: str | None, folder: Path) -> None:
+    def train(self, seed: int, control: Control | None, folder: Path) -> None:
         """Train one run.
 
         Parameters
@@ -108,16 +132,20 @@ class Runner:
         folder
             A claimed folder.
         """
-        if control == "intensity":
-            run_intensity_control(control_data(control, self.prepared, seed), seed, folder)
-            return
-        if control is None:
-            prepared = self.prepared
-        elif control == "background":
-            prepared = self._background
+        prepared = self.prepared if control is None else self._control_data(control, seed)
+        if control is not None and "predict" in overridden(control):
+            predict_control(control, prepared, seed, folder)
         else:
-            prepared = control_data(control, self.prepared, seed)
-        train_once(self._trainer.on(prepared), seed, folder, self.display)
+            train_once(self._trainer.on(prepared), seed, folder, self.display)
+
+    def _control_data(self, control: Control, seed: int) -> PreparedData:
+        """Return the data of a control; its images are changed once for all seeds."""
+        if self._changed is None or self._changed.control != control:
+            task = f"changing images: {control_label(control)}"
+            self._changed = with_changed_images(
+                control, self.prepared, partial(self.display.task, task)
+            )
+        return with_changed_labels(control, self._changed, seed)
 
     def train_vectorized(self, runs: Sequence[PlannedRun], folder: Path) -> int:
         """Train runs of the experiment itself side by side, if possible.

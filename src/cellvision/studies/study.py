@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.control import Control
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def study(
     runs: int,
     out: str | os.PathLike[str],
     *,
-    controls: Sequence[str] = (),
+    controls: bool | Sequence[str | Control] = (),
     expert: Mapping[str, float] | None = None,
     client: Client | None = None,
     group: str | None = None,
@@ -64,9 +65,9 @@ def study(
     out
         Folder of the study. An address on remote storage receives the finished study.
     controls
-        Controls to run with the same network, epochs and seeds: ``"permuted_groups"``,
-        ``"permuted_images"``, ``"background"``, ``"intensity"``. They can also be added to a
-        finished study.
+        Controls to run beside each experiment: names of installed controls, or controls with
+        settings. True runs all that are enabled by default and available, such as
+        ``"permuted_groups"``. They can also be added to a finished study.
     expert
         Accuracy of a person by split, for figures.
     client
@@ -89,7 +90,9 @@ def study(
     errors.FolderError
         The folder holds something else, or is in use.
     errors.ExperimentError
-        There is no such control.
+        A control is unavailable for these experiments.
+    errors.PluginError
+        There is no such control, or it breaks its contract.
     errors.InvalidInput, errors.LeakError
         As for `train`.
     errors.CellvisionError
@@ -102,8 +105,9 @@ def study(
     experiments = _named(
         {name: as_experiment(each, recipe, group) for name, each in several.items()}
     )
-    plan = study_plan(experiments, runs, selected_controls(controls), expert or {})
-    planned = plan_runs(experiments, runs, plan["controls"])
+    chosen = selected_controls(controls, experiments)
+    plan = study_plan(experiments, runs, chosen, expert or {})
+    planned = plan_runs(experiments, runs, chosen)
     with (
         displayed(progress) as display,
         remote.results(out) as folder,
@@ -140,7 +144,7 @@ def _train_here(
         done = runner.train_vectorized(own_runs, folder)
         for run in runs[done:]:  # runs of the experiment itself come first
             display.run(planned.index(run) + 1, len(planned), run.seed, run.control)
-            runner.train(run.seed, run.control, claim_folder(folder / run.name))
+            runner.train(run.seed, run.component, claim_folder(folder / run.name))
 
 
 def _named(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:

@@ -14,11 +14,14 @@ from cellvision.results.run import load_run
 from cellvision.results.study import PLAN, Study
 from cellvision.results.tables import write_json, write_table
 from cellvision.results.verdicts import VerdictFile
+from cellvision.studies.control_description import described_controls, missing_controls
+from cellvision.studies.controls import in_order
 from cellvision.studies.ensemble import ensemble_records
 from cellvision.studies.verdict import study_verdicts
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
+    from cellvision.studies.controls import Controls
     from cellvision.studies.plan import PlannedRun
 
 Plan = dict[str, Any]
@@ -28,10 +31,11 @@ Plan = dict[str, Any]
 def study_plan(
     experiments: Mapping[str, Experiment],
     runs: int,
-    controls: Sequence[str],
+    controls: Mapping[str, Controls],
     expert: Mapping[str, float],
 ) -> Plan:
     """Return the plan of a study, as it is written before the first run."""
+    chosen = in_order({k: v for each in controls.values() for k, v in each.items()})
     first_seed = next(iter(experiments.values())).training.seed
     return {
         "schema": STUDY_SCHEMA,
@@ -40,7 +44,7 @@ def study_plan(
             for name, experiment in experiments.items()
         ],
         "seeds": [first_seed + k for k in range(runs)],
-        "controls": list(controls),
+        "controls": [control.model_dump(mode="json") for control in chosen.values()],
         "expert": dict(expert),
     }
 
@@ -66,7 +70,7 @@ def claim_study(folder: Path, plan: Plan) -> None:
 def _read_plan(path: Path) -> Plan:
     try:
         plan: Plan = json.loads(path.read_text(encoding="utf-8"))
-        _ = plan["experiments"], plan["seeds"][0]
+        _ = plan["experiments"], plan["seeds"][0], [each["type"] for each in plan["controls"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise errors.FolderError(
             f"{path}: the plan of the study cannot be read: {error}", "Name another folder."
@@ -87,12 +91,13 @@ def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
             f"{folder}: a study of {count} runs was started here",
             f"Request {count} runs again, or name another folder.",
         )
-    omitted = [name for name in started.get("controls", ()) if name not in plan["controls"]]
+    omitted = [each for each in started.get("controls", ()) if each not in plan["controls"]]
     if omitted:
+        names = ", ".join(each["type"] for each in started["controls"])
         raise errors.FolderError(
-            f"{folder}: a study with the control {omitted[0]!r} was started here",
-            f"Request its controls again ({', '.join(started['controls'])}), or name another "
-            "folder.",
+            f"{folder}: a study with the control {omitted[0]['type']!r} was started here, and "
+            "this one lacks it or has other settings for it",
+            f"Request its controls again ({names}), or name another folder.",
         )
 
 
@@ -134,8 +139,17 @@ def _write_all_tables(folder: Path, planned: Sequence[PlannedRun]) -> None:
 
 
 def _metadata(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> StudyMetadata:
+    missing = {
+        run.experiment_name: missing_controls(run, planned, load_run(folder / "runs" / run.name))
+        for run in {run.experiment_name: run for run in planned if run.control is None}.values()
+    }
     metadata = StudyMetadata(
-        experiments=tuple(ExperimentRecord.model_validate(entry) for entry in plan["experiments"]),
+        experiments=tuple(
+            ExperimentRecord.model_validate(
+                {**entry, "missing_controls": tuple(missing[entry["name"]])}
+            )
+            for entry in plan["experiments"]
+        ),
         seeds=tuple(plan["seeds"]),
         expert=plan["expert"],
         runs=tuple(
@@ -144,6 +158,7 @@ def _metadata(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> StudyM
             )
             for run in planned
         ),
+        controls=described_controls(planned, missing.values()),
     )
     ensembles = ensemble_records(Study(folder, metadata).experiments)
     return metadata.model_copy(update={"ensembles": ensembles})

@@ -11,7 +11,6 @@ import numpy as np
 from cellvision import errors
 from cellvision.results.verdicts import VerdictRecord
 from cellvision.statistics import ControlEvidence, ControlResult, Verdict, holm, max_t_test, verdict
-from cellvision.studies.controls import CONTROLS, MEANINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,8 +91,8 @@ def _split_verdict(
         batch_name=first.batch_column or "batch",
         batches_held_out=batches is not None and _batches_are_held_out(first, batches),
         training=float(np.mean(balanced)) if balanced else None,
-        controls=_evidence(experiment, images, split),
-        missing_controls=[name for name in CONTROLS if not experiment.controls.get(name)],
+        controls=_evidence(study, experiment, images, split),
+        missing_controls=experiment.record.missing_controls,
         shared=_has_leak(first, split),
         adjusted_p=adjusted_p,
     )
@@ -112,7 +111,7 @@ def _split_verdict(
                 _plain_control(control, control_training_accuracy.get(control.name))
                 for control in result.controls
             ],
-            "missing_controls": [name for name in CONTROLS if not experiment.controls.get(name)],
+            "missing_controls": experiment.record.missing_controls,
             "group_column": first.group_column,
             "batch_column": first.batch_column,
             "training_accuracy": float(np.mean(accuracy)) if accuracy else None,
@@ -122,19 +121,19 @@ def _split_verdict(
 
 
 def _evidence(
-    experiment: StudyExperiment, images: pd.DataFrame, split: str
+    study: Study, experiment: StudyExperiment, images: pd.DataFrame, split: str
 ) -> dict[str, ControlEvidence]:
-    return {
-        control: ControlEvidence(
-            MEANINGS[control],
-            _column(runs, images, split, "predicted"),
-            _column(runs, images, split, "label")
-            if MEANINGS[control].kind == "permuted labels"
-            else None,
-        )
-        for control, runs in experiment.controls.items()
-        if runs
-    }
+    evidence = {}
+    for control in study.metadata.controls:
+        runs = experiment.controls.get(control.name)
+        if runs:
+            permuted = control.kind == "permuted labels"
+            evidence[control.name] = ControlEvidence(
+                control.meaning,
+                _column(runs, images, split, "predicted"),
+                _column(runs, images, split, "label") if permuted else None,
+            )
+    return evidence
 
 
 def _groups_and_batches(

@@ -2,6 +2,8 @@
 # it for types. "import X as X" is how a stub re-exports a name.
 from .architecture import ArchitectureChecks as ArchitectureChecks
 from .augmenter import AugmenterChecks as AugmenterChecks
+from .control import ControlChecks as ControlChecks
+from .control import example_control_data as example_control_data
 from .dataset import DatasetChecks as DatasetChecks
 from .examples import SyntheticImages as SyntheticImages
 from .examples import SyntheticNetwork as SyntheticNetwork

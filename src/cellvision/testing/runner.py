@@ -12,6 +12,7 @@ from cellvision.testing.architecture import ArchitectureChecks
 from cellvision.testing.augmenter import AugmenterChecks
 from cellvision.testing.component import ComponentChecks
 from cellvision.testing.conformance import formatted
+from cellvision.testing.control import ControlChecks
 from cellvision.testing.dataset import DatasetChecks
 from cellvision.testing.exporter import ExporterChecks
 from cellvision.testing.recipe import RecipeChecks
@@ -22,6 +23,7 @@ from cellvision.testing.splitter import SplitterChecks
 KINDS: dict[str, type[ComponentChecks]] = {
     "architecture": ArchitectureChecks,
     "augmenter": AugmenterChecks,
+    "control": ControlChecks,
     "dataset": DatasetChecks,
     "exporter": ExporterChecks,
     "recipe": RecipeChecks,
@@ -43,8 +45,8 @@ def check(
     Parameters
     ----------
     kind
-        ``architecture``, ``augmenter``, ``dataset``, ``exporter``, ``recipe``, ``reporter`` or
-        ``splitter``.
+        ``architecture``, ``augmenter``, ``control``, ``dataset``, ``exporter``, ``recipe``,
+        ``reporter`` or ``splitter``.
     name
         Name of the plugin, or ``"distribution:name"``.
     example

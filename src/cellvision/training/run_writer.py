@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellvision import atomic_io
+from cellvision.interfaces.control import controls, overridden
 from cellvision.results.claimed_folder import RESUME, naming_folder, release_folder
 from cellvision.results.environment import (
     copy_local_plugins,
@@ -31,6 +32,7 @@ from cellvision.training.network import check_reloads
 if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
     from cellvision.experiment import Experiment
+    from cellvision.interfaces.control import Control
     from cellvision.progress import Display
     from cellvision.training.network import Network
     from cellvision.training.result import TrainingResult
@@ -201,13 +203,13 @@ def finish_run(
     write_json(folder / "audit.json", prepared.audit.to_json())
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),
-        plugins=plugin_requirements(experiment),
-        local_plugins=copy_local_plugins(experiment, folder / "plugins"),
+        plugins=plugin_requirements((experiment, prepared.control)),
+        local_plugins=copy_local_plugins((experiment, prepared.control), folder / "plugins"),
         environment=environment,
         seed=seed,
         restarted_seeds=restarted_seeds,
         interrupted=interrupted,
-        control=prepared.control,
+        **_control_fields(prepared.control),
         class_names=prepared.catalog.class_names,
         intensity_zero=prepared.zero,
         intensity_scale=prepared.one,
@@ -227,6 +229,18 @@ def finish_run(
         (folder / RESUME).unlink(missing_ok=True)
         release_folder(folder)
     return load_run(folder)
+
+
+def _control_fields(control: Control | None) -> dict[str, Any]:
+    """Return what the record says of a control; its settings if it changed the images."""
+    if control is None:
+        return {}
+    return {
+        "control": controls.name_of(type(control)),
+        "image_control": control.model_dump(mode="json")
+        if "change_image" in overridden(control)
+        else None,
+    }
 
 
 def with_seed(experiment: Experiment, seed: int) -> Experiment:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision import Artifact
+from cellvision import Artifact, errors, statistics
 from cellvision_reporters.figures.axes import epoch_ticks, style_axes
-from cellvision_reporters.figures.colours import BLACK, GREY, ORANGE, YELLOW
-from cellvision_reporters.figures.control_styles import SeriesStyle, control_styles
+from cellvision_reporters.figures.colours import BLACK, GREY, ORANGE, VERMILION, YELLOW
+from cellvision_reporters.figures.control_styles import SeriesStyle, control_label, control_styles
 from cellvision_reporters.figures.display import display_range
 from cellvision_reporters.figures.figure import CaptionedFigure, fit_text
 from cellvision_reporters.figures.file_names import file_names
@@ -25,15 +25,24 @@ if TYPE_CHECKING:
 _FITTED = 0.9
 """Training images count as fitted from this training accuracy on."""
 
-_ROW, _LABEL, _WIDTH, _GAP = 0.5, 2.35, 3.6, 0.75
+_ROW, _LABEL, _WIDTH, _GAP = 0.5, 2.35, 3.0, 0.75
+_DIFFERENCE_WIDTH, _DIFFERENCE_GAP = 2.5, 0.3
 _ABOVE, _BELOW = 0.34, 0.46
-_MASKED_IMAGES = 6
+_SHOWN_IMAGES = 6
+
+
+_DIFFERENCES = (
+    "Middle: balanced accuracy of the network minus that of the control on the same images, with "
+    "its 95 % interval and the finding; dashed: the margin below which the network does no more. "
+)
 
 
 class Controls(FigureReporter):
-    """Held-out accuracy of the true labels and of each control, and how fast each is fitted.
+    """Held-out accuracy of the network and of each control, and how much more the network does.
 
-    A second figure shows what the background control masks, if the study has one.
+    The controls that are simpler models of the same images (brightness, texture) are the rungs of
+    a ladder: if one of them does better, the network is not trained enough. A further figure shows
+    the images of each control that changes them.
     """
 
     enabled_by_default: ClassVar[bool] = True
@@ -50,42 +59,64 @@ class Controls(FigureReporter):
         artifacts = []
         for each in controlled:
             title = f"Controls: {each.name}" if len(names) > 1 else "Controls"
-            caption = f"{title}. {_fitting(each)}"
+            caption = " ".join(
+                filter(None, [f"{title}.", _rungs(study, each), _fitting(study, each)])
+            )
             path = _draw(study, each).save(folder / files[each.name], self.dpi)
             artifacts.append(Artifact(path, title, "figure", caption, order=300))
-        masked = [each for each in controlled if "background" in each.controls]
-        if masked:
-            first = masked[0]
-            figure = _draw_masks(study, first.runs[0], first.controls["background"][0])
-            path = figure.save(folder / f"masks{self.suffix}", self.dpi)
-            caption = "Training images, the regions that are masked, and what is left."
-            title = "What the background control sees"
-            artifacts.append(Artifact(path, title, "figure", caption, order=310))
-        return artifacts
+        return [*artifacts, *self._changed_images(study, controlled, folder)]
+
+    def _changed_images(
+        self, study: Study, controlled: Sequence[StudyExperiment], folder: Path
+    ) -> Iterator[Artifact]:
+        """Draw what each control sees that changes images; nothing if its plugin is missing."""
+        first = {
+            name: (each.runs[0], runs[0])
+            for each in reversed(controlled)
+            for name, runs in each.controls.items()
+            if runs[0].metadata.image_control is not None
+        }
+        files = file_names("images", first, self.suffix)
+        for name, (true, changed) in first.items():
+            try:
+                figure = _draw_images(study, name, true, changed)
+            except errors.PluginError:
+                continue
+            caption = "Training images, outlines of what the control changes, and what is left."
+            title = f"What a control sees: {control_label(study, name)}"
+            path = figure.save(folder / files[name], self.dpi)
+            yield Artifact(path, title, "figure", caption, order=310)
 
 
 def _draw(study: Study, experiment: StudyExperiment) -> CaptionedFigure:
-    styles = control_styles(experiment.controls)
+    styles = control_styles(study, experiment.controls)
     verdicts = [each for each in study.verdicts if each.experiment == experiment.name]
+    compared = any(control.difference for verdict in verdicts for control in verdict.controls)
     height = _ROW * len(styles)
     total = max((height + _ABOVE + _BELOW) * len(verdicts) + 0.3, 3.2)
+    middle = _DIFFERENCE_WIDTH + _DIFFERENCE_GAP if compared else 0
     figure = CaptionedFigure(
         study,
-        _LABEL + 2 * _WIDTH + _GAP + 0.35,
+        _LABEL + 2 * _WIDTH + middle + _GAP + 0.35,
         total,
         f"Controls: {experiment.name}",
         [
             "Left: every point is one run; diamond and bar: mean over runs and 95 % sampling "
             "interval; dotted: chance. The accuracy of permuted labels is on the permuted labels. "
-            "Right: how fast training images are fitted, mean over runs.",
-            _fitting(experiment),
+            + (_DIFFERENCES if compared else "")
+            + "Right: how fast training images are fitted, mean over runs.",
+            *filter(None, [_rungs(study, experiment), _fitting(study, experiment)]),
         ],
     )
     for index, verdict in enumerate(verdicts):
         top = _ABOVE + index * (height + _ABOVE + _BELOW)
         axes = figure.add_axes(_LABEL, top, _WIDTH, height)
         _draw_accuracies(axes, experiment, styles, verdict)
-    axes = figure.add_axes(_LABEL + _WIDTH + _GAP, _ABOVE, _WIDTH, total - _ABOVE - 0.7)
+        if compared:
+            left = _LABEL + _WIDTH + _DIFFERENCE_GAP
+            axes = figure.add_axes(left, top, _DIFFERENCE_WIDTH, height)
+            _draw_differences(axes, styles, verdict)
+    axes = figure.add_axes(_LABEL + _WIDTH + middle + _GAP, _ABOVE, _WIDTH, total - _ABOVE - 0.7)
     _draw_fitting(axes, experiment, styles)
     return figure
 
@@ -144,6 +175,59 @@ def _draw_interval(axes: Any, row: float, result: Any) -> None:
     )
 
 
+def _draw_differences(axes: Any, styles: dict[str, SeriesStyle], verdict: VerdictRecord) -> None:
+    """Draw the balanced accuracy of the network minus that of each control."""
+    results = {control.control: control for control in verdict.controls}
+    reach = 0.1
+    for row, name in enumerate(styles):
+        control = results.get(name)
+        if control is None or control.difference is None:
+            continue
+        gap = control.difference
+        reach = max(reach, abs(gap.low), abs(gap.high))
+        colour = VERMILION if control.finding == "worse" else BLACK
+        axes.errorbar(
+            gap.estimate,
+            row + 0.1,
+            xerr=[[max(gap.estimate - gap.low, 0)], [max(gap.high - gap.estimate, 0)]],
+            fmt="D",
+            color=colour,
+            markersize=4.5,
+            capsize=3,
+            linewidth=1.3,
+            zorder=4,
+        )
+        axes.annotate(
+            control.finding, (gap.estimate, row - 0.12), ha="center", va="bottom", fontsize=8.5
+        )
+    axes.axvline(0, color=GREY, linewidth=1.2, zorder=1)
+    axes.axvline(statistics.MARGIN, color=GREY, linestyle="--", linewidth=1.2, zorder=1)
+    axes.set_yticks([])
+    axes.set_ylim(len(styles) - 0.5, -0.5)
+    axes.set_xlim(-1.1 * reach, 1.1 * reach)
+    style_axes(axes)
+    axes.set_title("Network minus control", fontsize=10.5, loc="left", pad=5)
+    axes.set_xlabel("Balanced accuracy", fontsize=10)
+
+
+def _rungs(study: Study, experiment: StudyExperiment) -> str:
+    """Name the simpler models that do better than the network."""
+    better = dict.fromkeys(
+        control_label(study, control.control)
+        for verdict in study.verdicts
+        for control in verdict.controls
+        if verdict.experiment == experiment.name
+        and control.kind == "lower rung"
+        and control.finding == "worse"
+    )
+    verb = "does" if len(better) == 1 else "do"
+    return (
+        f"The network is not trained enough: {' and '.join(better)} {verb} better."
+        if better
+        else ""
+    )
+
+
 def _draw_fitting(axes: Any, experiment: StudyExperiment, styles: dict[str, SeriesStyle]) -> None:
     last = 1
     for name, style in styles.items():
@@ -162,10 +246,10 @@ def _draw_fitting(axes: Any, experiment: StudyExperiment, styles: dict[str, Seri
     style_axes(axes)
 
 
-def _fitting(experiment: StudyExperiment) -> str:
+def _fitting(study: Study, experiment: StudyExperiment) -> str:
     """State the epoch by which each series has fitted its training images."""
     parts = []
-    for name, style in control_styles(experiment.controls).items():
+    for name, style in control_styles(study, experiment.controls).items():
         history = experiment.history(name or None)
         if history.empty:
             continue
@@ -176,26 +260,27 @@ def _fitting(experiment: StudyExperiment) -> str:
     return f"Training accuracy reaches {_FITTED:g} for {'; '.join(parts)}." if parts else ""
 
 
-def _draw_masks(study: Study, true: Run, background: Run) -> CaptionedFigure:
-    """Draw images, the masked regions, and what is left."""
+def _draw_images(study: Study, control: str, true: Run, changed: Run) -> CaptionedFigure:
+    """Draw images, what a control changes in them, and what is left."""
     import numpy as np
 
-    rows = background.predictions
-    rows = rows[rows["split"] == background.training_split]
-    selected = balanced_sample(rows, _MASKED_IMAGES)
+    rows = changed.predictions
+    rows = rows[rows["split"] == changed.training_split]
+    selected = balanced_sample(rows, _SHOWN_IMAGES)
     images = [np.asarray(image) for image in true.network_input(list(selected["image"]))]
-    remaining = [np.asarray(image) for image in background.network_input(list(selected["image"]))]
+    remaining = [np.asarray(image) for image in changed.network_input(list(selected["image"]))]
     scale = display_range(true, images)
+    description = next((c.description for c in study.metadata.controls if c.name == control), "")
     cell, label, head = 1.35, 1.25, 0.3
     figure = CaptionedFigure(
         study,
         label + len(images) * (cell + 0.1) + 0.1,
         head + 3 * (cell + 0.1) + 0.1,
-        f"What the background control sees: {plural(len(images), 'training image')}",
+        f"What a control sees: {control_label(study, control)}, "
+        f"{plural(len(images), 'training image')}",
         [
-            "Cells are where any channel is brighter than Otsu's threshold of that image, with a "
-            "margin (yellow). The background around them replaces them. Check: if cells are left, "
-            "or everything is masked, the control shows nothing.",
+            f"{description} Yellow: outlines of what changes. Check that the control removes what "
+            "it should, and no more; if it does not, it shows nothing.",
             scale.describe(),
         ],
     )
@@ -205,12 +290,12 @@ def _draw_masks(study: Study, true: Run, background: Run) -> CaptionedFigure:
             left, top = label + column * (cell + 0.1), head + row * (cell + 0.1)
             axes = figure.add_image_axes(left, top, cell, cell)
             axes.imshow(scale.to_rgb(picture), interpolation="nearest")
-            masked = (image != rest).any(axis=-1)
-            if row == 1 and masked.any():
-                axes.contour(masked, levels=[0.5], colors=YELLOW, linewidths=1.4)
+            different = (image != rest).any(axis=-1)
+            if row == 1 and different.any():
+                axes.contour(different, levels=[0.5], colors=YELLOW, linewidths=1.4)
             if row == 0:
                 axes.set_title(fit_text(str(name), cell, 9.5), fontsize=9.5, pad=4)
             if column == 0:
-                text = ("original", "masked", "remaining")[row]
+                text = ("original", "changed", "remaining")[row]
                 axes.set_ylabel(text, fontsize=9.5, rotation=0, ha="right", va="center")
     return figure

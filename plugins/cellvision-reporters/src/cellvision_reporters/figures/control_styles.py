@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cellvision_reporters.figures.colours import MARKERS, SERIES
 
-_LABELS = {
-    "permuted_groups": "labels permuted over groups",
-    "permuted_images": "labels permuted over images",
-    "background": "background alone",
-    "intensity": "intensity alone",
-    "texture": "texture alone",
-    "batch": "batch alone",
-}
+if TYPE_CHECKING:
+    from cellvision import Study
+
 _LINES = ("-", "--", "-.", ":")
 
 TRUE_LABELS = "true labels"
@@ -37,17 +32,22 @@ class SeriesStyle(NamedTuple):
     """Its line style."""
 
 
-def control_label(control: str) -> str:
-    """Return the name of a control for people."""
-    return _LABELS.get(control, control.replace("_", " "))
+def control_label(study: Study, control: str) -> str:
+    """Return the name of a control for people, as the study recorded it."""
+    labels = {each.name: each.label for each in study.metadata.controls}
+    return labels.get(control, control.replace("_", " "))
 
 
-def control_styles(controls: Iterable[str]) -> dict[str, SeriesStyle]:
-    """Return the style of the experiment (the empty name) and of each control."""
-    names = ["", *controls]
+def control_styles(study: Study, controls: Iterable[str]) -> dict[str, SeriesStyle]:
+    """Return the style of the experiment (the empty name) and of each control.
+
+    Controls are in the order that the study recorded.
+    """
+    order = {each.name: number for number, each in enumerate(study.metadata.controls)}
+    names = ["", *sorted(controls, key=lambda name: order.get(name, len(order)))]
     return {
         name: SeriesStyle(
-            control_label(name) if name else TRUE_LABELS,
+            control_label(study, name) if name else TRUE_LABELS,
             SERIES[index % len(SERIES)],
             MARKERS[index % len(MARKERS)],
             _LINES[index % len(_LINES)],

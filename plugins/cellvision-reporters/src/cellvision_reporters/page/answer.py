@@ -102,9 +102,9 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
     if is_known(verdict.training_accuracy):
         yield "Accuracy on training images", format_number(verdict.training_accuracy, 2)
     for control in verdict.controls:
-        yield f"Control: {control_label(control.control)}", _control_text(control)
+        yield f"Control: {control_label(study, control.control)}", _control_text(control)
     if verdict.missing_controls:
-        names = ", ".join(map(control_label, verdict.missing_controls))
+        names = ", ".join(control_label(study, name) for name in verdict.missing_controls)
         yield "Controls not run", names
     if is_known(verdict.expert):
         yield "Human expert, as given", format_number(verdict.expert, 2)

@@ -31,7 +31,7 @@ def study_methods(study: Study) -> str:
             f"Training was repeated with {plural(len(each.runs), 'seed')}; accuracies are means "
             "over runs."
         )
-        controls = ", ".join(control_label(name) for name in each.controls)
+        controls = ", ".join(control_label(study, name) for name in each.controls)
         added = [f"Controls: {controls}."] if controls else []
         parts = [_data(run), _preprocessing(run), _training(run), seeds, *added, *_tail(run)]
         paragraphs.append(prefix + " ".join(parts))

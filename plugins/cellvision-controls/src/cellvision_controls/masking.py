@@ -1,4 +1,4 @@
-"""Remove the cells from an image, for the control that trains on background alone."""
+"""Remove the cells from an image."""
 
 from __future__ import annotations
 

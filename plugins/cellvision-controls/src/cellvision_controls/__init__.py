@@ -1,0 +1,1 @@
+"""Controls for cellvision: permuted labels, background, batch, intensity and texture."""

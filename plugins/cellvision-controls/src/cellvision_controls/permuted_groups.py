@@ -1,0 +1,34 @@
+"""Control ``permuted_groups``: labels permuted across groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from cellvision import Control
+from cellvision_controls.permutation import LEAK, permute_labels
+
+if TYPE_CHECKING:
+    from cellvision import ControlData
+    from cellvision.statistics import ControlMeaning
+
+
+class PermutedGroups(Control):
+    """Trains on labels that whole groups have exchanged: it must not beat chance on new groups.
+
+    How fast the network fits these labels shows how easily it memorizes. Images that are identical
+    in several splits keep one label, so that a leak shows.
+    """
+
+    label: ClassVar[str] = "labels permuted across groups"
+    order: ClassVar[int] = 100
+
+    def meaning(self) -> ControlMeaning:
+        """Say that it must not beat chance; see `cellvision.Control.meaning`."""
+        from cellvision.statistics import ControlMeaning
+
+        return ControlMeaning("permuted labels", self.label, LEAK)
+
+    def change_labels(self, data: ControlData, seed: int) -> Sequence[str]:
+        """Permute labels; see `cellvision.Control.change_labels`."""
+        return list(permute_labels(data.table, data.table["block"], (seed, 0)))

@@ -1,0 +1,178 @@
+"""What a control must return: checked whenever it is used, with errors that name it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellvision import errors
+from cellvision.interfaces.control import CHANGES, Control, ControlData, controls, overridden
+from cellvision.statistics import ControlMeaning
+
+if TYPE_CHECKING:
+    from cellvision.experiment import Experiment
+
+_TOLERANCE = 1e-3
+"""How far the probabilities of an image may be from a sum of 1."""
+
+
+def _broken(control: Control, what: str, hint: str) -> errors.PluginContractError:
+    name = controls.name_of(type(control))
+    return errors.PluginContractError(f"control {name!r}: {what}", hint)
+
+
+def checked_meaning(control: Control) -> ControlMeaning:
+    """Return the meaning of a control that changes something and says what.
+
+    Raises
+    ------
+    errors.PluginContractError
+        It changes nothing, or its meaning does not fit what it changes.
+    """
+    changes = overridden(control)
+    if not changes:
+        raise _broken(
+            control,
+            "it changes nothing, so it would be the experiment",
+            f"Override one of {', '.join(CHANGES)}.",
+        )
+    if "predict" in changes and "change_experiment" in changes:
+        raise _broken(
+            control,
+            "it overrides both predict and change_experiment",
+            "predict takes the place of a training, so there is no experiment to change.",
+        )
+    try:
+        meaning = control.meaning()
+    except errors.InvalidInput as error:
+        raise _broken(control, f"meaning() fails: {error.what}", error.hint) from error
+    if not isinstance(meaning, ControlMeaning):
+        raise _broken(
+            control,
+            f"meaning() returned {type(meaning).__name__}",
+            "Return a cellvision.statistics.ControlMeaning.",
+        )
+    if (meaning.kind == "permuted labels") != ("change_labels" in changes):
+        raise _broken(
+            control,
+            f"its meaning is {meaning.kind!r}, but it "
+            + ("changes" if "change_labels" in changes else "does not change")
+            + " labels",
+            "The kind 'permuted labels' and the method change_labels go together.",
+        )
+    return meaning
+
+
+def checked_image(control: Control, pixels: np.ndarray) -> np.ndarray:
+    """Return what a control leaves of an image.
+
+    Raises
+    ------
+    errors.PluginContractError
+        It has another shape or dtype.
+    """
+    view = pixels.view()
+    view.flags.writeable = False
+    changed = control.change_image(view)
+    if (
+        not isinstance(changed, np.ndarray)
+        or changed.shape != pixels.shape
+        or changed.dtype != pixels.dtype
+    ):
+        raise _broken(
+            control,
+            f"change_image() turned {_described(pixels)} into {_described(changed)}",
+            "Return an array of the same shape and dtype.",
+        )
+    return changed
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return type(value).__name__
+    return f"{'×'.join(map(str, value.shape))} {value.dtype}"
+
+
+def checked_labels(control: Control, data: ControlData, seed: int) -> list[str]:
+    """Return the classes for which a control trains.
+
+    Raises
+    ------
+    errors.PluginContractError
+        There is not one of the known classes for each image, or no training image of a class.
+    """
+    labels = list(control.change_labels(data, seed))
+    if len(labels) != len(data.table):
+        raise _broken(
+            control,
+            f"change_labels() returned {len(labels)} labels for {len(data.table)} images",
+            "Return one label for each row of the table.",
+        )
+    unknown = [label for label in labels if label not in data.class_names]
+    if unknown:
+        raise _broken(
+            control,
+            f"change_labels() returned {unknown[0]!r}, which is no class",
+            f"Return names of classes: {', '.join(data.class_names)}.",
+        )
+    missing = set(data.class_names) - {labels[row] for row in data.training_rows}
+    if missing:
+        raise _broken(
+            control,
+            f"change_labels() left no training image of {min(missing)!r}",
+            "Exchange labels within the splits.",
+        )
+    return labels
+
+
+def checked_probabilities(control: Control, data: ControlData, seed: int) -> np.ndarray:
+    """Return the probabilities that a control predicts, float32.
+
+    Raises
+    ------
+    errors.PluginContractError
+        They are no probabilities, or not one for each image and class.
+    """
+    returned = np.asarray(control.predict(data, seed))
+    expected = (len(data.table), len(data.class_names))
+    if returned.shape != expected or not np.issubdtype(returned.dtype, np.floating):
+        raise _broken(
+            control,
+            f"predict() returned {_described(returned)}, not {'×'.join(map(str, expected))} floats",
+            "Return one row per image and one column per class, sorted by name.",
+        )
+    sums = returned.sum(axis=1)
+    # Written so that NaN fails as well.
+    if not (returned.min() >= 0 and np.abs(sums - 1).max() <= _TOLERANCE):
+        raise _broken(
+            control,
+            "predict() returned values that are no probabilities",
+            "Return numbers from 0 to 1 whose rows sum to 1.",
+        )
+    return returned.astype(np.float32)
+
+
+def checked_experiment(control: Control, experiment: Experiment) -> Experiment:
+    """Return the experiment that a control trains.
+
+    Raises
+    ------
+    errors.PluginContractError
+        It is none, or its data set or split is another one.
+    """
+    changed = control.change_experiment(experiment)
+    if not isinstance(changed, type(experiment)):
+        raise _broken(
+            control,
+            f"change_experiment() returned {type(changed).__name__}",
+            "Return experiment.model_copy(update={...}).",
+        )
+    for part in ("dataset", "split"):
+        if getattr(changed, part) != getattr(experiment, part):
+            raise _broken(
+                control,
+                f"change_experiment() changed the {part}",
+                "A control is compared on the same images: leave data set and split as they are.",
+            )
+    return changed
