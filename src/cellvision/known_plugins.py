@@ -38,8 +38,9 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cellvision.reporters": {
         "cellvision-reporters": (
             *("attention", "boxplot", "confusion", "controls", "curves", "diagram", "expert"),
-            *("html", "intensities", "learning", "mistakes", "panel", "probabilities"),
-            *("robustness", "sample", "sheet", "summary", "tables"),
+            *("html", "intensities", "learning", "mistakes", "panel", "plate_map"),
+            *("probabilities", "robustness", "sample", "sheet", "summary", "tables"),
+            "training_size",
         ),
         "cellvision-cleanlab": ("suspicious_labels",),
         "cellvision-tracking": ("mlflow", "tensorboard"),

@@ -171,7 +171,7 @@ def _networks(model: Run | Study, experiment: str | None) -> tuple[Run, ...]:
     name = names[0] if experiment is None else experiment
     for candidate in model.experiments:
         if candidate.name == name:
-            return candidate.runs
+            return candidate.networks
     raise errors.ExperimentError(
         f"{model.folder}: there is no experiment {name!r}", f"Choose from: {', '.join(names)}"
     )

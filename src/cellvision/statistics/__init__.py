@@ -12,6 +12,7 @@ are in the documentation page "Statistics".
 from __future__ import annotations
 
 from cellvision.statistics.accuracy import (
+    CROSS_VALIDATION_FACTOR,
     accuracy_interval,
     balanced_accuracy_interval,
     cross_validated_accuracy,
@@ -83,6 +84,7 @@ from cellvision.statistics.variance_shares import VarianceShares, variance_share
 from cellvision.statistics.verdict import Verdict, verdict
 
 __all__ = [
+    "CROSS_VALIDATION_FACTOR",
     "MARGIN",
     "AbstentionRule",
     "ArmTest",

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision import Artifact, Reporter, io, statistics
+from cellvision import Artifact, Reporter, io
 from cellvision_reporters.figures.banners import banners, leak_banner
+from cellvision_reporters.figures.intervals import accuracy_interval
 from cellvision_reporters.figures.phrasing import (
     accuracy_sentence,
     format_groups,
@@ -90,7 +91,8 @@ class Tables(Reporter):
         if not classes.empty:
             caption = (
                 "Precision, recall and F1 of each class on the test images, for the first run of "
-                "each experiment; the 95 % interval is that of the recall."
+                "each experiment, or for its out-of-fold predictions; the 95 % interval is that of "
+                "the recall."
             )
             path = write_csv(folder / "tables_classes.csv", classes)
             artifacts.insert(0, Artifact(path, "Classes", "table", caption, order=45))
@@ -152,7 +154,7 @@ def _class_rows(run: Run, rows: pd.DataFrame) -> list[dict[str, Any]]:
         groups = None if run.group_column is None else images["group"].to_numpy()
         if len(images):
             right = (images["predicted"] == name).to_numpy()
-            interval = statistics.accuracy_interval(right, groups)
+            interval = accuracy_interval(run, right, groups)
             low, high = interval.low, interval.high
         table.append(
             {
@@ -174,7 +176,7 @@ def _study_class_table(study: Study) -> pd.DataFrame:
     import pandas as pd
 
     tables = [
-        class_table(experiment.runs[0]).assign(experiment=experiment.name)
+        class_table(experiment.example).assign(experiment=experiment.name)
         for experiment in study.experiments
         if experiment.test_splits
     ]

@@ -64,7 +64,7 @@ class Answer:
 def study_answers(study: Study) -> list[Answer]:
     """Return an answer for each verdict of a study."""
     several = len(study.verdicts) > 1
-    runs = {each.name: each.runs for each in study.experiments}
+    examples = {each.name: each.example for each in study.experiments}
     return [
         Answer(
             f"{verdict.experiment}, {verdict.split}" if several else "",
@@ -72,7 +72,7 @@ def study_answers(study: Study) -> list[Answer]:
             f"{capitalise(verdict.sentence.rstrip('.'))}.",
             verdict.word.replace(" ", "-"),
             tuple(verdict.reasons),
-            tuple(_verdict_facts(study, verdict, runs[verdict.experiment][0])),
+            tuple(_verdict_facts(study, verdict, examples[verdict.experiment])),
             tuple(verdict.warnings),
         )
         for verdict in study.verdicts
@@ -94,11 +94,22 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
             text = f"{format_number(score.accuracy, 2)} (95 % interval {interval})"
             yield f"Ensemble of {plural(len(ensemble.runs), 'run')}", text
     yield from _comparison_facts(first, verdict.split, verdict.commonest_class)
-    yield "Test images", _count(verdict.n, verdict.groups, verdict.group_column)
+    if verdict.folds is None:
+        yield "Test images", _count(verdict.n, verdict.groups, verdict.group_column)
+    else:
+        yield "Cross-validation", folds_text(verdict)
     yield (
         "Permutation test",
-        _test_text(verdict.p, verdict.smallest_p, verdict.exact, verdict.permuted),
+        _test_text(
+            verdict.p if verdict.unadjusted_p is None else verdict.unadjusted_p,
+            verdict.smallest_p,
+            verdict.exact,
+            verdict.permuted,
+            adjusted=verdict.p,
+        ),
     )
+    if verdict.looks is not None:
+        yield "Looks at this test set", _looks_text(verdict.looks, verdict.settings_tried or 1)
     if is_known(verdict.training_accuracy):
         yield "Accuracy on training images", format_number(verdict.training_accuracy, 2)
     for control in verdict.controls:
@@ -109,6 +120,12 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
     if is_known(verdict.expert):
         yield "Human expert, as given", format_number(verdict.expert, 2)
     yield from _expert_facts(study, verdict.experiment, verdict.split)
+
+
+def folds_text(verdict: VerdictRecord) -> str:
+    """State the folds of a cross-validated verdict, its images and its groups."""
+    groups = format_groups(verdict.groups, verdict.group_column)
+    return f"{verdict.folds} folds by {verdict.folds_by}, {plural(verdict.n, 'image')}, {groups}"
 
 
 def run_answers(run: Run) -> list[Answer]:
@@ -183,9 +200,16 @@ def _count(n: int, groups: int | None, column: str | None) -> str:
     return f"{n}{source}" if source else f"{n}, groups unknown"
 
 
-def _test_text(p: float, smallest: float, exact: bool, permuted: str) -> str:
+def _looks_text(looks: int, settings: int) -> str:
+    return f"look {looks} of this test set, by {plural(settings, 'setting')}"
+
+
+def _test_text(
+    p: float, smallest: float, exact: bool, permuted: str, adjusted: float | None = None
+) -> str:
+    changed = "" if adjusted is None or adjusted == p else f", adjusted p = {adjusted:.2g}"
     method = "exact" if exact else "sampled"
-    return f"p = {p:.2g} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
+    return f"p = {p:.2g}{changed} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
 
 
 def _control_text(control: ControlRecord) -> str:
