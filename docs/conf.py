@@ -36,7 +36,7 @@ copyright = "The cellvision authors"  # noqa: A001 - the name that Sphinx reads
 version = release = cellvision.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
@@ -46,6 +46,14 @@ exclude_patterns = ["_build", "_ext"]
 
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
+
+# Notebooks run in an empty folder whenever their page is built, and an error ends the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_show_tb = True
+nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

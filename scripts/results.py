@@ -7,8 +7,9 @@ test set, the second one their verdicts. Nothing is selected: every run counts.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import cellvision as cv
@@ -21,6 +22,7 @@ SCORE_COLUMNS = (
     *("accuracy: mean", "SD over runs", "range over runs"),
     *(
         "95 % interval of the mean, sampling",
+        "mean with flips and turns",
         "commonest class",
         "training accuracy",
         "time per run",
@@ -57,10 +59,17 @@ def score_rows(folder: Path) -> Iterator[tuple[str, ...]]:
             f"{spread.sd:.3f}",
             f"{spread.minimum:.3f} to {spread.maximum:.3f}",
             f"{verdict.accuracy_low:.3f} to {verdict.accuracy_high:.3f}",
+            _with_flips_and_turns(experiment.runs, verdict.split),
             f"{verdict.commonest_class:.3f}",
             "unknown" if training is None else f"{training:.3f}",
             f"{seconds:.0f} s",
         )
+
+
+def _with_flips_and_turns(runs: Sequence[cv.Run], split: str) -> str:
+    scores = [run.metadata.tta_scores.get(split) for run in runs]
+    accuracies = [score.accuracy for score in scores if score is not None]
+    return f"{fmean(accuracies):.3f}" if len(accuracies) == len(runs) else "not computed"
 
 
 def verdict_rows(folder: Path) -> Iterator[tuple[str, ...]]:

@@ -510,7 +510,7 @@ def test_plugins_warns_of_misspelt_groups_and_other_versions(
     monkeypatch.syspath_prepend(str(tmp_path))
     said = cellvision("plugins", "--json")
     assert "'lost' is in the unknown group cellvision.reporter. Did it mean" in said.err
-    assert "lab-old needs cellvision>=7, and this is cellvision 0.1.0" in said.err
+    assert "lab-old: it needs cellvision >=7, and this is 0.1.0. Update it" in said.err
     assert json.loads(said.out)
 
 

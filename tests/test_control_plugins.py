@@ -14,6 +14,7 @@ import pytest
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.cli.study import requested_controls
 from cellvision.data.prepared import prepare_data
 from cellvision.results.environment import plugin_requirements
 from cellvision.statistics import ControlMeaning
@@ -137,6 +138,29 @@ def test_it_is_planned_with_its_settings(isolation: Isolation) -> None:
     assert plugin_requirements((experiment, control))["cellvision.controls:mirror"] == (
         "lab-mirror==1.0"
     )
+
+
+def test_paths_in_its_settings_become_absolute() -> None:
+    network = {"type": "encoder", "path": "encoder.onnx"}
+    control = cv.controls.create("frozen_encoder", architecture=network)
+    chosen = selected_controls([control], {"": example_experiment()})[""]["frozen_encoder"]
+    settings = chosen.model_dump(mode="json")
+    assert settings["architecture"]["path"] == str(Path("encoder.onnx").absolute())
+
+
+def test_the_ladder_consists_of_lower_rungs_whoever_provides_them(isolation: Isolation) -> None:
+    cv.controls.register("plain", Plain)
+    install(isolation, meaning='"lower rung", "the mirror image"')
+    assert requested_controls([], ladder=False) == []
+    ladder = requested_controls([], ladder=True)
+    assert [type(control).__name__ for control in ladder] == ["Mine"]
+    # A rung that is named with settings is not run twice.
+    named = requested_controls(['{type = "mirror", strength = 3}', "plain"], ladder=True)
+    assert named == [cv.controls.create("mirror", strength=3), Plain()]
+    with pytest.raises(errors.ExperimentError, match="expected a name or a table"):
+        requested_controls(["{type=mirror}"], ladder=False)
+    with pytest.raises(errors.UnknownPlugin, match="'miror'"):
+        requested_controls(["miror"], ladder=False)
 
 
 def test_a_name_is_sought_and_checked_before_anything_runs(isolation: Isolation) -> None:
@@ -411,11 +435,11 @@ def test_what_is_no_control_is_named_and_does_not_disturb_others(
     [
         (MIRROR, "", set()),
         ("    pass", "", {"says_what_it_means"}),
-        (MIRROR, '"permuted labels", "it"', {"says_what_it_means", "runs_in_a_study"}),
+        (MIRROR, '"permuted labels", "it"', {"says_what_it_means"}),
         (
             "    def change_image(self, pixels):\n        pixels[0] = 0\n        return pixels",
             "",
-            {"changes_images", "runs_in_a_study"},
+            {"changes_images"},
         ),
         (
             "    def predict(self, data, seed):\n        return np.eye(2)[data.labels]",

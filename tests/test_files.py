@@ -528,7 +528,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def locked(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", locked)  # chmod would not stop a privileged user
+    monkeypatch.setattr("builtins.open", locked)  # chmod would not stop a privileged user
     refused(path, "no permission")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,9 @@ def test_features_are_computed_once_and_found_again() -> None:
     rows = np.array([3, 1, 2])
     key = feature_key(split, ["c", "a", "b"], [[8, 8]])
     progress: list[tuple[int, int]] = []
+    variants = [partial(oriented, orientation=number) for number in (0, 5)]
     first = frozen_features(
-        split, pixels, rows, key, (0, 5), lambda done, total: progress.append((done, total))
+        split, pixels, rows, key, variants, lambda done, total: progress.append((done, total))
     )
     assert first.shape == (2, 3, 4)
     assert progress == [(3, 3)]
@@ -196,7 +198,7 @@ def test_features_are_computed_once_and_found_again() -> None:
     np.testing.assert_allclose(first[0], features_of(split, IMAGES[rows]), atol=1e-6)
     turned = oriented(IMAGES[rows], 5)
     np.testing.assert_allclose(first[1], features_of(split, turned), atol=1e-6)
-    again = frozen_features(split, pixels, rows, key, (0, 5))
+    again = frozen_features(split, pixels, rows, key, variants)
     assert reads == [3]
     np.testing.assert_array_equal(again, first)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from images import write
 from PIL import Image
@@ -15,7 +16,9 @@ from scipy import ndimage
 
 import cellvision as cv
 from cellvision.cli import main
-from cellvision.data.near_duplicates import sketch
+from cellvision.data.catalog import Catalog
+from cellvision.data.image_stats import ImageStats
+from cellvision.data.near_duplicates import NEAR, find_near_duplicates, sketch
 
 SIDE = 48
 
@@ -152,3 +155,49 @@ def test_sketches(pixels: np.ndarray, known: bool) -> None:
 def test_a_sketch_keeps_neither_brightness_nor_contrast() -> None:
     pixels: Any = cell(0)[..., None].astype(np.uint16)
     assert sketch(pixels) == sketch(pixels * 9 + 400)
+
+
+def _turned(grids: np.ndarray) -> list[np.ndarray]:
+    turns = [np.rot90(grids, k, axes=(1, 2)) for k in range(4)]
+    return [grid.reshape(len(grids), -1) for turn in turns for grid in (turn, turn[:, ::-1])]
+
+
+def _ratios(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """For each test sketch: distance to the nearest training sketch over that to the tenth."""
+
+    def unit(grids: np.ndarray) -> np.ndarray:
+        rows = grids.reshape(len(grids), -1).astype(float)
+        rows -= rows.mean(axis=1, keepdims=True)
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).reshape(grids.shape)
+
+    gallery = unit(train).reshape(len(train), -1)
+    pairs = [np.linalg.norm(turn[:, None] - gallery, axis=2) for turn in _turned(unit(test))]
+    distances = np.sort(np.min(pairs, axis=0), axis=1)
+    return distances[:, 0] / distances[:, 10]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_quick_bound_misses_no_copy(seed: int) -> None:
+    """Copies with noise around the limit, turned at random: as comparing all pairs finds them."""
+    rng = np.random.default_rng(seed)
+    train = rng.integers(-100, 100, (60, 10, 10)).astype(np.int8)
+    noise = rng.normal(0, np.linspace(5, 40, 40)[:, None, None], (40, 10, 10))
+    copies = np.stack([np.rot90(image, rng.integers(4)) for image in train[:40]])
+    test = np.clip(np.rint(copies + noise), -127, 127).astype(np.int8)
+    ratios = _ratios(train, test)
+    clear = np.abs(ratios - NEAR) > 1e-3
+    assert 5 < (ratios < NEAR).sum() < 35
+
+    sketches = [grid.tobytes().hex() for grid in (*train, *test)]
+    names = [f"{k:03}" for k in range(len(sketches))]
+    stats = [
+        ImageStats(name, "read", "", digest=name, sketch=text)
+        for name, text in zip(names, sketches, strict=True)
+    ]
+    table = pd.DataFrame(
+        {"image": names, "label": "a", "split": ["train"] * len(train) + ["test"] * len(test)}
+    )
+    pairs = find_near_duplicates(Catalog(table, ("a",), None), stats)
+    reported = {int(pair.image) - len(train) for pair in pairs}
+    assert {k for k in np.flatnonzero(clear) if ratios[k] < NEAR} <= reported
+    assert not {k for k in np.flatnonzero(clear) if ratios[k] > NEAR} & reported

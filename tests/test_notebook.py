@@ -159,3 +159,22 @@ assert "keras" not in sys.modules and "tensorflow" not in sys.modules
 assert "matplotlib" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_native_libraries_and_tensorflow_print_nothing(tmp_path: Path) -> None:
+    """Six runs and more in one process, each of which reads its saved model back."""
+    script = f"""
+import cellvision as cv
+experiment = cv.Experiment(
+    dataset=cv.datasets.create("synthetic_cells", path={str(tmp_path / "cells")!r}, fields=8,
+                               field_size=64, tiles=4),
+    preprocessing=cv.Preprocessing(size=(32, 32), channels=(0, 1)),
+    architecture=cv.architectures.create("scattering"),
+    reporters=(),
+)
+cv.study(experiment, 3, {str(tmp_path / "study")!r}, controls=["permuted_groups", "intensity"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

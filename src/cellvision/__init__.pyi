@@ -8,6 +8,7 @@ from . import remote as remote
 from . import statistics as statistics
 from . import testing as testing
 from .backends.fused_operations import fuse_operations as fuse_operations
+from .component import FormerSetting as FormerSetting
 from .data.audit import Audit as Audit
 from .data.catalog import Catalog as Catalog
 from .data.preprocessing import Preprocessing as Preprocessing

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -20,6 +21,23 @@ from pydantic_core import CoreSchema, ErrorDetails, PydanticSerializationError, 
 
 from cellvision import errors
 from cellvision.registry import Registry
+
+_log = logging.getLogger(__name__)
+
+
+class FormerSetting(NamedTuple):
+    """The current name of a setting that was renamed.
+
+    Attributes
+    ----------
+    name : str
+        The current name.
+    until : str
+        Date until which the former name is understood, such as ``2027-06-30``.
+    """
+
+    name: str
+    until: str
 
 
 class Settings(BaseModel):
@@ -37,6 +55,29 @@ class Settings(BaseModel):
         coerce_numbers_to_str=True,
         protected_namespaces=(),
     )
+
+    former_settings: ClassVar[Mapping[str, FormerSetting]] = {}
+    """Settings that were renamed, by their former names, so that old files and runs still open."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_settings(cls, value: Any) -> Any:
+        """Replace former names of settings, with a warning."""
+        if not isinstance(value, Mapping) or not cls.former_settings.keys() & value.keys():
+            return value
+        for former in cls.former_settings.keys() & value.keys():
+            current, until = cls.former_settings[former]
+            if current in value:
+                raise ValueError(f"{former!r} is the former name of {current!r}: give one of them")
+            _log.warning(
+                "the setting %r of %s is now called %r; the former name works until %s. For "
+                "experiment files: cellvision migrate FILE",
+                former,
+                cls.__name__,
+                current,
+                until,
+            )
+        return current_settings(cls, value)
 
     def __init__(self, /, **settings: Any) -> None:
         try:
@@ -101,6 +142,12 @@ class Settings(BaseModel):
             raise
 
 
+def current_settings(model: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the current names of those that were renamed; the order stays."""
+    former = model.former_settings
+    return {former[key].name if key in former else key: value for key, value in values.items()}
+
+
 _LIST = "expected a list"
 
 
@@ -118,7 +165,8 @@ def _settings_error(
         path, owner = _location(details["loc"], model)
         name = ".".join(path)
         if isinstance(cause, errors.ExperimentError):  # of a component among the settings
-            lines += cause.what.splitlines()
+            prefix = _field_prefix(name, cause.what)
+            lines += [prefix + line for line in cause.what.splitlines()]
             hints.append(cause.hint)
         elif isinstance(cause, errors.CellvisionError):
             return cause
@@ -138,6 +186,11 @@ def _settings_error(
         lines.append(f"{prefix}{message} (given: {inputs[name]!r:.80})")
     what = "\n".join(f"{where}: {line}" for line in lines)
     return errors.ExperimentError(what, "; ".join(dict.fromkeys(hints)) or "Correct the setting")
+
+
+def _field_prefix(name: str, what: str) -> str:
+    """Return the field that holds a component, unless the component's error begins with it."""
+    return f"{name}: " if name and not what.startswith(f"{name} ") else ""
 
 
 def _message(details: ErrorDetails) -> str:
@@ -204,6 +257,14 @@ class Component(Settings):
 
     registry: ClassVar[Registry[Any]]
     _interface: ClassVar[bool] = True
+
+    interface_version: ClassVar[int | None] = None
+    """Version of the interface that the class is written for. None: that of the oldest cellvision
+    that its distribution requires."""
+
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """Names that the plugin had before, each with the date until which it is understood. Every one
+    needs an entry point too."""
 
     def __init_subclass__(cls, group: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

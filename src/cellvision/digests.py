@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +11,9 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 2**20
 """Pixels are copied in blocks of this size, so that temporary arrays stay small."""
+
+_FIRST_BYTES = 2**16
+"""Read first: most files are smaller, and memory for a whole block takes longer to allocate."""
 
 
 def pixel_digest(pixels: np.ndarray) -> str:
@@ -37,5 +39,8 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     OSError
         The file cannot be read.
     """
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - Path.open takes twice as long
+        digest = hashlib.sha256(file.read(_FIRST_BYTES))
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+        return digest.hexdigest()

@@ -8,12 +8,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import ConfigDict, Field, field_validator
 
 from cellvision import atomic_io, errors, notebook_html
-from cellvision.component import Settings
+from cellvision.component import FormerSetting, Settings
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
 from cellvision.interfaces.architecture import Architecture, architectures
@@ -37,6 +37,10 @@ Count = Annotated[int, Field(gt=0)]
 
 class Training(Settings):
     """How a network is trained: how long, how fast, on which devices."""
+
+    former_settings: ClassVar[Mapping[str, FormerSetting]] = {
+        "together": FormerSetting("vectorize", "2027-12-31"),
+    }
 
     epochs: Count = 9
     """Number of passes over the training images."""
@@ -130,6 +134,10 @@ class Experiment(Settings):
     """
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    former_settings: ClassVar[Mapping[str, FormerSetting]] = {
+        "intake": FormerSetting("preprocessing", "2027-12-31"),
+    }
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     """Version of this format."""

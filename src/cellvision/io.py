@@ -11,6 +11,7 @@ from __future__ import annotations
 from cellvision.atomic_io import folder as atomic_folder
 from cellvision.atomic_io import path as atomic_path
 from cellvision.atomic_io import text as write_text
+from cellvision.data.class_folders import class_folder_depth
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
 from cellvision.data.luma import luma
 from cellvision.data.names import natural_order
@@ -20,6 +21,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "atomic_folder",
     "atomic_path",
+    "class_folder_depth",
     "file_digest",
     "is_phantom",
     "luma",

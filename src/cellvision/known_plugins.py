@@ -28,8 +28,8 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "cellvision.controls": {
         "cellvision-controls": (
-            *("background", "batch", "intensity", "permuted_groups", "permuted_images"),
-            "texture",
+            *("background", "batch", "frozen_encoder", "intensity", "permuted_groups"),
+            *("permuted_images", "texture"),
         ),
     },
     "cellvision.exporters": {

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from cellvision import errors
-from cellvision.component import Component, Settings
+from cellvision.component import Component, Settings, current_settings
 from cellvision.registry import Registry
 
 T = TypeVar("T")
@@ -22,6 +22,7 @@ class _Changes:
 
     path: Callable[[str], str] = lambda text: text
     name: Callable[[Registry[Any], str], str] = lambda registry, name: name  # noqa: ARG005
+    renamed: Callable[[str, str], None] | None = None  # called with former and current names
 
 
 def resolve_paths(values: T, model: type[Settings], folder: Path) -> T:
@@ -90,6 +91,33 @@ def by_default(values: T, model: type[Settings], distribution: str = "") -> T:
     return changed
 
 
+def migrated(values: T, model: type[Settings]) -> tuple[T, list[tuple[str, str]]]:
+    """Replace the former names of settings and plugins by the current ones.
+
+    Parameters
+    ----------
+    values
+        Plain settings.
+    model
+        What they are settings of.
+
+    Returns
+    -------
+    values : same as `values`
+        The settings with current names.
+    names : list of (str, str)
+        Former and current name of each.
+    """
+    names: list[tuple[str, str]] = []
+
+    def note(former: str, current: str) -> None:
+        # Each alternative of a union is tried, so the same change is seen several times.
+        if (former, current) not in names:
+            names.append((former, current))
+
+    return _value(model, values, _Changes(renamed=note)), names
+
+
 def with_absolute_paths(value: T) -> T:
     """Return settings, or a collection of them, with absolute paths at any depth."""
     changed: Any = value
@@ -150,7 +178,7 @@ def _items(origin: Any, arguments: tuple[Any, ...], value: Any, changes: _Change
 def _component(interface: type[Component], value: Any, changes: _Changes) -> Any:
     """Return a component's settings, or its name alone, with the changes applied."""
     if isinstance(value, str):
-        return changes.name(interface.registry, value)
+        return _current_name(interface, changes.name(interface.registry, value), changes)
     if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
         return value
     name = changes.name(interface.registry, value["type"])
@@ -159,13 +187,34 @@ def _component(interface: type[Component], value: Any, changes: _Changes) -> Any
         cls = interface.registry.get(name)
     except errors.CellvisionError:
         return settings  # reported where the component is created
+    settings["type"] = _current_name(interface, name, changes)
     return _model(cls, settings, changes)
+
+
+def _current_name(interface: type[Component], name: str, changes: _Changes) -> str:
+    """Return the current name of a renamed plugin, if names are to be changed."""
+    if changes.renamed is None:
+        return name
+    try:
+        cls = interface.registry.get(name)
+    except errors.CellvisionError:
+        return name
+    if name.rpartition(":")[2] not in cls.former_names:
+        return name
+    current = interface.registry.name_of(cls)
+    changes.renamed(name, current)
+    return current
 
 
 def _model(model: type[Settings], values: Any, changes: _Changes) -> Any:
     if not isinstance(values, Mapping):
         return values
+    if changes.renamed is not None:
+        for former in model.former_settings.keys() & values.keys():
+            changes.renamed(former, model.former_settings[former].name)
+        values = current_settings(model, values)
     kinds = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+    kinds |= {name: kinds[new.name] for name, new in model.former_settings.items()}
     return {
         key: _value(kinds[key], value, changes) if key in kinds else value
         for key, value in values.items()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +20,29 @@ separated by commas or spaces."""
 
 @dataclass(frozen=True)
 class PluginCandidate:
-    """One name as one distribution provides it; only `load` imports the class."""
+    """One name as one distribution provides it; only `load` imports the class.
+
+    Attributes
+    ----------
+    name : str
+        The name.
+    distribution, version : str
+        The distribution.
+    module : str
+        Location of the class, as ``package.module:Class``.
+    requires : tuple of str or None
+        Requirements of the distribution; None if it has no metadata.
+    entry_point : importlib_metadata.EntryPoint or None
+        Its entry point; None for a class that was registered in this process.
+    cls : type or None
+        The class that was registered.
+    """
 
     name: str
     distribution: str
     version: str
     module: str
+    requires: tuple[str, ...] | None = None
     entry_point: importlib_metadata.EntryPoint | None = None
     cls: type[Any] | None = None
 
@@ -34,6 +50,22 @@ class PluginCandidate:
     def origin(self) -> str:
         """Where it comes from, for messages."""
         return f"{self.distribution} {self.version}, {self.module}"
+
+    @property
+    def full_name(self) -> str:
+        """Name and distribution, for people: ``deep (cellvision-architectures 0.1.0)``."""
+        version = f" {self.version}" if self.version else ""
+        return f"{self.name} ({self.distribution}{version})"
+
+    @property
+    def how_to_update(self) -> str:
+        """Hint for a plugin that another cellvision needs."""
+        if self.entry_point is None:
+            return "Write it for the current interface: see the changelog"
+        return (
+            f"Update it: python -m pip install --upgrade {self.distribution}; or install the "
+            "cellvision that it needs"
+        )
 
     def load(self) -> Any:
         """Import and return the object behind the name."""
@@ -53,7 +85,40 @@ class PluginCandidate:
 
 def installed_candidates(group: str) -> list[PluginCandidate]:
     """Return every name that installed distributions provide in an entry-point group."""
-    return [_candidate(entry) for entry in importlib_metadata.entry_points(group=group)]
+    return [_candidate(entry) for entry in entry_points().get(group, ())]
+
+
+_scanned: dict[tuple[object, ...], dict[str, list[importlib_metadata.EntryPoint]]] = {}
+_metadata: dict[int, tuple[Any, _Distribution]] = {}
+
+
+def entry_points() -> dict[str, list[importlib_metadata.EntryPoint]]:
+    """Return all installed entry points by group; nothing is imported.
+
+    Reading them takes a tenth of a second, so it happens again only if a folder of ``sys.path``
+    has changed since.
+    """
+    state = tuple((folder, _changed_at(folder)) for folder in sys.path)
+    if state not in _scanned:
+        forget_installed()
+        groups: dict[str, list[importlib_metadata.EntryPoint]] = {}
+        for entry in importlib_metadata.entry_points():
+            groups.setdefault(entry.group, []).append(entry)
+        _scanned[state] = groups
+    return _scanned[state]
+
+
+def forget_installed() -> None:
+    """Read the entry points again when they are needed next."""
+    _scanned.clear()
+    _metadata.clear()
+
+
+def _changed_at(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
 
 
 def is_disabled(candidate: PluginCandidate) -> bool:
@@ -72,11 +137,46 @@ def normalize_distribution(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@dataclass(frozen=True)
+class _Distribution:
+    """What the metadata of a distribution says."""
+
+    name: str = "(unknown distribution)"
+    version: str = ""
+    requires: tuple[str, ...] | None = None
+
+
+def _distribution(found: Any) -> _Distribution:
+    if found is None:
+        return _Distribution()
+    # Keeping the object keeps its id from being used again.
+    if id(found) not in _metadata:
+        _metadata[id(found)] = (found, _read_metadata(found))
+    return _metadata[id(found)][1]
+
+
+def _read_metadata(found: Any) -> _Distribution:
+    """Read the headers only: parsing a whole README takes a millisecond for each distribution."""
+    text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+    headers: dict[str, list[str]] = {}
+    for line in text.partition("\n\n")[0].splitlines():
+        key, colon, value = line.partition(": ")
+        if colon and not line[0].isspace():
+            headers.setdefault(key.lower(), []).append(value.strip())
+    name, version = headers.get("name", [""])[0], headers.get("version", [""])[0]
+    requires = tuple(headers.get("requires-dist", ()))
+    return _Distribution(name, version, requires) if name else _Distribution()
+
+
 def _candidate(entry_point: importlib_metadata.EntryPoint) -> PluginCandidate:
-    name, version = "(unknown distribution)", ""
-    if entry_point.dist is not None:
-        with suppress(importlib_metadata.PackageNotFoundError, FileNotFoundError, KeyError):
-            name, version = entry_point.dist.name or name, entry_point.dist.version or ""
+    found = _distribution(entry_point.dist)
     # The value may end with extras in brackets.
     module = entry_point.value.partition("[")[0].replace(" ", "")
-    return PluginCandidate(entry_point.name, name, version, module, entry_point=entry_point)
+    return PluginCandidate(
+        entry_point.name,
+        found.name,
+        found.version,
+        module,
+        requires=found.requires,
+        entry_point=entry_point,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["ok", "broken", "conflict"]
+Status = Literal["ok", "broken", "conflict", "version"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,9 @@ class PluginInfo:
         The installed distribution that provides it.
     module : str
         Location of the class, as ``package.module:Class``.
-    status : {"ok", "broken", "conflict"}
-        Whether the name can be used.
+    status : {"ok", "broken", "conflict", "version"}
+        Whether the name can be used, as far as is known without importing the plugin. ``version``:
+        it was built for another cellvision.
     reason : str
         Why not, in one line; empty if the status is ``ok``.
     description : str

@@ -6,23 +6,33 @@ imported when its name is used. A plugin that cannot be imported raises an error
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import re
-import sys
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
-from cellvision import errors, notebook_html
+from cellvision import (
+    errors,
+    interface_versions,
+    notebook_html,
+    plugin_errors,
+    plugin_listing,
+    plugin_source,
+    plugin_trace,
+)
 from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.plugin_candidates import (
-    DISABLE,
     PluginCandidate,
+    forget_installed,
     installed_candidates,
     is_disabled,
     normalize_distribution,
 )
 from cellvision.plugin_info import PluginInfo, Status
+from cellvision.plugin_trace import Load
+
+_log = logging.getLogger(__name__)
 
 
 class Configurable(Protocol):
@@ -38,8 +48,6 @@ T = TypeVar("T", bound=Configurable)
 
 REGISTERED = "(registered here)"
 """Distribution shown for classes that `Registry.register` added."""
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class Registry(Generic[T]):
@@ -65,7 +73,7 @@ class Registry(Generic[T]):
         self.group = group
         self.base = base
         self._registered: dict[str, PluginCandidate] = {}
-        self._installed: tuple[tuple[str, ...], list[PluginCandidate]] | None = None
+        self._warned: set[str] = set()
 
     def __repr__(self) -> str:
         shown = ", ".join(self.names())
@@ -96,18 +104,13 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
-    def _candidates(self, *, rescan: bool = False) -> list[PluginCandidate]:
-        # Reading all metadata takes milliseconds, so it happens once per sys.path, and again if
-        # a name is missing, because it may have been installed in the meantime.
-        path = tuple(sys.path)
-        if rescan or self._installed is None or self._installed[0] != path:
-            self._installed = (path, installed_candidates(self.group))
-        enabled = [c for c in self._installed[1] if not is_disabled(c)]
+    def _candidates(self) -> list[PluginCandidate]:
+        enabled = [c for c in installed_candidates(self.group) if not is_disabled(c)]
         return [*enabled, *self._registered.values()]
 
     def rescan(self) -> None:
         """Forget the installed names; the next use reads them again."""
-        self._installed = None
+        forget_installed()
 
     def qualified(self, name: str, distribution: str) -> str:
         """Return ``distribution:name`` if other distributions provide the name too, else the name.
@@ -140,58 +143,16 @@ class Registry(Generic[T]):
             accepted = ("", provider, normalize_distribution(provider))
             return candidate.name == bare and distribution in accepted
 
-        return list(filter(matches, self._candidates())) or list(
-            filter(matches, self._candidates(rescan=True))
-        )
+        return list(filter(matches, self._candidates()))
 
     def _candidate(self, name: str) -> PluginCandidate:
         """Return the only candidate for a name; raise an error if there is none or several."""
         matching = self._matching(name)
         if not matching:
-            raise self._unknown(name)
+            raise plugin_errors.unknown(self.group, self.kind, name, self._candidates())
         if len(matching) > 1:
-            raise self._conflict(name, matching)
+            raise plugin_errors.conflict(self.kind, name, matching)
         return matching[0]
-
-    def _conflict(self, name: str, rivals: list[PluginCandidate]) -> errors.PluginConflict:
-        if len({rival.distribution for rival in rivals}) == 1:
-            modules = " or ".join(rival.module for rival in rivals)
-            hint = f"The plugin's author must rename one of them: {modules}"
-        else:
-            first = f"{rivals[0].distribution}:{rivals[0].name}"
-            hint = f'Choose one by its full name, such as "{first}", or uninstall the other'
-        owners = " and ".join(f"{rival.distribution} {rival.version}" for rival in rivals)
-        return errors.PluginConflict(f"{self.kind} {name!r} is provided by {owners}", hint)
-
-    def _unknown(self, name: str) -> errors.UnknownPlugin:
-        names = self.names()
-        bare = name.rpartition(":")[2]
-        what = f"no {self.kind} is called {name!r}"
-        off = [c for c in installed_candidates(self.group) if c.name == bare and is_disabled(c)]
-        if off:
-            return errors.UnknownPlugin(
-                f"{what}: {DISABLE} disables that of {off[0].distribution}",
-                f"Remove it from the environment variable {DISABLE}",
-            )
-        known = KNOWN_DISTRIBUTIONS.get(self.group, {})
-        provider = next((d for d, plugins in known.items() if bare in plugins), None)
-        if provider is not None and not names:
-            return errors.UnknownPlugin(
-                f"{what}: this cellvision has no {self.kind} plugins; {provider} provides it",
-                "Install the standard plugins: python -m pip install 'cellvision[standard]'",
-            )
-        if provider is not None and bare not in names:
-            # --upgrade, because an older version without this name may be installed.
-            return errors.UnknownPlugin(
-                f"{what} here; {provider} provides it",
-                f"Install it: python -m pip install --upgrade {provider}",
-            )
-        others = [f"{c.distribution}:{bare}" for c in self._candidates() if c.name == bare]
-        near = others or difflib.get_close_matches(bare, names, n=1)
-        installed = f"installed: {', '.join(names)}" if names else "none is installed"
-        if near:
-            return errors.UnknownPlugin(what, f"Did you mean {near[0]!r}? ({installed})")
-        return errors.UnknownPlugin(what, installed[0].upper() + installed[1:])
 
     # --- classes and instances -----------------------------------------------------------
 
@@ -217,38 +178,53 @@ class Registry(Generic[T]):
         return self._load(self._candidate(name))
 
     def _load(self, candidate: PluginCandidate) -> type[T]:
+        start = time.perf_counter()
+        fault = ""
         try:
             loaded = candidate.load()
         except (Exception, SystemExit) as error:
+            fault = errors.summarize(error)
             raise errors.BrokenPlugin(
-                f"{self.kind} {candidate.name!r} ({candidate.origin}) cannot be imported: "
-                f"{errors.summarize(error)}",
+                f"{self.kind} {candidate.name!r} ({candidate.origin}) cannot be imported: {fault}",
                 f"Fix or update it: python -m pip install --upgrade {candidate.distribution}",
             ) from error
-        return self._checked(loaded, candidate.name, candidate.origin)
+        finally:
+            if candidate.entry_point is not None:
+                plugin = f"{self.kind} {candidate.full_name}"
+                plugin_trace.record(Load(plugin, time.perf_counter() - start, fault))
+        cls = self._checked(loaded, candidate.name, candidate.origin)
+        self._require_version(cls, candidate)
+        self._warn_of_former_name(cls, candidate)
+        return cls
 
     def _checked(self, loaded: Any, name: str, origin: str) -> type[T]:
         """Return the class; raise an error if it breaks the interface's contract."""
         what = f"{self.kind} {name!r} ({origin})"
-        hint = (
-            f"It must be a class that derives from cellvision.{self.base.__name__} and defines "
-            "its methods; the plugin's author can check it with cellvision.testing"
-        )
-        if not _NAME.fullmatch(name):
+        plugin_errors.require_class(loaded, self.base, name, what)
+        cls: type[T] = loaded
+        return cls
+
+    def _require_version(self, cls: type[T], candidate: PluginCandidate) -> None:
+        declared = getattr(cls, "interface_version", None)
+        differs = interface_versions.difference(self.group, declared, candidate.requires)
+        if differs:
             raise errors.PluginContractError(
-                f"{what} has a name with characters other than letters, digits, '_', '-' and '.'",
-                "The plugin's author must rename the entry point",
+                f"{self.kind} {candidate.name!r} ({candidate.origin}) is {differs}",
+                candidate.how_to_update,
             )
-        if not inspect.isclass(loaded):
-            raise errors.PluginContractError(f"{what} is not a class", hint)
-        if not issubclass(loaded, self.base) or loaded is self.base:
-            raise errors.PluginContractError(
-                f"{what} does not derive from cellvision.{self.base.__name__}", hint
+
+    def _warn_of_former_name(self, cls: type[T], candidate: PluginCandidate) -> None:
+        until = getattr(cls, "former_names", {}).get(candidate.name)
+        if until is not None and candidate.name not in self._warned:
+            self._warned.add(candidate.name)
+            _log.warning(
+                "%s %r is now called %r; the former name works until %s. For experiment files: "
+                "cellvision migrate FILE",
+                self.kind,
+                candidate.name,
+                self.name_of(cls),
+                until,
             )
-        missing = sorted(getattr(loaded, "__abstractmethods__", ()))
-        if missing:
-            raise errors.PluginContractError(f"{what} does not define {', '.join(missing)}", hint)
-        return loaded
 
     def create(self, name: str, /, **settings: Any) -> T:
         """Create a component from its name and settings.
@@ -316,57 +292,78 @@ class Registry(Generic[T]):
         errors.PluginError
             The class has no name, so a saved experiment could not be read back.
         """
-        module = f"{cls.__module__}:{cls.__qualname__}"
-        candidates = self._candidates()
-        matching = [c for c in candidates if c.module == module and c.cls in (None, cls)]
-        # An entry point may name a re-export.
-        matching = matching or [candidate for candidate in candidates if candidate.leads_to(cls)]
-        if not matching:
+        first = self._candidate_of(cls)
+        if first is None:
             raise errors.PluginError(
                 f"{cls.__qualname__} is not registered as a {self.kind}, so it has no name",
                 f"Give it an entry point in {self.group}, or call "
                 f"cellvision.{self.kind}s.register({cls.__name__.lower()!r}, {cls.__name__})",
             )
-        first = matching[0]
-        rivals = sum(candidate.name == first.name for candidate in candidates)
+        rivals = sum(candidate.name == first.name for candidate in self._candidates())
         return first.name if rivals == 1 else f"{first.distribution}:{first.name}"
+
+    def _candidate_of(self, cls: type[Any]) -> PluginCandidate | None:
+        """Return what leads to a class, by its current name rather than a former one."""
+        module = f"{cls.__module__}:{cls.__qualname__}"
+        candidates = self._candidates()
+        matching = [c for c in candidates if c.module == module and c.cls in (None, cls)]
+        # An entry point may name a re-export.
+        matching = matching or [candidate for candidate in candidates if candidate.leads_to(cls)]
+        former = getattr(cls, "former_names", {})
+        return min(matching, key=lambda candidate: candidate.name in former, default=None)
+
+    def origin_of(self, cls: type[Any]) -> str:
+        """Return kind, name and distribution of a class, such as ``augmenter 'flip' (lab 0.2)``."""
+        candidate = self._candidate_of(cls)
+        if candidate is None:
+            return f"{self.kind} {cls.__qualname__} (module {cls.__module__})"
+        version = f" {candidate.version}" if candidate.version else ""
+        return f"{self.kind} {candidate.name!r} ({candidate.distribution}{version})"
 
     def info(self, name: str) -> PluginInfo:
         """Describe one plugin: distribution, version, module and first line of the docstring.
 
-        For a broken plugin, ``status`` and ``reason`` describe the error; nothing is raised.
+        The plugin is imported. For a broken one, ``status`` and ``reason`` describe the error;
+        nothing is raised.
 
         Raises
         ------
         errors.UnknownPlugin, errors.PluginConflict
             No plugin has the name, or several do.
         """
-        return self._info(self._candidate(name), rivals=())
+        return self._info(self._candidate(name), rivals=(), load=True)
 
-    def plugins(self) -> list[PluginInfo]:
-        """Describe all plugins; ``status`` marks broken and conflicting ones."""
-        candidates = sorted(self._candidates(rescan=True), key=lambda c: (c.name, c.distribution))
-        return [
-            self._info(
-                candidate,
-                rivals=tuple(
-                    other.distribution
-                    for other in candidates
-                    if other.name == candidate.name and other is not candidate
-                ),
+    def plugins(self, *, load: bool = False) -> list[PluginInfo]:
+        """Describe all plugins; ``status`` marks those that cannot be used.
+
+        Parameters
+        ----------
+        load
+            Whether to import every plugin, which finds all faults. By default nothing is
+            imported: descriptions come from metadata and source code, which show some faults
+            only.
+        """
+        candidates = sorted(self._candidates(), key=lambda c: (c.name, c.distribution))
+        owners: dict[str, list[str]] = {}
+        for candidate in candidates:
+            owners.setdefault(candidate.name, []).append(candidate.distribution)
+        described = []
+        for candidate in candidates:
+            rivals = list(owners[candidate.name])
+            rivals.remove(candidate.distribution)
+            described.append(self._info(candidate, tuple(rivals), load=load))
+        plugin_source.save_cache()
+        return described
+
+    def _info(
+        self, candidate: PluginCandidate, rivals: tuple[str, ...], *, load: bool
+    ) -> PluginInfo:
+        if load or candidate.entry_point is None:
+            status, reason, description = self._loaded_description(candidate)
+        else:
+            status, reason, description = plugin_listing.description(
+                self.group, self.base, candidate
             )
-            for candidate in candidates
-        ]
-
-    def _info(self, candidate: PluginCandidate, rivals: tuple[str, ...]) -> PluginInfo:
-        status: Status = "ok"
-        reason = description = ""
-        try:
-            cls = self._load(candidate)
-            # Not inspect.getdoc, which inherits the interface's docstring.
-            description = inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
-        except errors.PluginError as error:
-            status, reason = "broken", error.what
         if rivals and status == "ok":
             status, reason = "conflict", f"also provided by {', '.join(rivals)}"
         return PluginInfo(
@@ -379,6 +376,14 @@ class Registry(Generic[T]):
             reason,
             description,
         )
+
+    def _loaded_description(self, candidate: PluginCandidate) -> tuple[Status, str, str]:
+        try:
+            cls = self._load(candidate)
+        except errors.PluginError as error:
+            return "broken", error.what, ""
+        # Not inspect.getdoc, which inherits the interface's docstring.
+        return "ok", "", inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
 
     def requirement(self, name: str) -> str:
         """Return the requirement ``distribution==version`` of a name, for a run's record."""

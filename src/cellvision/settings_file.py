@@ -25,6 +25,46 @@ def parse_settings(path: Path) -> dict[str, Any]:
     errors.ExperimentError
         The file is missing, cannot be parsed, is nested too deeply or holds too many values.
     """
+    _parser(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise errors.ExperimentError(
+            f"{path}: {error.strerror or error}", "Check the file's name"
+        ) from None
+    except ValueError as error:
+        raise _invalid(path, error) from None
+    return parse_text(text, path)
+
+
+def parse_text(text: str, path: Path) -> dict[str, Any]:
+    """Return the table of settings in the text of a file; raises what `parse_settings` does.
+
+    Parameters
+    ----------
+    text
+        The content of the file.
+    path
+        The file, whose suffix names the format.
+    """
+    try:
+        settings: Any = _parser(path)(text)
+        _require_moderate_size(settings)
+    except RecursionError:
+        raise errors.ExperimentError(
+            f"{path}: its tables and lists are nested too deeply", _FLATTEN
+        ) from None
+    except ValueError as error:
+        raise _invalid(path, error) from None
+    if not isinstance(settings, dict):
+        raise errors.ExperimentError(
+            f"{path}: expected a table of settings, found {type(settings).__name__}",
+            "At least, it names a dataset with a type and a path",
+        )
+    return settings
+
+
+def _parser(path: Path) -> Callable[[str], Any]:
     parsers: dict[str, Callable[[str], Any]] = {
         ".toml": tomllib.loads,
         ".json": json.loads,
@@ -37,28 +77,14 @@ def parse_settings(path: Path) -> dict[str, Any]:
             f"{path}: an experiment is a .toml, .yaml or .json file",
             "Name one, or a folder of images",
         )
-    try:
-        settings: Any = parse(path.read_text(encoding="utf-8-sig"))
-        _require_moderate_size(settings)
-    except OSError as error:
-        raise errors.ExperimentError(
-            f"{path}: {error.strerror or error}", "Check the file's name"
-        ) from None
-    except RecursionError:
-        raise errors.ExperimentError(
-            f"{path}: its tables and lists are nested too deeply", _FLATTEN
-        ) from None
-    except ValueError as error:
-        raise errors.ExperimentError(
-            f"{path}: not valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}",
-            "Correct the file at that position",
-        ) from None
-    if not isinstance(settings, dict):
-        raise errors.ExperimentError(
-            f"{path}: expected a table of settings, found {type(settings).__name__}",
-            "At least, it names a dataset with a type and a path",
-        )
-    return settings
+    return parse
+
+
+def _invalid(path: Path, error: ValueError) -> errors.ExperimentError:
+    return errors.ExperimentError(
+        f"{path}: not valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}",
+        "Correct the file at that position",
+    )
 
 
 def _require_moderate_size(settings: Any) -> None:

@@ -142,3 +142,28 @@ def test_exports_to_onnx(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     (output,) = session.run(None, {session.get_inputs()[0].name: images})
     np.testing.assert_allclose(output, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_augmented_copies_are_computed_once_for_all_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
+    cells = cv.datasets.create("synthetic_cells", path=tmp_path / "images", fields=6)
+    plain = cv.Experiment(
+        dataset=cells,
+        architecture=cv.architectures.create("scattering"),
+        preprocessing={"size": (16, 16), "channels": (0, 1)},
+        reporters=(),
+    )
+    varied = plain.model_copy(update={"augmenters": (cv.augmenters.create("brightness"),)})
+    study = cv.study({"varied": varied, "plain": plain}, 2, tmp_path / "study")
+    first, second, unvaried, _ = [run.predictions.filter(like="p_") for run in study.runs]
+    assert [len(run.history) for run in study.runs] == [1, 1, 1, 1]
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - unvaried).to_numpy().max() > 1e-3
+    train = next(iter(study.runs)).scores["train"].n
+    images = len(first)
+    files = sorted((tmp_path / "cache").rglob("*.npy"), key=lambda file: file.stat().st_size)
+    shapes = [np.load(file, mmap_mode="r").shape[:2] for file in files]
+    assert {(1, images), (8, train)} <= set(shapes)

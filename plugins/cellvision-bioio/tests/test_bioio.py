@@ -125,6 +125,9 @@ def test_splits_may_be_folders(root: Path, tmp_path_factory: pytest.TempPathFact
     table = bioio(whole, t=[0]).catalog()
     assert list(table["split"]) == ["day 2", "day 2", "train", "train"]
     write_tiff(whole / "train" / "b.ome.tif")
+    assert len(bioio(whole, t=[0]).catalog()) == 4
+    assert "train/b.ome.tif" in [other.file for other in bioio(whole).skipped_files()]
+    write_tiff(whole / "c" / "a.ome.tif")
     with pytest.raises(errors.FolderError, match="two layouts"):
         bioio(whole).catalog()
 
@@ -165,7 +168,10 @@ def test_a_groups_csv_that_cannot_be_used_is_refused(root: Path, text: str, what
     ("files", "what"),
     [
         ([], "no microscope files"),
-        (["a.ome.tif"], "no classes"),
+        (["a.ome.tif"], "not in class folders"),
+        (["all/a/1.ome.tif", "all/b/1.ome.tif"], "contains only the folder 'all'"),
+        (["a/p1/1.ome.tif", "b/p2/1.ome.tif"], r"the outer ones \(a, b\) look like classes"),
+        (["x/a/p1/1.ome.tif"], "too deep"),
         (["train/a.ome.tif", "test/a.ome.tif"], "no class folders"),
     ],
 )

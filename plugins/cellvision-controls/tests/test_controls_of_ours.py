@@ -105,6 +105,18 @@ def test_texture_replaces_network_and_training_alone() -> None:
     assert again == changed
 
 
+def test_a_frozen_encoder_is_any_network_that_is_named() -> None:
+    network = {"type": "encoder", "path": "encoder.onnx", "scaling": "imagenet"}
+    control = cv.controls.create("frozen_encoder", architecture=network)
+    changed = control.change_experiment(example_experiment())
+    assert changed.architecture == cv.architectures.create(
+        "encoder", path="encoder.onnx", scaling="imagenet"
+    )
+    assert control.change_experiment(changed) == changed
+    assert control.meaning().kind == "lower rung"
+    assert not control.enabled_by_default  # it needs a file
+
+
 def test_without_its_architecture_texture_says_what_to_install(tmp_path: object) -> None:
     control = cv.controls.create("texture")
     with (

@@ -29,6 +29,12 @@ class TestBatch(ControlChecks):
 
 
 @pytest.mark.slow
+class TestFrozenEncoder(ControlChecks):
+    name = "frozen_encoder"
+    example = {"architecture": {"type": "scattering", "orientations": 2}}
+
+
+@pytest.mark.slow
 class TestIntensity(ControlChecks):
     name = "intensity"
 

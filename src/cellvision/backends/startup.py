@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -20,18 +21,24 @@ def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
     prepare
         Called before devices are looked for; its output is shown.
     """
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing_warning)
     if "keras" in sys.modules:
         return
-    with _suppressed_stderr():
+    with suppressed_stderr():
         import keras
     prepare()
-    with _suppressed_stderr():
+    with suppressed_stderr():
         keras.distribution.list_devices()
         keras.ops.convert_to_numpy(keras.ops.ones(1))
 
 
+def _is_no_retracing_warning(record: logging.LogRecord) -> bool:
+    """Each run's saved model is read back, which TensorFlow takes for one model traced again."""
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
 @contextmanager
-def _suppressed_stderr() -> Iterator[None]:
+def suppressed_stderr() -> Iterator[None]:
     """Hold back what is written to standard error, and show it only after a failure."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as output:

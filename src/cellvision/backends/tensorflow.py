@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
+from cellvision.backends.startup import suppressed_stderr
+
 
 @cache
 def mirrored(devices: tuple[str, ...]) -> Callable[[], AbstractContextManager[Any]]:
@@ -74,7 +76,9 @@ def use_one_thread_per_operation() -> bool:
     import tensorflow as tf
 
     threading = tf.config.threading
-    if tf.config.list_physical_devices("GPU") or "TF_NUM_INTRAOP_THREADS" in os.environ:
+    with suppressed_stderr():  # it prints that there is no driver
+        gpus = tf.config.list_physical_devices("GPU")
+    if gpus or "TF_NUM_INTRAOP_THREADS" in os.environ:
         return False
     if threading.get_intra_op_parallelism_threads():
         return False

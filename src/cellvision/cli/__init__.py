@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    trace = "--trace-plugins" in words
+    words = [word for word in words if word not in ("--debug", "--trace-plugins")]
     words, files = _without_plugins(words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -40,7 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Figures go to files. A notebook's backend, inherited by its shell commands, fails here.
     os.environ["MPLBACKEND"] = "agg"
     logging.basicConfig(level=logging.WARNING, handlers=[_WarningHandler()])
-    sys.exit(_run(words, files, debug=debug))
+    code = _run(words, files, debug=debug)
+    if trace:
+        _print_trace()
+    sys.exit(code)
+
+
+def _print_trace() -> None:
+    """Print the plugins that were imported in this process, the slowest first."""
+    from cellvision.cli.text import printable
+    from cellvision.plugin_trace import loads
+
+    slowest_first = sorted(loads(), key=lambda load: -load.seconds)
+    total = sum(load.seconds for load in slowest_first)
+    print(f"plugins: {len(slowest_first)} imported in {total:.3f} s", file=sys.stderr)
+    for load in slowest_first:
+        fault = f": {load.fault}" if load.fault else ""
+        print(f"  {load.seconds:.3f} s  {printable(load.plugin + fault)}", file=sys.stderr)
 
 
 def _without_plugins(words: Sequence[str]) -> tuple[list[str], list[str]]:

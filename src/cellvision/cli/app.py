@@ -12,6 +12,7 @@ from cellvision.cli import (
     demo,
     export,
     label,
+    migrate,
     new_plugin,
     plan,
     plugins,
@@ -23,6 +24,7 @@ from cellvision.cli import (
     study,
     train,
 )
+from cellvision.cli.verbs import VerbGroup
 
 _HELP = "Can a network tell these microscopy images apart, and is it learning or memorising?"
 
@@ -30,6 +32,7 @@ _HELP = "Can a network tell these microscopy images apart, and is it learning or
 def command() -> Any:
     """Build the command: an object of Click, or of the copy of Click inside Typer."""
     app = typer.Typer(
+        cls=VerbGroup,
         help=_HELP,
         no_args_is_help=True,
         add_completion=False,
@@ -40,7 +43,7 @@ def command() -> Any:
     app.callback()(_global_options)
     for verb in (
         *(demo, audit, recipe, train, study, plan, label, predict, export, report, plugins),
-        *(check, schema, new_plugin),
+        *(check, schema, new_plugin, migrate),
     ):
         app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.run)
     prepare.app.rich_markup_mode = None
@@ -67,6 +70,14 @@ def _global_options(
         bool,
         typer.Option("--debug", help="Show the traceback of an error. Works in any position."),
     ] = False,
+    trace_plugins: Annotated[
+        bool,
+        typer.Option(
+            "--trace-plugins",
+            help="Say at the end which plugins were imported, and how long each took. Works in "
+            "any position.",
+        ),
+    ] = False,
     plugin: Annotated[
         list[str],
         typer.Option(
@@ -77,4 +88,4 @@ def _global_options(
     ] = [],  # noqa: B006 - Typer copies it
 ) -> None:
     # All options are handled before this is called.
-    del version, debug, plugin
+    del version, debug, trace_plugins, plugin

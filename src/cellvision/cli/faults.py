@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cellvision.cli.text import printable_lines
 
 if TYPE_CHECKING:
-    import importlib_metadata
+    from cellvision.plugin_candidates import PluginCandidate
 
 BUG = "This is a bug. Run again with --debug and report the traceback."
 
@@ -50,15 +50,15 @@ def plugin_fault(error: BaseException) -> PluginFault | None:
     """
     from cellvision.local_plugins import LOCAL_MODULE
 
-    entry_points = _entry_points()
+    candidates = _candidates()
     for module, file, line in reversed(_frames(error.__traceback__)):
         package = module.partition(".")[0]
         if package == "cellvision":
             return None
         if package.startswith(LOCAL_MODULE):
             return PluginFault("local plugin", file, line)
-        in_package = [e for e in entry_points if _module(e).partition(".")[0] == package]
-        in_module = [e for e in in_package if _module(e) == module]
+        in_package = [c for c in candidates if _module(c[1]).partition(".")[0] == package]
+        in_module = [c for c in in_package if _module(c[1]) == module]
         if in_package:
             return PluginFault(_described(in_module or in_package), file, line)
     return None
@@ -74,29 +74,28 @@ def _frames(traceback: TracebackType | None) -> list[tuple[str, str, int]]:
     return frames
 
 
-def _entry_points() -> list[importlib_metadata.EntryPoint]:
-    """Return the entry points of all plugins outside cellvision itself; imports none of them."""
-    import importlib_metadata
-
+def _candidates() -> list[tuple[str, PluginCandidate]]:
+    """Return kind and candidate of all plugins outside cellvision itself; imports none."""
+    from cellvision.cli.verbs import GROUP
+    from cellvision.plugin_candidates import installed_candidates
     from cellvision.schema import REGISTRIES
 
     return [
-        entry_point
-        for registry in REGISTRIES
-        for entry_point in importlib_metadata.entry_points(group=registry.group)
-        if not entry_point.value.startswith("cellvision.")
+        (group.rpartition(".")[2].removesuffix("s"), candidate)
+        for group in (*(registry.group for registry in REGISTRIES), GROUP)
+        for candidate in installed_candidates(group)
+        if not candidate.module.startswith("cellvision.")
     ]
 
 
-def _module(entry_point: importlib_metadata.EntryPoint) -> str:
-    """Return the module of an entry point such as ``package.module:Class``."""
-    return entry_point.value.partition(":")[0].strip()
+def _module(candidate: PluginCandidate) -> str:
+    """Return the module of ``package.module:Class``."""
+    return candidate.module.partition(":")[0]
 
 
-def _described(entry_points: list[importlib_metadata.EntryPoint]) -> str:
-    first = entry_points[0]
-    distribution = f"{first.dist.name} {first.dist.version}" if first.dist else "unknown"
-    if len(entry_points) > 1:
+def _described(found: list[tuple[str, PluginCandidate]]) -> str:
+    kind, first = found[0]
+    distribution = f"{first.distribution} {first.version}".strip()
+    if len(found) > 1:
         return f"a plugin of {distribution}"
-    kind = first.group.rpartition(".")[2].removesuffix("s")
     return f"{kind} {first.name!r} ({distribution})"

@@ -16,17 +16,26 @@ if TYPE_CHECKING:
 
 
 def run(
+    load: Annotated[
+        bool,
+        typer.Option("--load", help="Import every plugin, which finds all that cannot be used."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List the installed plugins."""
+    """List the installed plugins.
+
+    Descriptions and faults come from metadata and source code: nothing is imported.
+    """
+    from cellvision.cli.verbs import verb_plugins
     from cellvision.schema import REGISTRIES
 
-    plugins = [info for registry in REGISTRIES for info in registry.plugins()]
+    plugins = [info for registry in REGISTRIES for info in registry.plugins(load=load)]
+    plugins += verb_plugins()
     if as_json:
         print(json.dumps([_row(info) for info in plugins], indent=2))
     else:
         _show(plugins)
-    for warning in (*_misspelt_groups(), *_other_versions(plugins)):
+    for warning in (*_misspelt_groups(), *_needing_attention(plugins)):
         print(f"warning: {warning}", file=sys.stderr)
 
 
@@ -40,7 +49,12 @@ def _show(plugins: list[PluginInfo]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("kind", "name", "distribution", "", "description"):
         table.add_column(heading, overflow="fold")
-    marks = {"ok": ("", ""), "broken": ("broken", "red"), "conflict": ("conflict", "yellow")}
+    marks = {
+        "ok": ("", ""),
+        "broken": ("broken", "red"),
+        "conflict": ("conflict", "yellow"),
+        "version": ("version", "red"),
+    }
     for info in plugins:
         mark, style = marks[info.status]
         table.add_row(
@@ -59,40 +73,28 @@ def _row(info: PluginInfo) -> dict[str, str]:
 
 def _misspelt_groups() -> Iterator[str]:
     """Find entry-point groups that look like ours and are none: their plugins are never found."""
-    import importlib_metadata
-
     from cellvision.cli.text import printable
+    from cellvision.cli.verbs import GROUP
+    from cellvision.plugin_candidates import entry_points
     from cellvision.schema import REGISTRIES
 
-    known = [registry.group for registry in REGISTRIES]
-    for entry_point in importlib_metadata.entry_points():
-        group = entry_point.group
-        if group in known or not group.lower().startswith("cellvision"):
+    known = [*(registry.group for registry in REGISTRIES), GROUP]
+    for group, members in entry_points().items():
+        near = difflib.get_close_matches(group.lower(), known, n=1, cutoff=0.85)
+        if group in known or not (near or group.lower().startswith("cellvision")):
             continue
-        near = difflib.get_close_matches(group, known, n=1)
-        source = entry_point.dist.name if entry_point.dist else entry_point.value
         hint = f" Did it mean {near[0]}?" if near else f" Groups: {', '.join(known)}."
-        yield printable(
-            f"{source}: entry point {entry_point.name!r} is in the unknown group {group}.{hint}"
-        )
+        for entry_point in members:
+            source = entry_point.dist.name if entry_point.dist else entry_point.value
+            yield printable(
+                f"{source}: entry point {entry_point.name!r} is in the unknown group {group}.{hint}"
+            )
 
 
-def _other_versions(plugins: list[PluginInfo]) -> Iterator[str]:
-    """Find distributions that say they do not work with this version of cellvision."""
-    import importlib_metadata
-    from packaging.requirements import InvalidRequirement, Requirement
-
+def _needing_attention(plugins: list[PluginInfo]) -> Iterator[str]:
+    """Say once for each distribution what to do about another version of cellvision."""
     from cellvision.cli.text import printable
 
-    version = importlib_metadata.version("cellvision")
-    for name in dict.fromkeys(info.distribution for info in plugins):
-        try:
-            lines = importlib_metadata.requires(name) or ()
-            requirements = [Requirement(line) for line in lines]
-        except (importlib_metadata.PackageNotFoundError, InvalidRequirement, ValueError):
-            continue
-        for needed in requirements:
-            if needed.name != "cellvision" or needed.marker is not None:
-                continue
-            if not needed.specifier.contains(version, prereleases=True):
-                yield printable(f"{name} needs {needed}, and this is cellvision {version}.")
+    reasons = {info.distribution: info.reason for info in plugins if info.status == "version"}
+    for distribution, reason in reasons.items():
+        yield printable(f"{distribution}: {reason}.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,7 +79,7 @@ class ImageStats:
             "read",
             "; ".join(decoded.notes),
             tuple(pixels.shape),
-            str(pixels.dtype),
+            _dtype_name(pixels.dtype),
             decoded.bit_depth,
             low,
             high,
@@ -107,7 +108,7 @@ class ImageStats:
         notes = [
             {"text": str(note), "kind": note.kind, "warning": note.warning} for note in self.notes
         ]
-        return {**asdict(replace(self, notes=())), "notes": notes}
+        return {**vars(self), "notes": notes}
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,11 @@ def summarize_notes(stats: Sequence[ImageStats]) -> list[NoteSummary]:
         for kind, (image, note) in first.items()
     ]
     return sorted(summaries, key=lambda summary: (not summary.warning, -summary.count))
+
+
+@lru_cache(maxsize=64)
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return str(dtype)
 
 
 def _saturated_fraction(pixels: np.ndarray, bit_depth: int, high: float) -> float:

@@ -8,6 +8,9 @@ orientations of rotation by 90 degrees and mirroring. A fixed threshold would no
 a dark background any two cells are close. Instead, the distance is compared with that of other
 images: a copy is much closer than the tenth-nearest image (ratio test of D. G. Lowe 2004, Int. J.
 Comput. Vis. 60, 91-110).
+
+Few images have a copy, so a bound excludes most of them with one comparison per pair instead of
+eight: the distance of two sketches in any orientation is at least that of their `_invariants`.
 """
 
 from __future__ import annotations
@@ -38,6 +41,15 @@ _FEWEST = 5
 
 _MAX_DISTANCES = 2**22
 """Largest number of distances in memory at a time."""
+
+_SCALE_SAMPLE = 2**12
+"""Images from which the distance to the tenth-nearest image is first estimated, from above."""
+
+_ROUNDING = 1e-4
+"""Squared distances of float32 vectors are exact to less than this."""
+
+_FEW_SAMPLES = 2**12
+"""Up to here, one call that sums all blocks is faster than one call per block."""
 
 _MAX_ROW = 2**20
 """Longer rows, in samples, are summed block by block to limit memory."""
@@ -112,6 +124,9 @@ def _block_sums(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np
     """Sum the samples of each block, shape (SIDE, SIDE), float64; exact for integers."""
     _, width, channels = pixels.shape
     dtype = _sum_dtype(pixels.dtype, len(pixels) // SIDE + 1)
+    if pixels.size <= _FEW_SAMPLES:
+        lines = np.add.reduceat(pixels, rows[:-1], axis=0, dtype=dtype)
+        return _sum_columns(lines, columns)
     bands = [pixels[start:end] for start, end in pairwise(rows)]
     if width * channels > _MAX_ROW:
         blocks = [
@@ -122,8 +137,12 @@ def _block_sums(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np
     lines = np.empty((SIDE, width, channels), dtype)
     for band, line in zip(bands, lines, strict=True):
         np.add.reduce(band, axis=0, dtype=dtype, out=line)
-    columns = channels * columns[:-1]
-    sums: np.ndarray = np.add.reduceat(lines.reshape(SIDE, -1), columns, axis=1, dtype=np.float64)
+    return _sum_columns(lines, columns)
+
+
+def _sum_columns(lines: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    starts = lines.shape[2] * columns[:-1]
+    sums: np.ndarray = np.add.reduceat(lines.reshape(SIDE, -1), starts, axis=1, dtype=np.float64)
     return sums
 
 
@@ -201,6 +220,7 @@ def _nearest(
     gallery = vectors[outside].T.copy()
     rank = min(_NEIGHBOUR, len(outside) - 1)
     chunk = max(1, _MAX_DISTANCES // len(outside))
+    inside = _candidates(vectors, inside, outside, equal)
     for start in range(0, len(inside), chunk):
         rows = inside[start : start + chunk]
         closeness = np.full((len(rows), len(outside)), -1.0, np.float32)
@@ -215,6 +235,41 @@ def _nearest(
         ratios = distances / scale
         for k in np.flatnonzero(ratios < NEAR):
             yield int(rows[k]), int(outside[best[k]]), float(ratios[k])
+
+
+def _candidates(
+    vectors: np.ndarray, inside: np.ndarray, outside: np.ndarray, equal: np.ndarray
+) -> np.ndarray:
+    """Return the rows of `inside` that may have a near-duplicate in `outside`; none is missed."""
+    invariants = _invariants(vectors)
+    gallery = invariants[outside].T.copy()
+    sample = outside[:: max(1, len(outside) // _SCALE_SAMPLE)]
+    sample_gallery = vectors[sample].T.copy()
+    rank = len(sample) - 1 - min(_NEIGHBOUR, len(sample) - 1)
+    chunk = max(1, _MAX_DISTANCES // len(outside))
+    possible = np.zeros(len(inside), bool)
+    for start in range(0, len(inside), chunk):
+        rows = inside[start : start + chunk]
+        # Fewer images and one orientation only: the tenth-nearest is no closer than among all.
+        closeness = vectors[rows] @ sample_gallery
+        closeness[equal[rows][:, None] == equal[sample]] = -1.0
+        scale = 2 - 2 * np.partition(closeness, rank, axis=1)[:, rank]
+        nearest = 2 - 2 * (invariants[rows] @ gallery).max(axis=1)
+        possible[start : start + chunk] = nearest <= NEAR**2 * scale + _ROUNDING
+    return inside[possible]
+
+
+def _invariants(vectors: np.ndarray) -> np.ndarray:
+    """Sort the means of each orbit: positions that rotation and mirroring exchange.
+
+    Sorting gives equal vectors for all orientations of a sketch. Of all ways to pair the values
+    of two sketches within an orbit, the sorted one has the smallest distance.
+    """
+    positions = np.arange(SIDE * SIDE, dtype=np.float32)[np.newaxis]
+    images = np.stack([turned[0] for turned in _orientations(positions)]).astype(np.intp)
+    orbits = {tuple(sorted(set(column))) for column in images.T.tolist()}
+    sorted_orbits = [np.sort(vectors[:, orbit], axis=1) for orbit in sorted(orbits)]
+    return np.concatenate(sorted_orbits, axis=1)
 
 
 def _orientations(vectors: np.ndarray) -> Iterator[np.ndarray]:

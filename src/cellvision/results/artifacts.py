@@ -131,6 +131,24 @@ def read_reports(reports: Path) -> ReportsRecord:
         ) from None
 
 
+class ReportedResults:
+    """Results with a folder, on which reporters report: a run, a study or an audit."""
+
+    folder: Path
+    """The folder of the results; reports are in ``reports`` below it."""
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """What reporters wrote about these results, in the order of the page."""
+        reports = self.folder / "reports"
+        return read_reports(reports).located_in(reports)
+
+    @property
+    def reports(self) -> tuple[ReporterRecord, ...]:
+        """The reporters that reported on these results, with their settings and files."""
+        return read_reports(self.folder / "reports").reporters
+
+
 def write_reports(reports: Path, record: ReportsRecord) -> None:
     """Write the record, whole or not at all."""
     atomic_io.text(reports / ARTIFACTS_FILE, record.to_json())

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cellvision import atomic_io, errors, remote
 from cellvision.data.audit import Audit
@@ -17,12 +16,8 @@ from cellvision.interfaces.reporter import Reporter
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
-from cellvision.results.artifacts import read_reports
+from cellvision.results.artifacts import ReportedResults
 from cellvision.results.reporting import default_reporters, make_reports
-
-if TYPE_CHECKING:
-    from cellvision.interfaces.artifact import Artifact
-    from cellvision.results.artifacts import ReporterRecord
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +25,7 @@ _FILES = frozenset({"audit.json", "reports"})
 """What an audit writes to its folder."""
 
 
-class AuditReport:
+class AuditReport(ReportedResults):
     """An audit with a folder, on which reporters report.
 
     Parameters
@@ -47,17 +42,6 @@ class AuditReport:
 
     def __repr__(self) -> str:
         return f"<AuditReport {self.folder}: {self.audit!r}>"
-
-    @property
-    def artifacts(self) -> tuple[Artifact, ...]:
-        """What reporters wrote about this audit, in the order of the page."""
-        reports = self.folder / "reports"
-        return read_reports(reports).located_in(reports)
-
-    @property
-    def reports(self) -> tuple[ReporterRecord, ...]:
-        """The reporters that reported on this audit, with their settings and files."""
-        return read_reports(self.folder / "reports").reporters
 
 
 def audit(

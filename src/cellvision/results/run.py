@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import errors, notebook_html, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
+from cellvision.results.artifacts import ReportedResults
 from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings, check_schema
 from cellvision.results.scores import Scores, scores_table
 from cellvision.results.tables import read_table
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
     from cellvision.data.audit import Audit
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.experiment import Experiment
-    from cellvision.interfaces.artifact import Artifact
     from cellvision.interfaces.dataset import Dataset
     from cellvision.interfaces.plots import RunPlots
-    from cellvision.results.artifacts import ReporterRecord
     from cellvision.results.model_probe import Probe
 
 
@@ -74,7 +73,7 @@ def _no_run(folder: Path) -> errors.FolderError:
     )
 
 
-class Run:
+class Run(ReportedResults):
     """A finished run.
 
     Parameters
@@ -189,21 +188,6 @@ class Run:
     def test_splits(self) -> tuple[str, ...]:
         """All other splits."""
         return tuple(name for name in self._metadata.scores if is_test(name))
-
-    @property
-    def artifacts(self) -> tuple[Artifact, ...]:
-        """What reporters wrote about this run, in the order of the page."""
-        from cellvision.results.artifacts import read_reports
-
-        reports = self.folder / "reports"
-        return read_reports(reports).located_in(reports)
-
-    @property
-    def reports(self) -> tuple[ReporterRecord, ...]:
-        """The reporters that reported on this run, with their settings and files."""
-        from cellvision.results.artifacts import read_reports
-
-        return read_reports(self.folder / "reports").reporters
 
     @property
     def plot(self) -> RunPlots:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors, notebook_html, remote
+from cellvision.results.artifacts import ReportedResults
 from cellvision.results.metadata import (
     STUDY_SCHEMA,
     EnsembleRecord,
@@ -30,9 +31,7 @@ from cellvision.results.verdicts import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellvision.interfaces.artifact import Artifact
     from cellvision.interfaces.plots import StudyPlots
-    from cellvision.results.artifacts import ReporterRecord
 
 _TEXT_COLUMNS = (
     *("run", "experiment", "control", "split"),
@@ -165,7 +164,7 @@ class StudyExperiment:
         return pd.concat(trained or tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-class Study:
+class Study(ReportedResults):
     """A finished study.
 
     Parameters
@@ -248,21 +247,6 @@ class Study:
             )
             for run in self._results
         }
-
-    @property
-    def artifacts(self) -> tuple[Artifact, ...]:
-        """What reporters wrote about this study, in the order of the page."""
-        from cellvision.results.artifacts import read_reports
-
-        reports = self.folder / "reports"
-        return read_reports(reports).located_in(reports)
-
-    @property
-    def reports(self) -> tuple[ReporterRecord, ...]:
-        """The reporters that reported on this study, with their settings and files."""
-        from cellvision.results.artifacts import read_reports
-
-        return read_reports(self.folder / "reports").reporters
 
     @property
     def plot(self) -> StudyPlots:

@@ -17,6 +17,7 @@ from cellvision.data.prepared import PreparedData
 from cellvision.data.split import Split
 from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.interfaces.control import Control, ControlData, controls, overridden
+from cellvision.plain_settings import with_absolute_paths
 from cellvision.studies.control_contract import checked_image, checked_labels, checked_meaning
 from cellvision.user_folders import cache_folder
 
@@ -97,7 +98,7 @@ def _by_name(requested: Iterable[str | Control]) -> dict[str, Control]:
         if name in chosen:
             raise errors.ExperimentError(f"the control {name!r} is named twice", "Name it once.")
         checked_meaning(control)
-        chosen[name] = control
+        chosen[name] = with_absolute_paths(control)  # a record is read from other folders
     return in_order(chosen)
 
 

@@ -12,6 +12,7 @@ from cellvision.testing.component import ComponentChecks, conformance_check, fro
 from cellvision.testing.networks import (
     build,
     check_model,
+    check_probabilities,
     example_batch,
     layers_without_package,
     step_losses,
@@ -114,7 +115,7 @@ class ArchitectureChecks(ComponentChecks):
         built = self.built
 
         def checked() -> _Built:
-            _check_probabilities(built.probabilities)
+            check_probabilities(built.probabilities)
             return built
 
         return self.once("its outputs", "test_probabilities_sum_to_one", checked)
@@ -199,6 +200,7 @@ class ArchitectureChecks(ComponentChecks):
     @property
     def trained(self) -> tuple[bool, list[float | None]]:
         """Whether training changed a weight, and its losses; see `train_really`."""
+        assert self.named
         assert self.reloaded is not None
         architecture, shape, classes, folder = (
             self.architecture,
@@ -252,13 +254,25 @@ class ArchitectureChecks(ComponentChecks):
     @conformance_check
     def test_names_its_layers(self) -> None:
         """Custom layers are registered with the distribution's name as their package."""
-        names = layers_without_package(self.built.model)
-        self.require(
-            not names,
-            f"registered without a package: {', '.join(names)}; another plugin's layer of that "
-            "name would be loaded in its place",
-            'Decorate it: @keras.saving.register_keras_serializable(package="<distribution>")',
-        )
+        self.require(self.named, "there are no layers", "Connect layers to a keras.Model.")
+
+    @property
+    def named(self) -> _Built:
+        """The network of the example, whose layers name their package."""
+        built = self.built
+
+        def checked() -> _Built:
+            names = layers_without_package(built.model)
+            if names:
+                raise CheckFailed(
+                    f"registered without a package: {', '.join(names)}; another plugin's layer "
+                    "of that name would be loaded in its place",
+                    "Decorate it: "
+                    '@keras.saving.register_keras_serializable(package="<distribution>")',
+                )
+            return built
+
+        return self.once("its layers", "test_names_its_layers", checked)
 
     @conformance_check
     def test_reloads_in_a_new_process(self) -> None:
@@ -342,20 +356,6 @@ class ArchitectureChecks(ComponentChecks):
             f"on {backend} the same weights give outputs that differ by {difference:.2g}",
             "Use keras.layers and keras.ops, which agree on every backend.",
         )
-
-
-def _check_probabilities(outputs: np.ndarray) -> None:
-    """Raise CheckFailed unless each row is a probability distribution in float32."""
-    import numpy as np
-
-    softmax = 'End with a Dense layer with activation="softmax" and dtype="float32".'
-    if outputs.dtype != np.float32:
-        raise CheckFailed(f"the outputs are {outputs.dtype}", softmax)
-    if not (np.isfinite(outputs).all() and (outputs >= 0).all()):
-        raise CheckFailed("outputs are negative or not numbers: no probabilities", softmax)
-    sums = outputs.sum(axis=1)
-    if not np.allclose(sums, 1, atol=1e-4):
-        raise CheckFailed(f"the outputs of an image sum to {sums[0]:.4f}, not 1", softmax)
 
 
 def _predict_here(file: str, data: str) -> list[list[float]]:

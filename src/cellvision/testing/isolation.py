@@ -90,14 +90,14 @@ def isolated(folder: Path) -> Iterator[Isolation]:
     path, modules = list(sys.path), set(sys.modules)
 
     def isolated_entry_points(**selection: Any) -> Any:
-        group = selection.get("group", "")
+        group = selection.get("group", "cellvision.")
         if not group.startswith("cellvision."):
             return entry_points(**selection)
         return [
             entry_point
             for distribution in importlib_metadata.distributions(path=[str(folder)])
             for entry_point in distribution.entry_points
-            if entry_point.group == group
+            if entry_point.group.startswith(group)
         ]
 
     importlib_metadata.entry_points = isolated_entry_points

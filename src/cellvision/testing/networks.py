@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision.interfaces.architecture import Architecture, TrainingPlan
 from cellvision.testing.result import CheckFailed
+from cellvision.training.architecture_contract import Fault, network_fault, probability_fault
 
 if TYPE_CHECKING:
     import keras
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 _STEPS = 12
 """Steps on one batch in which a loss must fall."""
-
-_OWN_TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics", "fit")
-"""Methods that the trainer never calls: it trains the network as a layer of another model."""
 
 
 def example_batch(shape: Sequence[int], classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,42 +50,17 @@ def weights_of(model: keras.Model) -> list[np.ndarray]:
 
 def check_model(model: Any, shape: Sequence[int], classes: int) -> None:
     """Raise CheckFailed unless it is a model that the trainer can train as it is."""
-    import keras
-
-    if not isinstance(model, keras.Model):
-        raise CheckFailed(
-            f"build() returned {type(model).__name__}", "Return a keras.Model or keras.Sequential."
-        )
-    if model.compiled:
-        raise CheckFailed("the model is compiled", "Return it uncompiled; cellvision compiles it.")
-    own = [
-        name
-        for name in _OWN_TRAINING
-        if getattr(type(model), name, None) is not getattr(_stock(model), name, None)
-    ]
-    if own:
-        raise CheckFailed(
-            f"{type(model).__name__} defines {', '.join(own)}, which training never calls",
-            "Express it by the loss, the callbacks or the layers; see TrainingRecipe.",
-        )
-    for side, expected in (("input", (None, *shape)), ("output", (None, classes))):
-        try:
-            actual: Any = tuple(getattr(model, f"{side}_shape"))
-        except (AttributeError, TypeError, ValueError):
-            raise CheckFailed(
-                f"the model has no {side} shape: a subclassed model cannot be saved and read back",
-                "Connect layers from keras.Input to the output: keras.Model(inputs, outputs).",
-            ) from None
-        if actual != expected:
-            raise CheckFailed(
-                f"the {side} is {actual}, not {expected}",
-                "Begin with keras.Input(input_shape), end with a Dense layer of `classes` units.",
-            )
+    _raise(network_fault(model, shape, classes))
 
 
-def _stock(model: keras.Model) -> type[keras.Model]:
-    """Return the nearest class of Keras itself that a model derives from."""
-    return next(cls for cls in type(model).__mro__ if cls.__module__.startswith("keras."))
+def check_probabilities(outputs: np.ndarray) -> None:
+    """Raise CheckFailed unless each row is a probability distribution in float32."""
+    _raise(probability_fault(outputs))
+
+
+def _raise(fault: Fault | None) -> None:
+    if fault is not None:
+        raise CheckFailed(fault.what, fault.hint)
 
 
 def layers_without_package(model: keras.Model) -> list[str]:

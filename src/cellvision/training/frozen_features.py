@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision.data import feature_cache
-from cellvision.data.orientations import oriented
 
 if TYPE_CHECKING:
     from cellvision.training.frozen import FrozenSplit
@@ -30,7 +29,7 @@ def feature_key(split: FrozenSplit, content: Sequence[str], settings: Sequence[A
     content
         A digest of each image's pixels, in order.
     settings
-        What else decides what the model is given, as JSON values: preprocessing, orientations.
+        What else decides what the model is given, as JSON values: preprocessing, augmentation.
 
     Returns
     -------
@@ -52,7 +51,7 @@ def frozen_features(
     pixels: Callable[[np.ndarray], np.ndarray],
     rows: np.ndarray,
     key: str,
-    orientations: Sequence[int] = (0,),
+    variants: Sequence[Callable[[np.ndarray], np.ndarray]] = (np.asarray,),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> np.ndarray:
     """Compute the features of images, or read them from the cache.
@@ -67,22 +66,23 @@ def frozen_features(
         The images; features come in this order.
     key
         From `feature_key`; names the entry of the cache.
-    orientations
-        Which of the eight orientations to compute (0: unchanged); see `orientations.oriented`.
+    variants
+        Functions that change a batch of images, such as augmentation, one for each set of
+        features. What they do must be part of the key.
     progress
         Called with the number of images done and their total.
 
     Returns
     -------
     numpy.ndarray
-        Shape (orientations, images, ...), float32, memory-mapped and read-only.
+        Shape (variants, images, ...), float32, memory-mapped and read-only.
 
     Raises
     ------
     errors.FolderError
         The cache cannot be written.
     """
-    shape = (len(orientations), len(rows), *split.feature_shape)
+    shape = (len(variants), len(rows), *split.feature_shape)
 
     def compute(target: np.ndarray) -> None:
         values = math.prod(split.head.input_shape[1:])
@@ -92,9 +92,8 @@ def frozen_features(
             batch = np.asarray(pixels(chunk))
             if len(batch) < size:  # one shape, so one compiled program
                 batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-            for number, orientation in enumerate(orientations):
-                turned = oriented(batch, orientation)
-                output = np.asarray(split.head.predict_on_batch(turned), np.float32)
+            for number, variant in enumerate(variants):
+                output = np.asarray(split.head.predict_on_batch(variant(batch)), np.float32)
                 target[number, start : start + len(chunk)] = output[: len(chunk)]
             progress(min(start + size, len(rows)), len(rows))
 

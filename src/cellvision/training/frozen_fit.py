@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellvision.training.augmented_copies import copies
 from cellvision.training.batches import one_hot
 from cellvision.training.callbacks import EpochHook, history_row
 from cellvision.training.frozen import FrozenSplit, split_frozen
@@ -53,10 +54,9 @@ class FrozenFit:
 def is_exactly_solvable(prepared: PreparedData, network: Network) -> FrozenSplit | None:
     """Return the parts of a network whose only training problem is a softmax regression.
 
-    None if anything else learns, or if augmenters vary the images, so that there is no single
-    output of the frozen part.
+    None if anything else learns, or if an augmenter mixes labels.
     """
-    if prepared.experiment.augmenters:
+    if any(augmenter.mixes_labels for augmenter in prepared.experiment.augmenters):
         return None
     split = split_frozen(network.model)
     return split if split is not None and softmax_layer(split) is not None else None
@@ -71,6 +71,8 @@ def fit_frozen(
     on_epoch: EpochHook,
 ) -> tuple[FrozenFit, TrainingResult]:
     """Compute the features once, and solve the softmax layer on the training images.
+
+    If there are augmenters, it is solved on a few augmented copies of each training image.
 
     Parameters
     ----------
@@ -88,24 +90,15 @@ def fit_frozen(
         Called once, with the training and validation scores of the solution.
     """
     start = time.perf_counter()
-    everything = np.arange(len(prepared.pixels))
-    features = frozen_features(
-        split,
-        pixels,
-        everything,
-        _key(prepared, split),
-        progress=lambda done, total: display.task("computing features", done, total),
-    )[0]
     training, validation = rows
-    names = prepared.catalog.class_names
-    targets = one_hot(prepared.labels[training], len(names))
-    smoothing = prepared.experiment.training.label_smoothing or 0.0
-    targets = targets * (1 - smoothing) + smoothing / len(names)
-    counts = np.bincount(prepared.labels[training], minlength=len(names))
-    weights = class_weights(prepared.experiment.training.class_weights, tuple(counts), names)
-    image_weights = None if weights is None else weights[prepared.labels[training]]
-    split.adapt(features[training])
-    solve_softmax_layer(split, features[training], targets, image_weights)
+    features = _features(prepared, split, np.arange(len(prepared.pixels)), pixels, display)[0]
+    learned = features[training][np.newaxis]
+    if prepared.experiment.augmenters:
+        variants = copies(prepared)
+        learned = _features(prepared, split, training, pixels, display, variants)
+    _solve(
+        prepared, split, np.tile(training, len(learned)), learned.reshape(-1, *learned.shape[2:])
+    )
     fit = FrozenFit(split, features)
     probabilities = fit.predict()
     logs = _scores(probabilities[training], prepared.labels[training], "")
@@ -119,6 +112,20 @@ def fit_frozen(
     return fit, TrainingResult([row], seconds, speed, 0.0)
 
 
+def _solve(
+    prepared: PreparedData, split: FrozenSplit, rows: np.ndarray, features: np.ndarray
+) -> None:
+    """Solve the softmax layer on features of some rows; a row may have several."""
+    names = prepared.catalog.class_names
+    labels = prepared.labels[rows]
+    smoothing = prepared.experiment.training.label_smoothing or 0.0
+    targets = one_hot(labels, len(names)) * (1 - smoothing) + smoothing / len(names)
+    counts = np.bincount(labels, minlength=len(names))
+    weights = class_weights(prepared.experiment.training.class_weights, tuple(counts), names)
+    split.adapt(features)
+    solve_softmax_layer(split, features, targets, None if weights is None else weights[labels])
+
+
 def _scores(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[str, float]:
     right = probabilities[np.arange(len(labels)), labels]
     return {
@@ -127,11 +134,29 @@ def _scores(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[
     }
 
 
-def _key(prepared: PreparedData, split: FrozenSplit) -> str:
-    digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in prepared.pixels]
+def _features(
+    prepared: PreparedData,
+    split: FrozenSplit,
+    rows: np.ndarray,
+    pixels: Callable[[np.ndarray], np.ndarray],
+    display: Display,
+    variants: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
+) -> np.ndarray:
+    """Compute the features of rows, or of augmented copies of them; shape (copies, rows, ...)."""
+    digests = [hashlib.sha256(prepared.pixels[row].tobytes()).hexdigest() for row in rows]
     settings: list[Any] = [
         prepared.experiment.preprocessing.model_dump(mode="json"),
         prepared.zero,
         prepared.one,
     ]
-    return feature_key(split, digests, settings)
+    if variants:
+        plain = [augmenter.model_dump(mode="json") for augmenter in prepared.experiment.augmenters]
+        settings += [len(variants), plain]
+    return frozen_features(
+        split,
+        pixels,
+        rows,
+        feature_key(split, digests, settings),
+        variants or (np.asarray,),
+        lambda done, total: display.task("computing features", done, total),
+    )

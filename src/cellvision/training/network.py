@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from cellvision import errors
 from cellvision.backends import precision as precisions
 from cellvision.backends.seeding import seeded
 from cellvision.data.orientations import orientations_of, oriented
+from cellvision.training.architecture_contract import (
+    require_network,
+    require_probabilities,
+)
 from cellvision.training.batches import one_hot
 from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
 from cellvision.training.optimization import training_recipe
@@ -78,7 +82,8 @@ class Network:
         self.intensity_range = intensity_range
         self.precision = precision
         self.mixes_labels = any(augmenter.mixes_labels for augmenter in experiment.augmenters)
-        self.training_model, self.model = self._build(seed)
+        self.training_model, self.model, network = self._build(seed)
+        require_probabilities(experiment.architecture, network)
         recipe = training_recipe(experiment, plan, class_names)
         self.callbacks = recipe.callbacks
         # Scores report the architecture's own loss, without smoothing and class weights.
@@ -94,11 +99,12 @@ class Network:
             keras.ops.convert_to_numpy(variable) for variable in recipe.optimizer.variables
         ]
 
-    def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
+    def _build(self, seed: int) -> tuple[keras.Model, keras.Model, keras.Model]:
         with seeded(seed):
             return self._build_layers(seed)
 
-    def _build_layers(self, seed: int) -> tuple[keras.Model, keras.Model]:
+    def _build_layers(self, seed: int) -> tuple[keras.Model, keras.Model, keras.Model]:
+        """Return the training model, the model to save, and the architecture's network."""
         import keras
 
         zero, one = self.intensity_range
@@ -111,7 +117,7 @@ class Network:
         )(pixels)
         with precisions.policy(self.precision):
             network = self.experiment.architecture.build(shape, self.classes)
-        _check(network, self.experiment, self.classes)
+        require_network(self.experiment.architecture, network, shape, self.classes)
         model = keras.Model(pixels, network(scaled), name="cellvision", dtype="float32")
         labels = keras.Input((self.classes,), name="labels", dtype="float32")
         images, targets = scaled, labels
@@ -123,13 +129,13 @@ class Network:
                 images = layer(images)
         probabilities = network(images)
         if not self.mixes_labels:
-            return keras.Model(pixels, probabilities, dtype="float32"), model
+            return keras.Model(pixels, probabilities, dtype="float32"), model, network
         both = keras.layers.Concatenate(dtype="float32")([probabilities, targets])
-        return keras.Model([pixels, labels], both, dtype="float32"), model
+        return keras.Model([pixels, labels], both, dtype="float32"), model, network
 
     def draw(self, seed: int) -> None:
         """Reset weights, optimizer and all randomness to those of a new network with this seed."""
-        fresh, _ = self._build(seed)
+        fresh, *_ = self._build(seed)
         for variable, start in zip(self.training_model.variables, fresh.variables, strict=True):
             variable.assign(start)
         optimizer = self.training_model.optimizer
@@ -221,24 +227,6 @@ def predict_rows(
             probabilities.append(np.asarray(predict(batch), dtype=np.float32)[: len(chunk)])
             step(len(chunk))
     return np.concatenate(probabilities)
-
-
-def _check(network: Any, experiment: Experiment, classes: int) -> None:
-    """Check that an architecture keeps its contract, before time is spent on training."""
-    import keras
-
-    name = type(experiment.architecture).__name__
-    if not isinstance(network, keras.Model):
-        raise errors.PluginContractError(
-            f"{name}.build() returned {type(network).__name__}, not a keras.Model",
-            "Its author can check it with cellvision.testing.",
-        )
-    shape = tuple(network.output_shape)
-    if shape != (None, classes):
-        raise errors.PluginContractError(
-            f"{name}.build() returned a model with output {shape}, not (None, {classes})",
-            "It must return one probability per class.",
-        )
 
 
 def check_reloads(path: str, model: keras.Model, samples: np.ndarray) -> Sequence[str]:

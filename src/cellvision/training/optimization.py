@@ -52,15 +52,15 @@ def _architecture_recipe(experiment: Experiment, plan: TrainingPlan) -> Training
     import keras
 
     recipe = experiment.architecture.recipe(plan)
-    name = type(experiment.architecture).__name__
+    plugin = experiment.architecture.registry.origin_of(type(experiment.architecture))
     if not isinstance(recipe, TrainingRecipe):
         raise errors.PluginContractError(
-            f"{name}.recipe() returned {type(recipe).__name__}, not a TrainingRecipe",
+            f"{plugin}: recipe() returned {type(recipe).__name__}, not a TrainingRecipe",
             "Return cellvision.TrainingRecipe(optimizer, loss)",
         )
     if not isinstance(recipe.optimizer, keras.optimizers.Optimizer):
         raise errors.PluginContractError(
-            f"{name}.recipe() returned the optimizer {recipe.optimizer!r}, "
+            f"{plugin}: recipe() returned the optimizer {recipe.optimizer!r}, "
             "which is not a keras.optimizers.Optimizer",
             "Create the optimizer, such as keras.optimizers.Adam(0.001)",
         )

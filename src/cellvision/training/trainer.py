@@ -15,6 +15,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.backends import devices, distributed, precision
 from cellvision.backends.seeding import derived_seed
+from cellvision.backends.startup import start_backend
 from cellvision.backends.threads import configure_threads
 from cellvision.interfaces.architecture import TrainingPlan
 from cellvision.training.batch_norm import refresh_batch_norm
@@ -73,7 +74,8 @@ class Trainer:
 
     def __init__(self, prepared: PreparedData) -> None:
         training = prepared.experiment.training
-        configure_threads(prepared.experiment)
+        start_backend(partial(configure_threads, prepared.experiment))
+        configure_threads(prepared.experiment)  # if something else has imported keras
         self.prepared = prepared
         self.precision = precision.resolve(training.precision)
         self.devices = devices.choose(training.devices, training.batch_size)

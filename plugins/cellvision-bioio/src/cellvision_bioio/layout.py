@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cellvision import SkippedFile, errors
-from cellvision.io import is_phantom
+from cellvision.io import class_folder_depth, is_phantom
 
 from .formats import format_of
 
 GROUPS = "groups.csv"
-
-_SPLIT_NAMES = frozenset({"train", "training", "validation", "valid", "val", "test", "testing"})
-
-_EXPECTED = "Expected FOLDER/<class>/* or FOLDER/<split>/<class>/*"
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def find_files(root: Path) -> Layout:
             others.append(SkippedFile(str(name), reason, expected))
         else:
             names.append(name)
-    depth = _depth(root, names)
+    depth = class_folder_depth(root, [name.parts for name in names], "microscope files")
     containers = []
     for name in names:
         if len(name.parts) == depth:
@@ -101,25 +97,3 @@ def _not_a_container(root: Path, name: PurePosixPath) -> tuple[str, bool]:
     if format_of(root / name) is None:
         return f"not a microscope file: {name.suffix or 'no suffix'}", False
     return "", False
-
-
-def _depth(root: Path, names: Sequence[PurePosixPath]) -> int:
-    """Return the depth of the files: ``<class>/*`` (2) or ``<split>/<class>/*`` (3)."""
-    first = {len(name.parts): name for name in reversed(names)}
-    if 2 in first and 3 in first:
-        raise errors.FolderError(
-            f"{root} has two layouts: {first[2]} and {first[3]}",
-            f"{_EXPECTED}, not both.",
-        )
-    if 3 in first:
-        return 3
-    if 2 not in first:
-        what = f"no classes, only {names[0]}" if names else "no microscope files"
-        raise errors.FolderError(f"{root} contains {what}", f"{_EXPECTED}.")
-    classes = {name.parts[0] for name in names if len(name.parts) == 2}
-    if all(name.casefold() in _SPLIT_NAMES for name in classes):
-        raise errors.FolderError(
-            f"{root} has the splits {', '.join(sorted(classes))}, but no class folders in them",
-            "Expected FOLDER/<split>/<class>/*",
-        )
-    return 2

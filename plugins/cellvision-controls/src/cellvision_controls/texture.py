@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from cellvision import Control, Training, architectures
+from cellvision import Control, architectures
+from cellvision_controls.rungs import with_network
 
 if TYPE_CHECKING:
     from cellvision import Experiment
@@ -41,16 +42,5 @@ class Texture(Control):
     def change_experiment(self, experiment: Experiment) -> Experiment:
         """Replace network and training; see `cellvision.Control.change_experiment`."""
         name = architectures.default("scattering")
-        if type(experiment.architecture) is architectures.get(name):
-            return experiment
         network = architectures.create(name, orientations=self.orientations, l2=self.l2)
-        given = experiment.training
-        training = Training(
-            seed=given.seed,
-            precision=given.precision,
-            class_weights=given.class_weights,
-            devices="cpu" if given.devices == "cpu" else 1,
-        )
-        return experiment.model_copy(
-            update={"architecture": network, "augmenters": (), "training": training}
-        )
+        return with_network(experiment, network)

@@ -10,17 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellvision import SkippedFile, errors
-from cellvision.io import IMAGE_SUFFIXES, is_phantom, natural_order
+from cellvision.io import IMAGE_SUFFIXES, class_folder_depth, is_phantom, natural_order
 
 MANIFEST = "manifest.csv"
 GROUPS = "groups.csv"
 
 _WORK_RECORDS = frozenset({".prepare.jsonl", ".number.json"})
 """Records of a `cellvision prepare` that is running or was interrupted."""
-
-_SPLIT_NAMES = frozenset({"train", "training", "validation", "valid", "val", "test", "testing"})
-
-_EXPECTED = "Expected FOLDER/<class>/* or FOLDER/<split>/<class>/*"
 
 _FURTHER_SUFFIXES = frozenset(
     (
@@ -86,7 +82,7 @@ def find_files(root: Path) -> Layout:
         raise errors.FolderError(f"there is no folder {root}", "Check the path.")
     entries = list(_walk(root, (), frozenset()))
     _raise_if_unfinished(root, entries)
-    depth = _depth(root, [entry.parts for entry in entries if entry.is_image])
+    depth = class_folder_depth(root, [entry.parts for entry in entries if entry.is_image])
     images, tables, others = [], [], []
     for entry in entries:
         name = "/".join(entry.parts)
@@ -157,16 +153,23 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
 def _judge(entry: os.DirEntry[str], parts: tuple[str, ...]) -> _Entry:
     """Decide whether a file is an image, by its suffix or else by its first bytes."""
-    if is_phantom(Path(entry.path)):
+    name = Path(entry.name)
+    if is_phantom(name):
         return _Entry(parts, reason="hidden, or left by the operating system", expected=True)
     if any(part.startswith(".") for part in parts[:-1]):
         return _Entry(parts, reason="in a hidden folder", expected=True)
-    suffix = Path(entry.name).suffix.lower()
+    suffix = name.suffix.lower()
     known = suffix in IMAGE_SUFFIXES or suffix in _FURTHER_SUFFIXES
-    path = Path(entry.path)
-    if not path.is_file():
+    if not _is_file(entry):
         if known and entry.is_symlink():
             return _Entry(parts, is_image=True)  # a broken link: reading it gives the reason
         reason = "a broken link" if entry.is_symlink() else "not a regular file"
@@ -174,7 +177,7 @@ def _judge(entry: os.DirEntry[str], parts: tuple[str, ...]) -> _Entry:
     if entry.name in (MANIFEST, GROUPS):
         return _Entry(parts, reason="a table that is not beside the classes or images")
     # Do not open files elsewhere, such as the thousands of chunks of a Zarr store.
-    if known or (len(parts) in (2, 3) and _begins_like_an_image(path)):
+    if known or (len(parts) in (2, 3) and _begins_like_an_image(Path(entry.path))):
         return _Entry(parts, is_image=True)
     return _Entry(parts, reason=f"not an image: {suffix or 'no suffix'}")
 
@@ -185,81 +188,6 @@ def _begins_like_an_image(path: Path) -> bool:
             return _MAGIC.match(file.read(64)) is not None
     except OSError:
         return False
-
-
-def _depth(root: Path, images: Sequence[tuple[str, ...]]) -> int:
-    """Return the depth of the images: ``<class>/*`` (2) or ``<split>/<class>/*`` (3)."""
-    outer = {depth: {parts[0] for parts in images if len(parts) == depth} for depth in (2, 3)}
-    if not outer[2] and not outer[3]:
-        raise _no_classes(root, images)
-    only = {2: len(outer[2] - outer[3]), 3: len(outer[3] - outer[2])}
-    count = {depth: sum(len(parts) == depth for parts in images) for depth in (2, 3)}
-    if (only[2] and only[3]) or (not only[2] and not only[3] and count[2] == count[3]):
-        first, second = (next(p for p in images if len(p) == depth) for depth in (2, 3))
-        raise errors.FolderError(
-            f"{root} has two layouts: {'/'.join(first)} and {'/'.join(second)}",
-            f"{_EXPECTED}, not both.",
-        )
-    # A folder with images at one depth only decides; otherwise the majority of the images.
-    decisive = only if only[2] or only[3] else count
-    depth = 2 if decisive[2] > decisive[3] else 3
-    if depth == 2 and all(name.casefold() in _SPLIT_NAMES for name in outer[2]):
-        raise errors.FolderError(
-            f"{root} has the splits {', '.join(sorted(outer[2]))}, but no class folders in them",
-            "Expected FOLDER/<split>/<class>/*.",
-        )
-    if depth == 3:
-        _refuse_other_levels(root, [parts for parts in images if len(parts) == 3])
-    return depth
-
-
-def _refuse_other_levels(root: Path, images: Sequence[tuple[str, ...]]) -> None:
-    """Refuse two levels of folders whose outer ones cannot be splits, and say what they may be."""
-    inner: dict[str, set[str]] = {}
-    for outer, name, _ in images:
-        inner.setdefault(outer, set()).add(name)
-    if any(outer.casefold() in _SPLIT_NAMES for outer in inner):
-        return
-    names = sorted(inner, key=natural_order)
-    if len(names) == 1 and len(inner[names[0]]) > 1:
-        raise errors.FolderError(
-            f"{root} contains only the folder {names[0]!r}, which contains the class folders",
-            f"Give that folder: {root / names[0]}",
-        )
-    shared = set.intersection(*inner.values())
-    every = set.union(*inner.values())
-    hint = (
-        "To keep both levels, list the images in a CSV file with the columns file, label and the "
-        "other level, such as plate (--set dataset.type=table --set dataset.path=FILE.csv)."
-    )
-    if shared:
-        what = f"either level may be the classes ({_some(names)}, or {_some(sorted(every))})"
-        hint += " If the outer folders are splits, call one of them 'train'."
-    else:
-        what = f"the outer ones ({_some(names)}) look like classes"
-    raise errors.FolderError(
-        f"{root} has two levels of folders, and no outer one is a split called 'train': {what}",
-        hint,
-    )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _no_classes(root: Path, images: Sequence[tuple[str, ...]]) -> errors.FolderError:
-    if not images:
-        return errors.FolderError(f"{root} contains no images", f"{_EXPECTED}.")
-    first = images[0]
-    if len(first) == 1:
-        return errors.FolderError(
-            f"{root}: the images are not in class folders (first: {first[0]})",
-            "Create a folder for each class, or list files and labels for the data set 'table'.",
-        )
-    return errors.FolderError(
-        f"{root}: the images are too deep (first: {'/'.join(first)})",
-        f"{_EXPECTED}; perhaps FOLDER is {root.joinpath(*first[:-2])}.",
-    )
 
 
 def _raise_if_unfinished(root: Path, entries: Sequence[_Entry]) -> None:

@@ -58,7 +58,7 @@ class Html(Reporter):
             details=run_details(run),
             links=[FileLink("Predictions of every image", "../predictions.csv")],
         )
-        return [write_page(folder, page, f"Report of the run {run.folder.resolve().name}")]
+        return [write_page(folder, page, "Report of this run")]
 
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Write ``report.html``."""
@@ -88,7 +88,7 @@ class Html(Reporter):
             details=study_details(study),
             links=links,
         )
-        return [write_page(folder, page, f"Report of the study {study.folder.resolve().name}")]
+        return [write_page(folder, page, "Report of this study")]
 
     def audit(self, report: AuditReport, folder: Path) -> Sequence[Artifact]:
         """Write ``report.html``."""

@@ -1,0 +1,103 @@
+"""Versions of the interfaces, and for which one a plugin was built.
+
+A version changes when a plugin written for the one before would no longer work. A plugin need not
+state it: the oldest cellvision that its distribution requires decides, unless the class sets
+``interface_version``. Nothing is imported to find out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+
+class Introduced(NamedTuple):
+    """A version of an interface, and the first cellvision that has it."""
+
+    version: int
+    since: str
+
+
+_FIRST = (Introduced(1, "0.1"),)
+
+INTERFACE_VERSIONS: dict[str, tuple[Introduced, ...]] = {
+    f"cellvision.{kind}": _FIRST
+    for kind in (
+        *("architectures", "augmenters", "controls", "datasets", "exporters", "recipes"),
+        *("reporters", "splitters", "verbs"),
+    )
+}
+"""Entry-point group to the versions of its interface, oldest first."""
+
+
+def current_version(group: str) -> int:
+    """Return the version of an interface that this cellvision has."""
+    return INTERFACE_VERSIONS.get(group, _FIRST)[-1].version
+
+
+def required_cellvision(requirements: Iterable[str] | None) -> SpecifierSet | None:
+    """Return the versions of cellvision that a distribution needs; None if it does not say.
+
+    Parameters
+    ----------
+    requirements
+        The requirements of the distribution; None if they are unknown.
+    """
+    for line in requirements or ():
+        if not line.lower().startswith("cellvision"):
+            continue
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.name == "cellvision" and requirement.marker is None:
+            return requirement.specifier
+    return None
+
+
+def built_for(group: str, needed: SpecifierSet | None) -> int | None:
+    """Return the version of an interface for which a distribution was built.
+
+    Parameters
+    ----------
+    group
+        Entry-point group of the interface.
+    needed
+        The versions of cellvision that the distribution needs. The lowest of them decides; None
+        if there is no lowest.
+    """
+    lowest = [
+        Version(specifier.version.removesuffix(".*"))
+        for specifier in needed or ()
+        if specifier.operator in (">=", ">", "==", "~=")
+    ]
+    if not lowest:
+        return None
+    versions = INTERFACE_VERSIONS.get(group, _FIRST)
+    fitting = [entry.version for entry in versions if Version(entry.since) <= max(lowest)]
+    return fitting[-1] if fitting else versions[0].version
+
+
+def difference(group: str, declared: int | None, requirements: Iterable[str] | None) -> str:
+    """Return in one line how a plugin's interface differs from the current one; empty if not.
+
+    Parameters
+    ----------
+    group
+        Entry-point group of the interface.
+    declared
+        What the class states, if it does.
+    requirements
+        The requirements of the distribution that provides it, if they are known.
+    """
+    needed = required_cellvision(requirements)
+    version = built_for(group, needed) if declared is None else declared
+    current = current_version(group)
+    if version is None or version == current:
+        return ""
+    stated = "" if declared is not None or needed is None else f" (it needs cellvision {needed})"
+    return f"built for version {version} of its interface{stated}; this cellvision has {current}"

@@ -1,0 +1,118 @@
+"""Errors of the registry: no plugin of a name, several, or one that breaks its contract."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from cellvision import errors
+from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
+from cellvision.plugin_candidates import (
+    DISABLE,
+    PluginCandidate,
+    installed_candidates,
+    is_disabled,
+)
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def conflict(kind: str, name: str, rivals: Sequence[PluginCandidate]) -> errors.PluginConflict:
+    """Return the error for a name that several distributions provide."""
+    if len({rival.distribution for rival in rivals}) == 1:
+        modules = " or ".join(rival.module for rival in rivals)
+        hint = f"The plugin's author must rename one of them: {modules}"
+    else:
+        first = f"{rivals[0].distribution}:{rivals[0].name}"
+        hint = f'Choose one by its full name, such as "{first}", or uninstall the other'
+    owners = " and ".join(f"{rival.distribution} {rival.version}" for rival in rivals)
+    return errors.PluginConflict(f"{kind} {name!r} is provided by {owners}", hint)
+
+
+def unknown(
+    group: str, kind: str, name: str, candidates: Sequence[PluginCandidate]
+) -> errors.UnknownPlugin:
+    """Return the error for a name that no distribution provides.
+
+    Parameters
+    ----------
+    group
+        Entry-point group.
+    kind
+        Its singular noun.
+    name
+        The unknown name, perhaps with a distribution.
+    candidates
+        All that is available in the group.
+    """
+    names = sorted({candidate.name for candidate in candidates})
+    bare = name.rpartition(":")[2]
+    what = f"no {kind} is called {name!r}"
+    off = [c for c in installed_candidates(group) if c.name == bare and is_disabled(c)]
+    if off:
+        return errors.UnknownPlugin(
+            f"{what}: {DISABLE} disables that of {off[0].distribution}",
+            f"Remove it from the environment variable {DISABLE}",
+        )
+    known = KNOWN_DISTRIBUTIONS.get(group, {})
+    provider = next((d for d, plugins in known.items() if bare in plugins), None)
+    if provider is not None and not names:
+        return errors.UnknownPlugin(
+            f"{what}: this cellvision has no {kind} plugins; {provider} provides it",
+            "Install the standard plugins: python -m pip install 'cellvision[standard]'",
+        )
+    if provider is not None and bare not in names:
+        # --upgrade, because an older version without this name may be installed.
+        return errors.UnknownPlugin(
+            f"{what} here; {provider} provides it",
+            f"Install it: python -m pip install --upgrade {provider}",
+        )
+    others = [f"{c.distribution}:{bare}" for c in candidates if c.name == bare]
+    near = others or difflib.get_close_matches(bare, names, n=1)
+    installed = f"installed: {', '.join(names)}" if names else "none is installed"
+    if near:
+        return errors.UnknownPlugin(what, f"Did you mean {near[0]!r}? ({installed})")
+    return errors.UnknownPlugin(what, installed[0].upper() + installed[1:])
+
+
+def require_class(loaded: Any, base: type[Any], name: str, what: str) -> None:
+    """Refuse what is no usable class of an interface.
+
+    Parameters
+    ----------
+    loaded
+        What the name leads to.
+    base
+        The interface.
+    name
+        Its name.
+    what
+        Kind, name and origin, for the message.
+
+    Raises
+    ------
+    errors.PluginContractError
+        It is not a class that derives from the interface and defines all its methods, or its
+        name is not valid.
+    """
+    hint = (
+        f"It must be a class that derives from cellvision.{base.__name__} and defines its "
+        "methods; the plugin's author can check it with cellvision.testing"
+    )
+    if not _NAME.fullmatch(name):
+        raise errors.PluginContractError(
+            f"{what} has a name with characters other than letters, digits, '_', '-' and '.'",
+            "The plugin's author must rename the entry point",
+        )
+    if not inspect.isclass(loaded):
+        raise errors.PluginContractError(f"{what} is not a class", hint)
+    if not issubclass(loaded, base) or loaded is base:
+        raise errors.PluginContractError(
+            f"{what} does not derive from cellvision.{base.__name__}", hint
+        )
+    missing = sorted(getattr(loaded, "__abstractmethods__", ()))
+    if missing:
+        raise errors.PluginContractError(f"{what} does not define {', '.join(missing)}", hint)

@@ -1,0 +1,70 @@
+"""Describe installed plugins for a list, from metadata and source code, without importing any."""
+
+from __future__ import annotations
+
+import functools
+from importlib import metadata
+
+from cellvision import interface_versions, plugin_source
+from cellvision.plugin_candidates import PluginCandidate
+from cellvision.plugin_info import Status
+
+_INTERFACES = frozenset(
+    {
+        *("Architecture", "Augmenter", "Control", "Dataset", "Exporter", "Recipe", "Reporter"),
+        "Splitter",
+    }
+)
+"""Names of the interfaces: a class with another one as its base is in the wrong group."""
+
+
+def description(
+    group: str, base: type[object] | None, candidate: PluginCandidate
+) -> tuple[Status, str, str]:
+    """Return status, reason and description of an installed plugin.
+
+    Parameters
+    ----------
+    group
+        Entry-point group.
+    base
+        Interface of the group; None if its entry points are no classes.
+    candidate
+        The plugin.
+    """
+    found = plugin_source.describe(candidate.module)
+    source = found.source
+    declared = None if source is None else source.interface_version
+    differs = interface_versions.difference(group, declared, candidate.requires)
+    differs = differs or _unmet_requirement(candidate)
+    if differs:
+        return "version", f"{differs}. {candidate.how_to_update}", found.text
+    fault = found.fault or _wrong_interface(base, source)
+    if fault and not (base is None and fault.endswith("is not a class")):
+        return "broken", fault, found.text
+    until = "" if source is None else source.former_names.get(candidate.name, "")
+    former = f" (former name of another one, until {until})" if until else ""
+    return "ok", "", found.text + former
+
+
+def _wrong_interface(base: type[object] | None, source: plugin_source.ClassSource | None) -> str:
+    """Return in one line of which other interface a class is; empty if the source does not say."""
+    if base is None or source is None or len(source.bases) != 1:
+        return ""
+    parent = source.bases[0]
+    if parent not in _INTERFACES or parent == base.__name__:
+        return ""
+    return f"it derives from {parent}, not from cellvision.{base.__name__}"
+
+
+def _unmet_requirement(candidate: PluginCandidate) -> str:
+    """Return in one line which cellvision a distribution needs, if not this one; else nothing."""
+    needed = interface_versions.required_cellvision(candidate.requires)
+    if needed is None or needed.contains(_version(), prereleases=True):
+        return ""
+    return f"it needs cellvision {needed}, and this is {_version()}"
+
+
+@functools.cache
+def _version() -> str:
+    return metadata.version("cellvision")

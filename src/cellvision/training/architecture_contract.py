@@ -1,0 +1,197 @@
+"""What the trainer demands of an architecture, checked before time is spent on training.
+
+The conformance kit applies the same rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cellvision import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import keras
+
+    from cellvision.interfaces.architecture import Architecture
+
+_OWN_TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics", "fit")
+"""Methods that the trainer never calls: it trains the network as a layer of another model."""
+
+_SOFTMAX = 'End with a Dense layer with activation="softmax" and dtype="float32".'
+
+_REGISTER = 'Decorate it: @keras.saving.register_keras_serializable(package="<distribution>")'
+
+
+class Fault(NamedTuple):
+    """How a network breaks the contract, and what its author should do."""
+
+    what: str
+    hint: str
+
+
+def network_fault(model: Any, shape: Sequence[int], classes: int) -> Fault | None:
+    """Return why the trainer cannot train this network as it is; None if it can.
+
+    Parameters
+    ----------
+    model
+        What ``build`` returned.
+    shape
+        The input shape that it was built for: height, width, channels.
+    classes
+        The number of classes that it was built for.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        return Fault(
+            f"build() returned {type(model).__name__}, not a keras.Model",
+            "Return a keras.Model or keras.Sequential.",
+        )
+    if model.compiled:
+        return Fault("the model is compiled", "Return it uncompiled; cellvision compiles it.")
+    own = [
+        name
+        for name in _OWN_TRAINING
+        if getattr(type(model), name, None) is not getattr(_stock(model), name, None)
+    ]
+    if own:
+        return Fault(
+            f"{type(model).__name__} defines {', '.join(own)}, which training never calls",
+            "Express it by the loss, the callbacks or the layers; see TrainingRecipe.",
+        )
+    return _shape_fault(model, (None, *shape), (None, classes))
+
+
+def _shape_fault(
+    model: keras.Model, inputs: tuple[int | None, ...], outputs: tuple[int | None, ...]
+) -> Fault | None:
+    for side, expected in (("input", inputs), ("output", outputs)):
+        try:
+            actual: Any = tuple(getattr(model, f"{side}_shape"))
+        except (AttributeError, TypeError, ValueError):
+            return Fault(
+                f"the model has no {side} shape: a subclassed model cannot be saved and read back",
+                "Connect layers from keras.Input to the output: keras.Model(inputs, outputs).",
+            )
+        if actual != expected:
+            return Fault(
+                f"the {side} is {actual}, not {expected}",
+                "Begin with keras.Input(input_shape), end with a Dense layer of `classes` units.",
+            )
+    return None
+
+
+def _stock(model: keras.Model) -> type[keras.Model]:
+    """Return the nearest class of Keras itself that a model derives from."""
+    return next(cls for cls in type(model).__mro__ if cls.__module__.startswith("keras."))
+
+
+def saving_fault(model: keras.Model) -> Fault | None:
+    """Return why a saved network could not be loaded again, or as another one; None if it can."""
+    import keras
+
+    for layer in model._flatten_layers():
+        cls = type(layer)
+        if isinstance(layer, keras.layers.Lambda):
+            return Fault(
+                f"the layer {layer.name!r} is a Lambda, whose code is not loaded from a file",
+                "Write it as a layer class with get_config().",
+            )
+        if cls.__module__.partition(".")[0] == "keras":
+            continue
+        name = keras.saving.get_registered_name(cls)
+        known = keras.saving.get_registered_object(name)
+        if known is None:
+            return Fault(
+                f"the layer class {cls.__name__} is not registered, so the saved network could "
+                "not be loaded",
+                f"{_REGISTER} and define get_config().",
+            )
+        if name.startswith("Custom>"):
+            return Fault(
+                f"the layer class {cls.__name__} is registered without a package: another "
+                "plugin's layer of that name would be loaded in its place",
+                f"{_REGISTER}.",
+            )
+    return None
+
+
+def probability_fault(outputs: np.ndarray, tolerance: float = 1e-4) -> Fault | None:
+    """Return why outputs are no probabilities; None if they are.
+
+    Parameters
+    ----------
+    outputs
+        Shape (images, classes).
+    tolerance
+        Largest difference of a sum from 1 that counts as rounding.
+    """
+    if outputs.dtype != np.float32:
+        return Fault(f"the outputs are {outputs.dtype}, not float32", _SOFTMAX)
+    if not (np.isfinite(outputs).all() and (outputs >= 0).all()):
+        return Fault("outputs are negative or not numbers: no probabilities", _SOFTMAX)
+    sums = outputs.sum(axis=1)
+    if not np.allclose(sums, 1, atol=tolerance):
+        return Fault(f"the outputs of an image sum to {sums[0]:.4f}, not 1", _SOFTMAX)
+    return None
+
+
+def require_network(
+    architecture: Architecture, network: Any, shape: Sequence[int], classes: int
+) -> None:
+    """Refuse a network that cannot be trained as it is, or not be loaded again.
+
+    Raises
+    ------
+    errors.PluginContractError
+        It breaks the contract; the message names the plugin, its distribution and the cure.
+    """
+    fault = network_fault(network, shape, classes) or saving_fault(network)
+    if fault is not None:
+        raise _contract_error(architecture, fault)
+
+
+def require_probabilities(architecture: Architecture, network: keras.Model) -> None:
+    """Refuse a network whose outputs for a few images are no probabilities.
+
+    A network that ends with a softmax is taken at its word, because running it costs time.
+
+    Raises
+    ------
+    errors.PluginContractError
+        The outputs are no probabilities.
+    """
+    if _ends_with_softmax(network):
+        return
+    shape = tuple(network.input_shape[1:])
+    images = np.stack([np.full(shape, level, np.float32) for level in (0.1, 0.5, 0.9)])
+    images[:, ::2] *= 0.5
+    import keras
+
+    outputs = keras.ops.convert_to_numpy(network(images, training=False))
+    # Numbers of 8 bits sum to 1 within about a hundredth.
+    fault = probability_fault(outputs.astype(np.float32), tolerance=0.02)
+    if fault is not None:
+        raise _contract_error(architecture, fault)
+
+
+def _ends_with_softmax(network: keras.Model) -> bool:
+    import keras
+
+    operation: Any = network
+    while isinstance(operation, keras.Model):
+        operation = operation.outputs[0]._keras_history.operation
+    activation = getattr(operation, "activation", None)
+    return activation is keras.activations.softmax or isinstance(operation, keras.layers.Softmax)
+
+
+def _contract_error(architecture: Architecture, fault: Fault) -> errors.PluginContractError:
+    plugin = architecture.registry.origin_of(type(architecture))
+    return errors.PluginContractError(
+        f"{plugin}: {fault.what}", f"{fault.hint} Its author can test it: cellvision check."
+    )

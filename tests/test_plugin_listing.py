@@ -1,0 +1,201 @@
+"""Looking at plugins without importing them, what was imported, and for which version it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import cellvision as cv
+from cellvision import errors, interface_versions, plugin_source, plugin_trace
+from cellvision.cli import main
+from cellvision.interface_versions import Introduced
+from cellvision.testing.isolation import Isolation
+
+SOURCE = '''
+"""Augmenters of a lab."""
+
+import cellvision as cv
+
+
+class Turn(cv.Augmenter):
+    """Turns each image."""
+
+    def build(self, seed):
+        return None
+'''
+
+
+def fake(isolation: Isolation, number: int, source: str = SOURCE, **changes: object) -> None:
+    name = f"lab_fake_{number}"
+    isolation.install(
+        name.replace("_", "-"), {"augmenter": {name: f"{name}:Turn"}}, {name: source}, **changes
+    )
+
+
+def listed(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, dict[str, str]]:
+    with pytest.raises(SystemExit) as caught:
+        main(["plugins", "--json", *words])
+    assert caught.value.code == 0
+    return {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+
+
+def test_fifty_plugins_are_listed_and_none_is_imported(
+    isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(50):
+        fake(isolated_registries, number)
+    fake(isolated_registries, 50, "import time\ntime.sleep(2)\n" + SOURCE)
+    fake(isolated_registries, 51, "class Turn(:\n")
+    rows = listed(capsys)
+    assert len(rows) == 52
+    assert not [name for name in sys.modules if name.startswith("lab_fake_")]
+    assert rows["lab_fake_7"]["description"] == "Turns each image."
+    assert rows["lab_fake_50"]["status"] == "ok"
+    assert rows["lab_fake_51"]["status"] == "broken"
+    assert rows["lab_fake_51"]["reason"].startswith("SyntaxError, line 1: ")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert not [name for name in sys.modules if name.startswith("lab_fake_")]
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "reason"),
+    [
+        ("nowhere_at_all:X", "", "No module named 'nowhere_at_all'"),
+        ("lab_odd:Gone", SOURCE, "has no 'Gone'"),
+        ("lab_odd:turn", "def turn(): pass", "turn is not a class"),
+        ("lab_odd:Turn", "import nowhere_at_all\n" + SOURCE, "No module named 'nowhere_at_all'"),
+        ("lab_odd:Turn", SOURCE.replace("cv.Augmenter", "cv.Dataset"), "derives from Dataset"),
+    ],
+)
+def test_the_source_shows_some_faults(
+    target: str, source: str, reason: str, isolated_registries: Isolation
+) -> None:
+    isolated_registries.install("lab-odd", {"augmenter": {"odd": target}}, {"lab_odd": source})
+    (info,) = cv.augmenters.plugins()
+    assert info.status == "broken"
+    assert reason in info.reason
+
+
+def test_other_faults_are_found_by_loading(
+    isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake(isolated_registries, 1, SOURCE + "\nraise RuntimeError('no luck')\n")
+    assert listed(capsys)["lab_fake_1"]["status"] == "ok"
+    row = listed(capsys, "--load")["lab_fake_1"]
+    assert row["status"] == "broken"
+    assert "no luck" in row["reason"]
+
+
+def test_a_reexported_class_is_described(isolated_registries: Isolation) -> None:
+    modules = {"lab_public": "from lab_hidden import Turn as Public\n", "lab_hidden": SOURCE}
+    isolated_registries.install("lab-odd", {"augmenter": {"odd": "lab_public:Public"}}, modules)
+    (info,) = cv.augmenters.plugins()
+    assert (info.status, info.description) == ("ok", "Turns each image.")
+
+
+def test_descriptions_are_cached_until_the_file_changes(
+    isolated_registries: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(isolated_registries, 1)
+    assert cv.augmenters.plugins()[0].description == "Turns each image."
+    with monkeypatch.context() as patch:
+        patch.setattr(plugin_source, "parse", lambda *_, **__: pytest.fail("parsed again"))
+        plugin_source._cache.cache_clear()  # as in a new process
+        assert cv.augmenters.plugins()[0].description == "Turns each image."
+    file = isolated_registries.folder / "lab_fake_1.py"
+    file.write_text(SOURCE.replace("Turns each image.", "Turns every image about."))
+    assert cv.augmenters.plugins()[0].description == "Turns every image about."
+
+
+def test_imports_are_traced(
+    isolated_registries: Isolation,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plugin_trace, "_loads", {})
+    fake(isolated_registries, 1, "import time\ntime.sleep(0.05)\n" + SOURCE)
+    fake(isolated_registries, 2)
+    with pytest.raises(SystemExit):
+        main(["schema", "lab_fake_1", "--trace-plugins"])
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first.startswith("plugins: 1 imported in 0.")
+    (line,) = lines
+    assert line.endswith("s  augmenter lab_fake_1 (lab-fake-1 1.0)")
+    assert float(line.split()[0]) >= 0.05
+
+
+# --- versions of interfaces ----------------------------------------------------------------
+
+
+@pytest.fixture
+def second_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that cellvision 0.1 changed the interface of augmenters."""
+    versions = (Introduced(1, "0.0.5"), Introduced(2, "0.1"))
+    monkeypatch.setitem(interface_versions.INTERFACE_VERSIONS, "cellvision.augmenters", versions)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "version"),
+    [
+        ("cellvision>=0.1,<0.2", 2),
+        ("cellvision~=0.1", 2),
+        ("cellvision>=0.0.5", 1),
+        ("cellvision==0.0.*", 1),
+        ("cellvision<9", None),
+        ("cellvision", None),
+        ("numpy>=0.0.5", None),
+    ],
+)
+@pytest.mark.usefixtures("second_version")
+def test_the_oldest_cellvision_it_needs_decides(requirement: str, version: int | None) -> None:
+    needed = interface_versions.required_cellvision([requirement])
+    assert interface_versions.built_for("cellvision.augmenters", needed) == version
+
+
+@pytest.mark.usefixtures("second_version")
+def test_a_plugin_for_another_version_is_reported_and_refused(
+    isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake(isolated_registries, 1, requires=["cellvision>=0.0.5"])
+    fake(isolated_registries, 2, requires=["cellvision>=0.1"])
+    both = SOURCE.replace("    def build", "    interface_version = 2\n\n    def build")
+    fake(isolated_registries, 3, both, requires=["cellvision>=0.0.5"])
+    rows = listed(capsys)
+    assert rows["lab_fake_1"]["status"] == "version"
+    assert rows["lab_fake_1"]["reason"].startswith(
+        "built for version 1 of its interface (it needs cellvision >=0.0.5); this cellvision has 2."
+        " Update it: python -m pip install --upgrade lab-fake-1"
+    )
+    assert {rows["lab_fake_2"]["status"], rows["lab_fake_3"]["status"]} == {"ok"}
+    with pytest.raises(errors.PluginContractError, match=r"lab-fake-1 1\.0.*version 1") as caught:
+        cv.augmenters.get("lab_fake_1")
+    assert "pip install --upgrade lab-fake-1" in caught.value.hint
+    assert cv.augmenters.get("lab_fake_3").__name__ == "Turn"
+
+
+def test_every_interface_has_a_version() -> None:
+    from cellvision.cli.verbs import GROUP
+    from cellvision.schema import REGISTRIES
+
+    groups = {registry.group for registry in REGISTRIES} | {GROUP}
+    assert groups <= set(interface_versions.INTERFACE_VERSIONS)
+    versions = interface_versions.INTERFACE_VERSIONS.values()
+    assert all([v.version for v in known] == list(range(1, len(known) + 1)) for known in versions)
+
+
+def test_a_group_that_is_misspelt_by_a_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = tmp_path / "lab_typo-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-typo\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[celvision.datasets]\nlost = lab:Y\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["plugins"])
+    said = capsys.readouterr().err
+    assert "'lost' is in the unknown group celvision.datasets. Did it mean cellvision.d" in said
