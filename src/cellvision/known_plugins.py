@@ -33,13 +33,16 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "cellvision.exporters": {
-        "cellvision-exporters": ("litert", "onnx", "openvino", "saved_model"),
+        "cellvision-exporters": (
+            *("bioimageio", "litert", "model_card", "onnx", "openvino", "saved_model"),
+        ),
     },
     "cellvision.reporters": {
         "cellvision-reporters": (
             *("attention", "boxplot", "confusion", "controls", "curves", "diagram", "expert"),
-            *("html", "intensities", "learning", "mistakes", "panel", "probabilities"),
-            *("robustness", "sample", "sheet", "summary", "tables"),
+            *("html", "intensities", "learning", "mistakes", "panel", "plate_map"),
+            *("probabilities", "robustness", "sample", "sheet", "summary", "tables"),
+            "training_size",
         ),
         "cellvision-cleanlab": ("suspicious_labels",),
         "cellvision-tracking": ("mlflow", "tensorboard"),

@@ -13,10 +13,12 @@ from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
 from cellvision.interfaces.reporter import reporters
+from cellvision.interfaces.splitter import splitters
 from cellvision.registry import Registry
 
 _REGISTRIES: dict[str, Registry[Any]] = {
-    registry.group: registry for registry in (architectures, augmenters, datasets, reporters)
+    registry.group: registry
+    for registry in (architectures, augmenters, datasets, reporters, splitters)
 }
 
 _ENVIRONMENT = ("cellvision", "keras")

@@ -318,3 +318,42 @@ def test_the_command_takes_the_declared_settings(
     assert "--set changes one reporter only" in capsys.readouterr().err
     assert command("--reporter", "expert", "--set", "rater") == 2
     assert "KEY=VALUE" in capsys.readouterr().err
+
+
+# --- answers that name no class ------------------------------------------------------------
+
+
+def test_images_whose_class_the_expert_cannot_say_are_counted_apart(
+    tmp_path: Path, out: Path
+) -> None:
+    run = write_run(tmp_path / "run", n=20, wrong=5)
+    table = answers(run, tmp_path / "a.csv", [6])
+    written = pd.read_csv(table)
+    written.loc[[0, 1, 10, 11], "answer"] = ""  # the network is wrong on 0 and 1
+    written.to_csv(table, index=False)
+    (comparison,) = report(run, out, answers=table)["comparisons"]
+    assert (comparison["n"], comparison["unanswered"]) == (16, 4)
+    assert comparison["network_on_unanswered"] == pytest.approx(0.5)
+    assert comparison["network"]["estimate"] == pytest.approx(13 / 16)
+    assert comparison["expert"]["estimate"] == pytest.approx(15 / 16)
+    assert "could not say the class of 4 further images" in comparison["sentence"]
+
+
+def test_kappa_is_over_groups_and_leaves_out_answers_without_a_class(
+    tmp_path: Path, out: Path
+) -> None:
+    run = write_run(tmp_path / "run", n=20, wrong=5)
+    table = tmp_path / "a.csv"
+    answers(run, table, [0])
+    answers(run, table, [1, 2, 5], rater="Bo")
+    written = pd.read_csv(table)
+    written.loc[[3, 24], "answer"] = ""  # image 3 of Ana, image 4 of Bo
+    written.to_csv(table, index=False)
+    (agreement,) = report(run, out, answers=table)["agreement"]
+    rows = [k for k in range(20) if k not in (3, 4)]
+    first, second = written.iloc[:20], written.iloc[20:].reset_index(drop=True)
+    kappa = statistics.cohen_kappa(
+        first["answer"][rows], second["answer"][rows], groups=first["group"][rows]
+    )
+    assert (agreement["n"], agreement["groups"]) == (18, 4)
+    assert (agreement["low"], agreement["high"]) == pytest.approx((kappa.low, kappa.high))

@@ -499,3 +499,19 @@ def test_finding_reporters_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_summary_lists_the_differences_of_experiments(tmp_path: Path, out: Path) -> None:
+    study = write_study(
+        tmp_path / "study", {"good": {"wrong": 0}, "bad": {"wrong": 17}}, runs=2, n=24
+    )
+    (pair,) = study.pairs
+    assert (pair.a, pair.b, pair.split) == ("good", "bad", "test")
+    # One image more is wrong in the second run of each.
+    assert pair.difference == pytest.approx(17 / 24)
+    assert 0 < pair.low < pair.difference < pair.high
+    assert pair.sentence.startswith("good is better than bad: +0.71")
+    artifacts = cv.reporters.create("summary").study(study, out)
+    table = next(each for each in artifacts if each.path.name == "summary_pairs.csv")
+    assert list(pd.read_csv(table.path)["a"]) == ["good"]
+    assert pair.sentence in (out / "summary.md").read_text(encoding="utf-8")

@@ -26,6 +26,7 @@ from cellvision.results.metadata import (
 from cellvision.results.scores import Score
 from cellvision.results.verdicts import VerdictFile
 from cellvision.studies import verdict
+from cellvision.studies.comparisons import compare_experiments
 from cellvision.studies.ensemble import ensemble_records
 from cellvision.testing import SyntheticImages, example_experiment
 
@@ -218,6 +219,6 @@ def write_study(
     metadata = metadata.model_copy(update={"ensembles": ensembles})
     (folder / "study.json").write_text(metadata.to_json(), encoding="utf-8")
     study = cv.load_study(folder)
-    verdicts = VerdictFile(verdicts=verdict.study_verdicts(study))
+    verdicts = VerdictFile(verdicts=verdict.study_verdicts(study), pairs=compare_experiments(study))
     (folder / "verdict.json").write_text(verdicts.to_json(), encoding="utf-8")
     return cv.load_study(folder)

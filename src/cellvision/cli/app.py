@@ -14,6 +14,7 @@ from cellvision.cli import (
     label,
     migrate,
     new_plugin,
+    plan,
     plugins,
     predict,
     prepare,
@@ -41,7 +42,7 @@ def command() -> Any:
     )
     app.callback()(_global_options)
     for verb in (
-        *(demo, audit, recipe, train, study, label, predict, export, report, plugins),
+        *(demo, audit, recipe, train, study, plan, label, predict, export, report, plugins),
         *(check, schema, new_plugin, migrate),
     ):
         app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.run)

@@ -15,11 +15,14 @@ from cellvision.cli.output_folder import removed_if_empty
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
 
     from cellvision.experiment import Experiment
     from cellvision.interfaces.control import Control
     from cellvision.results.study import Study
+    from cellvision.results.verdicts import VerdictRecord
 
 
 def run(
@@ -54,6 +57,35 @@ def run(
             "with settings, such as '{type=\"NAME\", KEY=VALUE}'. Repeat for several.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            metavar="N",
+            help="Cross-validate: divide the groups into N folds and test each once, by networks "
+            "trained on the others.",
+            show_default=False,
+        ),
+    ] = None,
+    leave_out: Annotated[
+        str | None,
+        typer.Option(
+            "--leave-out",
+            metavar="COLUMN",
+            help="Cross-validate: leave out one value of this column at a time, such as compound, "
+            "group or batch.",
+            show_default=False,
+        ),
+    ] = None,
+    splitter: Annotated[
+        str | None,
+        typer.Option(
+            "--splitter",
+            metavar="NAME",
+            help="Divide the images with this splitter. Its settings: --set split.splitter.KEY=...",
+            show_default=False,
+        ),
+    ] = None,
     ladder: Annotated[
         bool,
         typer.Option(
@@ -62,6 +94,16 @@ def run(
             "does better, the network is not trained enough.",
         ),
     ] = False,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes",
+            metavar="auto|[A,B,C]",
+            help="Train on nested subsets of so many training groups, and show how accuracy grows "
+            "with their number.",
+            show_default=False,
+        ),
+    ] = None,
     expert: Annotated[
         list[str],
         typer.Option(
@@ -85,6 +127,11 @@ def run(
 
     Every run has its own seed. An interrupted study resumes.
     """
+    if splitter is not None:
+        from cellvision.studies.folds import requested_splitter
+
+        requested_splitter(folds, leave_out, splitter)  # only one of the three
+        changes = [f"split.splitter={splitter}", *changes]
     experiments_by_name = grid(source, changes, vary, recipe)
     expert_accuracy = dict(_accuracy(text) for text in expert)
     from cellvision.backends.startup import start_backend
@@ -100,6 +147,9 @@ def run(
                 runs,
                 out,
                 controls=all_controls or requested_controls(some_controls, ladder=ladder),
+                folds=folds,
+                leave_out=leave_out,
+                sizes=_sizes(sizes),
                 expert=expert_accuracy,
                 client=client,
                 progress=True,
@@ -154,6 +204,20 @@ def grid(
     return combinations
 
 
+def _sizes(text: str | None) -> bool | list[int]:
+    """Return the numbers of groups of ``--sizes``; True for ``auto``, False without it."""
+    if text is None or text == "auto":
+        return text is not None
+    numbers = experiments.parse(text)
+    is_list = isinstance(numbers, list) and numbers
+    if not is_list or not all(type(number) is int and number > 0 for number in numbers):
+        raise errors.ExperimentError(
+            f"--sizes {text}: expected auto, or numbers of training groups",
+            "For example: --sizes [8,16,32]",
+        )
+    return [int(number) for number in numbers]
+
+
 def _text(value: Any) -> str:
     import json
 
@@ -174,6 +238,40 @@ def _accuracy(text: str) -> tuple[str, float]:
     return split, accuracy
 
 
+def _accuracies(study: Study) -> Iterator[tuple[str, str, pd.Series]]:
+    """Yield the accuracies of the runs of each experiment on each split.
+
+    Those of cross-validated experiments are pooled over folds.
+    """
+    import pandas as pd
+
+    for experiment in study.experiments:
+        for split in experiment.runs[0].scores:
+            accuracies = [score.accuracy for score in experiment.scores(split)]
+            yield experiment.name, split, pd.Series(accuracies)
+
+
+def _facts(verdict: VerdictRecord) -> list[str]:
+    """State folds, accuracies of images and groups side by side, and the worst batch."""
+    lines = []
+    if verdict.folds is not None:
+        groups = "groups unknown" if verdict.groups is None else f"{verdict.groups} groups"
+        lines.append(f"{verdict.folds} folds by {verdict.folds_by}, {verdict.n} images, {groups}.")
+    accuracy = (
+        f"Accuracy of images {verdict.accuracy:.2f} "
+        f"({verdict.accuracy_low:.2f} to {verdict.accuracy_high:.2f})"
+    )
+    if verdict.group_accuracy is not None:
+        accuracy += (
+            f", of {verdict.groups_scored} groups {verdict.group_accuracy:.2f} "
+            f"({verdict.group_accuracy_low:.2f} to {verdict.group_accuracy_high:.2f})"
+        )
+    lines.append(f"{accuracy}.")
+    if verdict.worst_batch is not None:
+        lines.append(verdict.worst_batch.sentence(verdict.batch_column))
+    return lines
+
+
 def show(study: Study, out: str) -> None:
     """Print the spread over runs, the verdicts, and where the report is."""
     from rich.console import Console
@@ -184,8 +282,7 @@ def show(study: Study, out: str) -> None:
 
     console = Console(highlight=False)
     table = Table("experiment", "split", "runs", "mean accuracy", "SD", "range", box=None)
-    for (name, split), rows in study.table.groupby(["experiment", "split"], sort=False):
-        values = rows["accuracy"]
+    for name, split, values in _accuracies(study):
         table.add_row(
             as_markup(name),
             as_markup(split),
@@ -209,8 +306,17 @@ def show(study: Study, out: str) -> None:
         several = len(study.verdicts) > 1
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""
         console.print(f"Verdict: {as_markup(about)}{verdict.sentence}", style="bold")
-        for line in (*verdict.reasons, *verdict.warnings):
+        for line in (*_facts(verdict), *verdict.reasons, *verdict.warnings):
             console.print(f"  {as_markup(line)}", soft_wrap=True)
+    for curve in study.learning_curves:
+        console.print(f"{as_markup(curve.split)}: {curve.sentences[0]}", soft_wrap=True)
+        for line in curve.sentences[1:]:
+            console.print(f"  {as_markup(line)}", soft_wrap=True)
+    if study.pairs:
+        console.print("Differences of accuracies, with 95 % intervals that hold together:")
+    for pair in study.pairs:
+        about = f"{pair.split}: " if len({each.split for each in study.pairs}) > 1 else ""
+        console.print(f"  {as_markup(about + pair.sentence)}", soft_wrap=True)
     page = study.folder / "reports" / "report.html"
     print(printable(page if page.is_file() else study.folder))
     if is_address(out):

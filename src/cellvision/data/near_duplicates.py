@@ -177,7 +177,7 @@ def find_near_duplicates(
     tuple of NearDuplicate
         Pairs, the closest first.
     """
-    table = catalog.table
+    table = catalog.table.dropna(subset=["split"])
     sketches = {stat.image: stat.sketch for stat in stats if stat.sketch}
     digests = {stat.image: stat.digest for stat in stats}
     images = [image for image in table["image"] if image in sketches]

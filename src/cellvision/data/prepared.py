@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +15,13 @@ from cellvision.data.catalog import Catalog, is_test, is_training, is_validation
 from cellvision.data.image_stats import ImageStats, digests
 from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import raise_if_leaking
-from cellvision.data.pixel_cache import open_pixels
+from cellvision.data.pixel_cache import StoredPixels, open_pixels
 from cellvision.data.threaded_map import Progress
+from cellvision.statistics import digest_of_test_set
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cellvision.experiment import Experiment
     from cellvision.interfaces.control import Control
 
@@ -54,6 +57,8 @@ class PreparedData:
         How long the preparation took.
     control : Control or None
         The control that these images and labels are for; None for the experiment itself.
+    pixel_digests : mapping
+        Identifies each image's pixels as stored in its file, by its id.
     """
 
     experiment: Experiment
@@ -66,10 +71,28 @@ class PreparedData:
     warnings: tuple[str, ...]
     seconds: float
     control: Control | None = None
+    pixel_digests: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, split: str) -> np.ndarray:
         """Return the positions of a split's images in `pixels`."""
         return np.flatnonzero((self.catalog.table["split"] == split).to_numpy())
+
+    def digest(self, rows: np.ndarray) -> str | None:
+        """Identify images by their pixels and labels, in whatever order; None for no image."""
+        if not len(rows) or not self.pixel_digests:
+            return None
+        table = self.catalog.table.iloc[rows]
+        pixels = [self.pixel_digests[image] for image in table["image"]]
+        return digest_of_test_set(pixels, table["label"])
+
+    @property
+    def label_strata(self) -> pd.Series:
+        """Rows within which permuted labels are exchanged: those of a split.
+
+        Across all rows with a splitter, because every image is a test image of some fold.
+        """
+        splits = self.catalog.table["split"]
+        return splits if self.experiment.split.splitter is None else splits.map(lambda _: "all")
 
     @property
     def training_split(self) -> str:
@@ -103,11 +126,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Pr
     """
     start = time.perf_counter()
     preprocessing = experiment.preprocessing
-    catalog = Catalog.of(experiment.dataset)
-    stored = open_pixels(experiment.dataset, list(catalog.table["image"]), preprocessing, progress)
-    if preprocessing.on_unreadable == "error":
-        _raise_if_unreadable(stored.stats)
-    catalog = catalog.take([stat.status == "read" for stat in stored.stats])
+    catalog, stored = readable_catalog(experiment, progress)
     catalog = experiment.split.apply(catalog, digests(stored.stats))
     audit = build_audit(experiment.dataset, catalog, stored.stats, (), _MOST_COMPARISONS)
     if not experiment.split.allow_leak:
@@ -131,7 +150,26 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Pr
         one,
         tuple(warnings),
         time.perf_counter() - start,
+        pixel_digests=digests(stored.stats),
     )
+
+
+def readable_catalog(
+    experiment: Experiment, progress: Progress | None = None
+) -> tuple[Catalog, StoredPixels]:
+    """Read an experiment's images; return those that can be read, not yet split, and their pixels.
+
+    Parameters
+    ----------
+    experiment, progress
+        As for `prepare_data`, which also documents what is raised.
+    """
+    preprocessing = experiment.preprocessing
+    catalog = Catalog.of(experiment.dataset)
+    stored = open_pixels(experiment.dataset, list(catalog.table["image"]), preprocessing, progress)
+    if preprocessing.on_unreadable == "error":
+        _raise_if_unreadable(stored.stats)
+    return catalog.take([stat.status == "read" for stat in stored.stats]), stored
 
 
 def _raise_if_unreadable(stats: Sequence[ImageStats]) -> None:

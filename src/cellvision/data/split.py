@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from cellvision import errors
 from cellvision.component import Settings
 from cellvision.data.catalog import Catalog, is_training, is_validation
+from cellvision.data.training_subset import keep_training_groups
+from cellvision.interfaces.splitter import Splitter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +34,17 @@ class Split(Settings):
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the partition; the same in every run of a study."""
+
+    splitter: Splitter | None = None
+    """Divides the images in one or several folds, in place of the fractions above and of splits
+    that the data set names. A study trains every fold (cross-validation)."""
+
+    fold: Annotated[int, Field(gt=0)] = 1
+    """Fold of the splitter that a single training holds out."""
+
+    training_groups: Annotated[int, Field(gt=0)] | None = None
+    """Train on so many groups, a subset of the training split; None: on all. Smaller subsets are
+    part of larger ones (``study --sizes``)."""
 
     allow_leak: bool = False
     """Continue although splits share groups or identical images. Every record and report then
@@ -68,10 +81,23 @@ class Split(Settings):
         ------
         errors.SplitError
             A class has too few groups to train on and test. A class with two groups is in the
-            training and the test split but not in the validation split.
+            training and the test split but not in the validation split. The splitter cannot
+            divide the images, or has fewer folds.
         """
+        divided = self._divided(catalog, digests)
+        if self.training_groups is None:
+            return divided
+        blocks = self.linked_groups(divided.table, digests)
+        keep = keep_training_groups(divided.table, blocks, self.training_groups, self.seed)
+        column = divided.table["split"].astype(object).where(keep, None)
+        return replace(divided, table=divided.table.assign(split=column))
+
+    def _divided(self, catalog: Catalog, digests: Mapping[str, str]) -> Catalog:
+        """Assign every image to a split, before training groups are left out."""
         import pandas as pd
 
+        if self.splitter is not None:
+            return self._apply_fold(self.splitter, catalog, digests)
         table = catalog.table.copy()
         groups = pd.Series(self.linked_groups(table, digests), index=table.index)
         if not catalog.has_splits:
@@ -87,6 +113,31 @@ class Split(Settings):
         validation = self._held_out(training, groups, fraction, "validation")
         table.loc[validation, "split"] = "validation"
         return replace(catalog, table=table)
+
+    def _apply_fold(
+        self, splitter: Splitter, catalog: Catalog, digests: Mapping[str, str]
+    ) -> Catalog:
+        """Assign the splits of one fold; images that it leaves out have none."""
+        import pandas as pd
+
+        from cellvision.data.fold_assignment import fold_splits
+
+        folds = fold_splits(splitter, catalog, digests)
+        if self.fold > len(folds):
+            raise errors.SplitError(
+                f"split.fold is {self.fold}, and there are {len(folds)} fold(s)",
+                f"Choose from 1 to {len(folds)}",
+            )
+        splits = folds[self.fold - 1]
+        warnings = list(catalog.warnings)
+        if catalog.has_splits:
+            named = ", ".join(catalog.splits())
+            warnings.append(f"Folds replace the splits that the data set names ({named}).")
+        left_out = sum(split is None for split in splits)
+        if left_out:
+            warnings.append(f"{left_out} image(s) are left out of fold {self.fold}.")
+        column = pd.Series(splits, index=catalog.table.index, dtype=object)
+        return replace(catalog, table=catalog.table.assign(split=column), warnings=tuple(warnings))
 
     @staticmethod
     def linked_groups(table: pd.DataFrame, digests: Mapping[str, str]) -> np.ndarray:

@@ -28,7 +28,8 @@ class ControlData:
         One row per image, in the order of `pixels`: ``image``, ``label``, ``split``, ``group`` and
         ``batch`` (None where unknown), and all further provenance columns. ``block`` numbers what
         a split must keep together: groups, and groups that share identical images. ``copies``
-        numbers images; those with identical pixels have the same number.
+        numbers images; those with identical pixels have the same number. Permuted labels are
+        exchanged within a ``stratum``: the split, or all images of a cross-validated study.
     pixels : numpy.ndarray
         Shape (images, height, width, channels), native dtype, read-only.
     class_names : tuple of str

@@ -28,6 +28,7 @@ _RUN_FILES = frozenset(
         "model.keras",
         "predictions.csv",
         "provenance.csv",
+        "groups.csv",
         "audit.json",
     }
 )

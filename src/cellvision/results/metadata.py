@@ -116,6 +116,9 @@ class RunMetadata(ResultModel):
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 
+    folds: int | None = None
+    """Number of folds whose held-out predictions are pooled here; None for a single training."""
+
     image_control: dict[str, JsonValue] | None = None
     """Name (as ``type``) and settings of that control if it changed the images."""
 
@@ -136,6 +139,12 @@ class RunMetadata(ResultModel):
 
     counts: dict[str, dict[str, int]]
     """Number of images by split and class."""
+
+    test_sets: Annotated[dict[str, str], Field(default_factory=dict)]
+    """Digest of the pixels and labels of each test set, to count how often it is evaluated."""
+
+    all_images: str | None = None
+    """The same for all images, whatever their split."""
 
     scores: dict[str, Score]
     """Score of each split."""
@@ -213,6 +222,15 @@ class ExperimentRecord(ResultModel):
     experiment: dict[str, JsonValue]
     """Complete experiment as plain values."""
 
+    folds: int | None = None
+    """Number of folds; None without cross-validation."""
+
+    folds_by: str | None = None
+    """What the folds hold out: the column of the groups, another one, or ``image``."""
+
+    out_of_fold: str | None = None
+    """Folder in ``out_of_fold`` with the mean out-of-fold predictions over seeds."""
+
     missing_controls: tuple[str, ...] = ()
     """Controls that are enabled by default and available for it, and were not run."""
 
@@ -232,6 +250,9 @@ class RunRecord(ResultModel):
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 
+    fold: int | None = None
+    """Fold that the run held out, from 1; None without cross-validation."""
+
 
 class StudyMetadata(ResultModel):
     """Content of ``study.json``."""
@@ -250,6 +271,10 @@ class StudyMetadata(ResultModel):
 
     runs: tuple[RunRecord, ...]
     """All runs, including those of controls."""
+
+    out_of_fold: tuple[RunRecord, ...] = ()
+    """Runs pooled over their folds, with folders in ``out_of_fold``; empty without
+    cross-validation."""
 
     controls: tuple[ControlDescription, ...] = ()
     """What each control is called and means, in the order of figures; also those that were not

@@ -155,6 +155,11 @@ class Run(ReportedResults):
         return self._metadata.timings
 
     @property
+    def cross_validated(self) -> bool:
+        """Whether its predictions are pooled over the folds of a study."""
+        return self._metadata.folds is not None
+
+    @property
     def control(self) -> str | None:
         """The control that it belongs to; None for a run of the experiment itself."""
         return self._metadata.control
@@ -242,18 +247,9 @@ class Run(ReportedResults):
         errors.FolderError
             The file cannot be read or holds no audit.
         """
-        from cellvision.data.audit import Audit
+        from cellvision.results.audit_file import read_audit
 
-        path = self.folder / "audit.json"
-        if not path.is_file():
-            return None
-        try:
-            return Audit.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise errors.FolderError(
-                f"{path}: cannot be read: {errors.first_line(error)}",
-                "Restore the file or train again.",
-            ) from None
+        return read_audit(self.folder)
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -325,6 +321,11 @@ class Run(ReportedResults):
         """
         from cellvision.results.saved_model import open_model
 
+        if self._metadata.folds is not None:
+            raise errors.FolderError(
+                f"{self.folder}: pooled over {self._metadata.folds} folds with a network each",
+                "Use the networks of the folds: StudyExperiment.networks, in the folder runs",
+            )
         return open_model(self, self._file("model.keras"), verify)
 
     def probe(self) -> Probe:

@@ -68,6 +68,8 @@ class Score(ResultModel):
         probabilities: np.ndarray,
         groups: np.ndarray | None,
         loss: float,
+        *,
+        cross_validated: bool = False,
     ) -> Score:
         """Score the predictions of one split.
 
@@ -81,9 +83,14 @@ class Score(ResultModel):
             The group of each image, shape (images,); None if groups are unknown.
         loss
             The mean loss.
+        cross_validated
+            Whether the predictions are pooled over folds: the intervals are then wider.
         """
         correct = probabilities.argmax(axis=1) == labels
-        interval = statistics.accuracy_interval(correct, groups)
+        interval_of = (
+            statistics.cross_validated_accuracy if cross_validated else statistics.accuracy_interval
+        )
+        interval = interval_of(correct, groups)
         recalls = [float(correct[labels == number].mean()) for number in np.unique(labels)]
         return cls(
             n=len(labels),
@@ -94,7 +101,7 @@ class Score(ResultModel):
             interval=interval.method,
             balanced_accuracy=float(np.mean(recalls)),
             loss=loss if np.isfinite(loss) else None,
-            **_group_scores(labels, probabilities, groups),
+            **_group_scores(labels, probabilities, groups, cross_validated),
         )
 
 
@@ -123,7 +130,10 @@ def scores_table(scores: Mapping[str, Score]) -> str:
 
 
 def _group_scores(
-    labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray | None
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    groups: np.ndarray | None,
+    cross_validated: bool,
 ) -> dict[str, float | int | None]:
     """Score the answers for groups; empty if there are none."""
     if groups is None or not np.isfinite(probabilities).all():
@@ -137,6 +147,8 @@ def _group_scores(
         return {"groups_scored": 0}
     right = (answers.predicted == counts.argmax(axis=1))[decided]
     interval = statistics.wilson_interval(float(right.sum()), len(right))
+    if cross_validated:
+        interval = interval.widened(statistics.CROSS_VALIDATION_FACTOR)
     return {
         "group_accuracy": interval.estimate,
         "group_accuracy_low": interval.low,

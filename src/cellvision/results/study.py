@@ -21,12 +21,22 @@ from cellvision.results.metadata import (
 )
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
-from cellvision.results.verdicts import VerdictFile, VerdictRecord
+from cellvision.results.verdicts import (
+    LearningCurveRecord,
+    PairRecord,
+    VerdictFile,
+    VerdictRecord,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision.interfaces.plots import StudyPlots
+
+_TEXT_COLUMNS = (
+    *("run", "experiment", "control", "split"),
+    *("image", "group", "batch", "label", "predicted"),
+)
 
 PLAN = ".plan.json"
 """File that is written first, so that an interrupted study can resume."""
@@ -82,16 +92,36 @@ class StudyExperiment:
         Its runs, in the order of their seeds.
     controls : dict of str to tuple of Run
         The runs of each control, in the order of their seeds.
+    fold_runs : tuple of Run
+        With cross-validation, the trained network of each fold and seed; `runs` and `controls`
+        are then pooled over folds, and predict only images that no fold was trained on.
+    out_of_fold : Run or None
+        With cross-validation, the mean of `runs` over seeds.
     """
 
     name: str
     record: ExperimentRecord
     runs: tuple[Run, ...]
     controls: dict[str, tuple[Run, ...]]
+    fold_runs: tuple[Run, ...] = ()
+    out_of_fold: Run | None = None
 
     def __repr__(self) -> str:
         controls = f", controls {', '.join(self.controls)}" if self.controls else ""
         return f"<StudyExperiment {self.name}: {len(self.runs)} run(s){controls}>"
+
+    @property
+    def networks(self) -> tuple[Run, ...]:
+        """The runs that have a network: its runs, or those of every fold."""
+        return self.fold_runs or self.runs
+
+    @property
+    def example(self) -> Run:
+        """The run that figures show: the first, or the mean out-of-fold predictions.
+
+        It is not chosen by its result.
+        """
+        return self.runs[0] if self.out_of_fold is None else self.out_of_fold
 
     @property
     def test_splits(self) -> tuple[str, ...]:
@@ -184,20 +214,39 @@ class Study(ReportedResults):
     def _experiment(self, record: ExperimentRecord) -> StudyExperiment:
         controls: dict[str, list[Run]] = {}
         runs: list[Run] = []
-        for run in self._metadata.runs:
+        for run in self._results:
             if run.experiment == record.name:
                 group = runs if run.control is None else controls.setdefault(run.control, [])
                 group.append(self._runs[run.name])
+        name = record.out_of_fold
         return StudyExperiment(
             record.name,
             record,
             tuple(runs),
             {name: tuple(group) for name, group in controls.items()},
+            tuple(
+                load_run(self.folder / "runs" / run.name)
+                for run in self._metadata.runs
+                if run.experiment == record.name and run.control is None and run.fold is not None
+            ),
+            None if name is None else load_run(self.folder / "out_of_fold" / name),
         )
+
+    @property
+    def _results(self) -> list[RunRecord]:
+        """The records of the runs that results are read from: pooled over folds if there are."""
+        trained = [run for run in self._metadata.runs if run.fold is None]
+        return [*trained, *self._metadata.out_of_fold]
 
     @cached_property
     def _runs(self) -> dict[str, Run]:
-        return {run.name: load_run(self.folder / "runs" / run.name) for run in self._metadata.runs}
+        pooled = {run.name for run in self._metadata.out_of_fold}
+        return {
+            run.name: load_run(
+                self.folder / ("out_of_fold" if run.name in pooled else "runs") / run.name
+            )
+            for run in self._results
+        }
 
     @property
     def plot(self) -> StudyPlots:
@@ -213,27 +262,47 @@ class Study(ReportedResults):
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """The runs of all experiments, without those of controls."""
+        """The runs of all experiments, without those of controls.
+
+        With cross-validation, they are pooled over folds.
+        """
         return tuple(self._runs[run.name] for run in self._records(None))
 
     @cached_property
     def controls(self) -> dict[str, tuple[Run, ...]]:
         """The runs of each control over all experiments; empty if there are none."""
-        names = dict.fromkeys(run.control for run in self._metadata.runs if run.control is not None)
+        names = dict.fromkeys(run.control for run in self._results if run.control is not None)
         return {name: tuple(self._runs[run.name] for run in self._records(name)) for name in names}
 
     def _records(self, control: str | None) -> list[RunRecord]:
-        return [run for run in self._metadata.runs if run.control == control]
+        return [run for run in self._results if run.control == control]
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row for each run and split: run, experiment, seed, split and the scores."""
+        """One row for each run and split: run, experiment, seed, split and the scores.
+
+        With cross-validation, one for each fold, in the column ``fold``.
+        """
         return self._table("runs.csv")
 
     @property
     def history(self) -> pd.DataFrame:
         """One row for each run and epoch: run, experiment, and a run's history."""
         return self._table("history.csv")
+
+    @property
+    def out_of_fold(self) -> pd.DataFrame:
+        """One row per experiment and image: its prediction by networks not trained on it.
+
+        That is the mean over seeds, with the ``fold`` that held the image out. Only
+        cross-validated studies have this table.
+        """
+        return self._table("out_of_fold.csv")
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """One row per experiment, split and group: the answer for the group, mean over runs."""
+        return self._table("groups.csv")
 
     @property
     def control_table(self) -> pd.DataFrame:
@@ -250,9 +319,23 @@ class Study(ReportedResults):
         """The mean prediction of each experiment's runs, scored like a run."""
         return self._metadata.ensembles
 
-    @cached_property
+    @property
     def verdicts(self) -> tuple[VerdictRecord, ...]:
         """One verdict for each experiment and test set."""
+        return self._verdict_file.verdicts
+
+    @property
+    def pairs(self) -> tuple[PairRecord, ...]:
+        """The difference of each pair of experiments on each test set."""
+        return self._verdict_file.pairs
+
+    @property
+    def learning_curves(self) -> tuple[LearningCurveRecord, ...]:
+        """Accuracy against the number of training groups on each test set (``study --sizes``)."""
+        return self._verdict_file.learning_curves
+
+    @cached_property
+    def _verdict_file(self) -> VerdictFile:
         path = self.folder / "verdict.json"
         try:
             text = path.read_text(encoding="utf-8")
@@ -260,7 +343,7 @@ class Study(ReportedResults):
             raise errors.FolderError(
                 f"{path}: cannot be read: {error.strerror}", "Run the same study again"
             ) from None
-        return VerdictFile.from_json(text, str(path)).verdicts
+        return VerdictFile.from_json(text, str(path))
 
     def _table(self, name: str) -> pd.DataFrame:
         if name not in self._tables:
@@ -280,7 +363,7 @@ class Study(ReportedResults):
         # Names stay text, also an experiment called "50" or "null".
         return pd.read_csv(
             path,
-            dtype=dict.fromkeys(("run", "experiment", "control", "split"), str),
+            dtype=dict.fromkeys(_TEXT_COLUMNS, str),
             keep_default_na=False,
             na_values=[""],
         )

@@ -93,11 +93,12 @@ def predictions_table(catalog: Catalog, probabilities: np.ndarray) -> pd.DataFra
     names = np.array(catalog.class_names, dtype=object)
     table["predicted"] = names[probabilities.argmax(axis=1)]
     columns = {f"p_{name}": probabilities[:, k] for k, name in enumerate(names)}
-    return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
+    table = pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
+    return table.dropna(subset=["split"])  # a fold may leave images out
 
 
 def provenance_table(catalog: Catalog) -> pd.DataFrame:
     """Return one row per image: image, group, batch and all further provenance columns."""
-    table = catalog.table
+    table = catalog.table.dropna(subset=["split"])
     further = [name for name in table.columns if name not in _CATALOG_COLUMNS]
     return table[["image", "group", "batch", *further]]

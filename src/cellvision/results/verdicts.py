@@ -63,6 +63,40 @@ class ControlRecord(ResultModel):
     """The same at 90 %; its upper limit is compared with the margin."""
 
 
+class WorstBatchRecord(ResultModel):
+    """The batch (plate, day) with the lowest accuracy."""
+
+    batch: str
+    """Its name."""
+
+    batches: int
+    """Number of batches in the test set."""
+
+    n: int
+    """Number of its images."""
+
+    groups: int | None
+    """Number of its groups; None if groups are unknown."""
+
+    accuracy: float
+    """Accuracy on its images, mean over runs."""
+
+    accuracy_low: float
+    """Lower limit; the 95 % intervals of all batches hold together."""
+
+    accuracy_high: float
+    """Upper limit."""
+
+    def sentence(self, column: str | None) -> str:
+        """State it; `column` is the provenance column that names the batches."""
+        groups = "" if self.groups is None else f", {self.groups} groups"
+        return (
+            f"Worst of {self.batches} batches ({column or 'batch'}): {self.batch}, accuracy "
+            f"{self.accuracy:.2f} ({self.accuracy_low:.2f} to {self.accuracy_high:.2f}; "
+            f"{self.n} images{groups})."
+        )
+
+
 class VerdictRecord(ResultModel):
     """The verdict on one experiment and one test set, with everything it rests on."""
 
@@ -132,6 +166,22 @@ class VerdictRecord(ResultModel):
     balanced_accuracy_high: float | None = None
     """Upper limit of its 95 % interval."""
 
+    group_accuracy: float | None = None
+    """Fraction of groups classified correctly by the mean probability over their images and over
+    runs; None if groups are unknown or none could be scored."""
+
+    group_accuracy_low: float | None = None
+    """Lower limit of its 95 % interval."""
+
+    group_accuracy_high: float | None = None
+    """Upper limit of its 95 % interval."""
+
+    groups_scored: int | None = None
+    """Groups that were scored: those with one label and no tie."""
+
+    worst_batch: WorstBatchRecord | None = None
+    """The batch with the lowest accuracy; None if batches are unknown."""
+
     chance: float
     """Mean balanced accuracy of permuted labels."""
 
@@ -181,6 +231,18 @@ class VerdictRecord(ResultModel):
     cross_validated: bool = False
     """Whether predictions are pooled over folds."""
 
+    folds: int | None = None
+    """Number of folds; None without cross-validation."""
+
+    folds_by: str | None = None
+    """What the folds hold out, such as ``well``."""
+
+    looks: int | None = None
+    """How many studies have evaluated this test set, this one included; None if not counted."""
+
+    settings_tried: int | None = None
+    """With how many different settings."""
+
     controls: tuple[ControlRecord, ...] = ()
     """The controls that were run."""
 
@@ -224,8 +286,107 @@ class VerdictRecord(ResultModel):
         )
 
 
+class PairRecord(ResultModel):
+    """The difference of two experiments of a study on one test set."""
+
+    split: str
+    """Name of the test set."""
+
+    a: str
+    """Name of one experiment."""
+
+    b: str
+    """Name of the other."""
+
+    difference: float
+    """Accuracy of `a` minus that of `b`, means over runs."""
+
+    low: float
+    """Lower limit; the intervals of all pairs together hold with 95 %."""
+
+    high: float
+    """Upper limit."""
+
+    interval: str
+    """Method of the interval."""
+
+    @property
+    def sentence(self) -> str:
+        """Say which is better, or that it is open, with the numbers."""
+        numbers = f"{self.difference:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+        if self.low > 0:
+            return f"{self.a} is better than {self.b}: {numbers}"
+        if self.high < 0:
+            return f"{self.b} is better than {self.a}: {self.a} minus {self.b} is {numbers}"
+        return f"{self.a} minus {self.b}: {numbers}, open"
+
+
+class LearningCurveRecord(ResultModel):
+    """Accuracy against the number of training groups, on one test set."""
+
+    split: str
+    """Name of the test set."""
+
+    measured_groups: tuple[int, ...]
+    """Numbers of training groups that were trained on."""
+
+    measured_accuracy: tuple[float, ...]
+    """Accuracy of each, mean over runs."""
+
+    test_groups: int
+    """Number of test groups (of images if groups are unknown)."""
+
+    groups: tuple[float, ...] = ()
+    """Numbers of groups of the fitted curve: those measured, then twice and 4 times the most."""
+
+    accuracy: tuple[float, ...] = ()
+    """Fitted accuracy, a - b n^-c."""
+
+    low: tuple[float, ...] = ()
+    """Lower 95 % limit, widened 1.3 times."""
+
+    high: tuple[float, ...] = ()
+    """Upper 95 % limit, widened 1.3 times."""
+
+    a: float | None = None
+    """Accuracy that the curve approaches."""
+
+    b: float | None = None
+    """Factor of the curve."""
+
+    c: float | None = None
+    """Exponent of the curve."""
+
+    reason: str | None = None
+    """Why no curve is fitted; None if one is."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """State what was measured and what the curve expects, one sentence each."""
+        pairs = zip(self.measured_groups, self.measured_accuracy, strict=True)
+        measured = ", ".join(f"{n} groups: {accuracy:.2f}" for n, accuracy in pairs)
+        lines = [f"Accuracy by training groups: {measured}."]
+        if self.reason is not None:
+            return (*lines, f"No curve is fitted: {self.reason.rstrip('.')}.")
+        for n, accuracy, low, high in zip(
+            self.groups, self.accuracy, self.low, self.high, strict=True
+        ):
+            if n > max(self.measured_groups):
+                lines.append(
+                    f"With {n:.0f} groups, the curve expects {accuracy:.2f} ({low:.2f} to "
+                    f"{high:.2f})."
+                )
+        return tuple(lines)
+
+
 class VerdictFile(ResultModel):
     """Content of ``verdict.json``."""
 
     verdicts: tuple[VerdictRecord, ...]
     """One verdict for each experiment and test set."""
+
+    pairs: tuple[PairRecord, ...] = ()
+    """The difference of each pair of experiments on each test set."""
+
+    learning_curves: tuple[LearningCurveRecord, ...] = ()
+    """Accuracy against the number of training groups, if several were trained."""

@@ -12,11 +12,13 @@ are in the documentation page "Statistics".
 from __future__ import annotations
 
 from cellvision.statistics.accuracy import (
+    CROSS_VALIDATION_FACTOR,
     accuracy_interval,
     balanced_accuracy_interval,
     cross_validated_accuracy,
 )
 from cellvision.statistics.agreement import Kappa, cohen_kappa
+from cellvision.statistics.batch_accuracy import BatchAccuracy, batch_accuracies
 from cellvision.statistics.batches import (
     BatchTable,
     batch_table,
@@ -83,9 +85,11 @@ from cellvision.statistics.variance_shares import VarianceShares, variance_share
 from cellvision.statistics.verdict import Verdict, verdict
 
 __all__ = [
+    "CROSS_VALIDATION_FACTOR",
     "MARGIN",
     "AbstentionRule",
     "ArmTest",
+    "BatchAccuracy",
     "BatchTable",
     "Calibration",
     "ClassificationMetrics",
@@ -116,6 +120,7 @@ __all__ = [
     "accuracy_interval",
     "balanced_accuracy_interval",
     "balanced_weights",
+    "batch_accuracies",
     "batch_table",
     "calibration",
     "classification_metrics",

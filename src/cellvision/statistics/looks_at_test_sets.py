@@ -119,7 +119,7 @@ class Odometer:
         self.path = default_path() if path is None else Path(path)
 
     def record(self, test_set: str, setting: str, study: str) -> LookCount:
-        """Append a look, unless this study has recorded it, and count.
+        """Append a look, unless this study has recorded it, and count up to this one.
 
         Parameters
         ----------
@@ -137,10 +137,10 @@ class Odometer:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.path}.lock"):
                 looks = self.read()
-                if not any(
-                    (look.test_set, look.setting, look.study) == (test_set, setting, study)
-                    for look in looks
-                ):
+                keys = [(look.test_set, look.setting, look.study) for look in looks]
+                if (test_set, setting, study) in keys:
+                    looks = looks[: keys.index((test_set, setting, study)) + 1]
+                else:
                     time = datetime.now(UTC).isoformat(timespec="seconds")
                     looks.append(Look(test_set, setting, study, time))
                     with self.path.open("a", encoding="utf-8", newline="\n") as file:

@@ -211,6 +211,7 @@ def control_view(prepared: PreparedData) -> ControlData:
     view.flags.writeable = False
     return ControlData(
         table.assign(
+            stratum=prepared.label_strata,
             block=Split.linked_groups(table, pixels),
             copies=Split.linked_groups(table.assign(group=None), pixels),
         ),

@@ -57,13 +57,14 @@ def ensemble_scores(runs: Sequence[Run]) -> dict[str, Score]:
     numbers = {name: number for number, name in enumerate(runs[0].class_names)}
     labels = table["label"].map(numbers).to_numpy(np.int64)
     scores = {}
-    for split in runs[0].scores:
+    for split in [name for name in runs[0].scores if name in set(table["split"])]:
         rows = (table["split"] == split).to_numpy()
         scores[split] = Score.from_predictions(
             labels[rows],
             probabilities[rows],
             table.loc[rows, "group"].to_numpy() if runs[0].group_column is not None else None,
             cross_entropy(labels[rows], probabilities[rows]),
+            cross_validated=runs[0].cross_validated,
         )
     return scores
 

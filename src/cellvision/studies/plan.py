@@ -45,6 +45,8 @@ class PlannedRun:
         Name of the control that it belongs to; None for a run of the experiment itself.
     component : Control or None
         That control.
+    fold : int or None
+        The fold that it holds out, from 1; None without cross-validation.
     """
 
     name: str
@@ -53,6 +55,7 @@ class PlannedRun:
     seed: int
     control: str | None = None
     component: Control | None = None
+    fold: int | None = None
 
 
 def plan_runs(

@@ -20,7 +20,14 @@ from cellvision.results.reporting import make_reports
 from cellvision.results.study import Study
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls
+from cellvision.studies.folds import (
+    count_folds,
+    plan_folds,
+    requested_splitter,
+    with_splitter,
+)
 from cellvision.studies.plan import PlannedRun, Runner, plan_runs
+from cellvision.studies.sizes import size_experiments
 from cellvision.studies.study_folder import claim_study, finish_study, study_plan
 from cellvision.training.train import with_reporters
 
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
 
     from cellvision.experiment import Experiment
     from cellvision.interfaces.control import Control
+    from cellvision.interfaces.splitter import Splitter
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +50,10 @@ def study(
     out: str | os.PathLike[str],
     *,
     controls: bool | Sequence[str | Control] = (),
+    folds: int | None = None,
+    leave_out: str | None = None,
+    splitter: Splitter | str | None = None,
+    sizes: bool | Sequence[int] = False,
     expert: Mapping[str, float] | None = None,
     client: Client | None = None,
     group: str | None = None,
@@ -68,6 +80,18 @@ def study(
         Controls to run beside each experiment: names of installed controls, or controls with
         settings. True runs all that are enabled by default and available, such as
         ``"permuted_groups"``. They can also be added to a finished study.
+    folds
+        Cross-validate with so many folds of whole groups: every group is tested once, and each
+        run trains one network per fold.
+    leave_out
+        Cross-validate by leaving out one value of this column at a time, such as ``"compound"``,
+        ``"group"`` or ``"batch"``.
+    splitter
+        Cross-validate with this splitter, or the splitter of this name. None of these: as
+        ``split.splitter`` of the experiment says, and without it, with the experiment's test sets.
+    sizes
+        Train on nested subsets of the training groups, of these numbers of groups, to see how
+        accuracy grows with them (`Study.learning_curves`). True chooses the numbers.
     expert
         Accuracy of a person by split, for figures.
     client
@@ -93,6 +117,8 @@ def study(
         A control is unavailable for these experiments.
     errors.PluginError
         There is no such control, or it breaks its contract.
+    errors.SplitError
+        The images cannot be divided into these folds.
     errors.InvalidInput, errors.LeakError
         As for `train`.
     errors.CellvisionError
@@ -102,17 +128,23 @@ def study(
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
     distributed.refuse_several("a study")
     several = experiment if isinstance(experiment, Mapping) else {"": experiment}
+    division = requested_splitter(folds, leave_out, splitter)
     experiments = _named(
-        {name: as_experiment(each, recipe, group) for name, each in several.items()}
+        {
+            name: with_splitter(as_experiment(each, recipe, group), division)
+            for name, each in several.items()
+        }
     )
-    chosen = selected_controls(controls, experiments)
-    plan = study_plan(experiments, runs, chosen, expert or {})
-    planned = plan_runs(experiments, runs, chosen)
     with (
         displayed(progress) as display,
         remote.results(out) as folder,
         folder_lock(folder, "study"),
     ):
+        experiments = _by_size(experiments, sizes, display)
+        chosen = selected_controls(controls, experiments)
+        counts = count_folds(experiments, display.decoded)
+        plan = study_plan(experiments, runs, chosen, expert or {}, counts)
+        planned = plan_folds(plan_runs(experiments, runs, chosen), counts)
         claim_study(folder, plan)
         run_folder = folder / "runs"
         waiting = [run for run in planned if not (run_folder / run.name / "run.json").is_file()]
@@ -154,6 +186,20 @@ def _named(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
     return {
         name or _architecture_name(one): with_reporters(one) for name, one in experiments.items()
     }
+
+
+def _by_size(
+    experiments: dict[str, Experiment], sizes: bool | Sequence[int], display: Display
+) -> dict[str, Experiment]:
+    """Return one experiment for each number of training groups, if sizes are requested."""
+    if sizes is False:
+        return experiments
+    if len(experiments) > 1:
+        raise errors.ExperimentError(
+            "sizes need a single experiment", "Study one setting at a time, without --vary"
+        )
+    (experiment,) = experiments.values()
+    return size_experiments(experiment, None if sizes is True else sizes, display.decoded)
 
 
 def _architecture_name(experiment: Experiment) -> str:

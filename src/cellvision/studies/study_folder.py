@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
+from cellvision.experiment import with_defaults
 from cellvision.results.claimed_folder import clear_folder, naming_folder
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.run import load_run
 from cellvision.results.study import PLAN, Study
 from cellvision.results.tables import write_json, write_table
 from cellvision.results.verdicts import VerdictFile
+from cellvision.studies.comparisons import compare_experiments
 from cellvision.studies.control_description import described_controls, missing_controls
 from cellvision.studies.controls import in_order
 from cellvision.studies.ensemble import ensemble_records
+from cellvision.studies.folds import folds_by
+from cellvision.studies.image_tables import write_image_tables
+from cellvision.studies.looks import record_looks
+from cellvision.studies.pooled_runs import FOLDER, write_pooled_runs
+from cellvision.studies.sizes import learning_curves
 from cellvision.studies.verdict import study_verdicts
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ def study_plan(
     runs: int,
     controls: Mapping[str, Controls],
     expert: Mapping[str, float],
+    folds: Mapping[str, int],
 ) -> Plan:
     """Return the plan of a study, as it is written before the first run."""
     chosen = in_order({k: v for each in controls.values() for k, v in each.items()})
@@ -46,11 +55,14 @@ def study_plan(
         "seeds": [first_seed + k for k in range(runs)],
         "controls": [control.model_dump(mode="json") for control in chosen.values()],
         "expert": dict(expert),
+        "folds": dict(folds),
     }
 
 
 def claim_study(folder: Path, plan: Plan) -> None:
     """Create a folder, or continue one in which the same study was started.
+
+    The plan gets an ``id``, or that of the study that is continued.
 
     Raises
     ------
@@ -58,8 +70,11 @@ def claim_study(folder: Path, plan: Plan) -> None:
         The folder holds other files, or another study.
     """
     path = folder / PLAN
+    plan["id"] = uuid.uuid4().hex
     if path.is_file():
-        _raise_if_different(folder, _read_plan(path), plan)
+        started = _read_plan(path)
+        _raise_if_different(folder, started, plan)
+        plan["id"] = started.get("id", plan["id"])
     else:
         clear_folder(folder)
     with naming_folder(folder):
@@ -104,7 +119,12 @@ def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
 def _unchangeable(plan: Plan) -> Any:
     """Return the part of a plan that cannot change once a study has started."""
     plain = json.loads(json.dumps(plan))
-    return {key: value for key, value in plain.items() if key not in ("seeds", "controls")}
+    plain["experiments"] = [
+        {**entry, "experiment": with_defaults(entry["experiment"])}
+        for entry in plain["experiments"]
+    ]
+    plain.setdefault("folds", {})
+    return {key: value for key, value in plain.items() if key not in ("id", "seeds", "controls")}
 
 
 def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Study:
@@ -123,7 +143,13 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
         _write_all_tables(folder, planned)
         metadata = _metadata(folder, plan, planned)
         finished = Study(folder, metadata)
-        verdicts = VerdictFile(verdicts=study_verdicts(finished))
+        write_image_tables(finished)
+        looks = record_looks(finished, plan["id"])
+        verdicts = VerdictFile(
+            verdicts=study_verdicts(finished, looks),
+            pairs=compare_experiments(finished),
+            learning_curves=learning_curves(finished),
+        )
         atomic_io.text(folder / "verdict.json", verdicts.to_json())
         atomic_io.text(folder / "study.json", metadata.to_json())
     return finished
@@ -132,9 +158,10 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
 def _write_all_tables(folder: Path, planned: Sequence[PlannedRun]) -> None:
     own_runs = [run for run in planned if run.control is None]
     control_runs = [run for run in planned if run.control is not None]
-    _write_tables(folder, own_runs, "runs.csv", "history.csv", ["run", "experiment"])
+    fold = ["fold"] if any(run.fold is not None for run in planned) else []
+    _write_tables(folder, own_runs, "runs.csv", "history.csv", ["run", "experiment", *fold])
     if control_runs:
-        columns = ["run", "experiment", "control"]
+        columns = ["run", "experiment", "control", *fold]
         _write_tables(folder, control_runs, "control_runs.csv", "control_history.csv", columns)
 
 
@@ -143,25 +170,52 @@ def _metadata(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> StudyM
         run.experiment_name: missing_controls(run, planned, load_run(folder / "runs" / run.name))
         for run in {run.experiment_name: run for run in planned if run.control is None}.values()
     }
+    pooled, means = write_pooled_runs(folder, planned)
     metadata = StudyMetadata(
-        experiments=tuple(
-            ExperimentRecord.model_validate(
-                {**entry, "missing_controls": tuple(missing[entry["name"]])}
-            )
-            for entry in plan["experiments"]
-        ),
+        experiments=_experiment_records(folder, plan, planned, means, missing),
         seeds=tuple(plan["seeds"]),
         expert=plan["expert"],
         runs=tuple(
             RunRecord(
-                name=run.name, experiment=run.experiment_name, seed=run.seed, control=run.control
+                name=run.name,
+                experiment=run.experiment_name,
+                seed=run.seed,
+                control=run.control,
+                fold=run.fold,
             )
             for run in planned
         ),
+        out_of_fold=pooled,
         controls=described_controls(planned, missing.values()),
     )
     ensembles = ensemble_records(Study(folder, metadata).experiments)
     return metadata.model_copy(update={"ensembles": ensembles})
+
+
+def _experiment_records(
+    folder: Path,
+    plan: Plan,
+    planned: Sequence[PlannedRun],
+    means: Mapping[str, str],
+    missing: Mapping[str, Controls],
+) -> tuple[ExperimentRecord, ...]:
+    records = []
+    for entry in plan["experiments"]:
+        name = entry["name"]
+        record = ExperimentRecord.model_validate(
+            {**entry, "missing_controls": tuple(missing[name])}
+        )
+        if name in means:
+            run = next(run for run in planned if run.experiment_name == name)
+            first = load_run(folder / FOLDER / means[name])
+            update = {
+                "folds": plan["folds"][name],
+                "folds_by": folds_by(run.experiment, first.group_column, first.batch_column),
+                "out_of_fold": means[name],
+            }
+            record = record.model_copy(update=update)
+        records.append(record)
+    return tuple(records)
 
 
 def _write_tables(
@@ -177,6 +231,7 @@ def _write_tables(
             "run": planned_run.name,
             "experiment": planned_run.experiment_name,
             "control": planned_run.control,
+            "fold": planned_run.fold,
         }
         leading = {name: names[name] for name in columns}
         rows += [

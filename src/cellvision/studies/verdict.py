@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellvision import errors
 from cellvision.results.verdicts import VerdictRecord
-from cellvision.statistics import ControlEvidence, ControlResult, Verdict, holm, max_t_test, verdict
+from cellvision.statistics import (
+    ControlEvidence,
+    ControlResult,
+    LookCount,
+    Verdict,
+    holm,
+    max_t_test,
+    verdict,
+)
+from cellvision.studies.held_out_details import group_answers, worst_batch
+from cellvision.studies.looks import Looks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,20 +30,28 @@ if TYPE_CHECKING:
     from cellvision.results.study import Study, StudyExperiment
 
 
-def study_verdicts(study: Study) -> tuple[VerdictRecord, ...]:
+def study_verdicts(study: Study, looks: Looks = MappingProxyType({})) -> tuple[VerdictRecord, ...]:
     """Return a verdict for each experiment and each of its test sets.
 
     Several experiments on the same test set are adjusted for by max-T, several test sets by
-    Holm's method.
+    Holm's method, and several studies of one test set by the number of looks.
 
     Parameters
     ----------
     study
         A study whose runs are finished.
+    looks
+        How often each test set has been looked at, by experiment and split; empty if unknown.
     """
     adjusted = _adjusted_p(study)
     return tuple(
-        _split_verdict(study, experiment, split, adjusted.get((experiment.name, split)))
+        _split_verdict(
+            study,
+            experiment,
+            split,
+            adjusted.get((experiment.name, split)),
+            looks.get((experiment.name, split)),
+        )
         for experiment in study.experiments
         for split in experiment.test_splits
     )
@@ -45,12 +64,12 @@ def _adjusted_p(study: Study) -> dict[tuple[str, str], float]:
         return {}
     adjusted: dict[tuple[str, str], float] = {}
     for split in splits:
-        for experiments in _on_same_images(study, split):
-            images = _split_predictions(experiments[0].runs[0], split)
-            groups, batches = _groups_and_batches(experiments[0].runs[0], images)
+        for experiments in on_same_images(study, split):
+            images = split_predictions(experiments[0].runs[0], split)
+            groups, batches = groups_and_batches(experiments[0].runs[0], images)
             tests = max_t_test(
                 images["label"].to_numpy(),
-                {e.name: _column(e.runs, images, split, "predicted") for e in experiments},
+                {e.name: run_column(e.runs, images, split, "predicted") for e in experiments},
                 groups,
                 batches=batches,
             )
@@ -62,39 +81,45 @@ def _adjusted_p(study: Study) -> dict[tuple[str, str], float]:
     return adjusted
 
 
-def _on_same_images(study: Study, split: str) -> list[list[StudyExperiment]]:
+def on_same_images(study: Study, split: str) -> list[list[StudyExperiment]]:
     """Group the experiments of a study by the images and labels of a test set."""
     same: dict[tuple[tuple[str, str], ...], list[StudyExperiment]] = {}
     for experiment in study.experiments:
         if split in experiment.test_splits:
-            table = _split_predictions(experiment.runs[0], split)["label"].sort_index()
+            table = split_predictions(experiment.runs[0], split)["label"].sort_index()
             key = tuple((str(image), str(label)) for image, label in table.items())
             same.setdefault(key, []).append(experiment)
     return list(same.values())
 
 
 def _split_verdict(
-    study: Study, experiment: StudyExperiment, split: str, adjusted_p: float | None
+    study: Study,
+    experiment: StudyExperiment,
+    split: str,
+    adjusted_p: float | None,
+    looks: LookCount | None,
 ) -> VerdictRecord:
     runs = experiment.runs
     first = runs[0]
-    images = _split_predictions(first, split)
-    groups, batches = _groups_and_batches(first, images)
+    images = split_predictions(first, split)
+    groups, batches = groups_and_batches(first, images)
     training = first.training_split
     balanced = [run.scores[training].balanced_accuracy for run in runs if training is not None]
     accuracy = [run.scores[training].accuracy for run in runs if training is not None]
     result = verdict(
         images["label"].to_numpy(),
-        _column(runs, images, split, "predicted"),
+        run_column(runs, images, split, "predicted"),
         groups,
         batches=batches,
         batch_name=first.batch_column or "batch",
-        batches_held_out=batches is not None and _batches_are_held_out(first, batches),
+        batches_held_out=batches is not None and _batches_are_held_out(experiment.networks, split),
+        cross_validated=first.cross_validated,
         training=float(np.mean(balanced)) if balanced else None,
         controls=_evidence(study, experiment, images, split),
         missing_controls=experiment.record.missing_controls,
         shared=_has_leak(first, split),
         adjusted_p=adjusted_p,
+        looks=looks,
     )
     control_training_accuracy = {
         control: float(np.mean([run.scores[training].accuracy for run in control_runs]))
@@ -111,13 +136,33 @@ def _split_verdict(
                 _plain_control(control, control_training_accuracy.get(control.name))
                 for control in result.controls
             ],
-            "missing_controls": experiment.record.missing_controls,
-            "group_column": first.group_column,
-            "batch_column": first.batch_column,
             "training_accuracy": float(np.mean(accuracy)) if accuracy else None,
+            "looks": None if looks is None else looks.looks,
+            "settings_tried": None if looks is None else looks.settings,
             "expert": study.metadata.expert.get(split),
+            **_held_out(experiment, images, split),
         }
     )
+
+
+def _held_out(experiment: StudyExperiment, images: pd.DataFrame, split: str) -> dict[str, Any]:
+    """Return what is said of the held-out images beside the verdict."""
+    first, record = experiment.runs[0], experiment.record
+    groups, batches = groups_and_batches(first, images)
+    right = run_column(experiment.runs, images, split, "predicted") == images["label"].to_numpy()
+    cross_validated = first.cross_validated
+    return {
+        **group_answers(experiment.runs, split),
+        "worst_batch": worst_batch(
+            right.mean(axis=0), groups, batches, cross_validated=cross_validated
+        ),
+        "missing_controls": record.missing_controls,
+        "group_column": first.group_column,
+        "batch_column": first.batch_column,
+        "cross_validated": cross_validated,
+        "folds": record.folds,
+        "folds_by": record.folds_by,
+    }
 
 
 def _evidence(
@@ -130,13 +175,13 @@ def _evidence(
             permuted = control.kind == "permuted labels"
             evidence[control.name] = ControlEvidence(
                 control.meaning,
-                _column(runs, images, split, "predicted"),
-                _column(runs, images, split, "label") if permuted else None,
+                run_column(runs, images, split, "predicted"),
+                run_column(runs, images, split, "label") if permuted else None,
             )
     return evidence
 
 
-def _groups_and_batches(
+def groups_and_batches(
     run: Run, images: pd.DataFrame
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the group and the batch of each image; None where they are unknown."""
@@ -149,11 +194,14 @@ def _groups_and_batches(
     return groups, batches.to_numpy()
 
 
-def _batches_are_held_out(run: Run, batches: np.ndarray) -> bool:
-    """Whether no training image lies in a batch of these images."""
-    training = run.predictions.loc[run.predictions["split"] == run.training_split, "image"]
-    seen = run.provenance.set_index("image").loc[training, "batch"]
-    return not set(seen) & set(batches)
+def _batches_are_held_out(runs: Sequence[Run], split: str) -> bool:
+    """Whether no network was trained on a batch of the images that it is tested on."""
+    return not any(_batches_of(run, run.training_split) & _batches_of(run, split) for run in runs)
+
+
+def _batches_of(run: Run, split: str | None) -> set[str]:
+    images = run.predictions.loc[run.predictions["split"] == split, "image"]
+    return set(run.provenance.set_index("image").loc[images, "batch"])
 
 
 def _has_leak(run: Run, split: str) -> bool:
@@ -164,16 +212,17 @@ def _has_leak(run: Run, split: str) -> bool:
     )
 
 
-def _split_predictions(run: Run, split: str) -> pd.DataFrame:
+def split_predictions(run: Run, split: str) -> pd.DataFrame:
+    """Return the predictions of one split, indexed by image."""
     table = run.predictions
     return table[table["split"] == split].set_index("image")
 
 
-def _column(runs: Sequence[Run], images: pd.DataFrame, split: str, column: str) -> np.ndarray:
+def run_column(runs: Sequence[Run], images: pd.DataFrame, split: str, column: str) -> np.ndarray:
     """Return one column of several runs' predictions, shape (runs, images), ordered as `images`."""
     columns = []
     for run in runs:
-        rows = _split_predictions(run, split)
+        rows = split_predictions(run, split)
         if len(rows) != len(images) or not rows.index.isin(images.index).all():
             raise errors.FolderError(
                 f"{run.folder}: its images of {split!r} are not those of the study's other runs",
@@ -187,7 +236,8 @@ def _question(run: Run, name: str, split: str) -> str:
     """Return the question of the study, as a sentence."""
     classes = ", ".join(run.class_names)
     unseen = "images" if run.group_column is None else f"groups ({run.group_column})"
-    return f"Can {name} distinguish {classes} on unseen {unseen} of {split}?"
+    where = "by cross-validation" if run.cross_validated else f"of {split}"
+    return f"Can {name} distinguish {classes} on unseen {unseen} {where}?"
 
 
 def _plain(result: Verdict) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io
+from cellvision.data.split_names import is_test
 from cellvision.interfaces.control import controls, overridden
 from cellvision.results.claimed_folder import RESUME, naming_folder, release_folder
 from cellvision.results.environment import (
@@ -16,6 +17,7 @@ from cellvision.results.environment import (
     keras_environment,
     plugin_requirements,
 )
+from cellvision.results.group_table import group_table
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
 from cellvision.results.reporting import begin_run, report_epoch
 from cellvision.results.run import Run, load_run
@@ -198,8 +200,13 @@ def finish_run(
         they were not computed.
     """
     experiment = with_seed(prepared.experiment, seed)
-    write_table(folder / "predictions.csv", predictions_table(prepared.catalog, probabilities))
-    write_table(folder / "provenance.csv", provenance_table(prepared.catalog))
+    predictions = predictions_table(prepared.catalog, probabilities)
+    provenance = provenance_table(prepared.catalog)
+    write_table(folder / "predictions.csv", predictions)
+    write_table(folder / "provenance.csv", provenance)
+    if prepared.catalog.group_column is not None:
+        groups = group_table(predictions, provenance, prepared.catalog.class_names)
+        write_table(folder / "groups.csv", groups)
     write_json(folder / "audit.json", prepared.audit.to_json())
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),
@@ -216,6 +223,7 @@ def finish_run(
         group_column=prepared.catalog.group_column,
         batch_column=prepared.catalog.batch_column,
         counts=prepared.catalog.counts(),
+        **_digests(prepared),
         scores=_scores(prepared, loss, probabilities),
         tta_scores={}
         if averaged is None
@@ -229,6 +237,18 @@ def finish_run(
         (folder / RESUME).unlink(missing_ok=True)
         release_folder(folder)
     return load_run(folder)
+
+
+def _digests(prepared: PreparedData) -> dict[str, Any]:
+    """Identify the test sets and all images; empty for a control, whose labels may be others."""
+    if prepared.control is not None:
+        return {}
+    splits = [split for split in prepared.catalog.splits() if is_test(split)]
+    by_split = {split: prepared.digest(prepared.rows(split)) for split in splits}
+    return {
+        "test_sets": {split: digest for split, digest in by_split.items() if digest is not None},
+        "all_images": prepared.digest(np.arange(len(prepared.labels))),
+    }
 
 
 def _control_fields(control: Control | None) -> dict[str, Any]:

@@ -20,13 +20,13 @@ def permute_labels(table: pd.DataFrame, groups: pd.Series, seed: Sequence[int]) 
     """Permute labels across groups, with one mapping for all splits.
 
     Groups with one label exchange labels with each other; in a group with several labels its
-    images do. Groups exchange labels within their split, so that each split keeps its classes;
-    splits that share a group count as one.
+    images do. Groups exchange labels within their stratum (their split), so that each split keeps
+    its classes; strata that share a group count as one.
 
     Parameters
     ----------
     table
-        With the columns ``label`` and ``split``.
+        With the column ``label``, and ``stratum`` or ``split``.
     groups
         The group of each row.
     seed
@@ -37,6 +37,7 @@ def permute_labels(table: pd.DataFrame, groups: pd.Series, seed: Sequence[int]) 
     numpy.ndarray
         The new label of each row.
     """
+    strata = table["stratum"] if "stratum" in table.columns else table["split"]
     rng = np.random.default_rng(seed)
     labels = table["label"].to_numpy(dtype=object).copy()
     by_group = table.assign(_group=groups).groupby("_group", sort=False)
@@ -45,7 +46,7 @@ def permute_labels(table: pd.DataFrame, groups: pd.Series, seed: Sequence[int]) 
     for group in is_pure.index[~is_pure]:
         rows = by_group.indices[group]
         labels[rows] = rng.permutation(labels[rows])
-    stratum = by_group["split"].first().map(_strata(table["split"], groups))
+    stratum = strata.groupby(groups, sort=False).first().map(_strata(strata, groups))
     new_label = group_label.copy()
     for _, members in group_label[is_pure].groupby(stratum[is_pure], sort=False):
         new_label[members.index] = rng.permutation(members.to_numpy(dtype=object))

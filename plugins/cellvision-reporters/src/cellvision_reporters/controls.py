@@ -280,7 +280,8 @@ def _draw_images(study: Study, control: str, true: Run, changed: Run) -> Caption
     import numpy as np
 
     rows = changed.predictions
-    rows = rows[rows["split"] == changed.training_split]
+    training = rows["split"] == changed.training_split
+    rows = rows[training] if training.any() else rows  # out-of-fold predictions have none
     selected = balanced_sample(rows, _SHOWN_IMAGES)
     images = [np.asarray(image) for image in true.network_input(list(selected["image"]))]
     remaining = [np.asarray(image) for image in changed.network_input(list(selected["image"]))]

@@ -31,6 +31,12 @@ EXPLANATION = (
 )
 
 
+PAIRS_EXPLANATION = (
+    "Accuracy of a minus that of b on the same test images, means over runs. The 95 % intervals of "
+    "all pairs hold together: pairs whose interval excludes 0 differ."
+)
+
+
 class Summary(Reporter):
     """Verdicts, and mean, SD and range of accuracy over runs; CSV and Markdown."""
 
@@ -39,7 +45,18 @@ class Summary(Reporter):
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Write ``summary.csv`` and ``summary.md``."""
         table = summary_table(study)
+        pairs = pairs_table(study)
+        differences = [
+            Artifact(
+                write_csv(folder / "summary_pairs.csv", pairs),
+                "Differences between experiments",
+                "table",
+                PAIRS_EXPLANATION,
+                order=41,
+            )
+        ]
         return [
+            *(differences if len(pairs) else ()),
             Artifact(
                 write_csv(folder / "summary.csv", table),
                 "Summary",
@@ -63,12 +80,26 @@ def _text(study: Study, table: pd.DataFrame) -> str:
         name = f"{verdict.experiment}, {verdict.split}"
         lines += [f"**{name}: {capitalise(verdict.sentence)}.**", ""]
     lines += [markdown_table(readable_summary(table)), "", EXPLANATION, ""]
+    if study.pairs:
+        lines += ["## Differences between experiments", ""]
+        lines += [f"- {pair.split}: {pair.sentence}" for pair in study.pairs]
+        lines += ["", PAIRS_EXPLANATION, ""]
     record = read_expert_record(study)
     if record is not None:
         lines += ["## Network and expert", ""]
         lines += [f"- {each.experiment}: {record.statement(each)}" for each in record.comparisons]
         lines += [""]
     return "\n".join(lines)
+
+
+def pairs_table(study: Study) -> pd.DataFrame:
+    """Return one row per pair of experiments and test set: the difference of accuracies."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [pair.model_dump() for pair in study.pairs],
+        columns=["split", "a", "b", "difference", "low", "high", "interval"],
+    )
 
 
 def summary_table(study: Study) -> pd.DataFrame:
@@ -120,6 +151,9 @@ def _experiment_rows(experiment: StudyExperiment) -> list[dict[str, Any]]:
                 "groups": format_range(score.groups for score in scores),
                 "sampling_low": np.mean([score.accuracy_low for score in scores]),
                 "sampling_high": np.mean([score.accuracy_high for score in scores]),
+                "group_accuracy": np.mean(
+                    [np.nan if s.group_accuracy is None else s.group_accuracy for s in scores]
+                ),
                 "balanced_accuracy": np.mean([score.balanced_accuracy for score in scores]),
                 "chance": experiment.chance,
             }
@@ -148,6 +182,7 @@ def readable_summary(table: pd.DataFrame) -> pd.DataFrame:
             "mean accuracy": table["mean"].map(format_number),
             "SD over runs": table["sd"].map(format_number),
             "range over runs": intervals("minimum", "maximum"),
+            "accuracy of groups": table["group_accuracy"].map(format_number),
             "balanced accuracy": table["balanced_accuracy"].map(format_number),
             "n": table["n"],
             "groups": table["groups"],

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellvision import Artifact, Reporter, io, statistics
+from cellvision import Artifact, Reporter, io
 from cellvision_reporters.figures.banners import banners, leak_banner
+from cellvision_reporters.figures.intervals import accuracy_interval
 from cellvision_reporters.figures.phrasing import (
     accuracy_sentence,
     format_groups,
@@ -90,7 +91,8 @@ class Tables(Reporter):
         if not classes.empty:
             caption = (
                 "Precision, recall and F1 of each class on the test images, for the first run of "
-                "each experiment; the 95 % interval is that of the recall."
+                "each experiment, or for its out-of-fold predictions; the 95 % interval is that of "
+                "the recall."
             )
             path = write_csv(folder / "tables_classes.csv", classes)
             artifacts.insert(0, Artifact(path, "Classes", "table", caption, order=45))
@@ -110,6 +112,9 @@ def score_table(run: Run) -> pd.DataFrame:
             "accuracy": score.accuracy,
             "accuracy_low": score.accuracy_low,
             "accuracy_high": score.accuracy_high,
+            "group_accuracy": score.group_accuracy,
+            "group_accuracy_low": score.group_accuracy_low,
+            "group_accuracy_high": score.group_accuracy_high,
             "balanced_accuracy": score.balanced_accuracy,
             "loss": score.loss,
             "chance": 1 / len(run.class_names),
@@ -152,7 +157,7 @@ def _class_rows(run: Run, rows: pd.DataFrame) -> list[dict[str, Any]]:
         groups = None if run.group_column is None else images["group"].to_numpy()
         if len(images):
             right = (images["predicted"] == name).to_numpy()
-            interval = statistics.accuracy_interval(right, groups)
+            interval = accuracy_interval(run, right, groups)
             low, high = interval.low, interval.high
         table.append(
             {
@@ -174,7 +179,7 @@ def _study_class_table(study: Study) -> pd.DataFrame:
     import pandas as pd
 
     tables = [
-        class_table(experiment.runs[0]).assign(experiment=experiment.name)
+        class_table(experiment.example).assign(experiment=experiment.name)
         for experiment in study.experiments
         if experiment.test_splits
     ]
@@ -242,6 +247,7 @@ def _readable_scores(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
                 format_interval(score.accuracy_low, score.accuracy_high)
                 for score in run.scores.values()
             ],
+            "accuracy of groups": scores["group_accuracy"].map(format_number),
             "balanced accuracy": scores["balanced_accuracy"].map(format_number),
             "chance": scores["chance"].map(format_number),
             "most common class": scores["majority_fraction"].map(format_number),

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from cellvision import Run
 
+CANNOT_SAY = ""
+"""The answer of an expert who cannot say the class."""
+
 _COLUMNS = ("image", "split", "label", "rater", "answer", "repeat")
 
 
@@ -83,7 +86,8 @@ def join_answers(answers: pd.DataFrame, run: Run, split: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The run's predictions with a column ``answer``; one row per image that both judged.
+        The run's predictions with a column ``answer``, empty for "cannot say"; one row per image
+        that both judged.
 
     Raises
     ------
@@ -103,7 +107,7 @@ def join_answers(answers: pd.DataFrame, run: Run, split: str) -> pd.DataFrame:
             f"{row['image']!r} is {row['label']!r} in the run and {row['_label']!r} in the answers",
             "Pass the answers to the images of this run",
         )
-    unknown = sorted(set(joined["answer"]) - set(run.class_names))
+    unknown = sorted(set(joined["answer"]) - set(run.class_names) - {CANNOT_SAY})
     if unknown:
         raise errors.InvalidInput(
             f"the answers contain the class {unknown[0]!r}, which the run does not have",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from cellvision import statistics
-from cellvision_reporters.expert.answers import join_answers
+from cellvision_reporters.expert.answers import CANNOT_SAY, join_answers
 from cellvision_reporters.expert.record import (
     AgreementRecord,
     ExpertComparison,
@@ -99,6 +99,8 @@ def compare(
 ) -> ComparedImages | None:
     """Compare on the images that both classified; None if there are none.
 
+    Images for which the expert said "cannot say" are counted, with the network's accuracy there.
+
     Parameters
     ----------
     runs
@@ -120,15 +122,19 @@ def compare(
     import numpy as np
 
     compared = list(runs[:1] if declared == "run" else runs)
-    tables = [join_answers(answers, run, split) for run in compared]
+    joined = [join_answers(answers, run, split) for run in compared]
+    tables = [table[table["answer"] != CANNOT_SAY].reset_index(drop=True) for table in joined]
     if tables[0].empty:
         return None
+    unanswered = Unanswered.of(joined)
     first, column, names = tables[0], compared[0].group_column, compared[0].class_names
     labels, expert_classes = first["label"].to_numpy(), first["answer"].to_numpy()
     predicted = np.stack([table["predicted"].to_numpy() for table in tables])
     groups = None if column is None else first["group"].to_numpy()
     right, expert_right = predicted == labels, expert_classes == labels
-    network, difference = _intervals(right, expert_right, groups)
+    network, difference = _intervals(
+        right, expert_right, groups, cross_validated=compared[0].cross_validated
+    )
     rater = str(answers["rater"].iloc[0])
     verdict = _verdict(difference)
     subject = "the network" if declared == "run" else f"the mean of {len(compared)} networks"
@@ -148,7 +154,10 @@ def compare(
         expert=_interval_record(expert),
         difference=_interval_record(difference),
         verdict=verdict,
-        sentence=_sentence(verdict, subject, rater, split, (network, expert, difference), column),
+        sentence=_sentence(verdict, subject, rater, split, (network, expert, difference), column)
+        + unanswered.sentence(rater),
+        unanswered=unanswered.images,
+        network_on_unanswered=unanswered.network_accuracy,
         mcnemar=tuple(
             McNemarRecord(run=run.folder.name, **asdict(statistics.mcnemar(row, expert_right)))
             for run, row in zip(compared, right, strict=True)
@@ -161,20 +170,60 @@ def compare(
     return ComparedImages(record, images)
 
 
+@dataclass(frozen=True)
+class Unanswered:
+    """The images for which an expert could not say the class.
+
+    Attributes
+    ----------
+    images : int
+        How many.
+    network_accuracy : float or None
+        Fraction of them that the network has right, mean over runs; None if there are none.
+    """
+
+    images: int
+    network_accuracy: float | None
+
+    @classmethod
+    def of(cls, joined: Sequence[pd.DataFrame]) -> Unanswered:
+        """Count them in the joined tables of several runs."""
+        rows = [table[table["answer"] == CANNOT_SAY] for table in joined]
+        if rows[0].empty:
+            return cls(0, None)
+        right = [float((table["predicted"] == table["label"]).mean()) for table in rows]
+        return cls(len(rows[0]), sum(right) / len(right))
+
+    def sentence(self, rater: str) -> str:
+        """State it, with a blank before; empty if the expert always answered."""
+        if self.network_accuracy is None:
+            return ""
+        images = "image" if self.images == 1 else "images"
+        return (
+            f" {rater} could not say the class of {self.images} further {images}, of which the "
+            f"network has {self.network_accuracy:.0%} right."
+        )
+
+
 def _intervals(
-    right: np.ndarray, expert_right: np.ndarray, groups: np.ndarray | None
+    right: np.ndarray,
+    expert_right: np.ndarray,
+    groups: np.ndarray | None,
+    *,
+    cross_validated: bool,
 ) -> tuple[statistics.Interval, statistics.Interval]:
     """Return the intervals of the network's accuracy and of the difference, over all runs."""
     if len(right) == 1:
-        return (
-            statistics.accuracy_interval(right[0], groups),
-            statistics.paired_difference(right[0], expert_right, groups),
-        )
-    mean = right.mean(axis=0)
-    return (
-        statistics.group_bootstrap(mean, groups, bounds=(0, 1)),
-        statistics.group_bootstrap(mean - expert_right, groups, bounds=(-1, 1)),
-    )
+        network = statistics.accuracy_interval(right[0], groups)
+        difference = statistics.paired_difference(right[0], expert_right, groups)
+    else:
+        mean = right.mean(axis=0)
+        network = statistics.group_bootstrap(mean, groups, bounds=(0, 1))
+        difference = statistics.group_bootstrap(mean - expert_right, groups, bounds=(-1, 1))
+    if not cross_validated:
+        return network, difference
+    factor = statistics.CROSS_VALIDATION_FACTOR
+    return network.widened(factor), difference.widened(factor, (-1.0, 1.0))
 
 
 def _interval_record(interval: statistics.Interval) -> IntervalRecord:
@@ -239,7 +288,9 @@ def _mean_probabilities(tables: Sequence[pd.DataFrame], names: Sequence[str]) ->
 def rater_agreement(answers: Mapping[str, pd.DataFrame]) -> list[AgreementRecord]:
     """Compute Cohen's kappa of each rater with itself, and of each pair of raters.
 
-    Images that were shown twice give the agreement of a rater with itself.
+    Images that were shown twice give the agreement of a rater with itself. The interval is over
+    groups if the table of answers names them. Images for which either answer is "cannot say" are
+    left out.
     """
     records = []
     names = list(answers)
@@ -261,10 +312,14 @@ def _kappa(
     rater: str, other: str, first: pd.DataFrame, second: pd.DataFrame
 ) -> AgreementRecord | None:
     columns = ["split", "image", "answer"]
-    pairs = first[columns].merge(second[columns], on=columns[:2])
+    grouped = [*columns, "group"] if "group" in first.columns else columns
+    pairs = first[grouped].merge(second[columns], on=columns[:2])
+    pairs = pairs[(pairs["answer_x"] != CANNOT_SAY) & (pairs["answer_y"] != CANNOT_SAY)]
     if pairs.empty:
         return None
-    kappa = asdict(statistics.cohen_kappa(pairs["answer_x"], pairs["answer_y"]))
+    known = "group" in pairs.columns and bool((pairs["group"] != "").all())
+    groups = pairs["group"].to_numpy() if known else None
+    kappa = asdict(statistics.cohen_kappa(pairs["answer_x"], pairs["answer_y"], groups=groups))
     values: dict[str, Any] = {
         key: None if isinstance(value, float) and math.isnan(value) else value
         for key, value in kappa.items()

@@ -127,6 +127,12 @@ class ExpertComparison(_Record):
     agreed: float
     """Fraction of images that both assign to the same class."""
 
+    unanswered: int = 0
+    """Number of images for which the expert said "cannot say"; they are not among `n`."""
+
+    network_on_unanswered: float | None = None
+    """Fraction of them that the network has right; None if there are none."""
+
     disagreements: tuple[str, ...]
     """Images with different answers, the network's most confident first."""
 

@@ -44,7 +44,8 @@ class Expert(FigureReporter):
 
     declared: Declared = "run"
     """What is compared: ``"run"``, one network (the first run of a study); ``"mean"``, the mean
-    accuracy over all runs of a study."""
+    accuracy over all runs of a study. If the study is cross-validated, both are of out-of-fold
+    predictions."""
 
     images: Annotated[int, Field(ge=0, le=100)] = 12
     """Most images to show that the two disagree on."""
@@ -66,7 +67,11 @@ class Expert(FigureReporter):
 
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Compare the experiments of a study; see `run`."""
-        experiments = {each.name: each.runs for each in study.experiments if each.runs}
+        experiments = {
+            each.name: each.runs if self.declared == "mean" else (each.example,)
+            for each in study.experiments
+            if each.runs
+        }
         return list(
             self._report(study, experiments, study.experiments[0].record.experiment, folder)
         )

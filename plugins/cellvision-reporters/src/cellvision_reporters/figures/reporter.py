@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cellvision import Audit, Run, Study
+    from cellvision.results.study import StudyExperiment
     from cellvision_reporters.figures.figure import CaptionedFigure
 
 MOST_EXPERIMENTS = 12
@@ -78,8 +79,23 @@ class RunSplit(NamedTuple):
     """A sentence that says which run of a study it is; empty for a single run."""
 
 
+def example_note(experiment: StudyExperiment) -> str:
+    """Say which run of an experiment a figure shows, and that it was not chosen by its result."""
+    runs = len(experiment.runs)
+    if experiment.out_of_fold is None:
+        return f"The first of {runs} runs, not chosen by its result."
+    mean = f", mean over {runs} seeds" if runs > 1 else ""
+    return (
+        f"Predictions of {experiment.record.folds} folds, each by networks that were not trained "
+        f"on these images{mean}."
+    )
+
+
 class SplitFigureReporter(FigureReporter):
-    """Draws one figure for each split of a run; for a study, of each experiment's first run."""
+    """Draws one figure for each split of a run; for a study, of each experiment's first run.
+
+    Of a cross-validated experiment, it draws the out-of-fold predictions, mean over seeds.
+    """
 
     def splits(self, run: Run) -> Sequence[str]:
         """Return the splits to draw."""
@@ -129,13 +145,13 @@ class SplitFigureReporter(FigureReporter):
         shown = [each for each in study.experiments if each.runs][:MOST_EXPERIMENTS]
         return [
             RunSplit(
-                experiment.runs[0],
+                experiment.example,
                 split,
                 f"{experiment.name}, {split}" if several else split,
-                f"The first of {len(experiment.runs)} runs, not chosen by its result.",
+                example_note(experiment),
             )
             for experiment in shown
-            for split in self.splits(experiment.runs[0])
+            for split in self.splits(experiment.example)
         ]
 
     def _draw_all(self, targets: Sequence[RunSplit], folder: Path) -> Iterator[Artifact]:

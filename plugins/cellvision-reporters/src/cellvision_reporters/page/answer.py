@@ -24,6 +24,7 @@ from cellvision_reporters.figures.phrasing import (
 
 if TYPE_CHECKING:
     from cellvision import Run, Study
+    from cellvision.results.scores import Score
     from cellvision.results.verdicts import ControlRecord, VerdictRecord
 
 Fact = tuple[str, str]
@@ -64,7 +65,7 @@ class Answer:
 def study_answers(study: Study) -> list[Answer]:
     """Return an answer for each verdict of a study."""
     several = len(study.verdicts) > 1
-    runs = {each.name: each.runs for each in study.experiments}
+    examples = {each.name: each.example for each in study.experiments}
     return [
         Answer(
             f"{verdict.experiment}, {verdict.split}" if several else "",
@@ -72,7 +73,7 @@ def study_answers(study: Study) -> list[Answer]:
             f"{capitalise(verdict.sentence.rstrip('.'))}.",
             verdict.word.replace(" ", "-"),
             tuple(verdict.reasons),
-            tuple(_verdict_facts(study, verdict, runs[verdict.experiment][0])),
+            tuple(_verdict_facts(study, verdict, examples[verdict.experiment])),
             tuple(verdict.warnings),
         )
         for verdict in study.verdicts
@@ -86,6 +87,7 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
         sd = format_number(verdict.sd_over_runs)
         accuracy += f", mean of {verdict.runs} runs, SD over runs {sd}"
     yield "Accuracy on held-out images", accuracy
+    yield from _group_facts(verdict, verdict.group_column)
     yield "Balanced accuracy", format_number(verdict.balanced_accuracy, 2)
     for ensemble in study.ensembles:
         score = ensemble.scores.get(verdict.split)
@@ -94,11 +96,24 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
             text = f"{format_number(score.accuracy, 2)} (95 % interval {interval})"
             yield f"Ensemble of {plural(len(ensemble.runs), 'run')}", text
     yield from _comparison_facts(first, verdict.split, verdict.commonest_class)
-    yield "Test images", _count(verdict.n, verdict.groups, verdict.group_column)
+    if verdict.folds is None:
+        yield "Test images", _count(verdict.n, verdict.groups, verdict.group_column)
+    else:
+        yield "Cross-validation", folds_text(verdict)
     yield (
         "Permutation test",
-        _test_text(verdict.p, verdict.smallest_p, verdict.exact, verdict.permuted),
+        _test_text(
+            verdict.p if verdict.unadjusted_p is None else verdict.unadjusted_p,
+            verdict.smallest_p,
+            verdict.exact,
+            verdict.permuted,
+            adjusted=verdict.p,
+        ),
     )
+    if verdict.worst_batch is not None:
+        yield "Worst batch", verdict.worst_batch.sentence(verdict.batch_column)
+    if verdict.looks is not None:
+        yield "Looks at this test set", _looks_text(verdict.looks, verdict.settings_tried or 1)
     if is_known(verdict.training_accuracy):
         yield "Accuracy on training images", format_number(verdict.training_accuracy, 2)
     for control in verdict.controls:
@@ -109,6 +124,12 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
     if is_known(verdict.expert):
         yield "Human expert, as given", format_number(verdict.expert, 2)
     yield from _expert_facts(study, verdict.experiment, verdict.split)
+
+
+def folds_text(verdict: VerdictRecord) -> str:
+    """State the folds of a cross-validated verdict, its images and its groups."""
+    groups = format_groups(verdict.groups, verdict.group_column)
+    return f"{verdict.folds} folds by {verdict.folds_by}, {plural(verdict.n, 'image')}, {groups}"
 
 
 def run_answers(run: Run) -> list[Answer]:
@@ -131,6 +152,7 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
             "Accuracy on held-out images",
             f"{format_number(score.accuracy, 2)} (95 % interval {interval})",
         ),
+        *_group_facts(score, run.group_column),
         ("Balanced accuracy", format_number(score.balanced_accuracy, 2)),
         *_averaged_facts(run, split),
         *_comparison_facts(run, split, majority_fraction(run.counts.get(split, {}))),
@@ -167,6 +189,19 @@ def _averaged_facts(run: Run, split: str) -> Iterator[Fact]:
         )
 
 
+def _group_facts(result: VerdictRecord | Score, column: str | None) -> Iterator[Fact]:
+    """State how many groups are classified correctly, beside the accuracy of images."""
+    if result.group_accuracy is None or result.groups_scored is None:
+        return
+    interval = format_interval(result.group_accuracy_low, result.group_accuracy_high, 2)
+    groups = format_groups(result.groups_scored, column)
+    yield (
+        "Accuracy of groups",
+        f"{format_number(result.group_accuracy, 2)} (95 % interval {interval}) of {groups}, by the "
+        "mean probability of their images",
+    )
+
+
 def _comparison_facts(run: Run, split: str, majority: float) -> Iterator[Fact]:
     chance = format_chance(1 / len(run.class_names))
     common = f"; always predicting the most common class: {format_number(majority, 2)}"
@@ -183,9 +218,16 @@ def _count(n: int, groups: int | None, column: str | None) -> str:
     return f"{n}{source}" if source else f"{n}, groups unknown"
 
 
-def _test_text(p: float, smallest: float, exact: bool, permuted: str) -> str:
+def _looks_text(looks: int, settings: int) -> str:
+    return f"look {looks} of this test set, by {plural(settings, 'setting')}"
+
+
+def _test_text(
+    p: float, smallest: float, exact: bool, permuted: str, adjusted: float | None = None
+) -> str:
+    changed = "" if adjusted is None or adjusted == p else f", adjusted p = {adjusted:.2g}"
     method = "exact" if exact else "sampled"
-    return f"p = {p:.2g} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
+    return f"p = {p:.2g}{changed} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
 
 
 def _control_text(control: ControlRecord) -> str:

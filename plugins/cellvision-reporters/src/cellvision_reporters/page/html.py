@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from cellvision.results.audits import AuditReport
 
 
+_TABLES = {
+    "out_of_fold.csv": "Out-of-fold predictions of every image",
+    "groups.csv": "Answers for groups",
+}
+"""Tables of a study that not every study has."""
+
+
 class Html(Reporter):
     """One page about a run, a study or an audit: self-contained HTML for screen, phone and paper.
 
@@ -64,6 +71,12 @@ class Html(Reporter):
             )
             for experiment in study.experiments
             for run in experiment.runs[:1]
+            if experiment.out_of_fold is None
+        ]
+        links += [
+            FileLink(title, f"../{name}")
+            for name, title in _TABLES.items()
+            if (study.folder / name).is_file()
         ]
         page = _render(
             study,

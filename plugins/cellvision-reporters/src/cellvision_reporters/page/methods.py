@@ -10,6 +10,7 @@ from cellvision_reporters.figures.phrasing import format_groups, plural
 
 if TYPE_CHECKING:
     from cellvision import Run, Study
+    from cellvision.results.study import StudyExperiment
 
 
 def run_methods(run: Run) -> str:
@@ -25,7 +26,7 @@ def study_methods(study: Study) -> str:
     several = len(experiments) > 1
     paragraphs = []
     for each in experiments:
-        run = each.runs[0]
+        run = each.example
         prefix = f"{each.name}: " if several else ""
         seeds = (
             f"Training was repeated with {plural(len(each.runs), 'seed')}; accuracies are means "
@@ -33,7 +34,8 @@ def study_methods(study: Study) -> str:
         )
         controls = ", ".join(control_label(study, name) for name in each.controls)
         added = [f"Controls: {controls}."] if controls else []
-        parts = [_data(run), _preprocessing(run), _training(run), seeds, *added, *_tail(run)]
+        data = _data(run) if each.record.folds is None else _folds(each)
+        parts = [data, _preprocessing(run), _training(run), seeds, *added, *_tail(run)]
         paragraphs.append(prefix + " ".join(parts))
     return "\n\n".join(paragraphs)
 
@@ -54,6 +56,23 @@ def _data(run: Run) -> str:
     classes = ", ".join(run.class_names)
     return f"Images of {len(run.class_names)} classes ({classes}) were split into " + (
         f"{', '.join(parts)}. {grouping}"
+    )
+
+
+def _folds(experiment: StudyExperiment) -> str:
+    """Describe the images of a cross-validated experiment."""
+    run, record = experiment.example, experiment.record
+    (split,) = run.test_splits
+    score = run.scores[split]
+    source = (
+        "" if run.group_column is None else f" from {format_groups(score.groups, run.group_column)}"
+    )
+    unknown = "" if run.group_column else " Groups were unknown, so images were independent."
+    return (
+        f"{score.n} images{source} of {len(run.class_names)} classes "
+        f"({', '.join(run.class_names)}) were divided into {record.folds} folds by "
+        f"{record.folds_by}; every image was classified by networks trained on other folds, and "
+        f"these predictions were pooled.{unknown}"
     )
 
 

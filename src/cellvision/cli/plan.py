@@ -1,0 +1,160 @@
+"""``cellvision plan``: how many groups the next experiment needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cellvision import errors
+
+if TYPE_CHECKING:
+    from cellvision.statistics import Pilot
+
+
+def run(
+    results: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN_OR_STUDY]",
+            help="A pilot: a finished run or study. Without it, give guesses.",
+            show_default=False,
+        ),
+    ] = None,
+    accuracy: Annotated[
+        float | None,
+        typer.Option("--accuracy", min=0, max=1, help="Expected accuracy.", show_default=False),
+    ] = None,
+    correlation: Annotated[
+        float | None,
+        typer.Option(
+            "--correlation",
+            min=0,
+            max=1,
+            help="Expected correlation of right and wrong within a group: 0 if images of a group "
+            "are independent, 1 if a group is all right or all wrong.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        float | None,
+        typer.Option("--images", min=1, help="Images of each group.", show_default=False),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", min=2, help="Number of classes.", show_default=False)
+    ] = None,
+    half_width: Annotated[
+        float,
+        typer.Option("--half-width", help="Half the width of the 95 % interval of the accuracy."),
+    ] = 0.05,
+    power: Annotated[
+        float,
+        typer.Option("--power", help="Probability that the permutation test shall have p <= 0.05."),
+    ] = 0.8,
+    experiment: Annotated[
+        str | None,
+        typer.Option("--experiment", metavar="NAME", help="Experiment of the study."),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="NAME", help="Test set of the pilot.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how many groups an interval and a test need.
+
+    The numbers are test groups (wells, donors). They come from a pilot run or study, from guesses,
+    or from a pilot of which guesses replace a part.
+    """
+    pilot, found_classes = _pilot(results, experiment, split, accuracy, correlation, images)
+    content = _plan(pilot, classes or found_classes or 2, half_width, power)
+    if as_json:
+        import json
+
+        print(json.dumps(content, indent=2))
+        return
+    for line in _lines(content):
+        print(line)
+
+
+def _pilot(
+    results: str | None,
+    experiment: str | None,
+    split: str | None,
+    accuracy: float | None,
+    correlation: float | None,
+    images: float | None,
+) -> tuple[Pilot, int | None]:
+    """Return the pilot, and its number of classes if it is a run or study."""
+    from cellvision.statistics import Pilot
+
+    guesses = {"accuracy": accuracy, "correlation": correlation, "images": images}
+    values: dict[str, float] = {}
+    classes = None
+    if results is not None:
+        from cellvision.results.opening import open_results
+        from cellvision.results.pilot import pilot_of
+        from cellvision.results.study import Study
+
+        opened = open_results(results)
+        pilot = pilot_of(opened, experiment, split)
+        values = {name: getattr(pilot, name) for name in guesses}
+        run = opened.runs[0] if isinstance(opened, Study) else opened
+        classes = len(run.class_names)
+    values |= {name: value for name, value in guesses.items() if value is not None}
+    missing = [name for name in guesses if name not in values]
+    if missing:
+        raise errors.InvalidInput(
+            f"nothing says the {missing[0]}",
+            "Name a pilot run or study, or give --accuracy, --correlation and --images, such as "
+            "--accuracy 0.8 --correlation 0.2 --images 20",
+        )
+    return Pilot(**values), classes
+
+
+def _plan(pilot: Pilot, classes: int, half_width: float, power: float) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from cellvision.statistics import (
+        CROSS_VALIDATION_FACTOR,
+        groups_for_interval,
+        groups_for_test,
+    )
+
+    test = groups_for_test(pilot, classes, power=power)
+    return {
+        "pilot": asdict(pilot),
+        "classes": classes,
+        "half_width": half_width,
+        "groups_for_interval": groups_for_interval(pilot, half_width),
+        "groups_for_interval_cross_validated": groups_for_interval(
+            pilot, half_width / CROSS_VALIDATION_FACTOR
+        ),
+        "power": power,
+        "groups_per_class_for_test": test.groups_per_class,
+        "simulated_power": {str(number): value for number, value in test.power.items()},
+    }
+
+
+def _lines(content: dict[str, Any]) -> list[str]:
+    pilot, test = content["pilot"], content["groups_per_class_for_test"]
+    simulated = ", ".join(
+        f"{number}: {value:.2f}" for number, value in content["simulated_power"].items()
+    )
+    needed = (
+        f"about {test} test groups of each class"
+        if test is not None
+        else f"more than {max(map(int, content['simulated_power']))} test groups of each class"
+    )
+    return [
+        f"Expected: accuracy {pilot['accuracy']:.2f}, correlation within groups "
+        f"{pilot['correlation']:.2f}, {pilot['images']:.3g} images per group, "
+        f"{content['classes']} classes.",
+        f"For an interval of the accuracy of ±{content['half_width']:g}: about "
+        f"{content['groups_for_interval']} test groups, or "
+        f"{content['groups_for_interval_cross_validated']} groups in all in a cross-validated "
+        "study.",
+        f"For p <= 0.05 with probability {content['power']:g}: {needed}.",
+        f"  Probability of p <= 0.05 by test groups of each class: {simulated}",
+        "These are test groups, with a network as good as this one. How accuracy grows with more "
+        "training groups: cellvision study --sizes auto",
+    ]

@@ -1,0 +1,95 @@
+"""Assign images to the splits of a fold, as a splitter divides them, and check the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cellvision import errors
+from cellvision.data.groups import canonical_groups, linked_groups
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cellvision.data.catalog import Catalog
+    from cellvision.interfaces.splitter import Splitter
+
+_SPLITS = frozenset({"train", "validation", "test", ""})
+
+
+def fold_splits(
+    splitter: Splitter, catalog: Catalog, digests: Mapping[str, str]
+) -> list[list[str | None]]:
+    """Return the split of every image in every fold of a splitter.
+
+    Parameters
+    ----------
+    splitter
+        Divides the images.
+    catalog
+        The images. Splits that the data set names are ignored.
+    digests
+        Identifies each image's pixels, by its id; identical images share a block.
+
+    Returns
+    -------
+    list of list of str or None
+        For every fold, one split per row: ``train``, ``validation``, ``test``; None if the fold
+        leaves the image out.
+
+    Raises
+    ------
+    errors.SplitError
+        The images cannot be divided like this, or a fold has no training image of some class.
+    errors.PluginContractError
+        The splitter returns something else, or divides a block.
+    """
+    table = _splitter_table(catalog, digests)
+    folds = [[str(split) for split in fold] for fold in splitter.folds(table.copy())]
+    name = type(splitter).__name__
+    if not folds:
+        raise errors.PluginContractError(f"{name}.folds returned no fold", "Return at least one")
+    for number, fold in enumerate(folds, start=1):
+        _check_contract(fold, table, f"fold {number} of {name}")
+        _check_content(fold, table, f"fold {number} of {len(folds)}")
+    return [[split or None for split in fold] for fold in folds]
+
+
+def _splitter_table(catalog: Catalog, digests: Mapping[str, str]) -> pd.DataFrame:
+    """Return the catalog as a splitter receives it: no splits, and a column ``block``."""
+    table = catalog.table.drop(columns="split")
+    pixels = table["image"].map(dict(digests))
+    blocks = linked_groups(canonical_groups(table["group"]), pixels)
+    if catalog.batch_column is None:
+        table = table.drop(columns="batch")
+    return table.assign(block=blocks)
+
+
+def _check_contract(fold: Sequence[str], table: pd.DataFrame, where: str) -> None:
+    hint = "Check the splitter with cellvision check"
+    if len(fold) != len(table):
+        raise errors.PluginContractError(
+            f"{where} has {len(fold)} splits for {len(table)} images", hint
+        )
+    unknown = sorted(set(fold) - _SPLITS)
+    if unknown:
+        raise errors.PluginContractError(f"{where} names the split {unknown[0]!r}", hint)
+    splits_per_block = table.assign(split=list(fold)).groupby("block")["split"].nunique()
+    if (splits_per_block > 1).any():
+        rows = table[table["block"] == splits_per_block.idxmax()]
+        raise errors.PluginContractError(
+            f"{where} divides the group or the identical images of {rows['image'].iloc[0]!r}", hint
+        )
+
+
+def _check_content(fold: Sequence[str], table: pd.DataFrame, where: str) -> None:
+    rows = table.assign(split=list(fold))
+    trained = set(rows.loc[rows["split"] == "train", "label"])
+    missing = sorted(set(rows["label"]) - trained)
+    if missing:
+        raise errors.SplitError(
+            f"{where} has no training image of class {missing[0]!r}",
+            "Use other folds, add groups of that class, or leave it out (dataset.classes)",
+        )
+    if not (rows["split"] == "test").any():
+        raise errors.SplitError(f"{where} has no test image", "Use fewer folds")

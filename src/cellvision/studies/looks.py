@@ -1,0 +1,83 @@
+"""Record that a study has looked at its test sets, and count all looks at them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cellvision import errors
+from cellvision.statistics import LookCount, Odometer
+
+if TYPE_CHECKING:
+    from cellvision.results.study import Study
+
+VARIABLE = "CELLVISION_ODOMETER"
+"""Environment variable with the path of the log of looks, or ``off``."""
+
+_NO_SETTINGS = ("seed", "devices", "vectorize", "steps_per_execution", "checkpoints")
+"""Settings of a training that do not make it another setting."""
+
+_log = logging.getLogger(__name__)
+
+Looks = Mapping[tuple[str, str], LookCount]
+"""Looks at a test set, by experiment and split."""
+
+
+def record_looks(study: Study, identifier: str) -> dict[tuple[str, str], LookCount]:
+    """Record one look at each test set of a study, and count.
+
+    A study is one look, and all its experiments together are one setting, because its p-values are
+    adjusted for them already. Resuming or extending it is the same look.
+
+    Parameters
+    ----------
+    study
+        A study whose runs are finished.
+    identifier
+        Identifies the study, wherever its folder is moved.
+
+    Returns
+    -------
+    dict
+        By experiment and split; empty if the log is off or cannot be written.
+    """
+    path = os.environ.get(VARIABLE)
+    if path == "off":
+        return {}
+    odometer = Odometer(path or None)
+    test_sets = {
+        (experiment.name, split): experiment.runs[0].metadata.test_sets.get(split)
+        for experiment in study.experiments
+        for split in experiment.test_splits
+    }
+    settings: dict[str, list[str]] = {}
+    for (name, _), digest in test_sets.items():
+        if digest is not None:
+            record = next(each for each in study.experiments if each.name == name).record
+            settings.setdefault(digest, []).append(setting_digest(record.experiment))
+    try:
+        counts = {
+            digest: odometer.record(digest, _joined(of_digest), identifier)
+            for digest, of_digest in settings.items()
+        }
+    except errors.FolderError as error:
+        _log.warning("Looks at the test set are not counted: %s. %s", error.what, error.hint)
+        return {}
+    return {key: counts[digest] for key, digest in test_sets.items() if digest is not None}
+
+
+def setting_digest(experiment: Mapping[str, Any]) -> str:
+    """Identify what was tried: an experiment without its seed, its paths, reports and devices."""
+    dataset = {key: value for key, value in experiment["dataset"].items() if key != "path"}
+    training = {k: v for k, v in experiment["training"].items() if k not in _NO_SETTINGS}
+    kept = {k: v for k, v in experiment.items() if k not in ("reporters", "plugins", "recipe")}
+    content = {**kept, "dataset": dataset, "training": training}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _joined(digests: list[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(set(digests))).encode()).hexdigest()
