@@ -139,6 +139,10 @@ def test_a_network_below_a_lower_rung_is_undertrained(
     assert result.word == "undertrained"
     assert result.sentence == "texture does better: the network is not trained enough"
     assert result.controls[0].finding == "worse"
+    both = {"intensity": ControlEvidence(BRIGHTNESS, LABELS), **control}
+    assert judge(predictions_of(rng, LABELS, 0.7), controls=both).sentence == (
+        "brightness and texture do better: the network is not trained enough"
+    )
 
 
 def test_a_lower_rung_shows_that_a_network_at_chance_is_undertrained(
