@@ -352,12 +352,13 @@ def test_the_summary_is_over_all_runs(study: cv.Study, out: Path) -> None:
     cv.reporters.create("summary").study(study, out)
     table = pd.read_csv(out / "summary.csv").set_index(["experiment", "split"])
     row = table.loc[("deep", "test")]
-    scores = study.experiments[0].scores("test")
     assert row["runs"] == 3
     assert row["mean"] == pytest.approx(np.mean([0.9, 0.85, 0.8]))
     assert row["sd"] == pytest.approx(np.std([0.9, 0.85, 0.8], ddof=1))
     assert (row["minimum"], row["maximum"]) == pytest.approx((0.8, 0.9))
-    assert row["sampling_low"] == pytest.approx(np.mean([s.accuracy_low for s in scores]))
+    verdict = next(each for each in study.verdicts if (each.experiment, each.split) == row.name)
+    assert row["sampling_low"] == pytest.approx(verdict.accuracy_low)
+    assert row["sampling_high"] == pytest.approx(verdict.accuracy_high)
     assert row["balanced_accuracy"] == pytest.approx(0.85)
     assert row["expert"] == pytest.approx(0.93)
     assert row["ensemble"] == pytest.approx(study.ensembles[0].scores["test"].accuracy)
