@@ -23,7 +23,7 @@ from cellvision.cli import main
 VERBS = [
     *("demo", "audit", "recipe", "train", "study", "label", "predict", "export", "report"),
     "plugins",
-    *("check", "schema", "new-plugin", "prepare"),
+    *("check", "schema", "new-plugin", "migrate", "prepare"),
 ]
 HEAVY = (
     *("keras", "tensorflow", "jax", "torch", "pandas", "matplotlib", "sklearn", "scipy"),

@@ -18,7 +18,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from cellvision import Dataset, DecodedImage, errors
-from cellvision.data.image_stats import ImageStats, decode, scan, summarize_notes
+from cellvision.data.batch_reads import scan
+from cellvision.data.image_stats import ImageStats, decode, summarize_notes
 from cellvision.data.near_duplicates import sketch
 from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.decoded_image import Note

@@ -304,14 +304,6 @@ def test_an_unknown_optimizer_is_named(images: Path, tmp_path: Path) -> None:
     assert "adamw" in caught.value.hint
 
 
-@pytest.mark.parametrize(("name", "what"), [("wrong-shape", "3"), ("no-model", "str")])
-def test_an_architecture_that_breaks_its_contract(
-    name: str, what: str, images: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(errors.PluginContractError, match=what):
-        cv.train(tiny.experiment(images, name), tmp_path / "run")
-
-
 def test_a_nan_loss_gives_a_warning(images: Path, tmp_path: Path) -> None:
     experiment = tiny.experiment(images, optimizer="sgd", learning_rate=1e38, batch_size=5)
     run = cv.load_run(cv.train(experiment, tmp_path / "run").folder)
@@ -329,13 +321,6 @@ def test_a_dead_network_gives_a_warning(images: Path, tmp_path: Path) -> None:
     assert any("one class for every training image" in text for text in run.warnings)
     assert len(run.metadata.restarted_seeds) == 3
     assert len(run.history) == 3
-
-
-def test_an_unregistered_layer_gives_a_warning(images: Path, tmp_path: Path) -> None:
-    run = cv.train(tiny.experiment(images, "traced", epochs=1), tmp_path / "run")
-    assert any("model.keras" in text for text in run.warnings)
-    with pytest.raises(errors.CellvisionError, match=r"model\.keras"):
-        run.model()
 
 
 @pytest.mark.exhaustive

@@ -87,7 +87,7 @@ def test_our_verbs_are_not_replaced(
     assert "Train a network once." in out
     _, out, _ = call(capsys, "plugins", "--json")
     assert '"status": "broken"' in out
-    assert "cellvision has a verb 'train' of its own" in out
+    assert "'train' is a verb of cellvision" in out
 
 
 @pytest.mark.parametrize(

@@ -92,11 +92,12 @@ class Penalised(Mixed):
 
 
 class Traced(Level):
-    """Counts how often its training step is traced; its layer is not registered."""
+    """Counts how often its training step is traced."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
         import keras
 
+        @keras.saving.register_keras_serializable(package="tiny")
         class Counter(keras.layers.Layer):  # type: ignore[misc]
             def call(self, x: Any, training: bool | None = None) -> Any:
                 traces["training"] += bool(training)

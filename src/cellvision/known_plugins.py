@@ -33,7 +33,9 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "cellvision.exporters": {
-        "cellvision-exporters": ("litert", "onnx", "openvino", "saved_model"),
+        "cellvision-exporters": (
+            *("bioimageio", "litert", "model_card", "onnx", "openvino", "saved_model"),
+        ),
     },
     "cellvision.reporters": {
         "cellvision-reporters": (

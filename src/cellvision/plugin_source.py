@@ -1,7 +1,7 @@
 """What the source code of a plugin says about it, read without running it.
 
 ``cellvision plugins`` describes every installed plugin and imports none, so a slow or crashing
-one costs only whoever uses it. What was read is cached by file, size and time of change.
+one affects only those who use it. What was read is cached by file, size and time of change.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from cellvision.experiment import Experiment, experiment_from, load_experiment
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.recipe import recipes
 from cellvision.plain_settings import by_default
+from cellvision.recognised_paths import recognising_dataset
 from cellvision.remote import is_address
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def without_recipe(
         return source if isinstance(source, Experiment) else load_experiment(source)
     name = os.fspath(source)
     path = name if is_address(name) else Path(name).absolute()
-    return Experiment(dataset=datasets.create(datasets.default("folder"), path=path, group=group))
+    recognised = None if is_address(name) else recognising_dataset(name)
+    kind = datasets.default("folder") if recognised is None else recognised.name
+    return Experiment(dataset=datasets.create(kind, path=path, group=group))
 
 
 def _is_experiment_file(source: str | os.PathLike[str]) -> bool:
@@ -119,7 +122,7 @@ def _is_experiment_file(source: str | os.PathLike[str]) -> bool:
         It is neither; the hint suggests the nearest name.
     """
     path = Path(source)
-    if is_address(os.fspath(source)) or path.is_dir():
+    if is_address(os.fspath(source)) or path.is_dir() or recognising_dataset(path) is not None:
         return False
     fault = unusable(path)
     if fault is not None:

@@ -317,8 +317,8 @@ class Registry(Generic[T]):
         candidate = self._candidate_of(cls)
         if candidate is None:
             return f"{self.kind} {cls.__qualname__} (module {cls.__module__})"
-        version = f" {candidate.version}" if candidate.version else ""
-        return f"{self.kind} {candidate.name!r} ({candidate.distribution}{version})"
+        provider = f"{candidate.distribution} {candidate.version}".strip(" ()")
+        return f"{self.kind} {candidate.name!r} ({provider})"
 
     def info(self, name: str) -> PluginInfo:
         """Describe one plugin: distribution, version, module and first line of the docstring.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,12 +60,14 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
     errors.InvalidInput
         The source is missing, a setting is wrong, or the images cannot be read.
     """
+    from cellvision.data.unusable_path import EXPERIMENT_SUFFIXES
     from cellvision.experiment import experiment_from
     from cellvision.recipe_experiment import DEFAULT, complete_settings
     from cellvision.remote import is_address
 
     values = settings(source, changes)
-    if recipe is None and (is_address(source) or Path(source).is_dir()):
+    is_file = Path(source).suffix.lower() in EXPERIMENT_SUFFIXES and not Path(source).is_dir()
+    if recipe is None and (is_address(source) or not is_file):
         recipe = DEFAULT
     if recipe is not None:
         values = complete_settings(values, recipe)
@@ -104,7 +107,8 @@ def read(source: str, changes: Sequence[str]) -> Experiment:
 
 def settings(source: str, changes: Sequence[str]) -> dict[str, Any]:
     """Return the experiment's plain settings with the changes applied."""
-    values = _source_settings(source)
+    chosen = any(change.replace(" ", "").startswith("dataset.type=") for change in changes)
+    values = _source_settings(source, recognise=not chosen)
     for change in changes:
         key, value = split_change(change, "--set training.epochs=20")
         path = key.split(".")
@@ -121,7 +125,7 @@ def _with_loaded_plugins(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "plugins": files} if files else values
 
 
-def _source_settings(source: str) -> dict[str, Any]:
+def _source_settings(source: str, *, recognise: bool) -> dict[str, Any]:
     from cellvision.data.unusable_path import unusable
     from cellvision.experiment import from_folder, read_settings
     from cellvision.remote import is_address
@@ -129,17 +133,34 @@ def _source_settings(source: str) -> dict[str, Any]:
     path = Path(source)
     if is_address(source):
         return from_folder(source)
+    recognised = _recognised(source) if recognise else None
+    if recognised is not None:
+        return {"dataset": {"type": recognised, "path": str(path.resolve())}}
     if path.is_dir():
         return from_folder(path.resolve())
     fault = unusable(path)
-    if fault is not None:
+    if fault is not None and (recognise or not path.exists()):
         raise fault
+    if fault is not None:
+        return {"dataset": {"path": str(path.resolve())}}  # of the type in the changes
     try:
         return read_settings(path)
     except RecursionError:
         raise errors.ExperimentError(
             f"{path}: its values are nested too deeply", "Write a plain experiment file."
         ) from None
+
+
+def _recognised(source: str) -> str | None:
+    """Return the data set that recognises a path, and say which it is."""
+    from cellvision.cli.text import printable
+    from cellvision.recognised_paths import recognising_dataset
+
+    recognised = recognising_dataset(source)
+    if recognised is None:
+        return None
+    print(printable(f"{source}: read by {recognised.origin}"), file=sys.stderr)
+    return recognised.name
 
 
 def _check_section(path: Sequence[str], values: dict[str, Any], change: str) -> None:

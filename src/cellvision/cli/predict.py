@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -113,7 +113,7 @@ def run(
         engine, tta, by, experiment, skip_unreadable, sort_into, contact_sheet, progress=True
     )
     model = _open(model_dir)
-    source = images if dataset is None else _dataset(model, dataset, images)
+    source = _dataset(model, dataset, images) or images
     summary = predict_blocks(model, source, out, count, options)
     rate = summary.images / max(summary.seconds, 1e-9)
     averaged = f", {summary.model}" if summary.model else ""
@@ -136,23 +136,21 @@ def _open(folder: str) -> Run | Study:
     return load_study(folder) if is_study else load_run(folder)
 
 
-def _dataset(model: Run | Study, name: str, sources: list[str]) -> Dataset:
-    """Create a data set on a path, with the settings of the run's data set if it is the same."""
-    from cellvision.interfaces.dataset import datasets
+def _dataset(model: Run | Study, name: str | None, sources: list[str]) -> Dataset | None:
+    """Create the data set that is named, or that recognises the path; None to read files."""
+    from cellvision.cli.text import printable
+    from cellvision.inference.recognised_source import dataset_like, recognised_source
     from cellvision.results.study import Study
 
+    run = model.experiments[0].runs[0] if isinstance(model, Study) else model
+    if name is None:
+        found = recognised_source(sources, run)
+        if found is not None:
+            origin = found.registry.origin_of(type(found))
+            print(printable(f"{sources[0]}: read by {origin}"), file=sys.stderr)
+        return found
     if len(sources) != 1:
         raise errors.ExperimentError(
             f"--dataset {name} reads one path, not {len(sources)}", "Name one folder or file."
         )
-    record = (
-        model.metadata.experiments[0].experiment
-        if isinstance(model, Study)
-        else model.metadata.experiment
-    )
-    recorded: Any = record["dataset"]
-    settings = dict(recorded) if isinstance(recorded, dict) and recorded["type"] == name else {}
-    for key in ("type", "path", "classes", "group", "batch"):
-        settings.pop(key, None)
-    created: Dataset = datasets.create(name, path=sources[0], **settings)
-    return created
+    return dataset_like(run, name, sources[0])

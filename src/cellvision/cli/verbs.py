@@ -47,7 +47,7 @@ def verb_plugins() -> list[PluginInfo]:
         status: Status
         status, reason, text = plugin_listing.description(GROUP, None, candidate)
         if candidate.name in builtin_verbs():
-            status, reason = "broken", f"cellvision has a verb {candidate.name!r} of its own"
+            status, reason = "broken", f"{candidate.name!r} is a verb of cellvision"
         elif names.count(candidate.name) > 1 and status == "ok":
             status, reason = "conflict", "several distributions provide it"
         text = text or f"from {candidate.distribution}"

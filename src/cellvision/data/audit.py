@@ -16,8 +16,9 @@ from cellvision.data.batch_confounding import (
     batch_warnings,
     count_batches,
 )
+from cellvision.data.batch_reads import scan
 from cellvision.data.catalog import Catalog, is_training
-from cellvision.data.image_stats import ImageStats, digests, scan, summarize_notes
+from cellvision.data.image_stats import ImageStats, digests, summarize_notes
 from cellvision.data.image_warnings import image_warnings
 from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import Leak, find_leaks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.data.near_duplicates import sketch
-from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.digests import pixel_digest
 from cellvision.interfaces.decoded_image import Note
 
@@ -188,14 +187,29 @@ def decode(dataset: Dataset, image: str) -> tuple[ImageStats, np.ndarray | None]
     Any exception of a plugin, and running out of memory, refuses only this image, so that one
     file does not end an audit.
     """
+    return measure(image, lambda: dataset.decode(image))
+
+
+def measure(
+    image: str, decoded: Callable[[], DecodedImage]
+) -> tuple[ImageStats, np.ndarray | None]:
+    """Compute the statistics of what a function decodes; as `decode`.
+
+    Parameters
+    ----------
+    image
+        Id of the image.
+    decoded
+        Returns the decoded image, or raises.
+    """
     try:
-        decoded = dataset.decode(image)
-        pixels: np.ndarray = np.asarray(decoded.pixels)
+        found = decoded()
+        pixels: np.ndarray = np.asarray(found.pixels)
         if not pixels.dtype.isnative:
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))
         fault = _fault(pixels)
         if not fault:
-            return ImageStats.of(image, replace(decoded, pixels=pixels)), pixels
+            return ImageStats.of(image, replace(found, pixels=pixels)), pixels
     except errors.UnreadableImage as error:
         return ImageStats.refused(image, error), None
     except MemoryError:
@@ -221,17 +235,6 @@ def _fault(pixels: np.ndarray) -> str:
             "overflow the 32-bit numbers of a network"
         )
     return ""
-
-
-def scan(
-    dataset: Dataset, images: Sequence[str], progress: Progress | None = None
-) -> list[ImageStats]:
-    """Compute the statistics of images, in order, with one thread per processor."""
-
-    def measure(image: str) -> ImageStats:
-        return decode(dataset, image)[0]
-
-    return list(in_threads(measure, images, progress))
 
 
 def digests(stats: Sequence[ImageStats]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from cellvision import atomic_io, errors
+from cellvision.data.batch_reads import decode_each, fingerprints
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import counts_above
 from cellvision.data.threaded_map import Progress, in_threads
@@ -131,13 +132,7 @@ def _key(dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing) 
     kind = f"{type(dataset).__module__}:{type(dataset).__qualname__}"
     digest.update(json.dumps([_FORMAT, kind, preprocessing.geometry()], sort_keys=True).encode())
 
-    def fingerprint(image: str) -> str:
-        try:
-            return dataset.fingerprint(image)
-        except Exception:  # noqa: BLE001 - decoding the image will find the reason
-            return "unreadable"
-
-    for image, content in zip(images, in_threads(fingerprint, images), strict=True):
+    for image, content in zip(images, fingerprints(dataset, images), strict=True):
         digest.update(json.dumps([image, content]).encode())
     return digest.hexdigest()[:32]
 
@@ -228,17 +223,16 @@ class _Prepared(NamedTuple):
 def _prepared(
     dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing, progress: Progress | None
 ) -> Iterator[_Prepared]:
-    def prepare(image: str) -> _Prepared:
-        stats, pixels = decode(dataset, image)
+    def prepare(stats: ImageStats, pixels: np.ndarray | None) -> _Prepared:
         if pixels is None:
             return _Prepared(stats, None, ())
         try:
             fitted = preprocessing.resize(preprocessing.select_channels(pixels))
         except errors.PreprocessingError as error:
-            raise errors.PreprocessingError(f"{image}: {error.what}", error.hint) from None
+            raise errors.PreprocessingError(f"{stats.image}: {error.what}", error.hint) from None
         return _Prepared(stats, fitted, counts_above(pixels))
 
-    return in_threads(prepare, images, progress)
+    return decode_each(dataset, images, prepare, progress)
 
 
 def _write(

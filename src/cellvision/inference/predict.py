@@ -20,6 +20,7 @@ from cellvision.inference.prediction_job import (
     abbreviated,
 )
 from cellvision.inference.prediction_table import check_table_path
+from cellvision.inference.recognised_source import recognised_source
 from cellvision.interfaces.dataset import Dataset
 from cellvision.locks import folder_lock
 from cellvision.results.opening import open_results
@@ -147,6 +148,7 @@ def predict_blocks(
     options = options or PredictionOptions()
     runs = _networks(model, options.experiment)
     target = None if out is None else Path(out)
+    images = images if isinstance(images, Dataset) else recognised_source(images, runs[0]) or images
     with _opened(images) as (files, dataset):
         if target is not None:
             check_table_path(target, files)

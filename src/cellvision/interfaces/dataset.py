@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cellvision import errors
 from cellvision.component import Component
@@ -57,6 +57,23 @@ class Dataset(Component, group="cellvision.datasets"):
     classes: tuple[str, ...] | None = None
     """Use only these classes; each must have images. None uses all."""
 
+    images_per_read: ClassVar[int] = 64
+    """Images that `read_many` reads at once, if it is defined."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether a file, or a folder with a suffix, is meant for this data set.
+
+        ``cellvision audit plate.zarr`` then needs no ``dataset.type``: the data set is created
+        with the path as its setting ``path``. Look at names and first bytes only.
+
+        Parameters
+        ----------
+        path
+            An existing file or folder.
+        """
+        return False
+
     @abstractmethod
     def catalog(self) -> pd.DataFrame:
         """List all images.
@@ -101,8 +118,25 @@ class Dataset(Component, group="cellvision.datasets"):
 
         Override this if the bit depth is known; the default is that of the dtype.
         """
-        pixels = self.read(image)
-        return DecodedImage(pixels, 1 if pixels.dtype == bool else pixels.dtype.itemsize * 8, ())
+        return DecodedImage.of_pixels(self.read(image))
+
+    def read_many(self, images: Sequence[str]) -> Sequence[np.ndarray | DecodedImage]:
+        """Read several images at once. Several threads may call this at once.
+
+        Override it if one large read is faster than many small ones, as in HDF5, Zarr and NPZ;
+        audit and training then read by it. If it raises an error, the images are read one by one.
+
+        Parameters
+        ----------
+        images
+            At most `images_per_read` ids, which follow one another in the catalog.
+
+        Returns
+        -------
+        sequence of numpy.ndarray or DecodedImage
+            For each id, in this order, what `read` or `decode` returns.
+        """
+        return [self.decode(image) for image in images]
 
     def decode_file(self, file: Path) -> DecodedImage:
         """Read an image file that is not in the catalog, just as `decode` reads images.
@@ -132,7 +166,9 @@ class Dataset(Component, group="cellvision.datasets"):
     def fingerprint(self, image: str) -> str:
         """Return a string that changes with an image's content, so cached pixels are never stale.
 
-        Override this if hashing a file is cheaper than decoding it, which is the default.
+        Override this if there is a cheaper way than decoding the image, which is the default and
+        reads every image twice. For many images in one file, combine
+        `cellvision.io.file_digest` of the file with the image's position.
         """
         return pixel_digest(self.read(image))
 

@@ -61,3 +61,8 @@ class DecodedImage:
     pixels: NDArray[np.generic]
     bit_depth: int
     notes: tuple[str, ...]
+
+    @classmethod
+    def of_pixels(cls, pixels: NDArray[np.generic]) -> DecodedImage:
+        """Return an image whose bit depth is that of its dtype."""
+        return cls(pixels, 1 if pixels.dtype == bool else pixels.dtype.itemsize * 8, ())

@@ -30,6 +30,9 @@ class Exporter(Component, group="cellvision.exporters"):
     writes_folder: ClassVar[bool] = False
     """Whether a program opens a folder instead of a file."""
 
+    contains_network: ClassVar[bool] = True
+    """Whether the files can predict. False for documents, such as a model card."""
+
     packages: ClassVar[tuple[str, ...]] = ()
     """Modules that `export` and `verify` import, and that may not be installed. `cellvision.export`
     names the missing ones before any work is done."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
+from cellvision.data.batch_reads import scan
 from cellvision.data.catalog import is_test
-from cellvision.data.image_stats import ImageStats, scan
+from cellvision.data.image_stats import ImageStats
 from cellvision.data.names import quote_list
 from cellvision.labelling.display_range import SAMPLE, display_for, stretched_display
 from cellvision.labelling.keys import assign_keys

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
-from cellvision.data.image_stats import scan
+from cellvision.data.batch_reads import scan
 from cellvision.data.names import quote_list
 from cellvision.labelling.plan import ImageToLabel
 

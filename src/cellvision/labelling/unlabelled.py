@@ -156,7 +156,7 @@ def _stats(root: Path, name: str) -> ImageStats:
 
 def _examples(run: Run, class_names: Sequence[str], rules: Rules) -> tuple[ImageToLabel, ...]:
     """Training images of the run, of the classes that are to be labelled."""
-    from cellvision.data.image_stats import scan
+    from cellvision.data.batch_reads import scan
 
     table = run.predictions
     table = table[(table["split"] == run.training_split) & table["label"].isin(class_names)]

@@ -200,7 +200,6 @@ class ArchitectureChecks(ComponentChecks):
     @property
     def trained(self) -> tuple[bool, list[float | None]]:
         """Whether training changed a weight, and its losses; see `train_really`."""
-        assert self.named
         assert self.reloaded is not None
         architecture, shape, classes, folder = (
             self.architecture,
@@ -290,6 +289,7 @@ class ArchitectureChecks(ComponentChecks):
     def reloaded(self) -> np.ndarray:
         """The outputs of the saved and reloaded network."""
         assert self.classifier
+        assert self.named
         return self.once(
             "saving and loading", "test_reloads_in_a_new_process", self._reload_elsewhere
         )

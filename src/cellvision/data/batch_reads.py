@@ -1,0 +1,141 @@
+"""Decode many images in threads, several at a time if the data set reads in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from cellvision import errors
+from cellvision.data.image_stats import ImageStats, decode, measure
+from cellvision.data.threaded_map import Progress, in_threads
+from cellvision.digests import pixel_digest
+from cellvision.interfaces.dataset import Dataset
+from cellvision.interfaces.decoded_image import DecodedImage
+
+if TYPE_CHECKING:
+    from typing import Any
+
+B = TypeVar("B")
+
+UNREADABLE = "unreadable"
+"""Fingerprint of an image that cannot be read; decoding it finds the reason."""
+
+
+def reads_in_batches(dataset: Dataset) -> bool:
+    """Whether a data set defines `Dataset.read_many`."""
+    return type(dataset).read_many is not Dataset.read_many
+
+
+def decode_each(
+    dataset: Dataset,
+    images: Sequence[str],
+    work: Callable[[ImageStats, np.ndarray | None], B],
+    progress: Progress | None = None,
+) -> Iterator[B]:
+    """Decode images in threads and pass each on, in order.
+
+    Parameters
+    ----------
+    dataset
+        The data set.
+    images
+        Ids of the images.
+    work
+        Called in a thread with the statistics and the pixels of an image; the pixels are None if
+        it cannot be decoded.
+    progress
+        Called with the number of finished images and the total number.
+
+    Raises
+    ------
+    errors.PluginContractError
+        `Dataset.read_many` returned another number of images than it was given.
+    """
+
+    def work_on(chunk: Sequence[str]) -> list[B]:
+        return [work(*decoded) for decoded in _decode_together(dataset, chunk)]
+
+    if reads_in_batches(dataset):
+        results = _in_chunks(dataset, images, work_on)
+        for count, result in enumerate(results, start=1):
+            yield result
+            if progress is not None:
+                progress(count, len(images))
+    else:
+        yield from in_threads(lambda image: work(*decode(dataset, image)), images, progress)
+
+
+def scan(
+    dataset: Dataset, images: Sequence[str], progress: Progress | None = None
+) -> list[ImageStats]:
+    """Compute the statistics of images, in order, with one thread per processor."""
+    return list(decode_each(dataset, images, lambda stats, _: stats, progress))
+
+
+def fingerprints(dataset: Dataset, images: Sequence[str]) -> Iterator[str]:
+    """Return the fingerprint of each image, reading in batches if that is the cheaper way."""
+
+    def fingerprint(image: str) -> str:
+        try:
+            return dataset.fingerprint(image)
+        except Exception:  # noqa: BLE001 - decoding the image will find the reason
+            return UNREADABLE
+
+    def digests(chunk: Sequence[str]) -> list[str]:
+        try:
+            return [pixel_digest(_pixels(item)) for item in _read_many(dataset, chunk)]
+        except errors.PluginContractError:
+            raise
+        except Exception:  # noqa: BLE001 - the faulty one is found by itself
+            return [fingerprint(image) for image in chunk]
+
+    if reads_in_batches(dataset) and type(dataset).fingerprint is Dataset.fingerprint:
+        yield from _in_chunks(dataset, images, digests)
+    else:
+        yield from in_threads(fingerprint, images)
+
+
+def _in_chunks(
+    dataset: Dataset, images: Sequence[str], work: Callable[[Sequence[str]], list[B]]
+) -> Iterator[B]:
+    size = max(1, dataset.images_per_read)
+    chunks = [images[start : start + size] for start in range(0, len(images), size)]
+    return chain.from_iterable(in_threads(work, chunks))
+
+
+def _decode_together(
+    dataset: Dataset, images: Sequence[str]
+) -> Iterator[tuple[ImageStats, np.ndarray | None]]:
+    try:
+        found = _read_many(dataset, images)
+    except errors.PluginContractError:
+        raise
+    except (Exception, MemoryError):  # noqa: BLE001 - the faulty image is found by itself
+        yield from (decode(dataset, image) for image in images)
+        return
+    for image, item in zip(images, found, strict=True):
+        yield measure(image, lambda item=item: _decoded(item))  # type: ignore[misc]
+
+
+def _read_many(dataset: Dataset, images: Sequence[str]) -> Sequence[Any]:
+    found = list(dataset.read_many(images))
+    if len(found) != len(images):
+        raise errors.PluginContractError(
+            f"{dataset.registry.origin_of(type(dataset))}: read_many() returned {len(found)} "
+            f"images for {len(images)}",
+            "Return one for each id, in the given order. Its author can test it: cellvision check.",
+        )
+    return found
+
+
+def _pixels(item: DecodedImage | np.ndarray) -> np.ndarray:
+    return np.asarray(item.pixels if isinstance(item, DecodedImage) else item)
+
+
+def _decoded(item: DecodedImage | np.ndarray) -> DecodedImage:
+    if isinstance(item, DecodedImage):
+        return item
+    return DecodedImage.of_pixels(np.asarray(item))

@@ -1,0 +1,87 @@
+"""Find the data set that recognises a path, such as ``plate.zarr``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from cellvision import errors
+from cellvision.data.unusable_path import EXPERIMENT_SUFFIXES
+from cellvision.interfaces.dataset import Dataset, datasets
+
+
+class Recognised(NamedTuple):
+    """A data set that recognises a path.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    origin : str
+        Kind, name and distribution, for people.
+    """
+
+    name: str
+    origin: str
+
+
+def recognising_dataset(
+    source: str | os.PathLike[str], preferred: type[Dataset] | None = None
+) -> Recognised | None:
+    """Ask the installed data sets whether a path is meant for one of them.
+
+    They are imported for it, so only files that are no experiments and folders with a suffix are
+    asked about. A broken data set does not take part.
+
+    Parameters
+    ----------
+    source
+        The path.
+    preferred
+        Class that is asked first, and alone if it recognises the path.
+
+    Returns
+    -------
+    Recognised or None
+        None if no data set recognises it.
+
+    Raises
+    ------
+    errors.ExperimentError
+        Several data sets do.
+    """
+    path = Path(source)
+    if not path.suffix or path.suffix.lower() in EXPERIMENT_SUFFIXES or not path.exists():
+        return None
+    if preferred is not None and _recognises(preferred, path):
+        return _recognised(preferred)
+    found = []
+    for name in datasets.names():
+        try:
+            cls = datasets.get(name)
+        except errors.PluginError:
+            continue
+        if name not in cls.former_names and _recognises(cls, path):
+            found.append(_recognised(cls))
+    if len(found) > 1:
+        raise errors.ExperimentError(
+            f"{path}: {' and '.join(match.origin for match in found)} recognise it",
+            f"Choose one: --set dataset.type={found[0].name}",
+        )
+    return found[0] if found else None
+
+
+def _recognised(cls: type[Dataset]) -> Recognised:
+    return Recognised(datasets.name_of(cls), datasets.origin_of(cls))
+
+
+def _recognises(cls: type[Dataset], path: Path) -> bool:
+    try:
+        return bool(cls.recognises(path))
+    except Exception as error:
+        raise errors.PluginContractError(
+            f"{datasets.origin_of(cls)}: recognises({path.name!r}) failed: "
+            f"{errors.summarize(error)}",
+            "Its author must return False for paths that it cannot look into.",
+        ) from error

@@ -1,0 +1,223 @@
+"""Data sets with many images in one file: batches, recognised paths, predictions."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+import cellvision as cv
+from cellvision import errors, io
+from cellvision.cli import main
+from cellvision.data.batch_reads import fingerprints, scan
+
+if TYPE_CHECKING:
+    from cellvision.interfaces.decoded_image import DecodedImage
+
+calls: dict[str, int] = {}
+_lock = threading.Lock()
+
+
+def count(name: str) -> None:
+    with _lock:
+        calls[name] = calls.get(name, 0) + 1
+
+
+class Stack(cv.Dataset):
+    """Images, labels and wells in one NPZ file."""
+
+    path: Path
+
+    damaged: tuple[int, ...] = ()
+    """Images that cannot be read."""
+
+    images_per_read: ClassVar[int] = 16
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return path.suffix == ".npz"
+
+    def _arrays(self) -> Any:
+        return np.load(self.path)
+
+    def catalog(self) -> pd.DataFrame:
+        with self._arrays() as store:
+            labels, wells = store["labels"], store["wells"]
+        ids = [str(number) for number in range(len(labels))]
+        return pd.DataFrame({"image": ids, "label": labels, "group": wells, "dose": wells})
+
+    def read(self, image: str) -> np.ndarray:
+        count("read")
+        if not image.isdigit() or int(image) in self.damaged:
+            raise errors.UnreadableImage(image, "damaged")
+        with self._arrays() as store:
+            pixels: np.ndarray = store["pixels"][int(image)]
+        return pixels
+
+    def read_many(self, images: Sequence[str]) -> Sequence[np.ndarray | DecodedImage]:
+        count("read_many")
+        rows = [int(image) for image in images]
+        if set(rows) & set(self.damaged):
+            raise OSError("a chunk is damaged")
+        with self._arrays() as store:
+            return list(store["pixels"][rows])
+
+
+class Hashed(Stack):
+    """The same with a cheap fingerprint."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return False
+
+    def fingerprint(self, image: str) -> str:
+        return f"{io.file_digest(self.path)} {image}"
+
+
+class Short(Stack):
+    """Loses an image of each batch."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return False
+
+    def read_many(self, images: Sequence[str]) -> Sequence[np.ndarray | DecodedImage]:
+        return super().read_many(images)[1:]
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    calls.clear()
+    with tiny.on_offer():
+        for cls in (Stack, Hashed, Short):
+            cv.datasets.register(cls.__name__.lower(), cls)
+        yield
+        for cls in (Stack, Hashed, Short):
+            cv.datasets.unregister(cls.__name__.lower())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    levels = [tiny.BRIGHTNESS[name] for name in ("dark", "light") for _ in range(40)]
+    pixels = np.stack([tiny.pixels(level, seed) for seed, level in enumerate(levels)])[..., None]
+    labels = np.repeat(["dark", "light"], 40)
+    wells = [f"{label}{number % 8}" for number, label in enumerate(labels)]
+    path = tmp_path / "plate.npz"
+    np.savez(path, pixels=pixels, labels=labels, wells=wells)
+    return path
+
+
+def test_images_are_read_in_batches(store: Path) -> None:
+    dataset = Hashed(path=store)
+    images = list(dataset.catalog()["image"])
+    stats = scan(dataset, images)
+    assert calls == {"read_many": 5}
+    single = [dataset.read(image) for image in images]
+    assert [stat.digest for stat in stats] == [io.pixel_digest(pixels) for pixels in single]
+    assert {stat.bit_depth for stat in stats} == {8}
+
+
+def test_fingerprints_are_read_in_batches_too(store: Path) -> None:
+    images = list(Stack(path=store).catalog()["image"])
+    digests = list(fingerprints(Stack(path=store), images))
+    assert calls == {"read_many": 5}
+    assert len(set(digests)) == len(images)
+    calls.clear()
+    assert len(set(fingerprints(Hashed(path=store), images))) == len(images)
+    assert calls == {}
+
+
+def test_a_damaged_image_is_found_in_its_batch(store: Path) -> None:
+    dataset = Hashed(path=store, damaged=(3, 50))
+    stats = scan(dataset, list(dataset.catalog()["image"]))
+    refused = {stat.image: stat.reason for stat in stats if stat.status == "refused"}
+    assert refused == {"3": "damaged", "50": "damaged"}
+    assert calls == {"read_many": 5, "read": 32}
+
+
+def test_a_batch_of_another_length_is_refused(store: Path) -> None:
+    dataset = Short(path=store)
+    with pytest.raises(errors.PluginContractError, match=r"'short'.*returned 15 images for 16"):
+        scan(dataset, list(dataset.catalog()["image"]))
+
+
+def test_progress_counts_images(store: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    dataset = Hashed(path=store)
+    scan(
+        dataset,
+        list(dataset.catalog()["image"])[:20],
+        lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(number, 20) for number in range(1, 21)]
+
+
+def test_audit_finds_the_data_set_of_a_path(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["audit", str(store), "--json", "--recipe", "page"])
+    said = capsys.readouterr()
+    assert caught.value.code == 0, said.err
+    assert f"{store}: read by dataset 'stack' (registered here)" in said.err
+    assert json.loads(said.out)["class_names"] == ["dark", "light"]
+
+
+def test_python_finds_it_too(store: Path) -> None:
+    assert cv.audit(store).class_names == ("dark", "light")
+
+
+def test_a_type_that_is_named_is_used(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["audit", str(store), "--json", "--recipe", "page", "--set", "dataset.type=hashed"]
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    said = capsys.readouterr()
+    assert caught.value.code == 0, said.err
+    assert "read by" not in said.err
+
+
+def test_two_that_recognise_a_path_are_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hashed, "recognises", Stack.recognises)
+    with pytest.raises(errors.ExperimentError) as caught:
+        cv.audit(store)
+    assert "'hashed'" in caught.value.what
+    assert "'stack'" in caught.value.what
+    assert "--set dataset.type=" in caught.value.hint
+
+
+def test_an_unknown_file_is_refused_as_before(tmp_path: Path) -> None:
+    (tmp_path / "plate.xyz").write_text("?")
+    with pytest.raises(errors.FolderError, match="neither a folder nor an experiment"):
+        cv.audit(tmp_path / "plate.xyz")
+
+
+@pytest.mark.slow
+def test_a_run_predicts_on_a_file_of_many_images(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = cv.Experiment(
+        dataset=Stack(path=store),
+        architecture="level",
+        preprocessing={"size": (16, 16), "channels": "gray"},
+        training={"epochs": 2, "precision": "float32"},
+        reporters=(),
+    )
+    run = cv.train(experiment, tmp_path / "run")
+    assert list(run.provenance["dose"]) == list(run.provenance["group"])
+    with pytest.raises(SystemExit) as caught:
+        main(["predict", str(run.folder), str(store), "--out", str(tmp_path / "p.csv")])
+    said = capsys.readouterr()
+    assert caught.value.code == 0, said.err
+    assert f"{store}: read by dataset 'stack'" in said.err
+    table = pd.read_csv(tmp_path / "p.csv", dtype={"image": str})
+    assert len(table) == 80
+    recorded = run.predictions.set_index("image")["p_dark"]
+    assert np.allclose(table.set_index("image")["p_dark"].loc[recorded.index], recorded, atol=1e-4)
+    assert cv.predict(run, store).shape == table.shape
