@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,12 @@ from cellvision.testing import (
     ArchitectureChecks,
     AugmenterChecks,
     CheckFailed,
+    CheckResult,
     DatasetChecks,
     check,
 )
 from cellvision.testing import dataset as dataset_checks
+from cellvision.testing.badge import write_badge
 
 if TYPE_CHECKING:
     import keras
@@ -185,3 +188,23 @@ def test_dropout_at_inference_is_one_failure(tmp_path: Path) -> None:
     failed = {result.check for result in results if result.outcome == "failed"}
     undocumented = {"is_documented", "loads_alone_and_cheaply"}  # of this file, not of the network
     assert failed - undocumented == {"predicts_the_same_again"}
+
+
+def test_a_badge_says_which_checks_passed(tmp_path: Path) -> None:
+    from xml.etree import ElementTree
+
+    passed = CheckResult("loads", "It loads.", "passed")
+    expected = CheckResult("trains", "It trains.", "expected", "frozen")
+    path = write_badge(tmp_path / "checks.svg", [passed, expected], "0.3.1")
+    image = ElementTree.parse(path).getroot()
+    assert image.get("aria-label") == "cellvision: passes the checks of 0.3"
+    shield = json.loads(write_badge(tmp_path / "c.json", [passed], "0.3.1").read_text())
+    assert shield["message"] == "passes the checks of 0.3"
+    failed = CheckResult("reloads", "It reloads.", "failed", "no")
+    with pytest.raises(errors.CellvisionError, match="because reloads failed"):
+        write_badge(tmp_path / "no.svg", [passed, failed], "0.3.1")
+    with pytest.raises(errors.CellvisionError, match="no check passed"):
+        write_badge(tmp_path / "no.svg", [], "0.3.1")
+    with pytest.raises(errors.ExperimentError, match=r"is an \.svg or a \.json"):
+        write_badge(tmp_path / "no.png", [passed], "0.3.1")
+    assert not list(tmp_path.glob("no.*"))

@@ -193,6 +193,15 @@ def test_more_runs_extend_it_and_fewer_are_refused(
     assert len(cv.load_study(folder).runs) == 4
 
 
+def test_a_study_is_continued_after_settings_were_added(images: Path, tmp_path: Path) -> None:
+    study = cv.study(experiment(images, epochs=1), runs=1, out=tmp_path / "study")
+    plan = json.loads((study.folder / ".plan.json").read_text())
+    del plan["folds"], plan["experiments"][0]["experiment"]["training"]["tta"]
+    (study.folder / ".plan.json").write_text(json.dumps(plan))
+    longer = cv.study(experiment(images, epochs=1), runs=2, out=study.folder)
+    assert [run.seed for run in longer.runs] == [5, 6]
+
+
 def test_another_studys_folder_is_refused(study: cv.Study, images: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.FolderError, match="another study"):
         cv.study(experiment(images, epochs=4), runs=3, out=study.folder)

@@ -15,6 +15,7 @@ from cellvision.data.class_folders import class_folder_depth
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
 from cellvision.data.luma import luma
 from cellvision.data.names import natural_order
+from cellvision.data.pixel_size import read_pixel_size
 from cellvision.digests import file_digest, pixel_digest
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "natural_order",
     "pixel_digest",
     "read_image",
+    "read_pixel_size",
     "write_text",
 ]

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -147,6 +148,8 @@ def refuse_several(what: str) -> None:
 
 def world_size() -> int:
     """Return the number of processes that train together."""
+    if "jax" not in sys.modules:  # nothing has joined processes; do not start a backend to ask
+        return 1
     import keras
 
     if keras.backend.backend() != "jax":

@@ -24,6 +24,8 @@ def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
     logging.getLogger("tensorflow").addFilter(_is_no_retracing_warning)
     if "keras" in sys.modules:
         return
+    # Later, XLA logs that it has started. Errors are still shown.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with suppressed_stderr():
         import keras
     prepare()

@@ -251,12 +251,25 @@ def _accuracies(study: Study) -> Iterator[tuple[str, str, pd.Series]]:
             yield experiment.name, split, pd.Series(accuracies)
 
 
-def _folds(verdict: VerdictRecord) -> list[str]:
-    """State the folds of a cross-validated verdict, its images and its groups."""
-    if verdict.folds is None:
-        return []
-    groups = "groups unknown" if verdict.groups is None else f"{verdict.groups} groups"
-    return [f"{verdict.folds} folds by {verdict.folds_by}, {verdict.n} images, {groups}."]
+def _facts(verdict: VerdictRecord) -> list[str]:
+    """State folds, accuracies of images and groups side by side, and the worst batch."""
+    lines = []
+    if verdict.folds is not None:
+        groups = "groups unknown" if verdict.groups is None else f"{verdict.groups} groups"
+        lines.append(f"{verdict.folds} folds by {verdict.folds_by}, {verdict.n} images, {groups}.")
+    accuracy = (
+        f"Accuracy of images {verdict.accuracy:.2f} "
+        f"({verdict.accuracy_low:.2f} to {verdict.accuracy_high:.2f})"
+    )
+    if verdict.group_accuracy is not None:
+        accuracy += (
+            f", of {verdict.groups_scored} groups {verdict.group_accuracy:.2f} "
+            f"({verdict.group_accuracy_low:.2f} to {verdict.group_accuracy_high:.2f})"
+        )
+    lines.append(f"{accuracy}.")
+    if verdict.worst_batch is not None:
+        lines.append(verdict.worst_batch.sentence(verdict.batch_column))
+    return lines
 
 
 def show(study: Study, out: str) -> None:
@@ -293,7 +306,7 @@ def show(study: Study, out: str) -> None:
         several = len(study.verdicts) > 1
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""
         console.print(f"Verdict: {as_markup(about)}{verdict.sentence}", style="bold")
-        for line in (*_folds(verdict), *verdict.reasons, *verdict.warnings):
+        for line in (*_facts(verdict), *verdict.reasons, *verdict.warnings):
             console.print(f"  {as_markup(line)}", soft_wrap=True)
     for curve in study.learning_curves:
         console.print(f"{as_markup(curve.split)}: {curve.sentences[0]}", soft_wrap=True)

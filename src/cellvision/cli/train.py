@@ -73,7 +73,8 @@ def show(run: Run, out: str) -> None:
         style = "bold red" if warning.startswith("LEAK") else "yellow"
         console.print(f"Warning: {as_markup(warning)}", style=style)
     group = run.metadata.group_column or "groups unknown"
-    table = Table("split", "images", as_markup(group), "accuracy", "95 % interval", box=None)
+    columns = ("split", "images", as_markup(group), "accuracy", "95 % interval", "of groups")
+    table = Table(*columns, box=None)
     averaged = [
         (f"{split}, with flips and turns", s) for split, s in run.metadata.tta_scores.items()
     ]
@@ -84,6 +85,7 @@ def show(run: Run, out: str) -> None:
             "" if score.groups is None else str(score.groups),
             f"{score.accuracy:.3f}",
             f"{score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
+            "" if score.group_accuracy is None else f"{score.group_accuracy:.3f}",
         )
     console.print(table)
     chance = 1 / len(run.class_names)

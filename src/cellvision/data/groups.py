@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-_NESTED_IN = {"well": "plate"}
+NESTED_IN = {"well": "plate"}
 """Columns whose names start again within another column: every plate has a well B06."""
 
 _RESERVED = ("image", "label", "split")
@@ -73,7 +73,7 @@ def resolve(table: pd.DataFrame, setting: str, columns: Columns) -> Provenance:
         return Provenance(setting, values, (*missing, *_spelling_warnings(setting, values)))
     names = [columns] if isinstance(columns, str) else list(columns)
     _check_columns(table, setting, names)
-    parent = _NESTED_IN.get(names[-1])
+    parent = NESTED_IN.get(names[-1])
     if parent in table.columns and parent not in names:
         names.insert(len(names) - 1, str(parent))
     warnings: list[str] = []

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
+from cellvision.data.groups import NESTED_IN, resolve
 from cellvision.inference.image_search import ImageFile, printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision.interfaces.dataset import Dataset
+
+_TIE = 1e-9
+"""Mean probabilities that differ less are equal."""
 
 _TABLES = ("groups.csv", "manifest.csv")
 
@@ -24,7 +28,8 @@ def file_groups(images: Sequence[ImageFile], column: str) -> dict[str, str]:
     """Look up the group of each image in the provenance tables beside and above it.
 
     A table ``groups.csv`` or ``manifest.csv`` has a column ``file``, relative to its folder.
-    Without such a table, the column ``folder`` means the folder that the image is in.
+    Without such a table, the column ``folder`` means the folder that the image is in. Wells of
+    different plates differ: ``well`` becomes ``plate/well`` in a table with a column ``plate``.
 
     Parameters
     ----------
@@ -64,13 +69,13 @@ def dataset_groups(dataset: Dataset, column: str) -> dict[str, str]:
         The catalog has no such column, or it lacks images.
     """
     table = dataset.catalog()
-    if column not in table.columns:
+    if column not in table.columns or column in ("image", "label", "split"):
         raise errors.CatalogError(
             f"the data set has no column {column!r}",
             f"Columns: {', '.join(map(str, table.columns))}",
         )
-    known = table[table[column].notna()]
-    groups = dict(zip(known["image"], known[column].astype(str), strict=True))
+    names = resolve(table, "group", column).names
+    groups = dict(zip(table["image"][names.notna()], names.dropna(), strict=True))
     _raise_if_missing(list(table["image"]), groups, column)
     return groups
 
@@ -113,11 +118,23 @@ def _read(table: Path, column: str) -> dict[str, str]:
             rows = csv.DictReader(file, delimiter=delimiter, strict=True)
             if not {"file", column} <= set(rows.fieldnames or ()):
                 return {}
-            return {str(row["file"]): str(row[column] or "") for row in rows}
+            parent = NESTED_IN.get(column)
+            nested = parent is not None and parent in (rows.fieldnames or ())
+            return {
+                str(row["file"]): _name(row[column], row[parent] if nested else None)
+                for row in rows
+            }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise errors.CatalogError(
             f"{table}: cannot be read: {error}", "Correct the table."
         ) from error
+
+
+def _name(value: str | None, parent: str | None) -> str:
+    """Return the name of a group, within its parent if there is one; empty if it is missing."""
+    if not value or not parent:
+        return value or ""
+    return f"{parent}/{value}"
 
 
 class GroupAnswers:
@@ -147,13 +164,19 @@ class GroupAnswers:
         self._counts[group] = self._counts.get(group, 0) + 1
 
     def table(self) -> pd.DataFrame:
-        """Return one row per group: group, images, predicted, p_<class>..."""
+        """Return one row per group: group, images, predicted, p_<class>...
+
+        ``predicted`` is None if the two best classes tie.
+        """
         import pandas as pd
 
         names = list(self._sums)
         means = np.stack([self._sums[name] / self._counts[name] for name in names])
         table = pd.DataFrame({self.column: names, "images": [self._counts[n] for n in names]})
-        table["predicted"] = self._class_names[means.argmax(axis=1)]
+        tied = (means >= means.max(axis=1, keepdims=True) - _TIE).sum(axis=1) > 1
+        answers = self._class_names[means.argmax(axis=1)]
+        answers[tied] = None
+        table["predicted"] = answers
         for number, name in enumerate(self._class_names):
             table[f"p_{name}"] = means[:, number]
         return table

@@ -63,6 +63,40 @@ class ControlRecord(ResultModel):
     """The same at 90 %; its upper limit is compared with the margin."""
 
 
+class WorstBatchRecord(ResultModel):
+    """The batch (plate, day) with the lowest accuracy."""
+
+    batch: str
+    """Its name."""
+
+    batches: int
+    """Number of batches in the test set."""
+
+    n: int
+    """Number of its images."""
+
+    groups: int | None
+    """Number of its groups; None if groups are unknown."""
+
+    accuracy: float
+    """Accuracy on its images, mean over runs."""
+
+    accuracy_low: float
+    """Lower limit; the 95 % intervals of all batches hold together."""
+
+    accuracy_high: float
+    """Upper limit."""
+
+    def sentence(self, column: str | None) -> str:
+        """State it; `column` is the provenance column that names the batches."""
+        groups = "" if self.groups is None else f", {self.groups} groups"
+        return (
+            f"Worst of {self.batches} batches ({column or 'batch'}): {self.batch}, accuracy "
+            f"{self.accuracy:.2f} ({self.accuracy_low:.2f} to {self.accuracy_high:.2f}; "
+            f"{self.n} images{groups})."
+        )
+
+
 class VerdictRecord(ResultModel):
     """The verdict on one experiment and one test set, with everything it rests on."""
 
@@ -131,6 +165,22 @@ class VerdictRecord(ResultModel):
 
     balanced_accuracy_high: float | None = None
     """Upper limit of its 95 % interval."""
+
+    group_accuracy: float | None = None
+    """Fraction of groups classified correctly by the mean probability over their images and over
+    runs; None if groups are unknown or none could be scored."""
+
+    group_accuracy_low: float | None = None
+    """Lower limit of its 95 % interval."""
+
+    group_accuracy_high: float | None = None
+    """Upper limit of its 95 % interval."""
+
+    groups_scored: int | None = None
+    """Groups that were scored: those with one label and no tie."""
+
+    worst_batch: WorstBatchRecord | None = None
+    """The batch with the lowest accuracy; None if batches are unknown."""
 
     chance: float
     """Mean balanced accuracy of permuted labels."""

@@ -18,6 +18,7 @@ from cellvision.statistics.accuracy import (
     cross_validated_accuracy,
 )
 from cellvision.statistics.agreement import Kappa, cohen_kappa
+from cellvision.statistics.batch_accuracy import BatchAccuracy, batch_accuracies
 from cellvision.statistics.batches import (
     BatchTable,
     batch_table,
@@ -88,6 +89,7 @@ __all__ = [
     "MARGIN",
     "AbstentionRule",
     "ArmTest",
+    "BatchAccuracy",
     "BatchTable",
     "Calibration",
     "ClassificationMetrics",
@@ -118,6 +120,7 @@ __all__ = [
     "accuracy_interval",
     "balanced_accuracy_interval",
     "balanced_weights",
+    "batch_accuracies",
     "batch_table",
     "calibration",
     "classification_metrics",

@@ -133,32 +133,32 @@ class Case:
             limit = f"No {(self.test.warning or '').removeprefix('no ')}."
             return cannot_tell("too few groups", limit)
         score = self._score()
-        better = [r for r in self.controls if _shows_more(r)]
+        better = [r for r in self.controls if _is_significant_rung(r) and r.finding == "worse"]
         if better:
             reasons = (score, *(result.describe() for result in better))
             return "undertrained", _sentence(better[0]), reasons
         if self.training is None:
             reason = "The accuracy on training images is unknown."
             return cannot_tell("not better than permuted labels", score, reason)
+        rungs = tuple(r.describe() for r in self.controls if _is_significant_rung(r))
         fit = f"The balanced accuracy on training images is {self.training:.2f}"
         if self.training < (1 + self.chance) / 2:
             reason = f"{fit}: the network does not fit them either."
-            return cannot_tell("the network did not train", score, reason)
+            return cannot_tell("the network did not train", score, reason, *rungs)
         halfway = (self.chance + self.training) / 2
         if self.balanced.high >= halfway:
             reason = (
                 f"{fit}; the interval of the held-out one extends to {self.balanced.high:.2f}, "
                 "more than halfway from chance to that: too few groups to decide."
             )
-            return cannot_tell("too few groups", score, reason)
+            return cannot_tell("too few groups", score, reason, *rungs)
         sentence = "memorised: fits training, far below it on new groups"
-        return "memorised", sentence, (score, f"{fit}.")
+        return "memorised", sentence, (score, f"{fit}.", *rungs)
 
 
-def _shows_more(result: ControlResult) -> bool:
-    """Whether a simpler model of the same images learned what the network did not."""
-    is_better = result.meaning.kind == "lower rung" and result.finding == "worse"
-    return is_better and result.test.p <= ALPHA
+def _is_significant_rung(result: ControlResult) -> bool:
+    """Whether a control is a simpler model of the same images and itself beats permuted labels."""
+    return result.meaning.kind == "lower rung" and result.test.p <= ALPHA
 
 
 def _sentence(result: ControlResult) -> str:

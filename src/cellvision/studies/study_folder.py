@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
+from cellvision.experiment import with_defaults
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.results.claimed_folder import clear_folder, naming_folder
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
@@ -124,6 +125,11 @@ def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
 def _unchangeable(plan: Plan) -> Any:
     """Return the part of a plan that cannot change once a study has started."""
     plain = json.loads(json.dumps(plan))
+    plain["experiments"] = [
+        {**entry, "experiment": with_defaults(entry["experiment"])}
+        for entry in plain["experiments"]
+    ]
+    plain.setdefault("folds", {})
     return {key: value for key, value in plain.items() if key not in _COMPARED_APART}
 
 

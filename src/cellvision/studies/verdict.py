@@ -20,6 +20,7 @@ from cellvision.statistics import (
     max_t_test,
     verdict,
 )
+from cellvision.studies.held_out_details import group_answers, worst_batch
 from cellvision.studies.looks import Looks
 
 if TYPE_CHECKING:
@@ -135,18 +136,33 @@ def _split_verdict(
                 _plain_control(control, control_training_accuracy.get(control.name))
                 for control in result.controls
             ],
-            "missing_controls": experiment.record.missing_controls,
-            "group_column": first.group_column,
-            "batch_column": first.batch_column,
             "training_accuracy": float(np.mean(accuracy)) if accuracy else None,
-            "cross_validated": first.cross_validated,
             "looks": None if looks is None else looks.looks,
             "settings_tried": None if looks is None else looks.settings,
-            "folds": experiment.record.folds,
-            "folds_by": experiment.record.folds_by,
             "expert": study.metadata.expert.get(split),
+            **_held_out(experiment, images, split),
         }
     )
+
+
+def _held_out(experiment: StudyExperiment, images: pd.DataFrame, split: str) -> dict[str, Any]:
+    """Return what is said of the held-out images beside the verdict."""
+    first, record = experiment.runs[0], experiment.record
+    groups, batches = groups_and_batches(first, images)
+    right = run_column(experiment.runs, images, split, "predicted") == images["label"].to_numpy()
+    cross_validated = first.cross_validated
+    return {
+        **group_answers(experiment.runs, split),
+        "worst_batch": worst_batch(
+            right.mean(axis=0), groups, batches, cross_validated=cross_validated
+        ),
+        "missing_controls": record.missing_controls,
+        "group_column": first.group_column,
+        "batch_column": first.batch_column,
+        "cross_validated": cross_validated,
+        "folds": record.folds,
+        "folds_by": record.folds_by,
+    }
 
 
 def _evidence(

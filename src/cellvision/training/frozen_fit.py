@@ -91,6 +91,7 @@ def fit_frozen(
     """
     start = time.perf_counter()
     training, validation = rows
+    display.epoch(1, 1, len(training))
     features = _features(prepared, split, np.arange(len(prepared.pixels)), pixels, display)[0]
     learned = features[training][np.newaxis]
     if prepared.experiment.augmenters:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cellvision import errors, remote
 from cellvision.backends import distributed
 from cellvision.data.prepared import PreparedData, prepare_data
+from cellvision.experiment import with_defaults
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
@@ -150,7 +151,7 @@ def _interrupted_state(folder: Path, experiment: Experiment) -> TrainingState | 
     if not (folder / "run.json").is_file() or not (folder / RESUME).is_file():
         return None
     metadata = load_run(folder).metadata
-    recorded = metadata.experiment
+    recorded = with_defaults(metadata.experiment)
     raise_if_changed(metadata.local_plugins, digests_of(experiment), folder, "run")
     current = experiment.model_dump(mode="json")
     changed = [key for key in current if current[key] != recorded.get(key)]

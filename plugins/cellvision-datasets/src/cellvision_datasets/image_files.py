@@ -48,6 +48,12 @@ class ImageFiles(Dataset):
         decoded = read_image(file)
         return to_mono(str(file), decoded) if self.mono else decoded
 
+    def pixel_size(self, image: str) -> float | None:
+        """Return the micrometres per pixel that the file states; None if it does not."""
+        from cellvision.io import read_pixel_size
+
+        return read_pixel_size(self.locate(image))
+
     def read(self, image: str) -> np.ndarray:
         """Read one image: (height, width, channels) in its native dtype."""
         return self.decode(image).pixels

@@ -18,6 +18,8 @@ from cellvision_reporters.figures.reporter import FigureReporter
 from cellvision_reporters.figures.selection import balanced_sample
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cellvision import Run, Study
     from cellvision.results.study import StudyExperiment
     from cellvision.results.verdicts import VerdictRecord
@@ -231,7 +233,7 @@ def _rungs(study: Study, experiment: StudyExperiment) -> str:
 def _draw_fitting(axes: Any, experiment: StudyExperiment, styles: dict[str, SeriesStyle]) -> None:
     last = 1
     for name, style in styles.items():
-        history = experiment.history(name or None)
+        history = _history(experiment, name)
         if history.empty:
             continue
         mean = history.groupby("epoch")["accuracy"].mean()
@@ -246,11 +248,24 @@ def _draw_fitting(axes: Any, experiment: StudyExperiment, styles: dict[str, Seri
     style_axes(axes)
 
 
+def _history(experiment: StudyExperiment, control: str) -> pd.DataFrame:
+    """Return the epochs of a series; empty for a control with another network or training."""
+    own = experiment.runs[0].metadata.experiment
+    history = experiment.history(control or None)
+    runs = experiment.controls.get(control, ())
+    compared = all(
+        run.metadata.experiment.get(part) == own.get(part)
+        for run in runs[:1]
+        for part in ("architecture", "augmenters")
+    )
+    return history if compared else history.head(0)
+
+
 def _fitting(study: Study, experiment: StudyExperiment) -> str:
     """State the epoch by which each series has fitted its training images."""
     parts = []
     for name, style in control_styles(study, experiment.controls).items():
-        history = experiment.history(name or None)
+        history = _history(experiment, name)
         if history.empty:
             continue
         mean = history.groupby("epoch")["accuracy"].mean()

@@ -14,6 +14,7 @@ from cellvision_reporters.figures.display import interpolation
 from cellvision_reporters.figures.grid import FONT, ImageGrid, image_ratio
 from cellvision_reporters.figures.phrasing import format_percent, plural
 from cellvision_reporters.figures.reporter import Composed, RunSplit, SplitFigureReporter
+from cellvision_reporters.figures.scale_bar import run_scale_bar
 from cellvision_reporters.figures.selection import shown_splits
 from cellvision_reporters.figures.tables import write_csv
 from cellvision_reporters.panel import display_pixels, run_display_range
@@ -52,7 +53,9 @@ class Mistakes(SplitFigureReporter):
         run = target.run
         errors = confident_errors(run, target.split)
         shown = errors.head(self.images)
-        images = [display_pixels(run, image) for image in shown["image"]]
+        names = list(shown["image"])
+        bar = run_scale_bar(run, names)
+        images = [display_pixels(run, image) for image in names]
         scale = run_display_range(run)
         answers = zip(shown["predicted"], shown["confidence"], strict=True)
         grid = ImageGrid(
@@ -66,9 +69,13 @@ class Mistakes(SplitFigureReporter):
             "most confident first."
         )
         title = f"{target.title}: most confident errors"
-        figure = grid.figure(run, title, [caption, target.note, scale.describe()])
+        figure = grid.figure(
+            run, title, [caption, target.note, scale.describe(), bar.describe() if bar else ""]
+        )
         for index, image in enumerate(images):
             axes = grid.add_axes(figure, index)
+            if bar is not None:
+                bar.draw(axes, names[index], image.shape)
             axes.imshow(scale.to_rgb(image), interpolation=interpolation(image.shape[0]))
             axes.set_title(grid.above[index], fontsize=FONT, color=WRONG, weight="bold", pad=4)
             axes.set_xlabel(grid.below[index], fontsize=FONT, labelpad=4)

@@ -21,6 +21,7 @@ from cellvision_reporters.figures.display import (
 from cellvision_reporters.figures.grid import FONT, ImageGrid, image_ratio
 from cellvision_reporters.figures.phrasing import accuracy_headline, format_percent
 from cellvision_reporters.figures.reporter import Composed, RunSplit, SplitFigureReporter
+from cellvision_reporters.figures.scale_bar import run_scale_bar
 from cellvision_reporters.figures.selection import (
     balanced_sample,
     shown_splits,
@@ -73,7 +74,9 @@ class Panel(SplitFigureReporter):
         rows = rows[rows["split"] == target.split]
         shown = stratified_sample(rows, self.images)
         scale = run_display_range(run)
-        images = [display_pixels(run, image) for image in shown["image"]]
+        names = list(shown["image"])
+        bar = run_scale_bar(run, names)
+        images = [display_pixels(run, image) for image in names]
         right = list(shown["label"] == shown["predicted"])
         grid = ImageGrid(
             [_answer(row) for _, row in shown.iterrows()],
@@ -83,11 +86,15 @@ class Panel(SplitFigureReporter):
         counts = _counts(rows, shown)
         display = scale.describe() if self.contrast == "experiment" else _autoscaled(scale)
         title = accuracy_headline(target.title, run.scores[target.split])
-        figure = grid.figure(run, title, [counts, target.note, display])
+        figure = grid.figure(
+            run, title, [counts, target.note, display, bar.describe() if bar else ""]
+        )
         for index, image in enumerate(images):
             own = self.contrast == "image"
             picture = autoscale(image, scale.is_colour) if own else scale.to_rgb(image)
             axes = grid.add_axes(figure, index)
+            if bar is not None:
+                bar.draw(axes, names[index], image.shape)
             _draw_image(axes, picture, grid.above[index], grid.below[index], right[index])
         return Composed(figure, counts)
 

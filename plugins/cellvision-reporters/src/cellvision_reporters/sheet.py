@@ -20,6 +20,7 @@ from cellvision_reporters.figures.figure import (
 from cellvision_reporters.figures.grid import image_ratio
 from cellvision_reporters.figures.phrasing import plural
 from cellvision_reporters.figures.reporter import Composed, FigureReporter
+from cellvision_reporters.figures.scale_bar import ScaleBar, audit_scale_bar
 from cellvision_reporters.figures.selection import balanced_sample
 
 if TYPE_CHECKING:
@@ -109,10 +110,12 @@ class Sheet(FigureReporter):
             read = (thumbnail(image, side=96) for image in audit.images.read(names))
             pixels = dict(zip(names, read, strict=True))
             below = _ranges(audit, set(names))
+        bar = audit_scale_bar(audit, names) if view == "acquired" else None
         scales = _display_ranges(audit, list(pixels.values()), view)
         caption = f"{_selection(audit, rows)} {_explanation(audit, view)}"
         lines = dict.fromkeys(scale.describe() for scale in scales.values())
-        figure = _draw(audit, rows, pixels, below, scales, [caption, *lines], view)
+        captions = [caption, *lines, bar.describe() if bar else ""]
+        figure = _draw(audit, rows, pixels, below, scales, captions, view, bar)
         return Composed(figure, caption)
 
     def _rows(self, audit: Audit) -> Iterator[_Row]:
@@ -205,6 +208,7 @@ def _draw(
     scales: dict[int, DisplayRange],
     captions: Sequence[str],
     view: View,
+    bar: ScaleBar | None,
 ) -> CaptionedFigure:
     ratio = min(max(image_ratio(list(pixels.values())), 0.4), 1.6)
     columns = max(len(row.images) for row in rows)
@@ -238,6 +242,8 @@ def _draw(
             image = pixels[name]
             picture = scales[image.shape[-1]].to_rgb(image)
             axes.imshow(picture, interpolation=interpolation(image.shape[0]))
+            if bar is not None:
+                bar.draw(axes, name, image.shape)
             if name in below:
                 texts = (fit_text(line, _CELL, _SMALL) for line in below[name].split("\n"))
                 axes.set_xlabel("\n".join(texts), fontsize=_SMALL, labelpad=2)

@@ -151,6 +151,9 @@ def _experiment_rows(experiment: StudyExperiment) -> list[dict[str, Any]]:
                 "groups": format_range(score.groups for score in scores),
                 "sampling_low": np.mean([score.accuracy_low for score in scores]),
                 "sampling_high": np.mean([score.accuracy_high for score in scores]),
+                "group_accuracy": np.mean(
+                    [np.nan if s.group_accuracy is None else s.group_accuracy for s in scores]
+                ),
                 "balanced_accuracy": np.mean([score.balanced_accuracy for score in scores]),
                 "chance": experiment.chance,
             }
@@ -179,6 +182,7 @@ def readable_summary(table: pd.DataFrame) -> pd.DataFrame:
             "mean accuracy": table["mean"].map(format_number),
             "SD over runs": table["sd"].map(format_number),
             "range over runs": intervals("minimum", "maximum"),
+            "accuracy of groups": table["group_accuracy"].map(format_number),
             "balanced accuracy": table["balanced_accuracy"].map(format_number),
             "n": table["n"],
             "groups": table["groups"],

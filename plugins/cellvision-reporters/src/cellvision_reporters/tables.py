@@ -112,6 +112,9 @@ def score_table(run: Run) -> pd.DataFrame:
             "accuracy": score.accuracy,
             "accuracy_low": score.accuracy_low,
             "accuracy_high": score.accuracy_high,
+            "group_accuracy": score.group_accuracy,
+            "group_accuracy_low": score.group_accuracy_low,
+            "group_accuracy_high": score.group_accuracy_high,
             "balanced_accuracy": score.balanced_accuracy,
             "loss": score.loss,
             "chance": 1 / len(run.class_names),
@@ -244,6 +247,7 @@ def _readable_scores(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
                 format_interval(score.accuracy_low, score.accuracy_high)
                 for score in run.scores.values()
             ],
+            "accuracy of groups": scores["group_accuracy"].map(format_number),
             "balanced accuracy": scores["balanced_accuracy"].map(format_number),
             "chance": scores["chance"].map(format_number),
             "most common class": scores["majority_fraction"].map(format_number),

@@ -24,6 +24,7 @@ from cellvision_reporters.figures.phrasing import (
 
 if TYPE_CHECKING:
     from cellvision import Run, Study
+    from cellvision.results.scores import Score
     from cellvision.results.verdicts import ControlRecord, VerdictRecord
 
 Fact = tuple[str, str]
@@ -86,6 +87,7 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
         sd = format_number(verdict.sd_over_runs)
         accuracy += f", mean of {verdict.runs} runs, SD over runs {sd}"
     yield "Accuracy on held-out images", accuracy
+    yield from _group_facts(verdict, verdict.group_column)
     yield "Balanced accuracy", format_number(verdict.balanced_accuracy, 2)
     for ensemble in study.ensembles:
         score = ensemble.scores.get(verdict.split)
@@ -108,6 +110,8 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
             adjusted=verdict.p,
         ),
     )
+    if verdict.worst_batch is not None:
+        yield "Worst batch", verdict.worst_batch.sentence(verdict.batch_column)
     if verdict.looks is not None:
         yield "Looks at this test set", _looks_text(verdict.looks, verdict.settings_tried or 1)
     if is_known(verdict.training_accuracy):
@@ -148,6 +152,7 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
             "Accuracy on held-out images",
             f"{format_number(score.accuracy, 2)} (95 % interval {interval})",
         ),
+        *_group_facts(score, run.group_column),
         ("Balanced accuracy", format_number(score.balanced_accuracy, 2)),
         *_averaged_facts(run, split),
         *_comparison_facts(run, split, majority_fraction(run.counts.get(split, {}))),
@@ -182,6 +187,19 @@ def _averaged_facts(run: Run, split: str) -> Iterator[Fact]:
             "Accuracy of the mean over flips and turns (predict --tta)",
             f"{format_number(score.accuracy, 2)} (95 % interval {interval})",
         )
+
+
+def _group_facts(result: VerdictRecord | Score, column: str | None) -> Iterator[Fact]:
+    """State how many groups are classified correctly, beside the accuracy of images."""
+    if result.group_accuracy is None or result.groups_scored is None:
+        return
+    interval = format_interval(result.group_accuracy_low, result.group_accuracy_high, 2)
+    groups = format_groups(result.groups_scored, column)
+    yield (
+        "Accuracy of groups",
+        f"{format_number(result.group_accuracy, 2)} (95 % interval {interval}) of {groups}, by the "
+        "mean probability of their images",
+    )
 
 
 def _comparison_facts(run: Run, split: str, majority: float) -> Iterator[Fact]:

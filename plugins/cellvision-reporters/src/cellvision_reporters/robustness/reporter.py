@@ -110,7 +110,7 @@ class Robustness(FigureReporter):
 
         tables: dict[str, list[pd.DataFrame]] = {}
         for experiment in study.experiments:
-            for run in experiment.runs:
+            for run in experiment.networks:
                 probe = run.probe()
                 for split in shown_splits(run, self.split):
                     table = self._evaluate(run, probe, split).table

@@ -1,0 +1,74 @@
+"""The plate map: positions of wells, and what is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cellvision_reporters.figures.wells import plate_shape, well_position, wells_of
+from figure_checks import assert_is_a_picture, assert_nothing_is_clipped, texts
+from written_results import write_run
+
+import cellvision as cv
+
+
+@pytest.mark.parametrize(
+    ("name", "position"),
+    [
+        ("A01", (0, 0)),
+        ("a1", (0, 0)),
+        ("H12", (7, 11)),
+        ("P24", (15, 23)),
+        ("plate 3/B07", (1, 6)),
+        ("Q01", None),
+        ("A25", None),
+        ("A00", None),
+        ("A001", None),
+        ("donor", None),
+        (None, None),
+    ],
+)
+def test_names_of_wells_have_positions(name: Any, position: tuple[int, int] | None) -> None:
+    assert well_position(name) == position
+
+
+def write_provenance(run: cv.Run, wells: list[str], plates: list[str]) -> None:
+    table = run.predictions[["image", "group"]].copy()
+    count = len(table)
+    table["batch"] = [plates[k % len(plates)] for k in range(count)]
+    table["well"] = [wells[k % len(wells)] for k in range(count)]
+    table.to_csv(run.folder / "provenance.csv", index=False)
+
+
+def test_the_accuracy_of_each_well_is_drawn_at_its_position(
+    tmp_path: Path, out: Path, drawn: list[Any]
+) -> None:
+    run = write_run(tmp_path / "run", n=24, wrong=6, splits=("train", "test"))
+    write_provenance(run, ["A01", "B02", "C03", "H12"], ["p1", "p2"])
+    wells = wells_of(run, "test")
+    assert wells["images"].sum() == 24
+    assert (wells["accuracy"] * wells["images"]).sum() == pytest.approx(18)
+    assert set(zip(wells["row"], wells["column"], strict=True)) == {(0, 0), (1, 1), (2, 2), (7, 11)}
+    (artifact,) = cv.reporters.create("plate_map").run(run, out)
+    assert_is_a_picture(artifact.path)
+    (figure,) = drawn
+    assert_nothing_is_clipped(figure)
+    assert {"p1", "p2"} <= set(texts(figure))
+    assert "2 wells at the edge" in artifact.caption
+    assert "1 = control, 2 = treated" in artifact.caption
+
+
+def test_nothing_is_drawn_where_wells_have_other_names(tmp_path: Path, out: Path) -> None:
+    run = write_run(tmp_path / "run")
+    assert cv.reporters.create("plate_map").run(run, out) == []  # no provenance at all
+    write_provenance(run, ["A01", "control well"], ["p1"])
+    assert cv.reporters.create("plate_map").run(run, out) == []
+
+
+def test_the_smallest_plate_with_all_wells_is_drawn() -> None:
+    positions = [well_position(name) for name in ("A01", "H12")]
+    assert plate_shape([each for each in positions if each]) == (8, 12)
+    beyond = well_position("A13")
+    assert beyond is not None
+    assert plate_shape([beyond]) == (16, 24)

@@ -1,0 +1,92 @@
+"""Answers for groups: the table of a run, wells of several plates, and the worst batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from images import InMemory
+
+from cellvision import statistics
+from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
+from cellvision.inference.image_search import ImageFile
+from cellvision.results.group_table import group_table
+
+
+def predictions() -> pd.DataFrame:
+    table = pd.DataFrame(
+        [
+            ("a", "test", "p1/A01", "dark", 0.9),
+            ("b", "test", "p1/A01", "dark", 0.2),
+            ("c", "test", "p2/A01", "light", 0.4),
+            ("d", "test", "p2/B02", "dark", 0.6),
+            ("e", "test", "p2/B02", "light", 0.4),
+            ("f", "train", "p1/A01", "dark", 0.1),
+            ("g", "test", None, "dark", 0.1),
+        ],
+        columns=["image", "split", "group", "label", "p_dark"],
+    )
+    table["p_light"] = 1 - table["p_dark"]
+    table["predicted"] = np.where(table["p_dark"] >= 0.5, "dark", "light")
+    return table
+
+
+def test_the_table_of_groups_has_one_answer_for_each_split_and_group() -> None:
+    table = predictions()
+    provenance = table[["image", "group"]].assign(
+        batch=[str(name)[:2] for name in table["group"]], site=list("1212121")
+    )
+    result = group_table(table, provenance, ("dark", "light")).set_index(["split", "group"])
+    assert list(result.index) == [
+        *(("test", "p1/A01"), ("test", "p2/A01"), ("test", "p2/B02")),
+        ("train", "p1/A01"),
+    ]
+    first = result.loc[("test", "p1/A01")]
+    assert (first["images"], first["label"], first["predicted"]) == (2, "dark", "dark")
+    assert first["p_dark"] == pytest.approx(0.55)
+    assert first["image_accuracy"] == 0.5
+    assert result["predicted"].isna().tolist() == [False, False, True, False]  # a tie
+    assert result["label"].isna().tolist() == [False, False, True, False]  # two labels
+    assert result["batch"].tolist() == ["p1", "p2", "p2", "p1"]
+    assert "site" not in result.columns
+
+
+def test_wells_of_different_plates_are_different_groups(tmp_path: Path) -> None:
+    rows = ["file,plate,well,donor", "a.png,p1,A01,d1", "b.png,p2,A01,d1", "c.png,,A02,d2"]
+    (tmp_path / "groups.csv").write_text("\n".join(rows) + "\n")
+    images = [ImageFile(tmp_path / f"{name}.png", f"{name}.png", tmp_path) for name in "abc"]
+    assert file_groups(images, "well") == {"a.png": "p1/A01", "b.png": "p2/A01", "c.png": "A02"}
+    assert file_groups(images, "donor") == {"a.png": "d1", "b.png": "d1", "c.png": "d2"}
+    columns = {"label": ["x", "y"], "plate": ["p1", "p2"], "well": ["A01", "A01"]}
+    dataset = InMemory.of({"image": ["a", "b"], **columns})
+    assert dataset_groups(dataset, "well") == {"a": "p1/A01", "b": "p2/A01"}
+
+
+def test_a_tie_of_a_group_is_no_answer() -> None:
+    answers = GroupAnswers("well", {"a": "A01", "b": "A01", "c": "A02"}, ["dark", "light"])
+    for image, probability in (("a", 0.7), ("b", 0.3), ("c", 0.3)):
+        answers.add(image, np.array([probability, 1 - probability]))
+    table = answers.table()
+    assert table["predicted"].isna().tolist() == [True, False]
+    assert table["predicted"].iloc[1] == "light"
+
+
+def test_the_worst_batch_comes_first_with_an_interval_for_all_batches_together() -> None:
+    rng = np.random.default_rng(3)
+    batches = np.repeat(["p1", "p2", "p3"], 40)
+    groups = np.arange(120) // 4
+    correct = rng.random(120) < np.repeat([0.9, 0.4, 0.8], 40)
+    results = statistics.batch_accuracies(correct, batches, groups)
+    assert results[0].batch == "p2"
+    worst = results[0].accuracy
+    rows = batches == "p2"
+    alone = statistics.accuracy_interval(correct[rows], groups[rows])
+    assert worst.estimate == alone.estimate
+    assert worst.low < alone.low
+    assert (worst.n, worst.groups) == (40, 10)
+    widened = statistics.batch_accuracies(correct, batches, groups, cross_validated=True)
+    assert widened[0].accuracy.high - worst.estimate == pytest.approx(
+        1.3 * (worst.high - worst.estimate)
+    )
