@@ -15,7 +15,7 @@ from cellvision.cli.output_folder import removed_if_empty
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
 
