@@ -209,3 +209,66 @@ def test_a_decorator_registers_a_class(isolated_registries: Isolation) -> None:
 
     assert cv.splitters.get("mine") is Mine
     assert cv.splitters.name_of(Mine) == "mine"
+
+
+def test_an_edited_file_does_not_continue_what_another_version_began(
+    net: Path, tmp_path: Path
+) -> None:
+    from cellvision.local_plugins import digests_of, raise_if_changed
+
+    write_images(tmp_path / "images")
+    cv.load_plugins(net)
+    experiment = cv.Experiment(
+        dataset=cv.datasets.create("folder", path=tmp_path / "images"), architecture="tiny_net"
+    )
+    before = digests_of(experiment)
+    assert before == {"my_net.py": hashlib.sha256(NET.encode()).hexdigest()}
+    raise_if_changed(before, before, tmp_path, "run")
+    raise_if_changed({}, before, tmp_path, "run")
+    net.write_text(NET.replace("width: int = 3", "width: int = 4"))
+    cv.load_plugins(net)
+    edited = experiment.model_copy(update={"architecture": cv.architectures.create("tiny_net")})
+    with pytest.raises(errors.FolderError, match=r"my_net\.py has changed since the run") as caught:
+        raise_if_changed(before, digests_of(edited), tmp_path, "run")
+    assert before["my_net.py"] in caught.value.hint
+
+
+def test_a_study_is_not_continued_with_an_edited_file(net: Path, tmp_path: Path) -> None:
+    from cellvision.studies.study_folder import claim_study, study_plan
+
+    write_images(tmp_path / "images")
+    folder = tmp_path / "study"
+
+    def plan() -> dict[str, object]:
+        cv.load_plugins(net)
+        dataset = cv.datasets.create("folder", path=tmp_path / "images")
+        experiment = cv.Experiment(dataset=dataset, architecture="tiny_net")
+        return study_plan({"": experiment}, 2, {}, {}, {})
+
+    folder.mkdir()
+    claim_study(folder, plan())
+    claim_study(folder, plan())
+    net.write_text(NET.replace("One dense layer.", "One dense layer more."))
+    with pytest.raises(errors.FolderError, match=r"has changed since the study was started"):
+        claim_study(folder, plan())
+
+
+def test_a_class_of_a_session_cannot_reach_other_processes(tmp_path: Path) -> None:
+    from cellvision.local_plugins import raise_if_unreachable
+
+    class Notebook(cv.Augmenter):
+        """Defined in a function, as in a cell of a notebook."""
+
+        def build(self, seed: int) -> object:
+            return None
+
+    cv.augmenters.register("notebook", Notebook)
+    try:
+        write_images(tmp_path / "images")
+        dataset = cv.datasets.create("folder", path=tmp_path / "images")
+        raise_if_unreachable(cv.Experiment(dataset=dataset))
+        experiment = cv.Experiment(dataset=dataset, augmenters=("notebook",))
+        with pytest.raises(errors.ExperimentError, match="Notebook is defined in this session"):
+            raise_if_unreachable(experiment)
+    finally:
+        cv.augmenters.unregister("notebook")

@@ -27,7 +27,12 @@ Lines = Iterator[str]
 
 def experiment() -> Lines:
     """Describe every setting of an experiment, from the models."""
-    parts = {"preprocessing": cv.Preprocessing, "split": cv.Split, "training": cv.Training}
+    parts = {
+        "preprocessing": cv.Preprocessing,
+        "split": cv.Split,
+        "training": cv.Training,
+        "about": cv.About,
+    }
     yield from ("## All sections", "")
     yield from settings(cv.Experiment, links=parts)
     yield from ("## `dataset`", "", "Settings of every data set:", "")
@@ -148,6 +153,49 @@ def plugins() -> Lines:
             yield from settings(cls, without=frozenset(registry.base.model_fields))
 
 
+def index() -> Lines:
+    """List the distributions with plugins: those installed here, and those named in a list."""
+    from importlib import metadata
+
+    rows = {}
+    for name in sorted({*_plugin_distributions(), *_listed_distributions()}):
+        try:
+            found = metadata.metadata(name)
+        except metadata.PackageNotFoundError:
+            rows[name] = (f"`{name}`", "", "", _listed_distributions()[name])
+            continue
+        entries = [
+            f"{entry.group.rpartition('.')[2].removesuffix('s')} `{entry.name}`"
+            for entry in metadata.distribution(name).entry_points
+            if entry.group.startswith("cellvision.")
+        ]
+        needs = next((r for r in metadata.requires(name) or () if _is_cellvision(r)), "")
+        rows[name] = (f"`{name}`", found.get("Summary") or "", needs, ", ".join(sorted(entries)))
+    yield from table(("distribution", "", "built for", "plugins"), list(rows.values()))
+
+
+def _is_cellvision(requirement: str) -> bool:
+    return re.match(r"cellvision\b(?!-)", requirement) is not None
+
+
+def _plugin_distributions() -> set[str]:
+    """Return the installed distributions with the keyword ``cellvision-plugin``."""
+    from importlib import metadata
+
+    return {
+        found.metadata["Name"]
+        for found in metadata.distributions()
+        if "cellvision-plugin" in (found.metadata.get("Keywords") or "")
+    }
+
+
+def _listed_distributions() -> dict[str, str]:
+    """Return the distributions in ``docs/plugin-list.txt``, each with its description."""
+    lines = (Path(__file__).parents[1] / "plugin-list.txt").read_text(encoding="utf-8")
+    rows = [line.split(maxsplit=1) for line in lines.splitlines() if not line.startswith("#")]
+    return {row[0]: row[1] if len(row) > 1 else "" for row in rows if row}
+
+
 def description(cls: type[Any]) -> list[str]:
     """Convert a docstring to Markdown, without its sections."""
     text = inspect.getdoc(cls) or ""
@@ -245,5 +293,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("every-setting", _directive(experiment))
     app.add_directive("every-plugin", _directive(plugins))
+    app.add_directive("plugin-index", _directive(index))
     app.add_directive("every-verb", _directive(commands))
     return {"parallel_read_safe": True}

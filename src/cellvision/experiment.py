@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import ConfigDict, Field, field_validator
 
 from cellvision import atomic_io, errors, notebook_html
+from cellvision.about import About
 from cellvision.component import FormerSetting, Settings
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
@@ -171,6 +172,9 @@ class Experiment(Settings):
     split: Split = Split()
     """How images are divided if the data set does not name the splits."""
 
+    about: About = About()
+    """What only a person knows: origin of the images, intended use, limitations, ..."""
+
     reporters: tuple[Reporter, ...] | None = None
     """What to make of a finished run. None: every installed reporter that is enabled by default."""
 
@@ -209,10 +213,12 @@ class Experiment(Settings):
         return value
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """Return plain values; an empty list of plugins is left out, as in older records."""
+        """Return plain values; plugins and `about` are left out if empty, as in older records."""
         values = super().model_dump(**options)
         if not values.get("plugins"):
             values.pop("plugins", None)
+        if self.about == About():
+            values.pop("about", None)
         return values
 
     @field_validator("plugins", "dataset", "augmenters", "architecture", "reporters")

@@ -163,6 +163,58 @@ def local_files(settings: Any) -> list[LocalPlugins]:
     return list({file.path.name: file for file in files if file is not None}.values())
 
 
+def digests_of(settings: Any) -> dict[str, str]:
+    """Return the SHA-256 of each local file that defines components in some settings, by name."""
+    return {file.path.name: file.digest for file in local_files(settings)}
+
+
+def raise_if_changed(
+    recorded: Mapping[str, str], current: Mapping[str, str], folder: Path, what: str
+) -> None:
+    """Refuse to continue with another version of a local file than that of the start.
+
+    Parameters
+    ----------
+    recorded, current
+        SHA-256 of the local files then and now, by name.
+    folder
+        Folder with what is to be continued.
+    what
+        What it is: a run or a study.
+
+    Raises
+    ------
+    errors.FolderError
+        A file has changed.
+    """
+    changed = sorted(name for name in recorded if current.get(name) not in (None, recorded[name]))
+    if changed:
+        raise errors.FolderError(
+            f"{folder}: {changed[0]} has changed since the {what} was started",
+            f"Restore the file as it was then (its SHA-256 is {recorded[changed[0]]}), or name "
+            "another folder.",
+        )
+
+
+def raise_if_unreachable(settings: Any) -> None:
+    """Refuse classes that other processes cannot import, because they exist in this one only.
+
+    Raises
+    ------
+    errors.ExperimentError
+        A component's class is defined in a notebook, an interactive session or a function.
+    """
+    for component in nested_components(settings):
+        cls = type(component)
+        if cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
+            raise errors.ExperimentError(
+                f"{component.registry.kind} {cls.__name__} is defined in this session, so other "
+                "processes cannot import it",
+                "Put the class in a file that they can read: "
+                "cv.load_plugins('./my_plugins.py') or plugins = [\"./my_plugins.py\"]",
+            )
+
+
 def loaded_files() -> list[LocalPlugins]:
     """Return all local files that are loaded in this process."""
     return list(_loaded.values())

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,6 +38,16 @@ def run(
         ),
     ] = [],  # noqa: B006 - Typer copies it
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    badge: Annotated[
+        Path | None,
+        typer.Option(
+            "--badge",
+            metavar="FILE",
+            help="If all checks pass, write a badge for a README that says so: .svg, or .json for "
+            "shields.io.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Check that a plugin keeps its contract.
 
@@ -63,6 +74,12 @@ def run(
             print(f"{kind} {plugin}: {', '.join(listed)} of {len(results)} checks")
     if as_json:
         print(json.dumps([asdict(result) for result in all_results], indent=2, ensure_ascii=False))
+    if badge is not None:
+        import importlib_metadata
+
+        from cellvision.testing.badge import write_badge
+
+        write_badge(badge, all_results, importlib_metadata.version("cellvision"))
     if any(result.outcome == "failed" for result in all_results):
         raise typer.Exit(1)
 

@@ -93,6 +93,7 @@ class Catalog:
         """
         table = rules.read_table(dataset)
         rules.check_images(table)
+        rules.check_label_types(table)
         table = table.assign(
             image=table["image"].astype(str), label=normalize_names(table["label"])
         )

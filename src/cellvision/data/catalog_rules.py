@@ -71,6 +71,27 @@ def check_images(table: pd.DataFrame) -> None:
         )
 
 
+def check_label_types(table: pd.DataFrame) -> None:
+    """Raise an error unless every label is text, a whole number or a truth value."""
+    import numpy as np
+
+    names = (str, int, np.integer, np.bool_)
+    for image, label in zip(table["image"], table["label"], strict=True):
+        if not (isinstance(label, names) or _is_missing(label)):
+            raise errors.CatalogError(
+                f"the label of {str(image)!r} is {label!r}, a {type(label).__name__}: no name of "
+                "a class",
+                "Return text, or whole numbers; an image has one class",
+            )
+
+
+def _is_missing(label: object) -> bool:
+    import pandas as pd
+
+    is_nan = isinstance(label, float) and label != label
+    return label is None or is_nan or label is pd.NA or label is pd.NaT
+
+
 def check_labels(table: pd.DataFrame) -> None:
     """Raise an error unless every image has a label."""
     blank = table["label"].isna()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellvision import atomic_io, errors
+from cellvision.local_plugins import raise_if_unreachable
 from cellvision.results.claimed_folder import clear_folder
 from cellvision.studies.dask_worker import installed_versions, keras_backend, train_on_worker
 
@@ -103,6 +104,8 @@ def train_on_cluster(
         have started are finished first, and all finished runs are kept.
     """
     _check_client(client)
+    for run in waiting:
+        raise_if_unreachable((run.experiment, run.component))
     total = done + len(waiting)
     pending = _submit(client, waiting)
     collector = _Collector(folder)

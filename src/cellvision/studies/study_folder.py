@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
 from cellvision.experiment import with_defaults
+from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.results.claimed_folder import clear_folder, naming_folder
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.run import load_run
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.studies.controls import Controls
     from cellvision.studies.plan import PlannedRun
+
+_COMPARED_APART = ("id", "seeds", "controls", "local_plugins")
+"""Keys of a plan that may change, or have their own rules."""
 
 Plan = dict[str, Any]
 """Content of the plan file: what was requested."""
@@ -56,6 +60,7 @@ def study_plan(
         "controls": [control.model_dump(mode="json") for control in chosen.values()],
         "expert": dict(expert),
         "folds": dict(folds),
+        "local_plugins": digests_of([*experiments.values(), *chosen.values()]),
     }
 
 
@@ -94,6 +99,7 @@ def _read_plan(path: Path) -> Plan:
 
 
 def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
+    raise_if_changed(started.get("local_plugins", {}), plan["local_plugins"], folder, "study")
     if _unchangeable(started) != _unchangeable(plan) or started["seeds"][0] != plan["seeds"][0]:
         raise errors.FolderError(
             f"{folder}: another study was started here", "Name another folder, or remove this one."
@@ -124,7 +130,7 @@ def _unchangeable(plan: Plan) -> Any:
         for entry in plain["experiments"]
     ]
     plain.setdefault("folds", {})
-    return {key: value for key, value in plain.items() if key not in ("id", "seeds", "controls")}
+    return {key: value for key, value in plain.items() if key not in _COMPARED_APART}
 
 
 def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Study:

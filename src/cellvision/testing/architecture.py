@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
-from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.testing.backends import other_backend
-from cellvision.testing.component import ComponentChecks, conformance_check, from_reference
+from cellvision.testing.component import conformance_check, from_reference
+from cellvision.testing.network_under_test import CLOSE, NetworkUnderTest
 from cellvision.testing.networks import (
     build,
-    check_model,
-    check_probabilities,
-    example_batch,
-    layers_without_package,
+    channels_first_layers,
+    keras_settings_restored,
     step_losses,
-    train_really,
     weights_of,
 )
-from cellvision.testing.process import Process, ProcessFault, shared
+from cellvision.testing.process import ProcessFault
 from cellvision.testing.result import CheckFailed
 
 if TYPE_CHECKING:
     import numpy as np
-
-_SIDES = (32, 64, 128, 256)
-_CLOSE = 1e-5
-"""Largest change of a probability by saving and loading."""
 
 _CLOSE_ENOUGH = 1e-3
 """Largest difference between two backends, which sum in different orders."""
@@ -37,15 +30,7 @@ _TOO_SMALL = (
 )
 
 
-class _Built(NamedTuple):
-    """The network of the example, and its output for some images before any training."""
-
-    model: Any
-    images: np.ndarray
-    probabilities: np.ndarray
-
-
-class ArchitectureChecks(ComponentChecks):
+class ArchitectureChecks(NetworkUnderTest):
     """The checks of an architecture, to subclass in a plugin's tests.
 
     Attributes
@@ -65,61 +50,6 @@ class ArchitectureChecks(ComponentChecks):
     ...     invalid_settings = {"dense": 0}
     """
 
-    registry: ClassVar = architectures
-    input_shape: ClassVar[tuple[int, int, int] | None] = None
-    classes: ClassVar[int] = 3
-
-    @property
-    def architecture(self) -> Architecture:
-        """The example."""
-        component = self.component
-        assert isinstance(component, Architecture)
-        return component
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels to check with."""
-        if self.input_shape is not None:
-            return self.input_shape
-        architecture = self.architecture
-
-        def smallest() -> tuple[int, int, int]:
-            for side in _SIDES:
-                try:
-                    architecture.build((side, side, 3), self.classes)
-                except errors.ArchitectureError:
-                    if side == _SIDES[-1]:
-                        raise
-                else:
-                    return side, side, 3
-            raise AssertionError
-
-        return self.once("building a small network", "test_builds_a_model", smallest)
-
-    @property
-    def built(self) -> _Built:
-        """The network of the example, in float32, after it has passed `test_builds_a_model`."""
-        shape, architecture = self.shape, self.architecture
-
-        def checked() -> _Built:
-            model = build(architecture, shape, self.classes, seed=0)
-            check_model(model, shape, self.classes)
-            images = example_batch(shape, self.classes)[0]
-            return _Built(model, images, model.predict_on_batch(images))
-
-        return self.once("build()", "test_builds_a_model", checked)
-
-    @property
-    def classifier(self) -> _Built:
-        """The same network, after its outputs have proved to be probabilities."""
-        built = self.built
-
-        def checked() -> _Built:
-            check_probabilities(built.probabilities)
-            return built
-
-        return self.once("its outputs", "test_probabilities_sum_to_one", checked)
-
     @conformance_check
     def test_builds_a_model(self) -> None:
         """`build` returns an uncompiled Keras model that maps images to one number per class."""
@@ -129,6 +59,34 @@ class ArchitectureChecks(ComponentChecks):
     def test_probabilities_sum_to_one(self) -> None:
         """The outputs are float32 probabilities that sum to 1 for each image."""
         self.require(len(self.classifier.probabilities), "there are no outputs", "")
+
+    @conformance_check
+    def test_predicts_the_same_again(self) -> None:
+        """Two predictions of the same images are equal: dropout and noise act in training only."""
+        self.require(self.steady, "there are no outputs", "")
+
+    @conformance_check
+    def test_leaves_keras_as_it_is(self) -> None:
+        """`build` changes no setting of Keras, such as the dtype policy."""
+        assert self.built
+        height, width, channels = self.shape
+        with keras_settings_restored() as changed:
+            self.architecture.build((height, width, channels), self.classes)
+        self.require(
+            not changed,
+            f"build() changes {', '.join(changed)}",
+            "Give settings to layers, not to Keras.",
+        )
+
+    @conformance_check
+    def test_channels_come_last(self) -> None:
+        """No layer expects channels before rows and columns, which images do not have there."""
+        names = channels_first_layers(self.built.model)
+        self.require(
+            not names,
+            f"layers expect channels first: {', '.join(names)}",
+            'Images are (height, width, channels): omit data_format="channels_first".',
+        )
 
     @conformance_check
     def test_takes_other_images_and_classes(self) -> None:
@@ -141,7 +99,7 @@ class ArchitectureChecks(ComponentChecks):
             ((height, width + 16, 3), self.classes),
         ):
             try:
-                model = self.architecture.build(shape, classes)
+                model = build(self.architecture, shape, classes, seed=0)
             except errors.ArchitectureError as error:
                 self.require(error.hint, f"the error has no hint: {error.what}", _TOO_SMALL)
             else:
@@ -156,7 +114,7 @@ class ArchitectureChecks(ComponentChecks):
         """For images of one pixel it works, or raises ArchitectureError with a hint."""
         assert self.built
         try:
-            model = self.architecture.build((1, 1, self.shape[2]), self.classes)
+            model = build(self.architecture, (1, 1, self.shape[2]), self.classes, seed=0)
         except errors.ArchitectureError as error:
             self.require(error.hint, f"the error has no hint: {error.what}", _TOO_SMALL)
         except Exception as error:
@@ -197,22 +155,6 @@ class ArchitectureChecks(ComponentChecks):
         """`cellvision.train` with its own recipe changes the weights and lowers the loss."""
         self._require_training(*self.trained, "")
 
-    @property
-    def trained(self) -> tuple[bool, list[float | None]]:
-        """Whether training changed a weight, and its losses; see `train_really`."""
-        assert self.reloaded is not None
-        architecture, shape, classes, folder = (
-            self.architecture,
-            self.shape,
-            self.classes,
-            self.folder,
-        )
-        return self.once(
-            "training",
-            "test_trains",
-            lambda: train_really(architecture, shape, classes, folder),
-        )
-
     def _require_training(self, changed: bool, losses: Sequence[float | None], where: str) -> None:
         self.require(changed, f"training changes no weight{where}", "Leave a layer trainable.")
         numbers = [loss for loss in losses if loss is not None]
@@ -235,7 +177,7 @@ class ArchitectureChecks(ComponentChecks):
 
         from cellvision.backends.precision import policy
 
-        built = self.classifier
+        built = self.steady
         with policy("bfloat16"):
             model = build(self.architecture, self.shape, self.classes, seed=0)
         outputs = model.predict_on_batch(built.images)
@@ -255,82 +197,24 @@ class ArchitectureChecks(ComponentChecks):
         """Custom layers are registered with the distribution's name as their package."""
         self.require(self.named, "there are no layers", "Connect layers to a keras.Model.")
 
-    @property
-    def named(self) -> _Built:
-        """The network of the example, whose layers name their package."""
-        built = self.built
-
-        def checked() -> _Built:
-            names = layers_without_package(built.model)
-            if names:
-                raise CheckFailed(
-                    f"registered without a package: {', '.join(names)}; another plugin's layer "
-                    "of that name would be loaded in its place",
-                    "Decorate it: "
-                    '@keras.saving.register_keras_serializable(package="<distribution>")',
-                )
-            return built
-
-        return self.once("its layers", "test_names_its_layers", checked)
-
     @conformance_check
     def test_reloads_in_a_new_process(self) -> None:
         """Saved, and loaded by a process that did not build it, it gives equal outputs."""
         import numpy as np
 
-        difference = float(np.abs(self.reloaded - self.classifier.probabilities).max())
+        difference = float(np.abs(self.reloaded - self.steady.probabilities).max())
         self.require(
-            difference <= _CLOSE,
+            difference <= CLOSE,
             f"the reloaded model's outputs differ by {difference:.2g}",
             "Save all that your layers need: get_config() and weights.",
         )
-
-    @property
-    def reloaded(self) -> np.ndarray:
-        """The outputs of the saved and reloaded network."""
-        assert self.classifier
-        assert self.named
-        return self.once(
-            "saving and loading", "test_reloads_in_a_new_process", self._reload_elsewhere
-        )
-
-    def _reload_elsewhere(self) -> np.ndarray:
-        """Return the outputs of the network in a process that did not build it."""
-        import numpy as np
-
-        model, images, _ = self.classifier
-        file, data = self.folder / "model.keras", self.folder / "images.npy"
-        np.save(data, images)
-        arguments = {"file": str(file), "data": str(data)}
-        try:
-            model.save(file)
-            try:
-                outputs = shared("loading models").call(_predict_here, **arguments)
-            except ProcessFault:
-                # The plugin's own layers are known once it has built a network.
-                with Process() as process:
-                    outputs = process.call(
-                        _predict_with_plugin,
-                        **arguments,
-                        **self.to_reference(),
-                        shape=self.shape,
-                        classes=self.classes,
-                    )
-        except Exception as error:
-            raise CheckFailed(
-                f"the saved model does not load: {errors.first_line(error)}",
-                "Use Keras' own layers; or decorate yours with "
-                '@keras.saving.register_keras_serializable(package="<distribution>") and define '
-                "get_config().",
-            ) from error
-        return np.asarray(outputs)
 
     @conformance_check
     def test_works_on_the_other_backend(self) -> None:
         """On the other Keras backend the same weights give the same outputs, and it trains."""
         import numpy as np
 
-        model, images, expected = self.classifier
+        model, images, expected = self.steady
         assert self.trained
         backend, process = other_backend()
         file, data = self.folder / "other.weights.h5", self.folder / "other.npy"
@@ -356,27 +240,6 @@ class ArchitectureChecks(ComponentChecks):
             f"on {backend} the same weights give outputs that differ by {difference:.2g}",
             "Use keras.layers and keras.ops, which agree on every backend.",
         )
-
-
-def _predict_here(file: str, data: str) -> list[list[float]]:
-    import keras
-    import numpy as np
-
-    model = keras.models.load_model(file, compile=False)
-    outputs: list[list[float]] = model.predict_on_batch(np.load(data)).tolist()
-    return outputs
-
-
-def _predict_with_plugin(
-    file: str,
-    data: str,
-    reference: str,
-    settings: Mapping[str, Any],
-    shape: Sequence[int],
-    classes: int,
-) -> list[list[float]]:
-    build(from_reference(reference, settings), shape, classes, seed=1)
-    return _predict_here(file, data)
 
 
 def _train_and_predict_here(

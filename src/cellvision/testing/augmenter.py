@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cellvision.interfaces.augmenter import Augmenter, augmenters
 from cellvision.testing.backends import other_backend
 from cellvision.testing.component import ComponentChecks, conformance_check, from_reference
+from cellvision.testing.networks import keras_settings_restored
 from cellvision.testing.process import ProcessFault
 from cellvision.testing.result import CheckFailed
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 _CLASSES = 4
+
+_FURTHEST = 2.0
+"""How far intensities may leave the range from 0 to 1."""
 
 
 class AugmenterChecks(ComponentChecks):
@@ -43,8 +47,10 @@ class AugmenterChecks(ComponentChecks):
     def layer(self, seed: int = 0) -> Any:
         """Return a new layer of the example."""
         augmenter = self.augmenter
-        assert self.once("build()", "test_builds_a_layer", lambda: augmenter.build(0)) is not None
-        return augmenter.build(seed)
+        with keras_settings_restored():
+            built = self.once("build()", "test_builds_a_layer", lambda: augmenter.build(0))
+            assert built is not None
+            return augmenter.build(seed)
 
     def changed(self, images: np.ndarray, seed: int = 0, calls: int = 1) -> list[np.ndarray]:
         """Return what a new layer makes of a batch in training, in successive calls."""
@@ -80,6 +86,33 @@ class AugmenterChecks(ComponentChecks):
             self.require(
                 np.isfinite(result).all(), "pixels became infinite or NaN", "Avoid division by 0."
             )
+
+    @conformance_check
+    def test_keeps_intensities_in_range(self) -> None:
+        """Intensities between 0 and 1 stay near that range, so networks see familiar values."""
+        images = _images()
+        low, high = 0.0, 0.0
+        for seed in range(4):
+            result = self.changed(images, seed=seed)[0]
+            low, high = min(low, float(result.min())), max(high, float(result.max()))
+        self.require(
+            low > -_FURTHEST and high < 1 + _FURTHEST,
+            f"intensities from 0 to 1 became {low:.3g} to {high:.3g}",
+            "Images are floats from 0 to 1, not 0 to 255; limit the change.",
+        )
+
+    @conformance_check
+    def test_leaves_keras_as_it_is(self) -> None:
+        """`build` changes no setting of Keras, such as the dtype policy."""
+        augmenter = self.augmenter
+        assert self.layer() is not None
+        with keras_settings_restored() as changed:
+            augmenter.build(0)
+        self.require(
+            not changed,
+            f"build() changes {', '.join(changed)}",
+            "Give settings to layers, not to Keras.",
+        )
 
     @conformance_check
     def test_is_off_at_inference(self) -> None:

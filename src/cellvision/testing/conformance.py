@@ -6,7 +6,7 @@ import functools
 import tempfile
 import traceback
 import unittest
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -21,7 +21,7 @@ def conformance_check(check: Callable[[Any], None]) -> Callable[[Any], None]:
 
     @functools.wraps(check)
     def counted(self: Checks) -> None:
-        self._requirements, self._current = 0, check.__name__
+        self._requirements, self._current, self.notes = 0, check.__name__, ()
         check(self)
         if not self._requirements:
             raise CheckFailed(
@@ -55,6 +55,9 @@ class Checks:
     example: ClassVar[Mapping[str, Any]] = {}
     invalid_settings: ClassVar[Mapping[str, Any]] = {}
     expected_failures: ClassVar[Mapping[str, str]] = {}
+
+    notes: Sequence[str] = ()
+    """What the check that ran last advises, although it passed."""
 
     _results: ClassVar[dict[str, Any]]
     _requirements = 0
@@ -90,6 +93,10 @@ class Checks:
         self._requirements += 1
         if not condition:
             raise CheckFailed(what, hint)
+
+    def note(self, advice: str) -> None:
+        """Add a line of advice to a check that passes."""
+        self.notes = (*self.notes, advice)
 
     def once(self, what: str, owner: str, compute: Callable[[], T]) -> T:
         """Compute something that several checks need, once per class.

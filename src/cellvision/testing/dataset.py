@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cellvision import errors
 from cellvision.digests import pixel_digest
 from cellvision.interfaces.dataset import Dataset, datasets
+from cellvision.interfaces.decoded_image import DecodedImage
 from cellvision.testing.component import ComponentChecks, conformance_check, from_reference
 from cellvision.testing.process import Process, ProcessFault
 from cellvision.testing.result import CheckFailed
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
 
 _SAMPLED = 16
 """Number of images that most checks read."""
+
+_MOST_CHANNELS = 8
+"""An image of so few rows, and more columns and channels, probably has its channels first."""
+
+_SLOW_READ, _SLOW_BYTE = 0.02, 1e-8
+"""Seconds, and seconds for each byte of pixels, after which reading an image counts as slow."""
+
+_FASTER = (
+    "keep the file open (one handle for each thread), define read_many(), or define fingerprint(), "
+    "which otherwise reads every image once more"
+)
 
 _READS = 1000
 _ROUNDS = 4
@@ -170,6 +182,46 @@ class DatasetChecks(ComponentChecks):
                 pixels.dtype.kind in "buif",
                 f"read({image!r}) returned pixels of {pixels.dtype}",
                 "Return the native dtype: bool, unsigned or signed integers, or floats.",
+            )
+            first, *sides = pixels.shape
+            self.require(
+                not (first <= _MOST_CHANNELS < min(sides)),
+                f"read({image!r}) has the shape {pixels.shape}: channels seem to come first",
+                "Return (height, width, channels): pixels.transpose(1, 2, 0).",
+            )
+
+    @conformance_check
+    def test_reads_fast_enough(self) -> None:
+        """Advises if reading an image takes so long that the first training waits for it."""
+        import time
+
+        excess = []
+        for image, pixels in self.pixels.items():
+            start = time.perf_counter()
+            self.dataset.read(image)
+            seconds = time.perf_counter() - start
+            excess.append((seconds - _SLOW_READ - _SLOW_BYTE * pixels.nbytes, seconds))
+        self.require(excess, "no image was read", "")
+        median = sorted(excess)[len(excess) // 2]
+        if median[0] > 0:
+            self.note(f"reading an image takes {1000 * median[1]:.0f} ms: {_FASTER}")
+
+    @conformance_check
+    def test_reads_many_as_it_reads_one(self) -> None:
+        """`read_many` returns what `read` returns for each image, in the given order."""
+        images = list(self.pixels)[::-1]
+        found = list(self.dataset.read_many(images))
+        self.require(
+            len(found) == len(images),
+            f"read_many() returned {len(found)} images for {len(images)}",
+            "Return one for each id.",
+        )
+        for image, item in zip(images, found, strict=True):
+            pixels = item.pixels if isinstance(item, DecodedImage) else item
+            self.require(
+                pixel_digest(pixels) == pixel_digest(self.pixels[image]),
+                f"read_many() and read() return different pixels of {image!r}",
+                "Keep the order of the ids, native pixels and their dtype.",
             )
 
     @conformance_check

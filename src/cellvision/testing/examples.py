@@ -65,6 +65,8 @@ class SyntheticImages(Dataset):
                 "label": name,
                 "split": split,
                 "group": f"{split}, group {number % 2}",
+                "plate": f"plate {number % 2}",
+                "well": "ABCDEFGH"[number % 8] + f"{1 + number % 12:02}",
             }
             for split, count in self.splits.items()
             for name in self.names

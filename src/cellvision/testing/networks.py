@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,34 @@ def example_batch(shape: Sequence[int], classes: int) -> tuple[np.ndarray, np.nd
     return images.astype(np.float32), np.eye(classes, dtype=np.float32)[labels]
 
 
+_KERAS_SETTINGS = ("dtype_policy", "floatx", "image_data_format", "epsilon")
+"""Global settings of Keras, each with a function that reads it and one that sets it."""
+
+
+@contextmanager
+def keras_settings_restored() -> Iterator[list[str]]:
+    """Yield a list that receives the settings of Keras that the block changes; restore them."""
+    import keras
+
+    changed: list[str] = []
+    before = {name: getattr(keras.config, name)() for name in _KERAS_SETTINGS}
+    try:
+        yield changed
+    finally:
+        for name in reversed(_KERAS_SETTINGS):
+            if getattr(keras.config, name)() != before[name]:
+                changed.insert(0, name)
+                getattr(keras.config, f"set_{name}")(before[name])
+
+
 def build(architecture: Architecture, shape: Sequence[int], classes: int, seed: int) -> keras.Model:
     """Build a network with the weights of a seed."""
     import keras
 
     keras.utils.set_random_seed(seed)
     height, width, channels = shape
-    return architecture.build((height, width, channels), classes)
+    with keras_settings_restored():
+        return architecture.build((height, width, channels), classes)
 
 
 def weights_of(model: keras.Model) -> list[np.ndarray]:
@@ -61,6 +83,15 @@ def check_probabilities(outputs: np.ndarray) -> None:
 def _raise(fault: Fault | None) -> None:
     if fault is not None:
         raise CheckFailed(fault.what, fault.hint)
+
+
+def channels_first_layers(model: keras.Model) -> list[str]:
+    """Return the names of layers that expect channels before rows and columns."""
+    return [
+        layer.name
+        for layer in model._flatten_layers()
+        if getattr(layer, "data_format", None) == "channels_first"
+    ]
 
 
 def layers_without_package(model: keras.Model) -> list[str]:

@@ -36,7 +36,7 @@ class CheckResult:
     outcome : {"passed", "failed", "skipped", "expected"}
         ``expected`` is a failure listed in ``expected_failures``.
     reason : str
-        What is wrong, or why the check was skipped. Empty if it passed.
+        What is wrong, why the check was skipped, or advice for a check that passed.
     hint : str
         What the plugin's author can do. Empty unless the check failed.
     traceback : str

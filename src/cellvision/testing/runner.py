@@ -129,4 +129,4 @@ def _one(checks: ComponentChecks, method: str) -> CheckResult:
             "it passes although it was expected to fail",
             "Remove it from expected_failures.",
         )
-    return CheckResult(name, demand, "passed")
+    return CheckResult(name, demand, "passed", "; ".join(checks.notes))

@@ -12,6 +12,7 @@ from cellvision import errors, remote
 from cellvision.backends import distributed
 from cellvision.data.prepared import PreparedData, prepare_data
 from cellvision.experiment import with_defaults
+from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
@@ -149,7 +150,9 @@ def _interrupted_state(folder: Path, experiment: Experiment) -> TrainingState | 
     """
     if not (folder / "run.json").is_file() or not (folder / RESUME).is_file():
         return None
-    recorded = with_defaults(load_run(folder).metadata.experiment)
+    metadata = load_run(folder).metadata
+    recorded = with_defaults(metadata.experiment)
+    raise_if_changed(metadata.local_plugins, digests_of(experiment), folder, "run")
     current = experiment.model_dump(mode="json")
     changed = [key for key in current if current[key] != recorded.get(key)]
     if changed:
