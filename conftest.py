@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# Tests must not count as looks of whoever runs them.
+# Tests must not count as looks of the person who runs them.
 os.environ["CELLVISION_ODOMETER"] = "off"
 
 # Tests must not fail because the machine is busy.

@@ -48,7 +48,7 @@ def test_a_folder_and_its_group_by_name(images: Path, monkeypatch: pytest.Monkey
     assert report.group_column == "well"
     assert sum(report.groups.values()) == 12
     # The recipe chooses what the network will see, as it does for train.
-    assert report.images.preprocessing.size == (16, 16)
+    assert report.images.preprocessing.size == (19, 16)  # the images have 12 × 10 pixels
     assert report.images.preprocessing.channels == "gray"
 
 

@@ -137,6 +137,27 @@ def test_a_cluster_does_the_same_study(
     ]
 
 
+@pytest.mark.slow
+def test_controls_and_their_settings_reach_the_workers(
+    client: distributed.Client, images: Path, tmp_path: Path
+) -> None:
+    controls = ["permuted_groups", cv.controls.create("texture", orientations=2)]
+    options: dict[str, Any] = {"runs": 1, "controls": controls, "progress": False}
+    theirs = cv.study(experiment(images), out=tmp_path / "theirs", client=client, **options)
+    ours = cv.study(experiment(images), out=tmp_path / "ours", **options)
+    assert list(theirs.controls) == list(ours.controls) == ["permuted_groups", "texture"]
+    for name, (run,) in ours.controls.items():
+        (other,) = theirs.controls[name]
+        assert other.metadata.experiment == run.metadata.experiment
+        columns = ["image", "label", "predicted"]
+        assert other.predictions[columns].equals(run.predictions[columns])
+    assert ours.controls["texture"][0].metadata.experiment["architecture"] == {
+        "type": "scattering",
+        "orientations": 2,
+        "l2": 0.001,
+    }
+
+
 @pytest.mark.exhaustive
 def test_a_worker_killed_in_the_middle_costs_no_run(
     client: distributed.Client, here: cv.Study, images: Path, tmp_path: Path

@@ -339,11 +339,11 @@ def test_the_same_command_extends_a_cross_validated_study(study: cv.Study) -> No
 @pytest.mark.slow
 @pytest.mark.usefixtures("plugins")
 def test_the_command_states_the_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    images = tiny.make_folder(tmp_path / "images", count=4, wells=2)
+    images = tiny.make_folder(tmp_path / "images", count=8, wells=4)
     settings = ["dataset.group=well", "architecture=level", "training.epochs=1", "reporters=[]"]
     changes = [word for setting in settings for word in ("--set", setting)]
     words = ["study", str(images), "--out", str(tmp_path / "out"), "--runs", "1", *changes]
     with pytest.raises(SystemExit) as ended:
-        main([*words, "--leave-out", "well"])
+        main([*words, "--splitter", "group_k_fold", "--set", "split.splitter.k=2"])
     assert ended.value.code == 0
-    assert "4 folds by well, 8 images, 4 groups." in capsys.readouterr().out
+    assert "2 folds by well, 16 images, 8 groups." in capsys.readouterr().out

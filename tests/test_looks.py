@@ -17,7 +17,7 @@ from cellvision.studies.looks import VARIABLE, setting_digest
 
 @pytest.fixture(autouse=True)
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A log of looks of its own, and tiny networks."""
+    """A separate log of looks, and tiny networks."""
     monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv(VARIABLE, str(tmp_path / "looks.jsonl"))
     with tiny.on_offer():

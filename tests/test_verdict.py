@@ -139,6 +139,10 @@ def test_a_network_below_a_lower_rung_is_undertrained(
     assert result.word == "undertrained"
     assert result.sentence == "texture does better: the network is not trained enough"
     assert result.controls[0].finding == "worse"
+    both = {"intensity": ControlEvidence(BRIGHTNESS, LABELS), **control}
+    assert judge(predictions_of(rng, LABELS, 0.7), controls=both).sentence == (
+        "brightness and texture do better: the network is not trained enough"
+    )
 
 
 def test_a_lower_rung_shows_that_a_network_at_chance_is_undertrained(
@@ -155,6 +159,17 @@ def test_a_lower_rung_shows_that_a_network_at_chance_is_undertrained(
     assert judge(guesses, controls={"texture": chance}).word == "memorised"
     background = ControlEvidence(BACKGROUND, LABELS)
     assert judge(guesses, controls={"background": background}).word == "memorised"
+
+
+def test_without_a_decision_the_reasons_name_simpler_models_that_succeed() -> None:
+    """Six groups cannot show that a network that is right on four of them does worse."""
+    six = GROUPS < 6
+    guesses = np.where(GROUPS[six] < 2, 1 - LABELS[six], LABELS[six])
+    rung = {"texture": ControlEvidence(ControlMeaning("lower rung", "texture"), LABELS[six])}
+    result = statistics.verdict(LABELS[six], guesses, GROUPS[six], training=0.6, controls=rung)
+    assert result.controls[0].finding != "worse"
+    assert result.sentence == "cannot tell: the network did not train"
+    assert result.reasons[2].startswith("Texture: accuracy 100%")
 
 
 def test_an_open_comparison_states_how_many_groups_would_decide(

@@ -27,7 +27,12 @@ Lines = Iterator[str]
 
 def experiment() -> Lines:
     """Describe every setting of an experiment, from the models."""
-    parts = {"preprocessing": cv.Preprocessing, "split": cv.Split, "training": cv.Training}
+    parts = {
+        "preprocessing": cv.Preprocessing,
+        "split": cv.Split,
+        "training": cv.Training,
+        "about": cv.About,
+    }
     yield from ("## All sections", "")
     yield from settings(cv.Experiment, links=parts)
     yield from ("## `dataset`", "", "Settings of every data set:", "")

@@ -7,6 +7,7 @@ from . import prepare as prepare
 from . import remote as remote
 from . import statistics as statistics
 from . import testing as testing
+from .about import About as About
 from .backends.fused_operations import fuse_operations as fuse_operations
 from .component import FormerSetting as FormerSetting
 from .data.audit import Audit as Audit

@@ -46,7 +46,7 @@ def experiment_schema() -> dict[str, Any]:
     --------
     >>> from cellvision.schema import experiment_schema
     >>> sorted(experiment_schema()["properties"])[:3]
-    ['architecture', 'augmenters', 'dataset']
+    ['about', 'architecture', 'augmenters']
     """
     schema = Experiment.model_json_schema()
     definitions: dict[str, Any] = schema.setdefault("$defs", {})

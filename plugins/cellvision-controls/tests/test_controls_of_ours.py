@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cellvision_controls.intensity import intensity_summaries
 
 import cellvision as cv
-from cellvision.testing import example_control_data, example_experiment, isolated
+from cellvision.testing import (
+    SyntheticImages,
+    example_control_data,
+    example_experiment,
+    example_plugins,
+    isolated,
+)
 
 
 def with_batches(batches: list[str], labels: list[str], training: int) -> cv.ControlData:
@@ -117,11 +124,35 @@ def test_a_frozen_encoder_is_any_network_that_is_named() -> None:
     assert not control.enabled_by_default  # it needs a file
 
 
-def test_without_its_architecture_texture_says_what_to_install(tmp_path: object) -> None:
+def test_without_its_architecture_texture_says_what_to_install(tmp_path: Path) -> None:
     control = cv.controls.create("texture")
     with (
-        isolated(tmp_path),  # type: ignore[arg-type]
+        isolated(tmp_path),
         pytest.raises(cv.errors.UnknownPlugin, match="scattering") as caught,
     ):
         control.change_experiment(example_experiment())
     assert "cellvision" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_the_ladder_and_the_batch_in_a_study(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = SyntheticImages(names=("control", "treated"), batch="group")
+    rungs = ["batch", "texture", "intensity"]
+    with example_plugins():
+        study = cv.study(
+            example_experiment(dataset=images), 2, tmp_path / "study", controls=rungs, progress=True
+        )
+        run = study.controls["texture"][0]
+        assert run.experiment.architecture == cv.architectures.create("scattering")
+    assert {name: len(runs) for name, runs in study.controls.items()} == dict.fromkeys(rungs, 1)
+    # Each line names its run, also that of a network that is solved in one step.
+    assert "(texture, seed 0)  epoch 1/1" in capsys.readouterr().err
+    assert [control.control for control in study.verdicts[0].controls] == [
+        "batch",
+        "intensity",
+        "texture",
+    ]
+    assert not study.controls["batch"][0].history.size
+    assert study.controls["texture"][0].model().output_shape == (None, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import subprocess
 import sys
@@ -351,12 +352,13 @@ def test_the_summary_is_over_all_runs(study: cv.Study, out: Path) -> None:
     cv.reporters.create("summary").study(study, out)
     table = pd.read_csv(out / "summary.csv").set_index(["experiment", "split"])
     row = table.loc[("deep", "test")]
-    scores = study.experiments[0].scores("test")
     assert row["runs"] == 3
     assert row["mean"] == pytest.approx(np.mean([0.9, 0.85, 0.8]))
     assert row["sd"] == pytest.approx(np.std([0.9, 0.85, 0.8], ddof=1))
     assert (row["minimum"], row["maximum"]) == pytest.approx((0.8, 0.9))
-    assert row["sampling_low"] == pytest.approx(np.mean([s.accuracy_low for s in scores]))
+    verdict = next(each for each in study.verdicts if (each.experiment, each.split) == row.name)
+    assert row["sampling_low"] == pytest.approx(verdict.accuracy_low)
+    assert row["sampling_high"] == pytest.approx(verdict.accuracy_high)
     assert row["balanced_accuracy"] == pytest.approx(0.85)
     assert row["expert"] == pytest.approx(0.93)
     assert row["ensemble"] == pytest.approx(study.ensembles[0].scores["test"].accuracy)
@@ -388,6 +390,28 @@ def test_controls_are_drawn_from_the_stored_verdict(
     stored = study.verdicts[0]
     expected = {round(stored.accuracy, 6), *(round(c.accuracy, 6) for c in stored.controls)}
     assert expected <= diamonds
+
+
+def test_a_simpler_model_that_does_better_is_named(
+    tmp_path: Path, out: Path, drawn: list[Any]
+) -> None:
+    study = write_study(tmp_path / "study", {"deep": {}}, controls=["intensity"], n=24)
+    path = study.folder / "verdict.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    (control,) = record["verdicts"][0]["controls"]
+    gap = {"estimate": -0.2, "low": -0.3, "high": -0.1}
+    control |= {"finding": "worse", "difference": gap}
+    path.write_text(json.dumps(record), encoding="utf-8")
+    (artifact,) = cv.reporters.create("controls").study(cv.load_study(study.folder), out)
+    said = "The network is not trained enough: intensity alone does better."
+    assert said in artifact.caption
+    assert said in prose(drawn[0])
+    shown = texts(drawn[0])
+    assert "worse" in shown
+    assert "Network minus control" in shown
+    assert_nothing_is_clipped(drawn[0])
+    points = [line.get_xdata()[0] for line in drawn[0].axes[1].lines if line.get_marker() == "D"]
+    assert points == [pytest.approx(-0.2)]
 
 
 def test_controls_are_called_and_ordered_as_the_study_says(tmp_path: Path) -> None:

@@ -67,13 +67,16 @@ def show(run: Run, out: str) -> None:
 
     from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
+    from cellvision.results.worst_batch import worst_batch_of_run
 
     console = Console(highlight=False)
     for warning in run.warnings:
         style = "bold red" if warning.startswith("LEAK") else "yellow"
         console.print(f"Warning: {as_markup(warning)}", style=style)
     group = run.metadata.group_column or "groups unknown"
-    columns = ("split", "images", as_markup(group), "accuracy", "95 % interval", "of groups")
+    scored = any(score.group_accuracy is not None for score in run.scores.values())
+    further = ("of groups",) if scored else ()
+    columns = ("split", "images", as_markup(group), "accuracy", "95 % interval", *further)
     table = Table(*columns, box=None)
     averaged = [
         (f"{split}, with flips and turns", s) for split, s in run.metadata.tta_scores.items()
@@ -85,11 +88,15 @@ def show(run: Run, out: str) -> None:
             "" if score.groups is None else str(score.groups),
             f"{score.accuracy:.3f}",
             f"{score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
-            "" if score.group_accuracy is None else f"{score.group_accuracy:.3f}",
+            *("" if s is None else f"{s:.3f}" for s in [score.group_accuracy] if scored),
         )
     console.print(table)
     chance = 1 / len(run.class_names)
     console.print(f"Guessing at random gives {chance:.3f}{_majority_baseline(run)}.", markup=False)
+    for split in run.test_splits:
+        worst = worst_batch_of_run(run, split)
+        if worst is not None:
+            console.print(f"{split}: {worst.sentence(run.batch_column)}", markup=False)
     page = run.folder / "reports" / "report.html"
     print(printable(page if page.is_file() else run.folder))
     if is_address(out):

@@ -102,9 +102,9 @@ class Case:
         for result in as_well:
             if result.meaning.kind == "alternative explanation":
                 return "shortcut possible", _sentence(result), reasons
-        for result in as_well:
-            if result.finding == "worse":
-                return "undertrained", _sentence(result), reasons
+        better = [r for r in as_well if r.finding == "worse"]
+        if better:
+            return "undertrained", _do_better(better), reasons
         unclear = [r for r in compared if r.finding == "open"]
         word: Word = "learned"
         if as_well:
@@ -136,7 +136,7 @@ class Case:
         better = [r for r in self.controls if _is_significant_rung(r) and r.finding == "worse"]
         if better:
             reasons = (score, *(result.describe() for result in better))
-            return "undertrained", _sentence(better[0]), reasons
+            return "undertrained", _do_better(better), reasons
         if self.training is None:
             reason = "The accuracy on training images is unknown."
             return cannot_tell("not better than permuted labels", score, reason)
@@ -164,6 +164,13 @@ def _is_significant_rung(result: ControlResult) -> bool:
 def _sentence(result: ControlResult) -> str:
     sentence = result.meaning.sentence(result.finding)
     return sentence or f"{result.meaning.subject}: {result.finding}"
+
+
+def _do_better(rungs: Sequence[ControlResult]) -> str:
+    """Say that simpler models do better than the network."""
+    if len(rungs) == 1 or any("worse" in rung.meaning.sentences for rung in rungs):
+        return _sentence(rungs[0])
+    return f"{_subjects(rungs)} do better: the network is not trained enough"
 
 
 def _subjects(results: Sequence[ControlResult]) -> str:

@@ -21,6 +21,8 @@ VARIABLE = "CELLVISION_ODOMETER"
 _NO_SETTINGS = ("seed", "devices", "vectorize", "steps_per_execution", "checkpoints")
 """Settings of a training that do not make it another setting."""
 
+_NO_SECTIONS = ("about", "reporters", "plugins", "recipe")
+
 _log = logging.getLogger(__name__)
 
 Looks = Mapping[tuple[str, str], LookCount]
@@ -74,7 +76,7 @@ def setting_digest(experiment: Mapping[str, Any]) -> str:
     """Identify what was tried: an experiment without its seed, its paths, reports and devices."""
     dataset = {key: value for key, value in experiment["dataset"].items() if key != "path"}
     training = {k: v for k, v in experiment["training"].items() if k not in _NO_SETTINGS}
-    kept = {k: v for k, v in experiment.items() if k not in ("reporters", "plugins", "recipe")}
+    kept = {key: value for key, value in experiment.items() if key not in _NO_SECTIONS}
     content = {**kept, "dataset": dataset, "training": training}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

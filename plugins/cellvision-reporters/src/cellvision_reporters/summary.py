@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cellvision import Artifact, Reporter, io, statistics
 from cellvision_reporters.expert.record import read_expert_record
 from cellvision_reporters.figures.banners import banners, leak_banner
+from cellvision_reporters.figures.intervals import accuracy_interval
 from cellvision_reporters.figures.phrasing import (
     capitalise,
     format_interval,
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 EXPLANATION = (
     "Mean, SD and range are over all runs of an experiment, which differ in their seed only: the "
-    "variation of training. The sampling interval is the mean over runs of each run's 95 % "
-    "interval: the uncertainty from the choice of test images. The two are different "
-    "uncertainties and are not added. No run is singled out as the best."
+    "variation of training. The sampling interval is that of the fraction of runs that are right "
+    "on each image: the uncertainty from the choice of test images, for these networks. The two "
+    "are different uncertainties and are not added. No run is singled out as the best."
 )
 
 
@@ -135,6 +136,7 @@ def _experiment_rows(experiment: StudyExperiment) -> list[dict[str, Any]]:
         scores = experiment.scores(split)
         spread = statistics.seed_spread(np.clip([score.accuracy for score in scores], 0, 1))
         several = spread.runs > 1
+        sampling = _sampling_interval(experiment, split)
         rows.append(
             {
                 "experiment": experiment.name,
@@ -149,8 +151,8 @@ def _experiment_rows(experiment: StudyExperiment) -> list[dict[str, Any]]:
                 "seeds_high": spread.high if several else np.nan,
                 "n": format_range(score.n for score in scores),
                 "groups": format_range(score.groups for score in scores),
-                "sampling_low": np.mean([score.accuracy_low for score in scores]),
-                "sampling_high": np.mean([score.accuracy_high for score in scores]),
+                "sampling_low": sampling.low,
+                "sampling_high": sampling.high,
                 "group_accuracy": np.mean(
                     [np.nan if s.group_accuracy is None else s.group_accuracy for s in scores]
                 ),
@@ -159,6 +161,24 @@ def _experiment_rows(experiment: StudyExperiment) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _sampling_interval(experiment: StudyExperiment, split: str) -> statistics.Interval:
+    """Return the interval of the accuracy of these networks on other groups.
+
+    Splits on which folds were trained have no pooled predictions, and get none.
+    """
+    import numpy as np
+
+    tables = [run.predictions for run in experiment.runs if split in run.scores]
+    tables = [table[table["split"] == split].set_index("image") for table in tables]
+    first = tables[0]
+    if first.empty:
+        return statistics.Interval(np.nan, np.nan, np.nan, "none", 0)
+    right = [(table["predicted"] == table["label"]).loc[first.index] for table in tables]
+    known = experiment.runs[0].group_column is not None
+    groups = first["group"].to_numpy() if known else None
+    return accuracy_interval(experiment.runs[0], np.mean(right, axis=0), groups)
 
 
 def split_role(run: Run, split: str) -> str:

@@ -1,0 +1,115 @@
+"""The reporter ``standards``: what is filled in, what is asked, and the schema of DOME."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from cellvision_reporters.standards.checklist import Answer, Item, answer_cell, read_standard
+from cellvision_reporters.standards.data_facts import data_facts
+from cellvision_reporters.standards.dome import dome_schema
+from cellvision_reporters.standards.model_facts import evaluation_facts, model_facts
+from cellvision_reporters.standards.subject import Subject
+from written_results import write_run, write_study
+
+import cellvision as cv
+from cellvision import errors
+
+
+def report(results: cv.Run | cv.Study, out: Path, **settings: Any) -> dict[str, str]:
+    reporter = cv.reporters.create("standards", **settings)
+    is_study = isinstance(results, cv.Study)
+    artifacts = reporter.study(results, out) if is_study else reporter.run(results, out)  # type: ignore[arg-type]
+    return {each.path.name: each.path.read_text(encoding="utf-8") for each in artifacts}
+
+
+@pytest.mark.parametrize(("name", "count"), [("reforms", 32), ("claim", 44), ("dome", 21)])
+def test_the_standards_are_complete_and_ask_for_known_things(
+    name: str, count: int, tmp_path: Path
+) -> None:
+    standard = read_standard(name)
+    assert len(standard.items) == count
+    assert len({item.id for item in standard.items}) == count
+    subject = Subject.of(write_run(tmp_path / "run"))
+    known = {**data_facts(subject), **model_facts(subject), **evaluation_facts(subject)}
+    for item in standard.items:
+        assert item.facts or item.about, item.id
+        assert set(item.facts) <= set(known)
+        assert set(item.about) <= set(cv.About.model_fields)
+
+
+def test_the_schema_has_the_topics_of_the_standard_and_is_a_schema() -> None:
+    schema = dome_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    topics = {
+        f"{section}.{topic}"
+        for section in ("data", "optimization", "model", "evaluation")
+        for topic in schema["properties"][section]["required"]
+    }
+    assert topics == {item.id for item in read_standard("dome").items}
+
+
+def test_a_study_fills_in_what_it_knows_and_asks_for_the_rest(tmp_path: Path, out: Path) -> None:
+    study = write_study(tmp_path / "study", {"net": {}}, runs=2, controls=["intensity"])
+    files = report(study, out)
+    dome = json.loads(files["standards_dome.json"])
+    jsonschema.validate(dome, dome_schema())
+    assert "20 images" in dome["data"]["provenance"]["answer"]
+    assert dome["data"]["provenance"]["ask"] == ["data_source"]
+    assert dome["optimization"]["fitting"] == {"answer": "", "open": True, "ask": []}
+    assert "permutation test" in dome["evaluation"]["confidence"]["answer"]
+    reforms = files["standards_reforms.md"]
+    assert "| 6b | Dependencies and duplicates" in reforms
+    assert "No two splits share a group" in reforms
+    assert "**To answer: about.population**" in reforms
+    claim = files["standards_claim.md"]
+    assert "| 44 | Funding, and the role of funders | **To answer: about.funding" in claim
+    assert "- `population`: Cells, tissue, organisms" in files["standards_open.md"]
+    assert "cellvision 0.1.0" in files["standards_methods.md"]
+    assert "# Model card: study" in files["standards_model_card.md"]
+
+
+def test_a_file_answers_what_a_person_knows(tmp_path: Path, out: Path) -> None:
+    run = write_run(tmp_path / "run")
+    text = {name: f"Text of {name}." for name in cv.About.model_fields if name != "authors"}
+    lines = ["[about]", 'authors = ["Ada", "Bo"]']
+    lines += [f'{name} = "{value}"' for name, value in text.items()]
+    about = tmp_path / "about.toml"
+    about.write_text("\n".join(lines), encoding="utf-8")
+    files = report(run, out, about=about)
+    assert files["standards_open.md"].startswith("Nothing is open")
+    dome = json.loads(files["standards_dome.json"])
+    assert dome["publication"]["authors"] == ["Ada", "Bo"]
+    assert "Text of data_source." in dome["data"]["provenance"]["answer"]
+    assert "To answer" not in "".join(files.values())
+
+
+def test_the_table_of_the_experiment_is_read(tmp_path: Path, out: Path) -> None:
+    run = write_run(tmp_path / "run")
+    record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    record["experiment"]["about"] = {"funding": "A foundation."}
+    (run.folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert "A foundation." in report(cv.load_run(run.folder), out)["standards_claim.md"]
+
+
+def test_mistakes_in_the_file_are_errors(tmp_path: Path, out: Path) -> None:
+    run = write_run(tmp_path / "run")
+    about = tmp_path / "about.toml"
+    with pytest.raises(errors.InvalidInput, match=r"about\.toml"):
+        report(run, out, about=about)
+    about.write_text("[about]\nfounding = 'x'")
+    with pytest.raises(errors.ExperimentError, match="'founding'"):
+        report(run, out, about=about)
+    study = write_study(tmp_path / "study", {"net": {}})
+    with pytest.raises(errors.InvalidInput, match="no experiment 'other'"):
+        report(study, out, experiment="other")
+
+
+def test_an_answer_is_open_while_a_person_has_not_answered() -> None:
+    item = Item("1", "Section", "Text", ("counts",), ("labels",))
+    assert answer_cell(Answer(item, "known", ())) == "known"
+    assert answer_cell(Answer(item, "known", ("labels",))) == "known **To answer: about.labels**"
+    assert answer_cell(Answer(item, "", ())) == "**Not known from this folder.**"
