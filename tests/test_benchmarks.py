@@ -31,7 +31,7 @@ def test_starting_is_measured_with_plugins_that_do_not_exist(tmp_path: Path) -> 
     printed, content = run(tmp_path / "content.json", "--only", "start", "--markdown")
     (result,) = content["results"]["start"]
     values = {row["label"]: row["values"] for row in result["rows"]}
-    assert len(values) == 6
+    assert len(values) == 9
     assert all(value > 0 for numbers in values.values() for value in numbers)
     assert {ratio["goal"] for ratio in result["ratios"]} == {"≤ 1"}
     assert "### (h) Start-up" in printed

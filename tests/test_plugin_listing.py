@@ -171,6 +171,7 @@ def test_a_plugin_for_another_version_is_reported_and_refused(
         " Update it: python -m pip install --upgrade lab-fake-1"
     )
     assert {rows["lab_fake_2"]["status"], rows["lab_fake_3"]["status"]} == {"ok"}
+    assert [rows[f"lab_fake_{k}"]["interface_version"] for k in (1, 2, 3)] == [1, 2, 2]
     with pytest.raises(errors.PluginContractError, match=r"lab-fake-1 1\.0.*version 1") as caught:
         cv.augmenters.get("lab_fake_1")
     assert "pip install --upgrade lab-fake-1" in caught.value.hint

@@ -90,6 +90,19 @@ def built_for(group: str, needed: SpecifierSet | None) -> int | None:
     return fitting[-1] if fitting else versions[0].version
 
 
+def plugin_version(
+    group: str, declared: int | None, requirements: Iterable[str] | None
+) -> int | None:
+    """Return the version of an interface for which a plugin was built; None if it is unknown.
+
+    Parameters
+    ----------
+    group, declared, requirements
+        As for `difference`.
+    """
+    return built_for(group, required_cellvision(requirements)) if declared is None else declared
+
+
 def difference(group: str, declared: int | None, requirements: Iterable[str] | None) -> str:
     """Return in one line how a plugin's interface differs from the current one; empty if not.
 
@@ -103,7 +116,7 @@ def difference(group: str, declared: int | None, requirements: Iterable[str] | N
         The requirements of the distribution that provides it, if they are known.
     """
     needed = required_cellvision(requirements)
-    version = built_for(group, needed) if declared is None else declared
+    version = plugin_version(group, declared, requirements)
     current = current_version(group)
     if version is None or version == current:
         return ""

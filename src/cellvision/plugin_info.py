@@ -29,6 +29,8 @@ class PluginInfo:
         Why not, in one line; empty if the status is ``ok``.
     description : str
         The first line of the class's docstring.
+    interface_version : int or None
+        Version of the interface for which it was built, if its distribution or class says so.
     """
 
     group: str
@@ -39,3 +41,4 @@ class PluginInfo:
     status: Status
     reason: str
     description: str
+    interface_version: int | None = None

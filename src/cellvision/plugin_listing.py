@@ -68,3 +68,10 @@ def _unmet_requirement(candidate: PluginCandidate) -> str:
 @functools.cache
 def _version() -> str:
     return metadata.version("cellvision")
+
+
+def built_for(group: str, candidate: PluginCandidate) -> int | None:
+    """Return the version of the interface for which a plugin was built, without importing it."""
+    source = None if candidate.cls else plugin_source.describe(candidate.module).source
+    declared = source.interface_version if source else None
+    return interface_versions.plugin_version(group, declared, candidate.requires)

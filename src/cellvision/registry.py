@@ -375,6 +375,7 @@ class Registry(Generic[T]):
             status,
             reason,
             description,
+            plugin_listing.built_for(self.group, candidate),
         )
 
     def _loaded_description(self, candidate: PluginCandidate) -> tuple[Status, str, str]:

@@ -67,7 +67,7 @@ def _show(plugins: list[PluginInfo]) -> None:
     Console().print(table)
 
 
-def _row(info: PluginInfo) -> dict[str, str]:
+def _row(info: PluginInfo) -> dict[str, str | int | None]:
     return {key: value for key, value in asdict(info).items() if key != "module"}
 
 

@@ -72,6 +72,7 @@ def _described(group: str, taken: frozenset[str]) -> list[PluginInfo]:
                 status,
                 reason,
                 text,
+                plugin_listing.built_for(group, candidate),
             )
         )
     plugin_source.save_cache()
