@@ -48,7 +48,6 @@ _QUICK: dict[str, Mapping[str, Any]] = {
 }
 
 _SILENT = {
-    "plate_map": "the wells of the example have other names",
     "training_size": "the example study has one number of training groups",
 }
 
