@@ -55,7 +55,7 @@ def test_the_contract(tmp_path: Path) -> None:
     assert report["groups"] == {s: sum(c.values()) for s, c in report["counts"].items()}
     assert report["leaks"] == []
     keys = ["file", "status", "reason", "shape", "dtype", "bit_depth", "low", "high"]
-    assert all(list(file) == [*keys, "saturated_fraction"] for file in report["files"])
+    assert all(list(file) == [*keys, "saturated_fraction", "digest"] for file in report["files"])
     files = {file["file"]: file for file in report["files"]}
     assert files["a/notes.txt"]["status"] == "skipped"
     assert files["b/cut.png"]["status"] == "refused"
@@ -70,6 +70,7 @@ def test_the_contract(tmp_path: Path) -> None:
         "low": noise(1).min(),
         "high": noise(1).max(),
         "saturated_fraction": np.mean(noise(1) == 255),
+        "digest": cv.io.pixel_digest(noise(1)[..., np.newaxis]),
     }
     assert all(isinstance(warning, str) for warning in report["warnings"])
 

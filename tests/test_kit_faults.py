@@ -56,7 +56,7 @@ class Amplify(cv.Augmenter):
 
 
 class Restless(cv.Architecture):
-    """A network with dropout that never ends, if `fault` says so."""
+    """A network with one fault, such as dropout that never ends."""
 
     fault: str = ""
 

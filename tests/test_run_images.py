@@ -12,6 +12,9 @@ import pytest
 import tiny
 
 import cellvision as cv
+from cellvision import errors
+from cellvision.progress import Display
+from cellvision.results.reporting import make_reports
 
 calls: Counter[str] = Counter()
 shown: list[np.ndarray] = []
@@ -75,3 +78,24 @@ def test_audit_training_and_reporters_decode_every_image_once(tmp_path: Path) ->
     assert during.shape == (24, 16, 16, 3)
     np.testing.assert_array_equal(during, after)
     np.testing.assert_array_equal(scaled, run.network_input(images))
+
+
+def test_reports_show_no_other_pixels_than_those_of_the_training(tmp_path: Path) -> None:
+    images = tiny.make_folder(tmp_path / "images", count=12)
+    run = cv.train(tiny.experiment(images, reporters=()), tmp_path / "run")
+    changed = str(run.predictions.query("split == 'test'")["image"].iloc[0])
+    assert run.read_image(changed).shape == (32, 32, 1)
+    tiny.write(images / changed, tiny.pixels(90, seed=9999))
+
+    again = cv.load_run(tmp_path / "run")
+    with pytest.raises(errors.UnreadableImage, match="have changed since the training") as refused:
+        again.read_image(changed)
+    assert changed in str(refused.value)
+    others = [image for image in again.predictions["image"] if image != changed]
+    assert len(again.model_input(others)) == len(others)
+
+    reporters = [cv.reporters.create(name) for name in ("panel", "html")]
+    artifacts, faults = make_reports(again, reporters, Display())
+    assert [changed in fault.what for fault in faults] == [True]
+    assert [artifact.path.name for artifact in artifacts] == ["report.html"]
+    assert "have changed since the training" in artifacts[0].path.read_text(encoding="utf-8")

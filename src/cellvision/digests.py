@@ -31,6 +31,12 @@ def pixel_digest(pixels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def native_digest(pixels: np.ndarray) -> str:
+    """Return the digest of pixels of any byte order, as that of the native order."""
+    native = pixels if pixels.dtype.isnative else pixels.astype(pixels.dtype.newbyteorder("="))
+    return pixel_digest(native)
+
+
 def file_digest(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal.
 

@@ -315,17 +315,6 @@ def experiment_from(settings: Mapping[str, Any], where: str) -> Experiment:
     return Experiment.from_settings(settings, where)
 
 
-def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded experiment with the defaults of settings that are newer than the record.
-
-    It stays as it is if it cannot be read, such as without a plugin.
-    """
-    try:
-        return Experiment.model_validate(recorded).model_dump(mode="json")
-    except (errors.InvalidInput, ValueError):
-        return dict(recorded)
-
-
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
     """Write an experiment with all defaults as TOML, YAML or JSON, by the suffix of the file.
 

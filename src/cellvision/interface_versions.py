@@ -27,7 +27,15 @@ _FIRST = (Introduced(1, "0.1"),)
 INTERFACE_VERSIONS: dict[str, tuple[Introduced, ...]] = {
     f"cellvision.{kind}": _FIRST
     for kind in (
-        *("architectures", "augmenters", "controls", "datasets", "exporters", "recipes"),
+        *(
+            "architectures",
+            "augmenters",
+            "controls",
+            "datasets",
+            "decoders",
+            "exporters",
+            "recipes",
+        ),
         *("reporters", "splitters", "verbs"),
     )
 }

@@ -73,9 +73,9 @@ def test_the_page_has_the_look_of_a_run(images: Path, tmp_path: Path) -> None:
 
     audited(images, tmp_path / "audit")
     page = (tmp_path / "audit" / "reports" / "report.html").read_text(encoding="utf-8")
-    empty: dict[str, Any] = dict.fromkeys(("name", "subtitle", "headline", "leak"), "")
+    empty: dict[str, Any] = dict.fromkeys(("subtitle", "headline", "leak"), "")
     lists: dict[str, Any] = {key: [] for key in ("warnings", "sections", "details", "links")}
-    other = render("audit.html", kind="Run", reporters=[], **empty, **lists)
+    other = render("audit.html", heading="Run", reporters=[], **empty, **lists)
     style = re.compile(r"<style>.*?</style>", re.S)
     assert style.findall(page) == style.findall(other)
     assert "prefers-color-scheme: dark" in style.findall(page)[0]

@@ -26,11 +26,11 @@ def run(
 
     Descriptions and faults come from metadata and source code: nothing is imported.
     """
-    from cellvision.cli.verbs import verb_plugins
+    from cellvision.cli.verbs import decoder_plugins, verb_plugins
     from cellvision.schema import REGISTRIES
 
     plugins = [info for registry in REGISTRIES for info in registry.plugins(load=load)]
-    plugins += verb_plugins()
+    plugins += [*decoder_plugins(), *verb_plugins()]
     if as_json:
         print(json.dumps([_row(info) for info in plugins], indent=2))
     else:
@@ -75,10 +75,11 @@ def _misspelt_groups() -> Iterator[str]:
     """Find entry-point groups that look like ours and are none: their plugins are never found."""
     from cellvision.cli.text import printable
     from cellvision.cli.verbs import GROUP
+    from cellvision.data.decoder_plugins import GROUP as DECODERS
     from cellvision.plugin_candidates import entry_points
     from cellvision.schema import REGISTRIES
 
-    known = [*(registry.group for registry in REGISTRIES), GROUP]
+    known = [*(registry.group for registry in REGISTRIES), DECODERS, GROUP]
     for group, members in entry_points().items():
         near = difflib.get_close_matches(group.lower(), known, n=1, cutoff=0.85)
         if group in known or not (near or group.lower().startswith("cellvision")):

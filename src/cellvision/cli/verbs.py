@@ -28,32 +28,43 @@ def builtin_verbs() -> frozenset[str]:
     return frozenset(command().commands)
 
 
-def _candidates() -> list[PluginCandidate]:
+def _candidates(group: str = GROUP) -> list[PluginCandidate]:
     from cellvision.plugin_candidates import installed_candidates, is_disabled
 
-    enabled = [c for c in installed_candidates(GROUP) if not is_disabled(c)]
+    enabled = [c for c in installed_candidates(group) if not is_disabled(c)]
     return sorted(enabled, key=lambda candidate: (candidate.name, candidate.distribution))
 
 
 def verb_plugins() -> list[PluginInfo]:
     """Describe the verbs of plugins, without importing any."""
+    return _described(GROUP, builtin_verbs())
+
+
+def decoder_plugins() -> list[PluginInfo]:
+    """Describe the decoders of plugins, without importing any."""
+    from cellvision.data.decoder_plugins import GROUP as DECODERS
+
+    return _described(DECODERS, frozenset())
+
+
+def _described(group: str, taken: frozenset[str]) -> list[PluginInfo]:
     from cellvision import plugin_listing, plugin_source
     from cellvision.plugin_info import PluginInfo, Status
 
-    candidates = _candidates()
+    candidates = _candidates(group)
     names = [candidate.name for candidate in candidates]
     described = []
     for candidate in candidates:
         status: Status
-        status, reason, text = plugin_listing.description(GROUP, None, candidate)
-        if candidate.name in builtin_verbs():
+        status, reason, text = plugin_listing.description(group, None, candidate)
+        if candidate.name in taken:
             status, reason = "broken", f"{candidate.name!r} is a verb of cellvision"
         elif names.count(candidate.name) > 1 and status == "ok":
             status, reason = "conflict", "several distributions provide it"
         text = text or f"from {candidate.distribution}"
         described.append(
             PluginInfo(
-                GROUP,
+                group,
                 candidate.name,
                 candidate.distribution,
                 candidate.version,

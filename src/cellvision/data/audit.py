@@ -57,6 +57,8 @@ class FileRecord:
         The smallest and largest intensity.
     saturated_fraction : float or None
         Fraction of samples at the largest value that the bit depth allows.
+    digest : str or None
+        Digest of the pixels; see `cellvision.io.pixel_digest`.
     """
 
     file: str
@@ -68,6 +70,7 @@ class FileRecord:
     low: float | None = None
     high: float | None = None
     saturated_fraction: float | None = None
+    digest: str | None = None
 
     @classmethod
     def of(cls, stats: ImageStats) -> FileRecord:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from cellvision import errors
+from cellvision.data.decoder_plugins import decode_by_plugin, plugin_suffixes
 from cellvision.interfaces.decoded_image import DecodedImage, Note
 
 if TYPE_CHECKING:
@@ -50,10 +51,8 @@ _REFUSED_SUFFIXES = (
     *(".czi", ".nd2", ".lif", ".oib", ".oif", ".dcm"),
 )
 
-IMAGE_SUFFIXES: frozenset[str] = frozenset(
-    suffix for suffixes in (*_SUFFIXES.values(), _REFUSED_SUFFIXES) for suffix in suffixes
-)
-"""Lower-case suffixes of files that are treated as images.
+IMAGE_SUFFIXES: frozenset[str] = plugin_suffixes().union(*_SUFFIXES.values(), _REFUSED_SUFFIXES)
+"""Lower-case suffixes of files that are treated as images, including those that plugins decode.
 
 They include unsupported image formats (GIF, TGA, CZI, ...), so that such a file is refused with
 a reason and a hint instead of skipped.
@@ -158,8 +157,13 @@ def _read(name: str) -> DecodedImage:
             file.seek(0)
             kind = _kind(head)
             if not kind:
+                decoded = decode_by_plugin(Path(name))
+                if decoded is not None:
+                    return decoded
                 raise _unknown(head, suffix)
             pixels, bit_depth, notes = _decode(file, kind)
+    except errors.CellvisionError:  # of the decoder of a plugin
+        raise
     except Refusal as refusal:
         raise errors.UnreadableImage(name, refusal.reason, refusal.hint) from refusal.__cause__
     except FileNotFoundError as error:

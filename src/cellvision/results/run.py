@@ -353,8 +353,22 @@ class Run(ReportedResults):
         return Probe(self.model(), zero, one)
 
     def read_image(self, image: str) -> np.ndarray:
-        """Read one of its images: native pixels, shape (height, width, channels)."""
-        return self.dataset.read(image)
+        """Read one of its images: native pixels, shape (height, width, channels).
+
+        Raises
+        ------
+        errors.UnreadableImage
+            It cannot be read, or its pixels have changed since the training.
+        """
+        from cellvision.results.run_images import read_image
+
+        return read_image(self, image, self._digests)
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        from cellvision.results.run_images import recorded_digests
+
+        return recorded_digests(self)
 
     def model_input(self, images: Sequence[str]) -> np.ndarray:
         """Return images as the model takes them: size and channels set, native intensities."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision import errors
 from cellvision.data.threaded_map import in_threads
+from cellvision.digests import native_digest
 from cellvision.interfaces.control import read_control
 
 if TYPE_CHECKING:
@@ -33,6 +35,28 @@ def prepared_images(run: Run, images: Sequence[str], pixels: np.ndarray) -> Iter
         yield
     finally:
         run.prepared = {}
+
+
+def read_image(run: Run, image: str, digests: Mapping[str, str]) -> np.ndarray:
+    """Read an image; refuse other pixels than those of the training. See `Run.read_image`."""
+    pixels = run.dataset.read(image)
+    recorded = digests.get(image)
+    if recorded is not None and native_digest(pixels) != recorded:
+        raise errors.UnreadableImage(
+            image,
+            "its pixels have changed since the training, so the recorded answer is not about them",
+            "Restore the file, or train again",
+        )
+    return pixels
+
+
+def recorded_digests(run: Run) -> dict[str, str]:
+    """Return the digests of the pixels as they were; empty if the audit cannot be read."""
+    try:
+        files = () if run.audit is None else run.audit.files
+    except errors.FolderError:
+        return {}
+    return {file.file: file.digest for file in files if file.digest}
 
 
 def model_input(run: Run, images: Sequence[str]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -102,19 +103,21 @@ def fit_text(text: str, width: float, size: float, lines: int = 1, weight: str =
     text = printable(text)
 
     def fits(candidate: str) -> list[str] | None:
+        words = candidate.split(" ")
+        if any(text_width(word, size, weight) > width for word in words if len(word) > 2):
+            return None
         wrapped = wrap_text(candidate, width, size, weight)
-        whole = all(
-            text_width(word, size, weight) <= width or len(word) < 3
-            for word in candidate.split(" ")
-        )
-        return wrapped if whole and len(wrapped) <= lines else None
+        return wrapped if len(wrapped) <= lines else None
+
+    def shortened(letters: int) -> str:
+        start, end = text[: (letters + 1) // 2].rstrip(), text[len(text) - letters // 2 :]
+        return f"{start}…{end.lstrip()}"
 
     wrapped = fits(text)
-    remaining = len(text)
-    while wrapped is None and remaining > 2:
-        remaining -= 1
-        start, end = text[: (remaining + 1) // 2].rstrip(), text[len(text) - remaining // 2 :]
-        wrapped = fits(f"{start}…{end.lstrip()}")
+    if wrapped is None:
+        # The most letters that fit; names may have hundreds.
+        most = bisect.bisect_left(range(2, len(text)), True, key=lambda n: not fits(shortened(n)))
+        wrapped = fits(shortened(most + 1)) if most else None
     return "\n".join(wrapped or wrap_text(text[:1], width, size, weight)[:1])
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cellvision import errors
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -85,7 +87,11 @@ def audit_scale_bar(audit: Audit, images: Sequence[str]) -> ScaleBar | None:
 
 def run_scale_bar(run: Run, images: Sequence[str]) -> ScaleBar | None:
     """Choose the scale bar of images of a run; None unless the pixel size of all is known."""
-    return _scale_bar(run.dataset, run.provenance, run.audit, images)
+    try:
+        table, audit = run.provenance, run.audit
+    except errors.FolderError:  # a file was removed or is damaged
+        return None
+    return _scale_bar(run.dataset, table, audit, images)
 
 
 def _scale_bar(

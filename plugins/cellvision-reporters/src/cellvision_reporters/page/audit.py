@@ -35,8 +35,7 @@ def audit_page(report: AuditReport) -> str:
     shown = [each for each in report.artifacts if each.path != reports / FILE_NAME]
     return render(
         "audit.html",
-        kind="Audit of",
-        name=source.rstrip("/\\").replace("\\", "/").rpartition("/")[2],
+        heading=f"Audit of {PurePosixPath(source.replace(chr(92), '/')).name}",
         subtitle=source,
         headline=_headline(audit),
         leak=leak_banner(audit),

@@ -110,8 +110,7 @@ def _render(
     shown = [each for each in results.artifacts if each.path != reports / FILE_NAME]
     page: list[Section] = sections(shown, reports)
     content: dict[str, Any] = {
-        "kind": kind,
-        "name": results.folder.resolve().name,
+        "heading": _heading(kind, results.folder.resolve().name),
         "subtitle": subtitle,
         "control": control_banner(results),
         "leak": leak_banner(results),
@@ -125,6 +124,11 @@ def _render(
         "reporters": reporter_settings(results.reports),
     }
     return render("report.html", **content)
+
+
+def _heading(kind: str, name: str) -> str:
+    """Return the kind and the folder's name, unless the folder is called "run"."""
+    return kind if name.casefold() == kind.casefold() else f"{kind} {name}"
 
 
 def _subtitle(run: Run) -> str:

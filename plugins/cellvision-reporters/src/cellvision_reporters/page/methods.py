@@ -101,11 +101,24 @@ def _training(run: Run) -> str:
     environment = run.metadata.environment
     keras = f", Keras {environment.keras}" if environment.keras else ""
     backend = f", {environment.backend} {environment.backend_version or ''}".rstrip()
-    return (
-        f"The network {name!r} was trained for {training.get('epochs', '?')} epochs with batches "
-        f"of {training.get('batch_size', '?')} images in {environment.precision} precision "
-        f"(cellvision {environment.cellvision}{keras}{backend})."
-    )
+    if _is_regression(run, training):
+        how = (
+            f"The features of {name!r} are fixed; on them, softmax regression was fitted to all "
+            "training images at once,"
+        )
+    else:
+        how = (
+            f"The network {name!r} was trained for {plural(len(run.history), 'epoch')} with "
+            f"batches of {training.get('batch_size', '?')} images"
+        )
+    versions = f"cellvision {environment.cellvision}{keras}{backend}"
+    return f"{how} in {environment.precision} precision ({versions})."
+
+
+def _is_regression(run: Run, training: Mapping[str, Any]) -> bool:
+    """Whether only a softmax layer was fitted: its history has one row, whatever the epochs."""
+    ended_early = run.interrupted or training.get("early_stopping") is not None
+    return len(run.history) == 1 < int(training.get("epochs") or 1) and not ended_early
 
 
 def _tail(run: Run) -> list[str]:
