@@ -475,7 +475,7 @@ def test_every_module_at_the_top_is_an_entry_point() -> None:
 
 def test_reporters_are_enabled_by_default() -> None:
     enabled = {name for name in ours() if cv.reporters.get(name).enabled_by_default}
-    named = {"attention", "diagram", "expert", "robustness"}
+    named = {"attention", "diagram", "expert", "robustness", "standards"}
     assert enabled == set(ours()) - named
     assert cv.reporters.create("panel", images=6, contrast="image").model_dump()["images"] == 6
     with pytest.raises(cv.errors.ExperimentError, match="contrast"):

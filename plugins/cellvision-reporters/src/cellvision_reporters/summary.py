@@ -46,18 +46,8 @@ class Summary(Reporter):
     def study(self, study: Study, folder: Path) -> Sequence[Artifact]:
         """Write ``summary.csv`` and ``summary.md``."""
         table = summary_table(study)
-        pairs = pairs_table(study)
-        differences = [
-            Artifact(
-                write_csv(folder / "summary_pairs.csv", pairs),
-                "Differences between experiments",
-                "table",
-                PAIRS_EXPLANATION,
-                order=41,
-            )
-        ]
         return [
-            *(differences if len(pairs) else ()),
+            *_differences(study, folder),
             Artifact(
                 write_csv(folder / "summary.csv", table),
                 "Summary",
@@ -91,6 +81,15 @@ def _text(study: Study, table: pd.DataFrame) -> str:
         lines += [f"- {each.experiment}: {record.statement(each)}" for each in record.comparisons]
         lines += [""]
     return "\n".join(lines)
+
+
+def _differences(study: Study, folder: Path) -> list[Artifact]:
+    """Write the differences of experiments; nothing for a single one."""
+    if not study.pairs:
+        return []
+    path = write_csv(folder / "summary_pairs.csv", pairs_table(study))
+    title = "Differences between experiments"
+    return [Artifact(path, title, "table", PAIRS_EXPLANATION, order=41)]
 
 
 def pairs_table(study: Study) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
 
-from cellvision import About, Artifact, Reporter, Study, errors, io
+from cellvision import About, Artifact, Reporter, errors, io
 from cellvision_reporters.page.methods import run_methods, study_methods
 from cellvision_reporters.standards.card import model_card
 from cellvision_reporters.standards.checklist import (
@@ -25,7 +25,7 @@ from cellvision_reporters.standards.model_facts import evaluation_facts, model_f
 from cellvision_reporters.standards.subject import Subject
 
 if TYPE_CHECKING:
-    from cellvision import Run
+    from cellvision import Run, Study
 
 
 class Standards(Reporter):

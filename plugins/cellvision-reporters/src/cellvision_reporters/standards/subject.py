@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cellvision import Study, errors
+from cellvision import errors
 
 if TYPE_CHECKING:
-    from cellvision import Audit, Run
+    from cellvision import Audit, Run, Study
     from cellvision.results.study import StudyExperiment
     from cellvision.results.verdicts import VerdictRecord
 
@@ -41,6 +41,8 @@ class Subject:
         errors.InvalidInput
             The study has no experiment of that name.
         """
+        from cellvision import Study
+
         if not isinstance(results, Study):
             return cls(results, None, results)
         for each in results.experiments:
@@ -63,6 +65,8 @@ class Subject:
     @property
     def verdicts(self) -> tuple[VerdictRecord, ...]:
         """Its verdicts; empty for a run."""
+        from cellvision import Study
+
         if not isinstance(self.results, Study) or self.experiment is None:
             return ()
         name = self.experiment.name
