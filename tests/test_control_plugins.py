@@ -151,16 +151,30 @@ def test_paths_in_its_settings_become_absolute() -> None:
 def test_the_ladder_consists_of_lower_rungs_whoever_provides_them(isolation: Isolation) -> None:
     cv.controls.register("plain", Plain)
     install(isolation, meaning='"lower rung", "the mirror image"')
-    assert requested_controls([], ladder=False) == []
-    ladder = requested_controls([], ladder=True)
-    assert [type(control).__name__ for control in ladder] == ["Mine"]
+    experiments = {"": example_experiment()}
+    mirror, other = cv.controls.create("mirror"), cv.controls.create("mirror", strength=3)
+    assert requested_controls([], experiments) == []
+    assert requested_controls([], experiments, ladder=True) == [mirror]
+    assert requested_controls([], experiments, ladder=True, every=True) == [mirror, Plain()]
     # A rung that is named with settings is not run twice.
-    named = requested_controls(['{type = "mirror", strength = 3}', "plain"], ladder=True)
-    assert named == [cv.controls.create("mirror", strength=3), Plain()]
+    named = ['{type = "mirror", strength = 3}', "plain"]
+    assert requested_controls(named, experiments, ladder=True) == [other, Plain()]
+    assert requested_controls(named[:1], experiments, every=True) == [other, Plain()]
     with pytest.raises(errors.ExperimentError, match="expected a name or a table"):
-        requested_controls(["{type=mirror}"], ladder=False)
+        requested_controls(["{type=mirror}"], experiments)
     with pytest.raises(errors.UnknownPlugin, match="'miror'"):
-        requested_controls(["miror"], ladder=False)
+        requested_controls(["miror"], experiments)
+
+
+def test_the_ladder_leaves_out_the_experiment_itself() -> None:
+    experiment = example_experiment(architecture="scattering")
+    for every in (False, True):
+        rungs = requested_controls([], {"": experiment}, ladder=True, every=every)
+        names = {cv.controls.name_of(type(control)) for control in rungs}
+        assert "intensity" in names
+        assert not {"texture", "batch"} & names
+    with pytest.raises(errors.ExperimentError, match="'texture' cannot be run: it would be the"):
+        selected_controls(["texture"], {"": experiment})
 
 
 def test_a_name_is_sought_and_checked_before_anything_runs(isolation: Isolation) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from cellvision import statistics
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
 from cellvision.inference.image_search import ImageFile
 from cellvision.results.group_table import group_table
+from cellvision.results.worst_batch import worst_batch_of_run
 
 
 def predictions() -> pd.DataFrame:
@@ -90,3 +93,31 @@ def test_the_worst_batch_comes_first_with_an_interval_for_all_batches_together()
     assert widened[0].accuracy.high - worst.estimate == pytest.approx(
         1.3 * (worst.high - worst.estimate)
     )
+
+
+def test_the_worst_batch_of_a_run_is_that_of_its_predictions() -> None:
+    table = pd.DataFrame(
+        {
+            "image": [f"{k}.png" for k in range(8)],
+            "split": "test",
+            "group": [f"w{k // 2}" for k in range(8)],
+            "label": "dark",
+            "predicted": ["dark"] * 6 + ["light"] * 2,
+        }
+    )
+    provenance = table[["image"]].assign(batch=["p1"] * 4 + ["p2"] * 4)
+    run: Any = SimpleNamespace(
+        predictions=table,
+        provenance=provenance,
+        batch_column="plate",
+        group_column="well",
+        cross_validated=False,
+    )
+    worst = worst_batch_of_run(run, "test")
+    assert worst is not None
+    assert (worst.batch, worst.accuracy, worst.batches, worst.n, worst.groups) == (
+        *("p2", 0.5, 2, 4, 2),
+    )
+    assert worst.sentence("plate").startswith("Worst of 2 batches (plate): p2, accuracy 0.50 (")
+    run.provenance = provenance.assign(batch="p1")
+    assert worst_batch_of_run(run, "test") is None

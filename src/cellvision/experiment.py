@@ -29,7 +29,7 @@ from cellvision.plain_settings import (
     with_absolute_paths,
 )
 from cellvision.plugin_versions import missing_plugins, other_versions
-from cellvision.settings_file import parse_settings
+from cellvision.settings_file import parse_settings, without_none
 
 _log = logging.getLogger(__name__)
 
@@ -315,17 +315,6 @@ def experiment_from(settings: Mapping[str, Any], where: str) -> Experiment:
     return Experiment.from_settings(settings, where)
 
 
-def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded experiment with the defaults of settings that are newer than the record.
-
-    It stays as it is if it cannot be read, such as without a plugin.
-    """
-    try:
-        return Experiment.model_validate(recorded).model_dump(mode="json")
-    except (errors.InvalidInput, ValueError):
-        return dict(recorded)
-
-
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
     """Write an experiment with all defaults as TOML, YAML or JSON, by the suffix of the file.
 
@@ -384,7 +373,7 @@ def _toml(experiment: Experiment, settings: dict[str, Any], name: str) -> str:
     import tomli_w
 
     try:
-        content = tomli_w.dumps(_without_none(settings))
+        content = tomli_w.dumps(without_none(settings))
         same = Experiment.model_validate(tomllib.loads(content)) == experiment
     except (TypeError, ValueError, errors.ExperimentError):
         same = False
@@ -394,11 +383,3 @@ def _toml(experiment: Experiment, settings: dict[str, Any], name: str) -> str:
             "Write .yaml or .json",
         )
     return content
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    return value

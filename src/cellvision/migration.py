@@ -1,4 +1,4 @@
-"""Replace former names of settings and plugins in an experiment file by the current ones."""
+"""Read experiments that an earlier cellvision wrote, and bring their files up to date."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,17 @@ from cellvision.experiment import Experiment
 from cellvision.local_plugins import load_named_plugins
 from cellvision.plain_settings import migrated
 from cellvision.settings_file import parse_settings, parse_text
+
+
+def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded experiment with the defaults of settings that are newer than the record.
+
+    It stays as it is if it cannot be read, such as without a plugin.
+    """
+    try:
+        return Experiment.model_validate(recorded).model_dump(mode="json")
+    except (errors.InvalidInput, ValueError):
+        return dict(recorded)
 
 
 def migrate_file(

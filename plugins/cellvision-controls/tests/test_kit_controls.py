@@ -8,38 +8,38 @@ import cellvision as cv
 from cellvision.testing import ControlChecks
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestPermutedGroups(ControlChecks):
     name = "permuted_groups"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestPermutedImages(ControlChecks):
     name = "permuted_images"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestBackground(ControlChecks):
     name = "background"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestBatch(ControlChecks):
     name = "batch"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestFrozenEncoder(ControlChecks):
     name = "frozen_encoder"
     example = {"architecture": {"type": "scattering", "orientations": 2}}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestIntensity(ControlChecks):
     name = "intensity"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestTexture(ControlChecks):
     name = "texture"
     example = {"orientations": 2}

@@ -357,3 +357,22 @@ def test_kappa_is_over_groups_and_leaves_out_answers_without_a_class(
     )
     assert (agreement["n"], agreement["groups"]) == (18, 4)
     assert (agreement["low"], agreement["high"]) == pytest.approx((kappa.low, kappa.high))
+
+
+def test_folds_are_compared_on_all_labelled_images(tmp_path: Path, out: Path) -> None:
+    run = write_run(tmp_path / "run", n=20, wrong=5)
+    table = answers(run, tmp_path / "a.csv", [6])
+    written = pd.read_csv(table)
+    written.loc[:9, "split"] = "train"  # as the split was when the expert labelled them
+    written.to_csv(table, index=False)
+    (plain,) = report(run, out, answers=table)["comparisons"]
+    assert plain["n"] == 10
+    record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    (run.folder / "run.json").write_text(json.dumps({**record, "folds": 5}), encoding="utf-8")
+    pooled = cv.load_run(run.folder)
+    (comparison,) = report(pooled, out, answers=table)["comparisons"]
+    assert comparison["n"] == 20
+    right = pooled.predictions[pooled.predictions["split"] == "test"]
+    correct = (right["predicted"] == right["label"]).to_numpy()
+    interval = statistics.cross_validated_accuracy(correct, right["group"].to_numpy())
+    assert comparison["network"]["low"] == pytest.approx(interval.low)

@@ -61,7 +61,7 @@ def test_the_accuracy_of_each_well_is_drawn_at_its_position(
 
 def test_nothing_is_drawn_where_wells_have_other_names(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run")
-    assert cv.reporters.create("plate_map").run(run, out) == []  # no provenance at all
+    assert cv.reporters.create("plate_map").run(run, out) == []
     write_provenance(run, ["A01", "control well"], ["p1"])
     assert cv.reporters.create("plate_map").run(run, out) == []
 

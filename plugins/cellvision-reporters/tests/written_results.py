@@ -103,6 +103,8 @@ def write_run(
     (folder / "audit.json").write_text(json.dumps(_audit(metadata)), encoding="utf-8")
     _history(epochs, seed, "validation" in splits).to_csv(folder / "history.csv", index=False)
     predictions.to_csv(folder / "predictions.csv", index=False)
+    provenance = predictions[["image", "group"]].assign(batch="")
+    provenance.to_csv(folder / "provenance.csv", index=False)
     return cv.load_run(folder)
 
 

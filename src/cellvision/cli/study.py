@@ -15,7 +15,7 @@ from cellvision.cli.output_folder import removed_if_empty
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -146,7 +146,9 @@ def run(
                 experiments_by_name if vary else next(iter(experiments_by_name.values())),
                 runs,
                 out,
-                controls=all_controls or requested_controls(some_controls, ladder=ladder),
+                controls=requested_controls(
+                    some_controls, experiments_by_name, ladder=ladder, every=all_controls
+                ),
                 folds=folds,
                 leave_out=leave_out,
                 sizes=_sizes(sizes),
@@ -157,14 +159,30 @@ def run(
         show(result, out)
 
 
-def requested_controls(named: Sequence[str], *, ladder: bool) -> list[Control]:
-    """Return the controls that ``--control`` names, and with ``--ladder`` all lower rungs."""
-    from cellvision.interfaces.control import controls, read_control
-    from cellvision.studies.controls import installed_controls
+def requested_controls(
+    named: Sequence[str],
+    experiments_by_name: Mapping[str, Experiment],
+    *,
+    ladder: bool = False,
+    every: bool = False,
+) -> list[Control]:
+    """Return the controls that ``--control`` names, and those of ``--ladder`` or ``--controls``."""
+    from cellvision.studies.controls import default_controls
 
-    parsed = [experiments.parse(text) for text in named]
+    requested = _named_controls(named)
+    kinds = {type(control) for control in requested}
+    added: Sequence[Control] = ()
+    if every or ladder:
+        added = default_controls(experiments_by_name, kind=None if every else "lower rung")
+    return [*requested, *(control for control in added if type(control) not in kinds)]
+
+
+def _named_controls(named: Sequence[str]) -> list[Control]:
+    from cellvision.interfaces.control import controls, read_control
+
     requested = []
-    for text, value in zip(named, parsed, strict=True):
+    for text in named:
+        value = experiments.parse(text)
         if isinstance(value, dict) and isinstance(value.get("type"), str):
             requested.append(read_control(value))
         elif text.startswith("{"):
@@ -174,9 +192,7 @@ def requested_controls(named: Sequence[str], *, ladder: bool) -> list[Control]:
             )
         else:
             requested.append(controls.create(text))
-    kinds = {type(control) for control in requested}
-    rungs = installed_controls(kind="lower rung") if ladder else []
-    return [*requested, *(rung for rung in rungs if type(rung) not in kinds)]
+    return requested
 
 
 def grid(

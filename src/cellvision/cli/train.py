@@ -67,6 +67,7 @@ def show(run: Run, out: str) -> None:
 
     from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
+    from cellvision.results.worst_batch import worst_batch_of_run
 
     console = Console(highlight=False)
     for warning in run.warnings:
@@ -92,6 +93,10 @@ def show(run: Run, out: str) -> None:
     console.print(table)
     chance = 1 / len(run.class_names)
     console.print(f"Guessing at random gives {chance:.3f}{_majority_baseline(run)}.", markup=False)
+    for split in run.test_splits:
+        worst = worst_batch_of_run(run, split)
+        if worst is not None:
+            console.print(f"{split}: {worst.sentence(run.batch_column)}", markup=False)
     page = run.folder / "reports" / "report.html"
     print(printable(page if page.is_file() else run.folder))
     if is_address(out):

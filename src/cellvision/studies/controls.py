@@ -76,18 +76,42 @@ def selected_controls(
     """
     named = [] if isinstance(requested, bool) else list(requested)
     chosen = _by_name(installed_controls() if requested is True else named)
-    available = {}
-    reasons: dict[str, str] = {}
-    for name, experiment in experiments.items():
-        unavailable = obstacles(chosen, experiment, partial(_catalog_table, experiment))
-        available[name] = {key: each for key, each in chosen.items() if key not in unavailable}
-        reasons |= unavailable
+    available, reasons = _available(chosen, experiments)
     for name in chosen if named else ():
         if not any(name in each for each in available.values()):
             raise errors.ExperimentError(
                 f"the control {name!r} cannot be run: {reasons[name]}", "Leave it out."
             )
     return available
+
+
+def default_controls(
+    experiments: Mapping[str, Experiment], *, kind: str | None = None
+) -> list[Control]:
+    """Return the controls that are enabled by default and available for at least one experiment.
+
+    Parameters
+    ----------
+    experiments
+        The experiments of the study.
+    kind
+        As for `installed_controls`.
+    """
+    available, _ = _available(_by_name(installed_controls(kind=kind)), experiments)
+    return list({name: each for one in available.values() for name, each in one.items()}.values())
+
+
+def _available(
+    chosen: Controls, experiments: Mapping[str, Experiment]
+) -> tuple[dict[str, dict[str, Control]], dict[str, str]]:
+    """Return the controls that can accompany each experiment, and why others cannot."""
+    available = {}
+    reasons: dict[str, str] = {}
+    for name, experiment in experiments.items():
+        unavailable = obstacles(chosen, experiment, partial(_catalog_table, experiment))
+        available[name] = {key: each for key, each in chosen.items() if key not in unavailable}
+        reasons |= unavailable
+    return available, reasons
 
 
 def _by_name(requested: Iterable[str | Control]) -> dict[str, Control]:

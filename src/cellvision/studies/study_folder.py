@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
-from cellvision.experiment import with_defaults
 from cellvision.local_plugins import digests_of, raise_if_changed
+from cellvision.migration import with_defaults
 from cellvision.results.claimed_folder import clear_folder, naming_folder
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.run import load_run

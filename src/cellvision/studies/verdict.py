@@ -11,6 +11,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.results.verdicts import VerdictRecord
+from cellvision.results.worst_batch import worst_batch
 from cellvision.statistics import (
     ControlEvidence,
     ControlResult,
@@ -20,7 +21,7 @@ from cellvision.statistics import (
     max_t_test,
     verdict,
 )
-from cellvision.studies.held_out_details import group_answers, worst_batch
+from cellvision.studies.group_answers import group_answers
 from cellvision.studies.looks import Looks
 
 if TYPE_CHECKING:

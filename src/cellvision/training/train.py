@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from cellvision import errors, remote
 from cellvision.backends import distributed
 from cellvision.data.prepared import PreparedData, prepare_data
-from cellvision.experiment import with_defaults
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.locks import folder_lock
+from cellvision.migration import with_defaults
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
 from cellvision.results.claimed_folder import RESUME, claim_folder

@@ -81,7 +81,7 @@ def join_answers(answers: pd.DataFrame, run: Run, split: str) -> pd.DataFrame:
     run
         The run.
     split
-        Name of the test set.
+        Name of the test set. Answers to other splits count if the run pools folds.
 
     Returns
     -------
@@ -94,7 +94,10 @@ def join_answers(answers: pd.DataFrame, run: Run, split: str) -> pd.DataFrame:
     errors.InvalidInput
         True labels or classes differ, so the answers belong to other images.
     """
-    first = answers[(answers["split"] == split) & (answers["repeat"] == 1)]
+    first = answers[answers["repeat"] == 1]
+    # Folds test every image, whatever split it had when it was labelled.
+    if not run.cross_validated:
+        first = first[first["split"] == split]
     predictions = run.predictions
     predictions = predictions[predictions["split"] == split]
     columns = first[["image", "label", "answer"]].rename(columns={"label": "_label"})

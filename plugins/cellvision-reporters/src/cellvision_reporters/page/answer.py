@@ -23,6 +23,8 @@ from cellvision_reporters.figures.phrasing import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cellvision import Run, Study
     from cellvision.results.scores import Score
     from cellvision.results.verdicts import ControlRecord, VerdictRecord
@@ -159,6 +161,7 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         ("Test images", _count(score.n, score.groups, run.group_column)),
         ("Permutation test", _test_text(test.p, test.smallest_p, test.exact, test.permuted)),
     ]
+    facts += _worst_batch_facts(run, rows)
     if run.training_split is not None:
         training = run.scores[run.training_split].accuracy
         facts.append(("Accuracy on training images", format_number(training, 2)))
@@ -199,6 +202,24 @@ def _group_facts(result: VerdictRecord | Score, column: str | None) -> Iterator[
         "Accuracy of groups",
         f"{format_number(result.group_accuracy, 2)} (95 % interval {interval}) of {groups}, by the "
         "mean probability of their images",
+    )
+
+
+def _worst_batch_facts(run: Run, rows: pd.DataFrame) -> Iterator[Fact]:
+    """Name the batch with the lowest accuracy, if there are several."""
+    if run.batch_column is None:
+        return
+    batches = run.provenance.set_index("image").loc[rows["image"], "batch"]
+    if batches.isna().any() or batches.nunique() < 2:
+        return
+    right = (rows["predicted"] == rows["label"]).to_numpy(float)
+    groups = None if run.group_column is None else rows["group"].to_numpy()
+    worst, *others = statistics.batch_accuracies(right, batches.to_numpy(), groups)
+    interval = format_interval(worst.accuracy.low, worst.accuracy.high, 2)
+    yield (
+        "Worst batch",
+        f"{worst.batch}: accuracy {format_number(worst.accuracy.estimate, 2)} (95 % interval for "
+        f"all {len(others) + 1} batches together {interval}, n = {worst.accuracy.n})",
     )
 
 

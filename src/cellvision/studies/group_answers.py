@@ -1,4 +1,4 @@
-"""What a verdict says beside the accuracy of images: answers for groups, and the worst batch."""
+"""Answers for groups, beside the accuracy of images in a verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision.results.scores import Score
-from cellvision.statistics import batch_accuracies
 from cellvision.studies.ensemble import mean_predictions
 
 if TYPE_CHECKING:
@@ -39,36 +38,3 @@ def group_answers(runs: Sequence[Run], split: str) -> dict[str, Any]:
     )
     names = ("group_accuracy", "group_accuracy_low", "group_accuracy_high", "groups_scored")
     return {name: getattr(score, name) for name in names}
-
-
-def worst_batch(
-    correct: np.ndarray,
-    groups: np.ndarray | None,
-    batches: np.ndarray | None,
-    *,
-    cross_validated: bool,
-) -> dict[str, Any] | None:
-    """Return the batch with the lowest accuracy; None if batches are unknown.
-
-    Parameters
-    ----------
-    correct
-        (n,) fraction of runs that are right.
-    groups, batches
-        (n,) of each image; None if unknown.
-    cross_validated
-        Whether predictions are pooled over folds.
-    """
-    if batches is None:
-        return None
-    accuracies = batch_accuracies(correct, batches, groups, cross_validated=cross_validated)
-    worst = accuracies[0]
-    return {
-        "batch": worst.batch,
-        "batches": len(accuracies),
-        "n": worst.accuracy.n,
-        "groups": worst.accuracy.groups,
-        "accuracy": worst.accuracy.estimate,
-        "accuracy_low": worst.accuracy.low,
-        "accuracy_high": worst.accuracy.high,
-    }

@@ -1,0 +1,69 @@
+"""The batch (plate, day) on which networks do worst."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cellvision.results.verdicts import WorstBatchRecord
+from cellvision.statistics import batch_accuracies
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cellvision.results.run import Run
+
+
+def worst_batch(
+    correct: np.ndarray,
+    groups: np.ndarray | None,
+    batches: np.ndarray | None,
+    *,
+    cross_validated: bool,
+) -> dict[str, Any] | None:
+    """Return the batch with the lowest accuracy; None if batches are unknown.
+
+    Parameters
+    ----------
+    correct
+        (n,) fraction of runs that are right.
+    groups, batches
+        (n,) of each image; None if unknown.
+    cross_validated
+        Whether predictions are pooled over folds.
+    """
+    if batches is None:
+        return None
+    accuracies = batch_accuracies(correct, batches, groups, cross_validated=cross_validated)
+    worst = accuracies[0]
+    return {
+        "batch": worst.batch,
+        "batches": len(accuracies),
+        "n": worst.accuracy.n,
+        "groups": worst.accuracy.groups,
+        "accuracy": worst.accuracy.estimate,
+        "accuracy_low": worst.accuracy.low,
+        "accuracy_high": worst.accuracy.high,
+    }
+
+
+def worst_batch_of_run(run: Run, split: str) -> WorstBatchRecord | None:
+    """Return the worst batch of one split of a run; None if there are not several batches.
+
+    Parameters
+    ----------
+    run
+        The run.
+    split
+        Name of a split.
+    """
+    rows = run.predictions
+    rows = rows[rows["split"] == split]
+    if run.batch_column is None or rows.empty:
+        return None
+    batches = run.provenance.set_index("image").loc[rows["image"], "batch"]
+    if batches.isna().any() or batches.nunique() < 2:
+        return None
+    right = (rows["predicted"] == rows["label"]).to_numpy(float)
+    groups = None if run.group_column is None else rows["group"].to_numpy()
+    content = worst_batch(right, groups, batches.to_numpy(), cross_validated=run.cross_validated)
+    return WorstBatchRecord.model_validate(content)
