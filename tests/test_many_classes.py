@@ -51,7 +51,7 @@ def answers(run: cv.Run, path: Path) -> Path:
 
 def all_reporters(run: cv.Run, answered: Path) -> list[cv.Reporter]:
     """Return every installed reporter, with the settings that it needs."""
-    settings = {"expert": {"answers": answered}}
+    settings = {"expert": {"answers": answered}, "suspicious_labels": {"folds": 2}}
     return [
         cv.reporters.create(name, **settings.get(name, {}))
         for name in cv.reporters.names()
