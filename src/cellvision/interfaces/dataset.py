@@ -172,6 +172,13 @@ class Dataset(Component, group="cellvision.datasets"):
         """
         return pixel_digest(self.read(image))
 
+    def pixel_size(self, image: str) -> float | None:
+        """Return the micrometres per pixel of an image, for scale bars; None if unknown.
+
+        A provenance column of this name goes before it.
+        """
+        return None
+
     def skipped_files(self) -> Sequence[SkippedFile]:
         """List the files that are present but not in the catalog, each with its reason."""
         return ()

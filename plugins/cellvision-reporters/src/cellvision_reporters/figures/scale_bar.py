@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,11 +103,10 @@ def _scale_bar(
     stated: dict[Any, Any] = {}
     if COLUMN in table.columns:
         stated = table.set_index("image")[COLUMN].to_dict()
-    read: Callable[[str], float | None] = getattr(dataset, COLUMN, lambda _: None)
     shapes = {file.file: file.shape for file in audit.files if file.shape is not None}
     sizes: dict[str, float] = {}
     for image in images:
-        size = _number(stated.get(image)) or read(image)
+        size = _number(stated.get(image)) or dataset.pixel_size(image)
         if size is None or image not in shapes:
             return None
         sizes[image] = size
