@@ -117,7 +117,11 @@ def test_plugins(cellvision: Command) -> None:
     rows = json.loads(said.out)
     assert (said.code, said.err) == (0, "")
     assert all(
-        list(row) == ["group", "name", "distribution", "version", "status", "reason", "description"]
+        list(row)
+        == [
+            *("group", "name", "distribution", "version", "status", "reason", "description"),
+            "interface_version",
+        ]
         for row in rows
     )
     assert {row["group"] for row in rows} == {

@@ -169,8 +169,9 @@ def require_probabilities(architecture: Architecture, network: keras.Model) -> N
     if _ends_with_softmax(network):
         return
     shape = tuple(network.input_shape[1:])
-    images = np.stack([np.full(shape, level, np.float32) for level in (0.1, 0.5, 0.9)])
-    images[:, ::2] *= 0.5
+    # Of several levels, and unlike each other: new weights may sum to 1 for one image by chance.
+    levels = np.linspace(0.1, 1, 8, dtype=np.float32).reshape(-1, *(1 for _ in shape))
+    images = levels * np.random.default_rng(0).random((8, *shape), np.float32)
     import keras
 
     outputs = keras.ops.convert_to_numpy(network(images, training=False))
