@@ -98,6 +98,22 @@ def clear_folder(folder: Path) -> Path:
     return folder
 
 
+def remove_temporaries(folder: Path) -> None:
+    """Remove files in a folder that a killed process was still writing.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder cannot be written to.
+    """
+    try:
+        for path in list(folder.iterdir()):
+            if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink()
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+
+
 def _leftovers(folder: Path, entries: Sequence[Path]) -> list[Path]:
     """List what is ours; the mark comes last, so that an interrupted clearing can resume."""
     leftovers = [path for path in entries if _TEMPORARY.fullmatch(path.name)]

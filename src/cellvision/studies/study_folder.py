@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 from cellvision import atomic_io, errors
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.migration import with_defaults
-from cellvision.results.claimed_folder import clear_folder, naming_folder
+from cellvision.results.claimed_folder import (
+    clear_folder,
+    naming_folder,
+    remove_temporaries,
+)
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.run import load_run
 from cellvision.results.study import PLAN, Study
@@ -80,6 +84,7 @@ def claim_study(folder: Path, plan: Plan) -> None:
         started = _read_plan(path)
         _raise_if_different(folder, started, plan)
         plan["id"] = started.get("id", plan["id"])
+        remove_temporaries(folder)
     else:
         clear_folder(folder)
     with naming_folder(folder):
