@@ -474,7 +474,7 @@ def test_what_is_no_control_is_named_and_does_not_disturb_others(
         ),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_each_fault_fails_its_check(
     isolation: Isolation, methods: str, meaning: str, failed: set[str]
 ) -> None:

@@ -137,7 +137,7 @@ def test_a_cluster_does_the_same_study(
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_controls_and_their_settings_reach_the_workers(
     client: distributed.Client, images: Path, tmp_path: Path
 ) -> None:

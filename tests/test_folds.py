@@ -321,7 +321,7 @@ def test_predict_averages_the_networks_of_all_folds(study: cv.Study) -> None:
     assert table["p_dark"].iloc[0] == pytest.approx(np.mean(alone), abs=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_same_command_extends_a_cross_validated_study(study: cv.Study) -> None:
     experiment = study.experiments[0].fold_runs[0].experiment
     base = with_splitter(experiment, None).model_copy(

@@ -111,8 +111,13 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "verb",
+    [
+        pytest.param(verb, marks=pytest.mark.slow if verb == "study" else pytest.mark.exhaustive)
+        for verb in VERBS
+    ],
+)
 def test_killed_at_random_moments(tmp_path: Path, work: Work, verb: str) -> None:
     whole = tmp_path / "whole"
     status, operations = work(verb, whole)

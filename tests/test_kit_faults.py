@@ -182,7 +182,7 @@ def test_whole_numbers_are_names_of_classes() -> None:
     assert cv.Catalog.of(Cells(fault="numbers")).class_names == ("0", "1")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_dropout_at_inference_is_one_failure(tmp_path: Path) -> None:
     results = check("architecture", "faulty", {"fault": "dropout"})
     failed = {result.check for result in results if result.outcome == "failed"}

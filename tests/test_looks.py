@@ -71,7 +71,7 @@ def test_studies_of_one_test_set_are_looks_and_settings(tmp_path: Path, log: Pat
     assert len(Odometer(log).read()) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_experiments_of_one_study_are_one_look(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,7 +180,7 @@ def test_the_command_prints_a_file_to_edit(
     assert cv.load_experiment(file) == cv.experiment_from_recipe(dataset)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_train_takes_a_folder(images: Path, tmp_path: Path) -> None:
     run = cv.train(images, tmp_path / "run", group="well", recipe="quick")
     assert run.experiment.recipe == "quick"

@@ -81,7 +81,7 @@ def test_constraints_fit_what_every_distribution_requires(release: ModuleType) -
                 assert need.specifier.contains(pinned[name]), (project.name, line)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_all_files_pass_the_check_of_the_index(release: ModuleType, tmp_path: Path) -> None:
     twine = subprocess.run([sys.executable, "-m", "twine", "--version"], check=False)
     if twine.returncode:
