@@ -156,6 +156,16 @@ def test_batch_norm_is_refreshed_after_few_updates(images: Path, tmp_path: Path)
     assert refreshed.scores["train"].accuracy == 1.0
 
 
+def test_lagging_statistics_are_no_reason_to_draw_a_network_again(tmp_path: Path) -> None:
+    # After one epoch the moving averages are far from the activations, and outputs are constant.
+    images = tiny.make_folder(tmp_path / "images", count=40)
+    run = cv.train(
+        tiny.experiment(images, "resnet", epochs=1, learning_rate=0.01), tmp_path / "run"
+    )
+    assert run.metadata.restarted_seeds == ()
+    assert run.scores["train"].accuracy == 1.0
+
+
 def test_a_saved_model_gives_the_same_probabilities(run: cv.Run) -> None:
     stored = run.model_input(list(run.predictions["image"]))
     assert stored.dtype == np.uint8

@@ -18,6 +18,7 @@ from cellvision.backends.seeding import derived_seed
 from cellvision.backends.startup import start_backend
 from cellvision.backends.threads import configure_threads
 from cellvision.interfaces.architecture import TrainingPlan
+from cellvision.training import dead_network
 from cellvision.training.batch_norm import refresh_batch_norm
 from cellvision.training.batches import BatchLoader, gather, validation_batches
 from cellvision.training.callbacks import (
@@ -40,12 +41,6 @@ _GROUP_VALUES = 2**21
 
 _MOST_STEPS = 50
 """Most batches in a group."""
-
-_DEAD_SAMPLE = 256
-"""Training images that show whether a network is dead."""
-
-_DEAD_SPREAD = 0.02
-"""A network is dead if its probabilities vary less than this (SD over images)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,18 +314,22 @@ class Trainer:
 
     def is_dead(self, network: Network, seed: int) -> bool:
         """Whether a network with these weights outputs nearly the same for every training image."""
-        rows = np.random.default_rng(0).permutation(self.rows)[:_DEAD_SAMPLE]
+        rows = np.sort(np.random.default_rng(0).permutation(self.rows)[: dead_network.SAMPLE])
         network = self._local_network(network, seed)
         with self.alone():
-            probabilities = network.predict(self.pixels, np.sort(rows))
-        constant = len(np.unique(probabilities.argmax(axis=1))) == 1
-        return constant and float(probabilities.std(axis=0).max()) < _DEAD_SPREAD
+            if not dead_network.is_constant(network.predict(self.pixels, rows)):
+                return False
+            # Averages of batch normalization that lag behind give constant outputs as well.
+            with dead_network.restored_statistics(network.training_model):
+                self._refresh(network, seed)
+                return dead_network.is_constant(network.predict(self.pixels, rows))
 
     def refresh_batch_norm(self, network: Network, seed: int) -> None:
         """Recompute statistics of batch normalization, which lag behind in short trainings."""
-        training = self.prepared.experiment.training
-        if not training.refresh_batch_norm:
-            return
+        if self.prepared.experiment.training.refresh_batch_norm:
+            self._refresh(network, seed)
+
+    def _refresh(self, network: Network, seed: int) -> None:
         rows = np.random.default_rng([seed, 1]).permutation(self.rows)
 
         def inputs(rows: np.ndarray) -> Any:
@@ -338,7 +337,8 @@ class Trainer:
             numbers = pixels.astype(np.float32)
             return (numbers, labels) if network.mixes_labels else numbers
 
-        refresh_batch_norm(network.training_model, inputs, rows, training.batch_size)
+        batch_size = self.prepared.experiment.training.batch_size
+        refresh_batch_norm(network.training_model, inputs, rows, batch_size)
 
     def predict(self, network: Network, display: Display) -> np.ndarray:
         """Return the probabilities of all images, shape (images, classes), float32."""
