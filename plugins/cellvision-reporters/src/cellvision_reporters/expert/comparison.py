@@ -179,7 +179,7 @@ class Unanswered:
     images : int
         How many.
     network_accuracy : float or None
-        Fraction of them that the network has right, mean over runs; None if there are none.
+        Fraction of them that the network has right, mean over runs; None without such images.
     """
 
     images: int

@@ -131,7 +131,7 @@ class ExpertComparison(_Record):
     """Number of images for which the expert said "cannot say"; they are not among `n`."""
 
     network_on_unanswered: float | None = None
-    """Fraction of them that the network has right; None if there are none."""
+    """Fraction of them that the network has right; None without such images."""
 
     disagreements: tuple[str, ...]
     """Images with different answers, the network's most confident first."""
