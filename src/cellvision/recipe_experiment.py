@@ -151,6 +151,7 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
         provisional.dataset,
         Split.from_settings(settings.get("split") or {}, "split"),
         accelerators=_has_gpu(),
+        channels_selected="channels" in _table(settings, "preprocessing"),
     )
     name = recipes.default(recipe) if recipe == DEFAULT else recipe
     chosen = recipes.create(name).experiment(facts)
@@ -161,6 +162,12 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
         )
     chosen = by_default(chosen, Experiment, recipes.info(name).distribution)
     return {**_merge(chosen, settings), "recipe": recipe}
+
+
+def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return one table of settings; empty if it is missing."""
+    table = settings.get(name)
+    return table if isinstance(table, Mapping) else {}
 
 
 def _merge(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

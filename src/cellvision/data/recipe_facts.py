@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.concurrency import available_processors
 from cellvision.data.catalog import Catalog, is_training, is_validation
+from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.recipe import ImageFacts
 
@@ -30,7 +31,13 @@ _LEAST_FOR_ORIENTATION = 40
 """With fewer images, orientation cannot be judged, and any is assumed to be possible."""
 
 
-def image_facts(dataset: Dataset, split: Split, *, accelerators: bool = False) -> ImageFacts:
+def image_facts(
+    dataset: Dataset,
+    split: Split,
+    *,
+    accelerators: bool = False,
+    channels_selected: bool = False,
+) -> ImageFacts:
     """Collect the facts that a recipe may use, from training images only.
 
     Parameters
@@ -41,11 +48,14 @@ def image_facts(dataset: Dataset, split: Split, *, accelerators: bool = False) -
         Split to apply if the data set does not name its splits.
     accelerators
         Whether a GPU is available.
+    channels_selected
+        Whether the user's settings select channels, so that images may differ in their number.
 
     Raises
     ------
     errors.InvalidInput
-        No training image can be read, or the data set cannot be listed or split.
+        No training image can be read, they differ in their number of channels, or the data set
+        cannot be listed or split.
     """
     catalog = split.apply(Catalog.of(dataset))
     table = catalog.table
@@ -56,6 +66,8 @@ def image_facts(dataset: Dataset, split: Split, *, accelerators: bool = False) -
         raise errors.CatalogError(
             "none of the training images can be read", "Run cellvision audit to see why"
         )
+    if not channels_selected:
+        _require_equal_channels({image: decoded.pixels.shape[2] for image, decoded in images})
     groups = None if catalog.group_column is None else int(training["group"].nunique())
     upside_down, mirrored = _orientation([image.pixels for _, image in images])
     shapes = np.array([image.pixels.shape for _, image in images])
@@ -91,6 +103,17 @@ def _readable(dataset: Dataset, images: Sequence[str]) -> list[tuple[str, Decode
             return None
 
     return [pair for pair in in_threads(decode, images) if pair is not None]
+
+
+def _require_equal_channels(channels: Mapping[str, int]) -> None:
+    """Refuse images from whose numbers of channels no recipe can choose."""
+    description = describe_mixed_channels(channels)
+    if description is not None:
+        raise errors.PreprocessingError(
+            description,
+            "Select channels that every image has, such as --set preprocessing.channels=[0], or "
+            "remove the images that differ (cellvision audit --json lists the shape of each)",
+        )
 
 
 def _range(values: np.ndarray) -> tuple[int, int, int]:
