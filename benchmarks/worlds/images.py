@@ -101,8 +101,6 @@ def assign_plates(world: World, rng: np.random.Generator) -> tuple[np.ndarray, n
     plates = []
     for number in range(2):
         mostly, rarely = 2 * half + number, 2 * half + 1 - number
-        plate = np.concatenate(
-            [np.resize(mostly, own), np.resize(rarely, world.wells - own)]
-        )
+        plate = np.concatenate([np.resize(mostly, own), np.resize(rarely, world.wells - own)])
         plates.append(rng.permutation(plate))
     return plates[0], plates[1]
