@@ -346,4 +346,7 @@ def test_the_command_states_the_folds(tmp_path: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as ended:
         main([*words, "--splitter", "group_k_fold", "--set", "split.splitter.k=2"])
     assert ended.value.code == 0
-    assert "2 folds by well, 16 images, 8 groups." in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "2 folds by well, 16 images, 8 groups." in printed.out
+    for number in (1, 2):
+        assert f"run {number}/2 (fold {number}/2, seed 0)  epoch 1/1" in printed.err

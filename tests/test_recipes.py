@@ -6,6 +6,7 @@ import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
 from cellvision.data.image_warnings import describe_mixed_channels
-from cellvision.data.recipe_facts import image_facts
+from cellvision.data.recipe_facts import fold_facts, image_facts
+from cellvision.recipe_experiment import agreed_choice
 from cellvision.testing.recipe import example_facts
 
 
@@ -65,6 +67,60 @@ def test_test_images_are_not_read(images: Path, monkeypatch: pytest.MonkeyPatch)
     held_out = catalog.table.loc[catalog.table["split"] != "train", "image"]
     assert read
     assert not set(read) & set(held_out)
+
+
+def two_plates(root: Path) -> Path:
+    """Eight wells: images of the first plate are 32 pixels wide, of the second 64."""
+    chance = np.random.default_rng(0)
+    rows = ["file,well,plate"]
+    for number in range(32):
+        well = number // 4
+        name, plate = f"{'ab'[well % 2]}/{number}.png", "PQ"[well // 4]
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        side = 32 if plate == "P" else 64
+        Image.fromarray(chance.integers(0, 255, (side, side), dtype=np.uint8)).save(root / name)
+        rows.append(f"{name},{well},{plate}")
+    (root / "groups.csv").write_text("\n".join(rows))
+    return root
+
+
+def test_facts_of_a_fold_are_those_of_its_training_images(tmp_path: Path) -> None:
+    dataset = cv.datasets.create("folder", path=two_plates(tmp_path), group="well", batch="plate")
+    splitter = cv.splitters.create("leave_one_out", column="batch", validation=0)
+    facts = fold_facts(dataset, cv.Split(splitter=splitter))
+    assert [one.widths for one in facts] == [(64, 64, 64), (32, 32, 32)]
+    assert [one.images for one in facts] == [16, 16]
+    for fold, one in enumerate(facts, start=1):
+        assert one == image_facts(dataset, cv.Split(splitter=splitter, fold=fold))
+
+
+def test_a_recipe_chooses_once_for_all_folds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = cv.datasets.create("folder", path=two_plates(tmp_path), group="well", batch="plate")
+
+    def size(column: str, **more: object) -> tuple[int, int] | None:
+        splitter = {"type": "leave_one_out", "column": column, "validation": 0}
+        settings: dict[str, Any] = {"split": {"splitter": splitter, **more}}
+        return cv.experiment_from_recipe(dataset, settings=settings).preprocessing.size
+
+    # Every fold by well trains on both plates, and all agree.
+    assert size("group") == (64, 64)
+    assert not caplog.messages
+    # Folds by plate do not: the first one decides, and the difference is stated.
+    assert size("batch") == (64, 64)
+    assert any("choose preprocessing differently for 1 of 2 folds" in m for m in caplog.messages)
+    caplog.clear()
+    # A single training of one fold asks that fold alone.
+    assert size("batch", fold=2) == (32, 32)
+    assert not caplog.messages
+
+
+def test_the_choice_of_most_folds_counts(caplog: pytest.LogCaptureFixture) -> None:
+    few, many = {"training": {"epochs": 60}, "a": 1}, {"training": {"epochs": 59}, "a": 1}
+    assert agreed_choice([few, many, many]) == many
+    assert "training differently for 1 of 3 folds" in caplog.text
+    assert agreed_choice([few, many]) == few
 
 
 def test_an_upright_direction_is_recognised(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ class Display:
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
         """Announce the next run of a study, or of one of its controls."""
 
+    def fold(self, number: int | None, total: int) -> None:
+        """Announce the fold that the next runs hold out; None without cross-validation."""
+
     def runs(self, done: int, total: int, workers: int) -> None:
         """Report how many runs of a study are finished and how many workers train."""
 
@@ -58,6 +61,7 @@ class TerminalDisplay(Display):
         self._progress = progress
         self._bars: dict[str, rich.progress.TaskID] = {}
         self._prefix = ""
+        self._fold = ""
         self._epoch = ""
         self._is_estimated = False
 
@@ -80,9 +84,13 @@ class TerminalDisplay(Display):
         """Update the bar of some other work."""
         self._show(what, done, total)
 
+    def fold(self, number: int | None, total: int) -> None:
+        """Set what the prefix of the next runs names first."""
+        self._fold = _fold_words(number, total)
+
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
         """Set the prefix of the following epochs."""
-        self._prefix = _run_words(number, total, seed, control)
+        self._prefix = _run_words(number, total, seed, control, self._fold)
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Update the bar of finished runs."""
@@ -94,7 +102,7 @@ class TerminalDisplay(Display):
 
     def together(self, seeds: Sequence[int]) -> None:
         """Set the prefix of the following epochs."""
-        self._prefix = _runs_words(seeds)
+        self._prefix = _runs_words(seeds, self._fold)
 
     def epoch(self, number: int, total: int, images: int) -> None:
         """Start a new bar."""
@@ -142,6 +150,7 @@ class LineDisplay(Display):
 
     def __init__(self) -> None:
         self._prefix = ""
+        self._fold = ""
         self._epoch = ""
         self._runs = ""
         self._is_estimated = False
@@ -153,13 +162,17 @@ class LineDisplay(Display):
             print(line, file=sys.stderr, flush=True)
         self._runs = line
 
+    def fold(self, number: int | None, total: int) -> None:
+        """Set what the prefix of the next runs names first."""
+        self._fold = _fold_words(number, total)
+
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
         """Set the prefix of the following epochs."""
-        self._prefix = _run_words(number, total, seed, control)
+        self._prefix = _run_words(number, total, seed, control, self._fold)
 
     def together(self, seeds: Sequence[int]) -> None:
         """Set the prefix of the following epochs."""
-        self._prefix = _runs_words(seeds)
+        self._prefix = _runs_words(seeds, self._fold)
 
     def epoch(self, number: int, total: int, images: int) -> None:
         """Set the epoch of the next line."""
@@ -204,16 +217,20 @@ def _estimate(prefix: str, seconds: float) -> str:
     return f"{prefix}training takes about {duration(seconds)} on this machine"
 
 
-def _run_words(number: int, total: int, seed: int, control: str | None) -> str:
+def _fold_words(number: int | None, total: int) -> str:
+    return "" if number is None else f"fold {number}/{total}, "
+
+
+def _run_words(number: int, total: int, seed: int, control: str | None, fold: str) -> str:
     which = f"{control}, " if control is not None else ""
-    return f"run {number}/{total} ({which}seed {seed})  "
+    return f"run {number}/{total} ({fold}{which}seed {seed})  "
 
 
-def _runs_words(seeds: Sequence[int]) -> str:
+def _runs_words(seeds: Sequence[int], fold: str) -> str:
     listed = ", ".join(map(str, seeds))
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         listed = f"{seeds[0]} to {seeds[-1]}"
-    return f"{len(seeds)} runs together (seeds {listed})  "
+    return f"{len(seeds)} runs together ({fold}seeds {listed})  "
 
 
 def _line(epoch: str, row: Mapping[str, float], images_per_second: float, waiting: float) -> str:

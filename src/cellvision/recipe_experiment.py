@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
-from cellvision.data.recipe_facts import image_facts
+from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
 from cellvision.experiment import Experiment, experiment_from, load_experiment
@@ -20,6 +23,11 @@ from cellvision.remote import is_address
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
+
+    from cellvision.interfaces.recipe import ImageFacts
+    from cellvision.interfaces.splitter import Splitter
+
+_log = logging.getLogger(__name__)
 
 DEFAULT = "standard"
 """The recipe that a folder stands for."""
@@ -66,6 +74,7 @@ def as_experiment(
     source: Experiment | str | os.PathLike[str],
     recipe: str = DEFAULT,
     group: str | None = None,
+    splitter: Splitter | None = None,
 ) -> Experiment:
     """Return an experiment as it is, and that of a recipe for a folder of images.
 
@@ -77,6 +86,9 @@ def as_experiment(
         Name of the recipe for a folder.
     group
         Provenance column that names the groups of a folder.
+    splitter
+        For a folder: the splitter of a cross-validated study; the recipe chooses from the training
+        images of its folds.
 
     Raises
     ------
@@ -86,7 +98,10 @@ def as_experiment(
     experiment = without_recipe(source, group)
     if isinstance(source, Experiment) or _is_experiment_file(source):
         return experiment
-    return experiment_from_recipe(experiment.dataset, recipe)
+    settings: dict[str, JsonValue] = {}
+    if splitter is not None:
+        settings["split"] = {"splitter": splitter.model_dump(mode="json")}
+    return experiment_from_recipe(experiment.dataset, recipe, settings)
 
 
 def without_recipe(
@@ -147,21 +162,58 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
     """
     # Check what is given first: a misspelt setting should not wait for the images.
     provisional = experiment_from({**settings, "recipe": recipe}, "settings")
-    facts = image_facts(
-        provisional.dataset,
-        Split.from_settings(settings.get("split") or {}, "split"),
-        accelerators=_has_gpu(),
-        channels_selected="channels" in _table(settings, "preprocessing"),
-    )
+    split = Split.from_settings(settings.get("split") or {}, "split")
+    selected = "channels" in _table(settings, "preprocessing")
     name = recipes.default(recipe) if recipe == DEFAULT else recipe
-    chosen = recipes.create(name).experiment(facts)
+    if split.splitter is None or "fold" in split.model_fields_set:
+        facts = image_facts(
+            provisional.dataset, split, accelerators=_has_gpu(), channels_selected=selected
+        )
+        chosen = _choose(name, facts)
+    else:
+        facts_of_folds = fold_facts(
+            provisional.dataset, split, accelerators=_has_gpu(), channels_selected=selected
+        )
+        chosen = agreed_choice([_choose(name, facts) for facts in facts_of_folds])
+    return {**_merge(chosen, settings), "recipe": recipe}
+
+
+def _choose(recipe: str, facts: ImageFacts) -> dict[str, Any]:
+    """Return the settings that a recipe chooses for these facts."""
+    chosen = recipes.create(recipe).experiment(facts)
     if not isinstance(chosen, dict) or "dataset" in chosen:
         raise errors.PluginContractError(
             f"recipe {recipe!r}: experiment() must return a table of settings without a data set",
             "Its author can find out more with cellvision check",
         )
-    chosen = by_default(chosen, Experiment, recipes.info(name).distribution)
-    return {**_merge(chosen, settings), "recipe": recipe}
+    return dict(by_default(chosen, Experiment, recipes.info(recipe).distribution))
+
+
+def agreed_choice(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the settings that a recipe chooses for all folds of a cross-validation.
+
+    A study has one experiment, so that its pooled predictions belong to one method. Usually the
+    folds agree, and each fold is trained as its own training images suggest. Where they differ,
+    the choice of most folds counts, the first of them in a tie, and a warning says so.
+
+    Parameters
+    ----------
+    choices
+        The settings chosen from the training images of each fold.
+    """
+    agreed: dict[str, Any] = {}
+    for key in dict.fromkeys(key for choice in choices for key in choice):
+        texts = [json.dumps(choice.get(key), sort_keys=True) for choice in choices]
+        counts = Counter(texts)
+        common = counts.most_common(1)[0][0]
+        if len(counts) > 1:
+            _log.warning(
+                "The recipe would choose %s differently for %d of %d folds; all folds get the "
+                "choice of the others, which saw images that these folds test.",
+                *(key, len(texts) - counts[common], len(texts)),
+            )
+        agreed[key] = choices[texts.index(common)].get(key)
+    return {key: value for key, value in agreed.items() if value is not None}
 
 
 def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

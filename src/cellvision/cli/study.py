@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -127,11 +128,7 @@ def run(
 
     Every run has its own seed. An interrupted study resumes.
     """
-    if splitter is not None:
-        from cellvision.studies.folds import requested_splitter
-
-        requested_splitter(folds, leave_out, splitter)  # only one of the three
-        changes = [f"split.splitter={splitter}", *changes]
+    changes = [*_splitter_settings(folds, leave_out, splitter), *changes]
     experiments_by_name = grid(source, changes, vary, recipe)
     expert_accuracy = dict(_accuracy(text) for text in expert)
     from cellvision.backends.startup import start_backend
@@ -149,14 +146,28 @@ def run(
                 controls=requested_controls(
                     some_controls, experiments_by_name, ladder=ladder, every=all_controls
                 ),
-                folds=folds,
-                leave_out=leave_out,
                 sizes=_sizes(sizes),
                 expert=expert_accuracy,
                 client=client,
                 progress=True,
             )
         show(result, out)
+
+
+def _splitter_settings(folds: int | None, leave_out: str | None, splitter: str | None) -> list[str]:
+    """Return the splitter as settings, so that a recipe chooses from the folds' training images."""
+    from cellvision.studies.folds import requested_splitter
+
+    requested = requested_splitter(folds, leave_out, splitter)
+    if requested is None:
+        return []
+    if splitter is not None:
+        return [f"split.splitter={splitter}"]
+    settings = requested.model_dump(mode="json", exclude_unset=True)
+    return [
+        f"split.splitter={settings.pop('type')}",
+        *(f"split.splitter.{name}={json.dumps(value)}" for name, value in settings.items()),
+    ]
 
 
 def requested_controls(

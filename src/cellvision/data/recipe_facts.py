@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.concurrency import available_processors
 from cellvision.data.catalog import Catalog, is_training, is_validation
+from cellvision.data.fold_assignment import fold_splits
 from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.recipe import ImageFacts
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from cellvision.data.split import Split
     from cellvision.interfaces.dataset import Dataset
-    from cellvision.interfaces.decoded_image import DecodedImage
 
 SAMPLE = 400
 """Number of training images to read; more would not change sizes and orientation."""
@@ -29,6 +30,16 @@ _GRID = 8
 
 _LEAST_FOR_ORIENTATION = 40
 """With fewer images, orientation cannot be judged, and any is assumed to be possible."""
+
+
+@dataclass(frozen=True, eq=False)
+class _SampledImage:
+    """What the facts need of one decoded image."""
+
+    shape: tuple[int, ...]
+    bit_depth: int
+    is_grey: bool
+    grid: np.ndarray | None
 
 
 def image_facts(
@@ -58,19 +69,57 @@ def image_facts(
         cannot be listed or split.
     """
     catalog = split.apply(Catalog.of(dataset))
+    return _facts(catalog, _SampledImages(dataset, channels_selected), accelerators)
+
+
+def fold_facts(
+    dataset: Dataset,
+    split: Split,
+    *,
+    accelerators: bool = False,
+    channels_selected: bool = False,
+) -> tuple[ImageFacts, ...]:
+    """Collect the facts of each fold of a splitter, from the fold's training images only.
+
+    Identical images that provenance does not link are not looked for, because that would need
+    the pixels of all images.
+
+    Parameters
+    ----------
+    dataset, split, accelerators, channels_selected
+        As for `image_facts`; the split has a splitter.
+
+    Returns
+    -------
+    tuple of ImageFacts
+        One for each fold. Images of several folds are read once.
+
+    Raises
+    ------
+    errors.InvalidInput
+        As for `image_facts`, or the splitter cannot divide the images.
+    """
+    assert split.splitter is not None
+    catalog = Catalog.of(dataset)
+    images = _SampledImages(dataset, channels_selected)
+    facts = []
+    for splits in fold_splits(split.splitter, catalog, {}):
+        table = catalog.table.assign(split=np.array(splits, dtype=object))
+        facts.append(_facts(replace(catalog, table=table), images, accelerators))
+    return tuple(facts)
+
+
+def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> ImageFacts:
     table = catalog.table
-    training = table[[is_training(name) for name in table["split"]]]
-    sample = _sample(training)
-    images = _readable(dataset, list(sample["image"]))
-    if not images:
+    training = table[[name is not None and is_training(name) for name in table["split"]]]
+    sampled = images.read(list(_sample(training)["image"]))
+    if not sampled:
         raise errors.CatalogError(
             "none of the training images can be read", "Run cellvision audit to see why"
         )
-    if not channels_selected:
-        _require_equal_channels({image: decoded.pixels.shape[2] for image, decoded in images})
     groups = None if catalog.group_column is None else int(training["group"].nunique())
-    upside_down, mirrored = _orientation([image.pixels for _, image in images])
-    shapes = np.array([image.pixels.shape for _, image in images])
+    upside_down, mirrored = _orientation([i.grid for i in sampled if i.grid is not None])
+    shapes = np.array([image.shape for image in sampled])
     return ImageFacts(
         class_counts={str(k): int(v) for k, v in training["label"].value_counts().items()},
         groups=groups,
@@ -78,9 +127,9 @@ def image_facts(
         heights=_range(shapes[:, 0]),
         widths=_range(shapes[:, 1]),
         channels=int(shapes[:, 2].max()),
-        is_grey=all(_is_grey(image.pixels) for _, image in images),
-        bit_depth=max(image.bit_depth for _, image in images),
-        sampled=len(images),
+        is_grey=all(image.is_grey for image in sampled),
+        bit_depth=max(image.bit_depth for image in sampled),
+        sampled=len(sampled),
         upside_down=upside_down,
         mirrored=mirrored,
         processors=available_processors(),
@@ -95,14 +144,31 @@ def _sample(training: pd.DataFrame) -> pd.DataFrame:
     return training.iloc[np.sort(rows)]
 
 
-def _readable(dataset: Dataset, images: Sequence[str]) -> list[tuple[str, DecodedImage]]:
-    def decode(image: str) -> tuple[str, DecodedImage] | None:
+class _SampledImages:
+    """Reads sampled images, each of them once."""
+
+    def __init__(self, dataset: Dataset, channels_selected: bool) -> None:
+        self._dataset = dataset
+        self._channels_selected = channels_selected
+        self._images: dict[str, _SampledImage | None] = {}
+
+    def read(self, names: Sequence[str]) -> list[_SampledImage]:
+        """Return the images that can be read."""
+        missing = [name for name in names if name not in self._images]
+        self._images |= dict(zip(missing, in_threads(self._read, missing), strict=True))
+        found = {name: image for name in names if (image := self._images[name]) is not None}
+        if not self._channels_selected:
+            _require_equal_channels({name: image.shape[2] for name, image in found.items()})
+        return list(found.values())
+
+    def _read(self, name: str) -> _SampledImage | None:
         try:
-            return image, dataset.decode(image)
+            image = self._dataset.decode(name)
         except errors.UnreadableImage:
             return None
-
-    return [pair for pair in in_threads(decode, images) if pair is not None]
+        pixels = image.pixels
+        grid = _grid(pixels) if min(pixels.shape[:2]) >= _GRID else None
+        return _SampledImage(pixels.shape, image.bit_depth, _is_grey(pixels), grid)
 
 
 def _require_equal_channels(channels: Mapping[str, int]) -> None:
@@ -124,9 +190,8 @@ def _is_grey(pixels: np.ndarray) -> bool:
     return bool((pixels == pixels[..., :1]).all())
 
 
-def _orientation(images: Sequence[np.ndarray]) -> tuple[float, float]:
+def _orientation(grids: Sequence[np.ndarray]) -> tuple[float, float]:
     """Return how accurately a model recognises upside-down and mirrored copies."""
-    grids = [_grid(pixels) for pixels in images if min(pixels.shape[:2]) >= _GRID]
     if len(grids) < _LEAST_FOR_ORIENTATION:
         return 0.5, 0.5
     stack = np.stack(grids)

@@ -57,7 +57,7 @@ from cellvision.statistics.metrics import (
 )
 from cellvision.statistics.multiplicity import ArmTest, holm, max_t_test, pairwise_differences
 from cellvision.statistics.paired import McNemar, balanced_weights, mcnemar, paired_difference
-from cellvision.statistics.permutation import PermutationTest, permutation_test
+from cellvision.statistics.permutation import PermutationTest, permutation_test, permuted_labels
 from cellvision.statistics.planning import (
     LearningCurve,
     Pilot,
@@ -144,6 +144,7 @@ __all__ = [
     "paired_difference",
     "pairwise_differences",
     "permutation_test",
+    "permuted_labels",
     "precision_recall_curve",
     "predict_groups",
     "retrained_interval",

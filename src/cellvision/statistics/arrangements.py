@@ -157,6 +157,19 @@ class Arrangements:
         number = np.bincount(self.label, minlength=self.classes).astype(np.float64)
         return Tally(right[None], number[None], True)
 
+    def draw(self, rng: np.random.Generator) -> Indices:
+        """Return the class of each image, (n,), in one random arrangement."""
+        arranged = self.composition.copy()
+        for members in self._members():
+            arranged[members] = rng.permutation(arranged[members])
+        result: Indices = self.compositions.argmax(axis=1)[arranged][self.group]
+        several = (self.compositions > 0).sum(axis=1) > 1
+        for g in np.flatnonzero(several[arranged]):
+            images = np.flatnonzero(self.group == g)
+            counts = _apportion(self.compositions[arranged[g]], len(images))
+            result[images] = rng.permutation(np.repeat(np.arange(self.classes), counts))
+        return result
+
     def _enumerate(self) -> Indices:
         """All arrangements of pure groups, (arrangements, groups)."""
         arranged = np.empty((1, self.groups), dtype=np.intp)

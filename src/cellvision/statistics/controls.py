@@ -161,7 +161,7 @@ class ControlResult:
                 "no leak": f"does not beat chance (p = {self.test.p:.2g})",
             }.get(
                 self.finding,
-                f"could not have shown a leak (no p below {self.test.smallest_p:.2g} is possible)",
+                f"could not have shown a leak ({self._why_no_leak_shows()})",
             )
             return f"{_capital(subject)}: accuracy {accuracy:.0%}, which {clause}."
         gap = self.difference
@@ -176,6 +176,12 @@ class ControlResult:
             f"accuracy: {gap.estimate:+.2f} ({gap.low:+.2f} to {gap.high:+.2f}): "
             f"{comparison}{needed}."
         )
+
+    def _why_no_leak_shows(self) -> str:
+        """Say that permuted labels could not beat chance, whatever the network does."""
+        if self.test.smallest_p > 1 - 1e-9:
+            return f"there is nothing to permute: {self.test.permuted}"
+        return f"no p below {self.test.smallest_p:.2g} is possible, permuting {self.test.permuted}"
 
 
 def compare_with_control(
@@ -279,9 +285,7 @@ def evaluate_control(
     labels = test_set.labels
     if evidence.labels is not None:
         labels = validation.check_runs(evidence.labels, f"labels of {name}")
-    # Permuted labels were drawn across batches, so that is how they are tested.
-    batches = None if permuted else test_set.batches
-    test = permutation_test(labels, answers, test_set.groups, batches=batches, seed=seed)
+    test = permutation_test(labels, answers, test_set.groups, batches=test_set.batches, seed=seed)
     correct = (answers == labels).mean(axis=0)
     accuracy = test_set.interval(correct)
     if permuted:

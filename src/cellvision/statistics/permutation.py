@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -162,6 +163,51 @@ def permutation_test(
         nulls,
         permutations,
     )
+
+
+def permuted_labels(
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    batches: ArrayLike | None = None,
+    seed: int | Sequence[int] | np.random.Generator = 0,
+) -> NDArray[Any]:
+    """Draw one of the arrangements of labels that `permutation_test` compares.
+
+    Parameters
+    ----------
+    labels, groups, batches
+        As for `permutation_test`: groups swap labels within their batch, or, if every batch holds
+        one class, whole batches do.
+    seed
+        Seed, or a generator to draw from.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) the new label of each image.
+
+    Raises
+    ------
+    InvalidInput
+        There is no image, a value is missing, or lengths differ.
+
+    Examples
+    --------
+    >>> permuted_labels(["a", "a", "b", "b"], [0, 0, 1, 1], seed=1).tolist()
+    ['b', 'b', 'a', 'a']
+    """
+    array = validation.check_column(labels, "labels")
+    n = len(array)
+    values, label = validation.encode(array)
+    arrangements = build_arrangements(
+        label,
+        validation.group_index(groups, n, "labels"),
+        None if batches is None else batch_index(batches, n),
+        max(len(values), 2),
+    )
+    drawn: NDArray[Any] = values[arrangements.draw(np.random.default_rng(seed))]
+    return drawn
 
 
 def check_settings(statistic: str, permutations: int) -> None:

@@ -131,7 +131,7 @@ def study(
     division = requested_splitter(folds, leave_out, splitter)
     experiments = _named(
         {
-            name: with_splitter(as_experiment(each, recipe, group), division)
+            name: with_splitter(as_experiment(each, recipe, group, division), division)
             for name, each in several.items()
         }
     )
@@ -172,11 +172,16 @@ def _train_here(
     for experiment, group in itertools.groupby(waiting, attrgetter("experiment")):
         runner = Runner(experiment, display)
         runs = list(group)
+        display.fold(runs[0].fold, _number_of_folds(planned, runs[0].experiment_name))
         own_runs = [run for run in runs if run.control is None]
         done = runner.train_vectorized(own_runs, folder)
         for run in runs[done:]:  # runs of the experiment itself come first
             display.run(planned.index(run) + 1, len(planned), run.seed, run.control)
             runner.train(run.seed, run.component, claim_folder(folder / run.name))
+
+
+def _number_of_folds(planned: Sequence[PlannedRun], name: str) -> int:
+    return len({run.fold for run in planned if run.experiment_name == name})
 
 
 def _named(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:

@@ -17,16 +17,18 @@ LEAK: Mapping[Finding, str] = {"leak": "suspicious: permuted labels beat chance 
 
 
 def permute_labels(table: pd.DataFrame, groups: pd.Series, seed: Sequence[int]) -> np.ndarray:
-    """Permute labels across groups, with one mapping for all splits.
+    """Permute labels across groups, as the permutation test of these labels does.
 
-    Groups with one label exchange labels with each other; in a group with several labels its
-    images do. Groups exchange labels within their stratum (their split), so that each split keeps
-    its classes; strata that share a group count as one.
+    Groups exchange labels within their stratum (their split), so that each split keeps its
+    classes, and there within their batch, so that recognising the batch gains nothing. If every
+    batch holds one class, whole batches exchange labels. A group with several labels exchanges its
+    composition of labels, and its images exchange labels among themselves. Strata that share a
+    group count as one, so a group has one mapping in all splits.
 
     Parameters
     ----------
     table
-        With the column ``label``, and ``stratum`` or ``split``.
+        With the columns ``label``, ``stratum`` or ``split``, and ``batch`` if batches are known.
     groups
         The group of each row.
     seed
@@ -37,22 +39,27 @@ def permute_labels(table: pd.DataFrame, groups: pd.Series, seed: Sequence[int]) 
     numpy.ndarray
         The new label of each row.
     """
+    from cellvision.statistics import permuted_labels
+
     strata = table["stratum"] if "stratum" in table.columns else table["split"]
-    rng = np.random.default_rng(seed)
+    numbers = strata.map(_strata(strata, groups)).to_numpy()
     labels = table["label"].to_numpy(dtype=object).copy()
-    by_group = table.assign(_group=groups).groupby("_group", sort=False)
-    group_label = by_group["label"].first()
-    is_pure = by_group["label"].nunique() == 1  # noqa: PD101 - of groups, not of a series
-    for group in is_pure.index[~is_pure]:
-        rows = by_group.indices[group]
-        labels[rows] = rng.permutation(labels[rows])
-    stratum = strata.groupby(groups, sort=False).first().map(_strata(strata, groups))
-    new_label = group_label.copy()
-    for _, members in group_label[is_pure].groupby(stratum[is_pure], sort=False):
-        new_label[members.index] = rng.permutation(members.to_numpy(dtype=object))
-    in_pure_group = groups.map(is_pure).to_numpy(dtype=bool)
-    labels[in_pure_group] = groups.map(new_label).to_numpy(dtype=object)[in_pure_group]
+    batches = _batches(table)
+    rng = np.random.default_rng(seed)
+    for number in dict.fromkeys(numbers):
+        rows = numbers == number
+        batch = None if batches is None else batches[rows]
+        labels[rows] = permuted_labels(
+            labels[rows], groups.to_numpy()[rows], batches=batch, seed=rng
+        )
     return labels
+
+
+def _batches(table: pd.DataFrame) -> np.ndarray | None:
+    """Return the batch of each row; None if it is unknown for all or for some."""
+    if "batch" not in table.columns or table["batch"].isna().any():
+        return None
+    return table["batch"].astype(str).to_numpy(dtype=object)
 
 
 def _strata(splits: pd.Series, groups: pd.Series) -> dict[str, int]:

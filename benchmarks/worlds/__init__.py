@@ -1,0 +1,1 @@
+"""Verdicts where the truth is known: ``python -m benchmarks.worlds --help``."""
