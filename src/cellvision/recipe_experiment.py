@@ -13,7 +13,7 @@ from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
 from cellvision.experiment import Experiment, experiment_from, load_experiment
 from cellvision.interfaces.dataset import Dataset, datasets
-from cellvision.interfaces.recipe import recipes
+from cellvision.interfaces.recipe import ImageFacts, recipes
 from cellvision.plain_settings import by_default
 from cellvision.recognised_paths import recognising_dataset
 from cellvision.remote import is_address
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "standard"
 """The recipe that a folder stands for."""
+
+_CHECK = "Its author can find out more with cellvision check"
 
 
 def experiment_from_recipe(
@@ -153,14 +155,30 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
         accelerators=_has_gpu(),
     )
     name = recipes.default(recipe) if recipe == DEFAULT else recipe
-    chosen = recipes.create(name).experiment(facts)
+    chosen = _chosen(name, facts, settings["dataset"])
+    return {**_merge(chosen, settings), "recipe": recipe}
+
+
+def _chosen(name: str, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
+    """Return the settings that a recipe chooses, if they make an experiment."""
+    recipe = recipes.create(name)
+    origin = recipes.origin_of(type(recipe))
+    try:
+        chosen = recipe.experiment(facts)
+    except SystemExit as error:
+        raise errors.PluginContractError(
+            f"{origin}: experiment() ends the process: {errors.summarize(error)}", _CHECK
+        ) from error
     if not isinstance(chosen, dict) or "dataset" in chosen:
         raise errors.PluginContractError(
-            f"recipe {recipe!r}: experiment() must return a table of settings without a data set",
-            "Its author can find out more with cellvision check",
+            f"{origin}: experiment() must return a table of settings without a data set", _CHECK
         )
     chosen = by_default(chosen, Experiment, recipes.info(name).distribution)
-    return {**_merge(chosen, settings), "recipe": recipe}
+    try:
+        experiment_from({**chosen, "dataset": dataset}, "experiment()")
+    except errors.ExperimentError as error:
+        raise errors.PluginContractError(f"{origin}: {error.what}", _CHECK) from error
+    return chosen
 
 
 def _merge(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
