@@ -19,6 +19,7 @@ from cellvision import errors, io
 from cellvision.cli import main
 from cellvision.data.catalog import Catalog
 from cellvision.data.fold_assignment import fold_splits
+from cellvision.interface_versions import INTERFACE_VERSIONS, Introduced
 from cellvision.testing.isolation import Isolation
 
 # --- splitters ------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ VERB = "import typer\napp = typer.Typer()\n"
         ("import typer\napp = typer.Typer", "it is type, not a typer.Typer application"),
         ("import click\n@click.command()\ndef app():\n    pass", "it is Command, not a typer"),
         (VERB, "cannot be used: "),
-        (VERB + "@app.command()\ndef run(x: complex):\n    pass", "complex"),
+        (VERB + "@app.command()\ndef run(x: int | str):\n    pass", "cannot be used: "),
         ("import nowhere_at_all", "cannot be imported: ModuleNotFoundError"),
         ("application = 3", "cannot be imported: AttributeError"),
         ("def app(:", "cannot be imported: SyntaxError"),
@@ -207,17 +208,26 @@ def test_each_broken_verb_has_its_own_error(
     assert len(lines) <= 2
 
 
+@pytest.fixture
+def second_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that cellvision 0.1 changed the interfaces of verbs and decoders."""
+    versions = (Introduced(1, "0.0.5"), Introduced(2, "0.1"))
+    for group in ("cellvision.verbs", "cellvision.decoders"):
+        monkeypatch.setitem(INTERFACE_VERSIONS, group, versions)
+
+
+@pytest.mark.usefixtures("second_version")
 def test_a_verb_of_another_time_is_refused(
     isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = VERB + "@app.command()\ndef run():\n    pass"
     isolated_registries.install(
         *("lab-verb", {"verb": {"count": "lab_verb:app"}}, {"lab_verb": source}),
-        requires=("cellvision>=7",),
+        requires=("cellvision>=0.0.5",),
     )
     with pytest.raises(SystemExit):
         main(["count"])
-    assert "verb count (lab-verb 1.0) is built for" in capsys.readouterr().err
+    assert "verb count (lab-verb 1.0) is built for version 1" in capsys.readouterr().err
 
 
 # --- decoders -------------------------------------------------------------------------------
@@ -276,14 +286,15 @@ def test_each_broken_decoder_has_its_own_error(
     assert "\n" not in caught.value.what
 
 
+@pytest.mark.usefixtures("second_version")
 def test_a_decoder_of_another_time_is_refused(
     isolated_registries: Isolation, tmp_path: Path
 ) -> None:
     isolated_registries.install(
         *("lab-raw", {"decoder": {"raw": "lab_raw:decode"}}, {"lab_raw": "decode = 3"}),
-        requires=("cellvision>=7",),
+        requires=("cellvision>=0.0.5",),
     )
     path = tmp_path / "cell.raw"
     path.write_bytes(bytes(64))
-    with pytest.raises(errors.PluginContractError, match="is built for"):
+    with pytest.raises(errors.PluginContractError, match="is built for version 1"):
         io.read_image(path)

@@ -235,6 +235,14 @@ def test_a_reporter_cannot_change_the_controls_of_a_study(tmp_path: Path) -> Non
         study.experiments[0].controls["mine"] = ()  # type: ignore[index]
 
 
+def test_the_example_run_has_plates_and_wells(example_run: Run) -> None:
+    provenance = example_run.provenance
+    assert set(provenance["plate"]) == {"plate 0", "plate 1"}
+    assert {"A01", "B02"} <= set(provenance["well"])
+    assert report(example_run, cv.reporters.create("plate_map")) == []
+    assert [artifact.path.suffix for artifact in example_run.artifacts] == [".png", ".png"]
+
+
 def test_reporters_run_in_their_order(example_run: Run) -> None:
     order: list[str] = []
 

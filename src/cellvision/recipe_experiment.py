@@ -177,7 +177,8 @@ def _chosen(name: str, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
     try:
         experiment_from({**chosen, "dataset": dataset}, "experiment()")
     except errors.ExperimentError as error:
-        raise errors.PluginContractError(f"{origin}: {error.what}", _CHECK) from error
+        faults = "; ".join(line.strip() for line in error.what.splitlines())
+        raise errors.PluginContractError(f"{origin}: {faults}", _CHECK) from error
     return chosen
 
 
