@@ -197,7 +197,7 @@ def _held_out(model: Run | Study, name: str | None) -> _HeldOut:
             f"{model.folder}: there are no validation images to judge predictions by",
             "Train with a validation split, or cross-validate (study --folds 5).",
         )
-    tables = [run.predictions[run.predictions["split"] == split] for run in runs]
+    tables = [run.predictions_of(split) for run in runs]
     return _HeldOut(tables[0], _mean(tables, reader), reader, f"predictions of {split} images")
 
 
