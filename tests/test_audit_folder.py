@@ -135,11 +135,21 @@ def test_the_command_prints_the_page(
 
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as caught:
-        main(["audit", str(images), "--out", str(out), "--set", "dataset.group=well"])
+        main(
+            [
+                *("audit", str(images), "--out", str(out)),
+                *("--set", "dataset.group=well", "--set", "preprocessing.size=[64,64]"),
+            ]
+        )
     assert caught.value.code == 0
     page = out / "reports" / "report.html"
-    assert capsys.readouterr().out.splitlines()[-1] == str(page)
-    assert "12 wells" in page.read_text(encoding="utf-8")
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == str(page)
+    shown = page.read_text(encoding="utf-8")
+    assert "12 wells" in shown
+    for text in (shown, " ".join(printed.split())):
+        assert "24 image(s) are enlarged for the network" in text
+        assert "6 × 5 to 64 × 64 pixels" in text
     with pytest.raises(SystemExit) as caught:
         main(["audit", str(tmp_path / "imagse"), "--out", str(tmp_path / "new")])
     assert caught.value.code == 2

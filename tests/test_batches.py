@@ -29,6 +29,7 @@ def epochs(prepared: PreparedData, together: int) -> list[tuple[np.ndarray, np.n
         return list(itertools.islice(loader.batches(), 2 * loader.steps))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [2, 3, 50])
 def test_group_size_does_not_change_batches(prepared: PreparedData, together: int) -> None:
     alone, grouped = epochs(prepared, 1), epochs(prepared, together)

@@ -224,6 +224,7 @@ def test_a_study_killed_during_its_controls_resumes(
     assert again.verdicts[0].controls[:4] == study.verdicts[0].controls
 
 
+@pytest.mark.slow
 def test_controls_can_be_added_but_not_removed(
     study: cv.Study, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,6 +258,7 @@ def test_a_control_that_does_not_exist_is_refused(images: Path, tmp_path: Path) 
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.slow
 def test_each_experiment_and_test_set_has_its_verdict(images: Path, tmp_path: Path) -> None:
     grid = {
         "one": experiment(images, epochs=1),

@@ -115,7 +115,7 @@ def wait_for(condition: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_cluster_does_the_same_study(
     client: distributed.Client,
     here: cv.Study,
@@ -296,6 +296,7 @@ def test_a_run_that_kills_its_workers_ends_the_study(
     assert "memory" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_other_threads_do_not_change_the_weights() -> None:
     import keras
 

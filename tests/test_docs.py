@@ -117,7 +117,7 @@ def tutorial_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_tutorial_writes_its_results(tutorial_folder: Path) -> None:
     names = {path.relative_to(tutorial_folder).as_posix() for path in tutorial_folder.glob("*/*")}
     assert {"runs/first", "studies/first", "images/manifest.csv"} <= names

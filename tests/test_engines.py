@@ -120,6 +120,7 @@ def test_every_architecture_gives_the_same_in_every_engine(
     assert list(ours["predicted"]) == list(keras["predicted"])
 
 
+@pytest.mark.slow
 def test_pixels_of_8_bits_are_predicted_alike(tmp_path: Path) -> None:
     folder = tiny.make_folder(tmp_path / "images", count=8, wells=8)
     run = cv.train(tiny.experiment(folder, "mixed", epochs=1), tmp_path / "run")
@@ -175,6 +176,7 @@ def test_a_damaged_conversion_is_made_again(
     assert conversions(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_not_installed(
     run: cv.Run, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,7 @@ def test_an_onnx_file_contains_its_description(run: cv.Run, tmp_path: Path) -> N
     assert session.get_inputs()[0].shape == ["images", 16, 16, 1]
 
 
+@pytest.mark.slow
 def test_a_training_in_bfloat16_is_exported_in_float32(tmp_path: Path) -> None:
     root = tiny.make_folder(tmp_path / "images", count=10)
     run = cv.train(tiny.experiment(root, "mixed", epochs=1, precision="bfloat16"), tmp_path / "run")
@@ -124,6 +125,7 @@ def test_a_training_in_bfloat16_is_exported_in_float32(tmp_path: Path) -> None:
     np.testing.assert_allclose(by_onnx(path, pixels), tiny.probabilities(table), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_export_with_other_probabilities_is_removed(run: cv.Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder, tmp_path / "run")
     table = run.predictions.copy()

@@ -24,6 +24,8 @@ from cellvision.labelling.store import Store
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = os.environ.get("CELLVISION_CHROMIUM") or shutil.which("chromium")
 
 
@@ -119,7 +121,6 @@ def enter(page: Page, name: str, practice: bool = True) -> None:
         page.keyboard.press("Enter")
 
 
-@pytest.mark.slow
 def test_a_session_with_the_keyboard_alone(new_page: NewPage, file: Path) -> None:
     with in_thread(file) as client:
         page = new_page(client.address)

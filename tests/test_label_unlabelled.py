@@ -186,6 +186,7 @@ def test_images_that_the_run_was_tested_on_are_refused(
     assert not (tmp_path / "b.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_labels_of_training_images_are_corrected_and_trained_on(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -144,6 +144,7 @@ def test_an_experiment_names_files_relative_to_itself(
         cv.load_experiment(path)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_a_copy_and_does_not_run_it(
     net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

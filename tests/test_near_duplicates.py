@@ -128,6 +128,7 @@ def test_copies_within_a_split_are_ignored(tmp_path: Path) -> None:
     assert audit(tmp_path).near_duplicates == ()
 
 
+@pytest.mark.slow
 def test_a_training_is_warned_too(tmp_path: Path) -> None:
     from tiny import experiment, on_offer
 

@@ -215,6 +215,7 @@ def test_images_are_read_as_the_data_set_of_the_run_reads_them(tmp_path: Path) -
     )
 
 
+@pytest.mark.slow
 def test_a_data_set_that_reads_no_files_is_refused_and_predicted_itself(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
+from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.recipe_experiment import agreed_choice
 from cellvision.testing.recipe import example_facts
@@ -182,6 +183,49 @@ def test_all_channels_are_used(count: int, channels: object, tmp_path: Path) -> 
         tifffile.imwrite(path, pixels, photometric="minisblack", planarconfig="contig")
     for name in ("standard", "quick"):
         assert cv.experiment_from_recipe(tmp_path, name).preprocessing.channels == channels
+
+
+def test_images_that_differ_in_channels_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder with one stack of 60 frames once gave advice about channel 59."""
+    import tifffile
+
+    chance = np.random.default_rng(0)
+    for number in range(24):
+        path = tmp_path / "ab"[number % 2] / f"{number}.tif"
+        path.parent.mkdir(exist_ok=True)
+        frames = 60 if number == 8 else 1
+        pixels = chance.integers(0, 255, (frames, 16, 16), dtype=np.uint8)
+        tifffile.imwrite(path, pixels, photometric="minisblack")
+    # Each in the training split, so that the recipe sees it.
+    split = {"split": {"test": 0, "validation": 0.25, "seed": 1}}
+    for name in ("standard", "quick", "page"):
+        with pytest.raises(errors.PreprocessingError) as caught:
+            cv.experiment_from_recipe(tmp_path, name, split)
+        assert "with 1 (such as 'a/" in caught.value.what
+        assert "1 with 60 (such as 'a/8.tif')" in caught.value.what
+        assert "preprocessing.channels=[0]" in str(caught.value.hint)
+    chosen = cv.experiment_from_recipe(tmp_path, settings={"preprocessing": {"channels": [0]}})
+    assert chosen.preprocessing.channels == (0,)
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", str(tmp_path)])
+    assert not ended.value.code
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Images differ in their number of channels: 23 with 1 (such as 'a/0.tif'), 1 with" in said
+    )
+
+
+def test_grey_and_colour_images_can_be_combined() -> None:
+    grey_and_colour = {f"{number}": 3 if number % 3 else 1 for number in range(9)}
+    assert describe_mixed_channels(grey_and_colour) is None
+    assert describe_mixed_channels({"a": 2, "b": 2}) is None
+    text = describe_mixed_channels({**grey_and_colour, "stack.tif": 4})
+    assert text == (
+        "images differ in their number of channels: 6 with 3 (such as '1'), 3 with 1 "
+        "(such as '0'), 1 with 4 (such as 'stack.tif')"
+    )
 
 
 def test_every_recipe_gives_a_complete_experiment(images: Path) -> None:

@@ -272,6 +272,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_a_run_from_storage_to_storage(
     images: Path, tmp_path: Path, elsewhere: Callable[[], None], sent: list[str]
 ) -> None:
@@ -362,6 +363,7 @@ def test_other_files_are_refused_and_not_downloaded(images: Path, copied: list[s
     assert copied == []
 
 
+@pytest.mark.slow
 def test_results_that_cannot_be_uploaded_stay_local_and_resume(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

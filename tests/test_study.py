@@ -114,6 +114,7 @@ def test_the_ensemble_is_scored_like_a_run(study: cv.Study) -> None:
         assert score.loss == pytest.approx(-np.log(right).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
     tiny.heard.clear()
     counting = tiny.experiment(
@@ -178,6 +179,7 @@ def test_one_of_two_studies_in_a_folder_is_refused(images: Path, tmp_path: Path)
     assert not (tmp_path / "s" / "runs" / "000" / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_more_runs_extend_it_and_fewer_are_refused(
     study: cv.Study, images: Path, tmp_path: Path
 ) -> None:
@@ -220,6 +222,7 @@ def test_a_study_needs_runs_and_experiments(images: Path, tmp_path: Path) -> Non
         cv.study({}, runs=1, out=tmp_path / "study")
 
 
+@pytest.mark.slow
 def test_a_failing_reporter_loses_no_run(
     images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

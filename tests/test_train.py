@@ -147,6 +147,7 @@ def test_the_history_agrees_with_the_predictions(level: cv.Run) -> None:
     assert last["val_loss"] == pytest.approx(score.loss, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_batch_norm_is_refreshed_after_few_updates(images: Path, tmp_path: Path) -> None:
     lagging = cv.train(
         tiny.experiment(images, "mixed", refresh_batch_norm=False, epochs=8), tmp_path / "lagging"
@@ -191,6 +192,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(
     assert list(other.predictions["split"]) == list(run.predictions["split"])
 
 
+@pytest.mark.slow
 def test_several_steps_at_once_give_the_same_weights(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:
@@ -203,6 +205,7 @@ def test_several_steps_at_once_give_the_same_weights(
 # --- pixels ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_absolute_intensity_is_learned_and_per_image_scaling_destroys_it(
     level: cv.Run, images: Path, tmp_path: Path
 ) -> None:
@@ -213,6 +216,7 @@ def test_absolute_intensity_is_learned_and_per_image_scaling_destroys_it(
     assert any("absolute intensity is lost" in text for text in stretched.warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chosen", ["float32", "bfloat16"])
 def test_sixteen_bits_reach_the_network(chosen: str, tmp_path: Path) -> None:
     # In bfloat16 all these intensities would be one and the same number, 60160 or 59904.
@@ -245,6 +249,7 @@ def test_precision_is_recorded_and_automatic(images: Path, tmp_path: Path) -> No
     assert all(weight.dtype == np.float32 for weight in weights(run))
 
 
+@pytest.mark.slow
 def test_augmenters_act_in_training_only(images: Path, tmp_path: Path) -> None:
     experiment = tiny.experiment(images, augmenters=[{"type": "blackout"}], epochs=2)
     run = cv.train(experiment, tmp_path / "run")
@@ -258,6 +263,7 @@ def test_augmenters_act_in_training_only(images: Path, tmp_path: Path) -> None:
 # --- options -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_named_splits_partial_batches_and_a_missing_class(splits: Path, tmp_path: Path) -> None:
     experiment = tiny.experiment(splits, epochs=4, batch_size=10, early_stopping=2, keep="best")
     run = cv.train(experiment.model_copy(), tmp_path / "run")
@@ -302,6 +308,7 @@ def test_settings_that_use_validation_need_a_split(
         cv.train(experiment, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_optimizer_and_rate_replace_the_recipe(images: Path, tmp_path: Path) -> None:
     experiment = tiny.experiment(images, optimizer="sgd", learning_rate=1e-30, epochs=2)
     run = cv.train(experiment, tmp_path / "run")
@@ -323,6 +330,7 @@ def test_a_nan_loss_gives_a_warning(images: Path, tmp_path: Path) -> None:
     json.loads((run.folder / "run.json").read_text(), parse_constant=pytest.fail)
 
 
+@pytest.mark.slow
 def test_a_dead_network_gives_a_warning(images: Path, tmp_path: Path) -> None:
     # So large a step leaves no neuron that answers to anything.
     experiment = tiny.experiment(images, optimizer="sgd", learning_rate=1e4, batch_size=5)

@@ -164,12 +164,15 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
     provisional = experiment_from({**settings, "recipe": recipe}, "settings")
     split = Split.from_settings(settings.get("split") or {}, "split")
     name = recipes.default(recipe) if recipe == DEFAULT else recipe
+    options = {
+        "accelerators": _has_gpu(),
+        "channels_selected": "channels" in _table(settings, "preprocessing"),
+    }
     if split.splitter is None or "fold" in split.model_fields_set:
-        facts = image_facts(provisional.dataset, split, accelerators=_has_gpu())
-        chosen = _choose(name, facts)
+        chosen = _choose(name, image_facts(provisional.dataset, split, **options))
     else:
-        facts_of_folds = fold_facts(provisional.dataset, split, accelerators=_has_gpu())
-        chosen = agreed_choice([_choose(name, facts) for facts in facts_of_folds])
+        folds = fold_facts(provisional.dataset, split, **options)
+        chosen = agreed_choice([_choose(name, facts) for facts in folds])
     return {**_merge(chosen, settings), "recipe": recipe}
 
 
@@ -209,6 +212,12 @@ def agreed_choice(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             )
         agreed[key] = choices[texts.index(common)].get(key)
     return {key: value for key, value in agreed.items() if value is not None}
+
+
+def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return one table of settings; empty if it is missing."""
+    table = settings.get(name)
+    return table if isinstance(table, Mapping) else {}
 
 
 def _merge(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class TestOnnx(ExporterChecks):
     name = "onnx"
 
 
+@pytest.mark.slow
 class TestOpenVino(ExporterChecks):
     name = "openvino"
 

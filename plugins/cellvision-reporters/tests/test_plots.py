@@ -100,6 +100,7 @@ def test_without_the_reporters_the_hint_says_what_to_install(
     assert "pip install 'cellvision[standard]'" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_a_figure_once(run: cv.Run) -> None:
     code = (
         "import sys, cellvision as cv\n"

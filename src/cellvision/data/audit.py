@@ -25,6 +25,7 @@ from cellvision.data.leaks import Leak, find_leaks
 from cellvision.data.near_duplicates import NearDuplicate, find_near_duplicates, warnings_of
 from cellvision.data.pixel_cache import StoredPixels, open_pixels
 from cellvision.data.preprocessing import Preprocessing
+from cellvision.data.preprocessing_warnings import preprocessing_warnings
 from cellvision.data.split import Split
 from cellvision.data.threaded_map import Progress
 from cellvision.progress import displayed
@@ -210,6 +211,8 @@ def audit(source: Experiment | Dataset, *, progress: bool | None = None) -> Audi
     catalog, split_warnings = _split_if_possible(catalog, split, stats)
     if stored is not None:
         warnings += _intensity_warnings(preprocessing, stored, catalog)
+    if source is not dataset:  # a bare data set has not been given any preprocessing
+        warnings += preprocessing_warnings(preprocessing, stats)
     report = build_audit(dataset, catalog, stats, [*split_warnings, *warnings])
     # Not a field: an audit is written to files, and its images are not.
     object.__setattr__(report, "_images", AuditImages(dataset, catalog, preprocessing, stored))

@@ -24,6 +24,7 @@ def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
         *_unreadable(len(stats) - len(read)),
         *_missing_classes(catalog),
         *_mixed_dtypes(read),
+        *_mixed_channels(read),
         *_class_properties(catalog, read),
         *_extreme_intensities(read),
         *_repeated(catalog, read),
@@ -50,6 +51,35 @@ def _mixed_dtypes(read: Sequence[ImageStats]) -> list[str]:
         return []
     mixed = ", ".join(f"{count} {dtype}" for dtype, count in dtypes.most_common())
     return [f"Images differ in pixel type ({mixed}): no single factor can scale them."]
+
+
+def _mixed_channels(read: Sequence[ImageStats]) -> list[str]:
+    description = describe_mixed_channels({stat.image: (stat.shape or (0,))[-1] for stat in read})
+    return [] if description is None else [f"{description[0].upper()}{description[1:]}."]
+
+
+def describe_mixed_channels(channels: Mapping[str, int]) -> str | None:
+    """Describe images that differ in their number of channels; None if they can be combined.
+
+    Grey and colour images, of one and of three channels, can be combined.
+
+    Parameters
+    ----------
+    channels
+        Number of channels by image.
+    """
+    counts = Counter(channels.values())
+    if len(counts) < 2 or set(counts) <= {1, 3}:
+        return None
+    first: dict[int, str] = {}
+    for image, count in channels.items():
+        first.setdefault(count, image)
+    listed = [
+        f"{number} with {count} (such as {first[count]!r})"
+        for count, number in counts.most_common(_MOST)
+    ]
+    rest = "" if len(counts) <= _MOST else f" and {len(counts) - _MOST} more kinds"
+    return f"images differ in their number of channels: {', '.join(listed)}{rest}"
 
 
 def _extreme_intensities(read: Sequence[ImageStats]) -> list[str]:

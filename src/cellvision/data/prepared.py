@@ -16,6 +16,7 @@ from cellvision.data.image_stats import ImageStats, digests
 from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import raise_if_leaking
 from cellvision.data.pixel_cache import StoredPixels, open_pixels
+from cellvision.data.preprocessing_warnings import preprocessing_warnings
 from cellvision.data.threaded_map import Progress
 from cellvision.statistics import digest_of_test_set
 
@@ -128,7 +129,8 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Pr
     preprocessing = experiment.preprocessing
     catalog, stored = readable_catalog(experiment, progress)
     catalog = experiment.split.apply(catalog, digests(stored.stats))
-    audit = build_audit(experiment.dataset, catalog, stored.stats, (), _MOST_COMPARISONS)
+    changes = preprocessing_warnings(preprocessing, stored.stats)
+    audit = build_audit(experiment.dataset, catalog, stored.stats, changes, _MOST_COMPARISONS)
     if not experiment.split.allow_leak:
         raise_if_leaking(audit.leaks)
     _require_all_classes(catalog)

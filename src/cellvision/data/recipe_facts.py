@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from cellvision import errors
 from cellvision.concurrency import available_processors
 from cellvision.data.catalog import Catalog, is_training, is_validation
 from cellvision.data.fold_assignment import fold_splits
+from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.recipe import ImageFacts
 
@@ -41,7 +42,13 @@ class _SampledImage:
     grid: np.ndarray | None
 
 
-def image_facts(dataset: Dataset, split: Split, *, accelerators: bool = False) -> ImageFacts:
+def image_facts(
+    dataset: Dataset,
+    split: Split,
+    *,
+    accelerators: bool = False,
+    channels_selected: bool = False,
+) -> ImageFacts:
     """Collect the facts that a recipe may use, from training images only.
 
     Parameters
@@ -52,18 +59,25 @@ def image_facts(dataset: Dataset, split: Split, *, accelerators: bool = False) -
         Split to apply if the data set does not name its splits.
     accelerators
         Whether a GPU is available.
+    channels_selected
+        Whether the user's settings select channels, so that images may differ in their number.
 
     Raises
     ------
     errors.InvalidInput
-        No training image can be read, or the data set cannot be listed or split.
+        No training image can be read, they differ in their number of channels, or the data set
+        cannot be listed or split.
     """
     catalog = split.apply(Catalog.of(dataset))
-    return _facts(catalog, _SampledImages(dataset), accelerators)
+    return _facts(catalog, _SampledImages(dataset, channels_selected), accelerators)
 
 
 def fold_facts(
-    dataset: Dataset, split: Split, *, accelerators: bool = False
+    dataset: Dataset,
+    split: Split,
+    *,
+    accelerators: bool = False,
+    channels_selected: bool = False,
 ) -> tuple[ImageFacts, ...]:
     """Collect the facts of each fold of a splitter, from the fold's training images only.
 
@@ -72,7 +86,7 @@ def fold_facts(
 
     Parameters
     ----------
-    dataset, split, accelerators
+    dataset, split, accelerators, channels_selected
         As for `image_facts`; the split has a splitter.
 
     Returns
@@ -87,7 +101,7 @@ def fold_facts(
     """
     assert split.splitter is not None
     catalog = Catalog.of(dataset)
-    images = _SampledImages(dataset)
+    images = _SampledImages(dataset, channels_selected)
     facts = []
     for splits in fold_splits(split.splitter, catalog, {}):
         table = catalog.table.assign(split=np.array(splits, dtype=object))
@@ -133,15 +147,19 @@ def _sample(training: pd.DataFrame) -> pd.DataFrame:
 class _SampledImages:
     """Reads sampled images, each of them once."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, channels_selected: bool) -> None:
         self._dataset = dataset
+        self._channels_selected = channels_selected
         self._images: dict[str, _SampledImage | None] = {}
 
     def read(self, names: Sequence[str]) -> list[_SampledImage]:
-        """Return the images that can be read."""
+        """Return the images that can be read; refuse different numbers of channels."""
         missing = [name for name in names if name not in self._images]
         self._images |= dict(zip(missing, in_threads(self._read, missing), strict=True))
-        return [image for name in names if (image := self._images[name]) is not None]
+        readable = {name: image for name in names if (image := self._images[name]) is not None}
+        if not self._channels_selected:
+            _require_equal_channels({name: image.shape[2] for name, image in readable.items()})
+        return list(readable.values())
 
     def _read(self, name: str) -> _SampledImage | None:
         try:
@@ -151,6 +169,17 @@ class _SampledImages:
         pixels = image.pixels
         grid = _grid(pixels) if min(pixels.shape[:2]) >= _GRID else None
         return _SampledImage(pixels.shape, image.bit_depth, _is_grey(pixels), grid)
+
+
+def _require_equal_channels(channels: Mapping[str, int]) -> None:
+    """Refuse images from whose numbers of channels no recipe can choose."""
+    description = describe_mixed_channels(channels)
+    if description is not None:
+        raise errors.PreprocessingError(
+            description,
+            "Select channels that every image has, such as --set preprocessing.channels=[0], or "
+            "remove the images that differ (cellvision audit --json lists the shape of each)",
+        )
 
 
 def _range(values: np.ndarray) -> tuple[int, int, int]:

@@ -201,7 +201,7 @@ def _batches_are_held_out(runs: Sequence[Run], split: str) -> bool:
 
 
 def _batches_of(run: Run, split: str | None) -> set[str]:
-    images = run.predictions_of(split)["image"] if split is not None else []
+    images = run.predictions_of(split or "")["image"]
     return set(run.provenance.set_index("image").loc[images, "batch"])
 
 

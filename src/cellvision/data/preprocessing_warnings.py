@@ -1,0 +1,119 @@
+"""Warn if preprocessing changes what an image shows: enlarged, squashed, scaled, recoloured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from cellvision.data.image_stats import ImageStats
+    from cellvision.data.preprocessing import Preprocessing
+
+ENLARGED = 2.0
+"""Magnification from which an image counts as enlarged: most of its pixels are interpolated."""
+
+DIFFERENT = 1.05
+"""Factor by which proportions or magnifications may differ before they count as changed."""
+
+
+def preprocessing_warnings(preprocessing: Preprocessing, stats: Sequence[ImageStats]) -> list[str]:
+    """Return what preprocessing does to size, proportions and colours, one line per kind.
+
+    Images that are only reduced, or enlarged less than twofold, cause no warning.
+
+    Parameters
+    ----------
+    preprocessing
+        The settings.
+    stats
+        The images; those that could not be read are ignored.
+    """
+    read = [stat for stat in stats if stat.status == "read" and stat.shape is not None]
+    warnings = _pages_as_colours(preprocessing, read)
+    if read and preprocessing.fit == "resize":
+        sizes = np.array([(stat.shape or ())[:2] for stat in read], np.float64)
+        factors = np.array(preprocessing.size) / sizes
+        warnings += [
+            *_enlarged(preprocessing, read, factors),
+            *_squashed(preprocessing, read, factors),
+            *_magnified_differently(preprocessing, read, sizes, factors),
+        ]
+    return warnings
+
+
+def _enlarged(
+    preprocessing: Preprocessing, read: Sequence[ImageStats], factors: np.ndarray
+) -> list[str]:
+    magnifications = np.sqrt(factors.prod(axis=1))
+    rows = np.flatnonzero(magnifications >= ENLARGED)
+    if not len(rows):
+        return []
+    example = read[rows[np.argmax(magnifications[rows])]]
+    return [
+        f"{len(rows)} image(s) are enlarged for the network, such as {example.image!r} from "
+        f"{_size(example.shape)} to {_size(preprocessing.size)} pixels. This adds no detail and "
+        "makes training slower: choose a smaller preprocessing.size if the architecture allows it."
+    ]
+
+
+def _squashed(
+    preprocessing: Preprocessing, read: Sequence[ImageStats], factors: np.ndarray
+) -> list[str]:
+    ratios = factors.max(axis=1) / factors.min(axis=1)
+    # Rounding a side to whole pixels changes proportions too, and cannot be avoided.
+    rounding = 1 + 1 / min(preprocessing.size)
+    rows = np.flatnonzero(ratios > max(DIFFERENT, rounding))
+    if not len(rows):
+        return []
+    example = read[rows[np.argmax(ratios[rows])]]
+    return [
+        f"{len(rows)} image(s) are squashed, such as {example.image!r} from "
+        f"{_size(example.shape)} to {_size(preprocessing.size)} pixels, which distorts shapes: "
+        "set preprocessing.fit to pad or crop, or a preprocessing.size of the same proportions."
+    ]
+
+
+def _magnified_differently(
+    preprocessing: Preprocessing,
+    read: Sequence[ImageStats],
+    sizes: np.ndarray,
+    factors: np.ndarray,
+) -> list[str]:
+    magnifications = np.sqrt(factors.prod(axis=1))
+    relative = magnifications / np.median(magnifications)
+    different = int((np.maximum(relative, 1 / relative) > DIFFERENT).sum())
+    if not different:
+        return []
+    areas = sizes.prod(axis=1)
+    least, most = (read[position].shape for position in (np.argmin(areas), np.argmax(areas)))
+    return [
+        f"Images differ in size ({_size(least)} to {_size(most)} pixels) and are all resized to "
+        f"{_size(preprocessing.size)}: the size of objects is lost ({different} of {len(read)} "
+        "images differ from the median by more than 5 %). Set preprocessing.fit to pad or crop "
+        "to keep it."
+    ]
+
+
+def _pages_as_colours(preprocessing: Preprocessing, read: Sequence[ImageStats]) -> list[str]:
+    if not isinstance(preprocessing.channels, str):
+        return []
+    pages = [
+        stat
+        for stat in read
+        if (stat.shape or ())[2:] == (3,)
+        and any(note.kind == "pages_as_channels" for note in stat.notes)
+    ]
+    if not pages:
+        return []
+    use = "taken as" if preprocessing.channels == "rgb" else "combined into one channel like"
+    return [
+        f"{len(pages)} image(s) have three pages, such as {pages[0].image!r}, which are {use} "
+        "red, green and blue. If they are stains, depths or times, select them by number: "
+        "preprocessing.channels=[0,1,2]."
+    ]
+
+
+def _size(shape: Sequence[int] | None) -> str:
+    return " × ".join(map(str, (shape or ())[:2]))
