@@ -321,6 +321,34 @@ def test_predict_averages_the_networks_of_all_folds(study: cv.Study) -> None:
     assert table["p_dark"].iloc[0] == pytest.approx(np.mean(alone), abs=1e-6)
 
 
+@pytest.mark.slow
+def test_predict_states_how_far_it_can_be_trusted(
+    study: cv.Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = study.experiments[0].example.dataset.path  # type: ignore[attr-defined]
+    table = cv.predict(study, folder, by="well", trust=True)
+    # Sixteen groups are enough for sets and answers, and too few for the flag.
+    assert {"prediction_set", "answer"} <= set(table.columns)
+    pooled = study.experiments[0].out_of_fold
+    assert pooled is not None
+    probabilities = pooled.predictions[["p_dark", "p_light"]].to_numpy()
+    numbers = (pooled.predictions["label"] == "light").to_numpy(np.int64)
+    sets = statistics.fit_prediction_sets(
+        numbers, probabilities, pooled.predictions["group"].to_numpy()
+    )
+    inside = sets.sets(table[["p_dark", "p_light"]].to_numpy())
+    expected = ["; ".join(np.array(["dark", "light"])[row]) for row in inside]
+    assert table["prediction_set"].tolist() == expected
+    assert "unlike" not in table.attrs["groups"]
+    said = " ".join(caplog.messages)
+    assert "fitted on out-of-fold predictions of 16 groups" in said
+    assert "no flag for unlike groups: 16 groups to flag unlike ones" in said
+    assert "prediction_set" not in cv.predict(study, folder)
+    fold = study.experiments[0].fold_runs[0]
+    with pytest.raises(errors.ExperimentError, match="are too few to say"):
+        cv.predict(fold, folder, trust=True)
+
+
 @pytest.mark.exhaustive
 def test_the_same_command_extends_a_cross_validated_study(study: cv.Study) -> None:
     experiment = study.experiments[0].fold_runs[0].experiment

@@ -107,7 +107,7 @@ def test_the_worst_batch_of_a_run_is_that_of_its_predictions() -> None:
     )
     provenance = table[["image"]].assign(batch=["p1"] * 4 + ["p2"] * 4)
     run: Any = SimpleNamespace(
-        predictions=table,
+        predictions_of=lambda split: table[table["split"] == split],
         provenance=provenance,
         batch_column="plate",
         group_column="well",

@@ -165,20 +165,18 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
     # Check what is given first: a misspelt setting should not wait for the images.
     provisional = experiment_from({**settings, "recipe": recipe}, "settings")
     split = Split.from_settings(settings.get("split") or {}, "split")
-    selected = "channels" in _table(settings, "preprocessing")
     name = recipes.default(recipe) if recipe == DEFAULT else recipe
+    options = {
+        "accelerators": _has_gpu(),
+        "channels_selected": "channels" in _table(settings, "preprocessing"),
+    }
     if split.splitter is None or "fold" in split.model_fields_set:
-        facts = image_facts(
-            provisional.dataset, split, accelerators=_has_gpu(), channels_selected=selected
+        chosen = _chosen(
+            name, image_facts(provisional.dataset, split, **options), settings["dataset"]
         )
-        chosen = _chosen(name, facts, settings["dataset"])
     else:
-        facts_of_folds = fold_facts(
-            provisional.dataset, split, accelerators=_has_gpu(), channels_selected=selected
-        )
-        chosen = agreed_choice(
-            [_chosen(name, facts, settings["dataset"]) for facts in facts_of_folds]
-        )
+        folds = fold_facts(provisional.dataset, split, **options)
+        chosen = agreed_choice([_chosen(name, facts, settings["dataset"]) for facts in folds])
     return {**_merge(chosen, settings), "recipe": recipe}
 
 

@@ -153,13 +153,13 @@ class _SampledImages:
         self._images: dict[str, _SampledImage | None] = {}
 
     def read(self, names: Sequence[str]) -> list[_SampledImage]:
-        """Return the images that can be read."""
+        """Return the images that can be read; refuse different numbers of channels."""
         missing = [name for name in names if name not in self._images]
         self._images |= dict(zip(missing, in_threads(self._read, missing), strict=True))
-        found = {name: image for name in names if (image := self._images[name]) is not None}
+        readable = {name: image for name in names if (image := self._images[name]) is not None}
         if not self._channels_selected:
-            _require_equal_channels({name: image.shape[2] for name, image in found.items()})
-        return list(found.values())
+            _require_equal_channels({name: image.shape[2] for name, image in readable.items()})
+        return list(readable.values())
 
     def _read(self, name: str) -> _SampledImage | None:
         try:

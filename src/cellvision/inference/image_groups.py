@@ -16,6 +16,7 @@ from cellvision.inference.image_search import ImageFile, printable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellvision.inference.trust import PredictionTrust
     from cellvision.interfaces.dataset import Dataset
 
 _TIE = 1e-9
@@ -148,20 +149,32 @@ class GroupAnswers:
         The group of each image.
     class_names
         The classes, in the order of the probabilities.
+    trust
+        Adds its columns; None adds none.
     """
 
-    def __init__(self, column: str, groups: Mapping[str, str], class_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        column: str,
+        groups: Mapping[str, str],
+        class_names: Sequence[str],
+        trust: PredictionTrust | None = None,
+    ) -> None:
         self.column = column
         self.groups = groups
         self._class_names = np.array(class_names, dtype=object)
         self._sums: dict[str, np.ndarray] = {}
         self._counts: dict[str, int] = {}
+        self._trust = trust
+        self._distances: dict[str, list[float]] = {}
 
-    def add(self, image: str, probabilities: np.ndarray) -> None:
-        """Add an image."""
+    def add(self, image: str, probabilities: np.ndarray, distance: float | None = None) -> None:
+        """Add an image, and its distance from the training images if it is known."""
         group = self.groups[image]
         self._sums[group] = self._sums.get(group, 0.0) + probabilities.astype(np.float64)
         self._counts[group] = self._counts.get(group, 0) + 1
+        if distance is not None:
+            self._distances.setdefault(group, []).append(distance)
 
     def table(self) -> pd.DataFrame:
         """Return one row per group: group, images, predicted, p_<class>...
@@ -179,4 +192,7 @@ class GroupAnswers:
         table["predicted"] = answers
         for number, name in enumerate(self._class_names):
             table[f"p_{name}"] = means[:, number]
+        if self._trust is not None and self._distances:
+            distances = [self._distances[name] for name in names]
+            table = table.assign(**self._trust.group_columns(distances))
         return table

@@ -21,6 +21,7 @@ from cellvision.inference.prediction_job import (
 )
 from cellvision.inference.prediction_table import check_table_path
 from cellvision.inference.recognised_source import recognised_source
+from cellvision.inference.trust import fit_trust
 from cellvision.interfaces.dataset import Dataset
 from cellvision.locks import folder_lock
 from cellvision.results.opening import open_results
@@ -46,6 +47,7 @@ def predict(
     sort_into: str | os.PathLike[str] | None = None,
     contact_sheet: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
+    trust: bool = False,
 ) -> pd.DataFrame:
     """Classify new images with the network of a run, or with all networks of a study.
 
@@ -91,6 +93,11 @@ def predict(
         PNG file for thumbnails of the most probable images of each class.
     progress
         Show progress on standard error; None shows it on a terminal only.
+    trust
+        Say how far the predictions can be trusted, from groups that were held out: out of fold in
+        a cross-validated study, else in the validation split. Adds the columns ``prediction_set``
+        and ``answer`` (None: better not to answer), and, with `by`, ``p_unlike`` and ``unlike`` to
+        the table of groups. A part that has too few groups is left out with a warning.
 
     Returns
     -------
@@ -107,14 +114,14 @@ def predict(
     errors.PreprocessingError
         Images have a different pixel type than those of the training, or unsuitable channels.
     errors.ExperimentError
-        An option does not fit the model or the images.
+        An option does not fit the model or the images, or groups are too few for `trust`.
     errors.ConversionError
         A requested engine cannot compute this network, or computes different probabilities.
     """
     import pandas as pd
 
     options = PredictionOptions(
-        engine, tta, by, experiment, skip_unreadable, sort_into, contact_sheet, progress
+        engine, tta, by, experiment, skip_unreadable, sort_into, contact_sheet, progress, trust
     )
     blocks: list[pd.DataFrame] = []
     summary = predict_blocks(open_results(model), images, out, blocks.append, options)
@@ -147,13 +154,16 @@ def predict_blocks(
     """
     options = options or PredictionOptions()
     runs = _networks(model, options.experiment)
+    trust = None
+    if options.trust:
+        trust = fit_trust(model, options.experiment, flag_groups=options.by is not None)
     target = None if out is None else Path(out)
     images = images if isinstance(images, Dataset) else recognised_source(images, runs[0]) or images
     with _opened(images) as (files, dataset):
         if target is not None:
             check_table_path(target, files)
         with nullcontext() if target is None else folder_lock(target, "predict"):
-            return PredictionJob(runs, files, dataset, options).run(target, on_block)
+            return PredictionJob(runs, files, dataset, options, trust).run(target, on_block)
 
 
 def _networks(model: Run | Study, experiment: str | None) -> tuple[Run, ...]:

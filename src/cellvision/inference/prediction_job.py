@@ -19,6 +19,7 @@ from cellvision.data.threaded_map import in_threads
 from cellvision.inference.averaging import AveragingEngine
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.selection import Choice, choose_engine
+from cellvision.inference.group_likeness import image_features
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
 from cellvision.inference.image_reader import ImageReader, InputImage
 from cellvision.inference.image_search import ImageFile
@@ -30,6 +31,7 @@ from cellvision.results.tables import write_table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellvision.inference.trust import PredictionTrust
     from cellvision.interfaces.dataset import Dataset
     from cellvision.results.run import Run
 
@@ -54,6 +56,7 @@ class PredictionOptions:
     sort_into: str | os.PathLike[str] | None = None
     contact_sheet: str | os.PathLike[str] | None = None
     progress: bool | None = None
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class _Result:
     thumbnail: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     fault: errors.UnreadableImage | None = None
+    distance: float | None = None
 
 
 @dataclass
@@ -115,7 +119,7 @@ class _Outputs:
         assert result.probabilities is not None
         self.table.add(result.image.name, result.probabilities)
         if self.groups is not None:
-            self.groups.add(result.image.name, result.probabilities)
+            self.groups.add(result.image.name, result.probabilities, result.distance)
         if self.sheet is not None and result.thumbnail is not None:
             self.sheet.add(result.thumbnail, result.probabilities)
         if self.folders is not None:
@@ -136,6 +140,8 @@ class PredictionJob:
         The data set that reads them; None reads files as the run's data set does.
     options
         How to predict.
+    trust
+        Says how far the predictions can be trusted; None leaves that out.
     """
 
     def __init__(
@@ -144,8 +150,10 @@ class PredictionJob:
         images: Sequence[ImageFile],
         dataset: Dataset | None,
         options: PredictionOptions,
+        trust: PredictionTrust | None = None,
     ) -> None:
         self.run_of_record = runs[0]
+        self.trust = trust
         self.images = images
         self.options = options
         self.groups = self._groups(dataset)
@@ -179,7 +187,7 @@ class PredictionJob:
         if by is None:
             return None
         groups = file_groups(self.images, by) if dataset is None else dataset_groups(dataset, by)
-        return GroupAnswers(by, groups, self.class_names)
+        return GroupAnswers(by, groups, self.class_names, self.trust)
 
     def run(self, out: Path | None, on_block: Callable[[pd.DataFrame], None]) -> PredictionSummary:
         """Predict all images.
@@ -201,6 +209,7 @@ class PredictionJob:
                 group_column=self.options.by,
                 groups=None if self.groups is None else self.groups.groups,
                 model=self.model,
+                trust=self.trust,
             )
             sheet = None if self.options.contact_sheet is None else ContactSheet(self.class_names)
             outputs = _Outputs(table, self.groups, self.folders, sheet, self.class_names)
@@ -244,8 +253,13 @@ class PredictionJob:
                 pixels = np.stack([item.pixels for item in readable])
                 rows = self.engine.predict(pixels)
                 results += [
-                    _Result(item.image, self._thumbnail(outputs, item.pixels), row)
-                    for item, row in zip(readable, rows, strict=True)
+                    _Result(
+                        *(item.image, self._thumbnail(outputs, item.pixels), row),
+                        distance=distance,
+                    )
+                    for item, row, distance in zip(
+                        readable, rows, self._distances(pixels), strict=True
+                    )
                 ]
             results += [
                 _Result(image, fault=item)
@@ -253,6 +267,13 @@ class PredictionJob:
                 if isinstance(item, errors.UnreadableImage)
             ]
         return results
+
+    def _distances(self, pixels: np.ndarray) -> Sequence[float | None]:
+        """Return how far images are from those of the training, if groups are flagged by that."""
+        if self.trust is None or self.trust.likeness is None:
+            return [None] * len(pixels)
+        distances: list[float] = self.trust.likeness.distances(image_features(pixels)).tolist()
+        return distances
 
     @staticmethod
     def _thumbnail(outputs: _Outputs, pixels: np.ndarray) -> np.ndarray | None:
@@ -281,6 +302,8 @@ class PredictionJob:
 
     def _warn(self, faults: Sequence[errors.UnreadableImage]) -> tuple[str, ...]:
         warnings = self.reader.unlike.warnings()
+        if self.trust is not None:
+            warnings += [f"Trust: {note}." for note in self.trust.notes]
         if faults:
             listed = abbreviated([f"{fault.file} ({fault.reason})" for fault in faults])
             warnings.append(f"{len(faults)} unreadable file(s) are left out: {listed}")

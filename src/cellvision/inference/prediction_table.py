@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision.inference.image_search import ImageFile
+    from cellvision.inference.trust import PredictionTrust
 
 _ROWS = 1024
 """Rows that are written at a time."""
@@ -37,6 +38,8 @@ class PredictionTable:
         Name of a column with the group of each image, and the groups; None leaves it out.
     model
         What predicts, for the column ``model``; empty leaves it out.
+    trust
+        Adds its columns; None adds none.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class PredictionTable:
         group_column: str | None = None,
         groups: Mapping[str, str] | None = None,
         model: str = "",
+        trust: PredictionTrust | None = None,
     ) -> None:
         self._class_names = np.array(class_names, dtype=object)
         self._file = file
@@ -55,6 +59,7 @@ class PredictionTable:
         self._group_column = group_column
         self._groups = groups or {}
         self._model = model
+        self._trust = trust
         self._rows: list[tuple[str, np.ndarray]] = []
         self._has_header = False
 
@@ -78,6 +83,8 @@ class PredictionTable:
         block["predicted"] = self._class_names[probabilities.argmax(axis=1)]
         for number, name in enumerate(self._class_names):
             block[f"p_{name}"] = probabilities[:, number]
+        if self._trust is not None:
+            block = block.assign(**self._trust.image_columns(probabilities, self._class_names))
         if self._model:
             block["model"] = self._model
         if self._file is not None:

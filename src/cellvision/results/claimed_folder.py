@@ -176,3 +176,16 @@ def naming_folder(folder: Path) -> Iterator[None]:
             f"{path}: cannot be written: {error.strerror or error}",
             f"Check the permissions of {folder} and the free disk space, then run this again.",
         ) from error
+
+
+def no_run(folder: Path) -> errors.FolderError:
+    """Return the error for a folder without a finished run."""
+    if (folder / "study.json").is_file():
+        return errors.FolderError(
+            f"{folder}: this is a study; its runs are in {folder / 'runs'}",
+            "Open it with load_study, or name one of its runs.",
+        )
+    return errors.FolderError(
+        f"{folder}: no finished run here (it has no run.json)",
+        "Name the folder given to cellvision train --out.",
+    )

@@ -40,7 +40,7 @@ def pilot_of(
             "Name them (dataset.group), or give guesses: --accuracy, --correlation and --images",
         )
     split = _split(runs[0], split)
-    tables = [run.predictions[run.predictions["split"] == split] for run in runs]
+    tables = [run.predictions_of(split) for run in runs]
     images = tables[0]["image"]
     right = [
         (table["predicted"] == table["label"]).set_axis(table["image"]).loc[images].to_numpy(float)

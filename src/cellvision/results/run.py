@@ -13,6 +13,7 @@ from cellvision import errors, notebook_html, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.audit_file import read_audit
+from cellvision.results.claimed_folder import no_run
 from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings, check_schema
 from cellvision.results.scores import Scores, scores_table
 from cellvision.results.tables import read_table
@@ -53,25 +54,13 @@ def _load_run(folder: Path) -> Run:
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise _no_run(folder) from None
+        raise no_run(folder) from None
     except (OSError, ValueError) as error:
         raise errors.FolderError(
             f"{folder / 'run.json'}: cannot be read: {error}", "Restore the file or train again."
         ) from None
     check_schema(folder / "run.json", record, RUN_SCHEMA)
     return Run(folder, RunMetadata.from_json(json.dumps(record), str(folder / "run.json")))
-
-
-def _no_run(folder: Path) -> errors.FolderError:
-    if (folder / "study.json").is_file():
-        return errors.FolderError(
-            f"{folder}: this is a study; its runs are in {folder / 'runs'}",
-            "Open it with load_study, or name one of its runs.",
-        )
-    return errors.FolderError(
-        f"{folder}: no finished run here (it has no run.json)",
-        "Name the folder given to cellvision train --out.",
-    )
 
 
 class Run(ReportedResults):
@@ -213,6 +202,16 @@ class Run(ReportedResults):
         Every access returns a copy, so that changes to it affect nobody else.
         """
         return self._predictions.copy()
+
+    def predictions_of(self, split: str) -> pd.DataFrame:
+        """Return the rows of `predictions` that belong to one split.
+
+        Parameters
+        ----------
+        split
+            Name of a split.
+        """
+        return self._predictions[self._predictions["split"] == split].copy()
 
     @cached_property
     def _predictions(self) -> pd.DataFrame:

@@ -56,8 +56,7 @@ def worst_batch_of_run(run: Run, split: str) -> WorstBatchRecord | None:
     split
         Name of a split.
     """
-    rows = run.predictions
-    rows = rows[rows["split"] == split]
+    rows = run.predictions_of(split)
     if run.batch_column is None or rows.empty:
         return None
     batches = run.provenance.set_index("image").loc[rows["image"], "batch"]

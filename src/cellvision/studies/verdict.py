@@ -201,7 +201,7 @@ def _batches_are_held_out(runs: Sequence[Run], split: str) -> bool:
 
 
 def _batches_of(run: Run, split: str | None) -> set[str]:
-    images = run.predictions.loc[run.predictions["split"] == split, "image"]
+    images = run.predictions_of(split or "")["image"]
     return set(run.provenance.set_index("image").loc[images, "batch"])
 
 
@@ -215,8 +215,7 @@ def _has_leak(run: Run, split: str) -> bool:
 
 def split_predictions(run: Run, split: str) -> pd.DataFrame:
     """Return the predictions of one split, indexed by image."""
-    table = run.predictions
-    return table[table["split"] == split].set_index("image")
+    return run.predictions_of(split).set_index("image")
 
 
 def run_column(runs: Sequence[Run], images: pd.DataFrame, split: str, column: str) -> np.ndarray:

@@ -18,8 +18,7 @@ def never_predicted(run: Run, split: str) -> list[str]:
     split
         Name of a split.
     """
-    rows = run.predictions
-    rows = rows[rows["split"] == split]
+    rows = run.predictions_of(split)
     counts = rows["label"].value_counts()
     predicted = set(rows["predicted"])
     return [
@@ -39,8 +38,7 @@ def worst_class(run: Run, split: str) -> tuple[str, int, int] | None:
         The class, how many of its images are right, and how many there are; None if the split
         has no images.
     """
-    rows = run.predictions
-    rows = rows[rows["split"] == split]
+    rows = run.predictions_of(split)
     if rows.empty:
         return None
     right = rows["label"] == rows["predicted"]
