@@ -251,6 +251,17 @@ def test_unsuitable_input_is_refused(
         parse_classes(["a,b\nc"])
 
 
+def test_hostile_files_are_refused(
+    tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a.sqlite"
+    assert label(shared_data / "hostile", "--classes", "a,b", "--out", out) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: 8 file(s) cannot be read:\n")
+    assert "loop1.tif: damaged TIFF: its list of pages forms a ring at page 2" in said
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int16", "uint32", "float32"])
 def test_images_of_any_type_are_displayed(tmp_path: Path, dtype: str) -> None:
     import tifffile

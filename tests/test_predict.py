@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.cli import main
 from cellvision.cli.train import show
 from cellvision.concurrency import available_processors
 from cellvision.inference import image_reader, prediction_job, prediction_table
@@ -179,6 +181,44 @@ def test_unreadable_files_are_listed_or_skipped(
     assert "2 unreadable file(s) are left out" in caplog.text
     with pytest.raises(errors.UnreadableImages):
         cv.predict(run, [mixed / "bad.tif", mixed / "worse.png"], skip_unreadable=True)
+
+
+def test_hostile_files_are_refused_and_the_others_predicted(
+    run: cv.Run,
+    images: Path,
+    tmp_path: Path,
+    shared_data: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mixed = shutil.copytree(images / "dark", tmp_path / "mixed")
+    hostile = [path for path in (shared_data / "hostile").iterdir() if path.suffix != ".md"]
+    hostile = [path for path in hostile if path.name not in ("ome_lol.ome.tif", "laugh.yaml")]
+    assert len(hostile) == 8
+    for path in hostile:
+        shutil.copyfile(path, mixed / path.name)
+    out = tmp_path / "new.csv"
+    words = ["predict", str(run.folder), str(mixed), "--out", str(out)]
+    start = time.monotonic()
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("error: 8 file(s) cannot be read:\n")
+    refusals = said.splitlines()[1:-1]
+    assert sorted(line.split(": ")[0].strip() for line in refusals) == sorted(
+        str(mixed / path.name) for path in hostile
+    )
+    assert not out.exists()
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--skip-unreadable"])
+    assert ended.value.code == 0
+    assert "8 unreadable file(s) are left out" in caplog.text
+    table = pd.read_csv(out)
+    assert [Path(image).name for image in table["image"]] == sorted(
+        path.name for path in (images / "dark").iterdir()
+    )
+    assert time.monotonic() - start < 60  # a ring of pages once hung
 
 
 def test_a_source_without_images_is_refused(run: cv.Run, tmp_path: Path) -> None:

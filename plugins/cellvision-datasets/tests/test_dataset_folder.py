@@ -146,6 +146,26 @@ def test_images_deeper_than_the_classes_are_reported(tmp_path: Path, names: list
     assert passed(tmp_path) == {names[2]: ("deeper than the class folders", False)}
 
 
+@pytest.mark.parametrize("folders", [("masks", "masks"), ("masks", "Masks")])
+def test_more_masks_than_images_are_no_class(tmp_path: Path, folders: tuple[str, str]) -> None:
+    images = [f"{name}/{number}.png" for name in "ab" for number in (1, 2)]
+    masks = [
+        f"{name}/{folder}/{number}.png"
+        for name, folder in zip("ab", folders, strict=True)
+        for number in range(5)
+    ]
+    put(tmp_path, *images, *masks)
+    assert [(row["image"], row["label"]) for row in rows(tmp_path)] == [(i, i[0]) for i in images]
+    assert passed(tmp_path) == dict.fromkeys(masks, ("deeper than the class folders", False))
+
+
+def test_two_kinds_of_subfolders_may_be_classes(tmp_path: Path) -> None:
+    classes = [f"{plate}/{name}/{n}.png" for plate in "pq" for name in "ab" for n in range(3)]
+    put(tmp_path, "p/overview.png", "q/overview.png", *classes)
+    with pytest.raises(errors.FolderError, match="either level may be the classes"):
+        Folder(path=tmp_path).catalog()
+
+
 def test_images_beside_the_classes_are_reported(tmp_path: Path) -> None:
     put(tmp_path, "train/a/1.png", "train/b/1.png", "train/overview.png", "plate.png")
     assert len(rows(tmp_path)) == 2

@@ -516,3 +516,33 @@ def test_summary_lists_the_differences_of_experiments(tmp_path: Path, out: Path)
     table = next(each for each in artifacts if each.path.name == "summary_pairs.csv")
     assert list(pd.read_csv(table.path)["a"]) == ["good"]
     assert pair.sentence in (out / "summary.md").read_text(encoding="utf-8")
+
+
+def test_names_in_a_script_without_a_font_give_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Matplotlib warned of each character of each label: 18 raw lines for two classes."""
+    from cellvision_reporters.figures import figure
+
+    figure._say_missing.cache_clear()
+    missing = "\N{LINEAR B SYLLABLE B008 A}"  # in no font that figures look for
+    run = write_run(tmp_path / "run", (f"{missing}1", f"{missing}2", "tab\tname"))
+    for name in ("confusion", "curves"):
+        assert cv.reporters.create(name).run(run, tmp_path / name)
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+    lines = [line for line in caplog.messages if "the installed fonts lack" in line]
+    assert len(lines) == 1
+    assert missing in lines[0]
+    assert "Noto Sans" in lines[0]
+
+
+def test_a_confusion_matrix_of_many_classes_stays_a_picture(tmp_path: Path) -> None:
+    """300 classes once made a figure of 22,000 pixels a side, which took 12 GB of memory."""
+    run = write_run(tmp_path / "run", [f"c{number}" for number in range(120)], n=120)
+    figure = run.plot.confusion()
+    assert figure.get_size_inches().max() < 36
+    matrix = figure.axes[0]
+    assert not matrix.images  # an image would be resampled to all of these pixels
+    labels = [label.get_text() for label in matrix.get_yticklabels()]
+    assert labels == list(run.class_names)
+    assert matrix.yaxis_inverted()  # the first class is at the top

@@ -72,6 +72,7 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
         reporters = default_reporters()
     else:
         reporters = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
+        _announce(folder, declared, reporters)
     start_backend()
     with displayed(None) as display:
         artifacts, faults = make_reports(result, reporters, display)
@@ -84,6 +85,23 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "List the reporters with cellvision plugins: some report on runs, some on studies.",
         )
+
+
+def _announce(
+    folder: Path, declared: Sequence[Mapping[str, Any]], chosen: Sequence[Reporter]
+) -> None:
+    """Say which other than the default reporters a run asks for: its file may be a stranger's."""
+    from cellvision.results.reporting import default_reporters
+
+    ordinary = default_reporters()
+    special = []
+    for settings, reporter in zip(declared, chosen, strict=True):
+        if reporter not in ordinary:
+            changes = reporter.model_dump(mode="json", exclude_defaults=True)
+            changes.pop("type", None)
+            special.append(f"{settings['type']} {changes}" if changes else settings["type"])
+    if special:
+        typer.echo(printable(f"{folder} asks for the reporters {', '.join(special)}"), err=True)
 
 
 def _named(name: str, declared: Sequence[Mapping[str, Any]], changes: Sequence[str]) -> Reporter:

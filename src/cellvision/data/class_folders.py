@@ -38,6 +38,8 @@ def class_folder_depth(root: Path, images: Sequence[tuple[str, ...]], noun: str 
     outer = {depth: {parts[0] for parts in images if len(parts) == depth} for depth in (2, 3)}
     if not outer[2] and not outer[3]:
         raise _no_classes(root, images, noun)
+    if _hold_one_kind_of_subfolder(outer[2], images):
+        return 2
     only = {2: len(outer[2] - outer[3]), 3: len(outer[3] - outer[2])}
     count = {depth: sum(len(parts) == depth for parts in images) for depth in (2, 3)}
     if (only[2] and only[3]) or (not only[2] and not only[3] and count[2] == count[3]):
@@ -57,6 +59,16 @@ def class_folder_depth(root: Path, images: Sequence[tuple[str, ...]], noun: str 
     if depth == 3:
         _refuse_other_levels(root, [parts for parts in images if len(parts) == 3])
     return depth
+
+
+def _hold_one_kind_of_subfolder(outer: set[str], images: Sequence[tuple[str, ...]]) -> bool:
+    """Whether folders with images also have subfolders of a single name, such as CLASS/masks.
+
+    A single name cannot be the classes, however many images such subfolders hold.
+    """
+    inner = {parts[1].casefold() for parts in images if len(parts) == 3}
+    splits = _SPLIT_NAMES & {name.casefold() for name in outer}
+    return len(outer) > 1 and len(inner) == 1 and not splits
 
 
 def _refuse_other_levels(root: Path, images: Sequence[tuple[str, ...]]) -> None:

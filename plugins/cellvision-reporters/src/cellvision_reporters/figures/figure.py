@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cellvision import Audit, Run, Study
+
+_log = logging.getLogger(__name__)
 
 _MARGIN = 0.12
 _HINTING = 1.04
@@ -41,6 +46,32 @@ def _families() -> list[str]:
     return ["DejaVu Sans", *(name for name in _FAMILIES if name in installed)]
 
 
+@lru_cache(maxsize=1)
+def _covered() -> frozenset[int]:
+    """Return the characters that the fonts have."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    files = [findfont(FontProperties(family=name)) for name in _families()]
+    return frozenset().union(*(get_font(file).get_charmap() for file in files))
+
+
+@contextmanager
+def _without_glyph_warnings() -> Iterator[None]:
+    """Silence Matplotlib's line for each missing character: `finish` says it in one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)
+        yield
+
+
+@lru_cache(maxsize=1)
+def _say_missing(character: str) -> None:
+    _log.warning(
+        "the installed fonts lack characters such as %r, which figures show as boxes: "
+        "install a font that has them, such as Noto Sans CJK",
+        character,
+    )
+
+
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Return the width of one line of text in inches; `size` is in points."""
@@ -48,7 +79,10 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
     from matplotlib.textpath import text_to_path
 
     font = FontProperties(family=_families(), size=size, weight=weight)
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    with _without_glyph_warnings():
+        width, _, _ = text_to_path.get_text_width_height_descent(
+            printable(text), font, ismath=False
+        )
     return _HINTING * float(width) / 72
 
 
@@ -211,6 +245,9 @@ class CaptionedFigure:
         for text in self.canvas.findobj(Text):
             text.set_parse_math(False)
             text.set_fontfamily(_families())
+            missing = [c for c in text.get_text() if c.isprintable() and ord(c) not in _covered()]
+            if missing:
+                _say_missing(missing[0])
         return self.canvas
 
     def save(self, target: Path, dpi: int) -> Path:
@@ -219,6 +256,6 @@ class CaptionedFigure:
         # Without a date, the same run gives the same file.
         key = {".pdf": "CreationDate", ".svg": "Date"}.get(target.suffix)
         metadata = {key: None} if key else None
-        with io.atomic_path(target) as temporary:
+        with _without_glyph_warnings(), io.atomic_path(target) as temporary:
             self.canvas.savefig(temporary, dpi=dpi, facecolor="white", metadata=metadata)
         return target
