@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 import os
@@ -609,6 +610,33 @@ def test_exit_codes_of_processes(leaking: Path) -> None:
     assert gone.stderr == (
         "error: nowhere: no such file or folder\n  Give a folder of images or an experiment file.\n"
     )
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+module = sys.argv.pop()
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+from cellvision_command import main
+main()
+"""
+
+
+@pytest.mark.parametrize("importing", ["cellvision", "cellvision.cli", "cellvision.cli.app"])
+def test_an_interrupt_during_the_start_gives_no_traceback(importing: str) -> None:
+    done = process("-c", INTERRUPTED, "plugins", importing)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
+def test_the_installed_command_is_the_one_that_ends_quietly() -> None:
+    (command,) = importlib.metadata.entry_points(group="console_scripts", name="cellvision")
+    assert command.value == "cellvision_command:main"
 
 
 def test_closed_pipe_ends_quietly() -> None:

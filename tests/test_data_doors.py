@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +18,7 @@ import tiny
 import cellvision as cv
 from cellvision import errors, io
 from cellvision.cli import main
-from cellvision.data.batch_reads import fingerprints, scan
+from cellvision.data.batch_reads import fingerprints, read_together, scan
 
 if TYPE_CHECKING:
     from cellvision.interfaces.decoded_image import DecodedImage
@@ -220,4 +222,29 @@ def test_a_run_predicts_on_a_file_of_many_images(
     assert len(table) == 80
     recorded = run.predictions.set_index("image")["p_dark"]
     assert np.allclose(table.set_index("image")["p_dark"].loc[recorded.index], recorded, atol=1e-4)
+    calls.clear()
     assert cv.predict(run, store).shape == table.shape
+    # One read finds a sample for the engine; the others are the batches of all images.
+    assert calls == {"read_many": 1 + 80 // Stack.images_per_read}
+
+
+def test_images_to_predict_leave_memory_one_by_one(store: Path) -> None:
+    dataset = Stack(path=store, damaged=(20,))
+    images = [str(number) for number in range(40)]
+    results = list(read_together(dataset, images))
+    assert calls == {"read_many": 3, "read": 16}  # the damaged batch is read one by one
+    faults = [item for item in results if isinstance(item, errors.UnreadableImage)]
+    assert [fault.file for fault in faults] == ["20"]
+    assert isinstance(results[20], errors.UnreadableImage)
+    with np.load(store) as arrays:
+        assert np.array_equal(results[39].pixels, arrays["pixels"][39])  # type: ignore[union-attr]
+    reading = read_together(Stack(path=store), images)
+    first = weakref.ref(next(reading).pixels)  # type: ignore[union-attr]
+    next(reading)
+    gc.collect()
+    assert first() is None
+
+
+def test_predicting_refuses_a_batch_of_another_length(store: Path) -> None:
+    with pytest.raises(errors.PluginContractError, match="returned 15 images for 16"):
+        list(read_together(Short(path=store), [str(number) for number in range(40)]))

@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 FILES = (
     *(HERE / name for name in ("test_train.py", "test_study.py", "test_predict.py")),
     HERE / "test_model_probe.py",
+    HERE / "test_recipe_metrics.py",
     HERE.parent / "plugins" / "cellvision-reporters" / "tests" / "test_probe_reporters.py",
 )
 

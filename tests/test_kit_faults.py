@@ -19,6 +19,7 @@ from cellvision.testing import (
     CheckFailed,
     CheckResult,
     DatasetChecks,
+    ReporterChecks,
     check,
 )
 from cellvision.testing import dataset as dataset_checks
@@ -208,3 +209,31 @@ def test_a_badge_says_which_checks_passed(tmp_path: Path) -> None:
     with pytest.raises(errors.ExperimentError, match=r"is an \.svg or a \.json"):
         write_badge(tmp_path / "no.png", [passed], "0.3.1")
     assert not list(tmp_path.glob("no.*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("drawn", "missing"), [(True, ""), (False, "dots.png looks the same")])
+def test_figures_must_carry_the_warnings(drawn: bool, missing: str) -> None:
+    class Dots(cv.Reporter):
+        """Draws a dot for each image, and the warnings if it is a good one."""
+
+        def run(self, run: cv.Run, folder: Path) -> Sequence[cv.Artifact]:
+            from PIL import Image, ImageDraw
+
+            image = Image.new("L", (400, 60), 255)
+            lines = "\n".join(line for line in cv.banners(run)[:2] if line)
+            ImageDraw.Draw(image).text((2, 2), lines if drawn else "dots")
+            image.save(folder / "dots.png")
+            caption = cv.banners(run).groups if drawn else ""
+            return [cv.Artifact(folder / "dots.png", "Dots", "figure", caption)]
+
+    cv.reporters.register("dots", Dots)
+    try:
+        checks = type("Checks", (ReporterChecks,), {"name": "dots"})()
+        if drawn:
+            checks.test_figures_carry_the_warnings()
+        else:
+            with pytest.raises(CheckFailed, match=f"{missing} for a run of the kind 'leak'"):
+                checks.test_figures_carry_the_warnings()
+    finally:
+        cv.reporters.unregister("dots")

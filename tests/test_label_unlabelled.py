@@ -241,7 +241,10 @@ def test_unsuitable_input_is_refused(
         assert reason in " ".join(capsys.readouterr().err.split()), words
     (unlabelled / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert label(unlabelled, "--classes", "a,b", "--out", out) == 2
-    assert "broken.png" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "broken.png" in said
+    assert "Repair them or move them" in said
+    assert "--set" not in said  # which --classes refuses
     assert not out.exists()
     assert parse_classes(["a,b", "c"]) == ("a", "b", "c")
     with pytest.raises(errors.InvalidInput, match="control"):

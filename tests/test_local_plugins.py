@@ -13,6 +13,7 @@ import pytest
 import cellvision as cv
 from cellvision import errors, local_plugins
 from cellvision.cli import main
+from cellvision.studies.dask_worker import load_same_plugins
 from cellvision.testing import Isolation, write_images
 
 NET = '''
@@ -252,6 +253,17 @@ def test_a_study_is_not_continued_with_an_edited_file(net: Path, tmp_path: Path)
     net.write_text(NET.replace("One dense layer.", "One dense layer more."))
     with pytest.raises(errors.FolderError, match=r"has changed since the study was started"):
         claim_study(folder, plan())
+
+
+def test_a_worker_loads_the_same_file_or_none(net: Path, isolated_registries: Isolation) -> None:
+    digest = cv.load_plugins(net).digest
+    load_same_plugins("tcp://node1:4711", {str(net): digest})
+    net.write_text("raise SystemExit('this must not run')")
+    with pytest.raises(errors.CellvisionError, match="another one on the worker at tcp://node1"):
+        load_same_plugins("tcp://node1:4711", {str(net): digest})
+    net.unlink()
+    with pytest.raises(errors.CellvisionError, match="node1:4711 cannot read this file"):
+        load_same_plugins("tcp://node1:4711", {str(net): digest})
 
 
 def test_a_class_of_a_session_cannot_reach_other_processes(tmp_path: Path) -> None:

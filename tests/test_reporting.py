@@ -16,6 +16,7 @@ from cellvision import Artifact, Run, errors
 from cellvision.progress import Display
 from cellvision.results.artifacts import ReportsRecord, read_reports
 from cellvision.results.reporting import begin_run, make_reports, report_epoch
+from cellvision.testing.examples import example_audit, example_study
 
 
 class Scripted(cv.Reporter):
@@ -189,6 +190,9 @@ def test_a_reporter_cannot_overwrite_or_remove_files_of_others(example_run: Run)
 
 def test_a_reporter_cannot_change_what_others_see(example_run: Run) -> None:
     tables = example_run.predictions, example_run.history
+    audit = example_run.audit
+    assert audit is not None
+    assert audit.counts["test"]
 
     def spoil(run: Run, folder: Path) -> Sequence[Artifact]:
         run.predictions["label"] = "spoilt"
@@ -196,6 +200,10 @@ def test_a_reporter_cannot_change_what_others_see(example_run: Run) -> None:
         run.metadata.experiment.clear()
         run.scores.clear()
         run.counts["test"].clear()
+        if run.audit is not None:
+            run.audit.counts.clear()
+            run.audit.groups["test"] = 0
+            run.audit.counts.setdefault("test", {}).clear()
         os.chdir(folder)
         return []
 
@@ -207,6 +215,32 @@ def test_a_reporter_cannot_change_what_others_see(example_run: Run) -> None:
     assert example_run.metadata.experiment["architecture"]
     assert example_run.scores["test"].n
     assert example_run.counts["test"]
+    assert example_run.audit == audit
+
+
+def test_a_reporter_cannot_change_an_audit(tmp_path: Path) -> None:
+    report = example_audit(tmp_path)
+    splits = report.audit.images.splits
+    report.audit.counts.clear()
+    report.audit.groups.clear()
+    assert tuple(report.audit.counts) == tuple(report.audit.groups) == splits
+
+
+@pytest.mark.slow
+def test_a_reporter_cannot_change_the_controls_of_a_study(tmp_path: Path) -> None:
+    study = example_study(tmp_path / "study")
+    study.controls["mine"] = ()
+    assert study.controls == {}
+    with pytest.raises(TypeError):
+        study.experiments[0].controls["mine"] = ()  # type: ignore[index]
+
+
+def test_the_example_run_has_plates_and_wells(example_run: Run) -> None:
+    provenance = example_run.provenance
+    assert set(provenance["plate"]) == {"plate 0", "plate 1"}
+    assert {"A01", "B02"} <= set(provenance["well"])
+    assert report(example_run, cv.reporters.create("plate_map")) == []
+    assert [artifact.path.suffix for artifact in example_run.artifacts] == [".png", ".png"]
 
 
 def test_reporters_run_in_their_order(example_run: Run) -> None:

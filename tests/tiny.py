@@ -87,7 +87,8 @@ class Penalised(Mixed):
 
         averaged = {"use_ema": True, "ema_momentum": 0.5}
         return cv.TrainingRecipe(
-            keras.optimizers.SGD(0.05, 0.9, weight_decay=0.01, clipnorm=1.0, **averaged)
+            keras.optimizers.SGD(0.05, 0.9, weight_decay=0.01, clipnorm=1.0, **averaged),
+            metrics=[keras.metrics.AUC(name="auc", num_thresholds=50)],
         )
 
 

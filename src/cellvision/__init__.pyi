@@ -27,6 +27,8 @@ from .interfaces.architecture import architectures as architectures
 from .interfaces.artifact import Artifact as Artifact
 from .interfaces.augmenter import Augmenter as Augmenter
 from .interfaces.augmenter import augmenters as augmenters
+from .interfaces.banners import Banners as Banners
+from .interfaces.banners import banners as banners
 from .interfaces.control import Control as Control
 from .interfaces.control import ControlData as ControlData
 from .interfaces.control import controls as controls

@@ -238,8 +238,22 @@ def _line(epoch: str, row: Mapping[str, float], images_per_second: float, waitin
     validation = "" if math.isnan(accuracy) else f"  validation {accuracy:.3f}"
     return (
         f"{epoch}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}{validation}  "
-        f"{images_per_second:,.0f} images/s  waiting for data {waiting:.0%}"
+        f"{_further(row)}{images_per_second:,.0f} images/s  waiting for data {waiting:.0%}"
     )
+
+
+def _further(row: Mapping[str, float]) -> str:
+    """Return the further metrics of an architecture's recipe."""
+    parts = []
+    for name in _further_names(row):
+        value = row[f"val_{name}"]
+        validation = "" if math.isnan(value) else f" validation {value:.3f}"
+        parts.append(f"{name} {row[name]:.3f}{validation}  ")
+    return "".join(parts)
+
+
+def _further_names(row: Mapping[str, float]) -> list[str]:
+    return [name for name in row if f"val_{name}" in row and name not in ("loss", "accuracy")]
 
 
 def _line_of_all(epoch: str, rows: Sequence[Mapping[str, float]], images_per_second: float) -> str:
@@ -250,10 +264,11 @@ def _line_of_all(epoch: str, rows: Sequence[Mapping[str, float]], images_per_sec
 
     no_validation = math.isnan(rows[0]["val_accuracy"])
     validation = "" if no_validation else f"  validation {spread('val_accuracy')}"
+    further = "".join(f"{name} {spread(name)}  " for name in _further_names(rows[0]))
     still = f"  {len(rows)} still training" if f"{len(rows)} runs" not in epoch else ""
     return (
         f"{epoch}  loss {spread('loss')}  accuracy {spread('accuracy')}{validation}  "
-        f"{images_per_second:,.0f} images/s{still}"
+        f"{further}{images_per_second:,.0f} images/s{still}"
     )
 
 

@@ -16,7 +16,7 @@ from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
 from cellvision.experiment import Experiment, experiment_from, load_experiment
 from cellvision.interfaces.dataset import Dataset, datasets
-from cellvision.interfaces.recipe import recipes
+from cellvision.interfaces.recipe import ImageFacts, recipes
 from cellvision.plain_settings import by_default
 from cellvision.recognised_paths import recognising_dataset
 from cellvision.remote import is_address
@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 DEFAULT = "standard"
 """The recipe that a folder stands for."""
+
+_CHECK = "Its author can find out more with cellvision check"
 
 
 def experiment_from_recipe(
@@ -169,22 +171,36 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
         "channels_selected": "channels" in _table(settings, "preprocessing"),
     }
     if split.splitter is None or "fold" in split.model_fields_set:
-        chosen = _choose(name, image_facts(provisional.dataset, split, **options))
+        chosen = _chosen(
+            name, image_facts(provisional.dataset, split, **options), settings["dataset"]
+        )
     else:
         folds = fold_facts(provisional.dataset, split, **options)
-        chosen = agreed_choice([_choose(name, facts) for facts in folds])
+        chosen = agreed_choice([_chosen(name, facts, settings["dataset"]) for facts in folds])
     return {**_merge(chosen, settings), "recipe": recipe}
 
 
-def _choose(recipe: str, facts: ImageFacts) -> dict[str, Any]:
-    """Return the settings that a recipe chooses for these facts."""
-    chosen = recipes.create(recipe).experiment(facts)
+def _chosen(name: str, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
+    """Return the settings that a recipe chooses, if they make an experiment."""
+    recipe = recipes.create(name)
+    origin = recipes.origin_of(type(recipe))
+    try:
+        chosen = recipe.experiment(facts)
+    except SystemExit as error:
+        raise errors.PluginContractError(
+            f"{origin}: experiment() ends the process: {errors.summarize(error)}", _CHECK
+        ) from error
     if not isinstance(chosen, dict) or "dataset" in chosen:
         raise errors.PluginContractError(
-            f"recipe {recipe!r}: experiment() must return a table of settings without a data set",
-            "Its author can find out more with cellvision check",
+            f"{origin}: experiment() must return a table of settings without a data set", _CHECK
         )
-    return dict(by_default(chosen, Experiment, recipes.info(recipe).distribution))
+    chosen = by_default(chosen, Experiment, recipes.info(name).distribution)
+    try:
+        experiment_from({**chosen, "dataset": dataset}, "experiment()")
+    except errors.ExperimentError as error:
+        faults = "; ".join(line.strip() for line in error.what.splitlines())
+        raise errors.PluginContractError(f"{origin}: {faults}", _CHECK) from error
+    return chosen
 
 
 def agreed_choice(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

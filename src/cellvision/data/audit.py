@@ -141,6 +141,15 @@ class Audit:
 
         return AuditPlots(self)
 
+    def copy(self) -> Audit:
+        """Return an audit whose tables of counts are its own; what cannot change is shared."""
+        batch = self.batch
+        if batch is not None:
+            batch = replace(batch, counts=_copied(batch.counts))
+        copied = replace(self, counts=_copied(self.counts), groups=dict(self.groups), batch=batch)
+        object.__setattr__(copied, "_images", self._images)
+        return copied
+
     def __repr__(self) -> str:
         images = sum(sum(by_class.values()) for by_class in self.counts.values())
         groups = f"{sum(self.groups.values())} groups ({self.group_column})"
@@ -192,6 +201,10 @@ class Audit:
         """Return plain values, as ``cellvision audit --json`` prints them."""
         content: dict[str, JsonValue] = TypeAdapter(Audit).dump_python(self, mode="json")
         return content
+
+
+def _copied(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    return {name: dict(by_class) for name, by_class in counts.items()}
 
 
 def audit(source: Experiment | Dataset, *, progress: bool | None = None) -> Audit:

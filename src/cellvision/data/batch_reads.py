@@ -68,6 +68,48 @@ def decode_each(
         yield from in_threads(lambda image: work(*decode(dataset, image)), images, progress)
 
 
+def read_together(
+    dataset: Dataset, images: Sequence[str]
+) -> Iterator[DecodedImage | errors.UnreadableImage]:
+    """Read images, several at a time if the data set can; a fault of an image is returned.
+
+    Parameters
+    ----------
+    dataset
+        The data set.
+    images
+        Ids of the images. At most `Dataset.images_per_read` are in memory at once.
+
+    Raises
+    ------
+    errors.PluginContractError
+        `Dataset.read_many` returned another number of images than it was given.
+    """
+    size = max(1, dataset.images_per_read) if reads_in_batches(dataset) else 1
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        decoded = _read_part(dataset, part)
+        for number, image in enumerate(part):
+            try:
+                yield dataset.decode(image) if decoded is None else _decoded(decoded[number])
+            except errors.UnreadableImage as error:
+                yield error
+            if decoded is not None:
+                decoded[number] = None  # so that the pixels can leave memory
+
+
+def _read_part(dataset: Dataset, images: Sequence[str]) -> list[Any] | None:
+    """Read images in one go; None if they are to be read one by one."""
+    if not reads_in_batches(dataset):
+        return None
+    try:
+        return _read_many(dataset, images)
+    except errors.PluginContractError:
+        raise
+    except (Exception, MemoryError):  # noqa: BLE001 - the faulty image is found by itself
+        return None
+
+
 def scan(
     dataset: Dataset, images: Sequence[str], progress: Progress | None = None
 ) -> list[ImageStats]:
@@ -109,18 +151,15 @@ def _in_chunks(
 def _decode_together(
     dataset: Dataset, images: Sequence[str]
 ) -> Iterator[tuple[ImageStats, np.ndarray | None]]:
-    try:
-        found = _read_many(dataset, images)
-    except errors.PluginContractError:
-        raise
-    except (Exception, MemoryError):  # noqa: BLE001 - the faulty image is found by itself
+    found = _read_part(dataset, images)
+    if found is None:
         yield from (decode(dataset, image) for image in images)
         return
     for image, item in zip(images, found, strict=True):
         yield measure(image, lambda item=item: _decoded(item))  # type: ignore[misc]
 
 
-def _read_many(dataset: Dataset, images: Sequence[str]) -> Sequence[Any]:
+def _read_many(dataset: Dataset, images: Sequence[str]) -> list[Any]:
     found = list(dataset.read_many(images))
     if len(found) != len(images):
         raise errors.PluginContractError(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import errors
+from cellvision import errors, interface_versions
 from cellvision.interfaces.decoded_image import DecodedImage
 from cellvision.plugin_candidates import PluginCandidate, installed_candidates, is_disabled
 from cellvision.plugin_errors import conflict
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 GROUP = "cellvision.decoders"
 """Entry-point group of decoders."""
+
+_RETURN = (
+    "It must be a function that returns an array of numbers (height, width, channels), or a "
+    "cellvision.DecodedImage"
+)
 
 Decoder = Callable[[Path], "DecodedImage | np.ndarray"]
 
@@ -44,7 +49,10 @@ def decode_by_plugin(path: Path) -> DecodedImage | None:
     errors.BrokenPlugin
         The plugin cannot be imported.
     errors.PluginContractError
-        It returned something else than an image.
+        It was built for another cellvision, is no function, or returned something else than an
+        image.
+    errors.UnreadableImage
+        The decoder failed.
     """
     suffix = path.suffix.lower().removeprefix(".")
     matching = [candidate for candidate in _enabled() if candidate.name.lower() == suffix]
@@ -52,10 +60,27 @@ def decode_by_plugin(path: Path) -> DecodedImage | None:
         return None
     if len(matching) > 1:
         raise conflict("decoder", suffix, matching)
-    return _as_image(_loaded(matching[0])(path), matching[0])
+    decoder = _loaded(matching[0])
+    try:
+        found = decoder(path)
+    except (errors.CellvisionError, MemoryError, OSError):
+        raise  # these say themselves what is wrong with the file
+    except (Exception, SystemExit) as error:
+        raise errors.UnreadableImage(
+            str(path),
+            f"decoder {matching[0].full_name} failed: {errors.summarize(error)}",
+            f"If other programs read the file, report it to the author of "
+            f"{matching[0].distribution}",
+        ) from error
+    return _as_image(found, matching[0])
 
 
 def _loaded(candidate: PluginCandidate) -> Decoder:
+    differs = interface_versions.difference(GROUP, None, candidate.requires)
+    if differs:
+        raise errors.PluginContractError(
+            f"decoder {candidate.full_name} is {differs}", candidate.how_to_update
+        )
     try:
         loaded = candidate.load()
     except (Exception, SystemExit) as error:
@@ -63,6 +88,10 @@ def _loaded(candidate: PluginCandidate) -> Decoder:
             f"decoder {candidate.full_name} cannot be imported: {errors.summarize(error)}",
             f"Fix or update it: python -m pip install --upgrade {candidate.distribution}",
         ) from error
+    if not callable(loaded):
+        raise errors.PluginContractError(
+            f"decoder {candidate.full_name} is {type(loaded).__name__}, not a function", _RETURN
+        )
     decoder: Decoder = loaded
     return decoder
 
@@ -70,12 +99,11 @@ def _loaded(candidate: PluginCandidate) -> Decoder:
 def _as_image(found: Any, candidate: PluginCandidate) -> DecodedImage:
     import numpy as np
 
-    if isinstance(found, DecodedImage):
-        return found
-    if isinstance(found, np.ndarray) and found.ndim == 3:
-        return DecodedImage.of_pixels(found)
-    shape = getattr(found, "shape", "")
+    pixels = found.pixels if isinstance(found, DecodedImage) else found
+    is_array = isinstance(pixels, np.ndarray)
+    if is_array and pixels.ndim == 3 and pixels.size and pixels.dtype.kind in "buif":
+        return found if isinstance(found, DecodedImage) else DecodedImage.of_pixels(pixels)
+    details = f" {pixels.shape}, {pixels.dtype}" if is_array else ""
     raise errors.PluginContractError(
-        f"decoder {candidate.full_name} returned {type(found).__name__} {shape}",
-        "It must return an array (height, width, channels), or a cellvision.DecodedImage",
+        f"decoder {candidate.full_name} returned {type(pixels).__name__}{details}", _RETURN
     )

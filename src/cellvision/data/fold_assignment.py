@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cellvision import errors
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cellvision.interfaces.splitter import Splitter
 
 _SPLITS = frozenset({"train", "validation", "test", ""})
+
+_HINT = "Return a split for each image of each fold; its author can test it: cellvision check"
 
 
 def fold_splits(
@@ -45,14 +47,36 @@ def fold_splits(
         The splitter returns something else, or divides a block.
     """
     table = _splitter_table(catalog, digests)
-    folds = [[str(split) for split in fold] for fold in splitter.folds(table.copy())]
-    name = type(splitter).__name__
-    if not folds:
-        raise errors.PluginContractError(f"{name}.folds returned no fold", "Return at least one")
+    origin = splitter.registry.origin_of(type(splitter))
+    folds = _folds(splitter, table, origin)
     for number, fold in enumerate(folds, start=1):
-        _check_contract(fold, table, f"fold {number} of {name}")
+        _check_contract(fold, table, f"{origin}: fold {number}")
         _check_content(fold, table, f"fold {number} of {len(folds)}")
     return [[split or None for split in fold] for fold in folds]
+
+
+def _folds(splitter: Splitter, table: pd.DataFrame, origin: str) -> list[list[str]]:
+    """Return what a splitter returns, if it is a list of folds."""
+    try:
+        returned = splitter.folds(table.copy())
+    except SystemExit as error:
+        raise errors.PluginContractError(
+            f"{origin}: folds() ends the process: {errors.summarize(error)}", _HINT
+        ) from error
+    if isinstance(returned, str) or not isinstance(returned, Iterable):
+        raise errors.PluginContractError(
+            f"{origin}: folds() returned {type(returned).__name__}, not a list of folds", _HINT
+        )
+    folds: list[list[str]] = []
+    for number, fold in enumerate(returned, start=1):
+        if isinstance(fold, str) or not isinstance(fold, Iterable):
+            raise errors.PluginContractError(
+                f"{origin}: fold {number} is {type(fold).__name__}, not a list of splits", _HINT
+            )
+        folds.append([str(split) for split in fold])
+    if not folds:
+        raise errors.PluginContractError(f"{origin}: folds() returned no fold", _HINT)
+    return folds
 
 
 def _splitter_table(catalog: Catalog, digests: Mapping[str, str]) -> pd.DataFrame:
@@ -66,19 +90,18 @@ def _splitter_table(catalog: Catalog, digests: Mapping[str, str]) -> pd.DataFram
 
 
 def _check_contract(fold: Sequence[str], table: pd.DataFrame, where: str) -> None:
-    hint = "Check the splitter with cellvision check"
     if len(fold) != len(table):
         raise errors.PluginContractError(
-            f"{where} has {len(fold)} splits for {len(table)} images", hint
+            f"{where} has {len(fold)} splits for {len(table)} images", _HINT
         )
     unknown = sorted(set(fold) - _SPLITS)
     if unknown:
-        raise errors.PluginContractError(f"{where} names the split {unknown[0]!r}", hint)
+        raise errors.PluginContractError(f"{where} names the split {unknown[0]!r}", _HINT)
     splits_per_block = table.assign(split=list(fold)).groupby("block")["split"].nunique()
     if (splits_per_block > 1).any():
         rows = table[table["block"] == splits_per_block.idxmax()]
         raise errors.PluginContractError(
-            f"{where} divides the group or the identical images of {rows['image'].iloc[0]!r}", hint
+            f"{where} divides the group or the identical images of {rows['image'].iloc[0]!r}", _HINT
         )
 
 

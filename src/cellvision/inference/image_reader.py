@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
+from cellvision.data.batch_reads import read_together, reads_in_batches
 from cellvision.data.threaded_map import in_threads
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.unlike_images import UnlikeImages
@@ -74,10 +75,34 @@ class ImageReader:
         errors.ExperimentError
             The run's data set does not read single files.
         """
-        try:
-            decoded = self._decode(image)
-        except errors.UnreadableImage as error:
-            return errors.UnreadableImage(image.name, error.reason, error.hint)
+        (result,) = self.read_many([image])
+        return result
+
+    def read_many(
+        self, images: Sequence[ImageFile]
+    ) -> Iterator[InputImage | errors.UnreadableImage]:
+        """Read images one after the other, or several at a time if the data set can.
+
+        Results and errors are those of `read`.
+        """
+        if self._dataset is not None:
+            decoded = read_together(self._dataset, [image.name for image in images])
+        else:
+            decoded = map(self._decode_file, images)
+        for image, result in zip(images, decoded, strict=True):
+            if isinstance(result, errors.UnreadableImage):
+                yield errors.UnreadableImage(image.name, result.reason, result.hint)
+            else:
+                yield self._prepare(image, result)
+
+    @property
+    def images_per_read(self) -> int:
+        """Images that are best read in one go."""
+        if self._dataset is None or not reads_in_batches(self._dataset):
+            return 1
+        return self._dataset.images_per_read
+
+    def _prepare(self, image: ImageFile, decoded: DecodedImage) -> InputImage:
         pixels = np.asarray(decoded.pixels)
         if self._dtype is not None and str(pixels.dtype) != self._dtype:
             raise errors.PreprocessingError(
@@ -96,11 +121,12 @@ class ImageReader:
                 f"{image.name}: {error.what}", "Predict images like those of the training."
             ) from error
 
-    def _decode(self, image: ImageFile) -> DecodedImage:
-        if self._dataset is not None:
-            return self._dataset.decode(image.name)
+    def _decode_file(self, image: ImageFile) -> DecodedImage | errors.UnreadableImage:
         assert self._run_dataset is not None
-        return self._run_dataset.decode_file(image.path)
+        try:
+            return self._run_dataset.decode_file(image.path)
+        except errors.UnreadableImage as error:
+            return error
 
     def sample(self, images: Sequence[ImageFile]) -> np.ndarray:
         """Return the first readable images, shape (n, height, width, channels).
@@ -112,7 +138,9 @@ class ImageReader:
         """
         faults: list[errors.UnreadableImage] = []
         for start in range(0, len(images), _SAMPLE):
-            results = list(in_threads(self.read, images[start : start + _SAMPLE]))
+            part = images[start : start + _SAMPLE]
+            together = self.images_per_read > 1
+            results = list(self.read_many(part) if together else in_threads(self.read, part))
             pixels = [result.pixels for result in results if isinstance(result, InputImage)]
             self.unlike.clear()  # these images are read again
             if pixels:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -228,7 +229,7 @@ class PredictionJob:
         )
 
     def _predict_all(self, outputs: _Outputs) -> None:
-        size = max(_CHUNK, self.engine.at_once)
+        size = max(_CHUNK, self.engine.at_once, self.reader.images_per_read)
         chunks = [self.images[k : k + size] for k in range(0, len(self.images), size)]
         done = 0
 
@@ -244,10 +245,9 @@ class PredictionJob:
 
     def _predict_chunk(self, chunk: Sequence[ImageFile], outputs: _Outputs) -> list[_Result]:
         results: list[_Result] = []
+        reading = self.reader.read_many(chunk)
         for start in range(0, len(chunk), self.engine.at_once):
-            items = [
-                self.reader.read(image) for image in chunk[start : start + self.engine.at_once]
-            ]
+            items = list(islice(reading, self.engine.at_once))
             readable = [item for item in items if isinstance(item, InputImage)]
             if readable and not (outputs.faults and self.strict):  # else only faults are listed
                 pixels = np.stack([item.pixels for item in readable])

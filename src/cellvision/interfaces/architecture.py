@@ -53,11 +53,16 @@ class TrainingRecipe:
         Loss on one-hot labels and probabilities.
     callbacks : sequence of keras.callbacks.Callback
         Further callbacks; they run before those of the trainer.
+    metrics : sequence of keras.metrics.Metric or str
+        Further metrics, which get one-hot labels and probabilities and give one number. Each is
+        a pair of columns in ``history.csv``: its name, and ``val_`` and its name. A string is
+        the name of a metric of Keras.
     """
 
     optimizer: keras.optimizers.Optimizer
     loss: str | keras.losses.Loss = "categorical_crossentropy"
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    metrics: Sequence[keras.metrics.Metric | str] = ()
 
 
 class Architecture(Component, group="cellvision.architectures"):
@@ -88,7 +93,7 @@ class Architecture(Component, group="cellvision.architectures"):
         """
 
     def recipe(self, plan: TrainingPlan) -> TrainingRecipe:
-        """Return the optimizer, loss and callbacks that train this network.
+        """Return the optimizer, loss, callbacks and metrics that train this network.
 
         The settings of `Training` override it. By default: Adam, cross-entropy.
 

@@ -124,7 +124,8 @@ class Dataset(Component, group="cellvision.datasets"):
         """Read several images at once. Several threads may call this at once.
 
         Override it if one large read is faster than many small ones, as in HDF5, Zarr and NPZ;
-        audit and training then read by it. If it raises an error, the images are read one by one.
+        audit, training and prediction then read by it. If it raises an error, the images are
+        read one by one.
 
         Parameters
         ----------

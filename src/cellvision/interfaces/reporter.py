@@ -122,8 +122,8 @@ class Reporter(Component, group="cellvision.reporters"):
         epoch
             Its number; the first is 1.
         logs
-            ``loss``, ``accuracy`` and, if there is a validation split, ``val_loss`` and
-            ``val_accuracy``.
+            ``loss``, ``accuracy``, further metrics of the architecture and, if there is a
+            validation split, the same with ``val_`` in front.
         """
 
 

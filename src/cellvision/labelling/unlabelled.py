@@ -127,7 +127,9 @@ def plan_folder(
         errors.UnreadableImage(entry.image, entry.reason) for entry in stats if not entry.digest
     ]
     if unreadable:
-        raise errors.UnreadableImages(unreadable)
+        failure = errors.UnreadableImages(unreadable)
+        failure.hint = "Repair them or move them to another folder"
+        raise failure
     images = [ImageToLabel(entry.image, "", None, None, entry.digest) for entry in stats]
     if run is not None:
         raise_if_tested(run, images, progress)

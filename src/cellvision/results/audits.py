@@ -37,11 +37,16 @@ class AuditReport(ReportedResults):
     """
 
     def __init__(self, audit: Audit, folder: Path) -> None:
-        self.audit = audit
+        self._audit = audit
         self.folder = folder
 
+    @property
+    def audit(self) -> Audit:
+        """The audit, with its images; a copy, so that changes to it affect nobody else."""
+        return self._audit.copy()
+
     def __repr__(self) -> str:
-        return f"<AuditReport {self.folder}: {self.audit!r}>"
+        return f"<AuditReport {self.folder}: {self._audit!r}>"
 
 
 def audit(

@@ -232,7 +232,8 @@ def report_epoch(
         Row of the history. Validation metrics that are NaN are left out.
     """
     validated = row["val_loss"] == row["val_loss"] or row["val_accuracy"] == row["val_accuracy"]
-    names = ("loss", "accuracy", "val_loss", "val_accuracy") if validated else ("loss", "accuracy")
+    metrics = [name for name in row if name not in ("epoch", "seconds")]
+    names = [name for name in metrics if validated or not name.startswith("val_")]
     remaining = []
     for reporter in followers:
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cellvision import errors, notebook_html, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
 from cellvision.results.artifacts import ReportedResults
+from cellvision.results.audit_file import read_audit
 from cellvision.results.claimed_folder import no_run
 from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings, check_schema
 from cellvision.results.scores import Scores, scores_table
@@ -187,14 +188,12 @@ class Run(ReportedResults):
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row per epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds."""
+        """One row per epoch: the columns of ``history.csv``."""
         return self._history.copy()
 
     @cached_property
     def _history(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.read_csv(self._file("history.csv"))
+        return read_table(self._file("history.csv"), {})
 
     @property
     def predictions(self) -> pd.DataFrame:
@@ -237,17 +236,19 @@ class Run(ReportedResults):
             raise errors.FolderError(f"{path}: no such file", "Restore it or train again.")
         return path
 
-    @cached_property
+    @property
     def audit(self) -> Audit | None:
-        """The audit of its images; None if the folder has no ``audit.json``.
+        """The audit of its images, a copy; None if the folder has no ``audit.json``.
 
         Raises
         ------
         errors.FolderError
             The file cannot be read or holds no audit.
         """
-        from cellvision.results.audit_file import read_audit
+        return None if self._audit is None else self._audit.copy()
 
+    @cached_property
+    def _audit(self) -> Audit | None:
         return read_audit(self.folder)
 
     @cached_property

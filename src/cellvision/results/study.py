@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cellvision import errors, notebook_html, remote
@@ -102,7 +104,7 @@ class StudyExperiment:
     name: str
     record: ExperimentRecord
     runs: tuple[Run, ...]
-    controls: dict[str, tuple[Run, ...]]
+    controls: Mapping[str, tuple[Run, ...]]
     fold_runs: tuple[Run, ...] = ()
     out_of_fold: Run | None = None
 
@@ -223,7 +225,7 @@ class Study(ReportedResults):
             record.name,
             record,
             tuple(runs),
-            {name: tuple(group) for name, group in controls.items()},
+            MappingProxyType({name: tuple(group) for name, group in controls.items()}),
             tuple(
                 load_run(self.folder / "runs" / run.name)
                 for run in self._metadata.runs
@@ -268,7 +270,7 @@ class Study(ReportedResults):
         """
         return tuple(self._runs[run.name] for run in self._records(None))
 
-    @cached_property
+    @property
     def controls(self) -> dict[str, tuple[Run, ...]]:
         """The runs of each control over all experiments; empty if there are none."""
         names = dict.fromkeys(run.control for run in self._results if run.control is not None)

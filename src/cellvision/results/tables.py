@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cellvision.data.catalog import Catalog
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
-"""Columns of ``history.csv``."""
+"""Columns of ``history.csv``, apart from the further metrics of an architecture."""
 
 _CATALOG_COLUMNS = ("image", "label", "split", "group", "batch")
 
@@ -71,10 +71,11 @@ def append_table(file: TextIO, table: pd.DataFrame, *, header: bool) -> None:
 
 
 def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-    """Return the history of a training as a table with the columns `HISTORY`."""
+    """Return the history of a training as a table; further metrics come before the seconds."""
     import pandas as pd
 
-    return pd.DataFrame(list(rows), columns=list(HISTORY))
+    further = [name for name in (rows[0] if rows else ()) if name not in HISTORY]
+    return pd.DataFrame(list(rows), columns=[*HISTORY[:-1], *further, HISTORY[-1]])
 
 
 def predictions_table(catalog: Catalog, probabilities: np.ndarray) -> pd.DataFrame:

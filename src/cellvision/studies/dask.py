@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cellvision import atomic_io, errors
 from cellvision.local_plugins import raise_if_unreachable
 from cellvision.results.claimed_folder import clear_folder
-from cellvision.studies.dask_worker import installed_versions, keras_backend, train_on_worker
+from cellvision.studies.dask_worker import (
+    installed_versions,
+    keras_backend,
+    local_plugin_digests,
+    train_on_worker,
+)
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -224,6 +229,7 @@ def _submit(client: Client, waiting: Sequence[PlannedRun]) -> dict[PlannedRun, F
             run.seed,
             None if run.component is None else run.component.model_dump(mode="json"),
             installed_versions((run.experiment, run.component)),
+            local_plugin_digests(run.experiment, run.component),
             keras_backend(),
             # One group of tasks: the scheduler queues those that no worker can accept yet, and
             # assigns them to workers that join later.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import sys
 import tempfile
@@ -18,6 +18,7 @@ from cellvision.results.claimed_folder import MARK
 from cellvision.results.environment import plugin_requirements
 
 if TYPE_CHECKING:
+    from cellvision.experiment import Experiment
     from cellvision.studies.plan import Runner
 
 _one_run_at_a_time = threading.Lock()
@@ -30,6 +31,7 @@ def train_on_worker(
     seed: int,
     control: Mapping[str, Any] | None,
     installed: Mapping[str, str],
+    local_plugins: Mapping[str, str],
     backend: str,
 ) -> dict[str, bytes]:
     """Train one run on a worker and return the files of its folder.
@@ -46,6 +48,8 @@ def train_on_worker(
         Name and settings of its control; None for a run of the experiment itself.
     installed
         Distributions in the study's process, with their versions.
+    local_plugins
+        Files of local plugins in the study's process, with their SHA-256.
     backend
         Keras backend of the study's process.
 
@@ -59,6 +63,7 @@ def train_on_worker(
     worker = get_worker()
     with _one_run_at_a_time:
         _check_versions(worker.address, installed, backend)
+        load_same_plugins(worker.address, local_plugins)
         runner = _runner(call, settings)
         with tempfile.TemporaryDirectory(prefix="run-", dir=worker.local_directory) as scratch:
             folder = Path(scratch)
@@ -76,12 +81,8 @@ def _runner(call: str, settings: str) -> Runner:
     """Keep the images and the compiled network from run to run."""
     del call  # part of the cache key: another study must read its images again
     from cellvision.experiment import Experiment
-    from cellvision.local_plugins import load_plugins
     from cellvision.progress import Display
     from cellvision.studies.plan import Runner
-
-    for path in json.loads(settings).get("plugins", ()):
-        load_plugins(path)
 
     return Runner(Experiment.model_validate_json(settings), Display())
 
@@ -105,6 +106,49 @@ def installed_versions(settings: Any) -> dict[str, str]:
         except (importlib_metadata.PackageNotFoundError, ValueError):
             continue  # registered in this process; a worker that lacks it says so
     return versions
+
+
+def local_plugin_digests(experiment: Experiment, control: Any) -> dict[str, str]:
+    """Return the files of local plugins that a run needs, with their SHA-256."""
+    from cellvision.local_plugins import load_plugins, local_files
+
+    # Those that the experiment names may define more than its components.
+    named = [load_plugins(path) for path in experiment.plugins]
+    return {str(file.path): file.digest for file in [*named, *local_files((experiment, control))]}
+
+
+def load_same_plugins(address: str, digests: Mapping[str, str]) -> None:
+    """Load files of local plugins on a worker, if they are those of the study's process.
+
+    Parameters
+    ----------
+    address
+        Address of the worker, for errors.
+    digests
+        The files, with their SHA-256.
+
+    Raises
+    ------
+    errors.CellvisionError
+        A file is missing or has other content; none of its code is run.
+    """
+    from cellvision.local_plugins import load_plugins
+
+    for path, digest in digests.items():
+        try:
+            source = Path(path).read_bytes()
+        except OSError as error:
+            raise errors.CellvisionError(
+                f"{path}: the worker at {address} cannot read this file of plugins: "
+                f"{error.strerror or error}",
+                "Copy the file to the same path there, or use a folder that all workers share.",
+            ) from None
+        if hashlib.sha256(source).hexdigest() != digest:
+            raise errors.CellvisionError(
+                f"{path}: this file of plugins is another one on the worker at {address}",
+                f"Copy the file there; its SHA-256 is {digest}.",
+            )
+        load_plugins(path)
 
 
 def keras_backend() -> str:

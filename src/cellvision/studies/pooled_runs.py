@@ -20,7 +20,7 @@ from cellvision.results.group_table import group_table
 from cellvision.results.metadata import LeakRecord, RunMetadata, RunRecord, Timings
 from cellvision.results.run import load_run
 from cellvision.results.scores import Score
-from cellvision.results.tables import HISTORY, write_json, write_table
+from cellvision.results.tables import write_json, write_table
 from cellvision.studies.control_run import cross_entropy
 from cellvision.studies.folds import pooled_name
 
@@ -189,8 +189,7 @@ def _mean_history(parts: Sequence[Run]) -> pd.DataFrame:
     histories = [run.history for run in parts if not run.history.empty]
     if not histories:
         return parts[0].history
-    mean = pd.concat(histories).groupby("epoch", as_index=False)[list(HISTORY[1:])].mean()
-    return mean[list(HISTORY)]
+    return pd.concat(histories).groupby("epoch", as_index=False).mean()
 
 
 def _audit(

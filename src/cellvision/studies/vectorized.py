@@ -292,6 +292,7 @@ def _record_epoch(
     for number, run in enumerate(runs):
         if run.is_training:
             metrics = {name: values[number] for name, values in logs.items()}
-            rows.append(history_row(epoch + 1, metrics, seconds))
+            further = run.program.network.metrics
+            rows.append(history_row(epoch + 1, metrics, seconds, further))
             run.epoch(rows[-1], lambda: run_state(state, number))  # noqa: B023 - called at once
     return rows

@@ -52,7 +52,8 @@ class VectorizedProgram:
         model = self.network.training_model
         # Metrics create their variables on first use, which no program may do.
         sample = np.eye(1, self.classes, dtype=np.float32)
-        model.compute_metrics(None, sample, sample)
+        logs = model.compute_metrics(None, sample, sample)
+        self._no_logs = {name: np.zeros_like(np.asarray(value)) for name, value in logs.items()}
         model.reset_metrics()
         self._metrics = values(model.metrics_variables)
         rows = np.concatenate([trainer.rows, trainer.validation_rows])
@@ -197,7 +198,7 @@ class VectorizedProgram:
         """Take the steps from `start` to before `stop`; return the means of the pass so far."""
         program = self._program(kind, state, order)
         bounds = np.int32(start), np.int32(stop)
-        state, logs = program(state, _no_logs(state), order, *bounds, *self._data)
+        state, logs = program(state, self._first_logs(state), order, *bounds, *self._data)
         return state, {name: np.asarray(array) for name, array in logs.items()}
 
     def _program(self, kind: str, state: State, order: np.ndarray) -> Any:
@@ -210,9 +211,14 @@ class VectorizedProgram:
             axes = (0, 0, 0 if order.ndim == 3 else None, None, None, None, None)
             program = jax.jit(jax.vmap(self._loop(kind), axes), donate_argnums=(0,))
             bounds = np.int32(0), np.int32(0)
-            arguments = (state, _no_logs(state), order, *bounds, *self._data)
+            arguments = (state, self._first_logs(state), order, *bounds, *self._data)
             self._compiled[key] = program.lower(*arguments).compile()
         return self._compiled[key]
+
+    def _first_logs(self, state: State) -> dict[str, np.ndarray]:
+        """Return metrics of each run in the types that a step returns."""
+        runs = len(state[0][0])
+        return {name: np.stack([value] * runs) for name, value in self._no_logs.items()}
 
     def _loop(self, kind: str) -> Callable[..., Any]:
         """Return the program for one run: many steps in a loop that is compiled as a whole."""
@@ -255,8 +261,3 @@ def run_state(state: State, run: int) -> State:
     """Return the state of one run, copied from the device."""
     kinds = [[np.asarray(array[run]) for array in kind] for kind in state]
     return kinds[0], kinds[1], kinds[2], kinds[3]
-
-
-def _no_logs(state: State) -> dict[str, np.ndarray]:
-    runs = len(state[0][0])
-    return {name: np.zeros(runs, np.float32) for name in ("accuracy", "loss")}

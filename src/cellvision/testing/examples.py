@@ -38,7 +38,8 @@ SIZE = (12, 16)
 class SyntheticImages(Dataset):
     """Images of a bright stripe at a place of its class: 12 x 16 pixels, 12 bits in uint16.
 
-    In each split, the images of a class come from two groups.
+    In each split, the images of a class come from two groups, each on one plate and with wells
+    from A01 on.
     """
 
     names: tuple[str, ...] = ("alpha", "beta", "gamma")

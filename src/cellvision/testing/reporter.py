@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, get_args
 from cellvision.interfaces.artifact import Artifact, ArtifactKind
 from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.testing.component import ComponentChecks, conformance_check
+from cellvision.testing.stamps import STAMPS, appearance, stamped_run
 
 if TYPE_CHECKING:
     from cellvision.results.audits import AuditReport
@@ -88,6 +89,8 @@ class ReporterChecks(ComponentChecks):
                 finished = example_study(results)
             elif kind == "audit":
                 finished = example_audit(results)
+            elif kind in STAMPS:
+                finished = stamped_run(results, example_run, kind)
             else:
                 finished = example_run(results, kind)
             return _observe(reporter, finished, root)
@@ -171,6 +174,24 @@ class ReporterChecks(ComponentChecks):
         self._check_artifacts("odd names", "test_survives_odd_names")
 
     @conformance_check
+    def test_figures_carry_the_warnings(self) -> None:
+        """Its figures show that splits leak, that a run is a control's, or lacks groups."""
+        plain = self.report_on("ordinary", "test_reports_on_a_run")
+        self.require(True, "", "")  # of a reporter that draws nothing, nothing is demanded
+        for stamp in STAMPS if _figures(plain, with_caption=False) else ():
+            # Unknown groups may be a note in the caption; the others belong in the picture.
+            with_caption = stamp == "groups unknown"
+            before = _figures(plain, with_caption=with_caption)
+            report = self.report_on(stamp, "test_figures_carry_the_warnings")
+            after = _figures(report, with_caption=with_caption)
+            same = sorted(name for name in before if before[name] == after.get(name))
+            self.require(
+                not same,
+                f"{', '.join(same[:3])} looks the same for a run of the kind {stamp!r}",
+                "Draw the lines of cellvision.banners(run) into the figure",
+            )
+
+    @conformance_check
     def test_writes_only_below_its_folder(self) -> None:
         """It changes neither other files nor the working directory."""
         for kind, owner in (
@@ -250,6 +271,15 @@ class ReporterChecks(ComponentChecks):
         for number, validation in enumerate(({}, {"val_loss": 0.8, "val_accuracy": 0.4}), start=1):
             self.reporter.on_epoch_end(number, {**logs, **validation})
             self.require(True, "", "")
+
+
+def _figures(report: _Report, *, with_caption: bool) -> dict[str, tuple[bytes, str]]:
+    """Return what a reader sees of each figure and page, by the name of its file."""
+    return {
+        item.path.name: appearance(item, with_caption=with_caption)
+        for item in report.returned
+        if isinstance(item, Artifact) and item.kind in ("figure", "page") and item.path.is_file()
+    }
 
 
 def _observe(reporter: Reporter, finished: Run | Study | AuditReport, root: Path) -> _Report:

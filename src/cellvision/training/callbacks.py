@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,10 +66,13 @@ class EarlyStopping:
         return self.patience is not None and self.since_best >= self.patience
 
 
-def history_row(epoch: int, logs: Mapping[str, Any], seconds: float) -> dict[str, float]:
+def history_row(
+    epoch: int, logs: Mapping[str, Any], seconds: float, metrics: Sequence[keras.metrics.Metric]
+) -> dict[str, float]:
     """Return one row of ``history.csv``; validation columns are NaN without validation."""
     row: dict[str, float] = {"epoch": epoch}
-    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+    further = [prefix + metric.name for metric in metrics for prefix in ("", "val_")]
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", *further):
         row[name] = float(logs.get(name, float("nan")))
     return {**row, "seconds": seconds}
 
@@ -199,7 +202,8 @@ class TrainingMonitor:
         """Record the epoch, keep what is to be kept, and report."""
         context = self.context
         self._end_of_training()
-        row = history_row(epoch + 1, logs or {}, time.perf_counter() - self._begin)
+        seconds = time.perf_counter() - self._begin
+        row = history_row(epoch + 1, logs or {}, seconds, context.network.metrics)
         if self._is_dead(epoch + 1):
             self.dead = self.model.stop_training = True
             return

@@ -15,11 +15,14 @@ from cellvision.training.batches import one_hot
 from cellvision.training.callbacks import EpochHook, history_row
 from cellvision.training.frozen import FrozenSplit, split_frozen
 from cellvision.training.frozen_features import feature_key, frozen_features
+from cellvision.training.metrics import metric_scores
 from cellvision.training.optimization import class_weights
 from cellvision.training.result import TrainingResult
 from cellvision.training.softmax_regression import softmax_layer, solve_softmax_layer
 
 if TYPE_CHECKING:
+    import keras
+
     from cellvision.data.prepared import PreparedData
     from cellvision.progress import Display
     from cellvision.training.network import Network
@@ -69,6 +72,7 @@ def fit_frozen(
     pixels: Callable[[np.ndarray], np.ndarray],
     display: Display,
     on_epoch: EpochHook,
+    metrics: Sequence[keras.metrics.Metric] = (),
 ) -> tuple[FrozenFit, TrainingResult]:
     """Compute the features once, and solve the softmax layer on the training images.
 
@@ -88,6 +92,8 @@ def fit_frozen(
         Shows progress.
     on_epoch
         Called once, with the training and validation scores of the solution.
+    metrics
+        Further metrics of the architecture's recipe.
     """
     start = time.perf_counter()
     training, validation = rows
@@ -102,11 +108,14 @@ def fit_frozen(
     )
     fit = FrozenFit(split, features)
     probabilities = fit.predict()
-    logs = _scores(probabilities[training], prepared.labels[training], "")
-    if len(validation):
-        logs |= _scores(probabilities[validation], prepared.labels[validation], "val_")
+    logs: dict[str, float] = {}
+    for part, prefix in ((training, ""), (validation, "val_")):
+        if len(part):
+            labels = prepared.labels[part]
+            logs |= _scores(probabilities[part], labels, prefix)
+            logs |= metric_scores(metrics, labels, probabilities[part], prefix)
     seconds = time.perf_counter() - start
-    row = history_row(1, logs, seconds)
+    row = history_row(1, logs, seconds, metrics)
     on_epoch(1, row)
     speed = len(training) / max(seconds, 1e-9)
     display.epoch_done(row, speed, 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from cellvision.training.architecture_contract import (
 )
 from cellvision.training.batches import one_hot
 from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
+from cellvision.training.metrics import mixed_metric, recipe_metrics, require_numbers
 from cellvision.training.optimization import training_recipe
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Network:
         The same layers without the augmenters; this is the model that is saved.
     callbacks : sequence of keras.callbacks.Callback
         Callbacks of the architecture's recipe.
+    metrics : sequence of keras.metrics.Metric
+        Further metrics of the architecture's recipe.
     mixes_labels : bool
         Whether an augmenter mixes labels.
     """
@@ -86,18 +89,29 @@ class Network:
         require_probabilities(experiment.architecture, network)
         recipe = training_recipe(experiment, plan, class_names)
         self.callbacks = recipe.callbacks
+        self.metrics = recipe_metrics(experiment.architecture, recipe)
         # Scores report the architecture's own loss, without smoothing and class weights.
-        self._loss = keras.losses.get(experiment.architecture.recipe(plan).loss)
+        plain = experiment.architecture.recipe(plan)
+        self._loss = keras.losses.get(plain.loss)
+        # On metrics of their own: those that are trained with may be spread over devices.
+        copies = recipe_metrics(experiment.architecture, plain)
+        require_numbers(experiment.architecture, copies, self.classes)
         self.training_model.compile(
             optimizer=recipe.optimizer,
             loss=mixed_loss(recipe.loss, self.classes) if self.mixes_labels else recipe.loss,
-            metrics=[mixed_accuracy(self.classes) if self.mixes_labels else "accuracy"],
+            metrics=self._compiled_metrics(),
             steps_per_execution=steps_per_execution,
         )
         recipe.optimizer.build(self.training_model.trainable_variables)
         self._optimizer_start = [
             keras.ops.convert_to_numpy(variable) for variable in recipe.optimizer.variables
         ]
+
+    def _compiled_metrics(self) -> list[Any]:
+        if not self.mixes_labels:
+            return ["accuracy", *self.metrics]
+        further = [mixed_metric(metric, self.classes) for metric in self.metrics]
+        return [mixed_accuracy(self.classes), *further]
 
     def _build(self, seed: int) -> tuple[keras.Model, keras.Model, keras.Model]:
         with seeded(seed):

@@ -243,7 +243,7 @@ class Trainer:
             return None
         rows = (self.rows, self.validation_rows)
         self._frozen, result = fit_frozen(
-            self.prepared, split, rows, self.pixels, display, on_epoch
+            self.prepared, split, rows, self.pixels, display, on_epoch, network.metrics
         )
         return network, result
 

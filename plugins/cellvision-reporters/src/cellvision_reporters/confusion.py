@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _FEW = 12
 """Most classes for which every cell shows its percentage."""
 
+_LARGEST_SIDE = 30.0
+"""Most inches of the matrix: with hundreds of classes, cells and text shrink instead."""
+
 _LABEL, _MARGIN = 10.0, 9.5
 
 
@@ -82,18 +85,20 @@ def confusion_matrix(run: Run, split: str) -> np.ndarray:
 def _draw_figure(target: RunSplit, counts: np.ndarray, captions: Sequence[str]) -> CaptionedFigure:
     names = target.run.class_names
     few = len(names) <= _FEW
-    cell = 0.74 if few else 0.36
-    longest = max(text_width(name, _LABEL) for name in names)
+    cell = 0.74 if few else min(0.36, _LARGEST_SIDE / len(names))
+    size = min(_LABEL, 0.75 * 72 * cell)
+    longest = max(text_width(name, size) for name in names)
     label_width = min(longest, 2.4)
-    labels = [fit_text(name, label_width + 0.01, _LABEL) for name in names]
+    labels = [fit_text(name, label_width + 0.01, size) for name in names]
     # Short names are horizontal below their column, on two lines if one is too narrow.
-    below = [fit_text(name, cell - 0.04, _LABEL, 2) for name in names]
+    below = [fit_text(name, cell - 0.04, size, 2) for name in names] if few else []
     horizontal = few and longest <= 1.6 * cell and not any("…" in name for name in below)
-    lines = max(name.count("\n") for name in below) + 1
-    depth = text_height(lines, _LABEL) if horizontal else label_width
+    lines = max((name.count("\n") for name in below), default=0) + 1
+    depth = text_height(lines, size) if horizontal else label_width
     side = len(names) * cell
     recalls = [_recall(row, index) for index, row in enumerate(counts)]
-    margin = max(text_width(line, _MARGIN) for line in recalls) + 0.25
+    beside = min(_MARGIN, size)
+    margin = max(text_width(line, beside) for line in recalls) + 0.25
     left = label_width + 0.55
     figure = CaptionedFigure(
         target.run,
@@ -104,13 +109,13 @@ def _draw_figure(target: RunSplit, counts: np.ndarray, captions: Sequence[str]) 
     )
     axes = figure.add_axes(left, 0.3, side, side)
     fractions = _fractions(counts)
-    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    _draw_numbers(axes, counts, fractions, few)
+    image = _draw_cells(axes, fractions)
+    _draw_numbers(axes, counts, fractions, few, size)
     rotation = 0 if horizontal else 90
     axes.set_xticks(range(len(names)), below if horizontal else labels, rotation=rotation)
     axes.set_yticks(range(len(names)), labels)
-    _style(axes, len(names))
-    _draw_recalls(axes, recalls)
+    _style(axes, len(names), size)
+    _draw_recalls(axes, recalls, beside)
     bar_axes = figure.add_axes(left + side + margin, 0.3, 0.16, min(side, 4.0))
     bar = figure.canvas.colorbar(image, cax=bar_axes)
     bar.set_ticks([0, 0.5, 1], labels=["0 %", "50 %", "100 %"])
@@ -126,19 +131,33 @@ def _fractions(counts: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0))
 
 
-def _style(axes: Any, classes: int) -> None:
+def _draw_cells(axes: Any, fractions: np.ndarray) -> Any:
+    """Colour the cells, the first row at the top."""
     import numpy as np
 
-    axes.tick_params(labelsize=_LABEL, length=0)
+    # Not imshow: it resamples to the figure's pixels, in gigabytes for hundreds of classes.
+    edges = np.arange(len(fractions) + 1) - 0.5
+    mesh = axes.pcolormesh(edges, edges, fractions, cmap="Blues", vmin=0, vmax=1)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    return mesh
+
+
+def _style(axes: Any, classes: int, size: float) -> None:
+    import numpy as np
+
+    axes.tick_params(labelsize=size, length=0)
     axes.set_xlabel("Predicted class", fontsize=10.5)
     axes.set_ylabel("True class", fontsize=10.5)
     axes.set_xticks(np.arange(-0.5, classes), minor=True)
     axes.set_yticks(np.arange(-0.5, classes), minor=True)
-    axes.grid(which="minor", color="#C8C8C8", linewidth=0.6)
+    axes.grid(which="minor", color="#C8C8C8", linewidth=0.6 * size / _LABEL)
     axes.tick_params(which="minor", length=0)
 
 
-def _draw_numbers(axes: Any, counts: np.ndarray, fractions: np.ndarray, few: bool) -> None:
+def _draw_numbers(
+    axes: Any, counts: np.ndarray, fractions: np.ndarray, few: bool, largest: float
+) -> None:
     for true, row in enumerate(counts):
         if row.sum() == 0:
             style = {"facecolor": "none", "edgecolor": "#B0B0B0", "hatch": "//"}
@@ -152,7 +171,7 @@ def _draw_numbers(axes: Any, counts: np.ndarray, fractions: np.ndarray, few: boo
                 axes.text(predicted, true - 0.16, f"{count}", fontsize=11, **style)
                 axes.text(predicted, true + 0.22, percent, fontsize=8.5, **style)
             elif count:
-                size = 8.5 if count < 1000 else 6.5
+                size = (0.85 if count < 1000 else 0.65) * largest
                 axes.text(predicted, true, f"{count}", fontsize=size, **style)
 
 
@@ -161,15 +180,13 @@ def _recall(row: np.ndarray, index: int) -> str:
     return f"{row[index]} / {total} = {100 * row[index] / total:.0f} %" if total else "no image"
 
 
-def _draw_recalls(axes: Any, recalls: Sequence[str]) -> None:
-    """Write the recall of each class to the right of its row."""
+def _draw_recalls(axes: Any, recalls: Sequence[str], size: float) -> None:
+    """Write the recall of each class to the right of its row; `size` is in points."""
     edge = len(recalls) - 0.5
     style: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
-    axes.annotate(
-        "right / n", (edge, -0.5), xytext=(5, 4), fontsize=_MARGIN, weight="bold", **style
-    )
+    axes.annotate("right / n", (edge, -0.5), xytext=(5, 4), fontsize=size, weight="bold", **style)
     for true, line in enumerate(recalls):
-        axes.annotate(line, (edge, true), xytext=(5, 0), fontsize=_MARGIN, va="center", **style)
+        axes.annotate(line, (edge, true), xytext=(5, 0), fontsize=size, va="center", **style)
 
 
 def _caption(counts: np.ndarray) -> str:

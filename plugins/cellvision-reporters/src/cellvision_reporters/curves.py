@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class Curves(FigureReporter):
-    """Training and validation loss and accuracy per epoch, with chance and the test accuracy."""
+    """Training and validation loss and accuracy per epoch, with chance and the test accuracy.
+
+    Further metrics of the architecture's recipe get panels below.
+    """
 
     enabled_by_default: ClassVar[bool] = True
 
@@ -49,10 +52,12 @@ def _compose(run: Run) -> Composed | None:
         return None
     tests = run.test_splits
     caption = _caption(history, tests)
-    height = 3.9 + 0.2 * max(len(tests) - 2, 0)
+    further = _further_metrics(history)
+    rows = 1 + (len(further) + 1) // 2
+    height = 3.9 * rows + 0.2 * max(len(tests) - 2, 0)
     title = f"{plural(len(history), 'epoch')} of training"
     figure = CaptionedFigure(run, 9.2, height, title, [caption])
-    loss_axes, accuracy_axes = figure.canvas.subplots(1, 2)
+    loss_axes, accuracy_axes, *more = figure.canvas.subplots(rows, 2).flat
     _draw_pair(loss_axes, history, "loss", "Loss")
     _draw_pair(accuracy_axes, history, "accuracy", "Accuracy")
     chance = 1 / len(run.class_names)
@@ -62,13 +67,25 @@ def _compose(run: Run) -> Composed | None:
     accuracy_axes.set_ylim(-0.02, 1.02)
     first, last = float(history["epoch"].min()), float(history["epoch"].max())
     span = max(last - first, 1.0)
-    for axes, room in ((loss_axes, 0.06), (accuracy_axes, 0.06 + 0.07 * len(tests))):
+    for axes, name in zip(more, further, strict=False):
+        _draw_pair(axes, history, name, name.replace("_", " ").capitalize())
+    for axes in more[len(further) :]:
+        axes.set_visible(False)
+    rooms = dict.fromkeys((loss_axes, *more[: len(further)]), 0.06)
+    rooms[accuracy_axes] = 0.06 + 0.07 * len(tests)
+    for axes, room in rooms.items():
         axes.set_xlabel("Epoch", fontsize=10.5)
         style_axes(axes, 10)
         axes.set_xlim(first - 0.06 * span, last + room * span)
         axes.set_xticks(epoch_ticks(int(first), int(last)))
     _draw_legend(accuracy_axes)
     return Composed(figure, f"{title}. {caption}")
+
+
+def _further_metrics(history: pd.DataFrame) -> list[str]:
+    """Return the names of the architecture's further metrics."""
+    names = [name for name in history.columns if f"val_{name}" in history.columns]
+    return [name for name in names if name not in ("loss", "accuracy")]
 
 
 def _draw_pair(axes: Any, history: pd.DataFrame, column: str, title: str) -> None:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from cellvision import Run, Study
 
-_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
-
 
 class Epoch(NamedTuple):
     """One epoch of a finished run."""
@@ -24,7 +22,7 @@ class Epoch(NamedTuple):
     """End of the epoch, in seconds since 1970."""
 
     metrics: dict[str, float]
-    """Loss and accuracy of training and validation."""
+    """Loss, accuracy and further metrics of training and validation."""
 
 
 def flat_settings(experiment: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +61,7 @@ def epochs(run: Run) -> list[Epoch]:
         Epoch(
             int(row["epoch"]),
             end - float(seconds),
-            finite_numbers({name: row[name] for name in _METRICS}),
+            finite_numbers({name: row[name] for name in row if name not in ("epoch", "seconds")}),
         )
         for row, seconds in zip(history.to_dict("records"), remaining, strict=True)
     ]
