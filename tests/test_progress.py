@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import tiny
+
+from cellvision.progress import LineDisplay
 
 pty = pytest.importorskip("pty", reason="only Unix has terminals that a program can make")
 
@@ -50,3 +53,24 @@ def test_bars_of_a_training_and_its_reports(tmp_path: Path) -> None:
     assert re.search(r"loss \d\.\d+  accuracy \d\.\d+ .*images/s  waiting for data \d+%", shown)
     assert re.search(r"report: (panel|curves|html)", shown)
     assert not re.search(r"report: .*images/s", shown)
+
+
+def test_runs_of_a_fold_name_it(capsys: pytest.CaptureFixture[str]) -> None:
+    display = LineDisplay()
+    row = {"loss": 0.5, "accuracy": 0.75, "val_accuracy": math.nan}
+    for fold, control in ((2, None), (2, "texture"), (None, None)):
+        display.fold(fold, 5)
+        display.run(3, 10, 0, control)
+        display.epoch(1, 4, 8)
+        display.epoch_done(row, 100.0, 0.0)
+    display.fold(4, 5)
+    display.together([0, 1, 2])
+    display.epoch(1, 4, 8)
+    display.epochs_done([row, row, row], 100.0)
+    prefixes = [line.partition("  epoch")[0] for line in capsys.readouterr().err.splitlines()]
+    assert prefixes == [
+        "run 3/10 (fold 2/5, seed 0)",
+        "run 3/10 (fold 2/5, texture, seed 0)",
+        "run 3/10 (seed 0)",
+        "3 runs together (fold 4/5, seeds 0 to 2)",
+    ]

@@ -30,7 +30,11 @@ def simulate(simulations: int, rng: np.random.Generator) -> list[Figure]:
             )
     return [
         *figures,
-        Figure("largest rise of the lower limit for one error more", largest_rise(), 1),
+        Figure(
+            "largest rise of the lower limit for one error more",
+            *(largest_rise(), 1, "<= 0.05"),
+            exact=True,
+        ),
     ]
 
 

@@ -17,7 +17,9 @@ def simulate(simulations: int, rng: np.random.Generator) -> list[Figure]:
     moves = [abs(p_with_strays(rng, strays=0.05) - 1 / 70) for _ in range(simulations)]
     return [
         Figure(
-            "p moved by 5 % stray labels, largest (8 wells)", max(moves), simulations, "<= 0.01"
+            "p moved by 5 % stray labels, largest (8 wells)",
+            *(max(moves), simulations, "<= 0.01"),
+            exact=True,
         ),
         Figure(
             "false p <= 0.05: 20 wells of one class each",

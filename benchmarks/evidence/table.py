@@ -21,12 +21,15 @@ class Figure:
         Number of simulated studies.
     bound : str
         What it must reach, such as ``">= 0.93"``; empty if it is only described.
+    exact : bool
+        Whether the value itself must reach the bound: it is no rate that varies by chance.
     """
 
     what: str
     value: float
     simulations: int
     bound: str = ""
+    exact: bool = False
 
     @property
     def reached(self) -> bool | None:
@@ -35,7 +38,7 @@ class Figure:
             return None
         sign, limit = self.bound.split()
         target = float(limit)
-        slack = 2 * sqrt(max(target * (1 - target), 1e-4) / self.simulations)
+        slack = 0.0 if self.exact else 2 * sqrt(max(target * (1 - target), 1e-4) / self.simulations)
         return self.value >= target - slack if sign == ">=" else self.value <= target + slack
 
 

@@ -36,7 +36,7 @@ def verdict_word(name: str, seed: int, out: Path) -> str:
             experiment, 1, folder / "study", controls=available(experiment), progress=False
         )
     except cv.errors.LeakError:
-        content: dict[str, Any] = {"word": "refused"}
+        content: dict[str, Any] = {"word": "refused", "sentence": ""}
     else:
         verdict = study.verdicts[0]
         content = {
@@ -54,33 +54,39 @@ def available(experiment: cv.Experiment) -> list[str]:
     return [name for name in CONTROLS if name != "batch" or experiment.dataset.batch is not None]
 
 
-def finished_words(out: Path) -> dict[str, Counter[str]]:
-    """Return the verdicts of all finished studies, by condition."""
-    return {
-        name: Counter(
-            json.loads(file.read_text(encoding="utf-8"))["word"]
-            for file in sorted((out / name).glob("*.json"))
-        )
+Verdicts = dict[str, list[tuple[str, str]]]
+"""Word and sentence of each finished study, by condition."""
+
+
+def finished_verdicts(out: Path) -> Verdicts:
+    """Read the verdicts of all finished studies."""
+    records = {
+        name: [json.loads(file.read_text("utf-8")) for file in sorted((out / name).glob("*.json"))]
         for name in CONDITIONS
+    }
+    return {
+        name: [(record["word"], record["sentence"]) for record in group]
+        for name, group in records.items()
     }
 
 
-def markdown(words: dict[str, Counter[str]]) -> str:
+def markdown(verdicts: Verdicts) -> str:
     """Return the table: verdicts of each condition, and the rate of wrong ones."""
-    columns = sorted(set().union(*words.values()))
+    columns = sorted({word for group in verdicts.values() for word, _ in group})
     lines = [
         f"| planted | correct | studies | {' | '.join(columns)} | wrong (95 % interval) |",
         "|---|---" + "|---:" * (len(columns) + 2) + "|",
     ]
-    for name, counts in words.items():
-        number = sum(counts.values())
-        if not number:
+    for name, group in verdicts.items():
+        if not group:
             continue
         condition = CONDITIONS[name]
-        wrong = sum(count for word, count in counts.items() if word not in condition.correct)
-        rate = wilson_interval(wrong, number)
+        counts = Counter(word for word, _ in group)
+        wrong = sum(not condition.is_right(*verdict) for verdict in group)
+        rate = wilson_interval(wrong, len(group))
+        correct = [*condition.correct, *([f"names the {condition.named}"] * bool(condition.named))]
         cells = [
-            *(condition.title, " or ".join(condition.correct), str(number)),
+            *(condition.title, " or ".join(correct), str(len(group))),
             *(str(counts[word]) for word in columns),
             f"{wrong}: {rate.estimate:.2f} ({rate.low:.2f} to {rate.high:.2f})",
         ]
@@ -103,7 +109,7 @@ def main() -> None:
         for name in options.only or CONDITIONS:
             word = verdict_word(name, seed, options.out)
             print(f"{name} {seed}: {word}", file=sys.stderr, flush=True)
-    print(markdown(finished_words(options.out)))
+    print(markdown(finished_verdicts(options.out)))
 
 
 if __name__ == "__main__":
