@@ -87,7 +87,7 @@ def _magnified_differently(
     if not different:
         return []
     areas = sizes.prod(axis=1)
-    least, most = (read[position].shape for position in (np.argmin(areas), np.argmax(areas)))
+    least, most = (read[int(position)].shape for position in (np.argmin(areas), np.argmax(areas)))
     return [
         f"Images differ in size ({_size(least)} to {_size(most)} pixels) and are all resized to "
         f"{_size(preprocessing.size)}: the size of objects is lost ({different} of {len(read)} "
