@@ -243,6 +243,18 @@ def test_the_example_run_has_plates_and_wells(example_run: Run) -> None:
     assert [artifact.path.suffix for artifact in example_run.artifacts] == [".png", ".png"]
 
 
+def test_images_of_a_missing_control_say_how_to_install_it(example_run: Run) -> None:
+    control = "cellvision.controls:corners"
+    changes = {
+        "image_control": {"type": "corners"},
+        "plugins": {control: "cellvision-corners==0.3"},
+    }
+    run = Run(example_run.folder, example_run.metadata.model_copy(update=changes))
+    with pytest.raises(errors.UnknownPlugin, match="control 'corners', which changed") as caught:
+        run.model_input(["test/alpha/0"])
+    assert 'pip install "cellvision-corners==0.3"' in caught.value.hint
+
+
 def test_reporters_run_in_their_order(example_run: Run) -> None:
     order: list[str] = []
 

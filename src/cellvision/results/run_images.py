@@ -11,7 +11,8 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.threaded_map import in_threads
 from cellvision.digests import native_digest
-from cellvision.interfaces.control import read_control
+from cellvision.interfaces.control import Control, read_control
+from cellvision.plugin_versions import how_to_install
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
@@ -63,8 +64,7 @@ def model_input(run: Run, images: Sequence[str]) -> np.ndarray:
     """Return images as the model takes them; see `Run.model_input`."""
     preprocessing = run.preprocessing
     prepared = run.prepared
-    settings = run.metadata.image_control
-    control = None if settings is None else read_control(settings)
+    control = _image_control(run)
 
     def prepare(image: str) -> np.ndarray:
         if image in prepared:
@@ -76,6 +76,28 @@ def model_input(run: Run, images: Sequence[str]) -> np.ndarray:
 
     pixels = list(in_threads(prepare, images))
     return np.stack(pixels) if pixels else np.zeros((0, *preprocessing.input_shape), np.uint8)
+
+
+def _image_control(run: Run) -> Control | None:
+    """Return the control that changed the images; None if there is none.
+
+    Raises
+    ------
+    errors.UnknownPlugin
+        Its plugin is not installed; the hint says how to install the recorded version.
+    """
+    metadata = run.metadata
+    if metadata.image_control is None:
+        return None
+    name = metadata.image_control["type"]
+    try:
+        return read_control(metadata.image_control)
+    except errors.UnknownPlugin as error:
+        requirement = metadata.plugins.get(f"cellvision.controls:{name}")
+        raise errors.UnknownPlugin(
+            f"{run.folder}: the control {name!r}, which changed its images, is not installed",
+            error.hint if requirement is None else how_to_install([requirement], run.folder),
+        ) from error
 
 
 def network_input(run: Run, images: Sequence[str]) -> np.ndarray:

@@ -93,7 +93,7 @@ class Network:
         # Scores report the architecture's own loss, without smoothing and class weights.
         plain = experiment.architecture.recipe(plan)
         self._loss = keras.losses.get(plain.loss)
-        # On metrics of their own: those that are trained with may be spread over devices.
+        # On separate metrics: those of the training may be spread over devices.
         copies = recipe_metrics(experiment.architecture, plain)
         require_numbers(experiment.architecture, copies, self.classes)
         self.training_model.compile(
