@@ -123,6 +123,24 @@ def test_the_choice_of_most_folds_counts(caplog: pytest.LogCaptureFixture) -> No
     assert agreed_choice([few, many]) == few
 
 
+@pytest.mark.parametrize(("wells", "architecture"), [(4, "scattering"), (5, "resnet")])
+def test_standard_fixes_the_features_where_groups_are_few(wells: int, architecture: str) -> None:
+    facts = example_facts()["two classes of cells"]
+    recipe = cv.recipes.create("standard")
+    chosen = recipe.experiment(replace(facts, class_groups={"control": wells, "treated": wells}))
+    assert chosen["architecture"] == {"type": architecture}
+    assert recipe.experiment(replace(facts, class_groups=None))["architecture"] == {
+        "type": "resnet"
+    }
+
+
+def test_groups_that_hold_both_classes_count_for_both(tmp_path: Path) -> None:
+    dataset = cv.datasets.create("folder", path=two_plates(tmp_path), group="plate")
+    splitter = cv.splitters.create("leave_one_out", column="group", validation=0)
+    facts = image_facts(dataset, cv.Split(splitter=splitter, fold=1))
+    assert (facts.groups, facts.class_groups) == (1, {"a": 1, "b": 1})
+
+
 def test_an_upright_direction_is_recognised(tmp_path: Path) -> None:
     for upright in (True, False):
         root = upright_images(tmp_path / str(upright), upright=upright)

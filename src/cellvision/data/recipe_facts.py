@@ -117,7 +117,11 @@ def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> Imag
         raise errors.CatalogError(
             "none of the training images can be read", "Run cellvision audit to see why"
         )
-    groups = None if catalog.group_column is None else int(training["group"].nunique())
+    groups = class_groups = None
+    if catalog.group_column is not None:
+        groups = int(training["group"].nunique())
+        numbers = training.groupby("label")["group"].nunique()
+        class_groups = {str(label): int(number) for label, number in numbers.items()}
     upside_down, mirrored = _orientation([i.grid for i in sampled if i.grid is not None])
     shapes = np.array([image.shape for image in sampled])
     return ImageFacts(
@@ -134,6 +138,7 @@ def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> Imag
         mirrored=mirrored,
         processors=available_processors(),
         accelerators=accelerators,
+        class_groups=class_groups,
     )
 
 

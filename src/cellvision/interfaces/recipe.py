@@ -44,6 +44,8 @@ class ImageFacts:
         Processors that this process may use.
     accelerators : bool
         Whether there is a GPU.
+    class_groups : dict of str to int, or None
+        Training groups that hold images of each class; None if groups are unknown.
     """
 
     class_counts: dict[str, int]
@@ -59,6 +61,7 @@ class ImageFacts:
     mirrored: float
     processors: int
     accelerators: bool = False
+    class_groups: dict[str, int] | None = None
 
     @property
     def images(self) -> int:

@@ -26,6 +26,7 @@ _FACTS = ImageFacts(
     upside_down=0.5,
     mirrored=0.5,
     processors=2,
+    class_groups={"control": 6, "treated": 6},
 )
 
 

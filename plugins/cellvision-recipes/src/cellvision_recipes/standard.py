@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 from typing import TYPE_CHECKING
 
 from cellvision import ImageFacts, Recipe
@@ -24,8 +25,17 @@ ORIENTED = 0.8
 Measured on training images: at most 0.75 for cells and photographs of flowers, 0.95 for clothes."""
 
 
+FEW_GROUPS = 5
+"""Fewer training groups per class than this are too few for a network to learn features from.
+Measured on validation groups of BBBC021 and HeLa cells; see the page on results."""
+
+
 class Standard(Recipe):
     """A small residual network, augmentation that suits the images, and a cosine schedule.
+
+    A network that learns its features needs to see how groups of one class differ. With fewer
+    than five training groups per class, fixed features (`scattering`) are right more often on
+    groups that are new, and are chosen instead.
 
     The settings were chosen on training and validation groups of seven data sets; see the page
     on results. No test group was looked at.
@@ -35,7 +45,7 @@ class Standard(Recipe):
         """Choose size, augmentation and length of the training from the images."""
         size, fit = input_size(facts)
         return {
-            "architecture": {"type": "resnet"},
+            "architecture": {"type": architecture(facts)},
             "augmenters": augmenters(facts, min(size)),
             "preprocessing": {
                 "size": list(size),
@@ -55,6 +65,13 @@ class Standard(Recipe):
                 "tta": facts.upside_down < ORIENTED,
             },
         }
+
+
+def architecture(facts: ImageFacts) -> str:
+    """Return ``"resnet"``, or ``"scattering"`` if there are few groups in each class."""
+    if facts.class_groups is None or median(facts.class_groups.values()) >= FEW_GROUPS:
+        return "resnet"
+    return "scattering"
 
 
 def input_size(facts: ImageFacts, largest: int = LARGEST_SIDE) -> tuple[tuple[int, int], str]:
