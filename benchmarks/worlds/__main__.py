@@ -82,11 +82,10 @@ def markdown(verdicts: Verdicts) -> str:
             continue
         condition = CONDITIONS[name]
         counts = Counter(word for word, _ in group)
-        wrong = sum(not condition.is_right(*verdict) for verdict in group)
+        wrong = sum(word not in condition.correct for word, _ in group)
         rate = wilson_interval(wrong, len(group))
-        correct = [*condition.correct, *([f"names the {condition.named}"] * bool(condition.named))]
         cells = [
-            *(condition.title, " or ".join(correct), str(len(group))),
+            *(condition.title, " or ".join(condition.correct), str(len(group))),
             *(str(counts[word]) for word in columns),
             f"{wrong}: {rate.estimate:.2f} ({rate.low:.2f} to {rate.high:.2f})",
         ]

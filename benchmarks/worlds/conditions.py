@@ -25,8 +25,6 @@ class Condition:
         What is planted.
     correct : tuple of str
         Verdicts that are right.
-    named : str
-        A verdict whose sentence contains this is right as well; empty: none.
     experiment : callable
         Returns the experiment for a data seed, with its images in a folder.
     """
@@ -34,11 +32,6 @@ class Condition:
     title: str
     correct: tuple[str, ...]
     experiment: Callable[[int, Path], cv.Experiment]
-    named: str = ""
-
-    def is_right(self, word: str, sentence: str) -> bool:
-        """Return whether a verdict is right for what is planted."""
-        return word in self.correct or bool(self.named and self.named in sentence)
 
 
 def experiment_on(dataset: cv.Dataset, *, allow_leak: bool = False) -> cv.Experiment:
@@ -120,7 +113,6 @@ CONDITIONS = {
         "background of one class raised",
         ("shortcut possible",),
         plates(World(background=1.0)),
-        named="background",  # such as: whether by more than the background is not shown
     ),
     "brightness": Condition(
         "phenotype (bright aggregates), which brightness reveals",
