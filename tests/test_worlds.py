@@ -59,5 +59,5 @@ def test_the_table_counts_wrong_verdicts(tmp_path: Path) -> None:
     table = markdown(finished_verdicts(tmp_path)).splitlines()
     assert len(table) == 4
     assert table[2].endswith("| 2 | 1 | 1 | 0 | 1: 0.50 (0.09 to 0.91) |")
-    assert table[3].endswith("| 1 | 0 | 0 | 1 | 0: 0.00 (0.00 to 0.79) |")
+    assert table[3].endswith("| 1 | 0 | 0 | 1 | 1: 1.00 (0.21 to 1.00) |")
     assert CONDITIONS["background"].title in table[3]
