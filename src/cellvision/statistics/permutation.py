@@ -194,7 +194,7 @@ def permuted_labels(
 
     Examples
     --------
-    >>> permuted_labels(["a", "a", "b", "b"], [0, 0, 1, 1], seed=1).tolist()
+    >>> permuted_labels(["a", "a", "b", "b"], [0, 0, 1, 1], seed=3).tolist()
     ['b', 'b', 'a', 'a']
     """
     array = validation.check_column(labels, "labels")
