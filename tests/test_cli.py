@@ -652,7 +652,7 @@ def test_closed_pipe_ends_quietly() -> None:
     command.stderr.close()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_terminal_without_unicode(tmp_path: Path) -> None:
     root = write_folder(tmp_path, {"train/細胞": 2, "train/b": 2})
     light = ["--set", "split.validation=0"]

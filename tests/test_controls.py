@@ -73,6 +73,7 @@ class Spelled(cv.Dataset):
         return np.full((8, 8, 1), 10 * int(well) + int(float(k)), np.uint8)
 
 
+@pytest.mark.slow
 def test_what_a_split_keeps_together_is_permuted_together() -> None:
     split = cv.Split(validation=0, allow_leak=True)
     size = cv.Preprocessing(size=(8, 8), channels="gray")
@@ -93,6 +94,7 @@ def test_what_a_split_keeps_together_is_permuted_together() -> None:
 # --- a study with controls ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_runs_and_tables_hold_no_control(study: cv.Study) -> None:
     assert [run.folder.name for run in study.runs] == ["000", "001"]
     assert set(study.table["run"]) == set(study.history["run"]) == {"000", "001"}
@@ -109,6 +111,7 @@ def test_runs_and_tables_hold_no_control(study: cv.Study) -> None:
     assert len(pd.read_csv(study.folder / "reports" / "summary.csv")) == 2
 
 
+@pytest.mark.slow
 def test_a_control_is_marked_and_complete(study: cv.Study) -> None:
     for name, runs in study.controls.items():
         for run, true in zip(runs, study.runs, strict=False):
@@ -122,6 +125,7 @@ def test_a_control_is_marked_and_complete(study: cv.Study) -> None:
     assert all(run.control is None for run in study.runs)
 
 
+@pytest.mark.slow
 def test_permuted_runs_are_trained_and_judged_on_their_own_labels(study: cv.Study) -> None:
     first, second = study.controls["permuted_groups"]
     true = study.runs[0].predictions
@@ -139,6 +143,7 @@ def test_permuted_runs_are_trained_and_judged_on_their_own_labels(study: cv.Stud
     assert by_image.groupby("group")["label"].nunique().max() == 2
 
 
+@pytest.mark.slow
 def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
     (background, _), true = study.controls["background"], study.runs[0]
     some = list(true.predictions["image"][:3])
@@ -153,6 +158,7 @@ def test_the_background_run_shows_what_it_saw(study: cv.Study) -> None:
     )
 
 
+@pytest.mark.slow
 def test_brightness_alone_is_recognised(study: cv.Study) -> None:
     """The classes differ in brightness and nothing else, so intensity does as well."""
     (verdict,) = study.verdicts
@@ -183,6 +189,7 @@ def test_brightness_alone_is_recognised(study: cv.Study) -> None:
     assert verdict.accuracy == pytest.approx((right / 2).mean())
 
 
+@pytest.mark.slow
 def test_the_reports_show_the_controls(study: cv.Study) -> None:
     reports = study.folder / "reports"
     assert {"controls.png", "images_background.png", "report.html"} <= {
@@ -199,7 +206,7 @@ def test_the_reports_show_the_controls(study: cv.Study) -> None:
 # --- interruptions -----------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_study_killed_during_its_controls_resumes(
     study: cv.Study, images: Path, tmp_path: Path
 ) -> None:
@@ -251,6 +258,7 @@ def test_controls_can_be_added_but_not_removed(
         cv.study(cv.load_experiment(settings), 2, folder)
 
 
+@pytest.mark.slow
 def test_a_control_that_does_not_exist_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.UnknownPlugin, match="no control is called 'colour'") as caught:
         cv.study(experiment(images), 1, tmp_path / "study", controls=["colour"])

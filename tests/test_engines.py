@@ -133,6 +133,7 @@ def test_pixels_of_8_bits_are_predicted_alike(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_auto_converts_if_it_pays_off_and_starts_without_keras_after_that(
     run: cv.Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

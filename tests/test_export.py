@@ -97,6 +97,7 @@ def test_another_program_gives_the_numbers_of_the_record(
     assert description["checked"]["largest_difference"] < 1e-5
 
 
+@pytest.mark.slow
 def test_an_onnx_file_contains_its_description(run: cv.Run, tmp_path: Path) -> None:
     import onnxruntime
 
@@ -137,6 +138,7 @@ def test_an_export_with_other_probabilities_is_removed(run: cv.Run, tmp_path: Pa
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_invalid_requests_are_refused(
     run: cv.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +158,7 @@ def test_invalid_requests_are_refused(
         cv.export(run, "openvino", tmp_path / "cells.xml")
 
 
+@pytest.mark.slow
 def test_a_run_without_its_images_is_not_exported(run: cv.Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder, tmp_path / "run")
     record = json.loads((tmp_path / "run" / "run.json").read_text())

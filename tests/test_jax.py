@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,14 @@ FILES = (
 
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="JAX is the backend already")
 @pytest.mark.parametrize(
-    ("marked", "least"),
+    ("files", "marked", "least"),
     [
-        pytest.param("not slow and not exhaustive", 60, marks=pytest.mark.slow),
-        pytest.param("slow", 10, marks=pytest.mark.exhaustive),
+        pytest.param(FILES[:1], "not slow and not exhaustive", 30, marks=pytest.mark.slow),
+        pytest.param(FILES[1:], "not slow and not exhaustive", 30, marks=pytest.mark.exhaustive),
+        pytest.param(FILES, "slow or exhaustive", 10, marks=pytest.mark.exhaustive),
     ],
 )
-def test_tests_pass_on_jax(tmp_path: Path, marked: str, least: int) -> None:
+def test_tests_pass_on_jax(tmp_path: Path, files: Sequence[Path], marked: str, least: int) -> None:
     # The same small networks are compiled again and again.
     compiled_once = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
@@ -48,7 +50,7 @@ def test_tests_pass_on_jax(tmp_path: Path, marked: str, least: int) -> None:
             "-m",
             marked,
         ]
-        + [str(file) for file in FILES],
+        + [str(file) for file in files],
         env={**os.environ, **compiled_once, "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,

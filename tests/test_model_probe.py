@@ -38,11 +38,13 @@ def images(run: cv.Run) -> np.ndarray:
     return run.network_input(list(run.predictions["image"][:11]))
 
 
+@pytest.mark.slow
 def test_probabilities_equal_the_record(run: cv.Run, probe: cv.Probe, images: np.ndarray) -> None:
     recorded = tiny.probabilities(run.predictions)[: len(images)]
     np.testing.assert_allclose(probe.probabilities(images), recorded, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_log_odds_are_of_the_probabilities(probe: cv.Probe, images: np.ndarray) -> None:
     p = probe.probabilities(images).astype(np.float64)
     expected = np.log(p[:, 0]) - np.log(p[:, 1])
@@ -50,6 +52,7 @@ def test_log_odds_are_of_the_probabilities(probe: cv.Probe, images: np.ndarray) 
     np.testing.assert_allclose(probe.log_odds(images, [1] * len(images)), -expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_are_differences(probe: cv.Probe, images: np.ndarray) -> None:
     classes = np.arange(len(images)) % 2
     gradients = probe.gradients(images, classes)
@@ -65,6 +68,7 @@ def test_gradients_are_differences(probe: cv.Probe, images: np.ndarray) -> None:
         np.testing.assert_allclose(along, (ahead - behind) / (2 * step), rtol=0.05, atol=0.05)
 
 
+@pytest.mark.slow
 def test_gradients_work_after_predictions(run: cv.Run, images: np.ndarray) -> None:
     probe = run.probe()
     classes = [0] * len(images)
@@ -73,6 +77,7 @@ def test_gradients_work_after_predictions(run: cv.Run, images: np.ndarray) -> No
     np.testing.assert_allclose(probe.gradients(images, classes), before, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_batch_size_does_not_change_results(probe: cv.Probe, images: np.ndarray) -> None:
     many = np.concatenate([images] * 60)
     np.testing.assert_allclose(
@@ -82,6 +87,7 @@ def test_batch_size_does_not_change_results(probe: cv.Probe, images: np.ndarray)
         probe.probabilities(images[:0])
 
 
+@pytest.mark.slow
 def test_features_feed_the_last_layer(run: cv.Run, probe: cv.Probe, images: np.ndarray) -> None:
     features = probe.features(images)
     network = run.model().layers[-1]
@@ -93,6 +99,7 @@ def test_features_feed_the_last_layer(run: cv.Run, probe: cv.Probe, images: np.n
     np.testing.assert_allclose(share, probe.probabilities(images), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["functional", "sequential", "twice"])
 def test_features_of_networks_inside_networks(kind: str, images: np.ndarray) -> None:
     import keras
@@ -119,6 +126,7 @@ def test_features_of_networks_inside_networks(kind: str, images: np.ndarray) -> 
     np.testing.assert_allclose(share, probe.probabilities(images), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_redrawn_layers_have_forgotten(probe: cv.Probe, images: np.ndarray) -> None:
     before = probe.probabilities(images)
     assert len(probe.layers) == 3  # dense, normalisation, convolution
@@ -131,6 +139,7 @@ def test_redrawn_layers_have_forgotten(probe: cv.Probe, images: np.ndarray) -> N
     np.testing.assert_array_equal(probe.probabilities(images), before)
 
 
+@pytest.mark.slow
 def test_a_subclassed_network_has_features_and_gradients(images: np.ndarray) -> None:
     import keras
 
@@ -151,6 +160,7 @@ def test_a_subclassed_network_has_features_and_gradients(images: np.ndarray) -> 
         probe.redrawn(0)
 
 
+@pytest.mark.slow
 def test_loading_needs_a_model(run: cv.Run, tmp_path: Path) -> None:
     with pytest.raises(errors.FolderError, match=r"model\.keras"):
         cv.Run(tmp_path, run.metadata).probe()

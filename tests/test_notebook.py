@@ -162,7 +162,7 @@ assert "matplotlib" not in sys.modules
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_native_libraries_and_tensorflow_print_nothing(tmp_path: Path) -> None:
     """Several runs in one process, each of which reads its saved model back."""
     script = f"""

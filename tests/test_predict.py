@@ -69,7 +69,7 @@ def test_predict_gives_the_probabilities_of_the_record(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_saved_model_loads_without_cellvision(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:

@@ -130,7 +130,7 @@ def test_the_model_is_traced_once(images: Path, tmp_path: Path) -> None:
 # --- interruptions -----------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_study_resumes(study: cv.Study, images: Path, tmp_path: Path) -> None:
     cv.save_experiment(experiment(images), tmp_path / "experiment.json")
     folder = tmp_path / "study"

@@ -174,7 +174,7 @@ def failures(kind: str, name: str = "mine", **settings: Any) -> dict[str, str]:
     return {result.check: result.reason for result in results if result.outcome == "failed"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_good_ones_pass(isolation: Isolation) -> None:
     assert failures("reporter", "good") == {}
     assert failures("dataset", "good") == {}
@@ -225,7 +225,7 @@ def test_a_network_that_cannot_be_saved(isolation: Isolation) -> None:
     assert "Doubled" in reasons["reloads_in_a_new_process"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("source", "expected", "says"),
     [
@@ -255,7 +255,7 @@ def test_one_fault_of_a_network_is_one_failure(
     assert says in faults[expected]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_network_that_learns_nothing_fails_where_it_trains(isolation: Isolation) -> None:
     frozen = (
         network()

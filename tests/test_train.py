@@ -497,7 +497,7 @@ def test_sigterm_ends_like_an_interrupt(images: Path, tmp_path: Path) -> None:
     assert cv.load_run(tmp_path / "run").interrupted
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_one_of_two_trainings_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
     cv.save_experiment(tiny.experiment(images, epochs=100_000), tmp_path / "experiment.json")
     words = ("train", str(tmp_path / "experiment.json"), "--out", str(tmp_path / "run"))
@@ -520,13 +520,8 @@ def test_one_of_two_trainings_in_a_folder_is_refused(images: Path, tmp_path: Pat
     assert cv.load_run(tmp_path / "run").interrupted  # it lost nothing
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        pytest.param(number, marks=pytest.mark.slow if number < 2 else pytest.mark.exhaustive)
-        for number in range(5)
-    ],
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("number", range(5))
 def test_a_training_killed_at_any_moment_can_be_repeated(
     number: int, level: cv.Run, images: Path, tmp_path: Path
 ) -> None:
@@ -562,7 +557,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(images: Path
     assert not tiny.heard
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_full_disk_names_the_folder(images: Path, tmp_path: Path) -> None:
     # No file may grow beyond 4 kB, as on a disk without space: model.keras does.
     script = f"""
@@ -617,7 +612,7 @@ def test_progress_estimates_the_whole_and_never_passes_the_end(
     assert remaining[-1] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("moment", ["epoch", "model.keras"])
 def test_a_killed_process_leaves_nothing_half_written(
     moment: str, level: cv.Run, images: Path, tmp_path: Path

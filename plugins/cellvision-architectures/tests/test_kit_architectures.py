@@ -8,7 +8,7 @@ import cellvision as cv
 from cellvision.testing import ArchitectureChecks
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestDeep(ArchitectureChecks):
     name = "deep"
     example = {"dense": 50}

@@ -24,6 +24,7 @@ class TestFolder(DatasetChecks):
         return {"path": folder}
 
 
+@pytest.mark.exhaustive
 class TestTable(DatasetChecks):
     name = "table"
     invalid_settings = {"path": 3}
@@ -44,6 +45,7 @@ class TestSyntheticCells(DatasetChecks):
         return {"path": folder / "cells", "fields": 2, "field_size": 64, "tiles": 4}
 
 
+@pytest.mark.exhaustive
 class TestFlowers(DatasetChecks):
     name = "flowers"
 

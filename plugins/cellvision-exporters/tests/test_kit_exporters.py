@@ -30,7 +30,7 @@ class TestOnnx(ExporterChecks):
     name = "onnx"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestOpenVino(ExporterChecks):
     name = "openvino"
 

@@ -66,6 +66,7 @@ def report(results: cv.Run | cv.Study, folder: Path, **settings: Any) -> dict[st
 # --- one run -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network_wrong", "expert_wrong", "verdict"),
     [(60, range(0), "expert better"), (0, range(60), "network better"), (20, range(5, 27), None)],
@@ -95,6 +96,7 @@ def test_the_verdict_follows_the_interval_of_the_difference(
     assert "n = 120 images" in page
 
 
+@pytest.mark.slow
 def test_groups_decide_the_interval(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=120, wrong=60)
     table = answers(run, tmp_path / "a.csv", range(30, 60))
@@ -111,6 +113,7 @@ def test_groups_decide_the_interval(tmp_path: Path, out: Path) -> None:
     assert "trust the interval of the difference" in page
 
 
+@pytest.mark.slow
 def test_only_images_that_both_have_judged_count(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=30, wrong=3)
     table = answers(run, tmp_path / "a.csv", [0], keep=12, repeats=[(1, "control"), (2, "treated")])
@@ -121,6 +124,7 @@ def test_only_images_that_both_have_judged_count(tmp_path: Path, out: Path) -> N
     assert "12 of 30" in (out / "expert.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_agreement_table_and_disagreements(
     tmp_path: Path,
     out: Path,
@@ -144,6 +148,7 @@ def test_agreement_table_and_disagreements(
     assert any("Ana: " in text for text in texts(drawn[1]))
 
 
+@pytest.mark.slow
 def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=20, wrong=5)
     table = tmp_path / "a.csv"
@@ -162,6 +167,7 @@ def test_raters_are_compared_with_themselves_and_each_other(tmp_path: Path, out:
     assert "Unknown: no image was shown twice" in (out / "expert.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_undeclared_settings_are_reported(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv")
@@ -174,6 +180,7 @@ def test_undeclared_settings_are_reported(tmp_path: Path, out: Path) -> None:
     assert report(declared, out, answers=table, rater="Ana")["declared_beforehand"] is False
 
 
+@pytest.mark.slow
 def test_answers_that_do_not_fit_are_refused(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=20)
     table = answers(run, tmp_path / "a.csv")
@@ -209,6 +216,7 @@ def study(tmp_path: Path) -> cv.Study:
     return write_study(tmp_path / "study", experiments, n=40, splits=splits)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_study_is_over_its_runs(study: cv.Study, tmp_path: Path, out: Path) -> None:
     table = answers(study.runs[0], tmp_path / "a.csv", range(6))
     record = report(study, out, answers=table, declared="mean")
@@ -224,6 +232,7 @@ def test_the_mean_of_a_study_is_over_its_runs(study: cv.Study, tmp_path: Path, o
     assert first["network"]["estimate"] == pytest.approx(36 / 40)
 
 
+@pytest.mark.slow
 def test_figures_of_a_study_are_not_clipped(
     study: cv.Study,
     tmp_path: Path,
@@ -267,6 +276,7 @@ def test_figures_draw_the_expert_of_the_stored_comparison(
     assert 0.85 in lines()  # 34 of 40 right
 
 
+@pytest.mark.slow
 def test_summary_and_page_show_the_stored_comparison(study: cv.Study, tmp_path: Path) -> None:
     table = answers(study.runs[0], tmp_path / "a.csv", range(6))
     expert = cv.reporters.create("expert", answers=table, declared="mean")
@@ -294,6 +304,7 @@ def test_summary_and_page_show_the_stored_comparison(study: cv.Study, tmp_path: 
 # --- the command -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_declared_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -323,6 +334,7 @@ def test_the_command_takes_the_declared_settings(
 # --- answers that name no class ------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_images_whose_class_the_expert_cannot_say_are_counted_apart(
     tmp_path: Path, out: Path
 ) -> None:
@@ -339,6 +351,7 @@ def test_images_whose_class_the_expert_cannot_say_are_counted_apart(
     assert "could not say the class of 4 further images" in comparison["sentence"]
 
 
+@pytest.mark.slow
 def test_kappa_is_over_groups_and_leaves_out_answers_without_a_class(
     tmp_path: Path, out: Path
 ) -> None:
@@ -359,6 +372,7 @@ def test_kappa_is_over_groups_and_leaves_out_answers_without_a_class(
     assert (agreement["low"], agreement["high"]) == pytest.approx((kappa.low, kappa.high))
 
 
+@pytest.mark.slow
 def test_folds_are_compared_on_all_labelled_images(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run", n=20, wrong=5)
     table = answers(run, tmp_path / "a.csv", [6])

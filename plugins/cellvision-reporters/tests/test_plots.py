@@ -29,6 +29,7 @@ def study(tmp_path: Path) -> cv.Study:
     return write_study(tmp_path / "study", {"deep": {}, "resnet": {"wrong": 2}}, runs=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["confusion", "panel", "curves", "mistakes"])
 def test_figures_of_a_run(run: cv.Run, name: str) -> None:
     figure = getattr(run.plot, name)()
@@ -48,6 +49,7 @@ def test_a_reporter_writes_the_same_figure(
     assert texts(drawn[0]) == texts(figure)
 
 
+@pytest.mark.slow
 def test_a_split_is_chosen_by_name(run: cv.Run) -> None:
     assert any("second" in text for text in texts(run.plot.confusion("second")))
     assert any("first" in text for text in texts(run.plot.confusion()))
@@ -55,6 +57,7 @@ def test_a_split_is_chosen_by_name(run: cv.Run) -> None:
         run.plot.panel("third")
 
 
+@pytest.mark.slow
 def test_a_figure_of_any_reporter_with_settings(run: cv.Run) -> None:
     assert len(run.plot("panel", images=4).axes) == 4
     with pytest.raises(errors.ExperimentError) as caught:
@@ -85,6 +88,7 @@ def test_figures_of_a_study(study: cv.Study) -> None:
     assert study.plot("confusion", split="test")._repr_png_().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_plots_are_named_for_completion(run: cv.Run, study: cv.Study) -> None:
     shown = {name for name in dir(run.plot) if not name.startswith("_")}
     assert shown == {"confusion", "curves", "mistakes", "panel"}
@@ -92,6 +96,7 @@ def test_plots_are_named_for_completion(run: cv.Run, study: cv.Study) -> None:
     assert {name for name in dir(study.plot) if not name.startswith("_")} == {"box"}
 
 
+@pytest.mark.slow
 def test_without_the_reporters_the_hint_says_what_to_install(
     run: cv.Run, isolated_registries: object
 ) -> None:
@@ -113,6 +118,7 @@ def test_a_notebook_shows_a_figure_once(run: cv.Run) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_run_and_a_study_as_html(run: cv.Run, study: cv.Study) -> None:
     for shown, words in (
         (run, ("balanced accuracy", "second", "<b>bold</b> & co", "Mind <this>.")),
