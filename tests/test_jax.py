@@ -24,8 +24,8 @@ FILES = (
 @pytest.mark.parametrize(
     ("files", "marked", "least"),
     [
-        pytest.param(FILES[:1], "not slow and not exhaustive", 30, marks=pytest.mark.slow),
-        pytest.param(FILES[1:], "not slow and not exhaustive", 30, marks=pytest.mark.exhaustive),
+        pytest.param(FILES[:1], "not slow and not exhaustive", 20, marks=pytest.mark.slow),
+        pytest.param(FILES[1:], "not slow and not exhaustive", 20, marks=pytest.mark.exhaustive),
         pytest.param(FILES, "slow or exhaustive", 10, marks=pytest.mark.exhaustive),
     ],
 )
