@@ -288,8 +288,10 @@ def test_short_forms_of_settings_are_understood(
     [
         (["--set", "channels=0"], "Write --set preprocessing.channels=0"),
         (["--set", "epochs=5"], "Write --set training.epochs=5"),
-        (["--epochs", "5"], "Write it as a setting: --set training.epochs=..."),
-        (["--batch-size", "5"], "Write it as a setting: --set training.batch_size=..."),
+        (["--epochs", "5"], "Write it as a setting: --set training.epochs=5"),
+        (["--epochs"], "Write it as a setting: --set training.epochs=..."),
+        (["--batch-size=5"], "Write it as a setting: --set training.batch_size=5"),
+        (["--classes", "[G1, S]"], "Write it as a setting: --set dataset.classes='[G1, S]'"),
     ],
 )
 def test_settings_without_their_section_get_the_exact_form(

@@ -100,7 +100,7 @@ def _run(words: list[str], files: Sequence[str], *, debug: bool) -> int:
         _load_plugins(files)
         # Not the command's own main(), which has other exit codes and messages.
         built = command()
-        with built.make_context("cellvision", words, obj={"debug": debug}) as context:
+        with built.make_context("cellvision", list(words), obj={"debug": debug}) as context:
             built.invoke(context)
         sys.stdout.flush()
     except typer.Exit as end:
@@ -119,7 +119,7 @@ def _run(words: list[str], files: Sequence[str], *, debug: bool) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - whatever happens, print one line and a hint
         if isinstance(error, _usage_error()):
-            return _report_usage(error)
+            return _report_usage(error, words)
         if debug:
             traceback.print_exc()
         return _report_unexpected(error)
@@ -144,7 +144,7 @@ def _usage_error() -> type[Exception]:
     return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
-def _report_usage(error: Any) -> int:
+def _report_usage(error: Any, words: Sequence[str]) -> int:
     from cellvision.cli.faults import complain
     from cellvision.cli.usage import hint_for
 
@@ -152,7 +152,7 @@ def _report_usage(error: Any) -> int:
         print(error.ctx.get_help())
         return 0
     verb = error.ctx.command_path if error.ctx is not None else "cellvision"
-    complain(error.format_message(), hint_for(error, verb))
+    complain(error.format_message(), hint_for(error, verb, words))
     return 2
 
 

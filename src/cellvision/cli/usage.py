@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 _SECTIONS = ("training", "preprocessing", "split", "dataset", "architecture")
 """Where a bare name is looked for, in this order."""
 
 
-def hint_for(error: Any, verb: str) -> str:
+def hint_for(error: Any, verb: str, words: Sequence[str]) -> str:
     """Return what to do about a usage error of Click.
 
     Parameters
@@ -18,6 +20,8 @@ def hint_for(error: Any, verb: str) -> str:
         The error; one about an unknown option has the attribute ``option_name``.
     verb
         The command, such as ``cellvision train``.
+    words
+        What was typed after ``cellvision``.
     """
     option = getattr(error, "option_name", None)
     takes_settings = error.ctx is not None and any(
@@ -26,8 +30,18 @@ def hint_for(error: Any, verb: str) -> str:
     if option and takes_settings and verb.rpartition(" ")[2] not in ("check", "report"):
         setting = setting_named(option.lstrip("-").replace("-", "_"))
         if setting is not None:
-            return f"Write it as a setting: --set {setting}=..."
+            return f"Write it as a setting: --set {setting}={_value_of(option, words)}"
     return f"Run {verb} --help for its arguments and options."
+
+
+def _value_of(option: str, words: Sequence[str]) -> str:
+    """Return what was given for an option, quoted for the shell; dots if nothing was."""
+    for word, following in zip(words, [*words[1:], "-"], strict=True):
+        name, equals, value = word.partition("=")
+        if name == option:
+            value = value if equals else following
+            return "..." if value.startswith("-") or not value else shlex.quote(value)
+    return "..."
 
 
 def setting_named(name: str) -> str | None:
