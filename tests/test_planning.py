@@ -137,7 +137,7 @@ def test_an_incomplete_guess_is_an_error(capsys: pytest.CaptureFixture[str]) -> 
 # --- a study of sizes ----------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_study_of_sizes_and_a_plan_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

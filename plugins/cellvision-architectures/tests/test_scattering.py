@@ -131,6 +131,7 @@ def test_both_backends_give_the_same_numbers(tmp_path: Path) -> None:
     np.testing.assert_allclose(features[0], features[1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.exhaustive
 def test_exports_to_onnx(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     pytest.importorskip("tf2onnx", reason="the extra onnx is not installed")
@@ -144,7 +145,7 @@ def test_exports_to_onnx(tmp_path: Path) -> None:
     np.testing.assert_allclose(output, expected, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_augmented_copies_are_computed_once_for_all_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
