@@ -33,7 +33,7 @@ class World:
     phenotype : str
         Difference between the classes, as in the data set ``synthetic_cells``.
     strength : float
-        Its strength; 0 is none.
+        Its strength; 0 means that nothing is planted.
     background : float
         Fraction by which the background of one class is raised.
     plate_effect : float

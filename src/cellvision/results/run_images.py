@@ -79,7 +79,7 @@ def model_input(run: Run, images: Sequence[str]) -> np.ndarray:
 
 
 def _image_control(run: Run) -> Control | None:
-    """Return the control that changed the images; None if there is none.
+    """Return the control that changed the images, or None.
 
     Raises
     ------
