@@ -133,6 +133,8 @@ def test_scores_follow_from_the_predictions(run: cv.Run) -> None:
         assert score.accuracy == pytest.approx(right.mean())
         recalls = right.groupby(rows["label"]).mean()
         assert score.balanced_accuracy == pytest.approx(recalls.mean())
+        by_class = {name: each.recall for name, each in score.classes.items()}
+        assert by_class == ({} if split == "train" else pytest.approx(recalls.to_dict()))
         assert 0 <= score.accuracy_low <= score.accuracy <= score.accuracy_high <= 1
         true = np.where(rows["label"] == "dark", rows["p_dark"], rows["p_light"])
         assert score.loss == pytest.approx(-np.log(true).mean(), rel=1e-4, abs=1e-6)

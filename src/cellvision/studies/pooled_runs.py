@@ -164,7 +164,14 @@ def _score(first: Run, table: pd.DataFrame) -> Score:
     labels = table["label"].map(numbers).to_numpy(np.int64)
     groups = None if first.group_column is None else table["group"].to_numpy()
     loss = cross_entropy(labels, probabilities)
-    return Score.from_predictions(labels, probabilities, groups, loss, cross_validated=True)
+    return Score.from_predictions(
+        labels,
+        probabilities,
+        groups,
+        loss,
+        class_names=first.class_names,
+        cross_validated=True,
+    )
 
 
 def _mean_score(scores: Sequence[Score]) -> Score:
@@ -172,7 +179,7 @@ def _mean_score(scores: Sequence[Score]) -> Score:
     values: dict[str, Any] = {"interval": scores[0].interval}
     for name in Score.model_fields:
         numbers = [getattr(score, name) for score in scores]
-        if name == "interval":
+        if name in ("interval", "classes"):
             continue
         if any(number is None for number in numbers):
             values[name] = None

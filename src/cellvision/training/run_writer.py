@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io
-from cellvision.data.split_names import is_test
+from cellvision.data.split_names import is_test, is_training
 from cellvision.interfaces.control import controls, overridden
 from cellvision.results.claimed_folder import RESUME, naming_folder, release_folder
+from cellvision.results.class_scores import never_predicted
 from cellvision.results.environment import (
     copy_local_plugins,
     keras_environment,
@@ -200,6 +201,7 @@ def finish_run(
         they were not computed.
     """
     experiment = with_seed(prepared.experiment, seed)
+    scores = _scores(prepared, loss, probabilities)
     predictions = predictions_table(prepared.catalog, probabilities)
     provenance = provenance_table(prepared.catalog)
     write_table(folder / "predictions.csv", predictions)
@@ -224,19 +226,28 @@ def finish_run(
         batch_column=prepared.catalog.batch_column,
         counts=prepared.catalog.counts(),
         **_digests(prepared),
-        scores=_scores(prepared, loss, probabilities),
+        scores=scores,
         tta_scores={}
         if averaged is None
         else _scores(prepared, loss, averaged, without=prepared.training_split),
         timings=timings,
         leaks=tuple(LeakRecord.model_validate(leak.to_json()) for leak in prepared.audit.leaks),
-        warnings=(*prepared.warnings, *warnings),
+        warnings=(*prepared.warnings, *warnings, *_never_predicted(scores)),
     )
     atomic_io.text(folder / "run.json", metadata.to_json())
     if not interrupted:
         (folder / RESUME).unlink(missing_ok=True)
         release_folder(folder)
     return load_run(folder)
+
+
+def _never_predicted(scores: Mapping[str, Score]) -> list[str]:
+    return [
+        line
+        for split, score in scores.items()
+        if is_test(split)
+        for line in never_predicted(split, score.classes)
+    ]
 
 
 def _digests(prepared: PreparedData) -> dict[str, Any]:
@@ -288,5 +299,7 @@ def _scores(
             probabilities[rows],
             groups[rows] if has_groups else None,
             mean_loss(labels, probabilities[rows]),
+            # Recalls on training images say nothing about new ones.
+            class_names=() if is_training(split) else prepared.catalog.class_names,
         )
     return scores

@@ -139,19 +139,20 @@ def _subtitle(run: Run) -> str:
 
 
 def _run_warnings(run: Run) -> list[str]:
+    return list(dict.fromkeys([*_group_notes(run, run.warnings), *_own_warnings(run)]))
+
+
+def _own_warnings(run: Run) -> list[str]:
+    """Return a run's warnings; records of older runs lack those of classes never predicted."""
+    if any("never predicted" in warning for warning in run.warnings):
+        return list(run.warnings)
     unpredicted = [line for split in run.test_splits for line in never_predicted(run, split)]
-    return list(dict.fromkeys([*_group_notes(run, run.warnings), *run.warnings, *unpredicted]))
+    return [*run.warnings, *unpredicted]
 
 
 def _study_warnings(study: Study) -> list[str]:
     total = len(study.runs)
-    counts = Counter(
-        warning
-        for run in study.runs
-        for warning in dict.fromkeys(
-            [*run.warnings, *(w for split in run.test_splits for w in never_predicted(run, split))]
-        )
-    )
+    counts = Counter(warning for run in study.runs for warning in dict.fromkeys(_own_warnings(run)))
     lines = [f"{warning} ({count} of {plural(total, 'run')})" for warning, count in counts.items()]
     return [*_group_notes(study, list(counts)), *lines]
 
