@@ -30,6 +30,7 @@ from cellvision.results.tables import (
     write_json,
     write_table,
 )
+from cellvision.training.kept_weights import Outcome
 from cellvision.training.network import check_reloads
 
 if TYPE_CHECKING:
@@ -100,10 +101,8 @@ class RunWriter:
         with naming_folder(self.folder):
             if result.interrupted is not None:
                 result.interrupted.save(self.folder / RESUME)
-            warnings = [
-                *self._save_model(network),
-                *_training_warnings(result, probabilities[trainer.rows]),
-            ]
+            outcome = self._outcome(result, probabilities)
+            warnings = [*self._save_model(network), *outcome.warnings()]
             return finish_run(
                 trainer.prepared,
                 self.seed,
@@ -120,9 +119,21 @@ class RunWriter:
                 ),
                 warnings,
                 result.restarted_seeds,
+                kept_epoch=outcome.kept_epoch,
                 interrupted=result.interrupted is not None,
                 averaged=averaged,
             )
+
+    def _outcome(self, result: TrainingResult, probabilities: np.ndarray) -> Outcome:
+        trainer = self.trainer
+        counts = np.bincount(trainer.prepared.labels[trainer.rows])
+        return Outcome(
+            self.experiment.training,
+            result,
+            probabilities[trainer.rows],
+            float(counts.max() / counts.sum()),
+            len(trainer.validation_rows),
+        )
 
     def _averaged(self, network: Network, probabilities: np.ndarray) -> np.ndarray | None:
         """Average held-out images over orientations, if the experiment asks for it."""
@@ -144,28 +155,6 @@ class RunWriter:
             return check_reloads(str(temporary), network.model, pixels)
 
 
-def _training_warnings(result: TrainingResult, training_probabilities: np.ndarray) -> list[str]:
-    warnings = []
-    if result.interrupted is not None:
-        warnings.append(
-            f"The training was interrupted after epoch {result.interrupted.epoch}. "
-            "Resume it with the same command and --resume."
-        )
-    if result.restarted_seeds:
-        warnings.append(
-            "The network output the same for every image after the warm-up, and was drawn again "
-            f"{len(result.restarted_seeds)} time(s)."
-        )
-    if not all(np.isfinite(row["loss"]) for row in result.history):
-        warnings.append("The loss became infinite or NaN: the network did not train.")
-    elif len(np.unique(training_probabilities.argmax(axis=1))) == 1:
-        warnings.append(
-            "The network predicts one class for every training image. Try another seed, a lower "
-            "learning rate or more epochs."
-        )
-    return warnings
-
-
 def finish_run(
     prepared: PreparedData,
     seed: int,
@@ -177,6 +166,7 @@ def finish_run(
     warnings: Sequence[str] = (),
     restarted_seeds: tuple[int, ...] = (),
     *,
+    kept_epoch: int | None = None,
     interrupted: bool = False,
     averaged: np.ndarray | None = None,
 ) -> Run:
@@ -194,7 +184,7 @@ def finish_run(
         Probabilities of all images, shape (images, classes).
     loss
         Returns the mean loss of labels and probabilities.
-    environment, timings, warnings, restarted_seeds, interrupted
+    environment, timings, warnings, restarted_seeds, kept_epoch, interrupted
         Go into ``run.json``; the warnings follow those of the images.
     averaged
         Probabilities of which those of held-out images are means over orientations; None if
@@ -217,6 +207,7 @@ def finish_run(
         environment=environment,
         seed=seed,
         restarted_seeds=restarted_seeds,
+        kept_epoch=kept_epoch,
         interrupted=interrupted,
         **_control_fields(prepared.control),
         class_names=prepared.catalog.class_names,

@@ -28,6 +28,7 @@ from cellvision.training.callbacks import (
     training_monitor,
 )
 from cellvision.training.frozen_fit import FrozenFit, fit_frozen, is_exactly_solvable
+from cellvision.training.kept_weights import needs_validation
 from cellvision.training.network import Network, prediction_batch_size
 from cellvision.training.result import TrainingResult
 from cellvision.training.state import TrainingState
@@ -91,9 +92,7 @@ class Trainer:
 
     def _check_settings(self) -> None:
         training = self.prepared.experiment.training
-        if self.prepared.validation_split is None and (
-            training.early_stopping is not None or training.keep == "best"
-        ):
+        if self.prepared.validation_split is None and needs_validation(training):
             raise errors.ExperimentError(
                 "training.early_stopping and training.keep=best need a validation split, "
                 "and there is none",
