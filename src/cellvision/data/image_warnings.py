@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Mapping, Sequence
 
 from cellvision.data.catalog import Catalog
+from cellvision.data.class_differences import class_difference_warnings
 from cellvision.data.image_stats import ImageStats
 from cellvision.data.names import quote_list
 
@@ -25,7 +25,7 @@ def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
         *_missing_classes(catalog),
         *_mixed_dtypes(read),
         *_mixed_channels(read),
-        *_class_properties(catalog, read),
+        *class_difference_warnings(catalog, read),
         *_extreme_intensities(read),
         *_repeated(catalog, read),
     ]
@@ -118,38 +118,3 @@ def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
         more = len(contradictory) - _MOST
         warnings.append(f"{more} more sets of identical images have different labels.")
     return warnings
-
-
-def _class_properties(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
-    """Report properties of the files that reveal a class: a network would learn those."""
-    label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
-    properties: tuple[tuple[str, Callable[[ImageStats], str]], ...] = (
-        ("image size", lambda stat: " × ".join(map(str, (stat.shape or ())[:2]))),
-        ("number of channels", lambda stat: str((stat.shape or (0,))[-1])),
-        ("bit depth", lambda stat: str(stat.bit_depth)),
-        ("file format", lambda stat: PurePosixPath(stat.image).suffix.lower() or "no suffix"),
-    )
-    warnings = []
-    for what, value_of in properties:
-        by_class: dict[str, set[str]] = {}
-        for stat in read:
-            if stat.image in label:
-                by_class.setdefault(label[stat.image], set()).add(value_of(stat))
-        warnings += _revealed_classes(what, by_class)
-    return warnings
-
-
-def _revealed_classes(what: str, by_class: Mapping[str, set[str]]) -> list[str]:
-    owners = Counter(value for values in by_class.values() for value in values)
-    revealed = [
-        name for name, values in sorted(by_class.items()) if all(owners[v] == 1 for v in values)
-    ]
-    if len(by_class) < 2 or not revealed:
-        return []
-    if len(revealed) == len(by_class):
-        return [f"The {what} alone reveals the class: no two classes share a value."]
-    return [
-        f"The {what} reveals class {name!r}: only its images have "
-        f"{', '.join(sorted(by_class[name])[:3])}."
-        for name in revealed
-    ]
