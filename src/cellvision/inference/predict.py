@@ -92,7 +92,7 @@ def predict(
     contact_sheet
         PNG file for thumbnails of the most probable images of each class.
     progress
-        Show progress on standard error; None shows it on a terminal only.
+        Show progress; None shows it on a terminal and in a notebook only.
     trust
         Say how far the predictions can be trusted, from groups that were held out: out of fold in
         a cross-validated study, else in the validation split. Adds the columns ``prediction_set``
