@@ -355,8 +355,8 @@ def test_images_unlike_those_of_the_training_are_warned_of(
 def test_an_image_is_never_overwritten(run: cv.Run, images: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(images / "dark", tmp_path / "images")
     before = (folder / "s0.tif").read_bytes()
-    for name in ("s0.tif", "new.xlsx", "new"):
-        with pytest.raises(errors.ExperimentError, match="is a CSV file"):
+    for name in ("s0.tif", "new.xls", "new"):
+        with pytest.raises(errors.ExperimentError, match="is a CSV file or an Excel workbook"):
             cv.predict(run, folder, folder / name)
     assert (folder / "s0.tif").read_bytes() == before
     image = shutil.copy(folder / "s0.tif", folder / "image.csv")
@@ -396,6 +396,52 @@ def test_groups_get_the_mean_of_their_images(run: cv.Run, images: Path, tmp_path
     assert len(by_folder.attrs["groups"]["folder"]) == 2
     with pytest.raises(errors.CatalogError, match="no 'donor'"):
         cv.predict(run, folder, by="donor")
+
+
+def test_an_excel_workbook_is_one(run: cv.Run, images: Path, tmp_path: Path) -> None:
+    table = cv.predict(run, images, tmp_path / "new.xlsx", by="folder")
+    head, *rows = sheet_of(tmp_path / "new.xlsx")
+    assert head == ["image", "folder", "predicted", "p_dark", "p_light"]
+    assert [row[:3] for row in rows] == table[head[:3]].to_numpy().tolist()
+    np.testing.assert_allclose(
+        np.array([row[3:] for row in rows], float), tiny.probabilities(table), rtol=1e-6
+    )
+    assert len(sheet_of(tmp_path / "new_by_folder.xlsx")) == 3
+    assert {path.suffix for path in tmp_path.iterdir()} == {".xlsx"}
+
+
+def sheet_of(path: Path) -> list[list[str]]:
+    """Return the cells of the first sheet, as text."""
+    from xml.etree import ElementTree
+    from zipfile import ZipFile
+
+    space = {"x": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
+    with ZipFile(path) as archive:
+        assert {"[Content_Types].xml", "xl/workbook.xml"} <= set(archive.namelist())
+        root = ElementTree.fromstring(archive.read("xl/worksheets/sheet1.xml"))
+    return [
+        ["".join(cell.itertext()) for cell in row.findall("x:c", space)]
+        for row in root.findall(".//x:row", space)
+    ]
+
+
+def test_cells_are_text_numbers_or_empty(tmp_path: Path) -> None:
+    from cellvision.inference import table_files
+
+    table = pd.DataFrame(
+        {"image": ["=1+1", "http://x"], "p": [np.nan, 0.25], "unlike": [True, None]}
+    )
+    table_files.write_whole_table(tmp_path / "a.xlsx", table)
+    assert sheet_of(tmp_path / "a.xlsx")[1:] == [["=1+1", "1"], ["http://x", "0.25"]]
+
+
+def test_too_many_rows_for_a_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cellvision.inference import table_files
+
+    monkeypatch.setattr(table_files, "_MOST_ROWS", 3)
+    with pytest.raises(errors.ExperimentError, match="at most 3 rows"):
+        table_files.write_whole_table(tmp_path / "a.xlsx", pd.DataFrame({"image": list("abc")}))
+    assert not (tmp_path / "a.xlsx").exists()
 
 
 def test_images_are_sorted_and_shown(run: cv.Run, images: Path, tmp_path: Path) -> None:

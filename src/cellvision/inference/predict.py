@@ -68,7 +68,7 @@ def predict(
         ``s3://bucket/new``, which are copied into the cache first. Or a data set, whose images
         are read as it reads them.
     out
-        CSV file for the table, written whole or not at all.
+        CSV file or Excel workbook (``.xlsx``) for the table, written whole or not at all.
     engine
         What computes: ``"keras"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"`` for the
         fastest. The second and third need their packages; they convert the network once, compare
