@@ -73,7 +73,7 @@ def test_the_page_of_a_run_shows_all_results(tmp_path: Path) -> None:
     assert "prefers-color-scheme: dark" in source
     for text in (
         "80 % of 30 images are right (95 % interval",
-        "A single run gives no verdict.",
+        "This is the answer of a single run without controls.",
         "LEAK: test and train share groups (1)",
         "Mind <this>.",
         "Worst class",
@@ -84,9 +84,11 @@ def test_the_page_of_a_run_shows_all_results(tmp_path: Path) -> None:
         *ODD_NAMES,
     ):
         assert text in page.text, text
-    answer, leak = page.text.index("A single run gives no verdict"), page.text.index("LEAK")
-    contents, examples = page.text.index("On this page"), page.text.index("Panel: test")
-    assert answer < leak < contents < examples < page.text.rindex("Data and audit")
+    # First the answer with its picture, then warnings, then the rest.
+    answer, leak = page.text.index("answer of a single run"), page.text.index("LEAK")
+    picture, warning = page.text.index("Panel: test"), page.text.index("Mind <this>.")
+    contents, rest = page.text.index("On this page"), page.text.index("Confusion matrix: test")
+    assert answer < leak < picture < warning < contents < rest < page.text.rindex("Data and audit")
     assert len(page.sources) == 3
     assert "../predictions.csv" in page.links
 
@@ -194,7 +196,7 @@ def test_the_page_of_a_control_has_a_banner(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", control="background")
     page = report_on(run)
     assert "CONTROL (background): not a result of the experiment." in page.text
-    assert "A single run gives no verdict" not in page.text
+    assert "answer of a single run" not in page.text
 
 
 def test_a_run_without_test_set_says_so(tmp_path: Path) -> None:

@@ -13,7 +13,14 @@ from cellvision_reporters.figures.class_warnings import never_predicted
 from cellvision_reporters.figures.phrasing import plural
 from cellvision_reporters.page.answer import Answer, run_answers, study_answers
 from cellvision_reporters.page.audit import audit_page
-from cellvision_reporters.page.content import FileLink, Section, file_links, sections
+from cellvision_reporters.page.content import (
+    FileLink,
+    Section,
+    file_links,
+    item_of,
+    lead_picture,
+    sections,
+)
 from cellvision_reporters.page.details import (
     Detail,
     failed_reporters,
@@ -108,13 +115,15 @@ def _render(
 ) -> str:
     reports = results.folder / "reports"
     shown = [each for each in results.artifacts if each.path != reports / FILE_NAME]
-    page: list[Section] = sections(shown, reports)
+    picture, others = lead_picture(shown)
+    page: list[Section] = sections(others, reports)
     content: dict[str, Any] = {
         "heading": _heading(kind, results.folder.resolve().name),
         "subtitle": subtitle,
         "control": control_banner(results),
         "leak": leak_banner(results),
         "answers": answers,
+        "picture": None if picture is None else item_of(picture, reports),
         "warnings": [*warnings, *failed_reporters(results.reports)],
         "first": [section for section in page if section.before_details],
         "more": [section for section in page if not section.before_details],
