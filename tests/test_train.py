@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import signal
 import threading
@@ -483,6 +485,22 @@ def test_a_resumed_run_equals_an_uninterrupted_one(images: Path, tmp_path: Path)
     assert resumed.predictions.equals(whole.predictions)
     assert not (tmp_path / "run" / RESUME).exists()
     assert not (tmp_path / "run" / MARK).exists()
+
+
+@pytest.mark.exhaustive
+def test_the_command_on_the_page_of_a_run_works(images: Path, tmp_path: Path) -> None:
+    from html import unescape
+
+    from cellvision.cli import main
+
+    experiment = tiny.experiment(images, reporters=[{"type": "html"}], group="well", epochs=2)
+    run = cv.train(experiment, tmp_path / "run")
+    page = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
+    (command,) = re.findall(r"cellvision study [^<]*", page)
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(unescape(command))[1:])
+    assert ended.value.code == 0
+    assert len(cv.load_study(tmp_path / "run-study").runs) == 5
 
 
 @pytest.mark.exhaustive
