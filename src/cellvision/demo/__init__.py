@@ -117,9 +117,9 @@ def verdict(run: Run) -> str:
     return (
         f"{result.sentence[0].upper()}{result.sentence[1:]}. {statistics.SINGLE_RUN} "
         f"{_percent(score.accuracy)} of {score.n} images from {score.groups} fields are right "
-        f"(95 % interval {_percent(score.accuracy_low)} to {_percent(score.accuracy_high)}); balanced accuracy "
-        f"{_percent(score.balanced_accuracy)}; always predicting "
-        f"the most common class: {_percent(result.commonest)}; permutation test: "
+        f"(95 % interval {_percent(score.accuracy_low)} to {_percent(score.accuracy_high)}); "
+        f"balanced accuracy {_percent(score.balanced_accuracy)}; always predicting the "
+        f"most common class: {_percent(result.commonest)}; permutation test: "
         f"p = {result.test.p:.2g}. The accuracy on training images, "
         f"{_percent(run.scores['train'].accuracy)}, shows nothing."
     )
