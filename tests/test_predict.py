@@ -178,7 +178,7 @@ def test_unreadable_files_are_listed_or_skipped(
     with caplog.at_level("WARNING"):
         table = cv.predict(run, mixed, skip_unreadable=True)
     assert len(table) == 16
-    assert "2 unreadable file(s) are left out" in caplog.text
+    assert "2 unreadable files are left out" in caplog.text
     with pytest.raises(errors.UnreadableImages):
         cv.predict(run, [mixed / "bad.tif", mixed / "worse.png"], skip_unreadable=True)
 
@@ -204,7 +204,7 @@ def test_hostile_files_are_refused_and_the_others_predicted(
         main(words)
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said.startswith("error: 8 file(s) cannot be read:\n")
+    assert said.startswith("error: 8 files cannot be read:\n")
     refusals = said.splitlines()[1:-1]
     assert sorted(line.split(": ")[0].strip() for line in refusals) == sorted(
         str(mixed / path.name) for path in hostile
@@ -213,7 +213,7 @@ def test_hostile_files_are_refused_and_the_others_predicted(
     with pytest.raises(SystemExit) as ended:
         main([*words, "--skip-unreadable"])
     assert ended.value.code == 0
-    assert "8 unreadable file(s) are left out" in caplog.text
+    assert "8 unreadable files are left out" in caplog.text
     table = pd.read_csv(out)
     assert [Path(image).name for image in table["image"]] == sorted(
         path.name for path in (images / "dark").iterdir()
@@ -310,7 +310,7 @@ def test_the_files_of_an_audit_are_found(
     assert names == {file.file for file in audit.files if file.status == "read"}
     assert "dark/no_suffix" in names
     assert len(names) == 33
-    assert "1 file(s) are not images and are skipped" in caplog.text
+    assert "1 file is skipped, being no image" in caplog.text
     assert "notes.txt" in caplog.text
 
 
@@ -341,9 +341,9 @@ def test_images_unlike_those_of_the_training_are_warned_of(
     tifffile.imwrite(tmp_path / "colour.tif", colour, photometric="rgb")
     with caplog.at_level("WARNING"):
         cv.predict(run, tmp_path)
-    assert "1 of 3 image(s) are 200×100; training images are 32×32" in caplog.text
-    assert "1 of 3 image(s) have 3 channel(s); training images have 1" in caplog.text
-    assert "1 of 3 image(s) hold intensities beyond the range of the training, 0 to 4095" in (
+    assert "1 of 3 images is 200×100; training images are 32×32" in caplog.text
+    assert "1 of 3 images has 3 channels; training images have 1" in caplog.text
+    assert "1 of 3 images holds intensities beyond the range of the training, 0 to 4095" in (
         caplog.text
     )
     assert "bright.tif" in caplog.text

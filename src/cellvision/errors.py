@@ -34,6 +34,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import ClassVar
 
+from cellvision.plurals import counted
+
 _MOST_LINES = 3
 """Lines of a traceback that a notebook shows."""
 
@@ -120,7 +122,7 @@ class UnreadableImages(InvalidInput):
     def __init__(self, faults: Sequence[UnreadableImage]) -> None:
         lines = "".join(f"\n  {fault.file}: {fault.reason}" for fault in faults)
         super().__init__(
-            f"{len(faults)} file(s) cannot be read:{lines}",
+            f"{counted(len(faults), 'file')} cannot be read:{lines}",
             "Repair or remove them, or skip them: --set preprocessing.on_unreadable=skip",
         )
         self.faults = tuple(faults)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from cellvision.plurals import counted
 from cellvision.progress_words import (
     duration,
     estimate,
@@ -106,7 +107,7 @@ class TerminalDisplay(Display):
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Update the bar of finished runs."""
-        self._show("runs", done, total, f"runs on {workers} worker(s)", unit="")
+        self._show("runs", done, total, f"runs on {counted(workers, 'worker')}", unit="")
 
     def report(self, name: str, done: int, total: int) -> None:
         """Update the bar of reporters."""
@@ -169,7 +170,7 @@ class LineDisplay(Display):
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Print a line if it differs from the last one."""
-        text = f"{done}/{total} runs done, {workers} worker(s)"
+        text = f"{done}/{total} runs done, {counted(workers, 'worker')}"
         if text != self._runs:
             print(text, file=sys.stderr, flush=True)
         self._runs = text
@@ -248,7 +249,7 @@ class NotebookDisplay(LineDisplay):
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Show how many runs are finished."""
-        self._show(f"runs on {workers} worker(s)", done, total)
+        self._show(f"runs on {counted(workers, 'worker')}", done, total)
 
     def report(self, name: str, done: int, total: int) -> None:
         """Show the reporter at work."""

@@ -9,6 +9,7 @@ from cellvision.data.catalog import Catalog
 from cellvision.data.class_differences import class_difference_warnings
 from cellvision.data.image_stats import ImageStats
 from cellvision.data.names import quote_list
+from cellvision.plurals import counted
 
 _SATURATED = 0.001
 """Fraction of saturated samples from which an image is reported."""
@@ -32,7 +33,7 @@ def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
 
 
 def _unreadable(count: int) -> list[str]:
-    return [f"{count} image(s) cannot be read."] if count else []
+    return [f"{counted(count, 'image')} cannot be read."] if count else []
 
 
 def _missing_classes(catalog: Catalog) -> list[str]:
@@ -87,11 +88,14 @@ def _extreme_intensities(read: Sequence[ImageStats]) -> list[str]:
     saturated = sum((stat.saturated_fraction or 0) > _SATURATED for stat in read)
     if saturated:
         warnings.append(
-            f"In {saturated} image(s), more than {_SATURATED:.1%} of samples are saturated."
+            f"In {counted(saturated, 'image')}, more than {_SATURATED:.1%} of samples are "
+            "saturated."
         )
     flat = [stat.image for stat in read if stat.low == stat.high]
     if flat:
-        warnings.append(f"{len(flat)} image(s) have a single intensity, such as {flat[0]!r}.")
+        warnings.append(
+            f"{counted(len(flat), 'image', 'has')} a single intensity, such as {flat[0]!r}."
+        )
     return warnings
 
 
@@ -103,7 +107,7 @@ def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
     warnings = []
     repeats = len(read) - len(same)
     if repeats:
-        warnings.append(f"{repeats} image(s) are identical to another one.")
+        warnings.append(f"{counted(repeats, 'image', 'is')} identical to another one.")
     label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
     contradictory = [
         images

@@ -24,6 +24,7 @@ from cellvision.inference.recognised_source import recognised_source
 from cellvision.inference.trust import fit_trust
 from cellvision.interfaces.dataset import Dataset
 from cellvision.locks import folder_lock
+from cellvision.plurals import counted
 from cellvision.results.opening import open_results
 from cellvision.results.run import Run
 from cellvision.results.study import Study
@@ -201,6 +202,8 @@ def _opened(
         if search.skipped:
             listed = abbreviated(search.skipped)
             _log.warning(
-                "%d file(s) are not images and are skipped: %s", len(search.skipped), listed
+                "%s skipped, being no image: %s",
+                counted(len(search.skipped), "file", "is"),
+                listed,
             )
         yield search.images, None

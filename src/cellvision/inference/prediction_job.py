@@ -26,6 +26,7 @@ from cellvision.inference.image_search import ImageFile
 from cellvision.inference.prediction_table import PredictionTable
 from cellvision.inference.sorting import ClassFolders, ContactSheet, thumbnail
 from cellvision.inference.table_files import table_file, write_whole_table
+from cellvision.plurals import counted
 from cellvision.progress import displayed
 
 if TYPE_CHECKING:
@@ -306,7 +307,7 @@ class PredictionJob:
             warnings += [f"Trust: {note}." for note in self.trust.notes]
         if faults:
             listed = abbreviated([f"{fault.file} ({fault.reason})" for fault in faults])
-            warnings.append(f"{len(faults)} unreadable file(s) are left out: {listed}")
+            warnings.append(f"{counted(len(faults), 'unreadable file', 'is')} left out: {listed}")
         for warning in warnings:
             _log.warning("%s", warning)
         return tuple(warnings)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cellvision import errors, notebook_html, remote
+from cellvision.plurals import counted
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.metadata import (
     STUDY_SCHEMA,
@@ -110,7 +111,7 @@ class StudyExperiment:
 
     def __repr__(self) -> str:
         controls = f", controls {', '.join(self.controls)}" if self.controls else ""
-        return f"<StudyExperiment {self.name}: {len(self.runs)} run(s){controls}>"
+        return f"<StudyExperiment {self.name}: {counted(len(self.runs), 'run')}{controls}>"
 
     @property
     def networks(self) -> tuple[Run, ...]:
@@ -188,8 +189,8 @@ class Study(ReportedResults):
 
     def __repr__(self) -> str:
         return (
-            f"<Study {self.folder}: {len(self.runs)} run(s) of "
-            f"{len(self._metadata.experiments)} experiment(s)>"
+            f"<Study {self.folder}: {counted(len(self.runs), 'run')} of "
+            f"{counted(len(self._metadata.experiments), 'experiment')}>"
         )
 
     def _repr_html_(self) -> str:

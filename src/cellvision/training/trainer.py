@@ -18,6 +18,7 @@ from cellvision.backends.seeding import derived_seed
 from cellvision.backends.startup import start_backend
 from cellvision.backends.threads import configure_threads
 from cellvision.interfaces.architecture import TrainingPlan
+from cellvision.plurals import counted
 from cellvision.training import dead_network
 from cellvision.training.batch_norm import refresh_batch_norm
 from cellvision.training.batches import BatchLoader, gather, validation_batches
@@ -101,7 +102,7 @@ class Trainer:
         fewest = min(len(rows) for rows in (self.rows, self.validation_rows) if len(rows))
         if fewest < len(self.devices):
             raise errors.ExperimentError(
-                f"{len(self.devices)} devices cannot share the {fewest} image(s) of a split",
+                f"{len(self.devices)} devices cannot share {counted(fewest, 'image')} of a split",
                 "--set training.devices=1",
             )
 
