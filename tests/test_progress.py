@@ -142,3 +142,34 @@ def test_a_terminal_of_ipython_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     with displayed(None) as display:
         assert type(display) is Display
+
+
+def test_a_study_estimates_the_time_of_its_remaining_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = iter([0.0, 100.0, 300.0])
+    monkeypatch.setattr("cellvision.progress.time.monotonic", lambda: next(times))
+    display = LineDisplay()
+    for number in (1, 2, 3):
+        display.run(number, 10, number)
+    assert capsys.readouterr().err.splitlines() == [
+        "1 of 10 runs done, the others take about 15 minutes",
+        "2 of 10 runs done, the others take about 20 minutes",
+    ]
+
+
+def test_computing_features_estimates_the_time_of_all_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from cellvision.training import frozen_fit
+
+    remaining: list[float] = []
+    shown: Any = SimpleNamespace(task=lambda *_: None, remaining=remaining.append)
+    now = iter([10.0, 10.5, 12.0])
+    monkeypatch.setattr("cellvision.training.frozen_fit.time.perf_counter", lambda: next(now))
+    progress = frozen_fit._FeatureProgress(shown, (100, 400)).of(0)
+    progress(20, 100)  # compiled
+    progress(30, 100)  # too soon
+    assert remaining == []
+    progress(60, 100)  # 40 in 2 seconds
+    assert remaining == [pytest.approx((40 + 400) / 20)]

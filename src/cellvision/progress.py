@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision.plurals import counted
 from cellvision.progress_words import (
+    StudyClock,
     duration,
     estimate,
     fold_words,
@@ -73,6 +74,7 @@ class TerminalDisplay(Display):
     def __init__(self, progress: rich.progress.Progress) -> None:
         self._progress = progress
         self._bars: dict[str, rich.progress.TaskID] = {}
+        self._clock = StudyClock()
         self._prefix = ""
         self._fold = ""
         self._epoch = ""
@@ -102,8 +104,11 @@ class TerminalDisplay(Display):
         self._fold = fold_words(number, total)
 
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
-        """Set the prefix of the following epochs."""
+        """Set the prefix of the following epochs, and estimate the rest of the study."""
         self._prefix = run_words(number, total, seed, control, self._fold)
+        left = self._clock.next_run(number, total, time.monotonic())
+        if left:
+            self._progress.console.print(left, highlight=False)
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Update the bar of finished runs."""
@@ -167,6 +172,7 @@ class LineDisplay(Display):
         self._epoch = ""
         self._runs = ""
         self._is_estimated = False
+        self._clock = StudyClock()
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Print a line if it differs from the last one."""
@@ -180,8 +186,14 @@ class LineDisplay(Display):
         self._fold = fold_words(number, total)
 
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
-        """Set the prefix of the following epochs."""
+        """Set the prefix of the following epochs, and estimate the rest of the study."""
         self._prefix = run_words(number, total, seed, control, self._fold)
+        self._study_left(self._clock.next_run(number, total, time.monotonic()))
+
+    def _study_left(self, text: str) -> None:
+        """Print the estimate for the rest of a study."""
+        if text:
+            print(text, file=sys.stderr, flush=True)
 
     def together(self, seeds: Sequence[int]) -> None:
         """Set the prefix of the following epochs."""
@@ -223,7 +235,7 @@ class NotebookDisplay(LineDisplay):
     def __init__(self, update: Callable[[str, str], None]) -> None:
         super().__init__()
         self._update = update
-        self._left = self._last = ""
+        self._left = self._last = self._study = ""
         self._done = self._images = 0
         self._shown_at = -math.inf
 
@@ -237,7 +249,13 @@ class NotebookDisplay(LineDisplay):
             return
         self._shown_at = now
         bar = f'<progress value="{done}" max="{max(total, 1)}"></progress> {done:,}/{total:,}'
-        self._update(f"{text} {done}/{total}", f"{_small(text)}{bar}{_small(self._last)}")
+        self._update(
+            f"{text} {done}/{total}",
+            f"{_small(self._study)}{_small(text)}{bar}{_small(self._last)}",
+        )
+
+    def _study_left(self, text: str) -> None:
+        self._study = text
 
     def decoded(self, done: int, total: int) -> None:
         """Show how many images are decoded."""

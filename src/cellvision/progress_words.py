@@ -85,3 +85,39 @@ def line_of_all(epoch: str, rows: Sequence[Mapping[str, float]], images_per_seco
         f"{epoch}  loss {spread('loss')}  accuracy {spread('accuracy')}{validation}  "
         f"{further}{images_per_second:,.0f} images/s{still}"
     )
+
+
+class StudyClock:
+    """Estimates how long the remaining runs of a study take, from those that are done.
+
+    Examples
+    --------
+    >>> clock = StudyClock()
+    >>> clock.next_run(1, total=5, now=0.0)
+    ''
+    >>> clock.next_run(2, total=5, now=60.0)
+    '1 of 5 runs done, the others take about 4 minutes'
+    """
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._done = -1
+
+    def next_run(self, number: int, total: int, now: float) -> str:
+        """Return the estimate before a run begins; empty before the first one.
+
+        Parameters
+        ----------
+        number
+            Number of the run in the study, from 1.
+        total
+            Number of runs in the study.
+        now
+            Time in seconds.
+        """
+        self._done += 1
+        if self._done == 0:
+            self._start = now
+            return ""
+        seconds = (now - self._start) / self._done * (total - number + 1)
+        return f"{number - 1} of {total} runs done, the others take about {duration(seconds)}"

@@ -294,7 +294,7 @@ def warnings_of(pairs: Sequence[NearDuplicate]) -> list[str]:
         more = f"; and {len(group) - 3} more" if len(group) > 3 else ""
         lines.append(
             f"{counted(count, 'image')} of {split} {agreed(count, 'looks')} like near-duplicates "
-            f"of images of {other_split}: {examples}{more}. Check them by eye: copies in two splits "
-            "inflate the scores."
+            f"of images of {other_split}: {examples}{more}. Check them by eye: copies in two "
+            "splits inflate the scores."
         )
     return lines

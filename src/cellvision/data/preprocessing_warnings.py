@@ -55,8 +55,9 @@ def _enlarged(
     example = read[rows[np.argmax(magnifications[rows])]]
     return [
         f"{counted(len(rows), 'image', 'is')} enlarged for the network, such as {example.image!r} "
-        f"from {_size(example.shape)} to {_size(preprocessing.size)} pixels. This adds no detail "
-        "and makes training slower: choose a smaller preprocessing.size if the architecture allows it."
+        f"from {_size(example.shape)} to {_size(preprocessing.size)} pixels. This adds no "
+        "detail and makes training slower: choose a smaller preprocessing.size if the "
+        "architecture allows it."
     ]
 
 
