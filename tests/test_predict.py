@@ -179,8 +179,9 @@ def test_unreadable_files_are_listed_or_skipped(
         table = cv.predict(run, mixed, skip_unreadable=True)
     assert len(table) == 16
     assert "2 unreadable files are left out" in caplog.text
-    with pytest.raises(errors.UnreadableImages):
+    with pytest.raises(errors.UnreadableImages) as caught:
         cv.predict(run, [mixed / "bad.tif", mixed / "worse.png"], skip_unreadable=True)
+    assert "--set" not in caught.value.hint  # which predict has not
 
 
 def test_hostile_files_are_refused_and_the_others_predicted(

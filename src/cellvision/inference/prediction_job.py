@@ -21,7 +21,7 @@ from cellvision.inference.engines import Engine
 from cellvision.inference.engines.selection import Choice, choose_engine
 from cellvision.inference.group_likeness import image_features
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
-from cellvision.inference.image_reader import ImageReader, InputImage
+from cellvision.inference.image_reader import ImageReader, InputImage, unreadable
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.prediction_table import PredictionTable
 from cellvision.inference.sorting import ClassFolders, ContactSheet, thumbnail
@@ -282,12 +282,7 @@ class PredictionJob:
 
     def _raise_if_unreadable(self, faults: Sequence[errors.UnreadableImage]) -> None:
         if faults and (self.strict or len(faults) == len(self.images)):
-            error = errors.UnreadableImages(faults)
-            error.hint = (
-                "Repair or remove them, or leave them out: --skip-unreadable "
-                "(skip_unreadable=True in Python)."
-            )
-            raise error
+            raise unreadable(faults)
 
     def _write_rest(self, out: Path | None, outputs: _Outputs) -> tuple[Path, ...]:
         files = [] if out is None else [out]
