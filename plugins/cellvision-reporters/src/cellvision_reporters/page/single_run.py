@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from cellvision import statistics
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from cellvision import Run
 
 
@@ -43,7 +41,7 @@ def _batches(run: Run, split: str) -> list[str] | None:
     if run.batch_column is None:
         return None
     images = run.predictions_of(split)["image"]
-    column: np.ndarray = run.provenance.set_index("image").loc[images, "batch"]
+    column = run.provenance.set_index("image").loc[images, "batch"]
     return None if column.isna().any() else list(column)
 
 
