@@ -194,13 +194,16 @@ class Study(ReportedResults):
         )
 
     def _repr_html_(self) -> str:
-        table = self.table
-        means = table.groupby(["experiment", "split"], sort=False)["accuracy"]
+        by_experiment = self.table.groupby(["experiment", "split"], sort=False)
         rows = [
-            (experiment, split, len(values), f"{values.mean():.3f}", f"{values.std(ddof=1):.3f}")
-            for (experiment, split), values in means
+            (
+                *(experiment, split, len(rows), f"{rows['accuracy'].mean():.3f}"),
+                f"{rows['accuracy'].std(ddof=1):.3f}",
+                f"{rows['balanced_accuracy'].mean():.3f}",
+            )
+            for (experiment, split), rows in by_experiment
         ]
-        head = ("experiment", "split", "runs", "mean accuracy", "SD over runs")
+        head = ("experiment", "split", "runs", "mean accuracy", "SD over runs", "mean balanced")
         verdicts = self.verdicts if (self.folder / "verdict.json").is_file() else ()
         lines = (f"{each.experiment}, {each.split}: {each.sentence}" for each in verdicts)
         return notebook_html.document(
