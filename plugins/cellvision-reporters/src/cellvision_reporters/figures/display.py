@@ -139,13 +139,17 @@ class DisplayRange:
         if full_scale is None:
             full_scale = max(float(column.max()) for column in columns)
         floors = [float(np.percentile(column, 100 - _PERCENTILE)) for column in columns]
-        span = max(top - floor for top, floor in zip(tops, floors, strict=True))
+        darkest = [
+            floor if floor < top and floor - zero > _PEDESTAL * (top - zero) else zero
+            for floor, top in zip(floors, tops, strict=True)
+        ]
+        span = max(top - black for black, top in zip(darkest, tops, strict=True))
         dark = span < _DARK * (full_scale - zero)
         highs = tops if dark else [full_scale] * count
         if dark:
             bottoms = [
-                floor if floor - zero > _PEDESTAL * (top - zero) and floor < top else bottom
-                for floor, top, bottom in zip(floors, tops, bottoms, strict=True)
+                black if black > zero else bottom
+                for black, bottom in zip(darkest, bottoms, strict=True)
             ]
         highs = [high if high > low else low + 1 for low, high in zip(bottoms, highs, strict=True)]
         numbers = tuple(channels) if channels is not None else tuple(range(count))
