@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from cellvision.plurals import counted
+
 
 def duration(seconds: float) -> str:
     """Say how long something takes, to about two digits.
@@ -15,7 +17,7 @@ def duration(seconds: float) -> str:
     ('42 seconds', '4 minutes', '2.5 hours')
     """
     if seconds < 90:
-        return f"{max(round(seconds), 1)} seconds"
+        return counted(max(round(seconds), 1), "second")
     if seconds < 90 * 60:
         return f"{round(seconds / 60)} minutes"
     return f"{seconds / 3600:.1f} hours"
