@@ -99,7 +99,10 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
             yield f"Ensemble of {plural(len(ensemble.runs), 'run')}", text
     yield from _comparison_facts(first, verdict.split, verdict.commonest_class)
     if verdict.folds is None:
-        yield "Test images", _count(verdict.n, verdict.groups, verdict.unit_column or verdict.group_column)
+        yield (
+            "Test images",
+            _count(verdict.n, verdict.groups, verdict.unit_column or verdict.group_column),
+        )
     else:
         yield "Cross-validation", folds_text(verdict)
     yield (
