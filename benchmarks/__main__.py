@@ -13,11 +13,12 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.bench import Bench
+from benchmarks.goals import processor_kind
 from benchmarks.result import Result, format_number
 
 MEASURES = (
     *("training", "folder_to_model", "time_to_accuracy", "study", "prediction", "reading"),
-    *("memory", "start", "small_images"),
+    *("memory", "start", "small_images", "resnet", "frozen", "demo"),
 )
 """In the order of their letters."""
 
@@ -93,7 +94,8 @@ def _write(path: Path, about: dict[str, Any], results: dict[str, list[Result]]) 
 def _heading(about: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     lines = [
-        f"Measured on {about['date']}: {about['processor']}, {about['processors']} processors, "
+        f"Measured on {about['date']}: {about['processor']} ({processor_kind()}), "
+        f"{about['processors']} processors, "
         f"load {about['load']:.1f} at the start; Python {about['python']}; {versions}.",
     ]
     if "limits" in about:

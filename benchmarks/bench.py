@@ -63,13 +63,13 @@ class Bench:
         """Limits of the machine; see `benchmarks.machine`."""
         return machine.limits()
 
-    def cells(self, train: int = 400, test: int = 100) -> dict[str, str | int]:
-        """Return images of 256×256×3 in two classes."""
+    def cells(self, train: int = 400, test: int = 100, side: int = 256) -> dict[str, str | int]:
+        """Return images of side×side×3 in two classes."""
         if self.quick:
             train, test = max(8, train // 50), 4
-        root = self.work / f"cells_{train}_{test}"
+        root = self.work / f"cells_{side}_{train}_{test}"
         if root.name not in self.image_sets:
-            self.image_sets[root.name] = images.synthetic_set(root, 256, 3, 2, train, test)
+            self.image_sets[root.name] = images.synthetic_set(root, side, 3, 2, train, test)
         return self.image_sets[root.name]
 
     def clothes(self, train: int = 6000, test: int = 1000) -> dict[str, str | int]:

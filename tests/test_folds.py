@@ -24,6 +24,7 @@ from cellvision.results.scores import Score
 from cellvision.studies.folds import plan_folds, requested_splitter, with_splitter
 from cellvision.studies.plan import PlannedRun, plan_runs
 from cellvision.studies.pooled_runs import write_pooled_runs
+from cellvision.studies.verdict import groups_and_batches, split_predictions
 
 
 class Fixed(cv.Splitter):
@@ -176,7 +177,9 @@ def write_fold(folder: Path, fold: int, tested: Sequence[int], probability: floa
         }
     )
     table.to_csv(folder / "predictions.csv", index=False)
-    table[["image", "group"]].assign(batch="p1").to_csv(folder / "provenance.csv", index=False)
+    compounds = [f"c{k // 4 * 2 + k % 2}" for k in numbers]  # one class each
+    provenance = table[["image", "group"]].assign(batch="p1", compound=compounds)
+    provenance.to_csv(folder / "provenance.csv", index=False)
     history = {"epoch": [1, 2], "loss": [fold, 1], "accuracy": 0.5, "val_loss": np.nan}
     pd.DataFrame({**history, "val_accuracy": np.nan, "seconds": 1}).to_csv(
         folder / "history.csv", index=False
@@ -203,11 +206,10 @@ def planned_run(experiment: cv.Experiment, seed: int, fold: int) -> PlannedRun:
     return PlannedRun(f"{seed:03}_fold{fold:02}", "net", experiment, seed, fold=fold)
 
 
-@pytest.fixture
-def pooled(tmp_path: Path) -> tuple[cv.Run, cv.Run]:
-    """The pooled run of seed 0, and the mean over two seeds."""
+def pool(tmp_path: Path, splitter: cv.Splitter | None = None) -> tuple[cv.Run, cv.Run]:
+    """Return the pooled run of seed 0, and the mean over two seeds."""
     with tiny.on_offer():
-        experiment = tiny.experiment(tmp_path)
+        experiment = with_splitter(tiny.experiment(tmp_path), splitter)
     planned = [planned_run(experiment, seed, fold) for fold in (1, 2) for seed in (0, 1)]
     for run in planned:
         tested = range(3) if run.fold == 1 else range(3, 8)
@@ -218,6 +220,32 @@ def pooled(tmp_path: Path) -> tuple[cv.Run, cv.Run]:
     assert [record.name for record in records] == ["000", "001"]
     folder = tmp_path / "out_of_fold"
     return cv.load_run(folder / "000"), cv.load_run(folder / means["net"])
+
+
+@pytest.fixture
+def pooled(tmp_path: Path) -> tuple[cv.Run, cv.Run]:
+    return pool(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "unit", "groups"), [("compound", "compound", 4), ("well", "well", 8)]
+)
+def test_what_folds_leave_out_is_the_independent_unit(
+    column: str, unit: str, groups: int, tmp_path: Path
+) -> None:
+    splitter = cv.splitters.create("leave_one_out", column=column)
+    for run in pool(tmp_path, splitter):
+        assert run.unit_column == unit
+        assert run.group_column == "well"
+        score = run.scores["test"]
+        assert (score.groups, score.groups_scored) == (groups, 8)
+        table = run.predictions.merge(run.provenance[["image", "compound"]], on="image")
+        units = table["compound"] if unit == "compound" else table["group"]
+        interval = statistics.cross_validated_accuracy(table["predicted"] == table["label"], units)
+        assert (score.accuracy_low, score.accuracy_high) == (interval.low, interval.high)
+        independent, _ = groups_and_batches(run, split_predictions(run, "test"))
+        assert independent is not None
+        assert list(independent) == list(units)
 
 
 def test_a_pooled_run_predicts_every_image_once(pooled: tuple[cv.Run, cv.Run]) -> None:

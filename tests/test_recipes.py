@@ -141,6 +141,22 @@ def test_groups_that_hold_both_classes_count_for_both(tmp_path: Path) -> None:
     assert (facts.groups, facts.class_groups) == (1, {"a": 1, "b": 1})
 
 
+def test_a_recipe_gives_reasons_for_what_the_user_leaves_to_it(tmp_path: Path) -> None:
+    dataset = cv.datasets.create("folder", path=two_plates(tmp_path), group="well")
+    split = {"validation": 0.0, "test": 0.0}
+
+    def reasons(**settings: Any) -> dict[str, str]:
+        settings = {"split": split, **settings}
+        return cv.experiment_from_recipe(dataset, settings=settings).recipe_reasons
+
+    every = reasons()
+    assert set(every) == {"architecture", "preprocessing.fit"}
+    assert "4 training group(s) each (median)" in every["architecture"]
+    assert set(reasons(preprocessing={"fit": "pad"})) == {"architecture"}
+    assert set(reasons(preprocessing={"channels": "gray"})) == set(every)
+    assert reasons(architecture="resnet", preprocessing={"fit": "pad"}) == {}
+
+
 def test_an_upright_direction_is_recognised(tmp_path: Path) -> None:
     for upright in (True, False):
         root = upright_images(tmp_path / str(upright), upright=upright)

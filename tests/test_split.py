@@ -100,6 +100,42 @@ def test_groups_of_several_classes() -> None:
     assert result.counts()["test"] == {"a": 12, "b": 12}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_classes_keep_their_shares_within_batches(seed: int) -> None:
+    # Five plates with five wells of each class, three images each.
+    wells = [(f"p{plate}", label, n) for plate in range(5) for label in "ab" for n in range(5)]
+    rows = [well for well in wells for _ in range(3)]
+    labels = [label for _, label, _ in rows]
+    groups = [f"{plate}{label}{n}" for plate, label, n in rows]
+    images = InMemory.of(
+        {
+            "image": [f"{number}.png" for number in range(len(rows))],
+            "label": labels,
+            "group": groups,
+            "plate": [plate for plate, _, _ in rows],
+        },
+        batch="plate",
+    )
+    table = cv.Split(seed=seed, validation=0).apply(Catalog.of(images)).table
+    tested = table[table["split"] == "test"].groupby(["plate", "label"])["group"].nunique()
+    assert len(tested) == 10
+    assert tested.eq(1).all()
+
+
+def test_batches_of_one_group_each() -> None:
+    labels = ["a", "b"] * 20
+    images = InMemory.of(
+        {
+            "image": [f"{number}.png" for number in range(40)],
+            "label": labels,
+            "plate": [f"p{number}" for number in range(40)],
+        },
+        batch="plate",
+    )
+    counts = cv.Split().apply(Catalog.of(images)).counts()
+    assert counts["test"] == {"a": 4, "b": 4}
+
+
 def test_very_many_groups() -> None:
     labels = [f"c{number % 7}" for number in range(12_000)]
     groups = [number // 3 for number in range(12_000)]

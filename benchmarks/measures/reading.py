@@ -48,7 +48,7 @@ def measure(bench: Bench) -> Result:
             ours, theirs = find_row(rows, OURS.label), find_row(rows, DIRECTORY.label)
             if DIRECTORY in peers:
                 label = f"{name}, {epoch} epoch: {OURS.label} : {DIRECTORY.label}"
-                goal = "≥ 4" if epoch == "second" else ""
+                goal = "≥ 4" if epoch == "second" else "≥ 1.0"
                 result.ratios.append(compare(label, ours, theirs, goal))
             for row in rows:
                 row.label = f"{name}, {epoch} epoch: {row.label}"

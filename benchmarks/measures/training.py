@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bench import Bench
+from benchmarks.goals import goal
 from benchmarks.measures import throughput
 from benchmarks.result import Result
 
@@ -26,5 +27,5 @@ def measure(bench: Bench) -> Result:
         *(throughput.OURS, throughput.SCRIPT, throughput.OURS_32, throughput.TORCH),
         *(throughput.ON_JAX, throughput.ON_TORCH),
     )
-    goals = {"auto": "≥ 1.7", "float32": "≥ 1.0", "torch": "≥ 2.5"}
+    goals = {"auto": goal("deep : script"), "torch": goal("deep : PyTorch")}
     return throughput.compare_training(bench, result, peers, task, goals)

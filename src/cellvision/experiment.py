@@ -148,6 +148,9 @@ class Experiment(Settings):
     recipe: str | None = None
     """Name of the recipe that chose the settings, for the record; None if there was none."""
 
+    recipe_reasons: dict[str, str] = Field(default_factory=dict)
+    """Why the recipe chose some of the settings, by their names, for the record."""
+
     plugins: tuple[Path, ...] = ()
     """Python files with plugins, which `load_experiment` and the command line register before they
     read the other settings. They are code and run with your permissions."""
@@ -192,6 +195,7 @@ class Experiment(Settings):
         reporters = "all enabled by default" if self.reporters is None else list(self.reporters)
         pairs = (
             ("recipe", self.recipe),
+            *self.recipe_reasons.items(),
             ("dataset", _changes(self.dataset)),
             ("augmenters", ", ".join(map(_changes, self.augmenters)) or "none"),
             ("architecture", _changes(self.architecture)),
@@ -215,10 +219,11 @@ class Experiment(Settings):
         return value
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """Return plain values; plugins and `about` are left out if empty, as in older records."""
+        """Return plain values without what is empty and missing in older records."""
         values = super().model_dump(**options)
-        if not values.get("plugins"):
-            values.pop("plugins", None)
+        for name in ("plugins", "recipe_reasons"):
+            if not values.get(name):
+                values.pop(name, None)
         if self.about == About():
             values.pop("about", None)
         return values

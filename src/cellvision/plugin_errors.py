@@ -22,6 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 def conflict(kind: str, name: str, rivals: Sequence[PluginCandidate]) -> errors.PluginConflict:
     """Return the error for a name that several distributions provide."""
+    rivals = sorted(rivals, key=lambda rival: rival.distribution)
     if len({rival.distribution for rival in rivals}) == 1:
         modules = " or ".join(rival.module for rival in rivals)
         hint = f"The plugin's author must rename one of them: {modules}"
@@ -53,8 +54,9 @@ def unknown(
     what = f"no {kind} is called {name!r}"
     off = [c for c in installed_candidates(group) if c.name == bare and is_disabled(c)]
     if off:
+        owners = " and ".join(sorted({candidate.distribution for candidate in off}))
         return errors.UnknownPlugin(
-            f"{what}: {DISABLE} disables that of {off[0].distribution}",
+            f"{what}: {DISABLE} disables that of {owners}",
             f"Remove it from the environment variable {DISABLE}",
         )
     known = KNOWN_DISTRIBUTIONS.get(group, {})

@@ -177,7 +177,10 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
     else:
         folds = fold_facts(provisional.dataset, split, **options)
         chosen = agreed_choice([_chosen(name, facts, settings["dataset"]) for facts in folds])
-    return {**_merge(chosen, settings), "recipe": recipe}
+    reasons = chosen.pop("recipe_reasons", {})
+    kept = {name: reason for name, reason in reasons.items() if not _is_given(name, settings)}
+    complete = {**_merge(chosen, settings), "recipe": recipe}
+    return {**complete, "recipe_reasons": kept} if kept else complete
 
 
 def _chosen(name: str, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
@@ -228,6 +231,15 @@ def agreed_choice(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             )
         agreed[key] = choices[texts.index(common)].get(key)
     return {key: value for key, value in agreed.items() if value is not None}
+
+
+def _is_given(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a setting, such as ``preprocessing.size``, is among those that the user gave."""
+    head, _, rest = name.partition(".")
+    if head not in settings:
+        return False
+    value = settings[head]
+    return not rest or not isinstance(value, Mapping) or _is_given(rest, value)
 
 
 def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -53,6 +53,27 @@ def test_every_group_is_tested_once(wells: int, images: int, k: int, seed: int) 
     assert (tested == 1).all()
 
 
+def test_folds_balance_classes_within_batches() -> None:
+    table = catalog(wells=15)  # five wells of each class on each of three plates
+    table["batch"] = table["plate"]
+    for seed in range(3):
+        folds = cv.splitters.create("group_k_fold", k=5, seed=seed).folds(table)
+        check(table, folds)
+        for fold in folds:
+            tested = table[[split == "test" for split in fold]]
+            wells = tested.groupby(["plate", "label"])["group"].nunique()
+            assert len(wells) == 6
+            assert wells.eq(1).all()
+
+
+def test_batches_of_one_well_do_not_unbalance_the_classes() -> None:
+    table = catalog(wells=15)
+    table["batch"] = table["group"]
+    for fold in cv.splitters.create("group_k_fold", k=5).folds(table):
+        tested = table.loc[[split == "test" for split in fold]].groupby("label")["group"].nunique()
+        assert dict(tested) == {"a": 3, "b": 3}
+
+
 def test_too_few_groups_for_the_folds_are_refused() -> None:
     with pytest.raises(errors.SplitError, match=r"3 group\(s\), too few for 5"):
         cv.splitters.create("group_k_fold").folds(catalog(wells=3))

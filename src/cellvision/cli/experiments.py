@@ -74,6 +74,19 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
     return experiment_from(values, source)
 
 
+def say_reasons(*experiments: Experiment) -> None:
+    """Say on standard error why a recipe chose settings that most images do not get."""
+    from cellvision.cli.text import printable
+
+    lines = [
+        f"Recipe {each.recipe}, {name}: {printable(reason)}."
+        for each in experiments
+        for name, reason in each.recipe_reasons.items()
+    ]
+    for line in dict.fromkeys(lines):
+        typer.echo(line, err=True)
+
+
 def read_for_audit(source: str, changes: Sequence[str], recipe: str | None) -> Experiment:
     """Read an experiment as `read_with_recipe` does, so that an audit prepares images alike.
 

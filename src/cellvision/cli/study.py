@@ -131,6 +131,7 @@ def run(
     changes = [*_splitter_settings(folds, leave_out, splitter), *changes]
     experiments_by_name = grid(source, changes, vary, recipe)
     expert_accuracy = dict(_accuracy(text) for text in expert)
+    experiments.say_reasons(*experiments_by_name.values())
     from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
     from cellvision.studies.dask import connect

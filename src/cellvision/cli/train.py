@@ -53,6 +53,8 @@ def run(
     total, rank = distributed.from_environment()
     if total > 1:
         typer.echo(f"process {rank} of {total}: waiting for the others", err=True)
+    if rank == 0:
+        experiments.say_reasons(experiment)
     with removed_if_empty(out):
         start_backend(prepare)
         result = train(experiment, out, resume=resume, progress=True)

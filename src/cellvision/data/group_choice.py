@@ -15,8 +15,16 @@ _MANY = 800
 third of a second for this many groups. With more, random choice gives proportions as near."""
 
 
-def choose_groups(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+def choose_groups(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    fraction: float,
+    seed: int,
+    batches: np.ndarray | None = None,
+) -> np.ndarray:
     """Choose whole groups; of many random choices, the one whose class counts are nearest.
+
+    With batches, it is the one whose counts of classes, and of classes within batches, are nearest.
 
     Parameters
     ----------
@@ -26,6 +34,8 @@ def choose_groups(labels: np.ndarray, groups: np.ndarray, fraction: float, seed:
         The requested fraction of the rows.
     seed
         Seed of the choice.
+    batches
+        The batch of each row; None if batches are unknown.
 
     Returns
     -------
@@ -35,13 +45,24 @@ def choose_groups(labels: np.ndarray, groups: np.ndarray, fraction: float, seed:
     classes = np.unique(labels, return_inverse=True)[1]
     numbers = np.unique(groups, return_inverse=True)[1]
     totals = np.bincount(classes)
+    cells = classes if batches is None else _cells(classes, batches)
+    cell_sizes = np.bincount(cells)
 
     def distance(rows: np.ndarray) -> float:
         shares = np.bincount(classes[rows], minlength=len(totals)) / totals
         absent = np.sum((shares == 0) | (shares == 1))
-        return float(np.abs(shares - fraction).sum() + len(totals) * absent)
+        total = float(np.abs(shares - fraction).sum() + len(totals) * absent)
+        if batches is None:
+            return total
+        counts = np.bincount(cells[rows], minlength=len(cell_sizes))
+        return total + float(np.abs(counts - fraction * cell_sizes).sum() / len(cells))
 
-    best = min(_choices(classes, numbers, fraction, seed), key=distance)
+    choices = list(_choices(classes, numbers, fraction, seed))
+    first = np.unique(numbers, return_index=True)[1]
+    if batches is not None and np.bincount(cells[first]).max() > 1:
+        # Strata of one group each say nothing about classes, so both kinds are compared.
+        choices += _choices(cells, numbers, fraction, seed)
+    best = min(choices, key=distance)
     if distance(best) >= len(totals):
         # A class is missing on one side. With as many folds as the rarest class has groups,
         # every fold can contain it, though the fraction is met less closely.
@@ -49,6 +70,13 @@ def choose_groups(labels: np.ndarray, groups: np.ndarray, fraction: float, seed:
         rarest = int(np.bincount(pairs[0]).min())
         best = min(best, *_choices(classes, numbers, fraction, seed, rarest), key=distance)
     return best
+
+
+def _cells(classes: np.ndarray, batches: np.ndarray) -> np.ndarray:
+    """Number the combinations of class and batch that occur."""
+    batch = np.unique(batches.astype(str), return_inverse=True)[1]
+    numbers: np.ndarray = np.unique(classes * (batch.max() + 1) + batch, return_inverse=True)[1]
+    return numbers
 
 
 def _choices(

@@ -63,7 +63,7 @@ class Split(Settings):
         Groups stay whole, identical images stay together, and classes keep their proportions as
         nearly as that allows (the best of several shuffles of scikit-learn's
         StratifiedGroupKFold; of StratifiedKFold over groups if each is one image or if there
-        are very many).
+        are very many). If batches are known, so do classes within each batch.
 
         Parameters
         ----------
@@ -187,6 +187,14 @@ class Split(Settings):
                 f"or do without that split: --set split.{name}=0",
             )
         labels = table["label"].to_numpy(dtype=object)[spare]
-        chosen = choose_groups(labels, own.to_numpy()[spare], fraction, self.seed)
+        batches = table["batch"][spare]
+        known = bool(batches.notna().all()) and len(set(batches)) > 1
+        chosen = choose_groups(
+            labels,
+            own.to_numpy()[spare],
+            fraction,
+            self.seed,
+            batches.to_numpy(dtype=object) if known else None,
+        )
         rows: np.ndarray = index[spare][chosen]
         return rows

@@ -92,7 +92,9 @@ class Recipe(Component, group="cellvision.recipes"):
         -------
         dict
             Tables such as ``{"architecture": {"type": "resnet"}, "training": {"epochs": 40}}``,
-            as in an experiment file.
+            as in an experiment file. An optional table ``"recipe_reasons"`` says why, by the name
+            of a setting: ``{"architecture": "few training groups in each class (median 2)"}``.
+            Reports show those of settings that the user leaves as they are.
         """
 
 

@@ -137,6 +137,10 @@ class RunMetadata(ResultModel):
     group_column: str | None
     """Provenance column that names the groups; None if groups are unknown."""
 
+    left_out_column: str | None = None
+    """Provenance column that the pooled folds leave out one value at a time, if it is coarser than
+    the groups: its values are then the independent units. None otherwise."""
+
     batch_column: str | None = None
     """Provenance column that names the batches (plate, day); None if they are unknown."""
 

@@ -125,6 +125,15 @@ class Run(ReportedResults):
         return self._metadata.group_column
 
     @property
+    def unit_column(self) -> str | None:
+        """Provenance column of the independent units; None if they are unknown.
+
+        The groups, or what the folds of a cross-validated study leave out if that is coarser:
+        with ``--leave-out compound``, results hold for other compounds, not for other wells.
+        """
+        return self._metadata.left_out_column or self._metadata.group_column
+
+    @property
     def batch_column(self) -> str | None:
         """Provenance column that names the batches (plate, day); None if they are unknown."""
         return self._metadata.batch_column

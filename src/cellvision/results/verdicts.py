@@ -127,6 +127,9 @@ class VerdictRecord(ResultModel):
     group_column: str | None
     """Provenance column that names the groups."""
 
+    unit_column: str | None = None
+    """Provenance column of the independent units, which `groups` counts; see `Run.unit_column`."""
+
     runs: int
     """Number of runs."""
 

@@ -125,6 +125,12 @@ def pooled_name(run: PlannedRun) -> str:
     return run.name if run.fold is None else run.name.rpartition("_fold")[0]
 
 
+def left_out_column(experiment: Experiment) -> str | None:
+    """Return the provenance column whose values the folds of an experiment leave out, if any."""
+    column = getattr(experiment.split.splitter, "column", None)
+    return None if column in (None, "group", "batch") else str(column)
+
+
 def folds_by(experiment: Experiment, group_column: str | None, batch_column: str | None) -> str:
     """Name what the folds of an experiment hold out: a column, or images."""
     column = getattr(experiment.split.splitter, "column", "group")

@@ -22,7 +22,7 @@ from cellvision.results.run import load_run
 from cellvision.results.scores import Score
 from cellvision.results.tables import write_json, write_table
 from cellvision.studies.control_run import cross_entropy
-from cellvision.studies.folds import pooled_name
+from cellvision.studies.folds import left_out_column, pooled_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +63,12 @@ def write_pooled_runs(
             parts.setdefault(pooled_name(run), []).append(run)
     records = []
     for name, runs in parts.items():
-        _pool(target / name, [load_run(folder / "runs" / run.name) for run in runs])
         first = runs[0]
+        _pool(
+            target / name,
+            [load_run(folder / "runs" / run.name) for run in runs],
+            left_out_column(first.experiment),
+        )
         records.append(
             RunRecord(
                 name=name, experiment=first.experiment_name, seed=first.seed, control=first.control
@@ -85,8 +89,8 @@ def _write_means(target: Path, records: Sequence[RunRecord]) -> dict[str, str]:
     return means
 
 
-def _pool(folder: Path, folds: Sequence[Run]) -> None:
-    """Write the run of one seed, pooled over its folds."""
+def _pool(folder: Path, folds: Sequence[Run], left_out: str | None) -> None:
+    """Write the run of one seed, pooled over its folds, which leave out values of a column."""
     import pandas as pd
 
     tables = [run.predictions[run.predictions["split"].isin(run.test_splits)] for run in folds]
@@ -98,7 +102,9 @@ def _pool(folder: Path, folds: Sequence[Run]) -> None:
         for split in dict.fromkeys(name for run in folds for name in run.scores)
         if split not in folds[0].test_splits
     }
-    _write(folder, folds, table.reset_index(), provenance, training, len(folds))
+    known = {None, folds[0].group_column, folds[0].batch_column}
+    left_out = None if left_out in known else left_out
+    _write(folder, folds, table.reset_index(), provenance, training, len(folds), left_out)
 
 
 def _average(folder: Path, runs: Sequence[Run]) -> None:
@@ -114,7 +120,8 @@ def _average(folder: Path, runs: Sequence[Run]) -> None:
         if split not in runs[0].test_splits
     }
     folds = runs[0].metadata.folds or 1
-    _write(folder, runs, table.reset_index(), runs[0].provenance, training, folds)
+    left_out = runs[0].metadata.left_out_column
+    _write(folder, runs, table.reset_index(), runs[0].provenance, training, folds, left_out)
 
 
 def _once_per_image(table: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
@@ -140,6 +147,7 @@ def _write(
     provenance: pd.DataFrame,
     training: Mapping[str, Score],
     folds: int,
+    left_out: str | None,
 ) -> None:
     """Write the folder of a pooled run; `parts` are what it is pooled or averaged from."""
     first = parts[0]
@@ -154,24 +162,26 @@ def _write(
             write_table(arriving / "groups.csv", group_table(table, rows, first.class_names))
         counts = {_TEST: {n: int((table["label"] == n).sum()) for n in first.class_names}}
         write_json(arriving / "audit.json", _audit(first, counts, table))
-        metadata = _metadata(parts, _score(first, table), training, counts, folds)
+        units = None if left_out is None else rows[left_out].astype(str).to_numpy()
+        metadata = _metadata(parts, _score(first, table, units), training, counts, folds)
+        metadata = metadata.model_copy(update={"left_out_column": left_out})
         atomic_io.text(arriving / "run.json", metadata.to_json())
 
 
-def _score(first: Run, table: pd.DataFrame) -> Score:
+def _score(first: Run, table: pd.DataFrame, units: np.ndarray | None) -> Score:
     probabilities = table[[f"p_{name}" for name in first.class_names]].to_numpy(np.float64)
     numbers = {name: number for number, name in enumerate(first.class_names)}
     labels = table["label"].map(numbers).to_numpy(np.int64)
     groups = None if first.group_column is None else table["group"].to_numpy()
     loss = cross_entropy(labels, probabilities)
-    return Score.from_predictions(
-        labels,
-        probabilities,
-        groups,
-        loss,
-        class_names=first.class_names,
-        cross_validated=True,
-    )
+    options: dict[str, Any] = {"class_names": first.class_names, "cross_validated": True}
+    score = Score.from_predictions(labels, probabilities, groups, loss, **options)
+    if units is None:
+        return score
+    # Answers are for groups, intervals over what the folds leave out.
+    over = Score.from_predictions(labels, probabilities, units, loss, **options)
+    names = ("accuracy_low", "accuracy_high", "interval", "groups", "classes")
+    return score.model_copy(update={name: getattr(over, name) for name in names})
 
 
 def _mean_score(scores: Sequence[Score]) -> Score:

@@ -159,6 +159,7 @@ def _held_out(experiment: StudyExperiment, images: pd.DataFrame, split: str) -> 
         ),
         "missing_controls": record.missing_controls,
         "group_column": first.group_column,
+        "unit_column": first.unit_column,
         "batch_column": first.batch_column,
         "cross_validated": cross_validated,
         "folds": record.folds,
@@ -185,8 +186,13 @@ def _evidence(
 def groups_and_batches(
     run: Run, images: pd.DataFrame
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the group and the batch of each image; None where they are unknown."""
-    groups = None if run.group_column is None else images["group"].to_numpy()
+    """Return the independent unit and the batch of each image; None where they are unknown."""
+    groups = None
+    if run.unit_column == run.group_column:
+        groups = None if run.group_column is None else images["group"].to_numpy()
+    else:
+        units = run.provenance.set_index("image").loc[images.index, run.unit_column]
+        groups = units.astype(str).to_numpy()
     if run.batch_column is None:
         return groups, None
     batches = run.provenance.set_index("image").loc[images.index, "batch"]
@@ -235,7 +241,7 @@ def run_column(runs: Sequence[Run], images: pd.DataFrame, split: str, column: st
 def _question(run: Run, name: str, split: str) -> str:
     """Return the question of the study, as a sentence."""
     classes = ", ".join(run.class_names)
-    unseen = "images" if run.group_column is None else f"groups ({run.group_column})"
+    unseen = "images" if run.unit_column is None else f"groups ({run.unit_column})"
     where = "by cross-validation" if run.cross_validated else f"of {split}"
     return f"Can {name} distinguish {classes} on unseen {unseen} {where}?"
 

@@ -103,9 +103,20 @@ class Network:
             steps_per_execution=steps_per_execution,
         )
         recipe.optimizer.build(self.training_model.trainable_variables)
+        self._build_metrics()
         self._optimizer_start = [
             keras.ops.convert_to_numpy(variable) for variable in recipe.optimizer.variables
         ]
+
+    def _build_metrics(self) -> None:
+        """Create the variables of the metrics now.
+
+        TensorFlow traces a step that creates variables twice, which takes seconds.
+        """
+        targets = np.zeros((1, self.classes), np.float32)
+        outputs = np.zeros((1, *self.training_model.output_shape[1:]), np.float32)
+        self.training_model.compute_metrics(None, targets, outputs, None)
+        self.training_model.reset_metrics()
 
     def _compiled_metrics(self) -> list[Any]:
         if not self.mixes_labels:

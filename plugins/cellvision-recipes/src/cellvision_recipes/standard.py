@@ -46,6 +46,7 @@ class Standard(Recipe):
         """Choose size, augmentation and length of the training from the images."""
         size, fit = input_size(facts)
         return {
+            "recipe_reasons": reasons(facts),
             "architecture": {"type": architecture(facts)},
             "augmenters": augmenters(facts, min(size)),
             "preprocessing": {
@@ -72,9 +73,35 @@ class Standard(Recipe):
 
 def architecture(facts: ImageFacts) -> str:
     """Return ``"resnet"``, or ``"scattering"`` if there are few groups in each class."""
-    if facts.class_groups is None or median(facts.class_groups.values()) >= FEW_GROUPS:
-        return "resnet"
-    return "scattering"
+    return "scattering" if has_few_groups(facts) else "resnet"
+
+
+def has_few_groups(facts: ImageFacts) -> bool:
+    """Whether half of the classes or more have fewer than `FEW_GROUPS` training groups."""
+    return facts.class_groups is not None and median(facts.class_groups.values()) < FEW_GROUPS
+
+
+def reasons(facts: ImageFacts) -> dict[str, JsonValue]:
+    """Say why settings depart from those that most images get."""
+    result: dict[str, JsonValue] = {}
+    if facts.class_groups is not None and has_few_groups(facts):
+        number = median(facts.class_groups.values())
+        result["architecture"] = (
+            f"fixed features, because classes have {number:g} training group(s) each (median); a "
+            f"network that learns its features needs {FEW_GROUPS} or more"
+        )
+    fit = input_size(facts)[1]
+    if fit == "crop":
+        result["preprocessing.fit"] = (
+            "images differ in size and are centred on one canvas, not resized, since size may "
+            "tell the classes apart"
+        )
+    if facts.upside_down >= ORIENTED:
+        result["augmenters"] = (
+            "no turns, because the images have an upright direction (a linear model recognises "
+            f"{facts.upside_down:.0%} of upside-down copies)"
+        )
+    return result
 
 
 def input_size(facts: ImageFacts, largest: int = LARGEST_SIDE) -> tuple[tuple[int, int], str]:

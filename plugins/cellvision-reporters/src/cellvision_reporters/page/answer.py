@@ -103,7 +103,10 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
             yield f"Ensemble of {plural(len(ensemble.runs), 'run')}", text
     yield from _comparison_facts(first, verdict.split, verdict.commonest_class)
     if verdict.folds is None:
-        yield "Test images", _count(verdict.n, verdict.groups, verdict.group_column)
+        yield (
+            "Test images",
+            _count(verdict.n, verdict.groups, verdict.unit_column or verdict.group_column),
+        )
     else:
         yield "Cross-validation", folds_text(verdict)
     yield (
@@ -134,7 +137,7 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
 
 def folds_text(verdict: VerdictRecord) -> str:
     """State the folds of a cross-validated verdict, its images and its groups."""
-    groups = format_groups(verdict.groups, verdict.group_column)
+    groups = format_groups(verdict.groups, verdict.unit_column or verdict.group_column)
     return f"{verdict.folds} folds by {verdict.folds_by}, {plural(verdict.n, 'image')}, {groups}"
 
 
@@ -160,7 +163,7 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         ("Balanced accuracy", format_number(score.balanced_accuracy, 2)),
         *_averaged_facts(run, split),
         *_comparison_facts(run, split, majority_fraction(run.counts.get(split, {}))),
-        ("Test images", _count(score.n, score.groups, run.group_column)),
+        ("Test images", _count(score.n, score.groups, run.unit_column)),
         ("Permutation test", _test_text(test.p, test.smallest_p, test.exact, test.permuted)),
     ]
     facts += _worst_batch_facts(run, rows)

@@ -132,6 +132,8 @@ def _settings(run: Run) -> Table:
         "Batch size": str(training.get("batch_size", "–")),
         "Seed": str(run.seed),
     }
+    for name, reason in (experiment.get("recipe_reasons") or {}).items():
+        facts[f"{name}, chosen by recipe {experiment.get('recipe')}"] = reason
     return Table((), tuple(facts.items()))
 
 
