@@ -200,8 +200,8 @@ def test_splits_keep_their_names_and_order() -> None:
 @pytest.mark.parametrize(
     ("split", "says"),
     [
-        (["train", "train", "test", None], "1 image.s. have no split while others do: '3.png'"),
-        (["train", "train", "test", ""], "1 image.s. have no split while others do: '3.png'"),
+        (["train", "train", "test", None], "1 image has no split while others do: '3.png'"),
+        (["train", "train", "test", ""], "1 image has no split while others do: '3.png'"),
         (["x", "x", "test", "test"], "none is called 'train'"),
         (["train", "train", "training", "training"], "two of them are for training"),
         (["train", "train", "val", "valid"], "two of them are for validation"),
@@ -339,7 +339,7 @@ def test_words_for_missing_values_are_no_group(word: str) -> None:
     result = catalog(list("aabb"), {"group": "donor"}, donor=["x", word, "y", "z"])
     assert result.left_out == {"1.png": "its donor is unknown"}
     assert any(f"contains {word!r} in 1 row" in warning for warning in result.warnings)
-    assert any("left out because their donor is unknown" in warning for warning in result.warnings)
+    assert any("left out because the donor is unknown" in warning for warning in result.warnings)
 
 
 def test_words_for_missing_values_in_one_of_several_columns() -> None:
