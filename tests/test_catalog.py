@@ -79,7 +79,7 @@ def test_classes_that_differ_in_case_are_reported() -> None:
 
 def test_repeated_ids() -> None:
     dataset = InMemory.of({"image": ["x", "y", "x"], "label": ["a", "b", "a"]})
-    with pytest.raises(errors.CatalogError, match=r"'x' \(row\(s\) 2, 4\)"):
+    with pytest.raises(errors.CatalogError, match=r"'x' \(rows 2, 4\)"):
         Catalog.of(dataset)
 
 
@@ -90,7 +90,7 @@ def test_missing_labels(blank: Any) -> None:
 
 @pytest.mark.parametrize("blank", [None, np.nan, ""])
 def test_missing_ids(blank: Any) -> None:
-    with pytest.raises(errors.CatalogError, match=r"1 image\(s\) have no id \(row\(s\) 2\)"):
+    with pytest.raises(errors.CatalogError, match=r"1 image has no id \(row 2\)"):
         Catalog.of(InMemory.of({"image": [blank, "y"], "label": ["a", "b"]}))
 
 
