@@ -10,6 +10,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.backends import precision as precisions
+from cellvision.backends.fused_batch_norm import fuse_batch_norm
 from cellvision.backends.seeding import seeded
 from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.architecture_contract import (
@@ -143,6 +144,7 @@ class Network:
         with precisions.policy(self.precision):
             network = self.experiment.architecture.build(shape, self.classes)
         require_network(self.experiment.architecture, network, shape, self.classes)
+        fuse_batch_norm(network)
         model = keras.Model(pixels, network(scaled), name="cellvision", dtype="float32")
         labels = keras.Input((self.classes,), name="labels", dtype="float32")
         images, targets = scaled, labels
