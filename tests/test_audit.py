@@ -128,7 +128,8 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
         for f in by_status
         if by_status[f][1] in ("deeper than the class folders", "beside the class folders")
     ]
-    assert others.startswith(f"{len(set(passed) - phantoms | set(deeper))} file(s)")
+    assert others.startswith(f"{len(set(passed) - phantoms | set(deeper))} files")
+    assert "'stray.png' (beside the class folders)" in others
 
 
 @settings(max_examples=15)
@@ -173,7 +174,7 @@ def test_identical_images_in_two_splits(tmp_path: Path) -> None:
     (leak,) = report["leaks"]
     assert leak["kind"] == "identical_pixels"
     assert sorted(leak["files"]) == ["test/a/again.tif", "test/a/copy.png", "train/a/0.png"]
-    assert "2 image(s) are identical to another one." in report["warnings"]
+    assert "2 images are identical to another one." in report["warnings"]
 
 
 def test_identical_images_stay_on_one_side_of_our_own_split(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_warnings_of_pixels() -> None:
     pixels["b1"] = noise(3, (4, 4, 1), np.uint16) // 2
     warnings = in_memory(pixels)["warnings"]
     assert any("differ in pixel type (9 uint8, 1 uint16)" in w for w in warnings)
-    assert any(w.startswith("2 image(s) have a single intensity, such as 'a1'") for w in warnings)
+    assert any(w.startswith("2 images have a single intensity, such as 'a1'") for w in warnings)
     assert any("of samples are saturated" in w for w in warnings)
 
 
@@ -243,7 +244,7 @@ def test_unreadable_images_count_in_no_split() -> None:
     pixels: dict[str, Any] = {f"{c}{n}": noise(n + ord(c), (4, 4, 1)) for c in "ab" for n in (1, 2)}
     report = in_memory({**pixels, "a3": unreadable("a3")}, split=["train"] * 5)
     assert sum(n for by_class in report["counts"].values() for n in by_class.values()) == 4
-    assert "1 image(s) cannot be read." in report["warnings"]
+    assert "1 image cannot be read." in report["warnings"]
     nothing = in_memory({"a": unreadable("a"), "b": unreadable("b")})
     assert nothing["counts"] == {}
     assert "No image can be read." in nothing["warnings"]
@@ -369,7 +370,7 @@ def test_a_short_repr(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 20, "b": 20})
     report = cv.audit(cv.datasets.create("folder", path=tmp_path))
     assert repr(report).startswith(
-        "<Audit: 40 images of 2 classes in train/validation/test, groups unknown, 0 leak(s)"
+        "<Audit: 40 images of 2 classes in train/validation/test, groups unknown, 0 leaks"
     )
     assert len(repr(report)) < 200
 

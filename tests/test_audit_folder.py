@@ -148,7 +148,7 @@ def test_the_command_prints_the_page(
     shown = page.read_text(encoding="utf-8")
     assert "12 wells" in shown
     for text in (shown, " ".join(printed.split())):
-        assert "24 image(s) are enlarged for the network" in text
+        assert "24 images are enlarged for the network" in text
         assert "6 × 5 to 64 × 64 pixels" in text
     with pytest.raises(SystemExit) as caught:
         main(["audit", str(tmp_path / "imagse"), "--out", str(tmp_path / "new")])

@@ -195,7 +195,7 @@ def test_leak_is_refused_and_reported(cellvision: Command, leaking: Path) -> Non
     said = cellvision("audit", leaking, "--json")
     assert said.code == 3
     assert json.loads(said.out)["leaks"][0]["kind"] == "identical_pixels"
-    assert "error: 1 leak(s) between splits" in said.err
+    assert "error: 1 leak between splits" in said.err
     assert "--set split.allow_leak=true" in said.err
     shown = cellvision("audit", leaking)
     assert shown.code == 3
@@ -403,7 +403,7 @@ def test_missing_runs(cellvision: Command, tmp_path: Path, images: Path) -> None
 
 def test_training_on_a_leak_is_refused(cellvision: Command, leaking: Path, tmp_path: Path) -> None:
     lines = cellvision.refused("train", leaking, "--out", tmp_path / "run", code=3)
-    assert "leak(s) between splits" in lines[0]
+    assert "leak between splits" in lines[0]
     assert "'train/a/0.png'" in "".join(lines)
 
 
@@ -414,7 +414,7 @@ def test_unreadable_files_stop_a_training_with_all_of_them_listed(
         (images / name).write_bytes(b"\x89PNG\r\n\x1a\n")
     (images / "b" / "empty.tif").write_bytes(b"")
     lines = cellvision.refused("train", images, "--out", tmp_path / "run")
-    assert lines[0] == "error: 3 file(s) cannot be read:"
+    assert lines[0] == "error: 3 files cannot be read:"
     assert [line.strip().partition(":")[0] for line in lines[1:4]] == [
         *("a/cut.png", "b/cut.png", "b/empty.tif")
     ]

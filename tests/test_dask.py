@@ -133,7 +133,7 @@ def test_a_cluster_does_the_same_study(
         assert theirs.model().count_params() == ours.model().count_params()
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "runs done" in line] == [
-        f"{done}/4 runs done, 2 worker(s)" for done in range(5)
+        f"{done}/4 runs done, 2 workers" for done in range(5)
     ]
 
 

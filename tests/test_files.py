@@ -397,7 +397,7 @@ def test_thumbnails_and_pyramid_levels_are_not_pages(tmp_path: Path) -> None:
         file.write(GREY[::3, ::3], metadata=None, subfiletype=1)
     image = read_image(tmp_path / "a.tif")
     assert_array_equal(image.pixels, GREY[..., None])
-    assert image.notes == ("1 page(s) of reduced size or masks left out",)
+    assert image.notes == ("1 page of reduced size or masks left out",)
 
 
 def test_ome_tiff(tmp_path: Path) -> None:
@@ -629,7 +629,7 @@ def test_the_limit_counts_all_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pages = np.zeros((3, 4, 4), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
     monkeypatch.setattr(common, "MAX_DECODED_BYTES", 47)
-    refused(tmp_path / "a.tif", "3 channel(s)")
+    refused(tmp_path / "a.tif", "3 channels")
     monkeypatch.setattr(common, "MAX_DECODED_BYTES", 48)
     assert read_image(tmp_path / "a.tif").pixels.shape == (4, 4, 3)
 

@@ -92,7 +92,7 @@ def test_images_that_a_fold_leaves_out_have_no_split() -> None:
         "train": {"dark": 4, "light": 4},
         "test": {"dark": 2, "light": 0},
     }
-    assert any("6 image(s) are left out of fold 1" in line for line in divided.warnings)
+    assert any("6 images are left out of fold 1" in line for line in divided.warnings)
 
 
 def test_folds_replace_named_splits_with_a_warning() -> None:

@@ -74,7 +74,7 @@ def test_names_of_splits_survive_training_and_all_default_reporters(
         assert split in page
         assert any(split in json.dumps(entry) for entry in reports["reporters"])
     # The images have 32 × 32 pixels: run.json, the terminal and the page say what happens to them.
-    sentence = "44 image(s) are enlarged for the network"
+    sentence = "44 images are enlarged for the network"
     assert any(sentence in warning for warning in trained.warnings)
     assert sentence in text
     assert sentence in page

@@ -56,7 +56,7 @@ def test_one_hot_pixel_is_named() -> None:
     assert data.one == 65535
     (warning,) = said(data, "samples")
     assert warning.startswith(
-        "Only 1 of 72000 samples, in 1 image(s), exceed 12 bits, but they scale all images to "
+        "Only 1 of 72000 samples, in 1 image, exceed 12 bits, but they scale all images to "
         "16 bits: the largest is 65535 in 'a7'."
     )
     assert warning.endswith("set preprocessing.intensity=4095.")
@@ -69,7 +69,7 @@ def test_a_hot_pixel_outside_the_training_images_changes_no_scale() -> None:
     data = prepared(pixels)
     assert data.one == 4095
     assert not said(data, "scale all images")
-    assert said(data, "1 image(s) are brighter than the intensity that becomes 1 (4095)")
+    assert said(data, "1 image is brighter than the intensity that becomes 1 (4095)")
 
 
 def test_honest_bright_images_are_not_reported() -> None:

@@ -257,7 +257,7 @@ def test_hostile_files_are_refused(
     out = tmp_path / "a.sqlite"
     assert label(shared_data / "hostile", "--classes", "a,b", "--out", out) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: 8 file(s) cannot be read:\n")
+    assert said.startswith("error: 8 files cannot be read:\n")
     assert "loop1.tif: damaged TIFF: its list of pages forms a ring at page 2" in said
     assert not out.exists()
 

@@ -95,7 +95,7 @@ def test_exactly_the_modified_copies_are_reported(tmp_path: Path) -> None:
         pair.ratio for pair in report.near_duplicates
     )
     (warning,) = [line for line in report.warnings if "near-dup" in line]
-    assert warning.startswith("9 image(s) of test look like near-duplicates of images of train: ")
+    assert warning.startswith("9 images of test look like near-duplicates of images of train: ")
     assert "and 6 more" in warning
     assert report.leaks == ()
 

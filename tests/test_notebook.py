@@ -14,7 +14,7 @@ import pytest
 from images import InMemory, noise, write, write_folder
 
 import cellvision as cv
-from cellvision import notebook_html, statistics
+from cellvision import errors, notebook_html, statistics
 from cellvision.results.metadata import Environment
 from cellvision.results.scores import Score, Scores
 
@@ -147,6 +147,34 @@ def test_a_record_has_a_short_repr() -> None:
     )
     assert len(repr(environment)) <= LONGEST
     assert repr(environment).startswith("Environment(cellvision='0.1.0'")
+
+
+def test_a_slip_shows_a_few_lines_of_traceback() -> None:
+    namespace = {"__name__": "__main__", "cv": cv}
+    try:
+        exec(compile("cv.Training(epoch=5)", "<cell>", "exec"), namespace)
+    except errors.CellvisionError as error:
+        shown = [line for part in error._render_traceback_() for line in part.splitlines()]
+    assert shown[-2:] == [
+        "ExperimentError: Training: there is no setting 'epoch'",
+        "Did you mean 'epochs'?",
+    ]
+    assert "Cell, line 1: " in shown
+    assert len(shown) <= 5
+    assert not any("pydantic" in line or "component.py" in line for line in shown)
+
+
+def test_the_cause_of_an_error_is_one_line() -> None:
+    try:
+        try:
+            raise TypeError("no\nsuch thing")
+        except TypeError as fault:
+            raise errors.BrokenPlugin("it cannot be imported", "Update it.") from fault
+    except errors.BrokenPlugin as error:
+        shown = error._render_traceback_()
+    assert shown[-2] == "BrokenPlugin: it cannot be imported\nUpdate it."
+    assert shown[-1].startswith("Caused by TypeError: no (")
+    assert "test_notebook.py, line" in shown[-1]
 
 
 def test_nothing_of_this_imports_keras(tmp_path: Path) -> None:

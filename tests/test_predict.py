@@ -178,9 +178,10 @@ def test_unreadable_files_are_listed_or_skipped(
     with caplog.at_level("WARNING"):
         table = cv.predict(run, mixed, skip_unreadable=True)
     assert len(table) == 16
-    assert "2 unreadable file(s) are left out" in caplog.text
-    with pytest.raises(errors.UnreadableImages):
+    assert "2 unreadable files are left out" in caplog.text
+    with pytest.raises(errors.UnreadableImages) as caught:
         cv.predict(run, [mixed / "bad.tif", mixed / "worse.png"], skip_unreadable=True)
+    assert "--set" not in caught.value.hint  # which predict has not
 
 
 def test_hostile_files_are_refused_and_the_others_predicted(
@@ -204,7 +205,7 @@ def test_hostile_files_are_refused_and_the_others_predicted(
         main(words)
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said.startswith("error: 8 file(s) cannot be read:\n")
+    assert said.startswith("error: 8 files cannot be read:\n")
     refusals = said.splitlines()[1:-1]
     assert sorted(line.split(": ")[0].strip() for line in refusals) == sorted(
         str(mixed / path.name) for path in hostile
@@ -213,7 +214,7 @@ def test_hostile_files_are_refused_and_the_others_predicted(
     with pytest.raises(SystemExit) as ended:
         main([*words, "--skip-unreadable"])
     assert ended.value.code == 0
-    assert "8 unreadable file(s) are left out" in caplog.text
+    assert "8 unreadable files are left out" in caplog.text
     table = pd.read_csv(out)
     assert [Path(image).name for image in table["image"]] == sorted(
         path.name for path in (images / "dark").iterdir()
@@ -310,7 +311,7 @@ def test_the_files_of_an_audit_are_found(
     assert names == {file.file for file in audit.files if file.status == "read"}
     assert "dark/no_suffix" in names
     assert len(names) == 33
-    assert "1 file(s) are not images and are skipped" in caplog.text
+    assert "1 file is skipped, being no image" in caplog.text
     assert "notes.txt" in caplog.text
 
 
@@ -341,9 +342,9 @@ def test_images_unlike_those_of_the_training_are_warned_of(
     tifffile.imwrite(tmp_path / "colour.tif", colour, photometric="rgb")
     with caplog.at_level("WARNING"):
         cv.predict(run, tmp_path)
-    assert "1 of 3 image(s) are 200×100; training images are 32×32" in caplog.text
-    assert "1 of 3 image(s) have 3 channel(s); training images have 1" in caplog.text
-    assert "1 of 3 image(s) hold intensities beyond the range of the training, 0 to 4095" in (
+    assert "1 of 3 images is 200×100; training images are 32×32" in caplog.text
+    assert "1 of 3 images has 3 channels; training images have 1" in caplog.text
+    assert "1 of 3 images holds intensities beyond the range of the training, 0 to 4095" in (
         caplog.text
     )
     assert "bright.tif" in caplog.text
@@ -355,8 +356,8 @@ def test_images_unlike_those_of_the_training_are_warned_of(
 def test_an_image_is_never_overwritten(run: cv.Run, images: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(images / "dark", tmp_path / "images")
     before = (folder / "s0.tif").read_bytes()
-    for name in ("s0.tif", "new.xlsx", "new"):
-        with pytest.raises(errors.ExperimentError, match="is a CSV file"):
+    for name in ("s0.tif", "new.xls", "new"):
+        with pytest.raises(errors.ExperimentError, match="is a CSV file or an Excel workbook"):
             cv.predict(run, folder, folder / name)
     assert (folder / "s0.tif").read_bytes() == before
     image = shutil.copy(folder / "s0.tif", folder / "image.csv")
@@ -396,6 +397,52 @@ def test_groups_get_the_mean_of_their_images(run: cv.Run, images: Path, tmp_path
     assert len(by_folder.attrs["groups"]["folder"]) == 2
     with pytest.raises(errors.CatalogError, match="no 'donor'"):
         cv.predict(run, folder, by="donor")
+
+
+def test_an_excel_workbook_is_one(run: cv.Run, images: Path, tmp_path: Path) -> None:
+    table = cv.predict(run, images, tmp_path / "new.xlsx", by="folder")
+    head, *rows = sheet_of(tmp_path / "new.xlsx")
+    assert head == ["image", "folder", "predicted", "p_dark", "p_light"]
+    assert [row[:3] for row in rows] == table[head[:3]].to_numpy().tolist()
+    np.testing.assert_allclose(
+        np.array([row[3:] for row in rows], float), tiny.probabilities(table), rtol=1e-6
+    )
+    assert len(sheet_of(tmp_path / "new_by_folder.xlsx")) == 3
+    assert {path.suffix for path in tmp_path.iterdir()} == {".xlsx"}
+
+
+def sheet_of(path: Path) -> list[list[str]]:
+    """Return the cells of the first sheet, as text."""
+    from xml.etree import ElementTree
+    from zipfile import ZipFile
+
+    space = {"x": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
+    with ZipFile(path) as archive:
+        assert {"[Content_Types].xml", "xl/workbook.xml"} <= set(archive.namelist())
+        root = ElementTree.fromstring(archive.read("xl/worksheets/sheet1.xml"))
+    return [
+        ["".join(cell.itertext()) for cell in row.findall("x:c", space)]
+        for row in root.findall(".//x:row", space)
+    ]
+
+
+def test_cells_are_text_numbers_or_empty(tmp_path: Path) -> None:
+    from cellvision.inference import table_files
+
+    table = pd.DataFrame(
+        {"image": ["=1+1", "http://x"], "p": [np.nan, 0.25], "unlike": [True, None]}
+    )
+    table_files.write_whole_table(tmp_path / "a.xlsx", table)
+    assert sheet_of(tmp_path / "a.xlsx")[1:] == [["=1+1", "1"], ["http://x", "0.25"]]
+
+
+def test_too_many_rows_for_a_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cellvision.inference import table_files
+
+    monkeypatch.setattr(table_files, "_MOST_ROWS", 3)
+    with pytest.raises(errors.ExperimentError, match="at most 3 rows"):
+        table_files.write_whole_table(tmp_path / "a.xlsx", pd.DataFrame({"image": list("abc")}))
+    assert not (tmp_path / "a.xlsx").exists()
 
 
 def test_images_are_sorted_and_shown(run: cv.Run, images: Path, tmp_path: Path) -> None:

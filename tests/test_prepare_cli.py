@@ -58,7 +58,7 @@ def test_notices_go_to_standard_error(fields: Path, tmp_path: Path) -> None:
         app, ["slice", str(fields), "--out", str(tmp_path / "out"), "--size", "32x32"]
     )
     assert result.exit_code == 0, result.output
-    assert "note: control/a1.tif and 3 other(s): 8 rows at the lower" in result.stderr
+    assert "note: control/a1.tif and 3 others: 8 rows at the lower" in result.stderr
     assert "note" not in result.stdout
 
 

@@ -251,7 +251,7 @@ def test_notices(fields: Path, tmp_path: Path) -> None:
     text = "\n".join(str(notice.message) for notice in caught)
     assert "prime" in text
     assert "control/notes.txt" in text
-    assert "3 image(s) without a row" in text
+    assert "3 images without a row" in text
     assert list(table["well"])[4:6] == ["B02", ""]
 
 

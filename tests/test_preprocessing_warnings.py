@@ -93,9 +93,9 @@ def test_counts_and_sizes_are_given() -> None:
     warnings = kinds(cv.audit(described).warnings)
     # A training says the same: these warnings go into run.json.
     assert kinds(prepare_data(described).warnings) == warnings
-    assert warnings["enlarged"].startswith("11 image(s) are enlarged for the network, such as")
+    assert warnings["enlarged"].startswith("11 images are enlarged for the network, such as")
     assert "from 20 × 20 to 80 × 80 pixels" in warnings["enlarged"]
-    assert warnings["squashed"].startswith("1 image(s) are squashed, such as 'b11' from 40 × 80 to")
+    assert warnings["squashed"].startswith("1 image is squashed, such as 'b11' from 40 × 80 to")
     assert "(20 × 20 to 40 × 80 pixels)" in warnings["differ in size"]
     assert "3 of 12 images" in warnings["differ in size"]
     assert "preprocessing.fit to pad or crop" in warnings["differ in size"]
@@ -120,7 +120,7 @@ def test_the_terminal_says_that_pages_became_colours(
         tifffile.imwrite(path, noise(number, (3, 16, 16)), photometric="minisblack")
     run(["audit", str(tmp_path / "pages")])
     said = lines(capsys.readouterr().out)
-    assert said.count("12 image(s) have three pages") == 1
+    assert said.count("12 images have three pages") == 1
     assert "which are taken as red, green and blue" in said
     assert "preprocessing.channels=[0,1,2]" in said
     chosen = ["--set", "preprocessing.channels=[0,1,2]"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import signal
 import threading
@@ -134,6 +136,8 @@ def test_scores_follow_from_the_predictions(run: cv.Run) -> None:
         assert score.accuracy == pytest.approx(right.mean())
         recalls = right.groupby(rows["label"]).mean()
         assert score.balanced_accuracy == pytest.approx(recalls.mean())
+        by_class = {name: each.recall for name, each in score.classes.items()}
+        assert by_class == ({} if split == "train" else pytest.approx(recalls.to_dict()))
         assert 0 <= score.accuracy_low <= score.accuracy <= score.accuracy_high <= 1
         true = np.where(rows["label"] == "dark", rows["p_dark"], rows["p_light"])
         assert score.loss == pytest.approx(-np.log(true).mean(), rel=1e-4, abs=1e-6)
@@ -380,7 +384,7 @@ def test_unreadable_files_stop_it_or_are_skipped_with_a_warning(
     experiment = tiny.experiment(spoiled, epochs=1, preprocessing={"on_unreadable": "skip"})
     run = cv.train(experiment, tmp_path / "run")
     assert len(run.predictions) == 46
-    assert "2 image(s) cannot be read." in run.warnings
+    assert "2 images cannot be read." in run.warnings
     assert run.audit is not None
     refused = {file.file for file in run.audit.files if file.status == "refused"}
     assert refused == {"dark/s3.png", "light/s7.png"}
@@ -482,6 +486,22 @@ def test_a_resumed_run_equals_an_uninterrupted_one(images: Path, tmp_path: Path)
     assert resumed.predictions.equals(whole.predictions)
     assert not (tmp_path / "run" / RESUME).exists()
     assert not (tmp_path / "run" / MARK).exists()
+
+
+@pytest.mark.exhaustive
+def test_the_command_on_the_page_of_a_run_works(images: Path, tmp_path: Path) -> None:
+    from html import unescape
+
+    from cellvision.cli import main
+
+    experiment = tiny.experiment(images, reporters=[{"type": "html"}], group="well", epochs=2)
+    run = cv.train(experiment, tmp_path / "run")
+    page = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
+    (command,) = re.findall(r"cellvision study [^<]*", page)
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(unescape(command))[1:])
+    assert ended.value.code == 0
+    assert len(cv.load_study(tmp_path / "run-study").runs) == 5
 
 
 @pytest.mark.exhaustive

@@ -56,6 +56,16 @@ def test_help_lists_a_verb_without_importing_it(
     assert "lab_verb" not in sys.modules
 
 
+def test_a_known_verb_that_is_not_installed_says_how_to_get_it(
+    isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(capsys, "nuclei", "fields")
+    assert code == 2
+    assert err.splitlines()[-1].strip() == (
+        "A plugin provides it: python -m pip install cellvision-nuclei"
+    )
+
+
 def test_a_verb_runs_with_our_exit_codes(
     isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
 ) -> None:

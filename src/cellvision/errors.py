@@ -27,9 +27,17 @@ catch them.
 
 from __future__ import annotations
 
+import linecache
 import re
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 from typing import ClassVar
+
+from cellvision.plurals import counted
+
+_MOST_LINES = 3
+"""Lines of a traceback that a notebook shows."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """Escape sequences with which Keras colours its messages."""
@@ -55,6 +63,19 @@ class CellvisionError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.hint}" if self.hint else self.what
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows in place of the whole traceback.
+
+        IPython calls it. What a person wrote is shown; frames inside libraries explain nothing.
+        """
+        lines = [*_written_lines(self.__traceback__), f"{type(self).__name__}: {self}"]
+        cause = self.__cause__
+        if cause is not None:
+            frames = traceback.extract_tb(cause.__traceback__)
+            where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+            lines.append(f"Caused by {summarize(cause)}{where}")
+        return lines
 
     def __reduce__(self) -> tuple[type[CellvisionError], tuple[object, ...]]:
         # That of OSError, which FolderError inherits, would lose `what` and `hint`.
@@ -101,7 +122,7 @@ class UnreadableImages(InvalidInput):
     def __init__(self, faults: Sequence[UnreadableImage]) -> None:
         lines = "".join(f"\n  {fault.file}: {fault.reason}" for fault in faults)
         super().__init__(
-            f"{len(faults)} file(s) cannot be read:{lines}",
+            f"{counted(len(faults), 'file')} cannot be read:{lines}",
             "Repair or remove them, or skip them: --set preprocessing.on_unreadable=skip",
         )
         self.faults = tuple(faults)
@@ -190,3 +211,17 @@ def summarize(error: BaseException) -> str:
     """
     line, name = first_line(error), type(error).__name__
     return line if line == name else f"{name}: {line}"
+
+
+def _written_lines(trace: TracebackType | None) -> list[str]:
+    """Return the last lines of a traceback that belong to no library: a cell, or a plugin."""
+    lines = []
+    for frame, number in traceback.walk_tb(trace):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package.startswith(("cellvision", "IPython", "pydantic")):
+            continue
+        code = frame.f_code
+        text = linecache.getline(code.co_filename, number, frame.f_globals).strip()
+        place = "Cell" if package == "__main__" else code.co_filename
+        lines.append(f"{place}, line {number}: {text}")
+    return lines[-_MOST_LINES:]

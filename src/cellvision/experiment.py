@@ -112,8 +112,10 @@ class Training(Settings):
     early_stopping: Count | None = None
     """Stop if the validation loss has not decreased for this many epochs; None never stops."""
 
-    keep: Literal["last", "best"] = "last"
-    """Which weights to keep: those of the last epoch, or those with the lowest validation loss."""
+    keep: Literal["auto", "last", "best"] = "last"
+    """Which weights to keep: those of the last epoch, or those with the lowest validation loss.
+    ``"auto"``: the best if there is a validation split; otherwise the last, without early
+    stopping and with a warning."""
 
     checkpoints: bool = False
     """Save the model of every epoch in the run's folder ``checkpoints``."""

@@ -49,3 +49,6 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 """Entry-point group to distribution to the names that it provides."""
+
+KNOWN_VERBS: dict[str, str] = {"nuclei": "cellvision-nuclei"}
+"""Verb to the distribution that provides it."""

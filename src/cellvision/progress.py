@@ -1,12 +1,26 @@
-"""Progress reporting on standard error: bars on a terminal, one line per epoch elsewhere."""
+"""Progress reporting: bars on a terminal or in a notebook, one line per epoch elsewhere."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from cellvision.plurals import counted
+from cellvision.progress_words import (
+    StudyClock,
+    duration,
+    estimate,
+    fold_words,
+    line,
+    line_of_all,
+    run_words,
+    runs_words,
+)
 
 if TYPE_CHECKING:
     import rich.progress
@@ -60,6 +74,7 @@ class TerminalDisplay(Display):
     def __init__(self, progress: rich.progress.Progress) -> None:
         self._progress = progress
         self._bars: dict[str, rich.progress.TaskID] = {}
+        self._clock = StudyClock()
         self._prefix = ""
         self._fold = ""
         self._epoch = ""
@@ -86,15 +101,18 @@ class TerminalDisplay(Display):
 
     def fold(self, number: int | None, total: int) -> None:
         """Set what the prefix of the next runs names first."""
-        self._fold = _fold_words(number, total)
+        self._fold = fold_words(number, total)
 
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
-        """Set the prefix of the following epochs."""
-        self._prefix = _run_words(number, total, seed, control, self._fold)
+        """Set the prefix of the following epochs, and estimate the rest of the study."""
+        self._prefix = run_words(number, total, seed, control, self._fold)
+        left = self._clock.next_run(number, total, time.monotonic())
+        if left:
+            self._progress.console.print(left, highlight=False)
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Update the bar of finished runs."""
-        self._show("runs", done, total, f"runs on {workers} worker(s)", unit="")
+        self._show("runs", done, total, f"runs on {counted(workers, 'worker')}", unit="")
 
     def report(self, name: str, done: int, total: int) -> None:
         """Update the bar of reporters."""
@@ -102,7 +120,7 @@ class TerminalDisplay(Display):
 
     def together(self, seeds: Sequence[int]) -> None:
         """Set the prefix of the following epochs."""
-        self._prefix = _runs_words(seeds, self._fold)
+        self._prefix = runs_words(seeds, self._fold)
 
     def epoch(self, number: int, total: int, images: int) -> None:
         """Start a new bar."""
@@ -120,7 +138,7 @@ class TerminalDisplay(Display):
         """Print the first estimate, and show the later ones beside the bar."""
         if not self._is_estimated and seconds > 0:
             self._is_estimated = True
-            self._progress.console.print(_estimate(self._prefix, seconds), highlight=False)
+            self._progress.console.print(estimate(self._prefix, seconds), highlight=False)
         bar = self._bars.get(self._epoch)
         if bar is not None and seconds > 0:
             self._progress.update(bar, description=f"{self._epoch}  {duration(seconds)} left")
@@ -129,14 +147,14 @@ class TerminalDisplay(Display):
         self, row: Mapping[str, float], images_per_second: float, waiting: float
     ) -> None:
         """Print a line and remove the bar."""
-        self._print_line(_line(self._epoch, row, images_per_second, waiting))
+        self._print_line(line(self._epoch, row, images_per_second, waiting))
 
     def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
         """Print one line for all runs and remove the bar."""
-        self._print_line(_line_of_all(self._epoch, rows, images_per_second))
+        self._print_line(line_of_all(self._epoch, rows, images_per_second))
 
-    def _print_line(self, line: str) -> None:
-        self._progress.console.print(line, highlight=False, soft_wrap=True)
+    def _print_line(self, text: str) -> None:
+        self._progress.console.print(text, highlight=False, soft_wrap=True)
         self._close_epoch()
 
     def _close_epoch(self) -> None:
@@ -154,25 +172,32 @@ class LineDisplay(Display):
         self._epoch = ""
         self._runs = ""
         self._is_estimated = False
+        self._clock = StudyClock()
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Print a line if it differs from the last one."""
-        line = f"{done}/{total} runs done, {workers} worker(s)"
-        if line != self._runs:
-            print(line, file=sys.stderr, flush=True)
-        self._runs = line
+        text = f"{done}/{total} runs done, {counted(workers, 'worker')}"
+        if text != self._runs:
+            print(text, file=sys.stderr, flush=True)
+        self._runs = text
 
     def fold(self, number: int | None, total: int) -> None:
         """Set what the prefix of the next runs names first."""
-        self._fold = _fold_words(number, total)
+        self._fold = fold_words(number, total)
 
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
-        """Set the prefix of the following epochs."""
-        self._prefix = _run_words(number, total, seed, control, self._fold)
+        """Set the prefix of the following epochs, and estimate the rest of the study."""
+        self._prefix = run_words(number, total, seed, control, self._fold)
+        self._study_left(self._clock.next_run(number, total, time.monotonic()))
+
+    def _study_left(self, text: str) -> None:
+        """Print the estimate for the rest of a study."""
+        if text:
+            print(text, file=sys.stderr, flush=True)
 
     def together(self, seeds: Sequence[int]) -> None:
         """Set the prefix of the following epochs."""
-        self._prefix = _runs_words(seeds, self._fold)
+        self._prefix = runs_words(seeds, self._fold)
 
     def epoch(self, number: int, total: int, images: int) -> None:
         """Set the epoch of the next line."""
@@ -183,105 +208,145 @@ class LineDisplay(Display):
         """Print the first estimate."""
         if not self._is_estimated and seconds > 0:
             self._is_estimated = True
-            print(_estimate(self._prefix, seconds), file=sys.stderr, flush=True)
+            print(estimate(self._prefix, seconds), file=sys.stderr, flush=True)
 
     def epoch_done(
         self, row: Mapping[str, float], images_per_second: float, waiting: float
     ) -> None:
         """Print the line."""
-        line = _line(self._epoch, row, images_per_second, waiting)
-        print(line, file=sys.stderr, flush=True)
+        text = line(self._epoch, row, images_per_second, waiting)
+        print(text, file=sys.stderr, flush=True)
 
     def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
         """Print one line for all runs."""
-        line = _line_of_all(self._epoch, rows, images_per_second)
-        print(line, file=sys.stderr, flush=True)
+        text = line_of_all(self._epoch, rows, images_per_second)
+        print(text, file=sys.stderr, flush=True)
 
 
-def duration(seconds: float) -> str:
-    """Say how long something takes, to about two digits.
+class NotebookDisplay(LineDisplay):
+    """One bar in the output of a notebook's cell; the last epoch's results stay there.
 
-    Examples
-    --------
-    >>> duration(42), duration(250), duration(9000)
-    ('42 seconds', '4 minutes', '2.5 hours')
+    Parameters
+    ----------
+    update
+        Replaces the output; takes it as plain text and as HTML.
     """
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} seconds"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} minutes"
-    return f"{seconds / 3600:.1f} hours"
+
+    def __init__(self, update: Callable[[str, str], None]) -> None:
+        super().__init__()
+        self._update = update
+        self._left = self._last = self._study = ""
+        self._done = self._images = 0
+        self._shown_at = -math.inf
+
+    def close(self) -> None:
+        """Leave the results of the last epoch."""
+        self._update(self._last, _small(self._last))
+
+    def _show(self, text: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._shown_at < _NOTEBOOK_SECONDS and done < total:
+            return
+        self._shown_at = now
+        bar = f'<progress value="{done}" max="{max(total, 1)}"></progress> {done:,}/{total:,}'
+        self._update(
+            f"{text} {done}/{total}",
+            f"{_small(self._study)}{_small(text)}{bar}{_small(self._last)}",
+        )
+
+    def _study_left(self, text: str) -> None:
+        self._study = text
+
+    def decoded(self, done: int, total: int) -> None:
+        """Show how many images are decoded."""
+        self._show("reading images", done, total)
+
+    def task(self, what: str, done: int, total: int) -> None:
+        """Show the progress of some other work."""
+        self._show(what, done, total)
+
+    def runs(self, done: int, total: int, workers: int) -> None:
+        """Show how many runs are finished."""
+        self._show(f"runs on {counted(workers, 'worker')}", done, total)
+
+    def report(self, name: str, done: int, total: int) -> None:
+        """Show the reporter at work."""
+        self._show(f"report: {name}", done, total)
+
+    def epoch(self, number: int, total: int, images: int) -> None:
+        """Start a new bar."""
+        super().epoch(number, total, images)
+        self._done, self._images = 0, images
+        self.step(0)
+
+    def step(self, images: int) -> None:
+        """Advance the bar."""
+        self._done += images
+        self._show(f"{self._epoch}  {self._left}", self._done, self._images)
+
+    def remaining(self, seconds: float) -> None:
+        """Show the estimate above the bar."""
+        self._left = f"{duration(seconds)} left" if seconds > 0 else ""
+
+    def epoch_done(
+        self, row: Mapping[str, float], images_per_second: float, waiting: float
+    ) -> None:
+        """Show the results of the epoch below the bar."""
+        self._last = line(self._epoch, row, images_per_second, waiting)
+
+    def epochs_done(self, rows: Sequence[Mapping[str, float]], images_per_second: float) -> None:
+        """Show the results of all runs below the bar."""
+        self._last = line_of_all(self._epoch, rows, images_per_second)
 
 
-def _estimate(prefix: str, seconds: float) -> str:
-    return f"{prefix}training takes about {duration(seconds)} on this machine"
+_NOTEBOOK_SECONDS = 0.2
+"""A notebook's output is not replaced more often than this."""
 
 
-def _fold_words(number: int | None, total: int) -> str:
-    return "" if number is None else f"fold {number}/{total}, "
+def _small(text: str) -> str:
+    return f'<div style="font-size:.9em">{escape(text)}</div>' if text else ""
 
 
-def _run_words(number: int, total: int, seed: int, control: str | None, fold: str) -> str:
-    which = f"{control}, " if control is not None else ""
-    return f"run {number}/{total} ({fold}{which}seed {seed})  "
+def in_notebook() -> bool:
+    """Whether this process runs the cells of a Jupyter notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return hasattr(shell, "kernel")
 
 
-def _runs_words(seeds: Sequence[int], fold: str) -> str:
-    listed = ", ".join(map(str, seeds))
-    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
-        listed = f"{seeds[0]} to {seeds[-1]}"
-    return f"{len(seeds)} runs together ({fold}seeds {listed})  "
+def _cell_output() -> Callable[[str, str], None]:
+    """Return a function that shows something in the cell, and replaces it when called again."""
+    from IPython.display import display
 
+    handles: list[Any] = []
 
-def _line(epoch: str, row: Mapping[str, float], images_per_second: float, waiting: float) -> str:
-    accuracy = row["val_accuracy"]
-    validation = "" if math.isnan(accuracy) else f"  validation {accuracy:.3f}"
-    return (
-        f"{epoch}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}{validation}  "
-        f"{_further(row)}{images_per_second:,.0f} images/s  waiting for data {waiting:.0%}"
-    )
+    def update(text: str, html: str) -> None:
+        content = {"text/plain": text, "text/html": html}
+        if handles:
+            handles[0].update(content, raw=True)
+        else:
+            handles.append(display(content, raw=True, display_id=True))
 
-
-def _further(row: Mapping[str, float]) -> str:
-    """Return the further metrics of an architecture's recipe."""
-    parts = []
-    for name in _further_names(row):
-        value = row[f"val_{name}"]
-        validation = "" if math.isnan(value) else f" validation {value:.3f}"
-        parts.append(f"{name} {row[name]:.3f}{validation}  ")
-    return "".join(parts)
-
-
-def _further_names(row: Mapping[str, float]) -> list[str]:
-    return [name for name in row if f"val_{name}" in row and name not in ("loss", "accuracy")]
-
-
-def _line_of_all(epoch: str, rows: Sequence[Mapping[str, float]], images_per_second: float) -> str:
-    def spread(name: str) -> str:
-        values = [row[name] for row in rows]
-        mean = sum(values) / len(values)
-        return f"{mean:.3f} ({min(values):.3f} to {max(values):.3f})"
-
-    no_validation = math.isnan(rows[0]["val_accuracy"])
-    validation = "" if no_validation else f"  validation {spread('val_accuracy')}"
-    further = "".join(f"{name} {spread(name)}  " for name in _further_names(rows[0]))
-    still = f"  {len(rows)} still training" if f"{len(rows)} runs" not in epoch else ""
-    return (
-        f"{epoch}  loss {spread('loss')}  accuracy {spread('accuracy')}{validation}  "
-        f"{further}{images_per_second:,.0f} images/s{still}"
-    )
+    return update
 
 
 @contextmanager
 def displayed(show: bool | None) -> Iterator[Display]:
-    """Show progress on standard error.
+    """Show progress: on standard error, or in the cell of a notebook.
 
     Parameters
     ----------
     show
-        True: bars on a terminal, one line per epoch elsewhere. None: bars on a terminal,
-        nothing elsewhere. False: nothing.
+        True: bars on a terminal or in a notebook, one line per epoch elsewhere. None: bars on a
+        terminal or in a notebook, nothing elsewhere. False: nothing.
     """
+    if show is not False and in_notebook():
+        notebook = NotebookDisplay(_cell_output())
+        try:
+            yield notebook
+        finally:
+            notebook.close()
+        return
     if not sys.stderr.isatty():
         yield LineDisplay() if show else Display()
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shlex
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from written_results import LEAKS, ODD_NAMES, write_run, write_study
 
 import cellvision as cv
-from cellvision import Artifact
+from cellvision import Artifact, statistics
 from cellvision.progress import Display
 from cellvision.results.reporting import make_reports
 
@@ -73,7 +74,7 @@ def test_the_page_of_a_run_shows_all_results(tmp_path: Path) -> None:
     assert "prefers-color-scheme: dark" in source
     for text in (
         "80 % of 30 images are right (95 % interval",
-        "A single run gives no verdict.",
+        "This is the answer of a single run without controls.",
         "LEAK: test and train share groups (1)",
         "Mind <this>.",
         "Worst class",
@@ -84,11 +85,31 @@ def test_the_page_of_a_run_shows_all_results(tmp_path: Path) -> None:
         *ODD_NAMES,
     ):
         assert text in page.text, text
-    answer, leak = page.text.index("A single run gives no verdict"), page.text.index("LEAK")
-    contents, examples = page.text.index("On this page"), page.text.index("Panel: test")
-    assert answer < leak < contents < examples < page.text.rindex("Data and audit")
+    # First the answer with its picture, then warnings, then the rest.
+    answer, leak = page.text.index("answer of a single run"), page.text.index("LEAK")
+    picture, warning = page.text.index("Panel: test"), page.text.index("Mind <this>.")
+    contents, rest = page.text.index("On this page"), page.text.index("Confusion matrix: test")
+    assert answer < leak < picture < warning < contents < rest < page.text.rindex("Data and audit")
     assert len(page.sources) == 3
     assert "../predictions.csv" in page.links
+
+
+def test_the_page_of_a_run_gives_the_answer_of_the_rule_and_a_complete_command(
+    tmp_path: Path,
+) -> None:
+    run = write_run(tmp_path / "a run", n=48, wrong=2)
+    text = report_on(run).text
+    verdict = statistics.verdict(
+        *(run.predictions_of("test")[name].to_numpy() for name in ("label", "predicted", "group")),
+        training=run.scores["train"].balanced_accuracy,
+    )
+    # The demo and a study begin with the same sentence.
+    assert f"{verdict.sentence[0].upper()}{verdict.sentence[1:]}. {statistics.SINGLE_RUN}" in text
+    (command,) = re.findall(r"cellvision study .*", text)
+    words = shlex.split(command)
+    assert words[2] == str(run.folder.resolve() / "run.json")
+    assert words[3:] == ["--runs", "5", "--controls", "--out", f"{run.folder.resolve()}-study"]
+    assert not Path(words[-1]).exists()
 
 
 def test_a_damaged_audit_does_not_stop_the_page(tmp_path: Path) -> None:
@@ -194,7 +215,7 @@ def test_the_page_of_a_control_has_a_banner(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", control="background")
     page = report_on(run)
     assert "CONTROL (background): not a result of the experiment." in page.text
-    assert "A single run gives no verdict" not in page.text
+    assert "answer of a single run" not in page.text
 
 
 def test_a_run_without_test_set_says_so(tmp_path: Path) -> None:

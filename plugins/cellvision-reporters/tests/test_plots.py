@@ -122,7 +122,7 @@ def test_a_notebook_shows_a_figure_once(run: cv.Run) -> None:
 def test_a_run_and_a_study_as_html(run: cv.Run, study: cv.Study) -> None:
     for shown, words in (
         (run, ("balanced accuracy", "second", "<b>bold</b> & co", "Mind <this>.")),
-        (study, ("mean accuracy", "resnet", "SD over runs", "Verdict")),
+        (study, ("mean accuracy", "resnet", "SD over runs", "mean balanced", "Verdict")),
         (study.verdicts[0], ("Balanced accuracy", "Controls not run")),
     ):
         html = shown._repr_html_()  # type: ignore[attr-defined]

@@ -256,6 +256,18 @@ def test_the_display_range_is_one_for_all_images() -> None:
     assert full.high == (1000.0, 1000.0)
 
 
+def test_cells_on_a_pedestal_are_visible() -> None:
+    from cellvision_reporters.figures import DisplayRange
+
+    images = [np.random.default_rng(k).uniform(2000, 2500, (40, 40, 1)) for k in range(3)]
+    scale = DisplayRange.from_images(images, full_scale=4095)
+    assert scale.brightened
+    assert scale.low[0] == pytest.approx(2000, abs=5)
+    assert scale.high[0] == pytest.approx(2500, abs=5)
+    assert scale.to_rgb(images[0]).std() > 0.2
+    assert "(the full range ends at 4095)" in scale.describe()
+
+
 def test_images_of_unequal_shapes_leave_no_holes(
     tmp_path: Path, out: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

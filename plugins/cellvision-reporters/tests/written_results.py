@@ -173,7 +173,7 @@ def _audit(metadata: RunMetadata) -> dict[str, Any]:
         "batch": None,
         "files": [{**read, "reason": "", "shape": [12, 16, 1]}, {**refused, "shape": None}],
         "leaks": [leak.model_dump() for leak in metadata.leaks],
-        "warnings": ["1 image(s) cannot be read."],
+        "warnings": ["1 image cannot be read."],
     }
 
 

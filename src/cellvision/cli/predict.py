@@ -36,7 +36,12 @@ def run(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE.csv", help="CSV file to write.", show_default=False),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Table to write: a CSV file, or an Excel workbook (.xlsx).",
+            show_default=False,
+        ),
     ],
     engine: Annotated[
         Literal["auto", "keras", "onnxruntime", "openvino"],
@@ -58,7 +63,7 @@ def run(
             "--by",
             metavar="COLUMN",
             help="Also predict groups of images, such as wells: a column of groups.csv in the "
-            "folder of images, or 'folder'. Writes FILE_by_COLUMN.csv.",
+            "folder of images, or 'folder'. Writes FILE_by_COLUMN beside the table.",
         ),
     ] = None,
     experiment: Annotated[
@@ -106,7 +111,7 @@ def run(
 ) -> None:
     """Classify new images with the network of a run, or with all networks of a study.
 
-    Writes a CSV file with image, predicted class and the probability of each class.
+    Writes a table with image, predicted class and the probability of each class.
     """
     from cellvision.cli.text import printable
     from cellvision.inference.predict import predict_blocks

@@ -16,13 +16,13 @@ from cellvision.cli.output_folder import removed_if_empty
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    import pandas as pd
+    from rich.console import Console
 
     from cellvision.experiment import Experiment
     from cellvision.interfaces.control import Control
-    from cellvision.results.study import Study
+    from cellvision.results.study import Study, StudyExperiment
     from cellvision.results.verdicts import VerdictRecord
 
 
@@ -266,19 +266,6 @@ def _accuracy(text: str) -> tuple[str, float]:
     return split, accuracy
 
 
-def _accuracies(study: Study) -> Iterator[tuple[str, str, pd.Series]]:
-    """Yield the accuracies of the runs of each experiment on each split.
-
-    Those of cross-validated experiments are pooled over folds.
-    """
-    import pandas as pd
-
-    for experiment in study.experiments:
-        for split in experiment.runs[0].scores:
-            accuracies = [score.accuracy for score in experiment.scores(split)]
-            yield experiment.name, split, pd.Series(accuracies)
-
-
 def _facts(verdict: VerdictRecord) -> list[str]:
     """State folds, accuracies of images and groups side by side, and the worst batch."""
     lines = []
@@ -294,42 +281,42 @@ def _facts(verdict: VerdictRecord) -> list[str]:
             f", of {verdict.groups_scored} groups {verdict.group_accuracy:.2f} "
             f"({verdict.group_accuracy_low:.2f} to {verdict.group_accuracy_high:.2f})"
         )
-    lines.append(f"{accuracy}.")
+    lines.append(f"{accuracy}. Balanced accuracy {verdict.balanced_accuracy:.2f}.")
     if verdict.worst_batch is not None:
         lines.append(verdict.worst_batch.sentence(verdict.batch_column))
     return lines
 
 
+def _show_classes(console: Console, experiment: StudyExperiment, *, several: bool) -> None:
+    """Print the mean scores of the classes of each test set."""
+    from cellvision.cli.score_tables import mean_class_table, omitted_classes
+    from cellvision.cli.text import as_markup
+
+    for split in experiment.test_splits:
+        scores = experiment.scores(split)
+        if not scores or not scores[0].classes:
+            continue
+        of = f"{as_markup(experiment.name)}, " if several else ""
+        mean = f", mean of {len(scores)} runs" if len(scores) > 1 else ""
+        console.print(f"\nClasses of {of}{as_markup(split)}{mean}:", style="bold")
+        console.print(mean_class_table(scores))
+        omitted = omitted_classes(scores[0].classes)
+        if omitted:
+            console.print(omitted)
+
+
 def show(study: Study, out: str) -> None:
     """Print the spread over runs, the verdicts, and where the report is."""
     from rich.console import Console
-    from rich.table import Table
 
+    from cellvision.cli.score_tables import spread_table
     from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
 
     console = Console(highlight=False)
-    table = Table("experiment", "split", "runs", "mean accuracy", "SD", "range", box=None)
-    for name, split, values in _accuracies(study):
-        table.add_row(
-            as_markup(name),
-            as_markup(split),
-            str(len(values)),
-            f"{values.mean():.3f}",
-            f"{values.std():.3f}" if len(values) > 1 else "",
-            f"{values.min():.3f} to {values.max():.3f}",
-        )
-    for ensemble in study.ensembles:
-        for split, score in ensemble.scores.items():
-            table.add_row(
-                as_markup(f"{ensemble.experiment}: mean of all runs"),
-                as_markup(split),
-                "",
-                f"{score.accuracy:.3f}",
-                "",
-                f"95 % interval {score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
-            )
-    console.print(table)
+    console.print(spread_table(study))
+    for experiment in study.experiments:
+        _show_classes(console, experiment, several=len(study.experiments) > 1)
     for verdict in study.verdicts:
         several = len(study.verdicts) > 1
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""

@@ -65,8 +65,8 @@ def run(
 def show(run: Run, out: str) -> None:
     """Print a run's warnings and scores, and where its report is."""
     from rich.console import Console
-    from rich.table import Table
 
+    from cellvision.cli.score_tables import class_table, omitted_classes, score_table
     from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
     from cellvision.results.worst_batch import worst_batch_of_run
@@ -75,27 +75,16 @@ def show(run: Run, out: str) -> None:
     for warning in run.warnings:
         style = "bold red" if warning.startswith("LEAK") else "yellow"
         console.print(f"Warning: {as_markup(warning)}", style=style)
-    group = run.metadata.group_column or "groups unknown"
-    scored = any(score.group_accuracy is not None for score in run.scores.values())
-    further = ("of groups",) if scored else ()
-    columns = ("split", "images", as_markup(group), "accuracy", "95 % interval", *further)
-    table = Table(*columns, box=None)
-    averaged = [
-        (f"{split}, with flips and turns", s) for split, s in run.metadata.tta_scores.items()
-    ]
-    for split, score in [*run.scores.items(), *averaged]:
-        table.add_row(
-            as_markup(split),
-            str(score.n),
-            "" if score.groups is None else str(score.groups),
-            f"{score.accuracy:.3f}",
-            f"{score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
-            *("" if s is None else f"{s:.3f}" for s in [score.group_accuracy] if scored),
-        )
-    console.print(table)
+    console.print(score_table(run))
     chance = 1 / len(run.class_names)
     console.print(f"Guessing at random gives {chance:.3f}{_majority_baseline(run)}.", markup=False)
     for split in run.test_splits:
+        classes = run.scores[split].classes
+        if classes:
+            console.print(f"\nClasses of {as_markup(split)}:", style="bold")
+            console.print(class_table(classes))
+        if omitted_classes(classes):
+            console.print(omitted_classes(classes))
         worst = worst_batch_of_run(run, split)
         if worst is not None:
             console.print(f"{split}: {worst.sentence(run.batch_column)}", markup=False)

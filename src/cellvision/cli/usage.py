@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from cellvision.known_plugins import KNOWN_VERBS
+
 _SECTIONS = ("training", "preprocessing", "split", "dataset", "architecture")
 """Where a bare name is looked for, in this order."""
 
@@ -23,6 +25,9 @@ def hint_for(error: Any, verb: str, words: Sequence[str]) -> str:
     words
         What was typed after ``cellvision``.
     """
+    distribution = KNOWN_VERBS.get(words[0]) if words else None
+    if distribution is not None and "No such command" in error.format_message():
+        return f"A plugin provides it: python -m pip install {distribution}"
     option = getattr(error, "option_name", None)
     takes_settings = error.ctx is not None and any(
         parameter.name == "changes" for parameter in error.ctx.command.params

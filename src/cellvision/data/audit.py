@@ -28,12 +28,17 @@ from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.preprocessing_warnings import preprocessing_warnings
 from cellvision.data.split import Split
 from cellvision.data.threaded_map import Progress
+from cellvision.plurals import counted
 from cellvision.progress import displayed
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.interfaces.dataset import Dataset
     from cellvision.interfaces.plots import AuditPlots
+
+
+_MOST_REASONS = 4
+"""Reasons for skipping files of which a warning gives an example."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +161,10 @@ class Audit:
         return (
             f"<Audit: {images} images of {len(self.class_names)} classes in "
             f"{'/'.join(self.counts) or 'no split'}, "
-            f"{groups if self.group_column else 'groups unknown'}, {len(self.leaks)} leak(s), "
-            f"{len(self.near_duplicates)} near-duplicate(s), {len(self.warnings)} warning(s)>"
+            f"{groups if self.group_column else 'groups unknown'}, "
+            f"{counted(len(self.leaks), 'leak')}, "
+            f"{counted(len(self.near_duplicates), 'near-duplicate')}, "
+            f"{counted(len(self.warnings), 'warning')}>"
         )
 
     def _repr_html_(self) -> str:
@@ -315,11 +322,7 @@ def build_audit(
         *_note_warnings(stats),
         *warnings_of(near_duplicates),
     ]
-    unexpected = list(dict.fromkeys(file.file for file in skipped if not file.expected))
-    if unexpected:
-        lines.append(
-            f"{len(unexpected)} file(s) were skipped, such as {unexpected[0]!r} (see the audit)."
-        )
+    lines += _skipped({file.file: file.reason for file in skipped if not file.expected})
     return Audit(
         catalog.class_names,
         catalog.counts(),
@@ -331,3 +334,15 @@ def build_audit(
         near_duplicates,
         tuple(lines),
     )
+
+
+def _skipped(reasons: Mapping[str, str]) -> list[str]:
+    """Say in one line how many files were skipped, with an example of each reason."""
+    if not reasons:
+        return []
+    examples: dict[str, str] = {}
+    for file, reason in reasons.items():
+        examples.setdefault(reason, f"{file!r} ({reason})")
+    listed = ", ".join(list(examples.values())[:_MOST_REASONS])
+    more = ", ..." if len(examples) > _MOST_REASONS else ""
+    return [f"{counted(len(reasons), 'file', 'was')} skipped, such as {listed}{more}."]

@@ -11,6 +11,7 @@ from cellvision.data import catalog_rules as rules
 from cellvision.data import groups
 from cellvision.data.names import normalize_names
 from cellvision.data.split_names import is_test, is_training, is_validation
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,4 +178,4 @@ def _missing_batches(batch: groups.Provenance) -> list[str]:
     missing = int(batch.names.isna().sum())
     if batch.column is None or not missing:
         return []
-    return [f"{missing} image(s) have no batch (column {batch.column!r})."]
+    return [f"{counted(missing, 'image', 'has')} no batch (column {batch.column!r})."]

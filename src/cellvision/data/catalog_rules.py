@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cellvision import errors
 from cellvision.data.names import quote_list
 from cellvision.data.split_names import is_training, is_validation
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,14 +60,15 @@ def check_images(table: pd.DataFrame) -> None:
     nameless = table["image"].isna() | (table["image"].astype(str) == "")
     if nameless.any():
         raise errors.CatalogError(
-            f"{int(nameless.sum())} image(s) have no id ({_rows(nameless)})",
+            f"{counted(int(nameless.sum()), 'image', 'has')} no id ({_rows(nameless)})",
             "Give each image an id, such as its file's path",
         )
     repeated = table["image"].astype(str).duplicated(keep=False)
     if repeated.any():
         ids = list(dict.fromkeys(table.loc[repeated, "image"].astype(str)))
         raise errors.CatalogError(
-            f"{len(ids)} image id(s) occur more than once: {quote_list(ids)} ({_rows(repeated)})",
+            f"{counted(len(ids), 'image id', 'occurs')} more than once: {quote_list(ids)} "
+            f"({_rows(repeated)})",
             "List each image once",
         )
 
@@ -97,7 +99,7 @@ def check_labels(table: pd.DataFrame) -> None:
     blank = table["label"].isna()
     if blank.any():
         raise errors.CatalogError(
-            f"{int(blank.sum())} image(s) have no label: "
+            f"{counted(int(blank.sum()), 'image', 'has')} no label: "
             f"{quote_list(list(table.loc[blank, 'image']))} ({_rows(blank)})",
             "Give each image the name of its class, or leave it out",
         )
@@ -163,8 +165,8 @@ def drop_unknown_groups(
         )
     left_out.update(dict.fromkeys(images, f"its {name} is unknown"))
     warning = (
-        f"{len(images)} image(s) are left out because their {name} is unknown, so they could "
-        f"belong to a group of another split: {quote_list(images, 2)}."
+        f"{counted(len(images), 'image', 'is')} left out because the {name} is unknown, so that a "
+        f"group could be in two splits: {quote_list(images, 2)}."
     )
     return table[known], [warning]
 
@@ -176,7 +178,7 @@ def check_splits(table: pd.DataFrame) -> None:
         return
     if not named.all():
         raise errors.CatalogError(
-            f"{int((~named).sum())} image(s) have no split while others do: "
+            f"{counted(int((~named).sum()), 'image', 'has')} no split while others do: "
             f"{quote_list(list(table.loc[~named, 'image']))} ({_rows(~named)})",
             "Give every image a split, or none",
         )
@@ -213,4 +215,5 @@ def _check_split_classes(table: pd.DataFrame, splits: Sequence[str], training: s
 
 def _rows(mask: pd.Series) -> str:
     """Format row numbers as in a CSV file, whose header is row 1."""
-    return "row(s) " + ", ".join(str(row + 2) for row in mask[mask].index[:10])
+    rows = [str(row + 2) for row in mask[mask].index[:10]]
+    return f"row{'s' if len(rows) != 1 else ''} {', '.join(rows)}"

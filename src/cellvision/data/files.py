@@ -143,6 +143,7 @@ def read_image(path: str | os.PathLike[str]) -> DecodedImage:
 
 def _read(name: str) -> DecodedImage:
     from cellvision.data.decoders.common import COPY_AGAIN, Refusal
+    from cellvision.data.decoders.compression import compression_of
 
     kind = ""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - as below
@@ -161,6 +162,8 @@ def _read(name: str) -> DecodedImage:
                 if decoded is not None:
                     return decoded
                 raise _unknown(head, suffix)
+            compression = compression_of(file, kind)
+            file.seek(0)
             pixels, bit_depth, notes = _decode(file, kind)
     except errors.CellvisionError:  # of the decoder of a plugin
         raise
@@ -181,7 +184,7 @@ def _read(name: str) -> DecodedImage:
         raise errors.UnreadableImage(name, reason, COPY_AGAIN) from error
     if suffix in IMAGE_SUFFIXES and suffix not in _SUFFIXES[kind]:
         notes.append(Note(f"named {suffix}, but contains {kind}", "suffix_differs"))
-    return DecodedImage(pixels, bit_depth, tuple(notes))
+    return DecodedImage(pixels, bit_depth, tuple(notes), compression)
 
 
 def _decode(file: BinaryIO, kind: str) -> Decoded:

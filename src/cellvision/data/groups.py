@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cellvision import errors
 from cellvision.data.names import canonical_name, is_missing, normalize_names, quote_list
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,8 +116,8 @@ def _values(column: pd.Series) -> tuple[pd.Series, list[str]]:
         return names, []
     words = quote_list(sorted(set(names[missing])))
     warning = (
-        f"Column {column.name!r} contains {words} in {int(missing.sum())} row(s): these count as "
-        "missing values, not as a name."
+        f"Column {column.name!r} contains {words} in {counted(int(missing.sum()), 'row')}: these "
+        "count as missing values, not as a name."
     )
     return names.where(~missing, None), [warning]
 

@@ -24,6 +24,12 @@ MAX_MAGNITUDE = float(np.sqrt(np.finfo(np.float32).max))
 
 _BLOCK_BYTES = 2**20
 
+_MEAN_PIXELS = 2**16
+"""Pixels whose mean is taken: enough, and fast."""
+
+_MEAN_CHANNELS = 8
+"""Channels whose mean is recorded."""
+
 
 @dataclass(frozen=True)
 class ImageStats:
@@ -53,6 +59,10 @@ class ImageStats:
         Reduced image to find near-duplicates; see `cellvision.data.near_duplicates`.
     notes : tuple of Note
         Changes made while reading, each with its kind; see `summarize_notes`.
+    means : tuple of float
+        Mean intensity of each of the first channels, from a sample of a large image's pixels.
+    compression : str
+        How the file is compressed; empty if unknown.
     """
 
     image: str
@@ -67,6 +77,8 @@ class ImageStats:
     digest: str = ""
     sketch: str = ""
     notes: tuple[Note, ...] = ()
+    means: tuple[float, ...] = ()
+    compression: str = ""
 
     @classmethod
     def of(cls, image: str, decoded: DecodedImage) -> ImageStats:
@@ -86,6 +98,8 @@ class ImageStats:
             pixel_digest(pixels),
             sketch(pixels),
             tuple(note if isinstance(note, Note) else Note(note) for note in decoded.notes),
+            _channel_means(pixels),
+            decoded.compression,
         )
 
     @classmethod
@@ -100,7 +114,9 @@ class ImageStats:
         notes = tuple(
             Note(note["text"], note["kind"], warning=note["warning"]) for note in row["notes"]
         )
-        return cls(**{**row, "shape": None if shape is None else tuple(shape), "notes": notes})
+        means = tuple(row.get("means", ()))
+        shape = None if shape is None else tuple(shape)
+        return cls(**{**row, "shape": shape, "notes": notes, "means": means})
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -164,6 +180,15 @@ def _saturated_fraction(pixels: np.ndarray, bit_depth: int, high: float) -> floa
         return 0.0
     saturated = sum(int(np.count_nonzero(rows >= ceiling)) for rows in _row_blocks(pixels))
     return float(saturated / pixels.size)
+
+
+def _channel_means(pixels: np.ndarray) -> tuple[float, ...]:
+    """Return the mean of each of the first channels, over every few pixels of a large image."""
+    height, width = pixels.shape[:2]
+    step = max(1, int(np.sqrt(height * width / _MEAN_PIXELS)))
+    sample = pixels[::step, ::step, :_MEAN_CHANNELS]
+    means = sample.reshape(-1, sample.shape[2]).mean(axis=0, dtype=np.float64)
+    return tuple(float(mean) for mean in means)
 
 
 def _ceiling(dtype: np.dtype[Any], bit_depth: int) -> int | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Mapping, Sequence
 
 from cellvision.data.catalog import Catalog
+from cellvision.data.class_differences import class_difference_warnings
 from cellvision.data.image_stats import ImageStats
 from cellvision.data.names import quote_list
+from cellvision.plurals import counted
 
 _SATURATED = 0.001
 """Fraction of saturated samples from which an image is reported."""
@@ -25,14 +26,14 @@ def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
         *_missing_classes(catalog),
         *_mixed_dtypes(read),
         *_mixed_channels(read),
-        *_class_properties(catalog, read),
+        *class_difference_warnings(catalog, read),
         *_extreme_intensities(read),
         *_repeated(catalog, read),
     ]
 
 
 def _unreadable(count: int) -> list[str]:
-    return [f"{count} image(s) cannot be read."] if count else []
+    return [f"{counted(count, 'image')} cannot be read."] if count else []
 
 
 def _missing_classes(catalog: Catalog) -> list[str]:
@@ -87,11 +88,14 @@ def _extreme_intensities(read: Sequence[ImageStats]) -> list[str]:
     saturated = sum((stat.saturated_fraction or 0) > _SATURATED for stat in read)
     if saturated:
         warnings.append(
-            f"In {saturated} image(s), more than {_SATURATED:.1%} of samples are saturated."
+            f"In {counted(saturated, 'image')}, more than {_SATURATED:.1%} of samples are "
+            "saturated."
         )
     flat = [stat.image for stat in read if stat.low == stat.high]
     if flat:
-        warnings.append(f"{len(flat)} image(s) have a single intensity, such as {flat[0]!r}.")
+        warnings.append(
+            f"{counted(len(flat), 'image', 'has')} a single intensity, such as {flat[0]!r}."
+        )
     return warnings
 
 
@@ -103,7 +107,7 @@ def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
     warnings = []
     repeats = len(read) - len(same)
     if repeats:
-        warnings.append(f"{repeats} image(s) are identical to another one.")
+        warnings.append(f"{counted(repeats, 'image', 'is')} identical to another one.")
     label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
     contradictory = [
         images
@@ -118,38 +122,3 @@ def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
         more = len(contradictory) - _MOST
         warnings.append(f"{more} more sets of identical images have different labels.")
     return warnings
-
-
-def _class_properties(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
-    """Report properties of the files that reveal a class: a network would learn those."""
-    label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
-    properties: tuple[tuple[str, Callable[[ImageStats], str]], ...] = (
-        ("image size", lambda stat: " × ".join(map(str, (stat.shape or ())[:2]))),
-        ("number of channels", lambda stat: str((stat.shape or (0,))[-1])),
-        ("bit depth", lambda stat: str(stat.bit_depth)),
-        ("file format", lambda stat: PurePosixPath(stat.image).suffix.lower() or "no suffix"),
-    )
-    warnings = []
-    for what, value_of in properties:
-        by_class: dict[str, set[str]] = {}
-        for stat in read:
-            if stat.image in label:
-                by_class.setdefault(label[stat.image], set()).add(value_of(stat))
-        warnings += _revealed_classes(what, by_class)
-    return warnings
-
-
-def _revealed_classes(what: str, by_class: Mapping[str, set[str]]) -> list[str]:
-    owners = Counter(value for values in by_class.values() for value in values)
-    revealed = [
-        name for name, values in sorted(by_class.items()) if all(owners[v] == 1 for v in values)
-    ]
-    if len(by_class) < 2 or not revealed:
-        return []
-    if len(revealed) == len(by_class):
-        return [f"The {what} alone reveals the class: no two classes share a value."]
-    return [
-        f"The {what} reveals class {name!r}: only its images have "
-        f"{', '.join(sorted(by_class[name])[:3])}."
-        for name in revealed
-    ]

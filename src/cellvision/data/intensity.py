@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.plurals import counted
+
 if TYPE_CHECKING:
     from cellvision.data.pixel_cache import StoredPixels
     from cellvision.data.preprocessing import Preprocessing
@@ -108,7 +110,8 @@ def intensity_warnings(
     )
     if brighter:
         warnings.append(
-            f"{brighter} image(s) are brighter than the intensity that becomes 1 ({one:g})."
+            f"{counted(brighter, 'image', 'is')} brighter than the intensity that becomes 1 "
+            f"({one:g})."
         )
     chosen = np.flatnonzero(np.asarray(training, bool))
     if preprocessing.intensity == "bit_depth":
@@ -138,8 +141,8 @@ def _hot_pixels(stored: StoredPixels, chosen: np.ndarray, one: float) -> list[st
     few = int(counts[:, enough[0]].sum())
     images = int((counts[:, enough[0]] > 0).sum())
     return [
-        f"Only {few} of {samples} samples, in {images} image(s), exceed {lower} bits, but they "
-        f"scale all images to {bits} bits: the largest is {stats[brightest].high:g} in "
+        f"Only {few} of {samples} samples, in {counted(images, 'image')}, exceed {lower} bits, but "
+        f"they scale all images to {bits} bits: the largest is {stats[brightest].high:g} in "
         f"{stats[brightest].image!r}. If these are hot pixels, set "
         f"preprocessing.intensity={2**lower - 1}."
     ]

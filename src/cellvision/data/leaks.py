@@ -13,6 +13,7 @@ from cellvision.data.catalog import Catalog
 from cellvision.data.groups import canonical_groups
 from cellvision.data.image_stats import ImageStats, digests
 from cellvision.data.names import quote_list
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +94,7 @@ def raise_if_leaking(leaks: Sequence[Leak]) -> None:
     shown = "\n  ".join(str(leak) for leak in leaks[:5])
     more = f"\n  and {len(leaks) - 5} more" if len(leaks) > 5 else ""
     raise errors.LeakError(
-        f"{len(leaks)} leak(s) between splits make scores optimistic:\n  {shown}{more}",
+        f"{counted(len(leaks), 'leak')} between splits make scores optimistic:\n  {shown}{more}",
         "Move each group and each image into one split; to continue anyway, with the leak "
         "stated in every report: --set split.allow_leak=true",
     )

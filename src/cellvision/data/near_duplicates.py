@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision.data.catalog import Catalog, is_training
+from cellvision.plurals import agreed, counted
 
 if TYPE_CHECKING:
     from cellvision.data.image_stats import ImageStats
@@ -292,7 +293,8 @@ def warnings_of(pairs: Sequence[NearDuplicate]) -> list[str]:
         examples = "; ".join(f"{pair.image!r} and {pair.other!r}" for pair in group[:3])
         more = f"; and {len(group) - 3} more" if len(group) > 3 else ""
         lines.append(
-            f"{count} image(s) of {split} look like near-duplicates of images of {other_split}: "
-            f"{examples}{more}. Check them by eye: copies in two splits inflate the scores."
+            f"{counted(count, 'image')} of {split} {agreed(count, 'looks')} like near-duplicates "
+            f"of images of {other_split}: {examples}{more}. Check them by eye: copies in two "
+            "splits inflate the scores."
         )
     return lines

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.plurals import counted
+
 if TYPE_CHECKING:
     from cellvision.data.image_stats import ImageStats
     from cellvision.data.preprocessing import Preprocessing
@@ -52,9 +54,10 @@ def _enlarged(
         return []
     example = read[rows[np.argmax(magnifications[rows])]]
     return [
-        f"{len(rows)} image(s) are enlarged for the network, such as {example.image!r} from "
-        f"{_size(example.shape)} to {_size(preprocessing.size)} pixels. This adds no detail and "
-        "makes training slower: choose a smaller preprocessing.size if the architecture allows it."
+        f"{counted(len(rows), 'image', 'is')} enlarged for the network, such as {example.image!r} "
+        f"from {_size(example.shape)} to {_size(preprocessing.size)} pixels. This adds no "
+        "detail and makes training slower: choose a smaller preprocessing.size if the "
+        "architecture allows it."
     ]
 
 
@@ -69,7 +72,7 @@ def _squashed(
         return []
     example = read[rows[np.argmax(ratios[rows])]]
     return [
-        f"{len(rows)} image(s) are squashed, such as {example.image!r} from "
+        f"{counted(len(rows), 'image', 'is')} squashed, such as {example.image!r} from "
         f"{_size(example.shape)} to {_size(preprocessing.size)} pixels, which distorts shapes: "
         "set preprocessing.fit to pad or crop, or a preprocessing.size of the same proportions."
     ]
@@ -109,8 +112,8 @@ def _pages_as_colours(preprocessing: Preprocessing, read: Sequence[ImageStats]) 
         return []
     use = "taken as" if preprocessing.channels == "rgb" else "combined into one channel like"
     return [
-        f"{len(pages)} image(s) have three pages, such as {pages[0].image!r}, which are {use} "
-        "red, green and blue. If they are stains, depths or times, select them by number: "
+        f"{counted(len(pages), 'image', 'has')} three pages, such as {pages[0].image!r}, which are "
+        f"{use} red, green and blue. If they are stains, depths or times, select them by number: "
         "preprocessing.channels=[0,1,2]."
     ]
 

@@ -14,6 +14,7 @@ from cellvision.component import Settings
 from cellvision.data.catalog import Catalog, is_training, is_validation
 from cellvision.data.training_subset import keep_training_groups
 from cellvision.interfaces.splitter import Splitter
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,7 +126,7 @@ class Split(Settings):
         folds = fold_splits(splitter, catalog, digests)
         if self.fold > len(folds):
             raise errors.SplitError(
-                f"split.fold is {self.fold}, and there are {len(folds)} fold(s)",
+                f"split.fold is {self.fold}, and there are {counted(len(folds), 'fold')}",
                 f"Choose from 1 to {len(folds)}",
             )
         splits = folds[self.fold - 1]
@@ -135,7 +136,7 @@ class Split(Settings):
             warnings.append(f"Folds replace the splits that the data set names ({named}).")
         left_out = sum(split is None for split in splits)
         if left_out:
-            warnings.append(f"{left_out} image(s) are left out of fold {self.fold}.")
+            warnings.append(f"{counted(left_out, 'image', 'is')} left out of fold {self.fold}.")
         column = pd.Series(splits, index=catalog.table.index, dtype=object)
         return replace(catalog, table=catalog.table.assign(split=column), warnings=tuple(warnings))
 

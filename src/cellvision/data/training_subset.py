@@ -8,6 +8,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.data.split_names import is_training
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +75,8 @@ def keep_training_groups(
     missing = sorted(set(rows["label"]) - set(rows.loc[rows["block"].isin(chosen), "label"]))
     if missing:
         raise errors.SplitError(
-            f"class {missing[0]!r} has none of {number} training group(s)", "Request more groups"
+            f"class {missing[0]!r} has none of {counted(number, 'training group')}",
+            "Request more groups",
         )
     keep: np.ndarray = ~is_trained | np.isin(blocks, chosen.to_numpy())
     return keep

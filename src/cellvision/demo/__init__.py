@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,7 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
             {
                 "title": problem.title,
                 "verdict": verdict(run),
+                "command": study_command(run),
                 "facts": _facts(problem, report, run),
                 "figures": _artifacts(folder, run, "figure"),
                 "pages": _artifacts(folder, run, "page"),
@@ -103,10 +105,7 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
 
 
 def verdict(run: Run) -> str:
-    """Return what the test set shows, beginning with the verdict's sentence.
-
-    One run without controls is the least that allows a verdict; the page says so.
-    """
+    """Return what the test set shows: the rule's sentence, and that it is that of one run."""
     rows = run.predictions[run.predictions["split"] == "test"]
     score = run.scores["test"]
     result = statistics.verdict(
@@ -116,13 +115,21 @@ def verdict(run: Run) -> str:
         training=run.scores["train"].balanced_accuracy,
     )
     return (
-        f"{result.sentence[0].upper()}{result.sentence[1:]}. {_percent(score.accuracy)} of "
-        f"{score.n} images from {score.groups} fields are right (95 % interval "
-        f"{_percent(score.accuracy_low)} to {_percent(score.accuracy_high)}); always predicting "
-        f"the most common class: {_percent(result.commonest)}; permutation test: "
+        f"{result.sentence[0].upper()}{result.sentence[1:]}. {statistics.SINGLE_RUN} "
+        f"{_percent(score.accuracy)} of {score.n} images from {score.groups} fields are right "
+        f"(95 % interval {_percent(score.accuracy_low)} to {_percent(score.accuracy_high)}); "
+        f"balanced accuracy {_percent(score.balanced_accuracy)}; always predicting the "
+        f"most common class: {_percent(result.commonest)}; permutation test: "
         f"p = {result.test.p:.2g}. The accuracy on training images, "
         f"{_percent(run.scores['train'].accuracy)}, shows nothing."
     )
+
+
+def study_command(run: Run) -> str:
+    """Return the command that repeats a run from several seeds, beside controls."""
+    folder = run.folder.resolve()
+    words = ["cellvision", "study", str(folder / "run.json"), "--runs", "5", "--controls"]
+    return shlex.join([*words, "--out", str(folder.with_name("study"))])
 
 
 def _percent(fraction: float) -> str:

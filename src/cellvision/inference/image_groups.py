@@ -12,6 +12,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.groups import NESTED_IN, resolve
 from cellvision.inference.image_search import ImageFile, printable
+from cellvision.plurals import agreed, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,8 @@ def _raise_if_missing(names: Sequence[str], groups: Mapping[str, str], column: s
     missing = [name for name in names if name not in groups]
     if missing:
         raise errors.CatalogError(
-            f"{len(missing)} of {len(names)} image(s) have no {column!r}, such as {missing[0]}",
+            f"{len(missing)} of {counted(len(names), 'image')} {agreed(len(missing), 'has')} no "
+            f"{column!r}, such as {missing[0]}",
             f"Add groups.csv with the columns file,{column} to the folder of images.",
         )
 

@@ -146,7 +146,17 @@ class ImageReader:
             if pixels:
                 return np.stack(pixels)
             faults += [item for item in results if isinstance(item, errors.UnreadableImage)]
-        raise errors.UnreadableImages(faults)
+        raise unreadable(faults)
+
+
+def unreadable(faults: Sequence[errors.UnreadableImage]) -> errors.UnreadableImages:
+    """Return the error that lists unreadable images, with what `predict` can do about them."""
+    error = errors.UnreadableImages(faults)
+    error.hint = (
+        "Repair or remove them, or leave them out: --skip-unreadable (skip_unreadable=True in "
+        "Python)."
+    )
+    return error
 
 
 def dataset_images(dataset: Dataset) -> tuple[ImageFile, ...]:

@@ -24,6 +24,7 @@ from cellvision.inference.recognised_source import recognised_source
 from cellvision.inference.trust import fit_trust
 from cellvision.interfaces.dataset import Dataset
 from cellvision.locks import folder_lock
+from cellvision.plurals import counted
 from cellvision.results.opening import open_results
 from cellvision.results.run import Run
 from cellvision.results.study import Study
@@ -68,7 +69,7 @@ def predict(
         ``s3://bucket/new``, which are copied into the cache first. Or a data set, whose images
         are read as it reads them.
     out
-        CSV file for the table, written whole or not at all.
+        CSV file or Excel workbook (``.xlsx``) for the table, written whole or not at all.
     engine
         What computes: ``"keras"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"`` for the
         fastest. The second and third need their packages; they convert the network once, compare
@@ -92,7 +93,7 @@ def predict(
     contact_sheet
         PNG file for thumbnails of the most probable images of each class.
     progress
-        Show progress on standard error; None shows it on a terminal only.
+        Show progress; None shows it on a terminal and in a notebook only.
     trust
         Say how far the predictions can be trusted, from groups that were held out: out of fold in
         a cross-validated study, else in the validation split. Adds the columns ``prediction_set``
@@ -201,6 +202,8 @@ def _opened(
         if search.skipped:
             listed = abbreviated(search.skipped)
             _log.warning(
-                "%d file(s) are not images and are skipped: %s", len(search.skipped), listed
+                "%s skipped, being no image: %s",
+                counted(len(search.skipped), "file", "is"),
+                listed,
             )
         yield search.images, None

@@ -21,12 +21,13 @@ from cellvision.inference.engines import Engine
 from cellvision.inference.engines.selection import Choice, choose_engine
 from cellvision.inference.group_likeness import image_features
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
-from cellvision.inference.image_reader import ImageReader, InputImage
+from cellvision.inference.image_reader import ImageReader, InputImage, unreadable
 from cellvision.inference.image_search import ImageFile
-from cellvision.inference.prediction_table import PredictionTable, table_file
+from cellvision.inference.prediction_table import PredictionTable
 from cellvision.inference.sorting import ClassFolders, ContactSheet, thumbnail
+from cellvision.inference.table_files import table_file, write_whole_table
+from cellvision.plurals import counted
 from cellvision.progress import displayed
-from cellvision.results.tables import write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,7 +196,7 @@ class PredictionJob:
         Parameters
         ----------
         out
-            CSV file for the table; None writes none.
+            CSV file or Excel workbook for the table; None writes none.
         on_block
             Called with each block of rows.
         """
@@ -281,18 +282,13 @@ class PredictionJob:
 
     def _raise_if_unreadable(self, faults: Sequence[errors.UnreadableImage]) -> None:
         if faults and (self.strict or len(faults) == len(self.images)):
-            error = errors.UnreadableImages(faults)
-            error.hint = (
-                "Repair or remove them, or leave them out: --skip-unreadable "
-                "(skip_unreadable=True in Python)."
-            )
-            raise error
+            raise unreadable(faults)
 
     def _write_rest(self, out: Path | None, outputs: _Outputs) -> tuple[Path, ...]:
         files = [] if out is None else [out]
         if out is not None and self.groups is not None:
-            name = f"{out.stem}_by_{self.groups.column}.csv"
-            write_table(out.with_name(name), self.groups.table())
+            name = f"{out.stem}_by_{self.groups.column}{out.suffix}"
+            write_whole_table(out.with_name(name), self.groups.table())
             files.append(out.with_name(name))
         if self.options.sort_into is not None:
             files.append(Path(self.options.sort_into))
@@ -306,7 +302,7 @@ class PredictionJob:
             warnings += [f"Trust: {note}." for note in self.trust.notes]
         if faults:
             listed = abbreviated([f"{fault.file} ({fault.reason})" for fault in faults])
-            warnings.append(f"{len(faults)} unreadable file(s) are left out: {listed}")
+            warnings.append(f"{counted(len(faults), 'unreadable file', 'is')} left out: {listed}")
         for warning in warnings:
             _log.warning("%s", warning)
         return tuple(warnings)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellvision import atomic_io, errors
-from cellvision.results.claimed_folder import naming_folder
-from cellvision.results.tables import append_table
+from cellvision import errors
+from cellvision.inference.table_files import SUFFIXES, TableFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +29,7 @@ class PredictionTable:
     class_names
         The classes, in the order of the probabilities.
     file
-        An open CSV file; None writes none.
+        Receives the rows; None writes none.
     on_block
         Called with every block.
     group_column, groups
@@ -45,7 +43,7 @@ class PredictionTable:
     def __init__(
         self,
         class_names: Sequence[str],
-        file: TextIO | None,
+        file: TableFile | None,
         on_block: Callable[[pd.DataFrame], None],
         *,
         group_column: str | None = None,
@@ -88,24 +86,24 @@ class PredictionTable:
         if self._model:
             block["model"] = self._model
         if self._file is not None:
-            append_table(self._file, block, header=not self._has_header)
+            self._file.append(block, header=not self._has_header)
         self._on_block(block)
         self._rows, self._has_header = [], True
 
 
 def check_table_path(out: Path, images: Sequence[ImageFile]) -> None:
-    """Refuse a table that would overwrite an image, or that is not named .csv.
+    """Refuse a table that would overwrite an image, or that is not named .csv or .xlsx.
 
     Raises
     ------
     errors.ExperimentError
-        The name does not end in .csv.
+        The name has another ending.
     errors.FolderError
         It is a folder, or one of the images.
     """
-    if out.suffix.lower() != ".csv":
+    if out.suffix.lower() not in SUFFIXES:
         raise errors.ExperimentError(
-            f"--out {out}: the table of predictions is a CSV file",
+            f"--out {out}: the table of predictions is a CSV file or an Excel workbook (.xlsx)",
             f"Such as --out {out.with_suffix('.csv').name}. Images are listed before --out.",
         )
     if out.is_dir():
@@ -113,23 +111,3 @@ def check_table_path(out: Path, images: Sequence[ImageFile]) -> None:
     target = out.resolve()
     if out.exists() and any(image.path.resolve() == target for image in images):
         raise errors.FolderError(f"{out}: this is one of the images", "Name another file.")
-
-
-@contextmanager
-def table_file(out: Path | None) -> Iterator[TextIO | None]:
-    """Open a CSV file that appears when the block succeeds; None if `out` is None.
-
-    Raises
-    ------
-    errors.CellvisionError
-        The file cannot be written.
-    """
-    if out is None:
-        yield None
-        return
-    with (
-        naming_folder(out.parent),
-        atomic_io.path(out) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        yield file

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cellvision import atomic_io, errors
+from cellvision.plurals import counted
 
 _TILE = 96
 """Pixels of a thumbnail's side."""
@@ -94,7 +95,7 @@ class ContactSheet:
         draw = ImageDraw.Draw(sheet)
         for row, number in enumerate(rows):
             top = gap + row * (_TILE + header + gap)
-            title = f"{self._class_names[number]}: {self._counts[number]} image(s)"
+            title = f"{self._class_names[number]}: {counted(self._counts[number], 'image')}"
             draw.text((gap, top), title.encode("ascii", "replace").decode(), fill="black")
             for column, (_, pixels) in enumerate(self._tiles[number]):
                 tile = Image.fromarray(_displayed(pixels, low, high))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.plurals import agreed, counted
+
 if TYPE_CHECKING:
     from cellvision.results.run import Run
 
@@ -17,6 +19,7 @@ class _Difference:
     """Images that differ in one respect."""
 
     example: str
+    verb: str
     description: str
     count: int = 0
     intensity: float = -np.inf
@@ -67,15 +70,20 @@ class UnlikeImages:
         if self._sizes is not None and not self._fits(height, width):
             low, high = self._sizes
             trained = _size(low) if low == high else f"{_size(low)} to {_size(high)}"
-            self._note("size", name, f"are {height}×{width}; training images are {trained}")
+            self._note("size", name, "is", f"{height}×{width}; training images are {trained}")
         if self._channels and channels not in self._channels:
             trained = " or ".join(map(str, sorted(self._channels)))
             self._note(
-                "channels", name, f"have {channels} channel(s); training images have {trained}"
+                "channels",
+                name,
+                "has",
+                f"{counted(channels, 'channel')}; training images have {trained}",
             )
         if self._bit_depths and bit_depth not in self._bit_depths:
             trained = " or ".join(map(str, sorted(self._bit_depths)))
-            self._note("bit depth", name, f"have {bit_depth} bits; training images have {trained}")
+            self._note(
+                "bit depth", name, "has", f"{bit_depth} bits; training images have {trained}"
+            )
         if self._range is not None:
             self._compare_intensities(name, float(pixels.min()), float(pixels.max()))
 
@@ -89,17 +97,17 @@ class UnlikeImages:
         zero, one = self._range
         beyond = high if high > one else low if low < zero else None
         if beyond is not None:
-            difference = self._note("intensity", name, "")
+            difference = self._note("intensity", name, "holds", "")
             if abs(beyond) > difference.intensity:
                 difference.intensity = abs(beyond)
                 difference.example = name
                 difference.description = (
-                    f"hold intensities beyond the range of the training, {zero:g} to {one:g} "
+                    f"intensities beyond the range of the training, {zero:g} to {one:g} "
                     f"(such as {beyond:g})"
                 )
 
-    def _note(self, kind: str, name: str, description: str) -> _Difference:
-        difference = self._differences.setdefault(kind, _Difference(name, description))
+    def _note(self, kind: str, name: str, verb: str, description: str) -> _Difference:
+        difference = self._differences.setdefault(kind, _Difference(name, verb, description))
         difference.count += 1
         if description and name < difference.example:  # the same one, whatever the threads did
             difference.example, difference.description = name, description
@@ -108,7 +116,8 @@ class UnlikeImages:
     def warnings(self) -> list[str]:
         """Return one line for each kind of difference."""
         return [
-            f"{difference.count} of {self._count} image(s) {difference.description}. Such as "
+            f"{difference.count} of {counted(self._count, 'image')} "
+            f"{agreed(difference.count, difference.verb)} {difference.description}. Such as "
             f"{difference.example}. Their predictions may be meaningless, whatever their "
             "probabilities."
             for difference in self._differences.values()

@@ -56,11 +56,14 @@ class DecodedImage:
         less than the dtype holds: 12-bit cameras are stored as uint16.
     notes : tuple of str
         One line for each change that reading made; a `Note` also carries its kind.
+    compression : str
+        How the file is compressed, such as ``LZW`` or ``JPEG, quality 90``; empty if unknown.
     """
 
     pixels: NDArray[np.generic]
     bit_depth: int
     notes: tuple[str, ...]
+    compression: str = ""
 
     @classmethod
     def of_pixels(cls, pixels: NDArray[np.generic]) -> DecodedImage:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cellvision import errors
+from cellvision.plurals import counted
 
 from .crop_table import ColumnMapping, ObjectTable
 from .label_masks import match_masks, objects_of, read_labels
@@ -303,7 +304,7 @@ def _write(
     if not crops:
         notes.append("no object, so no crop")
     elif len(outputs) < len(crops):
-        notes.append(f"{len(crops) - len(outputs)} object(s) at the edge are left out")
+        notes.append(f"left out {counted(len(crops) - len(outputs), 'object')} at the edge")
     return Result(tuple(outputs), tuple(notes))
 
 

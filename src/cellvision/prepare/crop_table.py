@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellvision import errors
+from cellvision.plurals import counted
 
 from .object_tables import ObjectRow, read_objects
 from .provenance import FIXED_COLUMNS, Provenance
@@ -141,10 +142,16 @@ class ObjectTable:
             )
         if unmatched:
             count, names = sum(unmatched.values()), next(iter(unmatched))
-            warn(f"{self.path.name}: {count} row(s) of images that are not here, first: {names[0]}")
+            warn(
+                f"{self.path.name}: {counted(count, 'row')} of images that are not here, first: "
+                f"{names[0]}"
+            )
         empty = [name for name, rows in matched.items() if not rows]
         if empty:
-            warn(f"{len(empty)} image(s) without a row in {self.path.name}, first: {empty[0]}")
+            warn(
+                f"{counted(len(empty), 'image')} without a row in {self.path.name}, first: "
+                f"{empty[0]}"
+            )
         return {name: _numbered(rows) for name, rows in matched.items()}
 
     def raise_if_contradicting(
@@ -223,7 +230,7 @@ def _with_class(path: Path, rows: Sequence[ObjectRow], column: str | None) -> li
     classified = [row for row in rows if row.values.get(column, "").strip()]
     if len(classified) < len(rows):
         count = len(rows) - len(classified)
-        warn(f"{path.name}: {count} object(s) without {column} are left out")
+        warn(f"{path.name}: left out {counted(count, 'object')} without {column}")
     return classified
 
 

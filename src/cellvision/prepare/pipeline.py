@@ -21,6 +21,7 @@ from cellvision import atomic_io, errors
 from cellvision.concurrency import available_processors
 from cellvision.data.files import read_image
 from cellvision.locks import folder_lock
+from cellvision.plurals import counted
 
 from .provenance import (
     FIXED_COLUMNS,
@@ -199,7 +200,10 @@ def _finish(
     if provenance.rows:
         unlisted = [image.name for image in sources.images if image.name not in provenance.rows]
         if unlisted:
-            warn(f"{len(unlisted)} image(s) without a row of provenance, first: {unlisted[0]}")
+            warn(
+                f"{counted(len(unlisted), 'image')} without a row of provenance, first: "
+                f"{unlisted[0]}"
+            )
     _warn_of_spellings(columns[len(FIXED_COLUMNS) :], rows)
     _warn_of_notes(lines)
     record.raise_if_replaced()
@@ -220,7 +224,7 @@ def _raise_if_strays(out: Path, listed: set[str]) -> None:
     strays = sorted(visible_images(out) - listed)
     if strays:
         raise errors.FolderError(
-            f"{out} holds {len(strays)} image(s) that this command did not make, "
+            f"{out} holds {counted(len(strays), 'image')} that this command did not make, "
             f"first: {strays[0]}",
             "Remove them and run the same command again, or name a new folder with --out.",
         )
@@ -241,5 +245,5 @@ def _warn_of_notes(lines: Sequence[WorkLine]) -> None:
         for note in line.notes:
             names.setdefault(note, []).append(line.source)
     for note, images in names.items():
-        others = f" and {len(images) - 1} other(s)" if len(images) > 1 else ""
+        others = f" and {counted(len(images) - 1, 'other')}" if len(images) > 1 else ""
         warn(f"{images[0]}{others}: {note}")

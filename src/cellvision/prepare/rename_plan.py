@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cellvision import errors
 from cellvision.data.files import IMAGE_SUFFIXES
+from cellvision.plurals import counted
 
 from .provenance import (
     FIXED_COLUMNS,
@@ -206,7 +207,7 @@ def _raise_if_images_are_missing(
     missing = [file for file in provenance.rows if file not in names]
     if missing:
         raise errors.InvalidInput(
-            f"{source}: its tables have {len(missing)} row(s) without an image, "
+            f"{source}: its tables have {counted(len(missing), 'row')} without an image, "
             f"first: {missing[0]}",
             "Correct the tables first, or number into a new folder with --out.",
         )

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from cellvision import atomic_io, errors
 from cellvision.locks import folder_lock
+from cellvision.plurals import counted
 
 from .provenance import MANIFEST, read_table, to_frame
 from .records import NOT_SIGNED, NUMBER_RECORD, WORK_RECORD, foreign, read_text
@@ -198,7 +199,9 @@ def _run_backwards(source: Path, record: RenameRecord, progress: Progress | None
     for path in (source / UNDO_RECORD, source / NUMBER_RECORD):
         _remove(path, record)
     if missing:
-        warn(f"{len(missing)} image(s) were removed since numbering, first: {missing[0]}")
+        warn(
+            f"{counted(len(missing), 'image', 'was')} removed since numbering, first: {missing[0]}"
+        )
 
 
 def _raise_if_not_undoable(source: Path, record: RenameRecord) -> None:

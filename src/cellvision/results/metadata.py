@@ -110,6 +110,9 @@ class RunMetadata(ResultModel):
     """Seeds that were replaced because their networks output the same for every image after the
     warm-up."""
 
+    kept_epoch: int | None = None
+    """Epoch whose weights were kept; None if the network was not trained in epochs."""
+
     interrupted: bool = False
     """Whether training was interrupted; the model is then the best one up to that moment."""
 

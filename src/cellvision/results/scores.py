@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from pydantic import Field
 
 from cellvision import notebook_html, statistics
 from cellvision.result_model import ResultModel
+from cellvision.results.class_scores import ClassScore, score_classes
 
 
 class Score(ResultModel):
@@ -50,6 +52,9 @@ class Score(ResultModel):
     groups_scored: int | None = None
     """Groups that were scored: those with one label and no tie."""
 
+    classes: dict[str, ClassScore] = Field(default_factory=dict)
+    """Precision, recall and F1 of each class; empty for the training split."""
+
     def __repr__(self) -> str:
         groups = "" if self.groups is None else f", {self.groups} groups"
         return (
@@ -59,7 +64,7 @@ class Score(ResultModel):
         )
 
     def _repr_html_(self) -> str:
-        return notebook_html.document("Score", scores_table({"": self}))
+        return notebook_html.document("Score", scores_table({"": self}), classes_table(self))
 
     @classmethod
     def from_predictions(
@@ -69,6 +74,7 @@ class Score(ResultModel):
         groups: np.ndarray | None,
         loss: float,
         *,
+        class_names: Sequence[str] = (),
         cross_validated: bool = False,
     ) -> Score:
         """Score the predictions of one split.
@@ -83,10 +89,13 @@ class Score(ResultModel):
             The group of each image, shape (images,); None if groups are unknown.
         loss
             The mean loss.
+        class_names
+            The classes, in the order of their numbers, to score each of them; empty scores none.
         cross_validated
             Whether the predictions are pooled over folds: the intervals are then wider.
         """
-        correct = probabilities.argmax(axis=1) == labels
+        predicted = probabilities.argmax(axis=1)
+        correct = predicted == labels
         interval_of = (
             statistics.cross_validated_accuracy if cross_validated else statistics.accuracy_interval
         )
@@ -101,6 +110,9 @@ class Score(ResultModel):
             interval=interval.method,
             balanced_accuracy=float(np.mean(recalls)),
             loss=loss if np.isfinite(loss) else None,
+            classes=score_classes(
+                labels, predicted, groups, class_names, cross_validated=cross_validated
+            ),
             **_group_scores(labels, probabilities, groups, cross_validated),
         )
 
@@ -127,6 +139,29 @@ def scores_table(scores: Mapping[str, Score]) -> str:
     }
     shown = {name: cells for name, cells in columns.items() if any(map(str, cells))}
     return notebook_html.table(list(shown), zip(*shown.values(), strict=True))
+
+
+def classes_table(score: Score) -> str:
+    """Return the classes of a score as an HTML table; empty if they were not scored."""
+    rows: list[list[object]] = [
+        [
+            *(name, each.n, _decimals(each.precision)),
+            *(_decimals(each.recall), _recall_range(each), _decimals(each.f1)),
+        ]
+        for name, each in score.classes.items()
+    ]
+    head = ["class", "images", "precision", "recall", "95 % interval", "F1"]
+    return notebook_html.table(head, rows)
+
+
+def _decimals(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _recall_range(score: ClassScore) -> str:
+    if score.recall_low is None or score.recall_high is None:
+        return "–"
+    return f"{score.recall_low:.3f} to {score.recall_high:.3f}"
 
 
 def _group_scores(

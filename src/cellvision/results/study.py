@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cellvision import errors, notebook_html, remote
+from cellvision.plurals import counted
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.metadata import (
     STUDY_SCHEMA,
@@ -110,7 +111,7 @@ class StudyExperiment:
 
     def __repr__(self) -> str:
         controls = f", controls {', '.join(self.controls)}" if self.controls else ""
-        return f"<StudyExperiment {self.name}: {len(self.runs)} run(s){controls}>"
+        return f"<StudyExperiment {self.name}: {counted(len(self.runs), 'run')}{controls}>"
 
     @property
     def networks(self) -> tuple[Run, ...]:
@@ -188,18 +189,21 @@ class Study(ReportedResults):
 
     def __repr__(self) -> str:
         return (
-            f"<Study {self.folder}: {len(self.runs)} run(s) of "
-            f"{len(self._metadata.experiments)} experiment(s)>"
+            f"<Study {self.folder}: {counted(len(self.runs), 'run')} of "
+            f"{counted(len(self._metadata.experiments), 'experiment')}>"
         )
 
     def _repr_html_(self) -> str:
-        table = self.table
-        means = table.groupby(["experiment", "split"], sort=False)["accuracy"]
+        by_experiment = self.table.groupby(["experiment", "split"], sort=False)
         rows = [
-            (experiment, split, len(values), f"{values.mean():.3f}", f"{values.std(ddof=1):.3f}")
-            for (experiment, split), values in means
+            (
+                *(experiment, split, len(rows), f"{rows['accuracy'].mean():.3f}"),
+                f"{rows['accuracy'].std(ddof=1):.3f}",
+                f"{rows['balanced_accuracy'].mean():.3f}",
+            )
+            for (experiment, split), rows in by_experiment
         ]
-        head = ("experiment", "split", "runs", "mean accuracy", "SD over runs")
+        head = ("experiment", "split", "runs", "mean accuracy", "SD over runs", "mean balanced")
         verdicts = self.verdicts if (self.folder / "verdict.json").is_file() else ()
         lines = (f"{each.experiment}, {each.split}: {each.sentence}" for each in verdicts)
         return notebook_html.document(

@@ -82,11 +82,12 @@ from cellvision.statistics.seeds import (
     untrained_runs,
 )
 from cellvision.statistics.variance_shares import VarianceShares, variance_shares
-from cellvision.statistics.verdict import Verdict, verdict
+from cellvision.statistics.verdict import SINGLE_RUN, Verdict, verdict
 
 __all__ = [
     "CROSS_VALIDATION_FACTOR",
     "MARGIN",
+    "SINGLE_RUN",
     "AbstentionRule",
     "ArmTest",
     "BatchAccuracy",

@@ -33,6 +33,12 @@ from cellvision.statistics.seeds import (
 )
 from cellvision.statistics.verdict_rule import Case, Word
 
+SINGLE_RUN = (
+    "This is the answer of a single run without controls. A firm verdict takes several seeds and "
+    "controls."
+)
+"""What the demo and the page of a run say beside the rule's sentence."""
+
 
 @dataclass(frozen=True, eq=False)
 class Verdict:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
+from cellvision.data.split_names import is_training
 from cellvision.results.metadata import EnsembleRecord
 from cellvision.results.scores import Score
 from cellvision.studies.control_run import cross_entropy
@@ -64,6 +65,7 @@ def ensemble_scores(runs: Sequence[Run]) -> dict[str, Score]:
             probabilities[rows],
             table.loc[rows, "group"].to_numpy() if runs[0].group_column is not None else None,
             cross_entropy(labels[rows], probabilities[rows]),
+            class_names=() if is_training(split) else runs[0].class_names,
             cross_validated=runs[0].cross_validated,
         )
     return scores

@@ -11,6 +11,7 @@ from cellvision.data.fold_assignment import fold_splits
 from cellvision.data.image_stats import digests
 from cellvision.data.prepared import readable_catalog
 from cellvision.interfaces.splitter import Splitter, splitters
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     from cellvision.data.threaded_map import Progress
@@ -46,7 +47,9 @@ def requested_splitter(
         )
     if folds is not None:
         if folds < 2:
-            raise errors.ExperimentError(f"{folds} fold(s) cannot be cross-validated", "--folds 5")
+            raise errors.ExperimentError(
+                f"{counted(folds, 'fold')} cannot be cross-validated", "--folds 5"
+            )
         return splitters.create(splitters.default("group_k_fold"), k=folds)
     if leave_out is not None:
         return splitters.create(splitters.default("leave_one_out"), column=leave_out)

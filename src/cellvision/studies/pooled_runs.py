@@ -174,12 +174,13 @@ def _score(first: Run, table: pd.DataFrame, units: np.ndarray | None) -> Score:
     labels = table["label"].map(numbers).to_numpy(np.int64)
     groups = None if first.group_column is None else table["group"].to_numpy()
     loss = cross_entropy(labels, probabilities)
-    score = Score.from_predictions(labels, probabilities, groups, loss, cross_validated=True)
+    options: dict[str, Any] = {"class_names": first.class_names, "cross_validated": True}
+    score = Score.from_predictions(labels, probabilities, groups, loss, **options)
     if units is None:
         return score
     # Answers are for groups, intervals over what the folds leave out.
-    over = Score.from_predictions(labels, probabilities, units, loss, cross_validated=True)
-    names = ("accuracy_low", "accuracy_high", "interval", "groups")
+    over = Score.from_predictions(labels, probabilities, units, loss, **options)
+    names = ("accuracy_low", "accuracy_high", "interval", "groups", "classes")
     return score.model_copy(update={name: getattr(over, name) for name in names})
 
 
@@ -188,7 +189,7 @@ def _mean_score(scores: Sequence[Score]) -> Score:
     values: dict[str, Any] = {"interval": scores[0].interval}
     for name in Score.model_fields:
         numbers = [getattr(score, name) for score in scores]
-        if name == "interval":
+        if name in ("interval", "classes"):
             continue
         if any(number is None for number in numbers):
             values[name] = None

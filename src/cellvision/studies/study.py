@@ -102,7 +102,7 @@ def study(
     recipe
         For a folder: name of the recipe.
     progress
-        Show progress on standard error; None shows it on a terminal only.
+        Show progress; None shows it on a terminal and in a notebook only.
 
     Returns
     -------

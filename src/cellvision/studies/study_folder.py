@@ -246,7 +246,7 @@ def _write_tables(
         }
         leading = {name: names[name] for name in columns}
         rows += [
-            {**leading, "seed": run.seed, "split": split, **score.model_dump()}
+            {**leading, "seed": run.seed, "split": split, **score.model_dump(exclude={"classes"})}
             for split, score in run.scores.items()
         ]
         histories.append(run.history.assign(**leading)[[*leading, *run.history.columns]])

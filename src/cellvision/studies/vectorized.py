@@ -22,6 +22,7 @@ from cellvision.backends import devices
 from cellvision.results.claimed_folder import claim_folder, naming_folder
 from cellvision.studies.vectorized_program import State, VectorizedProgram, run_state
 from cellvision.training.callbacks import EarlyStopping, history_row, restart_epoch
+from cellvision.training.kept_weights import keeps_best, patience
 from cellvision.training.result import TrainingResult
 from cellvision.training.run_writer import RunWriter
 from cellvision.training.train import train_once
@@ -199,7 +200,9 @@ class _VectorizedRun:
         self.folder = folder
         self.writer = RunWriter(program.trainer, seed, folder)
         self.training = self.writer.experiment.training
-        self.early_stopping = EarlyStopping(self.training.early_stopping)
+        validated = len(program.trainer.validation_rows)
+        self.early_stopping = EarlyStopping(patience(self.training, validated))
+        self.keeps_best = keeps_best(self.training, validated)
         self.history: list[dict[str, float]] = []
         self.last: State | None = None
         self.best: State | None = None
@@ -219,7 +222,7 @@ class _VectorizedRun:
             if self.is_dead:
                 return
         self.history.append(row)
-        if self.early_stopping.is_best(row["val_loss"]) and self.training.keep == "best":
+        if self.early_stopping.is_best(row["val_loss"]) and self.keeps_best:
             self.best = state()
         checkpoints, number = self.writer.checkpoints, int(row["epoch"])
         if checkpoints is not None:

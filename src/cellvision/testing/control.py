@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cellvision import errors
 from cellvision.interfaces.control import Control, ControlData, controls, overridden
+from cellvision.plurals import counted
 from cellvision.testing.component import ComponentChecks, conformance_check
 from cellvision.testing.result import CheckFailed
 
@@ -104,7 +105,7 @@ class ControlChecks(ComponentChecks):
 
         control = self._changing("change_image")
         for image in _images():
-            kind = f"{image.dtype}, {image.shape[-1]} channel(s)"
+            kind = f"{image.dtype}, {counted(image.shape[-1], 'channel')}"
             before = image.copy()
             try:
                 first, second = (checked_image(control, image) for _ in range(2))

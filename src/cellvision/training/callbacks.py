@@ -13,6 +13,7 @@ import numpy as np
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
+from cellvision.training.kept_weights import keeps_best, patience
 from cellvision.training.state import TrainingState, values
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class TrainingMonitor:
         super().__init__()
         self.context = context
         self.history: list[dict[str, float]] = [] if start is None else list(start.history)
-        self.early_stopping = EarlyStopping(context.training.early_stopping)
+        self.early_stopping = EarlyStopping(patience(context.training, context.validation_images))
         self.dead = False
         self.state = start
         self._first_epoch = len(self.history)
@@ -224,7 +225,7 @@ class TrainingMonitor:
     def _track_best(self, validation_loss: float) -> None:
         network = self.context.network
         better = self.early_stopping.is_best(validation_loss)
-        if better and self.context.training.keep == "best":
+        if better and keeps_best(self.context.training, self.context.validation_images):
             self._best = averaged_weights(network.training_model.optimizer, network.model)
         if self.early_stopping.is_over:
             self.model.stop_training = True

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from cellvision.training.network import Network
 
 
+_STEADY_SECONDS = 1.0
+"""Seconds of steady work before the time for the rest is estimated."""
+
+
 @dataclass(frozen=True, eq=False)
 class FrozenFit:
     """The frozen part of a network and its output for all images.
@@ -98,11 +102,13 @@ def fit_frozen(
     start = time.perf_counter()
     training, validation = rows
     display.epoch(1, 1, len(training))
-    features = _features(prepared, split, np.arange(len(prepared.pixels)), pixels, display)[0]
+    variants = copies(prepared) if prepared.experiment.augmenters else ()
+    shown = _FeatureProgress(display, (len(prepared.pixels), len(variants) * len(training)))
+    everything = np.arange(len(prepared.pixels))
+    features = _features(prepared, split, everything, pixels, shown.of(0))[0]
     learned = features[training][np.newaxis]
-    if prepared.experiment.augmenters:
-        variants = copies(prepared)
-        learned = _features(prepared, split, training, pixels, display, variants)
+    if variants:
+        learned = _features(prepared, split, training, pixels, shown.of(1), variants)
     _solve(
         prepared, split, np.tile(training, len(learned)), learned.reshape(-1, *learned.shape[2:])
     )
@@ -119,7 +125,39 @@ def fit_frozen(
     on_epoch(1, row)
     speed = len(training) / max(seconds, 1e-9)
     display.epoch_done(row, speed, 0.0)
-    return fit, TrainingResult([row], seconds, speed, 0.0)
+    return fit, TrainingResult([row], seconds, speed, 0.0, is_solved=True)
+
+
+class _FeatureProgress:
+    """Shows how many features are computed, and estimates the time for all passes over images.
+
+    Parameters
+    ----------
+    display
+        Shows progress.
+    work
+        Features to compute in each pass.
+    """
+
+    def __init__(self, display: Display, work: Sequence[int]) -> None:
+        self._display = display
+        self._work = work
+
+    def of(self, number: int) -> Callable[[int, int], None]:
+        """Return the function that a pass calls with the images done and their total."""
+        first: list[tuple[float, float]] = []
+        later = sum(self._work[number + 1 :])
+
+        def progress(done: int, total: int) -> None:
+            self._display.task("computing features", done, total)
+            now, finished = time.perf_counter(), self._work[number] * done / total
+            if not first:
+                first.append((finished, now))  # the first batch also compiles
+            elif now - first[0][1] >= _STEADY_SECONDS:
+                speed = (finished - first[0][0]) / (now - first[0][1])
+                self._display.remaining((self._work[number] - finished + later) / speed)
+
+        return progress
 
 
 def _solve(
@@ -149,7 +187,7 @@ def _features(
     split: FrozenSplit,
     rows: np.ndarray,
     pixels: Callable[[np.ndarray], np.ndarray],
-    display: Display,
+    progress: Callable[[int, int], None],
     variants: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
 ) -> np.ndarray:
     """Compute the features of rows, or of augmented copies of them; shape (copies, rows, ...)."""
@@ -168,5 +206,5 @@ def _features(
         rows,
         feature_key(split, digests, settings),
         variants or (np.asarray,),
-        lambda done, total: display.task("computing features", done, total),
+        progress,
     )

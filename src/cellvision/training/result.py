@@ -28,6 +28,8 @@ class TrainingResult:
         Seeds whose networks were dead after the warm-up and were drawn again.
     interrupted : TrainingState or None
         State to resume from, if the training was interrupted.
+    is_solved : bool
+        Whether the weights were solved at once, as those of a frozen network, not in epochs.
     """
 
     history: list[dict[str, float]]
@@ -37,3 +39,4 @@ class TrainingResult:
     vectorized: int = 1
     restarted_seeds: tuple[int, ...] = ()
     interrupted: TrainingState | None = None
+    is_solved: bool = False

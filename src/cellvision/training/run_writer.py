@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io
-from cellvision.data.split_names import is_test
+from cellvision.data.split_names import is_test, is_training
 from cellvision.interfaces.control import controls, overridden
 from cellvision.results.claimed_folder import RESUME, naming_folder, release_folder
+from cellvision.results.class_scores import never_predicted
 from cellvision.results.environment import (
     copy_local_plugins,
     keras_environment,
@@ -29,6 +30,7 @@ from cellvision.results.tables import (
     write_json,
     write_table,
 )
+from cellvision.training.kept_weights import Outcome
 from cellvision.training.network import check_reloads
 
 if TYPE_CHECKING:
@@ -99,10 +101,8 @@ class RunWriter:
         with naming_folder(self.folder):
             if result.interrupted is not None:
                 result.interrupted.save(self.folder / RESUME)
-            warnings = [
-                *self._save_model(network),
-                *_training_warnings(result, probabilities[trainer.rows]),
-            ]
+            outcome = self._outcome(result, probabilities)
+            warnings = [*self._save_model(network), *outcome.warnings()]
             return finish_run(
                 trainer.prepared,
                 self.seed,
@@ -119,9 +119,21 @@ class RunWriter:
                 ),
                 warnings,
                 result.restarted_seeds,
+                kept_epoch=outcome.kept_epoch,
                 interrupted=result.interrupted is not None,
                 averaged=averaged,
             )
+
+    def _outcome(self, result: TrainingResult, probabilities: np.ndarray) -> Outcome:
+        trainer = self.trainer
+        counts = np.bincount(trainer.prepared.labels[trainer.rows])
+        return Outcome(
+            self.experiment.training,
+            result,
+            probabilities[trainer.rows],
+            float(counts.max() / counts.sum()),
+            len(trainer.validation_rows),
+        )
 
     def _averaged(self, network: Network, probabilities: np.ndarray) -> np.ndarray | None:
         """Average held-out images over orientations, if the experiment asks for it."""
@@ -143,28 +155,6 @@ class RunWriter:
             return check_reloads(str(temporary), network.model, pixels)
 
 
-def _training_warnings(result: TrainingResult, training_probabilities: np.ndarray) -> list[str]:
-    warnings = []
-    if result.interrupted is not None:
-        warnings.append(
-            f"The training was interrupted after epoch {result.interrupted.epoch}. "
-            "Resume it with the same command and --resume."
-        )
-    if result.restarted_seeds:
-        warnings.append(
-            "The network output the same for every image after the warm-up, and was drawn again "
-            f"{len(result.restarted_seeds)} time(s)."
-        )
-    if not all(np.isfinite(row["loss"]) for row in result.history):
-        warnings.append("The loss became infinite or NaN: the network did not train.")
-    elif len(np.unique(training_probabilities.argmax(axis=1))) == 1:
-        warnings.append(
-            "The network predicts one class for every training image. Try another seed, a lower "
-            "learning rate or more epochs."
-        )
-    return warnings
-
-
 def finish_run(
     prepared: PreparedData,
     seed: int,
@@ -176,6 +166,7 @@ def finish_run(
     warnings: Sequence[str] = (),
     restarted_seeds: tuple[int, ...] = (),
     *,
+    kept_epoch: int | None = None,
     interrupted: bool = False,
     averaged: np.ndarray | None = None,
 ) -> Run:
@@ -193,13 +184,14 @@ def finish_run(
         Probabilities of all images, shape (images, classes).
     loss
         Returns the mean loss of labels and probabilities.
-    environment, timings, warnings, restarted_seeds, interrupted
+    environment, timings, warnings, restarted_seeds, kept_epoch, interrupted
         Go into ``run.json``; the warnings follow those of the images.
     averaged
         Probabilities of which those of held-out images are means over orientations; None if
         they were not computed.
     """
     experiment = with_seed(prepared.experiment, seed)
+    scores = _scores(prepared, loss, probabilities)
     predictions = predictions_table(prepared.catalog, probabilities)
     provenance = provenance_table(prepared.catalog)
     write_table(folder / "predictions.csv", predictions)
@@ -215,6 +207,7 @@ def finish_run(
         environment=environment,
         seed=seed,
         restarted_seeds=restarted_seeds,
+        kept_epoch=kept_epoch,
         interrupted=interrupted,
         **_control_fields(prepared.control),
         class_names=prepared.catalog.class_names,
@@ -224,19 +217,28 @@ def finish_run(
         batch_column=prepared.catalog.batch_column,
         counts=prepared.catalog.counts(),
         **_digests(prepared),
-        scores=_scores(prepared, loss, probabilities),
+        scores=scores,
         tta_scores={}
         if averaged is None
         else _scores(prepared, loss, averaged, without=prepared.training_split),
         timings=timings,
         leaks=tuple(LeakRecord.model_validate(leak.to_json()) for leak in prepared.audit.leaks),
-        warnings=(*prepared.warnings, *warnings),
+        warnings=(*prepared.warnings, *warnings, *_never_predicted(scores)),
     )
     atomic_io.text(folder / "run.json", metadata.to_json())
     if not interrupted:
         (folder / RESUME).unlink(missing_ok=True)
         release_folder(folder)
     return load_run(folder)
+
+
+def _never_predicted(scores: Mapping[str, Score]) -> list[str]:
+    return [
+        line
+        for split, score in scores.items()
+        if is_test(split)
+        for line in never_predicted(split, score.classes)
+    ]
 
 
 def _digests(prepared: PreparedData) -> dict[str, Any]:
@@ -288,5 +290,7 @@ def _scores(
             probabilities[rows],
             groups[rows] if has_groups else None,
             mean_loss(labels, probabilities[rows]),
+            # Recalls on training images say nothing about new ones.
+            class_names=() if is_training(split) else prepared.catalog.class_names,
         )
     return scores

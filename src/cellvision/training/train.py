@@ -60,7 +60,7 @@ def train(
         Continue the interrupted run in `out`, with the same result as without the interruption.
         Starts from the beginning if there is none.
     progress
-        Show progress on standard error; None shows it on a terminal only.
+        Show progress; None shows it on a terminal and in a notebook only.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from cellvision.backends.seeding import derived_seed
 from cellvision.backends.startup import start_backend
 from cellvision.backends.threads import configure_threads
 from cellvision.interfaces.architecture import TrainingPlan
+from cellvision.plurals import counted
 from cellvision.training import dead_network
 from cellvision.training.batch_norm import refresh_batch_norm
 from cellvision.training.batches import BatchLoader, gather, validation_batches
@@ -28,6 +29,7 @@ from cellvision.training.callbacks import (
     training_monitor,
 )
 from cellvision.training.frozen_fit import FrozenFit, fit_frozen, is_exactly_solvable
+from cellvision.training.kept_weights import needs_validation
 from cellvision.training.network import Network, prediction_batch_size
 from cellvision.training.result import TrainingResult
 from cellvision.training.state import TrainingState
@@ -91,9 +93,7 @@ class Trainer:
 
     def _check_settings(self) -> None:
         training = self.prepared.experiment.training
-        if self.prepared.validation_split is None and (
-            training.early_stopping is not None or training.keep == "best"
-        ):
+        if self.prepared.validation_split is None and needs_validation(training):
             raise errors.ExperimentError(
                 "training.early_stopping and training.keep=best need a validation split, "
                 "and there is none",
@@ -102,7 +102,7 @@ class Trainer:
         fewest = min(len(rows) for rows in (self.rows, self.validation_rows) if len(rows))
         if fewest < len(self.devices):
             raise errors.ExperimentError(
-                f"{len(self.devices)} devices cannot share the {fewest} image(s) of a split",
+                f"{len(self.devices)} devices cannot share {counted(fewest, 'image')} of a split",
                 "--set training.devices=1",
             )
 

@@ -218,8 +218,8 @@ class Encoder(Architecture):
         if isinstance(self.channels, tuple):
             if len(self.channels) != depth or max(self.channels) >= available:
                 raise errors.ArchitectureError(
-                    f"{name}: channels {list(self.channels)} do not map {available} image "
-                    f"channel(s) to {depth} of the encoder",
+                    f"{name}: channels {list(self.channels)} do not map the {available} of an "
+                    f"image to {depth} of the encoder",
                     f"List {depth} numbers from 0 to {available - 1}: "
                     "--set architecture.channels=[...]",
                 )

@@ -77,7 +77,7 @@ def check(
     height, width, channels = input_shape
     if min(input_shape) < 1:
         raise errors.ArchitectureError(
-            f"{network}: no image is {height}×{width} with {channels} channel(s)",
+            f"{network}: no image is {height}×{width} with {channels} channels",
             "Height, width and channels are at least 1",
         )
     rows, columns = height, width

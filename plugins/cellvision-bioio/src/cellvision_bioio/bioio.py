@@ -125,7 +125,7 @@ class Bioio(Dataset):
         try:
             scene = container.scene(number)
             if time >= scene.times:
-                raise IndexError(f"the scene has {scene.times} time point(s)")
+                raise IndexError(f"the number of time points is {scene.times}")
             pixels, note = self._planes(container, number, scene, time)
         except Exception as fault:  # a damaged file can raise anything
             reason = one_line(fault, self._root / file)
@@ -200,7 +200,7 @@ class Bioio(Dataset):
         if missing:
             setting = "scenes" if what == "scene" else "t"
             raise errors.CatalogError(
-                f"{self._root / file} has {count} {what}(s), so no {what} {missing[0]}",
+                f"{self._root / file} has no {what} beyond {count - 1}, so no {what} {missing[0]}",
                 f"Numbers begin with 0; correct dataset.{setting}.",
             )
         return sorted(set(selection))
@@ -218,6 +218,6 @@ class Bioio(Dataset):
             return pixels, f"maximum of {scene.planes} planes" if scene.planes > 1 else ""
         z = scene.planes // 2 if self.z == "middle" else self.z
         if z >= scene.planes:
-            raise IndexError(f"the scene has {scene.planes} plane(s), so no plane {z} (dataset.z)")
+            raise IndexError(f"the number of planes is {scene.planes}, so no plane {z} (dataset.z)")
         note = f"plane {z} of 0 to {scene.planes - 1}" if scene.planes > 1 else ""
         return container.plane(number, time, z), note

@@ -113,7 +113,7 @@ class Folder(ImageFiles):
         gaps = [image for image, field in zip(images, fields, strict=True) if field is None]
         if gaps and self.group is None:
             raise errors.CatalogError(
-                f"{self.path}: {len(gaps)} image(s) have no field in a {MANIFEST}, "
+                f"{self.path}: a {MANIFEST} lacks the field of {len(gaps)} of its images, "
                 f"first: {gaps[0]}",
                 "Prepare them in the same way, or name every image's group in groups.csv "
                 "(a column 'group')",

@@ -101,4 +101,4 @@ def to_mono(image: str, decoded: DecodedImage) -> DecodedImage:
             "Remove mono and choose channels: --set preprocessing.channels=[0]",
         )
     notes = (*decoded.notes, "converted to grey (luma)")
-    return DecodedImage(luma(pixels), decoded.bit_depth, notes)
+    return DecodedImage(luma(pixels), decoded.bit_depth, notes, decoded.compression)

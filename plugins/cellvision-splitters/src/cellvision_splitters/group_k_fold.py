@@ -48,8 +48,7 @@ class GroupKFold(Splitter):
         blocks = catalog.groupby("label")["block"].nunique()
         if int(blocks.min()) < self.k:
             raise errors.SplitError(
-                f"class {blocks.idxmin()!r} has {blocks.min()} group(s), too few for {self.k} "
-                "folds",
+                f"class {blocks.idxmin()!r} has too few groups ({blocks.min()}) for {self.k} folds",
                 f"Use at most {max(int(blocks.min()), 2)} folds, or more groups",
             )
         result = []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cellvision.data.decoders import memory
 from cellvision.interfaces.decoded_image import Note
+from cellvision.plurals import counted
 
 Pixels: TypeAlias = NDArray[Any]
 Decoded: TypeAlias = tuple[Pixels, int, list[str]]
@@ -50,7 +51,7 @@ def check_size(height: int, width: int, channels: int, itemsize: int) -> None:
     size = height * width * channels * itemsize
     if size > MAX_DECODED_BYTES:
         raise Refusal(
-            f"its header declares {width} x {height} pixels with {channels} channel(s), "
+            f"its header declares {width} x {height} pixels with {counted(channels, 'channel')}, "
             f"{size / 2**30:.1f} GiB when decoded; the limit is "
             f"{MAX_DECODED_BYTES / 2**30:.1f} GiB",
             "Export it in smaller parts, unless the file is simply damaged",

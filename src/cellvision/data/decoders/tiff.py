@@ -31,6 +31,7 @@ from cellvision.data.decoders.tiff_axes import Layout, canonical, read_layout
 from cellvision.data.decoders.tiff_directory import check_directories
 from cellvision.data.decoders.tiff_segments import check_segments
 from cellvision.interfaces.decoded_image import Note
+from cellvision.plurals import counted
 
 # Without a handler, Python prints these warnings to standard error. An application that
 # configures logging still receives them.
@@ -91,7 +92,7 @@ def _pages(tiff: tifffile.TiffFile, notes: list[str]) -> list[tifffile.TiffPage]
         return all_pages
     pages = [page for page in all_pages if not page.subfiletype & (_REDUCED | _MASK)]
     if pages and len(pages) < len(all_pages):
-        text = f"{len(all_pages) - len(pages)} page(s) of reduced size or masks left out"
+        text = f"{counted(len(all_pages) - len(pages), 'page')} of reduced size or masks left out"
         notes.append(Note(text, "reduced_pages_left_out"))
     return pages or all_pages
 

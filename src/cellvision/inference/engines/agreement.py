@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from cellvision import errors
+from cellvision.plurals import counted
 
 TOLERANCE = 1e-3
 """Largest difference between probabilities that counts as rounding in float32."""
@@ -65,7 +66,7 @@ def check_agrees(
     if not difference <= tolerance:
         raise errors.ConversionError(
             f"{name} computes other probabilities than the network: they differ by "
-            f"{difference:.2g} on {len(pixels)} image(s), more than {tolerance:g}",
+            f"{difference:.2g} on {counted(len(pixels), 'image')}, more than {tolerance:g}",
             "Use Keras with model.keras, and report this to the authors of cellvision.",
         )
     return difference

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 _PERCENTILE = 99.8
 _DARK = 0.5
-"""Images are brightened if their brightest parts stay below this fraction of the full range."""
+"""Images are brightened if their intensities span less than this fraction of the full range."""
+
+_PEDESTAL = 0.25
+"""Their darkest parts become black, not zero, from this fraction of their brightest ones on."""
 
 
 def thumbnail(pixels: np.ndarray, side: int = 256) -> np.ndarray:
@@ -105,7 +108,8 @@ class DisplayRange:
         """Choose the range for images.
 
         If the images use at least half of the full range, display the full range. Otherwise
-        their 99.8th percentile becomes white, per channel (colour images: over all channels).
+        their 99.8th percentile becomes white, per channel (colour images: over all channels), and
+        their 0.2nd percentile black if they stand on a pedestal.
 
         Parameters
         ----------
@@ -134,8 +138,19 @@ class DisplayRange:
         bottoms = [min(zero, float(column.min())) for column in columns]
         if full_scale is None:
             full_scale = max(float(column.max()) for column in columns)
-        dark = max(tops) - zero < _DARK * (full_scale - zero)
+        floors = [float(np.percentile(column, 100 - _PERCENTILE)) for column in columns]
+        darkest = [
+            floor if floor < top and floor - zero > _PEDESTAL * (top - zero) else zero
+            for floor, top in zip(floors, tops, strict=True)
+        ]
+        span = max(top - black for black, top in zip(darkest, tops, strict=True))
+        dark = span < _DARK * (full_scale - zero)
         highs = tops if dark else [full_scale] * count
+        if dark:
+            bottoms = [
+                black if black > zero else bottom
+                for black, bottom in zip(darkest, bottoms, strict=True)
+            ]
         highs = [high if high > low else low + 1 for low, high in zip(bottoms, highs, strict=True)]
         numbers = tuple(channels) if channels is not None else tuple(range(count))
         return cls(tuple(bottoms), tuple(highs), dark, full_scale, numbers, is_colour)

@@ -21,6 +21,7 @@ from cellvision_reporters.figures.phrasing import (
     majority_fraction,
     plural,
 )
+from cellvision_reporters.page.single_run import single_run_verdict, study_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,8 @@ class Answer:
         What the answer rests on.
     warnings : tuple of str
         What a reader should know.
+    command : str
+        A command that gives a firmer answer; empty if there is none.
     """
 
     subject: str
@@ -62,6 +65,7 @@ class Answer:
     reasons: tuple[str, ...]
     facts: tuple[Fact, ...]
     warnings: tuple[str, ...]
+    command: str = ""
 
 
 def study_answers(study: Study) -> list[Answer]:
@@ -138,7 +142,7 @@ def folds_text(verdict: VerdictRecord) -> str:
 
 
 def run_answers(run: Run) -> list[Answer]:
-    """Return what a single run shows on each test set; it gives no verdict."""
+    """Return what a single run shows on each test set."""
     several = len(run.test_splits) > 1
     return [_run_answer(run, split, several) for split in run.test_splits]
 
@@ -147,10 +151,8 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
     score = run.scores[split]
     rows = run.predictions
     rows = rows[rows["split"] == split]
-    groups = None if run.group_column is None else rows["group"].to_numpy()
-    test = statistics.permutation_test(
-        rows["label"].to_numpy(), rows["predicted"].to_numpy(), groups
-    )
+    verdict = single_run_verdict(run, split)
+    test = verdict.test
     interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
     facts: list[Fact] = [
         (
@@ -177,11 +179,12 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         f"(95 % interval {low} to {high}).",
         "",
         (
-            "A single run gives no verdict. Whether the network learned or memorised takes "
-            "several seeds and controls: cellvision study --controls.",
+            f"{capitalise(verdict.sentence.rstrip('.'))}. {statistics.SINGLE_RUN}",
+            *verdict.reasons,
         ),
         tuple(facts),
         () if test.warning is None else (f"{capitalise(test.warning)}.",),
+        study_command(run),
     )
 
 

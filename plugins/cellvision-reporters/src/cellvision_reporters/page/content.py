@@ -152,7 +152,7 @@ def sections(
         Section(
             title,
             re.sub(r"[^a-z]+", "-", title.lower()),
-            tuple(_item(artifact, reports) for artifact in group),
+            tuple(item_of(artifact, reports) for artifact in group),
             title != _LAST,
         )
         for title, group in grouped
@@ -174,7 +174,31 @@ def _link(artifact: Artifact, reports: Path) -> FileLink:
     return FileLink(artifact.title, urllib.parse.quote(name))
 
 
-def _item(artifact: Artifact, reports: Path) -> Item:
+def lead_picture(artifacts: Sequence[Artifact]) -> tuple[Artifact | None, list[Artifact]]:
+    """Split off the picture that stands beside the answer: the first figure in the page's order.
+
+    Returns
+    -------
+    picture : Artifact or None
+        None if there is no figure.
+    others : list of Artifact
+        The other artifacts, in their order.
+    """
+    figures = [each for each in artifacts if each.kind == "figure"]
+    picture = min(figures, key=lambda each: each.order, default=None)
+    return picture, [each for each in artifacts if each is not picture]
+
+
+def item_of(artifact: Artifact, reports: Path) -> Item:
+    """Return an artifact as the page shows it.
+
+    Parameters
+    ----------
+    artifact
+        A figure, a table or a text.
+    reports
+        Folder of the page.
+    """
     link = _link(artifact, reports)
     try:
         if artifact.kind == "table":

@@ -128,13 +128,23 @@ def _settings(run: Run) -> Table:
         "Image size": " × ".join(map(str, preprocessing.size)) + " pixels",
         "Channels": _plain(preprocessing.channels),
         "Intensity": f"{zero:g} to {one:g} becomes 0 to 1",
-        "Epochs": str(training.get("epochs", "–")),
+        "Epochs": _epochs(run, training),
         "Batch size": str(training.get("batch_size", "–")),
         "Seed": str(run.seed),
     }
     for name, reason in (experiment.get("recipe_reasons") or {}).items():
         facts[f"{name}, chosen by recipe {experiment.get('recipe')}"] = reason
     return Table((), tuple(facts.items()))
+
+
+def _epochs(run: Run, training: Mapping[str, Any]) -> str:
+    """Return how many epochs were trained, of how many, and whose weights were kept."""
+    planned, done = training.get("epochs", "–"), len(run.history)
+    kept = run.metadata.kept_epoch
+    if kept is None:
+        return str(planned)
+    ended = f"{done} of {planned}" if done != planned else str(planned)
+    return ended if kept == done else f"{ended}; the weights of epoch {kept} were kept"
 
 
 def _plain(value: Any) -> str:

@@ -13,7 +13,14 @@ from cellvision_reporters.figures.class_warnings import never_predicted
 from cellvision_reporters.figures.phrasing import plural
 from cellvision_reporters.page.answer import Answer, run_answers, study_answers
 from cellvision_reporters.page.audit import audit_page
-from cellvision_reporters.page.content import FileLink, Section, file_links, sections
+from cellvision_reporters.page.content import (
+    FileLink,
+    Section,
+    file_links,
+    item_of,
+    lead_picture,
+    sections,
+)
 from cellvision_reporters.page.details import (
     Detail,
     failed_reporters,
@@ -108,13 +115,15 @@ def _render(
 ) -> str:
     reports = results.folder / "reports"
     shown = [each for each in results.artifacts if each.path != reports / FILE_NAME]
-    page: list[Section] = sections(shown, reports)
+    picture, others = lead_picture(shown)
+    page: list[Section] = sections(others, reports)
     content: dict[str, Any] = {
         "heading": _heading(kind, results.folder.resolve().name),
         "subtitle": subtitle,
         "control": control_banner(results),
         "leak": leak_banner(results),
         "answers": answers,
+        "picture": None if picture is None else item_of(picture, reports),
         "warnings": [*warnings, *failed_reporters(results.reports)],
         "first": [section for section in page if section.before_details],
         "more": [section for section in page if not section.before_details],
@@ -139,19 +148,20 @@ def _subtitle(run: Run) -> str:
 
 
 def _run_warnings(run: Run) -> list[str]:
+    return list(dict.fromkeys([*_group_notes(run, run.warnings), *_own_warnings(run)]))
+
+
+def _own_warnings(run: Run) -> list[str]:
+    """Return a run's warnings; records of older runs lack those of classes never predicted."""
+    if any("never predicted" in warning for warning in run.warnings):
+        return list(run.warnings)
     unpredicted = [line for split in run.test_splits for line in never_predicted(run, split)]
-    return list(dict.fromkeys([*_group_notes(run, run.warnings), *run.warnings, *unpredicted]))
+    return [*run.warnings, *unpredicted]
 
 
 def _study_warnings(study: Study) -> list[str]:
     total = len(study.runs)
-    counts = Counter(
-        warning
-        for run in study.runs
-        for warning in dict.fromkeys(
-            [*run.warnings, *(w for split in run.test_splits for w in never_predicted(run, split))]
-        )
-    )
+    counts = Counter(warning for run in study.runs for warning in dict.fromkeys(_own_warnings(run)))
     lines = [f"{warning} ({count} of {plural(total, 'run')})" for warning, count in counts.items()]
     return [*_group_notes(study, list(counts)), *lines]
 

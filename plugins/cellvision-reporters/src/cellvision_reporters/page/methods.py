@@ -112,12 +112,20 @@ def _training(run: Run) -> str:
             f"batches of {training.get('batch_size', '?')} images"
         )
     versions = f"cellvision {environment.cellvision}{keras}{backend}"
-    return f"{how} in {environment.precision} precision ({versions})."
+    return f"{how} in {environment.precision} precision ({versions}).{_kept(run)}"
+
+
+def _kept(run: Run) -> str:
+    """State which epoch's weights were kept, if not those of the last one."""
+    epoch = run.metadata.kept_epoch
+    if epoch is None or epoch == len(run.history):
+        return ""
+    return f" The weights of epoch {epoch}, which had the lowest validation loss, were kept."
 
 
 def _is_regression(run: Run, training: Mapping[str, Any]) -> bool:
     """Whether only a softmax layer was fitted: its history has one row, whatever the epochs."""
-    ended_early = run.interrupted or training.get("early_stopping") is not None
+    ended_early = run.interrupted or training.get("early_stopping") == 1
     return len(run.history) == 1 < int(training.get("epochs") or 1) and not ended_early
 
 

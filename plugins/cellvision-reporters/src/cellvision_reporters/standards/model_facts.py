@@ -160,7 +160,7 @@ def evaluation_facts(subject: Subject) -> dict[str, str]:
             if control.kind == "alternative explanation"
         ),
         "looks": " ".join(
-            f"{each.split}: {each.looks} look(s), {each.settings_tried} setting(s)."
+            f"{each.split}: looks: {each.looks}, settings: {each.settings_tried}."
             for each in verdicts
             if each.looks is not None
         ),

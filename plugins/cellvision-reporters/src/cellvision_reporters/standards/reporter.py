@@ -115,7 +115,7 @@ def _open_text(asked: Sequence[str]) -> str:
         for name, field in About.model_fields.items()
     }
     lines = [
-        f"{len(names)} question(s) can only be answered by a person. Answer them in the table "
+        f"Questions that only a person can answer: {len(names)}. Answer them in the table "
         "`[about]` of the experiment, or in a TOML file that the reporter's setting `about` names:",
         "",
         *(f"- `{name}`: {described[name]}" for name in names),

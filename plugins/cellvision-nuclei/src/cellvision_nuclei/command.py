@@ -1,0 +1,89 @@
+"""Find the nuclei of fluorescence images, as masks to crop cells by."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IMAGES",
+            help="Folder of images at any depth, or one image.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="New folder for masks and pictures.", show_default=False
+        ),
+    ],
+    channel: Annotated[
+        int | None,
+        typer.Option(
+            "--channel", metavar="N", help="Channel of the nuclear stain, numbered from 0."
+        ),
+    ] = None,
+    diameter: Annotated[
+        float | None,
+        typer.Option(
+            "--diameter",
+            metavar="PIXELS",
+            help="Typical diameter of a nucleus; estimated from each image by default.",
+        ),
+    ] = None,
+    smallest: Annotated[
+        float | None,
+        typer.Option(
+            "--smallest",
+            metavar="AREA",
+            help="Least area in square pixels; by default 15 % of a typical nucleus.",
+        ),
+    ] = None,
+    border: Annotated[
+        Literal["keep", "drop"],
+        typer.Option("--border", help="drop: leave out nuclei that touch the edge of the image."),
+    ] = "keep",
+    dark: Annotated[
+        bool, typer.Option("--dark", help="Nuclei are darker than the background.")
+    ] = False,
+) -> None:
+    """Find the nuclei of fluorescence images, as masks to crop cells by.
+
+    Writes label masks, pictures with outlines, and a table of all nuclei.
+    """
+    from cellvision_nuclei.folders import Settings, crop_side, find_in_folder
+
+    settings = Settings(channel, diameter, smallest, border, dark)
+    found = find_in_folder(source, out, settings, _show_progress)
+    count = sum(one.count for one in found)
+    typer.echo(f"{count} nuclei in {len(found)} image{'s' if len(found) != 1 else ''}")
+    doubtful = [one.image for one in found if one.is_doubtful]
+    if doubtful:
+        typer.echo(
+            f"warning: in {len(doubtful)} of them, such as {doubtful[0]!r}, nuclei hardly differ "
+            "from the background",
+            err=True,
+        )
+    side = crop_side(found)
+    words = ["cellvision", "prepare", "crop", str(source), "--masks", str(out / "masks")]
+    words += ["--size", f"{side}x{side}", "--out", str(out.with_name(f"{out.name}-cells"))]
+    typer.echo(f"Look at {out / 'nuclei.png'}. Then cut the cells out:")
+    typer.echo(f"  {shlex.join(words)}")
+
+
+def _show_progress(done: int, total: int) -> None:
+    """Count images on a terminal; show nothing elsewhere."""
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\rfinding nuclei {done}/{total}", end=end, file=sys.stderr, flush=True)

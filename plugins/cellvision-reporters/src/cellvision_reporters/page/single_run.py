@@ -1,0 +1,52 @@
+"""What a single run says by the rule of a study, and the command that asks for more."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from cellvision import statistics
+
+if TYPE_CHECKING:
+    from cellvision import Run
+
+
+def single_run_verdict(run: Run, split: str) -> statistics.Verdict:
+    """Apply the rule of a study to one run without controls.
+
+    Parameters
+    ----------
+    run
+        The run.
+    split
+        A test set.
+    """
+    rows = run.predictions_of(split)
+    batches, training = _batches(run, split), run.training_split
+    trained = None if training is None or batches is None else _batches(run, training)
+    return statistics.verdict(
+        rows["label"].to_numpy(),
+        rows["predicted"].to_numpy(),
+        None if run.group_column is None else rows["group"].to_numpy(),
+        batches=batches,
+        batch_name=run.batch_column or "batch",
+        batches_held_out=trained is not None and not set(batches or ()) & set(trained),
+        training=None if training is None else run.scores[training].balanced_accuracy,
+        shared=any(split in leak.splits for leak in run.metadata.leaks),
+    )
+
+
+def _batches(run: Run, split: str) -> list[str] | None:
+    """Return the batch of each image of a split; None if some are unknown."""
+    if run.batch_column is None:
+        return None
+    images = run.predictions_of(split)["image"]
+    column = run.provenance.set_index("image").loc[images, "batch"]
+    return None if column.isna().any() else list(column)
+
+
+def study_command(run: Run) -> str:
+    """Return the command that repeats a run from several seeds, beside controls."""
+    folder = run.folder.resolve()
+    words = ["cellvision", "study", str(folder / "run.json"), "--runs", "5", "--controls", "--out"]
+    return shlex.join([*words, str(folder.with_name(f"{folder.name}-study"))])

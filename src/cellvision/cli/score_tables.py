@@ -1,0 +1,148 @@
+"""Tables of scores on the terminal: of each split, and of each class of a test set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cellvision.cli.text import as_markup
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cellvision.results.class_scores import ClassScore
+    from cellvision.results.run import Run
+    from cellvision.results.scores import Score
+    from cellvision.results.study import Study
+
+_MOST_CLASSES = 30
+"""Most classes in a table; of more, those with the lowest recall are shown."""
+
+
+def score_table(run: Run) -> Table:
+    """Return one row per split: images, groups, accuracy with interval, balanced accuracy."""
+    from rich.table import Table
+
+    group = run.metadata.group_column or "groups unknown"
+    scored = any(score.group_accuracy is not None for score in run.scores.values())
+    further = ("of groups",) if scored else ()
+    columns = ("split", "images", as_markup(group), "accuracy", "95 % interval", "balanced")
+    table = Table(*columns, *further, box=None)
+    averaged = [
+        (f"{split}, with flips and turns", s) for split, s in run.metadata.tta_scores.items()
+    ]
+    for split, score in [*run.scores.items(), *averaged]:
+        table.add_row(
+            as_markup(split),
+            str(score.n),
+            "" if score.groups is None else str(score.groups),
+            f"{score.accuracy:.3f}",
+            f"{score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
+            f"{score.balanced_accuracy:.3f}",
+            *("" if s is None else f"{s:.3f}" for s in [score.group_accuracy] if scored),
+        )
+    return table
+
+
+def class_table(classes: Mapping[str, ClassScore]) -> Table:
+    """Return one row per class: images, precision, recall with interval, and F1."""
+    from rich.table import Table
+
+    table = Table("class", "images", "precision", "recall", "95 % interval", "F1", box=None)
+    for name in _shown(classes):
+        score = classes[name]
+        low, high = score.recall_low, score.recall_high
+        table.add_row(
+            as_markup(name),
+            str(score.n),
+            _number(score.precision),
+            _number(score.recall),
+            "" if low is None or high is None else f"{low:.3f} to {high:.3f}",
+            _number(score.f1),
+        )
+    return table
+
+
+def spread_table(study: Study) -> Table:
+    """Return the spread over runs of each experiment and split, and the scores of ensembles."""
+    import pandas as pd
+    from rich.table import Table
+
+    table = Table(
+        *("experiment", "split", "runs", "mean accuracy", "SD", "range", "mean balanced"), box=None
+    )
+    for experiment in study.experiments:
+        for split in experiment.runs[0].scores:
+            scores = experiment.scores(split)
+            values = pd.Series([score.accuracy for score in scores])
+            table.add_row(
+                as_markup(experiment.name),
+                as_markup(split),
+                str(len(values)),
+                f"{values.mean():.3f}",
+                f"{values.std():.3f}" if len(values) > 1 else "",
+                f"{values.min():.3f} to {values.max():.3f}",
+                _number(_mean([score.balanced_accuracy for score in scores])),
+            )
+    for ensemble in study.ensembles:
+        for split, score in ensemble.scores.items():
+            table.add_row(
+                as_markup(f"{ensemble.experiment}: mean of all runs"),
+                as_markup(split),
+                "",
+                f"{score.accuracy:.3f}",
+                "",
+                f"95 % interval {score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
+                f"{score.balanced_accuracy:.3f}",
+            )
+    return table
+
+
+def mean_class_table(scores: Sequence[Score]) -> Table:
+    """Return one row per class: images, mean precision, recall and F1 of several runs.
+
+    Parameters
+    ----------
+    scores
+        Scores of runs on the same images.
+    """
+    from rich.table import Table
+
+    classes = scores[0].classes
+    table = Table("class", "images", "precision", "recall", "F1", box=None)
+    for name in _shown(classes):
+        of_runs = [score.classes[name] for score in scores if name in score.classes]
+        table.add_row(
+            as_markup(name),
+            str(classes[name].n),
+            _number(_mean([each.precision for each in of_runs])),
+            _number(_mean([each.recall for each in of_runs])),
+            _number(_mean([each.f1 for each in of_runs])),
+        )
+    return table
+
+
+def omitted_classes(classes: Mapping[str, ClassScore]) -> str:
+    """Say how many classes a table leaves out; empty if it shows all."""
+    more = len(classes) - _MOST_CLASSES
+    if more <= 0:
+        return ""
+    return f"  and {more} more with a higher recall (reports/tables_classes.csv lists all)"
+
+
+def _shown(classes: Mapping[str, ClassScore]) -> list[str]:
+    """Return the names to show, in their order: all, or those with the lowest recall."""
+    if len(classes) <= _MOST_CLASSES:
+        return list(classes)
+    worst = sorted(classes, key=lambda name: (classes[name].recall is None, classes[name].recall))
+    chosen = set(worst[:_MOST_CLASSES])
+    return [name for name in classes if name in chosen]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,39 @@
+"""Numbers with their nouns and verbs, for messages: 1 file is, 2 files are."""
+
+from __future__ import annotations
+
+_PLURALS = {"is": "are", "has": "have", "was": "were"}
+
+
+def counted(number: int, noun: str, verb: str = "") -> str:
+    """Return a number with its noun, and with the verb that follows.
+
+    Parameters
+    ----------
+    number
+        How many.
+    noun
+        In the singular; its plural ends in s.
+    verb
+        In the singular, such as ``is`` or ``differs``; empty for none.
+
+    Examples
+    --------
+    >>> counted(1, "file", "is"), counted(2, "file", "is"), counted(0, "leak")
+    ('1 file is', '2 files are', '0 leaks')
+    """
+    words = f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{words} {agreed(number, verb)}" if verb else words
+
+
+def agreed(number: int, verb: str) -> str:
+    """Return a verb of the third person that agrees with a number.
+
+    Examples
+    --------
+    >>> agreed(1, "differs"), agreed(2, "differs"), agreed(2, "has")
+    ('differs', 'differ', 'have')
+    """
+    if number == 1:
+        return verb
+    return _PLURALS.get(verb, verb.removesuffix("s"))

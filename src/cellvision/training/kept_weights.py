@@ -1,0 +1,149 @@
+"""Which epoch's weights are kept, and what the course of a training says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from cellvision.experiment import Training
+    from cellvision.training.result import TrainingResult
+
+_FALL = 0.2
+"""A training collapsed if its validation accuracy ends this far below that of its best epoch."""
+
+_LEARNED = 0.1
+"""A network had learned if it was this much better than always predicting the commonest class."""
+
+
+def keeps_best(training: Training, validation_images: int) -> bool:
+    """Whether the epoch with the lowest validation loss is kept, not the last one."""
+    return training.keep == "best" or (training.keep == "auto" and validation_images > 0)
+
+
+def needs_validation(training: Training) -> bool:
+    """Whether a training is impossible without a validation split."""
+    if training.keep == "auto":
+        return False
+    return training.keep == "best" or training.early_stopping is not None
+
+
+def patience(training: Training, validation_images: int) -> int | None:
+    """Return after how many epochs without improvement to stop; None never stops."""
+    return training.early_stopping if validation_images else None
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
+    """Return the first epoch with the lowest validation loss; None without finite ones."""
+    finite = [row for row in history if np.isfinite(row["val_loss"])]
+    if not finite:
+        return None
+    return int(min(finite, key=lambda row: row["val_loss"])["epoch"])
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How a training ended.
+
+    Attributes
+    ----------
+    training : Training
+        Its settings.
+    result : TrainingResult
+        Its history, and which networks were drawn again.
+    probabilities : numpy.ndarray
+        Probabilities of the training images by the kept network, shape (images, classes).
+    commonest : float
+        Fraction of the commonest class among the training images.
+    validation_images : int
+        Images of the validation split.
+    """
+
+    training: Training
+    result: TrainingResult
+    probabilities: np.ndarray
+    commonest: float
+    validation_images: int
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """The epoch whose weights were kept; None if the network was solved at once."""
+        if self.result.is_solved or not self.result.history:
+            return None
+        best = None
+        if keeps_best(self.training, self.validation_images):
+            best = best_epoch(self.result.history)
+        return best or int(self.result.history[-1]["epoch"])
+
+    def warnings(self) -> list[str]:
+        """Return what a reader of the results should know, one line each."""
+        lines = []
+        if self.result.interrupted is not None:
+            lines.append(
+                f"The training was interrupted after epoch {self.result.interrupted.epoch}. "
+                "Resume it with the same command and --resume."
+            )
+        if self.result.restarted_seeds:
+            lines.append(
+                "The network output the same for every image after the warm-up, and was drawn "
+                f"again {_times(len(self.result.restarted_seeds))}."
+            )
+        if not all(np.isfinite(row["loss"]) for row in self.result.history):
+            return [*lines, "The loss became infinite or NaN: the network did not train."]
+        return [*lines, *self._collapse(), *self._missing_validation()]
+
+    def _collapse(self) -> list[str]:
+        """Tell a training that collapsed from one that never started."""
+        name = "val_accuracy" if self.validation_images else "accuracy"
+        where = "on validation images" if self.validation_images else "in training"
+        best = max(self.result.history, key=lambda row: row[name])
+        if len(np.unique(self.probabilities.argmax(axis=1))) == 1:
+            if best[name] < self.commonest + _LEARNED:
+                return [
+                    "The network never started to learn: it predicts one class for every training "
+                    "image. Try another seed, a lower learning rate or more epochs."
+                ]
+            return [
+                f"The training collapsed: accuracy {where} reached {best[name]:.3f} in epoch "
+                f"{best['epoch']:.0f}, but the network that was kept predicts one class for every "
+                f"training image. Try a lower learning rate{self._keeping_the_best()}."
+            ]
+        return self._fall()
+
+    def _fall(self) -> list[str]:
+        """Warn if validation accuracy fell far below that of the epoch with the lowest loss."""
+        best = best_epoch(self.result.history)
+        if best is None:
+            return []
+        by_epoch = {int(row["epoch"]): row["val_accuracy"] for row in self.result.history}
+        last = max(by_epoch)
+        if by_epoch[best] - by_epoch[last] < _FALL:
+            return []
+        kept = f"The weights of epoch {self.kept_epoch} were kept"
+        return [
+            f"The training collapsed after epoch {best}: validation accuracy fell from "
+            f"{by_epoch[best]:.3f} to {by_epoch[last]:.3f} in epoch {last}. {kept}. Try a lower "
+            f"learning rate{self._keeping_the_best()}."
+        ]
+
+    def _keeping_the_best(self) -> str:
+        if keeps_best(self.training, self.validation_images):
+            return ""
+        if self.validation_images:
+            return ", or keep the best epoch: --set training.keep=best"
+        return ", or keep the best epoch: --set split.validation=0.15 --set training.keep=best"
+
+    def _missing_validation(self) -> list[str]:
+        if self.training.keep != "auto" or self.validation_images or self.result.is_solved:
+            return []
+        return [
+            "There is no validation split, so the weights of the last epoch were kept, whether or "
+            "not they are the best. Make one: --set split.validation=0.15"
+        ]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
