@@ -179,6 +179,25 @@ def test_a_jpeg_that_is_cut_and_closed(tmp_path: Path, options: Any, share: floa
     refused(write(tmp_path / "cut.jpg", cut), "damaged JPEG")
 
 
+def test_a_jpeg_with_a_scan_for_each_colour(tmp_path: Path) -> None:
+    """Combine three grey files into one that is not progressive and not interleaved."""
+    files = [jpeg(RANDOM.integers(0, 256, (24, 16), np.uint8)) for _ in range(3)]
+    frame, scan = files[0].index(b"\xff\xc0"), files[0].index(b"\xff\xda")
+    components = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    header = struct.pack(">2sHBHHB", b"\xff\xc0", 17, 8, 24, 16, 3) + components
+    head = files[0][:frame] + header + files[0][frame + 13 : scan]
+    scans = [
+        struct.pack(">2sHBBBBBB", b"\xff\xda", 8, 1, number, 0, 0, 63, 0)
+        + file[file.index(b"\xff\xda") + 10 : -2]
+        for number, file in enumerate(files, start=1)
+    ]
+    whole = head + b"".join(scans) + b"\xff\xd9"
+    assert read_image(write(tmp_path / "a.jpg", whole)).pixels.shape == (24, 16, 3)
+    for kept in (1, 2):
+        cut = head + b"".join(scans[:kept]) + b"\xff\xd9"
+        refused(write(tmp_path / "cut.jpg", cut), "scans are missing")
+
+
 def test_kinds_of_jpeg_that_are_not_read_are_not_called_damaged(tmp_path: Path) -> None:
     near_lossless = bytes(imagecodecs.jpegls_encode(GREY))
     refused(write(tmp_path / "ls.jpg", near_lossless), "it is JPEG-LS, which is not supported")

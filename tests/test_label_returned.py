@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from labelling import begin, label, make_labelled_images, rows_of
 
 from cellvision import errors
-from cellvision.labelling.csv_cells import escape_cell, format_table, unescape_cell
+from cellvision.csv_cells import escape_cell, format_table, unescape_cell
 from cellvision.labelling.export_answers import export_answers
 from cellvision.labelling.import_answers import COLUMNS, import_answers
 from cellvision.labelling.plan import Display, ImageToLabel, Plan

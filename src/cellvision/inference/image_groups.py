@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
+from cellvision.csv_cells import unescape_cell
 from cellvision.data.groups import NESTED_IN, resolve
 from cellvision.inference.image_search import ImageFile, printable
 
@@ -122,7 +123,7 @@ def _read(table: Path, column: str) -> dict[str, str]:
             parent = NESTED_IN.get(column)
             nested = parent is not None and parent in (rows.fieldnames or ())
             return {
-                str(row["file"]): _name(row[column], row[parent] if nested else None)
+                unescape_cell(str(row["file"])): _name(row[column], row[parent] if nested else None)
                 for row in rows
             }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -133,9 +134,8 @@ def _read(table: Path, column: str) -> dict[str, str]:
 
 def _name(value: str | None, parent: str | None) -> str:
     """Return the name of a group, within its parent if there is one; empty if it is missing."""
-    if not value or not parent:
-        return value or ""
-    return f"{parent}/{value}"
+    name = unescape_cell(value or "")
+    return f"{unescape_cell(parent)}/{name}" if name and parent else name
 
 
 class GroupAnswers:

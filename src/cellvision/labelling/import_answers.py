@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
-from cellvision.labelling.csv_cells import unescape_cell
+from cellvision.csv_cells import unescape_cell
 from cellvision.labelling.returned_answers import ReturnedAnswer
 from cellvision.labelling.validation import InvalidAnswerError, SubmittedAnswer, shorten
 

@@ -23,6 +23,7 @@ from cellvision.results.metadata import (
 )
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
+from cellvision.results.tables import read_table
 from cellvision.results.verdicts import (
     LearningCurveRecord,
     PairRecord,
@@ -357,15 +358,7 @@ class Study(ReportedResults):
         return {}
 
     def _read_table(self, name: str) -> pd.DataFrame:
-        import pandas as pd
-
         path = self.folder / name
         if not path.is_file():
             raise errors.FolderError(f"{path}: no such file", "Restore it.")
-        # Names stay text, also an experiment called "50" or "null".
-        return pd.read_csv(
-            path,
-            dtype=dict.fromkeys(_TEXT_COLUMNS, str),
-            keep_default_na=False,
-            na_values=[""],
-        )
+        return read_table(path, dict.fromkeys(_TEXT_COLUMNS, str))

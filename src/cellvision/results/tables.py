@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from cellvision import atomic_io
+from cellvision.csv_cells import format_frame, unescape_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,10 @@ def _plain(value: Any) -> Any:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV file with enough digits to distinguish any two float32 numbers."""
+    """Write a CSV file with enough digits to distinguish any two float32 numbers.
+
+    Names that a spreadsheet would compute get an apostrophe in front; see `cellvision.csv_cells`.
+    """
     with (
         atomic_io.path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
@@ -49,9 +53,9 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path, dtype: type[str] | Mapping[str, type[str]]) -> pd.DataFrame:
-    """Read a CSV file in which only empty cells are missing values.
+    """Read a CSV file of `write_table`, in which only empty cells are missing values.
 
-    Names stay text, also a class called "1" or "NA".
+    Names stay text, also a class called "1", "NA" or "=1+1".
 
     Parameters
     ----------
@@ -62,12 +66,13 @@ def read_table(path: Path, dtype: type[str] | Mapping[str, type[str]]) -> pd.Dat
     """
     import pandas as pd
 
-    return pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[""])
+    table = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[""])
+    return unescape_frame(table)
 
 
 def append_table(file: TextIO, table: pd.DataFrame, *, header: bool) -> None:
     """Append rows to an open CSV file in the format of `write_table`."""
-    table.to_csv(file, header=header, index=False, float_format="%.9g", lineterminator="\n")
+    file.write(format_frame(table, "%.9g", header=header))
 
 
 def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:

@@ -109,8 +109,7 @@ def decode_strictly(data: bytes, frame: Frame) -> np.ndarray:
         raise damaged(
             "JPEG", f"its {len(data)} bytes cannot hold {frame.width} x {frame.height} pixels"
         )
-    if frame.coding == _PROGRESSIVE:
-        _check_scans(data, frame)
+    _check_scans(data, frame)
     colours = "GRAY" if frame.channels == 1 else "RGB"
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, colours, strict=True)
@@ -173,13 +172,17 @@ def _frame(marker: int, body: bytes, exif: bytes, end: int) -> Frame:
 
 
 def _check_scans(data: bytes, frame: Frame) -> None:
-    """Refuse a progressive file whose scans leave coefficients unknown or imprecise.
+    """Refuse a file whose scans leave components or coefficients unknown or imprecise.
 
-    libjpeg takes them for zero, without a warning if the file was cut between two scans.
+    libjpeg takes them for zero, without a warning if the file was cut between two scans. Files
+    that are not progressive have one scan, or one for each component.
     """
     missing = {name: np.full(64, 1) for name in frame.components}
-    position, scans = frame.end, 0
-    while marker := _MARKER.search(data, position):
+    position, scans, progressive = frame.end, 0, frame.coding == _PROGRESSIVE
+    while progressive or any(bits.any() for bits in missing.values()):
+        marker = _MARKER.search(data, position)
+        if marker is None:
+            break
         position = marker.start() + 2
         if data[position - 1] == _END:
             break
@@ -187,7 +190,7 @@ def _check_scans(data: bytes, frame: Frame) -> None:
         body = data[position + 2 : position + length]
         if data[position - 1] == _SCAN and body and len(body) == 2 * body[0] + 4:
             scans += 1
-            first, last, precision = body[-3:]
+            first, last, precision = body[-3:] if progressive else (0, 63, 0)
             for name in body[1:-3:2]:
                 if name in missing:
                     missing[name][first : last + 1] = precision & 15

@@ -27,6 +27,8 @@ def _line(cells: Iterable[Any]) -> str:
 def write_csv(target: Path, table: pd.DataFrame, digits: int | None = None) -> Path:
     """Write a table as CSV, whole or not at all.
 
+    Names that a spreadsheet would compute get an apostrophe in front.
+
     Parameters
     ----------
     target
@@ -37,5 +39,4 @@ def write_csv(target: Path, table: pd.DataFrame, digits: int | None = None) -> P
         Significant digits of floating-point numbers; None writes them in full.
     """
     form = None if digits is None else f"%.{digits}g"
-    text = table.to_csv(index=False, lineterminator="\n", float_format=form)
-    return io.write_text(target, text)
+    return io.write_text(target, io.format_frame(table, form))
