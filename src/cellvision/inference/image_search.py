@@ -23,7 +23,7 @@ _MAGIC = re.compile(
 )
 """First bytes of common image formats, for files whose suffix says nothing."""
 
-_TABLES = frozenset({"groups.csv", "manifest.csv"})
+PROVENANCE_TABLES = frozenset({"groups.csv", "manifest.csv"})
 """Provenance tables: no images, and no reason for a warning."""
 
 
@@ -145,7 +145,7 @@ def _walk(folder: Path, ancestors: frozenset[tuple[int, int]]) -> Iterator[tuple
             f"{printable(folder)}: cannot be listed: {error.strerror}", "Change its permissions."
         ) from error
     for path in paths:
-        if is_phantom(path) or path.name in _TABLES:
+        if is_phantom(path) or path.name in PROVENANCE_TABLES:
             continue
         if path.is_dir():
             yield from _walk(path, ancestors | {identity})

@@ -55,7 +55,7 @@ def _load_run(folder: Path) -> Run:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise no_run(folder) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise errors.FolderError(
             f"{folder / 'run.json'}: cannot be read: {error}", "Restore the file or train again."
         ) from None

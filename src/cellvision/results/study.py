@@ -75,7 +75,7 @@ def _load_study(folder: Path) -> Study:
             if interrupted
             else "Name the folder given to cellvision study --out",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise errors.FolderError(f"{path}: cannot be read: {error}", "Restore the file") from None
     check_schema(path, content, STUDY_SCHEMA)
     return Study(folder, StudyMetadata.from_json(text, str(path)))
