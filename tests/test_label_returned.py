@@ -243,6 +243,10 @@ def test_an_answer_that_contradicts_an_earlier_one_is_refused(
             "row 2: page is not text",
         ),
         (
+            b'[{"page":"a","rater":"a","showing":"a","answer":false,"seconds":1,"time":"a"}]',
+            "row 2: answer is not text",
+        ),
+        (
             b'[{"page":"\\ud800","rater":"a","showing":"a","answer":"a","seconds":1,"time":"a"}]',
             "row 2: page is not text",
         ),

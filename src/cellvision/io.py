@@ -18,12 +18,14 @@ from cellvision.data.luma import luma
 from cellvision.data.names import natural_order
 from cellvision.data.pixel_size import read_pixel_size
 from cellvision.digests import file_digest, pixel_digest
+from cellvision.markdown_text import escape_markdown
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "atomic_folder",
     "atomic_path",
     "class_folder_depth",
+    "escape_markdown",
     "file_digest",
     "format_frame",
     "is_phantom",

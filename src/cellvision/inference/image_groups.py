@@ -11,8 +11,9 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.csv_cells import unescape_cell
+from cellvision.data.file_search import printable
 from cellvision.data.groups import NESTED_IN, resolve
-from cellvision.inference.image_search import ImageFile, printable
+from cellvision.inference.image_search import ImageFile
 
 if TYPE_CHECKING:
     import pandas as pd

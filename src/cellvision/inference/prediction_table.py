@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.inference.image_search import PROVENANCE_TABLES
+from cellvision.data.file_search import PROVENANCE_TABLES
 from cellvision.results.claimed_folder import naming_folder
 from cellvision.results.tables import append_table
 

@@ -13,15 +13,14 @@ if TYPE_CHECKING:
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """Format a table as Markdown; bars and line breaks in names stay in their cell."""
+    """Format a table as Markdown; whatever names contain, they stay text in their cell."""
     lines = [_line(table.columns), "|" + " --- |" * len(table.columns)]
     lines += [_line(row) for row in table.itertuples(index=False, name=None)]
     return "\n".join(lines)
 
 
 def _line(cells: Iterable[Any]) -> str:
-    shown = (" ".join(str(cell).split()).replace("|", "\\|") for cell in cells)
-    return "| " + " | ".join(shown) + " |"
+    return "| " + " | ".join(map(io.escape_markdown, cells)) + " |"
 
 
 def write_csv(target: Path, table: pd.DataFrame, digits: int | None = None) -> Path:
