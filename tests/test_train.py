@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import threading
@@ -21,6 +22,8 @@ from cellvision.backends import precision
 from cellvision.progress import Display
 from cellvision.results.claimed_folder import MARK, RESUME
 from cellvision.training import train as train_module
+from cellvision.training.result import TrainingResult
+from cellvision.training.run_writer import training_warnings
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -155,6 +158,33 @@ def test_batch_norm_is_refreshed_after_few_updates(images: Path, tmp_path: Path)
     refreshed = cv.train(tiny.experiment(images, "mixed", epochs=8), tmp_path / "refreshed")
     assert lagging.scores["train"].accuracy < 0.8
     assert refreshed.scores["train"].accuracy == 1.0
+    said = "While it trained, the network had"
+    assert any(warning.startswith(said) for warning in lagging.warnings)
+    assert not any(warning.startswith(said) for warning in refreshed.warnings)
+
+
+@pytest.mark.parametrize(
+    ("keep", "logged", "right", "says"),
+    [
+        ("last", [0.6, 1.0], 10, "1.000 of the training images right.* it has 0.500"),
+        ("best", [0.6, 1.0], 10, ""),  # the weights of the first epoch, which had 0.6
+        ("last", [0.6, 1.0], 18, ""),
+        ("last", [0.6, 0.5], 20, ""),  # augmentation makes training harder
+    ],
+)
+def test_logged_and_evaluated_accuracies_that_part_are_warned_of(
+    keep: str, logged: list[float], right: int, says: str
+) -> None:
+    history = [
+        {"loss": 0.5, "accuracy": value, "val_loss": 0.1 + epoch}
+        for epoch, value in enumerate(logged)
+    ]
+    labels = np.arange(20) % 2
+    answers = np.where(np.arange(20) < right, labels, 1 - labels)
+    result = TrainingResult(history, 1.0, 1.0, 0.0)
+    warnings = training_warnings(result, np.eye(2)[answers], labels, keep)
+    assert len(warnings) == bool(says)
+    assert all(re.search(says, warning) for warning in warnings)
 
 
 def test_lagging_statistics_are_no_reason_to_draw_a_network_again(tmp_path: Path) -> None:

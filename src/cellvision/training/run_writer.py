@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from cellvision.training.trainer import Trainer
 
 
+_PARTING = 0.1
+"""Difference of logged and evaluated training accuracy that is worth a warning. The logged one is
+of an epoch's earlier weights, with augmentation and dropout, and so is usually the lower one."""
+
+
 class RunWriter:
     """Writes the folder of one run.
 
@@ -101,7 +106,12 @@ class RunWriter:
                 result.interrupted.save(self.folder / RESUME)
             warnings = [
                 *self._save_model(network),
-                *_training_warnings(result, probabilities[trainer.rows]),
+                *training_warnings(
+                    result,
+                    probabilities[trainer.rows],
+                    trainer.prepared.labels[trainer.rows],
+                    self.experiment.training.keep,
+                ),
             ]
             return finish_run(
                 trainer.prepared,
@@ -143,7 +153,20 @@ class RunWriter:
             return check_reloads(str(temporary), network.model, pixels)
 
 
-def _training_warnings(result: TrainingResult, training_probabilities: np.ndarray) -> list[str]:
+def training_warnings(
+    result: TrainingResult, probabilities: np.ndarray, labels: np.ndarray, keep: str
+) -> list[str]:
+    """Return what a reader should know about the training, one line each.
+
+    Parameters
+    ----------
+    result
+        Outcome of the training.
+    probabilities, labels
+        Of the training images, as the trained network predicts them.
+    keep
+        Which weights were kept: ``"last"`` or ``"best"``.
+    """
     warnings = []
     if result.interrupted is not None:
         warnings.append(
@@ -157,12 +180,32 @@ def _training_warnings(result: TrainingResult, training_probabilities: np.ndarra
         )
     if not all(np.isfinite(row["loss"]) for row in result.history):
         warnings.append("The loss became infinite or NaN: the network did not train.")
-    elif len(np.unique(training_probabilities.argmax(axis=1))) == 1:
+    elif parting := _parting_accuracies(result, probabilities, labels, keep):
+        warnings.append(parting)
+    elif len(np.unique(probabilities.argmax(axis=1))) == 1:
         warnings.append(
             "The network predicts one class for every training image. Try another seed, a lower "
             "learning rate or more epochs."
         )
     return warnings
+
+
+def _parting_accuracies(
+    result: TrainingResult, probabilities: np.ndarray, labels: np.ndarray, keep: str
+) -> str:
+    """Say that the network is right less often than it was in training; empty if it is not."""
+    losses = np.array([row["val_loss"] for row in result.history], np.float64)
+    best = keep == "best" and bool(np.isfinite(losses).any())
+    row = result.history[int(np.nanargmin(losses)) if best else -1]
+    evaluated = float((probabilities.argmax(axis=1) == labels).mean())
+    if not row["accuracy"] - evaluated > _PARTING + 1 / len(labels):
+        return ""
+    return (
+        f"While it trained, the network had {row['accuracy']:.3f} of the training images right, "
+        f"and evaluated on the same images it has {evaluated:.3f}: layers that work differently "
+        "in training, such as batch normalization, do not agree with themselves. Leave "
+        "training.refresh_batch_norm on, train for more epochs, or choose another network."
+    )
 
 
 def finish_run(
