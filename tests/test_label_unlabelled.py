@@ -16,6 +16,7 @@ from tiny import BRIGHTNESS, make_folder, make_splits, pixels, write
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.labelling import unlabelled as unlabelled_module
 from cellvision.labelling.store import Store
 from cellvision.labelling.unlabelled import find_images, parse_classes
 from cellvision.locks import folder_lock
@@ -214,6 +215,14 @@ def test_the_files_that_predict_finds_are_labelled(
     (root / "notes.txt").write_text("notes")
     assert find_images(root) == ["a.png", "linked/b.png", "no_suffix"]
     assert "1 file(s) are not images and are skipped: 'notes.txt'" in caplog.text
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_images_are_read(
+    unlabelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(unlabelled_module, "read_image", None)
+    assert label(unlabelled, "--classes", "a,b", "--out", "/proc/a.sqlite") == 2
+    assert "/proc/a.sqlite: cannot be written to" in capsys.readouterr().err
 
 
 def test_two_commands_do_not_start_a_session_in_one_file(

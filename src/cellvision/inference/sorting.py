@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.results.claimed_folder import naming_folder
+from cellvision.results.claimed_folder import naming_folder, raise_if_unwritable
 
 _TILE = 96
 """Pixels of a thumbnail's side."""
@@ -45,6 +45,7 @@ class ClassFolders:
                 raise errors.FolderError(
                     f"the class {name!r} cannot be the name of a folder", "Omit --sort-into."
                 )
+        raise_if_unwritable(folder)
         self.folder = folder
 
     def add(self, path: Path, class_name: str) -> None:
@@ -124,10 +125,12 @@ def raise_if_no_sheet(path: Path) -> None:
     Raises
     ------
     errors.FolderError
-        The file exists and is not a contact sheet, such as the first of ``images/*.png``.
+        The file exists and is not a contact sheet, such as the first of ``images/*.png``, or
+        cannot be written.
     """
     from PIL import Image
 
+    raise_if_unwritable(path)
     if not path.exists():
         return
     try:
