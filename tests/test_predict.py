@@ -450,7 +450,7 @@ def test_images_are_sorted_and_shown(run: cv.Run, images: Path, tmp_path: Path) 
     assert np.asarray(Image.open(sheet)).std() > 10
     with pytest.raises(errors.FolderError, match="is not empty"):
         cv.predict(run, images, sort_into=folder)
-    with pytest.raises(errors.FolderError, match="/proc/sheet.png: cannot be written"):
+    with pytest.raises(errors.FolderError, match=r"/proc/sheet\.png: cannot be written"):
         cv.predict(run, images, contact_sheet="/proc/sheet.png")
 
 
