@@ -680,11 +680,33 @@ def test_folders_without_a_run(level: cv.Run, tmp_path: Path) -> None:
         cv.load_run(tmp_path)
     with pytest.raises(errors.FolderError, match=r"no run\.json"):
         cv.load_run(tmp_path / "missing")
-    for text, what in (("{", "cannot be read"), ('{"schema": 99}', "99"), ("[1]", "schema")):
+    for text, what in (
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"schema": 99}', "99"),
+        ("[1]", "schema"),
+    ):
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(errors.FolderError, match=what):
             cv.load_run(tmp_path)
     folder = shutil.copytree(level.folder, tmp_path / "damaged")
+    record = json.loads((folder / "run.json").read_text())
+    for experiment, what in (
+        ({}, "experiment.dataset is missing"),
+        ({**record["experiment"], "preprocessing": {"size": "x"}}, "preprocessing|size"),
+    ):
+        (folder / "run.json").write_text(json.dumps({**record, "experiment": experiment}))
+        with pytest.raises(errors.InvalidInput, match=what):
+            _ = cv.load_run(folder).preprocessing
+    (folder / "run.json").write_text(json.dumps(record))
+    for table, what in (
+        ("", "cannot be read"),
+        ("image,split\n", "the column 'group' is missing"),
+        ("image,split,group,label,predicted\n", "the column 'p_dark' is missing"),
+    ):
+        (folder / "predictions.csv").write_text(table)
+        with pytest.raises(errors.FolderError, match=f"predictions.csv: {what}"):
+            _ = cv.load_run(folder).predictions
     (folder / "model.keras").unlink()
     (folder / "predictions.csv").unlink()
     damaged = cv.load_run(folder)

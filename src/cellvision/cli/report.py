@@ -64,6 +64,12 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
         else result.metadata.experiments[0].experiment
     )
     declared = cast("list[dict[str, Any]]", experiment.get("reporters") or [])
+    if not isinstance(declared, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("type"), str) for each in declared
+    ):
+        raise errors.FolderError(
+            f"{folder}: its record lists reporters without their type", "Restore the record."
+        )
     if changes and len(names) != 1:
         raise errors.InvalidInput("--set changes one reporter only", "Name it: --reporter NAME")
     if names:
