@@ -117,6 +117,14 @@ def test_a_list_of_pages_that_leaves_the_file(tmp_path: Path) -> None:
     refused(page(tmp_path / "a.tif", small(8), after=10**6), "breaks off after page 1")
 
 
+@pytest.mark.parametrize("head", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path, head: bytes) -> None:
+    path = write(tmp_path / "a.bin", head)
+    with path.open("r+b") as file:
+        file.truncate(5 * 2**30)  # a hole, which takes no space
+    refused(path, "it has 5.0 GiB; the limit is 4.0 GiB")
+
+
 # --- made-up pixels ---------------------------------------------------------------------------
 
 

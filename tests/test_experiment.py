@@ -183,6 +183,13 @@ def test_a_folder_with_a_files_name(tmp_path: Path) -> None:
         cv.load_experiment(tmp_path / "x.toml")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.toml")
+    with pytest.raises(errors.ExperimentError, match="not a regular file"):
+        cv.load_experiment(tmp_path / "x.toml")
+
+
 # --- --set -------------------------------------------------------------------------------
 
 json_values = st.recursive(

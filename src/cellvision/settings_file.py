@@ -35,6 +35,8 @@ def parse_settings(path: Path) -> dict[str, Any]:
     """
     _parser(path)
     limit = _MAX_TEXT.get(path.suffix.lower(), _MAX_TEXT_ELSE)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+        raise errors.ExperimentError(f"{path}: this is not a regular file", "Name a file on disk")
     try:
         with path.open(encoding="utf-8-sig") as file:
             text = file.read(limit + 1)

@@ -54,8 +54,10 @@ def read_rows(path: Path, delimiter: str = ",") -> list[list[str]]:
     Raises
     ------
     cellvision.errors.InvalidInput
-        Not UTF-8, or a quote that is never closed.
+        Not UTF-8, a quote that is never closed, or no regular file.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise errors.InvalidInput(f"{path} is not a regular file", "Move it away.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             # strict: otherwise an unclosed quote would silently swallow the rest of the table.

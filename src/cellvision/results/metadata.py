@@ -320,10 +320,10 @@ def read_run_metadata(folder: Path) -> RunMetadata:
         by which the run is reopened.
     """
     path = folder / "run.json"
+    if not path.is_file():
+        raise no_run(folder)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise no_run(folder) from None
     except (OSError, ValueError, RecursionError) as error:
         raise errors.FolderError(
             f"{path}: cannot be read: {error}", "Restore the file or train again."

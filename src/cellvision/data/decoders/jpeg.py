@@ -21,6 +21,7 @@ from cellvision.data.decoders.common import (
     apply_exif,
     check_size,
     damaged,
+    read_whole,
 )
 
 _CONVERT = "Convert it to PNG or TIFF"
@@ -94,7 +95,7 @@ def decode(file: BinaryIO) -> Decoded:
     common.Refusal
         Damaged, cut off, too large, CMYK, or of a kind other than 8-bit lossy JPEG.
     """
-    data = file.read()
+    data = read_whole(file)
     frame = read_frame(data)
     check_frame(frame)
     check_size(frame.height, frame.width, frame.channels, 1)
