@@ -206,6 +206,13 @@ def test_a_jpeg_with_a_scan_for_each_colour(tmp_path: Path) -> None:
         refused(write(tmp_path / "cut.jpg", cut), "scans are missing")
 
 
+@pytest.mark.parametrize("filling", [b"\xff", b"\xff\x01", b"\xff\xe2\0\2"])
+def test_a_jpeg_of_empty_segments_is_refused_at_once(tmp_path: Path, filling: bytes) -> None:
+    began = time.process_time()
+    refused(write(tmp_path / "a.jpg", b"\xff\xd8\xff\xe0\0\2" + filling * 3_000_000), "header")
+    assert time.process_time() - began < 1
+
+
 def test_kinds_of_jpeg_that_are_not_read_are_not_called_damaged(tmp_path: Path) -> None:
     near_lossless = bytes(imagecodecs.jpegls_encode(GREY))
     refused(write(tmp_path / "ls.jpg", near_lossless), "it is JPEG-LS, which is not supported")

@@ -44,6 +44,9 @@ _PROGRESSIVE = 0xC2
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _STANDALONE = (0x01, *range(0xD0, 0xD8))
 _SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
+_FILL = re.compile(rb"\xff+")
+_MAX_SEGMENTS = 100_000
+"""Files have tens of them; millions of empty ones only cost time."""
 _MAX_SCANS = 200
 """Progressive files have about ten scans; thousands of them only cost time."""
 
@@ -141,11 +144,13 @@ def read_frame(data: bytes) -> Frame:
     common.Refusal
         No complete frame header precedes the first scan.
     """
-    position, exif = 2, b""
-    while position + 4 <= len(data) and data[position] == 0xFF:
+    position, exif, segments = 2, b"", 0
+    while position + 4 <= len(data) and data[position] == 0xFF and segments < _MAX_SEGMENTS:
+        segments += 1
         marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
+        if marker == 0xFF:  # fill bytes
+            fill = _FILL.match(data, position)
+            position = len(data) if fill is None else fill.end() - 1
             continue
         if marker in _STANDALONE:
             position += 2
@@ -180,7 +185,9 @@ def _check_scans(data: bytes, frame: Frame) -> None:
     """
     missing = {name: np.full(64, 1) for name in frame.components}
     position, scans, progressive = frame.end, 0, frame.coding == _PROGRESSIVE
-    while progressive or any(bits.any() for bits in missing.values()):
+    for _ in range(_MAX_SEGMENTS):
+        if not progressive and not any(bits.any() for bits in missing.values()):
+            break
         marker = _MARKER.search(data, position)
         if marker is None:
             break
