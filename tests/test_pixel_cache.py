@@ -164,9 +164,11 @@ def old_index(entry: Path) -> None:
 
 def rewrite_index(entry: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the index but keep its checksum right, as a faulty program might."""
-    index = json.loads((entry / "index.json").read_text().partition("\n")[2])
+    *stats, whole = map(json.loads, (entry / "index.json").read_text().splitlines()[1:])
+    index = {**whole, "stats": stats}
     change(index)
-    text = json.dumps(index)
+    stats = index.pop("stats")
+    text = "".join(json.dumps(line) + "\n" for line in (*stats, index))
     (entry / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}")
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,6 +23,8 @@ from cellvision.backends import precision
 from cellvision.progress import Display
 from cellvision.results.claimed_folder import MARK, RESUME
 from cellvision.training import train as train_module
+from cellvision.training.kept_weights import Outcome
+from cellvision.training.result import TrainingResult
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -160,6 +162,40 @@ def test_batch_norm_is_refreshed_after_few_updates(images: Path, tmp_path: Path)
     refreshed = cv.train(tiny.experiment(images, "mixed", epochs=8), tmp_path / "refreshed")
     assert lagging.scores["train"].accuracy < 0.8
     assert refreshed.scores["train"].accuracy == 1.0
+    said = "While it trained, the network had"
+    assert any(warning.startswith(said) for warning in lagging.warnings)
+    assert not any(warning.startswith(said) for warning in refreshed.warnings)
+
+
+@pytest.mark.parametrize(
+    ("keep", "logged", "right", "says"),
+    [
+        ("last", [0.6, 1.0], 10, "1.000 of the training images right.* it has 0.500"),
+        ("best", [0.6, 1.0], 10, ""),  # the weights of the first epoch, which had 0.6
+        ("last", [0.6, 1.0], 18, ""),
+        ("last", [0.6, 0.5], 20, ""),  # augmentation makes training harder
+    ],
+)
+def test_logged_and_evaluated_accuracies_that_part_are_warned_of(
+    keep: Literal["last", "best"], logged: list[float], right: int, says: str
+) -> None:
+    history = [
+        {
+            "epoch": epoch,
+            "loss": 0.5,
+            "accuracy": value,
+            "val_loss": 0.1 + epoch,
+            "val_accuracy": 0.5,
+        }
+        for epoch, value in enumerate(logged, start=1)
+    ]
+    labels = np.arange(20) % 2
+    answers = np.where(np.arange(20) < right, labels, 1 - labels)
+    result = TrainingResult(history, 1.0, 1.0, 0.0)
+    training = cv.Training(keep=keep)
+    warnings = Outcome(training, result, np.eye(2)[answers], labels, 0.5, 20).warnings()
+    assert len(warnings) == bool(says)
+    assert all(re.search(says, warning) for warning in warnings)
 
 
 def test_lagging_statistics_are_no_reason_to_draw_a_network_again(tmp_path: Path) -> None:
@@ -671,11 +707,33 @@ def test_folders_without_a_run(level: cv.Run, tmp_path: Path) -> None:
         cv.load_run(tmp_path)
     with pytest.raises(errors.FolderError, match=r"no run\.json"):
         cv.load_run(tmp_path / "missing")
-    for text, what in (("{", "cannot be read"), ('{"schema": 99}', "99"), ("[1]", "schema")):
+    for text, what in (
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"schema": 99}', "99"),
+        ("[1]", "schema"),
+    ):
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(errors.FolderError, match=what):
             cv.load_run(tmp_path)
     folder = shutil.copytree(level.folder, tmp_path / "damaged")
+    record = json.loads((folder / "run.json").read_text())
+    for experiment, what in (
+        ({}, "experiment.dataset is missing"),
+        ({**record["experiment"], "preprocessing": {"size": "x"}}, "preprocessing|size"),
+    ):
+        (folder / "run.json").write_text(json.dumps({**record, "experiment": experiment}))
+        with pytest.raises(errors.InvalidInput, match=what):
+            _ = cv.load_run(folder).preprocessing
+    (folder / "run.json").write_text(json.dumps(record))
+    for table, what in (
+        ("", "cannot be read"),
+        ("image,split\n", "the column 'group' is missing"),
+        ("image,split,group,label,predicted\n", "the column 'p_dark' is missing"),
+    ):
+        (folder / "predictions.csv").write_text(table)
+        with pytest.raises(errors.FolderError, match=f"predictions.csv: {what}"):
+            _ = cv.load_run(folder).predictions
     (folder / "model.keras").unlink()
     (folder / "predictions.csv").unlink()
     damaged = cv.load_run(folder)

@@ -2,10 +2,10 @@
 
 Each set of images has one folder, named by what it depends on: the content of every image, in
 order, and the geometry settings of the preprocessing. The folder contains ``pixels.bin`` (the raw
-array) and ``index.json`` (its shape and dtype, statistics and a checksum of every image). It is
-written under another name and renamed when complete; if two processes make the same one, the
-first wins and both use it. A folder that does not match its checksums is made again, and so is
-one that lists an image as unreadable that can be read now.
+array) and ``index.json`` (its shape and dtype, statistics and a checksum of every image; see
+`cellvision.data.pixel_index`). It is written under another name and renamed when complete; if two
+processes make the same one, the first wins and both use it. A folder that does not match its
+checksums is made again, and so is one that lists an image as unreadable that can be read now.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from cellvision import atomic_io, errors
 from cellvision.data.batch_reads import decode_each, fingerprints
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import counts_above
+from cellvision.data.pixel_index import IndexWriter, read_index
 from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.user_folders import cache_folder
 
@@ -37,12 +38,17 @@ if TYPE_CHECKING:
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.interfaces.dataset import Dataset
 
-_FORMAT = 5
+_FORMAT = 6
 """Incremented whenever stored pixels or statistics would change."""
 
 _ABANDONED = 3600.0
 """Age in seconds after which an unfinished folder counts as abandoned. A process at work writes
 to it with every image."""
+
+_PIXELS, _INDEX = "pixels.bin", "index.json"
+
+_BLOCK_BYTES = 2**22
+"""Bytes of pixels that a thread checks at a time."""
 
 _log = logging.getLogger(__name__)
 
@@ -140,12 +146,9 @@ def _key(dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing) 
 def _open(home: Path, images: Sequence[str], preprocessing: Preprocessing) -> StoredPixels | None:
     """Open a stored folder; None if it does not exist or is damaged."""
     try:
-        checksum, _, text = (home / "index.json").read_text(encoding="utf-8").partition("\n")
-        if int(checksum) != zlib.crc32(text.encode()):
-            raise ValueError("the checksum of the index does not match")
-        stored, checksums = _load(home, json.loads(text))
+        stored, checksums = _load(home)
         _validate(stored, images, preprocessing)
-        if list(in_threads(_checksum, list(stored.pixels))) != checksums:
+        if _checksums_of_file(home / _PIXELS, stored.pixels) != checksums:
             raise ValueError("a checksum does not match")
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -157,12 +160,12 @@ def _open(home: Path, images: Sequence[str], preprocessing: Preprocessing) -> St
     return stored
 
 
-def _load(home: Path, index: dict[str, Any]) -> tuple[StoredPixels, list[int]]:
+def _load(home: Path) -> tuple[StoredPixels, list[int]]:
+    stats, index = read_index(home / _INDEX)
     shape, dtype = tuple(index["shape"]), np.dtype(index["dtype"])
-    stats = tuple(ImageStats.from_json(row) for row in index["stats"])
     readable = tuple(stat.image for stat in stats if stat.status == "read")
     pixels = (
-        np.memmap(home / "pixels.bin", dtype=dtype, mode="r", shape=shape)
+        np.memmap(home / _PIXELS, dtype=dtype, mode="r", shape=shape)
         if readable
         else np.zeros(shape, dtype)
     )
@@ -183,6 +186,26 @@ def _validate(stored: StoredPixels, images: Sequence[str], preprocessing: Prepro
 
 def _checksum(image: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(image).data)
+
+
+def _checksums_of_file(path: Path, pixels: np.ndarray) -> list[int]:
+    """Compute the checksum of each stored image from the file.
+
+    Mapped pixels would stay in memory once they are looked at.
+    """
+    if not len(pixels):
+        return []
+    size = pixels.nbytes // len(pixels)
+    at_once = max(1, _BLOCK_BYTES // size)
+
+    def checksums(start: int) -> list[int]:
+        with path.open("rb") as file:
+            file.seek(start * size)
+            count = min(at_once, len(pixels) - start)
+            return [zlib.crc32(file.read(size)) for _ in range(count)]
+
+    blocks = in_threads(checksums, range(0, len(pixels), at_once))
+    return [checksum for block in blocks for checksum in block]
 
 
 def _discard(home: Path) -> None:
@@ -206,10 +229,9 @@ def _make(
     progress: Progress | None,
 ) -> None:
     with atomic_io.folder(home, exist_ok=True) as partial:
-        with (partial / "pixels.bin").open("w+b") as file:
-            index = _write(file, _prepared(dataset, images, preprocessing, progress), preprocessing)
-        text = json.dumps(index)
-        (partial / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}", "utf-8")
+        prepared = _prepared(dataset, images, preprocessing, progress)
+        with (partial / _PIXELS).open("w+b") as file, IndexWriter(partial / _INDEX) as index:
+            index.finish(_write(file, index, prepared, preprocessing))
 
 
 class _Prepared(NamedTuple):
@@ -236,16 +258,18 @@ def _prepared(
 
 
 def _write(
-    file: BinaryIO, prepared: Iterator[_Prepared], preprocessing: Preprocessing
+    file: BinaryIO,
+    index: IndexWriter,
+    prepared: Iterator[_Prepared],
+    preprocessing: Preprocessing,
 ) -> dict[str, Any]:
-    """Append every image to the file and return the index."""
-    stats: list[ImageStats] = []
+    """Append every image to the file and to the index; return what belongs to all of them."""
     counts: list[tuple[int, ...]] = []
     checksums: list[int] = []
     dtypes: Counter[str] = Counter()
     depth = 0
     for stat, pixels, above in prepared:
-        stats.append(stat)
+        index.add(stat)
         if pixels is None:
             continue
         counts.append(above)
@@ -268,7 +292,6 @@ def _write(
         "shape": (len(checksums), *preprocessing.size, depth or preprocessing.depth),
         "dtype": next(iter(dtypes), "uint8"),
         "checksums": checksums,
-        "stats": [stat.to_json() for stat in stats],
         "counts_above": counts,
     }
 

@@ -13,7 +13,7 @@ import numpy as np
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
-from cellvision.training.kept_weights import keeps_best, patience
+from cellvision.training.kept_weights import keeps_best, patience, remembers_best
 from cellvision.training.state import TrainingState, values
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class TrainingMonitor:
     def _track_best(self, validation_loss: float) -> None:
         network = self.context.network
         better = self.early_stopping.is_best(validation_loss)
-        if better and keeps_best(self.context.training, self.context.validation_images):
+        if better and remembers_best(self.context.training, self.context.validation_images):
             self._best = averaged_weights(network.training_model.optimizer, network.model)
         if self.early_stopping.is_over:
             self.model.stop_training = True
@@ -257,8 +257,9 @@ class TrainingMonitor:
         model.optimizer.finalize_variable_values(model.trainable_weights)
 
     def restore_best(self) -> None:
-        """Set the weights of the best epoch, if they were kept."""
-        if self._best:
+        """Set the weights of the best epoch, if they are to be kept."""
+        context = self.context
+        if self._best and keeps_best(context.training, context.validation_images, self.history):
             self.context.network.model.set_weights(self._best)
 
     def images_per_second(self) -> float:

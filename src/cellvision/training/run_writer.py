@@ -131,6 +131,7 @@ class RunWriter:
             self.experiment.training,
             result,
             probabilities[trainer.rows],
+            trainer.prepared.labels[trainer.rows],
             float(counts.max() / counts.sum()),
             len(trainer.validation_rows),
         )
