@@ -230,6 +230,30 @@ def test_a_verb_of_another_time_is_refused(
     assert "verb count (lab-verb 1.0) is built for version 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["verb", "decoder"])
+def test_a_verb_or_decoder_for_a_newer_cellvision_is_refused(
+    kind: str,
+    isolated_registries: Isolation,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    isolated_registries.install(
+        *("lab-new", {kind: {"raw": "lab_new:app"}}, {"lab_new": VERB}),
+        requires=("cellvision>=7",),
+    )
+    path = tmp_path / "cell.raw"
+    path.write_bytes(bytes(64))
+    if kind == "verb":
+        with pytest.raises(SystemExit):
+            main(["raw"])
+        said = capsys.readouterr().err
+    else:
+        with pytest.raises(errors.PluginContractError) as caught:
+            io.read_image(path)
+        said = caught.value.what
+    assert f"{kind} raw (lab-new 1.0) needs cellvision >=7, and this is" in said
+
+
 # --- decoders -------------------------------------------------------------------------------
 
 

@@ -178,6 +178,38 @@ def test_a_plugin_for_another_version_is_reported_and_refused(
     assert cv.augmenters.get("lab_fake_3").__name__ == "Turn"
 
 
+@pytest.mark.parametrize(
+    ("requirement", "is_refused"),
+    [
+        ("cellvision>=7", True),
+        ("cellvision>7", True),
+        ("cellvision==7.*", True),
+        ("cellvision~=7.1", True),
+        ("cellvision>=0.0.5,<0.1", False),  # the interface decides, and installers
+        ("cellvision>=0.1,<0.2", False),
+        ("cellvision>=0.1,!=7", False),
+        ("cellvision", False),
+    ],
+)
+def test_a_plugin_for_a_newer_cellvision_is_refused(requirement: str, is_refused: bool) -> None:
+    fault = interface_versions.refusal("cellvision.augmenters", None, [requirement])
+    assert bool(fault) == is_refused
+    assert not fault or fault.startswith("needs cellvision ")
+
+
+def test_it_is_not_even_imported(
+    isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake(isolated_registries, 1, "import newer_than_this\n" + SOURCE, requires=["cellvision>=7"])
+    rows = [listed(capsys)["lab_fake_1"], listed(capsys, "--load")["lab_fake_1"]]
+    assert [row["status"] for row in rows] == ["version", "version"]
+    with pytest.raises(errors.PluginContractError) as caught:
+        cv.augmenters.create("lab_fake_1")
+    assert "lab-fake-1 1.0" in caught.value.what
+    assert caught.value.what.endswith(f"needs cellvision >=7, and this is {cv.__version__}")
+    assert "install the cellvision that it needs" in caught.value.hint
+
+
 def test_every_interface_has_a_version() -> None:
     from cellvision.cli.verbs import GROUP
     from cellvision.schema import REGISTRIES

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from importlib import metadata
-
 from cellvision import interface_versions, plugin_source
 from cellvision.plugin_candidates import PluginCandidate
 from cellvision.plugin_info import Status
@@ -60,14 +57,10 @@ def _wrong_interface(base: type[object] | None, source: plugin_source.ClassSourc
 def _unmet_requirement(candidate: PluginCandidate) -> str:
     """Return in one line which cellvision a distribution needs, if not this one; else nothing."""
     needed = interface_versions.required_cellvision(candidate.requires)
-    if needed is None or needed.contains(_version(), prereleases=True):
+    version = interface_versions.this_version()
+    if needed is None or needed.contains(version, prereleases=True):
         return ""
-    return f"it needs cellvision {needed}, and this is {_version()}"
-
-
-@functools.cache
-def _version() -> str:
-    return metadata.version("cellvision")
+    return f"it needs cellvision {needed}, and this is {version}"
 
 
 def built_for(group: str, candidate: PluginCandidate) -> int | None:

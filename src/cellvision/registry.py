@@ -45,6 +45,8 @@ class Configurable(Protocol):
 
 
 T = TypeVar("T", bound=Configurable)
+C = TypeVar("C", bound=type[Any])
+"""A class that a decorator returns as it is, so that type checkers keep its own settings."""
 
 REGISTERED = "(registered here)"
 """Distribution shown for classes that `Registry.register` added."""
@@ -178,6 +180,8 @@ class Registry(Generic[T]):
         return self._load(self._candidate(name))
 
     def _load(self, candidate: PluginCandidate) -> type[T]:
+        # Before the import, which may fail for want of what a newer cellvision has.
+        self._refuse(candidate, interface_versions.needs_newer(candidate.requires))
         start = time.perf_counter()
         fault = ""
         try:
@@ -193,7 +197,9 @@ class Registry(Generic[T]):
                 plugin = f"{self.kind} {candidate.full_name}"
                 plugin_trace.record(Load(plugin, time.perf_counter() - start, fault))
         cls = self._checked(loaded, candidate.name, candidate.origin)
-        self._require_version(cls, candidate)
+        declared = getattr(cls, "interface_version", None)
+        requires = candidate.requires
+        self._refuse(candidate, interface_versions.refusal(self.group, declared, requires))
         self._warn_of_former_name(cls, candidate)
         return cls
 
@@ -204,14 +210,10 @@ class Registry(Generic[T]):
         cls: type[T] = loaded
         return cls
 
-    def _require_version(self, cls: type[T], candidate: PluginCandidate) -> None:
-        declared = getattr(cls, "interface_version", None)
-        differs = interface_versions.difference(self.group, declared, candidate.requires)
-        if differs:
-            raise errors.PluginContractError(
-                f"{self.kind} {candidate.name!r} ({candidate.origin}) is {differs}",
-                candidate.how_to_update,
-            )
+    def _refuse(self, candidate: PluginCandidate, reason: str) -> None:
+        if reason:
+            what = f"{self.kind} {candidate.name!r} ({candidate.origin}) {reason}"
+            raise errors.PluginContractError(what, candidate.how_to_update)
 
     def _warn_of_former_name(self, cls: type[T], candidate: PluginCandidate) -> None:
         until = getattr(cls, "former_names", {}).get(candidate.name)
@@ -239,14 +241,12 @@ class Registry(Generic[T]):
         return self.get(name).from_settings(settings, f"{self.kind} {name!r}")
 
     @overload
-    def register(self, name: str) -> Callable[[type[T]], type[T]]: ...
+    def register(self, name: str) -> Callable[[C], C]: ...
 
     @overload
     def register(self, name: str, cls: type[T]) -> type[T]: ...
 
-    def register(
-        self, name: str, cls: type[T] | None = None
-    ) -> type[T] | Callable[[type[T]], type[T]]:
+    def register(self, name: str, cls: type[T] | None = None) -> type[T] | Callable[[C], C]:
         """Register a class under a name in this process, for notebooks, local files and tests.
 
         Without a class, return a decorator: ``@cv.architectures.register("mine")``.
@@ -262,7 +262,12 @@ class Registry(Generic[T]):
             The class breaks the interface's contract.
         """
         if cls is None:
-            return lambda decorated: self.register(name, decorated)
+
+            def decorate(decorated: C) -> C:
+                self.register(name, decorated)
+                return decorated
+
+            return decorate
         module = f"{getattr(cls, '__module__', '')}:{getattr(cls, '__qualname__', repr(cls))}"
         self._checked(cls, name, module)
         installed = [c for c in self._matching(name) if c.distribution != REGISTERED]
@@ -358,12 +363,13 @@ class Registry(Generic[T]):
     def _info(
         self, candidate: PluginCandidate, rivals: tuple[str, ...], *, load: bool
     ) -> PluginInfo:
-        if load or candidate.entry_point is None:
-            status, reason, description = self._loaded_description(candidate)
-        else:
+        status: Status = "ok"
+        if candidate.entry_point is not None:
             status, reason, description = plugin_listing.description(
                 self.group, self.base, candidate
             )
+        if candidate.entry_point is None or (load and status != "version"):
+            status, reason, description = self._loaded_description(candidate)
         if rivals and status == "ok":
             status, reason = "conflict", f"also provided by {', '.join(rivals)}"
         return PluginInfo(

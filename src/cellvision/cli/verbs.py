@@ -114,10 +114,10 @@ def _load(name: str) -> Any:
     if len(matching) > 1:
         raise conflict("verb", name, matching)
     candidate = matching[0]
-    differs = interface_versions.difference(GROUP, None, candidate.requires)
-    if differs:
+    refusal = interface_versions.refusal(GROUP, None, candidate.requires)
+    if refusal:
         raise errors.PluginContractError(
-            f"verb {candidate.full_name} is {differs}", candidate.how_to_update
+            f"verb {candidate.full_name} {refusal}", candidate.how_to_update
         )
     try:
         loaded = candidate.load()

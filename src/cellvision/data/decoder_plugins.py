@@ -76,10 +76,10 @@ def decode_by_plugin(path: Path) -> DecodedImage | None:
 
 
 def _loaded(candidate: PluginCandidate) -> Decoder:
-    differs = interface_versions.difference(GROUP, None, candidate.requires)
-    if differs:
+    refusal = interface_versions.refusal(GROUP, None, candidate.requires)
+    if refusal:
         raise errors.PluginContractError(
-            f"decoder {candidate.full_name} is {differs}", candidate.how_to_update
+            f"decoder {candidate.full_name} {refusal}", candidate.how_to_update
         )
     try:
         loaded = candidate.load()
