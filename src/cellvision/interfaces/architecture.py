@@ -106,6 +106,13 @@ class Architecture(Component, group="cellvision.architectures"):
 
         return TrainingRecipe(keras.optimizers.Adam())
 
+    def warnings(self) -> Sequence[str]:
+        """Say what a reader of the results should know about this network, one line each.
+
+        Such as that its weights were pretrained. The lines become warnings of the run.
+        """
+        return ()
+
 
 architectures: Registry[Architecture] = Architecture.registry
 """Registry of architectures."""

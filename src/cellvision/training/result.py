@@ -28,6 +28,9 @@ class TrainingResult:
         Seeds whose networks were dead after the warm-up and were drawn again.
     interrupted : TrainingState or None
         State to resume from, if the training was interrupted.
+    overruled_callback : bool
+        Whether a callback of the recipe changed the weights at the end, and ``keep=best`` replaced
+        them.
     """
 
     history: list[dict[str, float]]
@@ -37,3 +40,4 @@ class TrainingResult:
     vectorized: int = 1
     restarted_seeds: tuple[int, ...] = ()
     interrupted: TrainingState | None = None
+    overruled_callback: bool = False

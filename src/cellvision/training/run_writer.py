@@ -29,6 +29,7 @@ from cellvision.results.tables import (
     write_json,
     write_table,
 )
+from cellvision.training.architecture_contract import architecture_warnings
 from cellvision.training.network import check_reloads
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class RunWriter:
         self.seed = seed
         self.folder = folder
         self.experiment = with_seed(trainer.prepared.experiment, seed)
+        self._warnings = architecture_warnings(self.experiment.architecture)
         self._rows: list[Mapping[str, float]] = [] if start is None else list(start.history)
         self._listeners = begin_run(self.experiment.reporters or (), folder, self.experiment)
 
@@ -100,6 +102,7 @@ class RunWriter:
             if result.interrupted is not None:
                 result.interrupted.save(self.folder / RESUME)
             warnings = [
+                *self._warnings,
                 *self._save_model(network),
                 *_training_warnings(result, probabilities[trainer.rows]),
             ]
@@ -154,6 +157,12 @@ def _training_warnings(result: TrainingResult, training_probabilities: np.ndarra
         warnings.append(
             "The network output the same for every image after the warm-up, and was drawn again "
             f"{len(result.restarted_seeds)} time(s)."
+        )
+    if result.overruled_callback:
+        warnings.append(
+            "A callback of the architecture changed the weights at the end of the training, such "
+            "as to their moving averages; training.keep=best replaced them by those of the best "
+            "epoch. Use training.keep=last, or training.ema for averages that keep=best knows."
         )
     if not all(np.isfinite(row["loss"]) for row in result.history):
         warnings.append("The loss became infinite or NaN: the network did not train.")
