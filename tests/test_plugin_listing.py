@@ -12,6 +12,8 @@ import cellvision as cv
 from cellvision import errors, interface_versions, plugin_source, plugin_trace
 from cellvision.cli import main
 from cellvision.interface_versions import Introduced
+from cellvision.recognised_paths import recognising_dataset
+from cellvision.results.reporting import default_reporters
 from cellvision.testing.isolation import Isolation
 
 SOURCE = '''
@@ -109,6 +111,60 @@ def test_descriptions_are_cached_until_the_file_changes(
     file = isolated_registries.folder / "lab_fake_1.py"
     file.write_text(SOURCE.replace("Turns each image.", "Turns every image about."))
     assert cv.augmenters.plugins()[0].description == "Turns every image about."
+
+
+REPORTER = """
+from typing import ClassVar
+
+import cellvision as cv
+
+
+class Base(cv.Reporter):
+    enabled_by_default = True
+
+
+class Mine(BASE):
+    '''Reports.'''
+
+    BODY
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "body", "imported"),
+    [
+        ("cv.Reporter", "pass", False),
+        ("cv.Reporter", "enabled_by_default = False", False),
+        ("cv.Reporter", "enabled_by_default: ClassVar[bool] = False", False),
+        ("cv.Reporter", "enabled_by_default = True", True),
+        ("cv.Reporter", "enabled_by_default = not 0", True),
+        ("cv.Reporter", "if True:\n        enabled_by_default = True", True),
+        ("Base", "pass", True),
+        ("cv.Reporter, object", "pass", True),
+    ],
+)
+def test_reporters_that_are_not_enabled_are_not_imported(
+    base: str, body: str, imported: bool, isolated_registries: Isolation
+) -> None:
+    source = REPORTER.replace("BASE", base).replace("BODY", body)
+    isolated_registries.install(
+        "lab", {"reporter": {"mine": "lab_mine:Mine"}}, {"lab_mine": source}
+    )
+    names = [type(reporter).__name__ for reporter in default_reporters()]
+    assert ("lab_mine" in sys.modules) == imported
+    assert names == (["Mine"] if imported and base != "cv.Reporter, object" else [])
+
+
+@pytest.mark.parametrize("recognises", [False, True])
+def test_data_sets_that_recognise_nothing_are_not_imported(
+    recognises: bool, isolated_registries: Isolation, tmp_path: Path
+) -> None:
+    method = "\n    @classmethod\n    def recognises(cls, path):\n        return False\n"
+    source = SOURCE.replace("cv.Augmenter", "cv.Dataset") + (method if recognises else "")
+    isolated_registries.install("lab", {"dataset": {"mine": "lab_mine:Turn"}}, {"lab_mine": source})
+    (tmp_path / "plate.h5").touch()
+    assert recognising_dataset(tmp_path / "plate.h5") is None
+    assert ("lab_mine" in sys.modules) == recognises
 
 
 def test_imports_are_traced(

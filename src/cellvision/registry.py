@@ -28,6 +28,7 @@ from cellvision.plugin_candidates import (
     installed_candidates,
     is_disabled,
     normalize_distribution,
+    preferred,
 )
 from cellvision.plugin_info import PluginInfo, Status
 from cellvision.plugin_trace import Load
@@ -94,8 +95,6 @@ class Registry(Generic[T]):
         """Singular noun for its plugins, such as ``dataset``."""
         return self.group.rpartition(".")[2].removesuffix("s")
 
-    # --- names, without importing --------------------------------------------------------
-
     def names(self) -> tuple[str, ...]:
         """Return all available names, sorted; nothing is imported."""
         return tuple(sorted({candidate.name for candidate in self._candidates()}))
@@ -149,14 +148,12 @@ class Registry(Generic[T]):
 
     def _candidate(self, name: str) -> PluginCandidate:
         """Return the only candidate for a name; raise an error if there is none or several."""
-        matching = self._matching(name)
+        matching = preferred(self._matching(name))
         if not matching:
             raise plugin_errors.unknown(self.group, self.kind, name, self._candidates())
         if len(matching) > 1:
             raise plugin_errors.conflict(self.kind, name, matching)
         return matching[0]
-
-    # --- classes and instances -----------------------------------------------------------
 
     def get(self, name: str) -> type[T]:
         """Import and return the class behind a name.
@@ -287,8 +284,6 @@ class Registry(Generic[T]):
         """Remove a registered name; ignore names that are not registered."""
         self._registered.pop(name, None)
 
-    # --- descriptions --------------------------------------------------------------------
-
     def name_of(self, cls: type[Any]) -> str:
         """Return the name of a class; ``distribution:name`` if the bare name is ambiguous.
 
@@ -349,14 +344,10 @@ class Registry(Generic[T]):
             only.
         """
         candidates = sorted(self._candidates(), key=lambda c: (c.name, c.distribution))
-        owners: dict[str, list[str]] = {}
-        for candidate in candidates:
-            owners.setdefault(candidate.name, []).append(candidate.distribution)
-        described = []
-        for candidate in candidates:
-            rivals = list(owners[candidate.name])
-            rivals.remove(candidate.distribution)
-            described.append(self._info(candidate, tuple(rivals), load=load))
+        described = [
+            self._info(each, plugin_listing.rivals(each, candidates), load=load)
+            for each in candidates
+        ]
         plugin_source.save_cache()
         return described
 
@@ -391,6 +382,13 @@ class Registry(Generic[T]):
             return "broken", error.what, ""
         # Not inspect.getdoc, which inherits the interface's docstring.
         return "ok", "", inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+
+    def names_that_may_override(self, attribute: str) -> tuple[str, ...]:
+        """Return the names whose classes may define an attribute of the interface themselves.
+
+        Their source code tells; nothing is imported.
+        """
+        return plugin_listing.names_that_may_override(self._candidates(), attribute, self.base)
 
     def requirement(self, name: str) -> str:
         """Return the requirement ``distribution==version`` of a name, for a run's record."""
