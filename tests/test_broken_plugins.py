@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydantic
 import pytest
 import tiny
 
@@ -167,6 +168,46 @@ def test_a_recipe_that_names_what_is_missing_says_how_to_install_it(images: Path
             cv.experiment_from_recipe(images, "mine")
     finally:
         cv.recipes.unregister("mine")
+
+
+# --- errors of libraries that plugins call -----------------------------------------------
+
+
+class Bounded(pydantic.BaseModel):
+    size: int
+
+
+def _validation_error() -> Exception:
+    with pytest.raises(pydantic.ValidationError) as caught:
+        Bounded(size="x")  # type: ignore[arg-type]
+    return caught.value
+
+
+KERAS_FAULT = """Exception encountered when calling Dense.call().
+
+\x1b[1mMatrix size-incompatible: In[0]: [2,3], In[1]: [4,5]\x1b[0m
+
+Arguments received by Dense.call():
+  - inputs=tf.Tensor(shape=(2, 3), dtype=float32)"""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError(KERAS_FAULT), "ValueError: Matrix size-incompatible: In[0]: [2,3], In[1]: [4"),
+        (_validation_error(), "ValidationError: size: Input should be a valid integer"),
+        (
+            TypeError(
+                "dot_general requires contracting dimensions\n----\nFor simplicity, JAX has "
+                "removed its internal frames"
+            ),
+            "TypeError: dot_general requires contracting dimensions",
+        ),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_the_useful_line_of_an_error_is_shown(error: Exception, line: str) -> None:
+    assert errors.summarize(error).startswith(line)
 
 
 # --- verbs ----------------------------------------------------------------------------------

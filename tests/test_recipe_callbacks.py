@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ADVICE = "It was pretrained on cells."
 
+plans: list[cv.TrainingPlan] = []
+
 
 class Ending(cv.Architecture):
     """Sets its weights to 0 when the training ends, as an average of weights would change them."""
@@ -48,6 +50,7 @@ class Ending(cv.Architecture):
             def on_train_end(self, logs: Any = None) -> None:
                 self.model.set_weights([0 * value for value in self.model.get_weights()])
 
+        plans.append(plan)
         adam = keras.optimizers.Adam(0.1)
         return cv.TrainingRecipe(adam, callbacks=[Zero()] if self.ends else [])
 
@@ -96,6 +99,9 @@ def test_weights_that_a_callback_sets_are_kept_or_missed(tmp_path: Path) -> None
         )
 
     last, best = run("last", "last"), run("best", "best")
+    counts = tuple(last.counts["train"].values())
+    assert plans[-1] == cv.TrainingPlan(-(-sum(counts) // 10), 3, 10, counts)
+    assert plans[-1].steps == 3 * plans[-1].steps_per_epoch
     assert set(last.predictions["p_dark"]) == {0.5}
     assert not [line for line in last.warnings if "keep=best" in line]
     assert ADVICE in last.warnings
