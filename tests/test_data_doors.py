@@ -228,8 +228,8 @@ def test_a_run_predicts_on_a_file_of_many_images(
         main(["predict", str(run.folder), unknown, "--out", str(tmp_path / "no.csv")])
     assert "plate.bin" in capsys.readouterr().err
     assert not (tmp_path / "no.csv").exists()
+    words = ("--dataset", "stack", "--out", str(tmp_path / "same.csv"))
     with pytest.raises(SystemExit) as caught:
-        words = ("--dataset", "stack", "--out", str(tmp_path / "same.csv"))
         main(["predict", str(run.folder), unknown, *words])
     assert caught.value.code == 0
     assert (tmp_path / "same.csv").read_text() == (tmp_path / "p.csv").read_text()
