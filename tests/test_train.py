@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -781,6 +782,46 @@ def test_a_network_whose_layers_have_changed_is_noticed(
     with pytest.raises(errors.CellvisionError, match="predicts differently than recorded"):
         run.model(verify=True)
     run.model(verify=False)
+
+
+NAMESAKE = """
+import keras
+
+import cellvision as cv
+
+
+@keras.saving.register_keras_serializable(package="shared")
+class Scale(keras.layers.Layer):
+    def call(self, x):
+        return x * FACTOR
+
+
+class Net(cv.Architecture):
+    def build(self, input_shape, classes):
+        from keras import Input, Sequential, layers
+
+        softmax = layers.Dense(classes, activation="softmax", dtype="float32")
+        return Sequential([Input(input_shape), Scale(), layers.GlobalAveragePooling2D(), softmax])
+"""
+
+
+@pytest.mark.exhaustive
+def test_another_plugins_layer_of_the_same_name_is_not_loaded(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {}
+    for name, factor in (("lab_one", "2.0"), ("lab_two", "-3.0")):
+        (tmp_path / f"{name}.py").write_text(NAMESAKE.replace("FACTOR", factor))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        cv.architectures.register(name, importlib.import_module(name).Net)
+        runs[name] = cv.train(tiny.experiment(images, name, epochs=2), tmp_path / name)
+    try:
+        # Keras knows the last one only by their common name.
+        for run in runs.values():
+            run.model(verify=True)
+    finally:
+        for name in runs:
+            cv.architectures.unregister(name)
 
 
 def test_a_record_is_readable_without_its_plugins(level: cv.Run, tmp_path: Path) -> None:

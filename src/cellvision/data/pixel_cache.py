@@ -1,11 +1,12 @@
 """Prepared pixels on disk: decoded once, in their native dtype, and memory-mapped.
 
-Each set of images has one folder, named by what it depends on: the content of every image, in
-order, and the geometry settings of the preprocessing. The folder contains ``pixels.bin`` (the raw
-array) and ``index.json`` (its shape and dtype, statistics and a checksum of every image; see
-`cellvision.data.pixel_index`). It is written under another name and renamed when complete; if two
-processes make the same one, the first wins and both use it. A folder that does not match its
-checksums is made again, and so is one that lists an image as unreadable that can be read now.
+Each set of images has one folder, named by what it depends on: the images, in order, with the
+geometry settings of the preprocessing, and then the content of every image. The folder contains
+``pixels.bin`` (the raw array) and ``index.json`` (its shape and dtype, statistics and a checksum of
+every image; see `cellvision.data.pixel_index`). It is written under another name and renamed when
+complete; if two processes make the same one, the first wins and both use it. A folder that does not
+match its checksums is made again, and so is one that lists an image as unreadable that can be read
+now.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import shutil
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -27,7 +28,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.data.batch_reads import decode_each, fingerprints
+from cellvision.data.batch_reads import (
+    decode_each,
+    fingerprints,
+    fingerprints_of_read,
+    reads_for_fingerprints,
+)
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import counts_above
 from cellvision.data.pixel_index import IndexWriter, read_index
@@ -101,7 +107,15 @@ def open_pixels(
     errors.FolderError
         The cache cannot be written: no permission, or no space.
     """
-    home = cache_folder() / "pixels" / _key(dataset, images, preprocessing)
+    job = _Job(dataset, images, preprocessing, progress)
+    shelf = cache_folder() / "pixels"
+    name = _name(job)
+    if reads_for_fingerprints(dataset) and not any(shelf.glob(f"{name}-*")):
+        # Nothing can match, so do not read every image to find that out.
+        with _writing():
+            home = _make(shelf, name, job, None)
+    else:
+        home = shelf / f"{name}-{_content(job, fingerprints(dataset, images))}"
     stored = _open(home, images, preprocessing)
     if stored is not None and _readable_again(dataset, stored):
         stored = None
@@ -109,22 +123,38 @@ def open_pixels(
     for _ in range(3):
         if stored is not None:
             return stored
-        try:
+        with _writing():
             _discard(home)
-            _make(home, dataset, images, preprocessing, progress)
-        except errors.CellvisionError:
-            raise
-        except OSError as error:
-            raise errors.FolderError(
-                f"{cache_folder()}: the cache of decoded images cannot be written: "
-                f"{error.strerror or error}",
-                "Free space or permit writing there, or set CELLVISION_CACHE to another folder",
-            ) from error
+            _make(shelf, name, job, home)
         stored = _open(home, images, preprocessing)
     raise errors.CellvisionError(
         f"{home}: the cache cannot be read back after it was written",
         "Check the disk, or set CELLVISION_CACHE to another folder",
     )
+
+
+class _Job(NamedTuple):
+    """The images to prepare; the arguments of `open_pixels`."""
+
+    dataset: Dataset
+    images: Sequence[str]
+    preprocessing: Preprocessing
+    progress: Progress | None
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Say what to do if the cache cannot be written."""
+    try:
+        yield
+    except errors.CellvisionError:
+        raise
+    except OSError as error:
+        raise errors.FolderError(
+            f"{cache_folder()}: the cache of decoded images cannot be written: "
+            f"{error.strerror or error}",
+            "Free space or permit writing there, or set CELLVISION_CACHE to another folder",
+        ) from error
 
 
 def _readable_again(dataset: Dataset, stored: StoredPixels) -> bool:
@@ -133,12 +163,17 @@ def _readable_again(dataset: Dataset, stored: StoredPixels) -> bool:
     return any(in_threads(lambda image: decode(dataset, image)[1] is not None, refused))
 
 
-def _key(dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing) -> str:
-    digest = hashlib.sha256()
-    kind = f"{type(dataset).__module__}:{type(dataset).__qualname__}"
-    digest.update(json.dumps([_FORMAT, kind, preprocessing.geometry()], sort_keys=True).encode())
+def _name(job: _Job) -> str:
+    """Return how the names of folders with these images begin, whatever their content is."""
+    kind = f"{type(job.dataset).__module__}:{type(job.dataset).__qualname__}"
+    settings = [_FORMAT, kind, job.preprocessing.geometry(), list(job.images)]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
-    for image, content in zip(images, fingerprints(dataset, images), strict=True):
+
+def _content(job: _Job, prints: Iterable[str]) -> str:
+    """Return how they end: a digest of what is in the images."""
+    digest = hashlib.sha256()
+    for image, content in zip(job.images, prints, strict=True):
         digest.update(json.dumps([image, content]).encode())
     return digest.hexdigest()[:32]
 
@@ -209,29 +244,40 @@ def _checksums_of_file(path: Path, pixels: np.ndarray) -> list[int]:
 
 
 def _discard(home: Path) -> None:
-    """Remove a damaged folder, and what killed processes left beside it."""
+    """Remove a damaged folder."""
     aside = atomic_io.temporary_path(home)
     with suppress(FileNotFoundError):  # nothing to discard, or another process was faster
         home.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
-    for other in home.parent.glob(".*"):
+
+
+def _remove_abandoned(shelf: Path) -> None:
+    """Remove what killed processes left."""
+    for other in shelf.glob(".*"):
         with suppress(OSError):
             written = max(path.stat().st_mtime for path in (other, *other.iterdir()))
             if time.time() - written > _ABANDONED:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-def _make(
-    home: Path,
-    dataset: Dataset,
-    images: Sequence[str],
-    preprocessing: Preprocessing,
-    progress: Progress | None,
-) -> None:
-    with atomic_io.folder(home, exist_ok=True) as partial:
-        prepared = _prepared(dataset, images, preprocessing, progress)
+def _make(shelf: Path, name: str, job: _Job, home: Path | None) -> Path:
+    """Prepare images, and return their folder; None: the one that their content turns out to have.
+
+    If another process made the same folder first, that one stays.
+    """
+    _remove_abandoned(shelf)
+    with atomic_io.workspace(shelf / name) as partial:
         with (partial / _PIXELS).open("w+b") as file, IndexWriter(partial / _INDEX) as index:
-            index.finish(_write(file, index, prepared, preprocessing))
+            index.finish(_write(file, index, _prepared(job), job.preprocessing))
+        if home is None:
+            stats, _ = read_index(partial / _INDEX)
+            home = shelf / f"{name}-{_content(job, fingerprints_of_read(job.dataset, stats))}"
+        try:
+            partial.rename(home)
+        except OSError:
+            if not home.is_dir():
+                raise
+    return home
 
 
 class _Prepared(NamedTuple):
@@ -242,9 +288,9 @@ class _Prepared(NamedTuple):
     counts: tuple[int, ...]
 
 
-def _prepared(
-    dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing, progress: Progress | None
-) -> Iterator[_Prepared]:
+def _prepared(job: _Job) -> Iterator[_Prepared]:
+    preprocessing = job.preprocessing
+
     def prepare(stats: ImageStats, pixels: np.ndarray | None) -> _Prepared:
         if pixels is None:
             return _Prepared(stats, None, ())
@@ -254,7 +300,7 @@ def _prepared(
             raise errors.PreprocessingError(f"{stats.image}: {error.what}", error.hint) from None
         return _Prepared(stats, fitted, counts_above(pixels))
 
-    return decode_each(dataset, images, prepare, progress)
+    return decode_each(job.dataset, job.images, prepare, job.progress)
 
 
 def _write(

@@ -127,6 +127,12 @@ class Outcome:
                 "The network output the same for every image after the warm-up, and was drawn "
                 f"again {_times(len(self.result.restarted_seeds))}."
             )
+        if self.result.overruled_callback:
+            lines.append(
+                "A callback of the architecture changed the weights at the end of the training, "
+                "such as to their moving averages; those of the best epoch replaced them. Use "
+                "training.keep=last, or training.ema for averages that are kept with an epoch."
+            )
         if not all(np.isfinite(row["loss"]) for row in self.result.history):
             return [*lines, "The loss became infinite or NaN: the network did not train."]
         return [*lines, *(self._parting() or self._collapse()), *self._missing_validation()]

@@ -34,6 +34,14 @@ _PREDICTION_VALUES = 2**22
 """Most pixel values in a batch of predictions."""
 
 
+def _is_plain_cross_entropy(loss: Any) -> bool:
+    import keras
+
+    if type(loss) is keras.losses.CategoricalCrossentropy:
+        return not loss.label_smoothing and not loss.from_logits
+    return loss is keras.losses.categorical_crossentropy
+
+
 class Network:
     """An architecture with its preprocessing, augmenters and recipe, compiled once.
 
@@ -67,6 +75,8 @@ class Network:
         Further metrics of the architecture's recipe.
     mixes_labels : bool
         Whether an augmenter mixes labels.
+    minimizes_cross_entropy : bool
+        Whether the architecture's recipe does nothing but minimize the plain cross-entropy.
     """
 
     def __init__(
@@ -94,6 +104,7 @@ class Network:
         # Scores report the architecture's own loss, without smoothing and class weights.
         plain = experiment.architecture.recipe(plan)
         self._loss = keras.losses.get(plain.loss)
+        self.minimizes_cross_entropy = not self.callbacks and _is_plain_cross_entropy(self._loss)
         # On separate metrics: those of the training may be spread over devices.
         copies = recipe_metrics(experiment.architecture, plain)
         require_numbers(experiment.architecture, copies, self.classes)
