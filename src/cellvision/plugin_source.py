@@ -235,10 +235,13 @@ def save_cache() -> None:
         atomic_io.text(_cache_file(), json.dumps(content))
 
 
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
 def _from_plain(values: dict[str, Any]) -> ModuleSource:
     classes = {
-        name: ClassSource(**{k: tuple(v) if isinstance(v, list) else v for k, v in item.items()})
-        for name, item in values["classes"].items()
+        name: ClassSource(**_with_tuples(item)) for name, item in values["classes"].items()
     }
     tuples = {name: tuple(values[name]) for name in ("imports", "others")}
     return ModuleSource(**{**values, **tuples, "classes": classes})
