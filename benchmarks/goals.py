@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cellvision.backends import processor
-
 GOALS = {
     "AVX512 and bfloat16": {
         "deep : script": "≥ 2.0",
@@ -27,6 +25,8 @@ GOALS = {
 
 def processor_kind() -> str:
     """Name the kind of this processor: a key of `GOALS`, or "other"."""
+    from cellvision.backends import processor
+
     if processor.has_bfloat16():
         return "AVX512 and bfloat16"
     return "AVX2 only" if processor.needs_onednn() else "other"

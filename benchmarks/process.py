@@ -17,6 +17,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
+_ENVIRONMENT = dict(os.environ)
+"""As the user started the benchmarks: importing cellvision here switches oneDNN on, and peers must
+not inherit that."""
+
 CELLVISION = (sys.executable, "-c", "from cellvision.cli import main; main()")
 """Command that runs `cellvision` with this Python, also if its scripts are not on the PATH."""
 
@@ -78,7 +82,7 @@ def run(
         start = time.perf_counter()
         process = subprocess.Popen(
             list(command),
-            env={**os.environ, **extra},
+            env={**_ENVIRONMENT, **extra},
             stdout=out,
             stderr=err,
             preexec_fn=before,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydantic
 import pytest
 import tiny
 
@@ -169,6 +170,46 @@ def test_a_recipe_that_names_what_is_missing_says_how_to_install_it(images: Path
         cv.recipes.unregister("mine")
 
 
+# --- errors of libraries that plugins call -----------------------------------------------
+
+
+class Bounded(pydantic.BaseModel):
+    size: int
+
+
+def _validation_error() -> Exception:
+    with pytest.raises(pydantic.ValidationError) as caught:
+        Bounded(size="x")  # type: ignore[arg-type]
+    return caught.value
+
+
+KERAS_FAULT = """Exception encountered when calling Dense.call().
+
+\x1b[1mMatrix size-incompatible: In[0]: [2,3], In[1]: [4,5]\x1b[0m
+
+Arguments received by Dense.call():
+  - inputs=tf.Tensor(shape=(2, 3), dtype=float32)"""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError(KERAS_FAULT), "ValueError: Matrix size-incompatible: In[0]: [2,3], In[1]: [4"),
+        (_validation_error(), "ValidationError: size: Input should be a valid integer"),
+        (
+            TypeError(
+                "dot_general requires contracting dimensions\n----\nFor simplicity, JAX has "
+                "removed its internal frames"
+            ),
+            "TypeError: dot_general requires contracting dimensions",
+        ),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_the_useful_line_of_an_error_is_shown(error: Exception, line: str) -> None:
+    assert errors.summarize(error).startswith(line)
+
+
 # --- verbs ----------------------------------------------------------------------------------
 
 VERB = "import typer\napp = typer.Typer()\n"
@@ -228,6 +269,30 @@ def test_a_verb_of_another_time_is_refused(
     with pytest.raises(SystemExit):
         main(["count"])
     assert "verb count (lab-verb 1.0) is built for version 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["verb", "decoder"])
+def test_a_verb_or_decoder_for_a_newer_cellvision_is_refused(
+    kind: str,
+    isolated_registries: Isolation,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    isolated_registries.install(
+        *("lab-new", {kind: {"raw": "lab_new:app"}}, {"lab_new": VERB}),
+        requires=("cellvision>=7",),
+    )
+    path = tmp_path / "cell.raw"
+    path.write_bytes(bytes(64))
+    if kind == "verb":
+        with pytest.raises(SystemExit):
+            main(["raw"])
+        said = capsys.readouterr().err
+    else:
+        with pytest.raises(errors.PluginContractError) as caught:
+            io.read_image(path)
+        said = caught.value.what
+    assert f"{kind} raw (lab-new 1.0) needs cellvision >=7, and this is" in said
 
 
 # --- decoders -------------------------------------------------------------------------------

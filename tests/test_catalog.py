@@ -293,6 +293,11 @@ def test_any_index_and_column_type_is_accepted() -> None:
         ("P1/A01", "p1/a1"),
         ("-07", "-7"),
         ("day 1", "day1"),
+        ("P7.0", "p7"),
+        ("donor.1", "donor 1"),
+        ("P\N{EN DASH}7", "P-7"),
+        ("P7\N{ZERO WIDTH SPACE}", "P7"),
+        ("\N{MINUS SIGN}7", "-7"),
     ],
 )
 def test_spellings_of_one_name(one: str, other: str) -> None:
@@ -313,6 +318,9 @@ def test_spellings_of_one_name(one: str, other: str) -> None:
         ("P1/A1", "P1A1"),
         ("P1/A1", "P11/A1"),
         ("field_1_2", "field_12"),
+        ("A1.5", "A15"),
+        ("A1.5", "A1"),
+        ("A10", "A1.0"),
     ],
 )
 def test_names_that_differ(one: str, other: str) -> None:

@@ -117,6 +117,14 @@ def test_a_list_of_pages_that_leaves_the_file(tmp_path: Path) -> None:
     refused(page(tmp_path / "a.tif", small(8), after=10**6), "breaks off after page 1")
 
 
+@pytest.mark.parametrize("head", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path, head: bytes) -> None:
+    path = write(tmp_path / "a.bin", head)
+    with path.open("r+b") as file:
+        file.truncate(5 * 2**30)  # a hole, which takes no space
+    refused(path, "it has 5.0 GiB; the limit is 4.0 GiB")
+
+
 # --- made-up pixels ---------------------------------------------------------------------------
 
 
@@ -177,6 +185,32 @@ def test_a_jpeg_that_is_cut_and_closed(tmp_path: Path, options: Any, share: floa
     assert read_image(write(tmp_path / "a.jpg", whole)).pixels.shape == (64, 64, 1)
     cut = whole[: int(share * len(whole))] + b"\xff\xd9"
     refused(write(tmp_path / "cut.jpg", cut), "damaged JPEG")
+
+
+def test_a_jpeg_with_a_scan_for_each_colour(tmp_path: Path) -> None:
+    """Combine three grey files into one that is not progressive and not interleaved."""
+    files = [jpeg(RANDOM.integers(0, 256, (24, 16), np.uint8)) for _ in range(3)]
+    frame, scan = files[0].index(b"\xff\xc0"), files[0].index(b"\xff\xda")
+    components = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    header = struct.pack(">2sHBHHB", b"\xff\xc0", 17, 8, 24, 16, 3) + components
+    head = files[0][:frame] + header + files[0][frame + 13 : scan]
+    scans = [
+        struct.pack(">2sHBBBBBB", b"\xff\xda", 8, 1, number, 0, 0, 63, 0)
+        + file[file.index(b"\xff\xda") + 10 : -2]
+        for number, file in enumerate(files, start=1)
+    ]
+    whole = head + b"".join(scans) + b"\xff\xd9"
+    assert read_image(write(tmp_path / "a.jpg", whole)).pixels.shape == (24, 16, 3)
+    for kept in (1, 2):
+        cut = head + b"".join(scans[:kept]) + b"\xff\xd9"
+        refused(write(tmp_path / "cut.jpg", cut), "scans are missing")
+
+
+@pytest.mark.parametrize("filling", [b"\xff", b"\xff\x01", b"\xff\xe2\0\2"])
+def test_a_jpeg_of_empty_segments_is_refused_at_once(tmp_path: Path, filling: bytes) -> None:
+    began = time.process_time()
+    refused(write(tmp_path / "a.jpg", b"\xff\xd8\xff\xe0\0\2" + filling * 3_000_000), "header")
+    assert time.process_time() - began < 1
 
 
 def test_kinds_of_jpeg_that_are_not_read_are_not_called_damaged(tmp_path: Path) -> None:

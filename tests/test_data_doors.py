@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -222,6 +223,16 @@ def test_a_run_predicts_on_a_file_of_many_images(
     assert len(table) == 80
     recorded = run.predictions.set_index("image")["p_dark"]
     assert np.allclose(table.set_index("image")["p_dark"].loc[recorded.index], recorded, atol=1e-4)
+    unknown = shutil.copy(store, tmp_path / "plate.bin")
+    with pytest.raises(SystemExit):
+        main(["predict", str(run.folder), unknown, "--out", str(tmp_path / "no.csv")])
+    assert "plate.bin" in capsys.readouterr().err
+    assert not (tmp_path / "no.csv").exists()
+    words = ("--dataset", "stack", "--out", str(tmp_path / "same.csv"))
+    with pytest.raises(SystemExit) as caught:
+        main(["predict", str(run.folder), unknown, *words])
+    assert caught.value.code == 0
+    assert (tmp_path / "same.csv").read_text() == (tmp_path / "p.csv").read_text()
     calls.clear()
     assert cv.predict(run, store).shape == table.shape
     # One read finds a sample for the engine; the others are the batches of all images.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -108,3 +109,12 @@ def test_one_processor_is_taken_where_there_is_no_accelerator() -> None:
     assert devices.choose("auto", 20) == ["cpu:0"]
     with pytest.raises(errors.ExperimentError, match=r"training\.devices=auto|there are"):
         devices.choose((os.cpu_count() or 1) + 1000, 20)
+
+
+def test_retracing_warnings_of_tensorflow_do_not_reach_the_user() -> None:
+    from cellvision.backends.startup import _is_no_retracing_warning
+
+    text = "5 out of the last 5 calls to <f> triggered tf.function retracing. Tracing is expensive"
+    for message, shown in ((text, False), ("The GPU has failed", True)):
+        record = logging.LogRecord("tensorflow", logging.WARNING, "", 0, message, None, None)
+        assert _is_no_retracing_warning(record) is shown

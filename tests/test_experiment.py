@@ -183,6 +183,13 @@ def test_a_folder_with_a_files_name(tmp_path: Path) -> None:
         cv.load_experiment(tmp_path / "x.toml")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.toml")
+    with pytest.raises(errors.ExperimentError, match="not a regular file"):
+        cv.load_experiment(tmp_path / "x.toml")
+
+
 # --- --set -------------------------------------------------------------------------------
 
 json_values = st.recursive(
@@ -345,6 +352,11 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "a0: &a0 [x, x]\n"
             + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 45)),
         ),
+        (
+            "merges.yaml",
+            "a0: &a0 {x: 1, y: 2}\n"
+            + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 45)),
+        ),
     ],
 )
 def test_files_that_would_exhaust_memory_are_refused(
@@ -352,4 +364,23 @@ def test_files_that_would_exhaust_memory_are_refused(
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(errors.ExperimentError, match=r"nested too deeply|more than 1000000 values"):
+        cv.load_experiment(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("long.yaml", "x: " + "1:" * 40_000 + "1", "a value has more than 65536 characters"),
+        ("long.toml", "x = '" + "x" * 2**20 + "'", "it has more than 1048576 characters"),
+        ("time.yaml", "x: !!timestamp y", "type of its tag"),
+        ("truth.yaml", "x: !!bool y", "type of its tag"),
+        ("number.yaml", "x: !!int ''", "type of its tag"),
+        ("object.yaml", "x: !!python/object/apply:os.getcwd []", "could not determine"),
+    ],
+)
+def test_values_that_yaml_cannot_make_are_refused(
+    tmp_path: Path, name: str, content: str, says: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(errors.ExperimentError, match=says):
         cv.load_experiment(tmp_path / name)

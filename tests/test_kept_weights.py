@@ -14,6 +14,7 @@ import cellvision as cv
 from cellvision.training.kept_weights import (
     Outcome,
     best_epoch,
+    has_collapsed,
     keeps_best,
     needs_validation,
     patience,
@@ -40,7 +41,7 @@ def outcome(
     labels = np.zeros(8, int) if constant else np.arange(8) % 2
     result = TrainingResult(rows, 1.0, 1.0, 0.0)
     training = cv.Training(epochs=len(rows), **settings)
-    return Outcome(training, result, np.eye(2)[labels], 0.5, validation_images)
+    return Outcome(training, result, np.eye(2)[labels], labels, 0.5, validation_images)
 
 
 def test_the_best_epoch_of_a_training_that_collapsed_is_kept() -> None:
@@ -88,8 +89,8 @@ def test_without_a_validation_split_the_last_epoch_is_kept_and_that_is_said() ->
     assert "--set split.validation=0.15" in warning
     assert outcome(rows, constant=False, validation_images=0, keep="last").warnings() == []
     training = cv.Training(keep="auto", early_stopping=3)
-    assert (keeps_best(training, 0), patience(training, 0)) == (False, None)
-    assert (keeps_best(training, 9), patience(training, 9)) == (True, 3)
+    assert (keeps_best(training, 0, rows), patience(training, 0)) == (False, None)
+    assert patience(training, 9) == 3
     assert not needs_validation(training)
     assert needs_validation(cv.Training(keep="best"))
     assert needs_validation(cv.Training(early_stopping=3))
@@ -97,7 +98,7 @@ def test_without_a_validation_split_the_last_epoch_is_kept_and_that_is_said() ->
 
 def test_a_network_that_is_solved_at_once_has_no_epoch() -> None:
     result = TrainingResult(history([0.9], validated=False), 1.0, 1.0, 0.0, is_solved=True)
-    ended = Outcome(cv.Training(keep="auto"), result, np.eye(2), 0.5, 0)
+    ended = Outcome(cv.Training(keep="auto"), result, np.eye(2), np.arange(2), 0.5, 0)
     assert ended.kept_epoch is None
     assert ended.warnings() == []
 
@@ -109,14 +110,28 @@ def test_losses_that_are_not_finite_are_never_the_best() -> None:
     assert best_epoch(history([0.5], validated=False)) is None
 
 
-def test_recipes_keep_the_best_epoch() -> None:
+def test_the_last_epoch_is_kept_unless_the_training_collapsed_or_was_stopped() -> None:
+    training = cv.Training(epochs=4, keep="auto")
+    fallen, level = history([0.5, 1.0, 0.9, 0.6]), history([0.5, 0.9, 0.8, 0.85])
+    assert (has_collapsed(fallen, 20), has_collapsed(level, 20)) == (True, False)
+    # Among four images a fall from 4 to 3 right is chance; among many, a small one is no collapse.
+    assert not has_collapsed(history([0.5, 1.0, 0.75]), 4)
+    assert not has_collapsed(history([0.5, 0.95, 0.9]), 10_000)
+    assert keeps_best(training, 20, fallen)
+    assert not keeps_best(training, 20, level)
+    assert keeps_best(training, 20, level[:3])  # stopped after three of four epochs
+    for keep, best in (("best", True), ("last", False)):
+        assert keeps_best(cv.Training(epochs=4, keep=keep), 20, level) is best
+        assert keeps_best(cv.Training(epochs=4, keep=keep), 20, fallen) is best
+
+
+def test_recipes_keep_the_best_epoch_of_a_training_that_collapses() -> None:
     from cellvision.testing.recipe import example_facts
 
     facts = example_facts()["two classes of cells"]
     for name in ("standard", "quick"):
         chosen: Any = cv.recipes.create(name).experiment(facts)["training"]
         assert chosen["keep"] == "auto"
-        assert 10 <= chosen["early_stopping"] <= max(10, chosen["epochs"] // 3)
 
 
 class Collapsing(tiny.Level):

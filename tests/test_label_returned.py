@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from labelling import begin, label, make_labelled_images, rows_of
 
 from cellvision import errors
-from cellvision.labelling.csv_cells import escape_cell, format_table, unescape_cell
+from cellvision.csv_cells import escape_cell, format_table, unescape_cell
 from cellvision.labelling.export_answers import export_answers
 from cellvision.labelling.import_answers import COLUMNS, import_answers
 from cellvision.labelling.plan import Display, ImageToLabel, Plan
@@ -241,6 +241,10 @@ def test_an_answer_that_contradicts_an_earlier_one_is_refused(
         (
             b'[{"page":1,"rater":"a","showing":"a","answer":"a","seconds":1,"time":"a"}]',
             "row 2: page is not text",
+        ),
+        (
+            b'[{"page":"a","rater":"a","showing":"a","answer":false,"seconds":1,"time":"a"}]',
+            "row 2: answer is not text",
         ),
         (
             b'[{"page":"\\ud800","rater":"a","showing":"a","answer":"a","seconds":1,"time":"a"}]',

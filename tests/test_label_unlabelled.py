@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 import tiny
 from labelling import in_thread, label, rows_of
+from PIL import Image
 from tiny import BRIGHTNESS, make_folder, make_splits, pixels, write
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.labelling import unlabelled as unlabelled_module
 from cellvision.labelling.store import Store
 from cellvision.labelling.unlabelled import find_images, parse_classes
+from cellvision.locks import folder_lock
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +190,52 @@ def test_images_that_the_run_was_tested_on_are_refused(
     assert not (tmp_path / "b.sqlite").exists()
 
 
+def test_test_images_are_known_however_the_run_reads_them(
+    unlabelled: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    images, folder = trained
+    run = shutil.copytree(folder, tmp_path / "run")
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    record["experiment"]["dataset"]["mono"] = True  # colours become grey
+    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with Image.open(images / "test" / "dark" / "s0.png") as tested:
+        tested.convert("RGB").save(unlabelled / "101.png")
+    assert start(unlabelled, tmp_path / "a.sqlite", "--run", run) == 3
+
+
+def test_the_files_that_predict_finds_are_labelled(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "new"
+    write(root / "a.png", pixels(60, 1))
+    (root / "no_suffix").write_bytes((root / "a.png").read_bytes())
+    write(tmp_path / "elsewhere" / "b.png", pixels(60, 2))
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    write(root / ".ipynb_checkpoints" / "c.png", pixels(60, 3))
+    (root / "notes.txt").write_text("notes")
+    assert find_images(root) == ["a.png", "linked/b.png", "no_suffix"]
+    assert "1 file(s) are not images and are skipped: 'notes.txt'" in caplog.text
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_images_are_read(
+    unlabelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(unlabelled_module, "read_image", None)
+    assert label(unlabelled, "--classes", "a,b", "--out", "/proc/a.sqlite") == 2
+    assert "/proc/a.sqlite: cannot be written to" in capsys.readouterr().err
+
+
+def test_two_commands_do_not_start_a_session_in_one_file(
+    unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with folder_lock(tmp_path / "a.sqlite", "label"):
+        assert start(unlabelled, tmp_path / "a.sqlite") == 2
+    assert "in use by: label" in " ".join(capsys.readouterr().err.split())
+    with folder_lock(tmp_path / "a.sqlite-page", "label --static"):
+        assert start(unlabelled, tmp_path / "a.sqlite") == 2
+    assert start(unlabelled, tmp_path / "a.sqlite") == 0
+
+
 @pytest.mark.slow
 def test_labels_of_training_images_are_corrected_and_trained_on(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -257,7 +307,8 @@ def test_hostile_files_are_refused(
     out = tmp_path / "a.sqlite"
     assert label(shared_data / "hostile", "--classes", "a,b", "--out", out) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: 8 files cannot be read:\n")
+    assert "warning: 2 file(s) are not images and are skipped: 'SOURCE.md', 'laugh.yaml'" in said
+    assert "error: 8 files cannot be read:\n" in said
     assert "loop1.tif: damaged TIFF: its list of pages forms a ring at page 2" in said
     assert not out.exists()
 
@@ -272,8 +323,6 @@ def test_images_of_any_type_are_displayed(tmp_path: Path, dtype: str) -> None:
         (tmp_path / "images").mkdir(exist_ok=True)
         tifffile.imwrite(tmp_path / "images" / f"{number}.tif", values.astype(dtype))
     assert start(tmp_path / "images", tmp_path / "a.sqlite") == 0
-    from PIL import Image
-
     for picture in (tmp_path / "a.sqlite-page" / "images").iterdir():
         with Image.open(picture) as opened:
             shown = np.asarray(opened)

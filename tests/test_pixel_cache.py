@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import resource
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,9 +164,11 @@ def old_index(entry: Path) -> None:
 
 def rewrite_index(entry: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the index but keep its checksum right, as a faulty program might."""
-    index = json.loads((entry / "index.json").read_text().partition("\n")[2])
+    *stats, whole = map(json.loads, (entry / "index.json").read_text().splitlines()[1:])
+    index = {**whole, "stats": stats}
     change(index)
-    text = json.dumps(index)
+    stats = index.pop("stats")
+    text = "".join(json.dumps(line) + "\n" for line in (*stats, index))
     (entry / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}")
 
 
@@ -322,6 +324,40 @@ def test_unreadable_images_are_tried_again() -> None:
     assert open_all(unchanged).images == ("0.png", "2.png")
     InMemory.arrays[dataset.name]["1.png"] = pixels["1.png"]
     assert open_all(unchanged).images == tuple(pixels)
+
+
+class WithoutFingerprint(InMemory):
+    fingerprint = cv.Dataset.fingerprint
+
+
+class InBatches(WithoutFingerprint):
+    def read_many(self, images: Sequence[str]) -> Sequence[np.ndarray]:
+        return [self.read(image) for image in images]
+
+
+@pytest.mark.parametrize("cls", [WithoutFingerprint, InBatches])
+def test_the_first_time_every_image_is_read_once(cls: type[InMemory], cache: Path) -> None:
+    pixels = {**noise_images(5), "9.png": noise(9, (6, 5, 1))}
+    dataset = cls(name=data(pixels).name)
+    first = open_all(dataset)
+    assert sorted(InMemory.decoded) == sorted(pixels)
+    again = open_all(dataset)  # reads to find out whether an image has changed
+    assert len(InMemory.decoded) == 2 * len(pixels)
+    assert again.stats == first.stats
+    assert len(entries(cache)) == 1
+    InMemory.arrays[dataset.name]["3.png"] = noise(77, (6, 5, 1))
+    assert np.array_equal(open_all(dataset).pixels[3], noise(77, (6, 5, 1)))
+    assert len(entries(cache)) == 2
+
+
+def test_other_byte_orders_and_unreadable_images_are_found_again(cache: Path) -> None:
+    swapped = noise(1, (6, 5, 1), np.uint16).astype(">u2")
+    pixels = {"0": swapped, "1": unreadable("1"), "2": np.zeros((6, 5), np.uint16)}
+    dataset = WithoutFingerprint(name=data(pixels).name)
+    first, second = open_all(dataset), open_all(dataset)
+    assert [stat.status for stat in first.stats] == ["read", "refused", "refused"]
+    assert second.stats == first.stats
+    assert len(entries(cache)) == 1
 
 
 def test_channels_that_an_image_lacks() -> None:

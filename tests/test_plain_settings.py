@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,30 @@ def test_a_disabled_plugin_is_as_good_as_uninstalled(
     monkeypatch.setenv("CELLVISION_DISABLE", "lab-two:other")
     with pytest.raises(errors.PluginConflict):
         cv.architectures.get("deep")
+
+
+def test_one_of_two_plugins_is_preferred(
+    isolated_registries: Isolation,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("cellvision-architectures", "lab-one", "lab-two"):
+        install_net(isolated_registries, name)
+    monkeypatch.setenv("CELLVISION_PREFER", "Lab.Two:deep")
+    network = cv.architectures.create("deep")
+    assert class_of(network) == "fake_lab_two"
+    # What is recorded means the same without the variable.
+    assert network.model_dump()["type"] == "lab-two:deep"
+    assert cv.architectures.default("deep") == "cellvision-architectures:deep"
+    with pytest.raises(SystemExit):
+        main(["plugins", "--json"])
+    rows = {row["distribution"]: row["status"] for row in json.loads(capsys.readouterr().out)}
+    assert rows == {"cellvision-architectures": "conflict", "lab-one": "conflict", "lab-two": "ok"}
+    for value in ("lab-two:other", "lab-one lab-two", ""):
+        monkeypatch.setenv("CELLVISION_PREFER", value)
+        with pytest.raises(errors.PluginConflict) as caught:
+            cv.architectures.get("deep")
+    assert re.search(r"CELLVISION_PREFER=[a-z-]+:deep$", caught.value.hint)
 
 
 def test_names_that_a_recipe_chooses_are_those_of_its_distribution(

@@ -12,6 +12,8 @@ import cellvision as cv
 from cellvision import errors, interface_versions, plugin_source, plugin_trace
 from cellvision.cli import main
 from cellvision.interface_versions import Introduced
+from cellvision.recognised_paths import recognising_dataset
+from cellvision.results.reporting import default_reporters
 from cellvision.testing.isolation import Isolation
 
 SOURCE = '''
@@ -111,6 +113,60 @@ def test_descriptions_are_cached_until_the_file_changes(
     assert cv.augmenters.plugins()[0].description == "Turns every image about."
 
 
+REPORTER = """
+from typing import ClassVar
+
+import cellvision as cv
+
+
+class Base(cv.Reporter):
+    enabled_by_default = True
+
+
+class Mine(BASE):
+    '''Reports.'''
+
+    BODY
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "body", "imported"),
+    [
+        ("cv.Reporter", "pass", False),
+        ("cv.Reporter", "enabled_by_default = False", False),
+        ("cv.Reporter", "enabled_by_default: ClassVar[bool] = False", False),
+        ("cv.Reporter", "enabled_by_default = True", True),
+        ("cv.Reporter", "enabled_by_default = not 0", True),
+        ("cv.Reporter", "if True:\n        enabled_by_default = True", True),
+        ("Base", "pass", True),
+        ("cv.Reporter, object", "pass", True),
+    ],
+)
+def test_reporters_that_are_not_enabled_are_not_imported(
+    base: str, body: str, imported: bool, isolated_registries: Isolation
+) -> None:
+    source = REPORTER.replace("BASE", base).replace("BODY", body)
+    isolated_registries.install(
+        "lab", {"reporter": {"mine": "lab_mine:Mine"}}, {"lab_mine": source}
+    )
+    names = [type(reporter).__name__ for reporter in default_reporters()]
+    assert ("lab_mine" in sys.modules) == imported
+    assert names == (["Mine"] if imported and base != "cv.Reporter, object" else [])
+
+
+@pytest.mark.parametrize("recognises", [False, True])
+def test_data_sets_that_recognise_nothing_are_not_imported(
+    recognises: bool, isolated_registries: Isolation, tmp_path: Path
+) -> None:
+    method = "\n    @classmethod\n    def recognises(cls, path):\n        return False\n"
+    source = SOURCE.replace("cv.Augmenter", "cv.Dataset") + (method if recognises else "")
+    isolated_registries.install("lab", {"dataset": {"mine": "lab_mine:Turn"}}, {"lab_mine": source})
+    (tmp_path / "plate.h5").touch()
+    assert recognising_dataset(tmp_path / "plate.h5") is None
+    assert ("lab_mine" in sys.modules) == recognises
+
+
 def test_imports_are_traced(
     isolated_registries: Isolation,
     capsys: pytest.CaptureFixture[str],
@@ -176,6 +232,38 @@ def test_a_plugin_for_another_version_is_reported_and_refused(
         cv.augmenters.get("lab_fake_1")
     assert "pip install --upgrade lab-fake-1" in caught.value.hint
     assert cv.augmenters.get("lab_fake_3").__name__ == "Turn"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "is_refused"),
+    [
+        ("cellvision>=7", True),
+        ("cellvision>7", True),
+        ("cellvision==7.*", True),
+        ("cellvision~=7.1", True),
+        ("cellvision>=0.0.5,<0.1", False),  # the interface decides, and installers
+        ("cellvision>=0.1,<0.2", False),
+        ("cellvision>=0.1,!=7", False),
+        ("cellvision", False),
+    ],
+)
+def test_a_plugin_for_a_newer_cellvision_is_refused(requirement: str, is_refused: bool) -> None:
+    fault = interface_versions.refusal("cellvision.augmenters", None, [requirement])
+    assert bool(fault) == is_refused
+    assert not fault or fault.startswith("needs cellvision ")
+
+
+def test_it_is_not_even_imported(
+    isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake(isolated_registries, 1, "import newer_than_this\n" + SOURCE, requires=["cellvision>=7"])
+    rows = [listed(capsys)["lab_fake_1"], listed(capsys, "--load")["lab_fake_1"]]
+    assert [row["status"] for row in rows] == ["version", "version"]
+    with pytest.raises(errors.PluginContractError) as caught:
+        cv.augmenters.create("lab_fake_1")
+    assert "lab-fake-1 1.0" in caught.value.what
+    assert caught.value.what.endswith(f"needs cellvision >=7, and this is {cv.__version__}")
+    assert "install the cellvision that it needs" in caught.value.hint
 
 
 def test_every_interface_has_a_version() -> None:

@@ -8,11 +8,13 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from PIL import Image
 
 import cellvision as cv
 from cellvision import errors
@@ -21,6 +23,7 @@ from cellvision.cli.train import show
 from cellvision.concurrency import available_processors
 from cellvision.inference import image_reader, prediction_job, prediction_table
 from cellvision.inference.engines import onnxruntime_engine
+from cellvision.inference.image_search import ImageFile
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -360,6 +363,14 @@ def test_an_image_is_never_overwritten(run: cv.Run, images: Path, tmp_path: Path
         with pytest.raises(errors.ExperimentError, match="is a CSV file or an Excel workbook"):
             cv.predict(run, folder, folder / name)
     assert (folder / "s0.tif").read_bytes() == before
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "first.png")
+    picture = (folder / "first.png").read_bytes()
+    with pytest.raises(errors.FolderError, match=r"first\.png: this is not a contact sheet"):
+        cv.predict(run, images, contact_sheet=folder / "first.png")
+    assert (folder / "first.png").read_bytes() == picture
+    (folder / "groups.csv").write_text("file,well\ns0.tif,1\n")
+    with pytest.raises(errors.FolderError, match="says where images come from"):
+        cv.predict(run, images, folder / "groups.csv")
     image = shutil.copy(folder / "s0.tif", folder / "image.csv")
     with pytest.raises(errors.FolderError, match="one of the images"):
         cv.predict(run, image, image)
@@ -445,11 +456,40 @@ def test_too_many_rows_for_a_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "a.xlsx").exists()
 
 
-def test_images_are_sorted_and_shown(run: cv.Run, images: Path, tmp_path: Path) -> None:
-    from PIL import Image
+def test_columns_of_any_name_give_a_table_of_groups(
+    run: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(images / "dark", tmp_path / "images")
+    rows = [f"s{k}.tif,=1+{k % 2}" for k in range(16)]
+    (folder / "groups.csv").write_text("\n".join(["file,plate/well: no.", *rows]) + "\n")
+    cv.predict(run, folder, tmp_path / "new.csv", by="plate/well: no.")
+    table = pd.read_csv(tmp_path / "new_by_plate-well- no..csv")
+    assert set(table["plate/well: no."]) == {"'=1+0", "'=1+1"}  # no formula for a spreadsheet
 
+
+def test_black_and_white_images_are_predicted_as_8_bits(run: cv.Run, tmp_path: Path) -> None:
+    """A network trained on 1-bit and 8-bit PNGs predicts both, whichever was the first."""
+    for first in ("bool", "uint8"):
+        file = SimpleNamespace(status="read", dtype=first, shape=(32, 32, 1), bit_depth=1)
+        trained = SimpleNamespace(
+            preprocessing=run.preprocessing,
+            dataset=run.dataset,
+            audit=SimpleNamespace(files=[file]),
+            intensity_range=(0.0, 255.0),
+        )
+        reader = image_reader.ImageReader(trained)  # type: ignore[arg-type]
+        for dtype in (bool, np.uint8):
+            path = tmp_path / f"{dtype.__name__}.png"
+            Image.fromarray(np.ones((32, 32), dtype)).save(path)
+            read = reader.read(ImageFile(path, path.name, tmp_path))
+            assert isinstance(read, image_reader.InputImage)
+            assert read.pixels.dtype == np.uint8
+
+
+def test_images_are_sorted_and_shown(run: cv.Run, images: Path, tmp_path: Path) -> None:
     sheet, folder = tmp_path / "sheet.png", tmp_path / "sorted"
-    table = cv.predict(run, images, sort_into=folder, contact_sheet=sheet)
+    cv.predict(run, images / "dark", contact_sheet=sheet)
+    table = cv.predict(run, images, sort_into=folder, contact_sheet=sheet)  # replaces the sheet
     counts = table["predicted"].value_counts().to_dict()
     assert {path.name: len(list(path.iterdir())) for path in folder.iterdir()} == counts
     copies = {path.read_bytes() for path in folder.rglob("*.tif")}
@@ -457,6 +497,8 @@ def test_images_are_sorted_and_shown(run: cv.Run, images: Path, tmp_path: Path) 
     assert np.asarray(Image.open(sheet)).std() > 10
     with pytest.raises(errors.FolderError, match="is not empty"):
         cv.predict(run, images, sort_into=folder)
+    with pytest.raises(errors.FolderError, match=r"/proc/sheet\.png: cannot be written"):
+        cv.predict(run, images, contact_sheet="/proc/sheet.png")
 
 
 # --- averages ------------------------------------------------------------------------------

@@ -42,6 +42,30 @@ def on_a_terminal(*arguments: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
+TELLER = """
+import cellvision as cv
+
+
+class Teller(cv.Reporter):
+    def on_epoch_end(self, epoch, logs):
+        print(f"heard of epoch {epoch}: {logs['loss']:.3f}")
+"""
+
+
+@pytest.mark.exhaustive
+def test_what_a_reporter_prints_appears_while_bars_are_shown(tmp_path: Path) -> None:
+    images = tiny.make_folder(tmp_path / "images", count=10)
+    (tmp_path / "teller.py").write_text(TELLER)
+    shown = on_a_terminal(
+        *("train", str(images), "--out", str(tmp_path / "run"), "--recipe", "page"),
+        *("--plugin", str(tmp_path / "teller.py"), "--set", "reporters=teller"),
+        *("--set", "preprocessing.size=16", "--set", "architecture=perceptron"),
+        *("--set", "training.epochs=2"),
+    )
+    assert re.search(r"^heard of epoch 1: \d\.\d+\s*$", shown, re.MULTILINE)
+    assert re.search(r"^heard of epoch 2: \d\.\d+\s*$", shown, re.MULTILINE)
+
+
 @pytest.mark.exhaustive
 def test_bars_of_a_training_and_its_reports(tmp_path: Path) -> None:
     images = tiny.make_folder(tmp_path / "images", count=30)

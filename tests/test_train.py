@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -11,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from cellvision.backends import precision
 from cellvision.progress import Display
 from cellvision.results.claimed_folder import MARK, RESUME
 from cellvision.training import train as train_module
+from cellvision.training.kept_weights import Outcome
+from cellvision.training.result import TrainingResult
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -90,6 +93,7 @@ def test_a_run_folder_has_the_files_of_the_contract(run: cv.Run) -> None:
         "intensity_scale", "intensity_zero", "group_column", "batch_column", "counts",
         "scores", "timings", "leaks", "warnings", "control", "restarted_seeds", "interrupted",
         "local_plugins", "tta_scores", "folds", "left_out_column", "image_control", "all_images",
+        "kept_epoch",
         "test_sets",
     }  # fmt: skip
     assert record["control"] is None
@@ -160,6 +164,40 @@ def test_batch_norm_is_refreshed_after_few_updates(images: Path, tmp_path: Path)
     refreshed = cv.train(tiny.experiment(images, "mixed", epochs=8), tmp_path / "refreshed")
     assert lagging.scores["train"].accuracy < 0.8
     assert refreshed.scores["train"].accuracy == 1.0
+    said = "While it trained, the network had"
+    assert any(warning.startswith(said) for warning in lagging.warnings)
+    assert not any(warning.startswith(said) for warning in refreshed.warnings)
+
+
+@pytest.mark.parametrize(
+    ("keep", "logged", "right", "says"),
+    [
+        ("last", [0.6, 1.0], 10, "1.000 of the training images right.* it has 0.500"),
+        ("best", [0.6, 1.0], 10, ""),  # the weights of the first epoch, which had 0.6
+        ("last", [0.6, 1.0], 18, ""),
+        ("last", [0.6, 0.5], 20, ""),  # augmentation makes training harder
+    ],
+)
+def test_logged_and_evaluated_accuracies_that_part_are_warned_of(
+    keep: Literal["last", "best"], logged: list[float], right: int, says: str
+) -> None:
+    history = [
+        {
+            "epoch": epoch,
+            "loss": 0.5,
+            "accuracy": value,
+            "val_loss": 0.1 + epoch,
+            "val_accuracy": 0.5,
+        }
+        for epoch, value in enumerate(logged, start=1)
+    ]
+    labels = np.arange(20) % 2
+    answers = np.where(np.arange(20) < right, labels, 1 - labels)
+    result = TrainingResult(history, 1.0, 1.0, 0.0)
+    training = cv.Training(keep=keep)
+    warnings = Outcome(training, result, np.eye(2)[answers], labels, 0.5, 20).warnings()
+    assert len(warnings) == bool(says)
+    assert all(re.search(says, warning) for warning in warnings)
 
 
 def test_lagging_statistics_are_no_reason_to_draw_a_network_again(tmp_path: Path) -> None:
@@ -671,11 +709,33 @@ def test_folders_without_a_run(level: cv.Run, tmp_path: Path) -> None:
         cv.load_run(tmp_path)
     with pytest.raises(errors.FolderError, match=r"no run\.json"):
         cv.load_run(tmp_path / "missing")
-    for text, what in (("{", "cannot be read"), ('{"schema": 99}', "99"), ("[1]", "schema")):
+    for text, what in (
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"schema": 99}', "99"),
+        ("[1]", "schema"),
+    ):
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(errors.FolderError, match=what):
             cv.load_run(tmp_path)
     folder = shutil.copytree(level.folder, tmp_path / "damaged")
+    record = json.loads((folder / "run.json").read_text())
+    for experiment, what in (
+        ({}, "experiment.dataset is missing"),
+        ({**record["experiment"], "preprocessing": {"size": "x"}}, "preprocessing|size"),
+    ):
+        (folder / "run.json").write_text(json.dumps({**record, "experiment": experiment}))
+        with pytest.raises(errors.InvalidInput, match=what):
+            _ = cv.load_run(folder).preprocessing
+    (folder / "run.json").write_text(json.dumps(record))
+    for table, what in (
+        ("", "cannot be read"),
+        ("image,split\n", "the column 'group' is missing"),
+        ("image,split,group,label,predicted\n", "the column 'p_dark' is missing"),
+    ):
+        (folder / "predictions.csv").write_text(table)
+        with pytest.raises(errors.FolderError, match=f"predictions.csv: {what}"):
+            _ = cv.load_run(folder).predictions
     (folder / "model.keras").unlink()
     (folder / "predictions.csv").unlink()
     damaged = cv.load_run(folder)
@@ -723,6 +783,46 @@ def test_a_network_whose_layers_have_changed_is_noticed(
     with pytest.raises(errors.CellvisionError, match="predicts differently than recorded"):
         run.model(verify=True)
     run.model(verify=False)
+
+
+NAMESAKE = """
+import keras
+
+import cellvision as cv
+
+
+@keras.saving.register_keras_serializable(package="shared")
+class Scale(keras.layers.Layer):
+    def call(self, x):
+        return x * FACTOR
+
+
+class Net(cv.Architecture):
+    def build(self, input_shape, classes):
+        from keras import Input, Sequential, layers
+
+        softmax = layers.Dense(classes, activation="softmax", dtype="float32")
+        return Sequential([Input(input_shape), Scale(), layers.GlobalAveragePooling2D(), softmax])
+"""
+
+
+@pytest.mark.exhaustive
+def test_another_plugins_layer_of_the_same_name_is_not_loaded(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {}
+    for name, factor in (("lab_one", "2.0"), ("lab_two", "-3.0")):
+        (tmp_path / f"{name}.py").write_text(NAMESAKE.replace("FACTOR", factor))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        cv.architectures.register(name, importlib.import_module(name).Net)
+        runs[name] = cv.train(tiny.experiment(images, name, epochs=2), tmp_path / name)
+    try:
+        # Keras knows the last one only by their common name.
+        for run in runs.values():
+            run.model(verify=True)
+    finally:
+        for name in runs:
+            cv.architectures.unregister(name)
 
 
 def test_a_record_is_readable_without_its_plugins(level: cv.Run, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class UnreadableImage(InvalidInput):
     """
 
     def __init__(self, file: str, reason: str, hint: str = "") -> None:
-        super().__init__(f"{file}: {reason}", hint)
+        super().__init__(f"{_in_one_line(file)}: {reason}", hint)
         self.file = file
         self.reason = reason
 
@@ -120,7 +120,7 @@ class UnreadableImages(InvalidInput):
     """Several images of a data set cannot be decoded; the message lists all of them."""
 
     def __init__(self, faults: Sequence[UnreadableImage]) -> None:
-        lines = "".join(f"\n  {fault.file}: {fault.reason}" for fault in faults)
+        lines = "".join(f"\n  {fault.what}" for fault in faults)
         super().__init__(
             f"{counted(len(faults), 'file')} cannot be read:{lines}",
             "Repair or remove them, or skip them: --set preprocessing.on_unreadable=skip",
@@ -131,6 +131,11 @@ class UnreadableImages(InvalidInput):
         self,
     ) -> tuple[type[UnreadableImages], tuple[tuple[UnreadableImage, ...]]]:
         return type(self), (self.faults,)
+
+
+def _in_one_line(name: str) -> str:
+    """Return a file's name with its line ends escaped: they would look like further messages."""
+    return name.replace("\r", "\\r").replace("\n", "\\n")
 
 
 class PreprocessingError(InvalidInput):

@@ -114,8 +114,9 @@ class Training(Settings):
 
     keep: Literal["auto", "last", "best"] = "last"
     """Which weights to keep: those of the last epoch, or those with the lowest validation loss.
-    ``"auto"``: the best if there is a validation split; otherwise the last, without early
-    stopping and with a warning."""
+    ``"auto"``: the last, but the best if the training was stopped early or collapsed, that is if
+    validation accuracy ended far below that of the best; without a validation split the last,
+    without early stopping and with a warning."""
 
     checkpoints: bool = False
     """Save the model of every epoch in the run's folder ``checkpoints``."""

@@ -7,11 +7,13 @@ state it: the oldest cellvision that its distribution requires decides, unless t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
+from importlib import metadata
 from typing import NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import Specifier, SpecifierSet
 from packaging.version import Version
 
 
@@ -81,7 +83,7 @@ def built_for(group: str, needed: SpecifierSet | None) -> int | None:
     lowest = [
         Version(specifier.version.removesuffix(".*"))
         for specifier in needed or ()
-        if specifier.operator in (">=", ">", "==", "~=")
+        if specifier.operator in _LOWER_LIMITS
     ]
     if not lowest:
         return None
@@ -101,6 +103,45 @@ def plugin_version(
         As for `difference`.
     """
     return built_for(group, required_cellvision(requirements)) if declared is None else declared
+
+
+def refusal(group: str, declared: int | None, requirements: Iterable[str] | None) -> str:
+    """Return in one line why a plugin cannot be used with this cellvision; empty if it can.
+
+    It was built for another version of its interface, or needs a newer cellvision. An upper limit
+    that this cellvision exceeds does not count: installers refuse it, and the interface decides.
+
+    Parameters
+    ----------
+    group, declared, requirements
+        As for `difference`.
+    """
+    differs = difference(group, declared, requirements)
+    return f"is {differs}" if differs else needs_newer(requirements)
+
+
+def needs_newer(requirements: Iterable[str] | None) -> str:
+    """Return in one line which newer cellvision a plugin needs; empty if it needs none."""
+    needed = required_cellvision(requirements)
+    newer = [s for s in needed or () if s.operator in _LOWER_LIMITS and _is_newer(s)]
+    return f"needs cellvision {needed}, and this is {this_version()}" if newer else ""
+
+
+_LOWER_LIMITS = (">=", ">", "==", "~=")
+"""Operators of a requirement that name the oldest version that fits."""
+
+
+def _is_newer(specifier: Specifier) -> bool:
+    oldest = Version(specifier.version.removesuffix(".*"))
+    # 0.2.dev1 counts as 0.2: plugins are developed together with it.
+    current = Version(this_version()).base_version
+    return oldest >= Version(current) and not specifier.contains(current, prereleases=True)
+
+
+@functools.cache
+def this_version() -> str:
+    """Return the version of this cellvision."""
+    return metadata.version("cellvision")
 
 
 def difference(group: str, declared: int | None, requirements: Iterable[str] | None) -> str:

@@ -11,24 +11,30 @@ from __future__ import annotations
 from cellvision.atomic_io import folder as atomic_folder
 from cellvision.atomic_io import path as atomic_path
 from cellvision.atomic_io import text as write_text
+from cellvision.csv_cells import format_frame, unescape_cell, unescape_frame
 from cellvision.data.class_folders import class_folder_depth
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
 from cellvision.data.luma import luma
 from cellvision.data.names import natural_order
 from cellvision.data.pixel_size import read_pixel_size
 from cellvision.digests import file_digest, pixel_digest
+from cellvision.markdown_text import escape_markdown
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "atomic_folder",
     "atomic_path",
     "class_folder_depth",
+    "escape_markdown",
     "file_digest",
+    "format_frame",
     "is_phantom",
     "luma",
     "natural_order",
     "pixel_digest",
     "read_image",
     "read_pixel_size",
+    "unescape_cell",
+    "unescape_frame",
     "write_text",
 ]

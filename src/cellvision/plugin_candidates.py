@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ import importlib_metadata
 DISABLE = "CELLVISION_DISABLE"
 """Environment variable with plugins to ignore: ``distribution:name`` or ``distribution``,
 separated by commas or spaces."""
+
+PREFER = "CELLVISION_PREFER"
+"""Environment variable with plugins to choose where several distributions provide a name, in the
+same form."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,18 @@ def _changed_at(folder: str) -> int:
 
 def is_disabled(candidate: PluginCandidate) -> bool:
     """Whether `DISABLE` names it, or its distribution as a whole."""
+    return _is_named_by(DISABLE, candidate)
+
+
+def preferred(candidates: Sequence[PluginCandidate]) -> list[PluginCandidate]:
+    """Return the only candidate that `PREFER` names; all if it names none or several."""
+    chosen = [candidate for candidate in candidates if _is_named_by(PREFER, candidate)]
+    return chosen if len(chosen) == 1 else list(candidates)
+
+
+def _is_named_by(variable: str, candidate: PluginCandidate) -> bool:
     own = normalize_distribution(candidate.distribution)
-    entries = os.environ.get(DISABLE, "").replace(",", " ").split()
+    entries = os.environ.get(variable, "").replace(",", " ").split()
     parts = [entry.partition(":") for entry in entries]
     return any(
         normalize_distribution(distribution) == own and name in ("", candidate.name)

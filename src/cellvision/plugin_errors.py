@@ -12,6 +12,7 @@ from cellvision import errors
 from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.plugin_candidates import (
     DISABLE,
+    PREFER,
     PluginCandidate,
     installed_candidates,
     is_disabled,
@@ -28,7 +29,7 @@ def conflict(kind: str, name: str, rivals: Sequence[PluginCandidate]) -> errors.
         hint = f"The plugin's author must rename one of them: {modules}"
     else:
         first = f"{rivals[0].distribution}:{rivals[0].name}"
-        hint = f'Choose one by its full name, such as "{first}", or uninstall the other'
+        hint = f'Choose one by its full name, such as "{first}", or always: {PREFER}={first}'
     owners = " and ".join(f"{rival.distribution} {rival.version}" for rival in rivals)
     return errors.PluginConflict(f"{kind} {name!r} is provided by {owners}", hint)
 

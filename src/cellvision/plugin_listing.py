@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from importlib import metadata
+from collections.abc import Sequence
 
 from cellvision import interface_versions, plugin_source
-from cellvision.plugin_candidates import PluginCandidate
+from cellvision.plugin_candidates import PluginCandidate, preferred
 from cellvision.plugin_info import Status
 
 _INTERFACES = frozenset(
@@ -47,6 +46,45 @@ def description(
     return "ok", "", found.text + former
 
 
+def rivals(candidate: PluginCandidate, candidates: Sequence[PluginCandidate]) -> tuple[str, ...]:
+    """Return the other distributions that provide a name; none if this one is preferred."""
+    same = [each for each in candidates if each.name == candidate.name]
+    if preferred(same) == [candidate]:
+        return ()
+    return tuple(each.distribution for each in same if each is not candidate)
+
+
+def names_that_may_override(
+    candidates: Sequence[PluginCandidate], attribute: str, base: type[object]
+) -> tuple[str, ...]:
+    """Return the names whose classes may have another attribute than their interface.
+
+    Parameters
+    ----------
+    candidates
+        All plugins of the interface; their source code is read, and nothing is imported.
+    attribute
+        Name of a method, or of a class attribute that is False by default.
+    base
+        The interface.
+
+    Returns
+    -------
+    tuple of str
+        Without those whose source shows that the interface's own attribute is used, or is False.
+    """
+
+    def may_override(candidate: PluginCandidate) -> bool:
+        source = None if candidate.cls else plugin_source.describe(candidate.module).source
+        if source is None:
+            return True
+        return attribute not in source.disabled and source.may_override(attribute, base.__name__)
+
+    names = {candidate.name for candidate in candidates if may_override(candidate)}
+    plugin_source.save_cache()
+    return tuple(sorted(names))
+
+
 def _wrong_interface(base: type[object] | None, source: plugin_source.ClassSource | None) -> str:
     """Return in one line of which other interface a class is; empty if the source does not say."""
     if base is None or source is None or len(source.bases) != 1:
@@ -60,14 +98,10 @@ def _wrong_interface(base: type[object] | None, source: plugin_source.ClassSourc
 def _unmet_requirement(candidate: PluginCandidate) -> str:
     """Return in one line which cellvision a distribution needs, if not this one; else nothing."""
     needed = interface_versions.required_cellvision(candidate.requires)
-    if needed is None or needed.contains(_version(), prereleases=True):
+    version = interface_versions.this_version()
+    if needed is None or needed.contains(version, prereleases=True):
         return ""
-    return f"it needs cellvision {needed}, and this is {_version()}"
-
-
-@functools.cache
-def _version() -> str:
-    return metadata.version("cellvision")
+    return f"it needs cellvision {needed}, and this is {version}"
 
 
 def built_for(group: str, candidate: PluginCandidate) -> int | None:

@@ -21,7 +21,7 @@ from typing import Any
 from cellvision import atomic_io
 from cellvision.user_folders import cache_folder
 
-_FORMAT = 1
+_FORMAT = 2
 """Incremented whenever the cached content changes its meaning."""
 
 _MOST_STEPS = 5
@@ -42,12 +42,22 @@ class ClassSource:
         The literal value of its attribute ``former_names``.
     interface_version : int or None
         The literal value of its attribute ``interface_version``.
+    defines : tuple of str
+        Names that its body defines.
+    disabled : tuple of str
+        Those of its attributes whose literal value is False.
     """
 
     description: str = ""
     bases: tuple[str, ...] = ()
     former_names: dict[str, str] = field(default_factory=dict)
     interface_version: int | None = None
+    defines: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+
+    def may_override(self, name: str, interface: str) -> bool:
+        """Whether the class may have another attribute of this name than its interface has."""
+        return bool({name, _ANYTHING} & set(self.defines)) or self.bases != (interface,)
 
 
 @dataclass(frozen=True)
@@ -225,10 +235,13 @@ def save_cache() -> None:
         atomic_io.text(_cache_file(), json.dumps(content))
 
 
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
 def _from_plain(values: dict[str, Any]) -> ModuleSource:
     classes = {
-        name: ClassSource(**{**item, "bases": tuple(item["bases"])})
-        for name, item in values["classes"].items()
+        name: ClassSource(**_with_tuples(item)) for name, item in values["classes"].items()
     }
     tuples = {name: tuple(values[name]) for name in ("imports", "others")}
     return ModuleSource(**{**values, **tuples, "classes": classes})
@@ -308,21 +321,34 @@ def _origin(node: ast.ImportFrom, package: str) -> str:
 
 def _class(node: ast.ClassDef) -> ClassSource:
     attributes: dict[str, Any] = {}
+    defines = [_ANYTHING] if node.decorator_list else []
     for item in node.body:
-        target: ast.expr | None = item.target if isinstance(item, ast.AnnAssign) else None
-        if isinstance(item, ast.Assign) and len(item.targets) == 1:
-            target = item.targets[0]
+        targets: list[ast.expr] = [item.target] if isinstance(item, ast.AnnAssign) else []
+        if isinstance(item, ast.Assign):
+            targets = item.targets
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        if isinstance(item, ast.FunctionDef | ast.ClassDef):
+            names = [item.name]
+        elif not names and not isinstance(item, ast.Pass | ast.Expr):
+            names = [_ANYTHING]
+        defines += names
         value = getattr(item, "value", None)
-        if isinstance(target, ast.Name) and isinstance(value, ast.expr):
+        if len(targets) == len(names) == 1 and isinstance(value, ast.expr):
             with suppress(ValueError):
-                attributes[target.id] = ast.literal_eval(value)
+                attributes[names[0]] = ast.literal_eval(value)
     former, version = attributes.get("former_names"), attributes.get("interface_version")
     return ClassSource(
         (ast.get_docstring(node) or "").partition("\n")[0],
         tuple(_last_name(base) for base in node.bases),
         {str(k): str(v) for k, v in former.items()} if isinstance(former, dict) else {},
         version if isinstance(version, int) else None,
+        tuple(defines),
+        tuple(name for name, value in attributes.items() if value is False),
     )
+
+
+_ANYTHING = "*"
+"""Stands for names that a decorator, or a statement in the body of a class, may define."""
 
 
 def _last_name(node: ast.expr) -> str:

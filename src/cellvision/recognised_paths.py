@@ -31,8 +31,8 @@ def recognising_dataset(
 ) -> Recognised | None:
     """Ask the installed data sets whether a path is meant for one of them.
 
-    They are imported for it, so only files that are no experiments and folders with a suffix are
-    asked about. A broken data set does not take part.
+    Those that may define `recognises` are imported for it, so only files that are no experiments
+    and folders with a suffix are asked about. A broken data set does not take part.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def recognising_dataset(
     if preferred is not None and _recognises(preferred, path):
         return _recognised(preferred)
     found = []
-    for name in datasets.names():
+    for name in datasets.names_that_may_override("recognises"):
         try:
             cls = datasets.get(name)
         except errors.PluginError:

@@ -28,6 +28,7 @@ from cellvision.plugin_candidates import (
     installed_candidates,
     is_disabled,
     normalize_distribution,
+    preferred,
 )
 from cellvision.plugin_info import PluginInfo, Status
 from cellvision.plugin_trace import Load
@@ -45,6 +46,8 @@ class Configurable(Protocol):
 
 
 T = TypeVar("T", bound=Configurable)
+C = TypeVar("C", bound=type[Any])
+"""A class that a decorator returns as it is, so that type checkers keep its own settings."""
 
 REGISTERED = "(registered here)"
 """Distribution shown for classes that `Registry.register` added."""
@@ -91,8 +94,6 @@ class Registry(Generic[T]):
     def kind(self) -> str:
         """Singular noun for its plugins, such as ``dataset``."""
         return self.group.rpartition(".")[2].removesuffix("s")
-
-    # --- names, without importing --------------------------------------------------------
 
     def names(self) -> tuple[str, ...]:
         """Return all available names, sorted; nothing is imported."""
@@ -147,14 +148,12 @@ class Registry(Generic[T]):
 
     def _candidate(self, name: str) -> PluginCandidate:
         """Return the only candidate for a name; raise an error if there is none or several."""
-        matching = self._matching(name)
+        matching = preferred(self._matching(name))
         if not matching:
             raise plugin_errors.unknown(self.group, self.kind, name, self._candidates())
         if len(matching) > 1:
             raise plugin_errors.conflict(self.kind, name, matching)
         return matching[0]
-
-    # --- classes and instances -----------------------------------------------------------
 
     def get(self, name: str) -> type[T]:
         """Import and return the class behind a name.
@@ -178,6 +177,8 @@ class Registry(Generic[T]):
         return self._load(self._candidate(name))
 
     def _load(self, candidate: PluginCandidate) -> type[T]:
+        # Before the import, which may fail for want of what a newer cellvision has.
+        self._refuse(candidate, interface_versions.needs_newer(candidate.requires))
         start = time.perf_counter()
         fault = ""
         try:
@@ -193,7 +194,9 @@ class Registry(Generic[T]):
                 plugin = f"{self.kind} {candidate.full_name}"
                 plugin_trace.record(Load(plugin, time.perf_counter() - start, fault))
         cls = self._checked(loaded, candidate.name, candidate.origin)
-        self._require_version(cls, candidate)
+        declared = getattr(cls, "interface_version", None)
+        requires = candidate.requires
+        self._refuse(candidate, interface_versions.refusal(self.group, declared, requires))
         self._warn_of_former_name(cls, candidate)
         return cls
 
@@ -204,14 +207,10 @@ class Registry(Generic[T]):
         cls: type[T] = loaded
         return cls
 
-    def _require_version(self, cls: type[T], candidate: PluginCandidate) -> None:
-        declared = getattr(cls, "interface_version", None)
-        differs = interface_versions.difference(self.group, declared, candidate.requires)
-        if differs:
-            raise errors.PluginContractError(
-                f"{self.kind} {candidate.name!r} ({candidate.origin}) is {differs}",
-                candidate.how_to_update,
-            )
+    def _refuse(self, candidate: PluginCandidate, reason: str) -> None:
+        if reason:
+            what = f"{self.kind} {candidate.name!r} ({candidate.origin}) {reason}"
+            raise errors.PluginContractError(what, candidate.how_to_update)
 
     def _warn_of_former_name(self, cls: type[T], candidate: PluginCandidate) -> None:
         until = getattr(cls, "former_names", {}).get(candidate.name)
@@ -239,14 +238,12 @@ class Registry(Generic[T]):
         return self.get(name).from_settings(settings, f"{self.kind} {name!r}")
 
     @overload
-    def register(self, name: str) -> Callable[[type[T]], type[T]]: ...
+    def register(self, name: str) -> Callable[[C], C]: ...
 
     @overload
     def register(self, name: str, cls: type[T]) -> type[T]: ...
 
-    def register(
-        self, name: str, cls: type[T] | None = None
-    ) -> type[T] | Callable[[type[T]], type[T]]:
+    def register(self, name: str, cls: type[T] | None = None) -> type[T] | Callable[[C], C]:
         """Register a class under a name in this process, for notebooks, local files and tests.
 
         Without a class, return a decorator: ``@cv.architectures.register("mine")``.
@@ -262,7 +259,12 @@ class Registry(Generic[T]):
             The class breaks the interface's contract.
         """
         if cls is None:
-            return lambda decorated: self.register(name, decorated)
+
+            def decorate(decorated: C) -> C:
+                self.register(name, decorated)
+                return decorated
+
+            return decorate
         module = f"{getattr(cls, '__module__', '')}:{getattr(cls, '__qualname__', repr(cls))}"
         self._checked(cls, name, module)
         installed = [c for c in self._matching(name) if c.distribution != REGISTERED]
@@ -281,8 +283,6 @@ class Registry(Generic[T]):
     def unregister(self, name: str) -> None:
         """Remove a registered name; ignore names that are not registered."""
         self._registered.pop(name, None)
-
-    # --- descriptions --------------------------------------------------------------------
 
     def name_of(self, cls: type[Any]) -> str:
         """Return the name of a class; ``distribution:name`` if the bare name is ambiguous.
@@ -344,26 +344,23 @@ class Registry(Generic[T]):
             only.
         """
         candidates = sorted(self._candidates(), key=lambda c: (c.name, c.distribution))
-        owners: dict[str, list[str]] = {}
-        for candidate in candidates:
-            owners.setdefault(candidate.name, []).append(candidate.distribution)
-        described = []
-        for candidate in candidates:
-            rivals = list(owners[candidate.name])
-            rivals.remove(candidate.distribution)
-            described.append(self._info(candidate, tuple(rivals), load=load))
+        described = [
+            self._info(each, plugin_listing.rivals(each, candidates), load=load)
+            for each in candidates
+        ]
         plugin_source.save_cache()
         return described
 
     def _info(
         self, candidate: PluginCandidate, rivals: tuple[str, ...], *, load: bool
     ) -> PluginInfo:
-        if load or candidate.entry_point is None:
-            status, reason, description = self._loaded_description(candidate)
-        else:
+        status: Status = "ok"
+        if candidate.entry_point is not None:
             status, reason, description = plugin_listing.description(
                 self.group, self.base, candidate
             )
+        if candidate.entry_point is None or (load and status != "version"):
+            status, reason, description = self._loaded_description(candidate)
         if rivals and status == "ok":
             status, reason = "conflict", f"also provided by {', '.join(rivals)}"
         return PluginInfo(
@@ -385,6 +382,13 @@ class Registry(Generic[T]):
             return "broken", error.what, ""
         # Not inspect.getdoc, which inherits the interface's docstring.
         return "ok", "", inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+
+    def names_that_may_override(self, attribute: str) -> tuple[str, ...]:
+        """Return the names whose classes may define an attribute of the interface themselves.
+
+        Their source code tells; nothing is imported.
+        """
+        return plugin_listing.names_that_may_override(self._candidates(), attribute, self.base)
 
     def requirement(self, name: str) -> str:
         """Return the requirement ``distribution==version`` of a name, for a run's record."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,14 @@ from cellvision import errors
 _MAX_DEPTH = 50
 _MAX_VALUES = 1_000_000
 """Limits of an experiment file; a run's record with every default is far smaller."""
+
+_MAX_TEXT = {".json": 2**24}
+_MAX_TEXT_ELSE = 2**20
+"""Limits of a file's length, in characters; YAML and TOML are read slowly, and JSON may be a run's
+record."""
+
+_MAX_SCALAR = 2**16
+"""Limit of one value in YAML, which computes numbers such as 1:30 in quadratic time."""
 
 _FLATTEN = "An experiment has a few levels: remove the others"
 
@@ -26,8 +34,14 @@ def parse_settings(path: Path) -> dict[str, Any]:
         The file is missing, cannot be parsed, is nested too deeply or holds too many values.
     """
     _parser(path)
+    limit = _MAX_TEXT.get(path.suffix.lower(), _MAX_TEXT_ELSE)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+        raise errors.ExperimentError(f"{path}: this is not a regular file", "Name a file on disk")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(limit + 1)
+        if len(text) > limit:
+            raise ValueError(f"it has more than {limit} characters")
     except OSError as error:
         raise errors.ExperimentError(
             f"{path}: {error.strerror or error}", "Check the file's name"
@@ -49,7 +63,7 @@ def parse_text(text: str, path: Path) -> dict[str, Any]:
     """
     try:
         settings: Any = _parser(path)(text)
-        _require_moderate_size(settings)
+        _require_moderate_size(settings, _items)
     except RecursionError:
         raise errors.ExperimentError(
             f"{path}: its tables and lists are nested too deeply", _FLATTEN
@@ -87,31 +101,58 @@ def _invalid(path: Path, error: ValueError) -> errors.ExperimentError:
     )
 
 
-def _require_moderate_size(settings: Any) -> None:
-    """Refuse files whose aliases or nesting would exhaust memory: YAML can nest exponentially."""
+def _require_moderate_size(settings: Any, items: Callable[[Any], Iterable[Any]]) -> None:
+    """Refuse files whose aliases or nesting would exhaust memory: YAML can nest exponentially.
+
+    Parameters
+    ----------
+    settings
+        What a parser made of the file.
+    items
+        Returns what a table or list holds; nothing for other values.
+    """
     sizes: dict[int, int] = {}
 
     def size(value: Any, depth: int) -> int:
-        if not isinstance(value, dict | list):
-            return 1
         if depth > _MAX_DEPTH:  # also of a list that contains itself
             raise RecursionError
         if id(value) not in sizes:
-            items = value.values() if isinstance(value, dict) else value
-            sizes[id(value)] = 1 + sum(size(item, depth + 1) for item in items)
+            sizes[id(value)] = 1 + sum(size(item, depth + 1) for item in items(value))
         return sizes[id(value)]
 
     if size(settings, 0) > _MAX_VALUES:
         raise ValueError(f"it holds more than {_MAX_VALUES} values, counting aliases")
 
 
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
 def _yaml(text: str) -> Any:
     import yaml
 
+    loader = yaml.SafeLoader(text)
     try:
-        return yaml.safe_load(text)
+        node = loader.get_single_node()
+        # Before values are made of it: merge keys (<<) copy what aliases stand for.
+        _require_moderate_size(node, _node_items)
+        return None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
+    except (AttributeError, LookupError, TypeError):  # such as !!timestamp x, !!bool x
+        raise ValueError("a value does not have the type of its tag") from None
+    finally:
+        loader.dispose()
+
+
+def _node_items(node: Any) -> Iterable[Any]:
+    """Return the nodes below a node of YAML; refuse a very long value."""
+    if node is None or isinstance(node.value, str):
+        if node is not None and len(node.value) > _MAX_SCALAR:
+            raise ValueError(f"a value has more than {_MAX_SCALAR} characters")
+        return ()
+    pairs = node.value
+    return [part for pair in pairs for part in (pair if isinstance(pair, tuple) else (pair,))]
 
 
 def without_none(value: Any) -> Any:

@@ -235,8 +235,12 @@ def test_links_are_followed_and_cycles_are_not(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 def test_pipes_are_skipped(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png")
-    os.mkfifo(tmp_path / "a/2.png")
-    assert passed(tmp_path) == {"a/2.png": ("not a regular file", False)}
+    skipped = ("a/2.png", "groups.csv")
+    for name in skipped:
+        os.mkfifo(tmp_path / name)
+    assert passed(tmp_path) == dict.fromkeys(skipped, ("not a regular file", False))
+    with pytest.raises(errors.InvalidInput, match=r"groups\.csv is not a regular file"):
+        prepare.number_images(tmp_path, tmp_path.parent / "out")
 
 
 # --- provenance --------------------------------------------------------------------------

@@ -121,3 +121,42 @@ def gradient(score: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return compiled(tf.constant(images), tf.constant(other)).numpy()
 
     return compute
+
+
+def fused_batch_norm(layer: Any, images: Any, *, training: bool) -> Any:
+    """Compute batch normalization over the last of four axes as one operation.
+
+    Keras computes it as ten operations, each of which reads and writes all activations.
+
+    Parameters
+    ----------
+    layer
+        A built ``keras.layers.BatchNormalization`` whose moving averages are updated in training.
+    images
+        Tensor of shape (batch, height, width, channels).
+    training
+        Whether to normalize by the batch instead of by the moving averages.
+    """
+    import tensorflow as tf
+
+    channels = images.shape[-1]
+    scale = layer.gamma.value if layer.scale else tf.ones((channels,))
+    offset = layer.beta.value if layer.center else tf.zeros((channels,))
+    empty = tf.zeros((0,))
+    normalized, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=images,
+        scale=scale,
+        offset=offset,
+        mean=empty if training else layer.moving_mean.value,
+        variance=empty if training else layer.moving_variance.value,
+        epsilon=layer.epsilon,
+        is_training=training,
+    )
+    if training:
+        count = tf.cast(tf.size(images) // channels, tf.float32)
+        # The operation divides by count - 1, Keras by count.
+        biased = variance * (count - 1) / count
+        kept = layer.momentum
+        layer.moving_mean.assign(layer.moving_mean * kept + mean * (1 - kept))
+        layer.moving_variance.assign(layer.moving_variance * kept + biased * (1 - kept))
+    return normalized

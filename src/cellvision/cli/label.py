@@ -9,6 +9,7 @@ import typer
 
 from cellvision import errors
 from cellvision.cli import experiments
+from cellvision.cli.text import printable
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -191,7 +192,7 @@ def _import(store: Store, tables: list[Path]) -> None:
     from cellvision.labelling.import_answers import import_answers
 
     for table in tables:
-        print(f"{table}: {import_answers(store, table)} new answers")
+        print(printable(f"{table}: {import_answers(store, table)} new answers"))
 
 
 def _write_page(store: Store, folder: Path) -> None:
@@ -202,7 +203,8 @@ def _write_page(store: Store, folder: Path) -> None:
         page = write_page(
             store, folder, lambda done, total: display.task("writing images", done, total)
         )
-    print(f"{page}: send this folder, and keep {store.path}: only it knows the images")
+    sentence = f"{page}: send this folder, and keep {store.path}: only it knows the images"
+    print(printable(sentence))
 
 
 def _export(store: Store, target: Path) -> None:
@@ -211,21 +213,21 @@ def _export(store: Store, target: Path) -> None:
     answers = export_answers(store, target)
     unsure = sum(answer.answer is None for answer in answers)
     note = f', {unsure} of them "cannot say"' if unsure else ""
-    print(f"{target}: {len(answers)} answers{note}")
+    print(printable(f"{target}: {len(answers)} answers{note}"))
 
 
 def _export_table(store: Store, target: Path) -> None:
     from cellvision.labelling.export_table import export_table
 
     summary = export_table(store, target)
-    print(f"{target}: {summary.images} images, changed labels: {summary.changed}")
+    print(printable(f"{target}: {summary.images} images, changed labels: {summary.changed}"))
     if summary.tied or summary.cannot_say:
         print(
             f"without a new label: {summary.tied} without a majority of answers, "
             f'{summary.cannot_say} with "cannot say" only'
         )
     if summary.root is not None:
-        print(f"Files are relative to {summary.root}: set dataset.root to it")
+        print(printable(f"Files are relative to {summary.root}: set dataset.root to it"))
 
 
 def _serve(store: Store, port: int | None, browser: bool) -> None:
@@ -235,4 +237,4 @@ def _serve(store: Store, port: int | None, browser: bool) -> None:
     print()
     for rater in store.raters():
         images = "practice images" if rater.phase == "practice" else "images"
-        print(f"{rater.name}: {rater.done} of {rater.total} {images}")
+        print(printable(f"{rater.name}: {rater.done} of {rater.total} {images}"))

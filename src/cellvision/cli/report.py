@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,7 +63,13 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
         if isinstance(result, Run)
         else result.metadata.experiments[0].experiment
     )
-    declared = cast("list[dict[str, Any]]", experiment.get("reporters") or [])
+    declared: Any = experiment.get("reporters") or []
+    if not isinstance(declared, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("type"), str) for each in declared
+    ):
+        raise errors.FolderError(
+            f"{folder}: its record lists reporters without their type", "Restore the record."
+        )
     if changes and len(names) != 1:
         raise errors.InvalidInput("--set changes one reporter only", "Name it: --reporter NAME")
     if names:

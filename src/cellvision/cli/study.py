@@ -320,11 +320,11 @@ def show(study: Study, out: str) -> None:
     for verdict in study.verdicts:
         several = len(study.verdicts) > 1
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""
-        console.print(f"Verdict: {as_markup(about)}{verdict.sentence}", style="bold")
+        console.print(f"Verdict: {as_markup(about + verdict.sentence)}", style="bold")
         for line in (*_facts(verdict), *verdict.reasons, *verdict.warnings):
             console.print(f"  {as_markup(line)}", soft_wrap=True)
     for curve in study.learning_curves:
-        console.print(f"{as_markup(curve.split)}: {curve.sentences[0]}", soft_wrap=True)
+        console.print(as_markup(f"{curve.split}: {curve.sentences[0]}"), soft_wrap=True)
         for line in curve.sentences[1:]:
             console.print(f"  {as_markup(line)}", soft_wrap=True)
     if study.pairs:

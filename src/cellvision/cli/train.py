@@ -87,7 +87,8 @@ def show(run: Run, out: str) -> None:
             console.print(omitted_classes(classes))
         worst = worst_batch_of_run(run, split)
         if worst is not None:
-            console.print(f"{split}: {worst.sentence(run.batch_column)}", markup=False)
+            sentence = f"{split}: {worst.sentence(run.batch_column)}"
+            console.print(printable(sentence), markup=False)
     page = run.folder / "reports" / "report.html"
     print(printable(page if page.is_file() else run.folder))
     if is_address(out):

@@ -52,14 +52,13 @@ def _described(group: str, taken: frozenset[str]) -> list[PluginInfo]:
     from cellvision.plugin_info import PluginInfo, Status
 
     candidates = _candidates(group)
-    names = [candidate.name for candidate in candidates]
     described = []
     for candidate in candidates:
         status: Status
         status, reason, text = plugin_listing.description(group, None, candidate)
         if candidate.name in taken:
             status, reason = "broken", f"{candidate.name!r} is a verb of cellvision"
-        elif names.count(candidate.name) > 1 and status == "ok":
+        elif plugin_listing.rivals(candidate, candidates) and status == "ok":
             status, reason = "conflict", "several distributions provide it"
         text = text or f"from {candidate.distribution}"
         described.append(
@@ -108,16 +107,17 @@ class VerbGroup(typer.core.TyperGroup):
 def _load(name: str) -> Any:
     """Import a verb of a plugin."""
     from cellvision import errors, interface_versions
+    from cellvision.plugin_candidates import preferred
     from cellvision.plugin_errors import conflict
 
-    matching = [candidate for candidate in _candidates() if candidate.name == name]
+    matching = preferred([candidate for candidate in _candidates() if candidate.name == name])
     if len(matching) > 1:
         raise conflict("verb", name, matching)
     candidate = matching[0]
-    differs = interface_versions.difference(GROUP, None, candidate.requires)
-    if differs:
+    refusal = interface_versions.refusal(GROUP, None, candidate.requires)
+    if refusal:
         raise errors.PluginContractError(
-            f"verb {candidate.full_name} is {differs}", candidate.how_to_update
+            f"verb {candidate.full_name} {refusal}", candidate.how_to_update
         )
     try:
         loaded = candidate.load()

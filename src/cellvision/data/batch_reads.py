@@ -11,7 +11,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.image_stats import ImageStats, decode, measure
 from cellvision.data.threaded_map import Progress, in_threads
-from cellvision.digests import pixel_digest
+from cellvision.digests import native_digest
 from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.decoded_image import DecodedImage
 
@@ -117,27 +117,39 @@ def scan(
     return list(decode_each(dataset, images, lambda stats, _: stats, progress))
 
 
+def reads_for_fingerprints(dataset: Dataset) -> bool:
+    """Whether a data set has no fingerprint of its own, so that every image is read for it."""
+    return type(dataset).fingerprint is Dataset.fingerprint
+
+
 def fingerprints(dataset: Dataset, images: Sequence[str]) -> Iterator[str]:
     """Return the fingerprint of each image, reading in batches if that is the cheaper way."""
 
-    def fingerprint(image: str) -> str:
-        try:
-            return dataset.fingerprint(image)
-        except Exception:  # noqa: BLE001 - decoding the image will find the reason
-            return UNREADABLE
-
     def digests(chunk: Sequence[str]) -> list[str]:
         try:
-            return [pixel_digest(_pixels(item)) for item in _read_many(dataset, chunk)]
+            return [native_digest(_pixels(item)) for item in _read_many(dataset, chunk)]
         except errors.PluginContractError:
             raise
         except Exception:  # noqa: BLE001 - the faulty one is found by itself
-            return [fingerprint(image) for image in chunk]
+            return [_fingerprint(dataset, image) for image in chunk]
 
-    if reads_in_batches(dataset) and type(dataset).fingerprint is Dataset.fingerprint:
+    if reads_in_batches(dataset) and reads_for_fingerprints(dataset):
         yield from _in_chunks(dataset, images, digests)
     else:
-        yield from in_threads(fingerprint, images)
+        yield from in_threads(lambda image: _fingerprint(dataset, image), images)
+
+
+def fingerprints_of_read(dataset: Dataset, stats: Sequence[ImageStats]) -> Iterator[str]:
+    """Return what `fingerprints` would, if images are read for it and have been read already."""
+    for stat in stats:
+        yield stat.digest or _fingerprint(dataset, stat.image)
+
+
+def _fingerprint(dataset: Dataset, image: str) -> str:
+    try:
+        return dataset.fingerprint(image)
+    except Exception:  # noqa: BLE001 - decoding the image will find the reason
+        return UNREADABLE
 
 
 def _in_chunks(

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import errors, interface_versions
 from cellvision.interfaces.decoded_image import DecodedImage
-from cellvision.plugin_candidates import PluginCandidate, installed_candidates, is_disabled
+from cellvision.plugin_candidates import (
+    PluginCandidate,
+    installed_candidates,
+    is_disabled,
+    preferred,
+)
 from cellvision.plugin_errors import conflict
 
 if TYPE_CHECKING:
@@ -55,7 +60,9 @@ def decode_by_plugin(path: Path) -> DecodedImage | None:
         The decoder failed.
     """
     suffix = path.suffix.lower().removeprefix(".")
-    matching = [candidate for candidate in _enabled() if candidate.name.lower() == suffix]
+    matching = preferred(
+        [candidate for candidate in _enabled() if candidate.name.lower() == suffix]
+    )
     if not matching:
         return None
     if len(matching) > 1:
@@ -76,10 +83,10 @@ def decode_by_plugin(path: Path) -> DecodedImage | None:
 
 
 def _loaded(candidate: PluginCandidate) -> Decoder:
-    differs = interface_versions.difference(GROUP, None, candidate.requires)
-    if differs:
+    refusal = interface_versions.refusal(GROUP, None, candidate.requires)
+    if refusal:
         raise errors.PluginContractError(
-            f"decoder {candidate.full_name} is {differs}", candidate.how_to_update
+            f"decoder {candidate.full_name} {refusal}", candidate.how_to_update
         )
     try:
         loaded = candidate.load()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,7 @@ _MEAN_CHANNELS = 8
 """Channels whose mean is recorded."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageStats:
     """Statistics of one image as stored in its file, before any preprocessing.
 
@@ -114,16 +115,17 @@ class ImageStats:
         notes = tuple(
             Note(note["text"], note["kind"], warning=note["warning"]) for note in row["notes"]
         )
+        words = {name: row[name] and intern(row[name]) for name in ("status", "reason", "dtype")}
         means = tuple(row.get("means", ()))
-        shape = None if shape is None else tuple(shape)
-        return cls(**{**row, "shape": shape, "notes": notes, "means": means})
+        shape = None if shape is None else _shared_shape(tuple(shape))
+        return cls(**{**row, **words, "shape": shape, "notes": notes, "means": means})
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         notes = [
             {"text": str(note), "kind": note.kind, "warning": note.warning} for note in self.notes
         ]
-        return {**vars(self), "notes": notes}
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"notes": notes}
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,12 @@ def summarize_notes(stats: Sequence[ImageStats]) -> list[NoteSummary]:
         for kind, (image, note) in first.items()
     ]
     return sorted(summaries, key=lambda summary: (not summary.warning, -summary.count))
+
+
+@lru_cache(maxsize=1024)
+def _shared_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return one object for equal shapes, of which many images need many."""
+    return shape
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,8 @@ MISSING = frozenset(
     {
         *("", "na", "n/a", "n.a.", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "nat"),
         *("none", "null", "nil", "#null!", "#ref!", "#name?", "#value!", "#div/0!"),
-        *("?", "??", "-", "--", ".", "unknown", "missing"),
+        *("?", "??", "???", "-", "--", "---", "\u2013", "\u2014", ".", "unknown", "missing"),
+        *("n.d.", "tbd", "undefined", "(blank)", "#num!", "not available", "not applicable"),
     }
 )
 """Words, in lower case, by which spreadsheets, pandas and people say that a value is missing."""
@@ -23,8 +24,11 @@ MISSING = frozenset(
 _NUMBER = re.compile(r"[+-]?\d+\.\d*|[+-]?\.\d+")
 _LETTER = r"[^\W\d_]"
 # A separator beside a letter carries no meaning ("P 7", "plate-7"); between digits it does.
-_SEPARATOR = re.compile(rf"(?<={_LETTER})[\s_-]+(?=\w)|(?<=\d)[\s_-]+(?={_LETTER})")
+_SEPARATOR = re.compile(rf"(?<={_LETTER})[\s_.-]+(?=\w)|(?<=\d)[\s_.-]+(?={_LETTER})")
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
+_FRACTION_OF_ZERO = re.compile(r"(?<![\d.])(\d+)\.0+$")
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
+"""Dashes and the minus sign, which word processors write for a hyphen."""
 
 
 def normalize_name(value: Any) -> str | None:
@@ -59,18 +63,20 @@ def is_missing(name: str | None) -> bool:
 def canonical_name(name: str) -> str:
     """Return the form in which two spellings of one name are equal.
 
-    Ignored are upper and lower case, width of characters, blanks, ``_`` and ``-`` beside a
-    letter, leading zeros, and a fraction of zero. Parts separated by ``/`` are treated one by
-    one.
+    Ignored are upper and lower case, width of characters, invisible characters, the kind of dash,
+    blanks, ``_``, ``-`` and ``.`` beside a letter, leading zeros, and a fraction of zero. Parts
+    separated by ``/`` are treated one by one.
 
     Examples
     --------
     >>> canonical_name("7.0") == canonical_name("007") == canonical_name("7")
     True
-    >>> canonical_name("P 07"), canonical_name("p7"), canonical_name("1-2")
+    >>> canonical_name("P 07"), canonical_name("p7.0"), canonical_name("1-2")
     ('p7', 'p7', '1-2')
     """
-    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    text = unicodedata.normalize("NFKC", name).casefold().translate(_DASHES)
+    if not text.isascii():
+        text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     return "/".join(map(_canonical_part, text.split("/")))
 
 
@@ -79,7 +85,7 @@ def _canonical_part(text: str) -> str:
     if _NUMBER.fullmatch(text):
         number = f"{Decimal(text):f}".rstrip("0").rstrip(".")
         return number or "0"
-    return _LEADING_ZEROS.sub("", _SEPARATOR.sub("", text))
+    return _LEADING_ZEROS.sub("", _SEPARATOR.sub("", _FRACTION_OF_ZERO.sub(r"\1", text)))
 
 
 def natural_order(name: str) -> tuple[object, ...]:

@@ -190,7 +190,8 @@ def find_near_duplicates(
     if comparisons == 0 or (most is not None and comparisons > most):
         return ()
     vectors = _vectors([sketches[image] for image in images])
-    equal = np.unique([digests[image] for image in images], return_inverse=True)[1]
+    numbers: dict[str, int] = {}  # np.unique would sort 256 bytes for every image
+    equal = np.array([numbers.setdefault(digests[image], len(numbers)) for image in images])
     pairs: dict[frozenset[str], NearDuplicate] = {}
     for name in evaluated:
         inside, outside = np.flatnonzero(splits == name), np.flatnonzero(splits != name)
@@ -209,19 +210,21 @@ def _vectors(sketches: Sequence[str]) -> np.ndarray:
     """Return unit vectors whose products are correlations, shape (images, 100), float32."""
     numbers = np.frombuffer(bytes.fromhex("".join(sketches)), np.int8).astype(np.float32)
     rows = numbers.reshape(len(sketches), SIDE * SIDE)
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit
+    rows -= rows.mean(axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 def _nearest(
     vectors: np.ndarray, inside: np.ndarray, outside: np.ndarray, equal: np.ndarray
 ) -> Iterator[tuple[int, int, float]]:
     """Yield each row of `inside` with a near-duplicate in `outside`: row, duplicate, ratio."""
+    inside = _candidates(vectors, inside, outside, equal)
+    if not len(inside):
+        return
     gallery = vectors[outside].T.copy()
     rank = min(_NEIGHBOUR, len(outside) - 1)
     chunk = max(1, _MAX_DISTANCES // len(outside))
-    inside = _candidates(vectors, inside, outside, equal)
     for start in range(0, len(inside), chunk):
         rows = inside[start : start + chunk]
         closeness = np.full((len(rows), len(outside)), -1.0, np.float32)
@@ -269,8 +272,11 @@ def _invariants(vectors: np.ndarray) -> np.ndarray:
     positions = np.arange(SIDE * SIDE, dtype=np.float32)[np.newaxis]
     images = np.stack([turned[0] for turned in _orientations(positions)]).astype(np.intp)
     orbits = {tuple(sorted(set(column))) for column in images.T.tolist()}
-    sorted_orbits = [np.sort(vectors[:, orbit], axis=1) for orbit in sorted(orbits)]
-    return np.concatenate(sorted_orbits, axis=1)
+    invariants, start = np.empty_like(vectors), 0
+    for orbit in sorted(orbits):
+        invariants[:, start : start + len(orbit)] = np.sort(vectors[:, orbit], axis=1)
+        start += len(orbit)
+    return invariants
 
 
 def _orientations(vectors: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,11 +1,12 @@
 """Prepared pixels on disk: decoded once, in their native dtype, and memory-mapped.
 
-Each set of images has one folder, named by what it depends on: the content of every image, in
-order, and the geometry settings of the preprocessing. The folder contains ``pixels.bin`` (the raw
-array) and ``index.json`` (its shape and dtype, statistics and a checksum of every image). It is
-written under another name and renamed when complete; if two processes make the same one, the
-first wins and both use it. A folder that does not match its checksums is made again, and so is
-one that lists an image as unreadable that can be read now.
+Each set of images has one folder, named by what it depends on: the images, in order, with the
+geometry settings of the preprocessing, and then the content of every image. The folder contains
+``pixels.bin`` (the raw array) and ``index.json`` (its shape and dtype, statistics and a checksum of
+every image; see `cellvision.data.pixel_index`). It is written under another name and renamed when
+complete; if two processes make the same one, the first wins and both use it. A folder that does not
+match its checksums is made again, and so is one that lists an image as unreadable that can be read
+now.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import shutil
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -27,9 +28,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.data.batch_reads import decode_each, fingerprints
+from cellvision.data.batch_reads import (
+    decode_each,
+    fingerprints,
+    fingerprints_of_read,
+    reads_for_fingerprints,
+)
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import counts_above
+from cellvision.data.pixel_index import IndexWriter, read_index
 from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.user_folders import cache_folder
 
@@ -37,12 +44,17 @@ if TYPE_CHECKING:
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.interfaces.dataset import Dataset
 
-_FORMAT = 5
+_FORMAT = 6
 """Incremented whenever stored pixels or statistics would change."""
 
 _ABANDONED = 3600.0
 """Age in seconds after which an unfinished folder counts as abandoned. A process at work writes
 to it with every image."""
+
+_PIXELS, _INDEX = "pixels.bin", "index.json"
+
+_BLOCK_BYTES = 2**22
+"""Bytes of pixels that a thread checks at a time."""
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +107,15 @@ def open_pixels(
     errors.FolderError
         The cache cannot be written: no permission, or no space.
     """
-    home = cache_folder() / "pixels" / _key(dataset, images, preprocessing)
+    job = _Job(dataset, images, preprocessing, progress)
+    shelf = cache_folder() / "pixels"
+    name = _name(job)
+    if reads_for_fingerprints(dataset) and not any(shelf.glob(f"{name}-*")):
+        # Nothing can match, so do not read every image to find that out.
+        with _writing():
+            home = _make(shelf, name, job, None)
+    else:
+        home = shelf / f"{name}-{_content(job, fingerprints(dataset, images))}"
     stored = _open(home, images, preprocessing)
     if stored is not None and _readable_again(dataset, stored):
         stored = None
@@ -103,22 +123,38 @@ def open_pixels(
     for _ in range(3):
         if stored is not None:
             return stored
-        try:
+        with _writing():
             _discard(home)
-            _make(home, dataset, images, preprocessing, progress)
-        except errors.CellvisionError:
-            raise
-        except OSError as error:
-            raise errors.FolderError(
-                f"{cache_folder()}: the cache of decoded images cannot be written: "
-                f"{error.strerror or error}",
-                "Free space or permit writing there, or set CELLVISION_CACHE to another folder",
-            ) from error
+            _make(shelf, name, job, home)
         stored = _open(home, images, preprocessing)
     raise errors.CellvisionError(
         f"{home}: the cache cannot be read back after it was written",
         "Check the disk, or set CELLVISION_CACHE to another folder",
     )
+
+
+class _Job(NamedTuple):
+    """The images to prepare; the arguments of `open_pixels`."""
+
+    dataset: Dataset
+    images: Sequence[str]
+    preprocessing: Preprocessing
+    progress: Progress | None
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Say what to do if the cache cannot be written."""
+    try:
+        yield
+    except errors.CellvisionError:
+        raise
+    except OSError as error:
+        raise errors.FolderError(
+            f"{cache_folder()}: the cache of decoded images cannot be written: "
+            f"{error.strerror or error}",
+            "Free space or permit writing there, or set CELLVISION_CACHE to another folder",
+        ) from error
 
 
 def _readable_again(dataset: Dataset, stored: StoredPixels) -> bool:
@@ -127,12 +163,17 @@ def _readable_again(dataset: Dataset, stored: StoredPixels) -> bool:
     return any(in_threads(lambda image: decode(dataset, image)[1] is not None, refused))
 
 
-def _key(dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing) -> str:
-    digest = hashlib.sha256()
-    kind = f"{type(dataset).__module__}:{type(dataset).__qualname__}"
-    digest.update(json.dumps([_FORMAT, kind, preprocessing.geometry()], sort_keys=True).encode())
+def _name(job: _Job) -> str:
+    """Return how the names of folders with these images begin, whatever their content is."""
+    kind = f"{type(job.dataset).__module__}:{type(job.dataset).__qualname__}"
+    settings = [_FORMAT, kind, job.preprocessing.geometry(), list(job.images)]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
-    for image, content in zip(images, fingerprints(dataset, images), strict=True):
+
+def _content(job: _Job, prints: Iterable[str]) -> str:
+    """Return how they end: a digest of what is in the images."""
+    digest = hashlib.sha256()
+    for image, content in zip(job.images, prints, strict=True):
         digest.update(json.dumps([image, content]).encode())
     return digest.hexdigest()[:32]
 
@@ -140,12 +181,9 @@ def _key(dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing) 
 def _open(home: Path, images: Sequence[str], preprocessing: Preprocessing) -> StoredPixels | None:
     """Open a stored folder; None if it does not exist or is damaged."""
     try:
-        checksum, _, text = (home / "index.json").read_text(encoding="utf-8").partition("\n")
-        if int(checksum) != zlib.crc32(text.encode()):
-            raise ValueError("the checksum of the index does not match")
-        stored, checksums = _load(home, json.loads(text))
+        stored, checksums = _load(home)
         _validate(stored, images, preprocessing)
-        if list(in_threads(_checksum, list(stored.pixels))) != checksums:
+        if _checksums_of_file(home / _PIXELS, stored.pixels) != checksums:
             raise ValueError("a checksum does not match")
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -157,12 +195,12 @@ def _open(home: Path, images: Sequence[str], preprocessing: Preprocessing) -> St
     return stored
 
 
-def _load(home: Path, index: dict[str, Any]) -> tuple[StoredPixels, list[int]]:
+def _load(home: Path) -> tuple[StoredPixels, list[int]]:
+    stats, index = read_index(home / _INDEX)
     shape, dtype = tuple(index["shape"]), np.dtype(index["dtype"])
-    stats = tuple(ImageStats.from_json(row) for row in index["stats"])
     readable = tuple(stat.image for stat in stats if stat.status == "read")
     pixels = (
-        np.memmap(home / "pixels.bin", dtype=dtype, mode="r", shape=shape)
+        np.memmap(home / _PIXELS, dtype=dtype, mode="r", shape=shape)
         if readable
         else np.zeros(shape, dtype)
     )
@@ -185,31 +223,61 @@ def _checksum(image: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(image).data)
 
 
+def _checksums_of_file(path: Path, pixels: np.ndarray) -> list[int]:
+    """Compute the checksum of each stored image from the file.
+
+    Mapped pixels would stay in memory once they are looked at.
+    """
+    if not len(pixels):
+        return []
+    size = pixels.nbytes // len(pixels)
+    at_once = max(1, _BLOCK_BYTES // size)
+
+    def checksums(start: int) -> list[int]:
+        with path.open("rb") as file:
+            file.seek(start * size)
+            count = min(at_once, len(pixels) - start)
+            return [zlib.crc32(file.read(size)) for _ in range(count)]
+
+    blocks = in_threads(checksums, range(0, len(pixels), at_once))
+    return [checksum for block in blocks for checksum in block]
+
+
 def _discard(home: Path) -> None:
-    """Remove a damaged folder, and what killed processes left beside it."""
+    """Remove a damaged folder."""
     aside = atomic_io.temporary_path(home)
     with suppress(FileNotFoundError):  # nothing to discard, or another process was faster
         home.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
-    for other in home.parent.glob(".*"):
+
+
+def _remove_abandoned(shelf: Path) -> None:
+    """Remove what killed processes left."""
+    for other in shelf.glob(".*"):
         with suppress(OSError):
             written = max(path.stat().st_mtime for path in (other, *other.iterdir()))
             if time.time() - written > _ABANDONED:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-def _make(
-    home: Path,
-    dataset: Dataset,
-    images: Sequence[str],
-    preprocessing: Preprocessing,
-    progress: Progress | None,
-) -> None:
-    with atomic_io.folder(home, exist_ok=True) as partial:
-        with (partial / "pixels.bin").open("w+b") as file:
-            index = _write(file, _prepared(dataset, images, preprocessing, progress), preprocessing)
-        text = json.dumps(index)
-        (partial / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}", "utf-8")
+def _make(shelf: Path, name: str, job: _Job, home: Path | None) -> Path:
+    """Prepare images, and return their folder; None: the one that their content turns out to have.
+
+    If another process made the same folder first, that one stays.
+    """
+    _remove_abandoned(shelf)
+    with atomic_io.workspace(shelf / name) as partial:
+        with (partial / _PIXELS).open("w+b") as file, IndexWriter(partial / _INDEX) as index:
+            index.finish(_write(file, index, _prepared(job), job.preprocessing))
+        if home is None:
+            stats, _ = read_index(partial / _INDEX)
+            home = shelf / f"{name}-{_content(job, fingerprints_of_read(job.dataset, stats))}"
+        try:
+            partial.rename(home)
+        except OSError:
+            if not home.is_dir():
+                raise
+    return home
 
 
 class _Prepared(NamedTuple):
@@ -220,9 +288,9 @@ class _Prepared(NamedTuple):
     counts: tuple[int, ...]
 
 
-def _prepared(
-    dataset: Dataset, images: Sequence[str], preprocessing: Preprocessing, progress: Progress | None
-) -> Iterator[_Prepared]:
+def _prepared(job: _Job) -> Iterator[_Prepared]:
+    preprocessing = job.preprocessing
+
     def prepare(stats: ImageStats, pixels: np.ndarray | None) -> _Prepared:
         if pixels is None:
             return _Prepared(stats, None, ())
@@ -232,20 +300,22 @@ def _prepared(
             raise errors.PreprocessingError(f"{stats.image}: {error.what}", error.hint) from None
         return _Prepared(stats, fitted, counts_above(pixels))
 
-    return decode_each(dataset, images, prepare, progress)
+    return decode_each(job.dataset, job.images, prepare, job.progress)
 
 
 def _write(
-    file: BinaryIO, prepared: Iterator[_Prepared], preprocessing: Preprocessing
+    file: BinaryIO,
+    index: IndexWriter,
+    prepared: Iterator[_Prepared],
+    preprocessing: Preprocessing,
 ) -> dict[str, Any]:
-    """Append every image to the file and return the index."""
-    stats: list[ImageStats] = []
+    """Append every image to the file and to the index; return what belongs to all of them."""
     counts: list[tuple[int, ...]] = []
     checksums: list[int] = []
     dtypes: Counter[str] = Counter()
     depth = 0
     for stat, pixels, above in prepared:
-        stats.append(stat)
+        index.add(stat)
         if pixels is None:
             continue
         counts.append(above)
@@ -268,7 +338,6 @@ def _write(
         "shape": (len(checksums), *preprocessing.size, depth or preprocessing.depth),
         "dtype": next(iter(dtypes), "uint8"),
         "checksums": checksums,
-        "stats": [stat.to_json() for stat in stats],
         "counts_above": counts,
     }
 

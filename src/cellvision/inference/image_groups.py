@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
+from cellvision.csv_cells import unescape_cell
+from cellvision.data.file_search import printable
 from cellvision.data.groups import NESTED_IN, resolve
-from cellvision.inference.image_search import ImageFile, printable
+from cellvision.inference.image_search import ImageFile
 from cellvision.plurals import agreed, counted
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ def _read(table: Path, column: str) -> dict[str, str]:
             parent = NESTED_IN.get(column)
             nested = parent is not None and parent in (rows.fieldnames or ())
             return {
-                str(row["file"]): _name(row[column], row[parent] if nested else None)
+                unescape_cell(str(row["file"])): _name(row[column], row[parent] if nested else None)
                 for row in rows
             }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -135,9 +137,8 @@ def _read(table: Path, column: str) -> dict[str, str]:
 
 def _name(value: str | None, parent: str | None) -> str:
     """Return the name of a group, within its parent if there is one; empty if it is missing."""
-    if not value or not parent:
-        return value or ""
-    return f"{parent}/{value}"
+    name = unescape_cell(value or "")
+    return f"{unescape_cell(parent)}/{name}" if name and parent else name
 
 
 class GroupAnswers:

@@ -104,7 +104,7 @@ class ImageReader:
 
     def _prepare(self, image: ImageFile, decoded: DecodedImage) -> InputImage:
         pixels = np.asarray(decoded.pixels)
-        if self._dtype is not None and str(pixels.dtype) != self._dtype:
+        if self._dtype is not None and _comparable(pixels.dtype) != self._dtype:
             raise errors.PreprocessingError(
                 f"{image.name}: its pixels are {pixels.dtype}; the network was trained on "
                 f"{self._dtype}",
@@ -182,4 +182,10 @@ def _training_dtype(run: Run) -> str | None:
     """Return the pixel type of the training images; None if every image is scaled by itself."""
     if run.preprocessing.intensity == "per_image" or run.audit is None:
         return None
-    return next((file.dtype for file in run.audit.files if file.status == "read"), None)
+    dtypes = (file.dtype for file in run.audit.files if file.status == "read" and file.dtype)
+    return next(map(_comparable, dtypes), None)
+
+
+def _comparable(dtype: object) -> str:
+    """Return the name of a pixel type; black and white images are scaled as 8 bits are."""
+    return "uint8" if str(dtype) == "bool" else str(dtype)

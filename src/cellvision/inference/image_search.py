@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cellvision import errors, remote
-from cellvision.data.files import IMAGE_SUFFIXES, is_phantom
+from cellvision.data.file_search import printable, walk_files
+from cellvision.data.files import IMAGE_SUFFIXES
 
 Source = str | os.PathLike[str]
 """A file, a folder, or the address of one."""
-
-_MAGIC = re.compile(
-    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|8BPS|II[*+]\0|MM\0[*+]|RIFF....WEBP"
-    rb"|BM.{12}[\x0c\x28\x6c\x7c]\0\0\0|P[1-6]\s+(?:#.*\s+)?\d+\s+\d+\s|\0\0\0\x0cjP  "
-    rb"|....ftyp(?:avif|hei)|ZISRAWFILE|\xda\xce\xbe\x0a",
-    re.DOTALL,
-)
-"""First bytes of common image formats, for files whose suffix says nothing."""
-
-_TABLES = frozenset({"groups.csv", "manifest.csv"})
-"""Provenance tables: no images, and no reason for a warning."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,7 @@ def find_images(sources: Source | Sequence[Source]) -> Iterator[FoundImages]:
 
 def _add_local(source: Path, images: list[ImageFile], skipped: list[str]) -> None:
     if source.is_dir():
-        for path, is_image in _walk(source, frozenset()):
+        for path, is_image in walk_files(source):
             if is_image:
                 images.append(ImageFile(path, printable(path), source))
             else:
@@ -119,48 +108,9 @@ def _add_remote(
         return
     folder = copies.enter_context(remote.folder(address))
     prefix = address.rstrip("/")
-    for path, is_image in _walk(folder, frozenset()):
+    for path, is_image in walk_files(folder):
         name = f"{prefix}/{printable(path.relative_to(folder))}"
         if is_image:
             images.append(ImageFile(path, name, folder))
         else:
             skipped.append(name)
-
-
-def printable(path: Path) -> str:
-    """Return a path as text that can be written as UTF-8."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
-
-
-def _walk(folder: Path, ancestors: frozenset[tuple[int, int]]) -> Iterator[tuple[Path, bool]]:
-    """Yield the files below a folder, and whether each is an image; hidden ones are left out."""
-    try:
-        status = folder.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity in ancestors:  # a link back to a folder above
-            return
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise errors.FolderError(
-            f"{printable(folder)}: cannot be listed: {error.strerror}", "Change its permissions."
-        ) from error
-    for path in paths:
-        if is_phantom(path) or path.name in _TABLES:
-            continue
-        if path.is_dir():
-            yield from _walk(path, ancestors | {identity})
-        else:
-            yield path, _is_image(path)
-
-
-def _is_image(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return path.is_file() or path.is_symlink()  # reading a broken link says what is wrong
-    if not path.is_file() or any(part.suffix.lower() == ".zarr" for part in path.parents):
-        return False  # the thousands of chunks of a Zarr are not opened
-    try:
-        with path.open("rb") as file:
-            return _MAGIC.match(file.read(64)) is not None
-    except OSError:
-        return False

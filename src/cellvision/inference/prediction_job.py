@@ -23,8 +23,13 @@ from cellvision.inference.group_likeness import image_features
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
 from cellvision.inference.image_reader import ImageReader, InputImage, unreadable
 from cellvision.inference.image_search import ImageFile
-from cellvision.inference.prediction_table import PredictionTable
-from cellvision.inference.sorting import ClassFolders, ContactSheet, thumbnail
+from cellvision.inference.prediction_table import PredictionTable, group_table_path
+from cellvision.inference.sorting import (
+    ClassFolders,
+    ContactSheet,
+    raise_if_no_sheet,
+    thumbnail,
+)
 from cellvision.inference.table_files import table_file, write_whole_table
 from cellvision.plurals import counted
 from cellvision.progress import displayed
@@ -167,6 +172,8 @@ class PredictionJob:
             if options.sort_into is None
             else ClassFolders(Path(options.sort_into), self.class_names)
         )
+        if options.contact_sheet is not None:
+            raise_if_no_sheet(Path(options.contact_sheet))
         self.reader = ImageReader(self.run_of_record, dataset)
         sample = self.reader.sample(images)
         self.engine, self.model = _engine(runs, sample, len(images), options)
@@ -287,9 +294,9 @@ class PredictionJob:
     def _write_rest(self, out: Path | None, outputs: _Outputs) -> tuple[Path, ...]:
         files = [] if out is None else [out]
         if out is not None and self.groups is not None:
-            name = f"{out.stem}_by_{self.groups.column}{out.suffix}"
-            write_whole_table(out.with_name(name), self.groups.table())
-            files.append(out.with_name(name))
+            group_file = group_table_path(out, self.groups.column)
+            write_whole_table(group_file, self.groups.table())
+            files.append(group_file)
         if self.options.sort_into is not None:
             files.append(Path(self.options.sort_into))
         if outputs.sheet is not None and self.options.contact_sheet is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
+from cellvision.data.file_search import PROVENANCE_TABLES
 from cellvision.inference.table_files import SUFFIXES, TableFile
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def check_table_path(out: Path, images: Sequence[ImageFile]) -> None:
     errors.ExperimentError
         The name has another ending.
     errors.FolderError
-        It is a folder, or one of the images.
+        It is a folder, one of the images, or a table of their groups.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise errors.ExperimentError(
@@ -111,3 +113,16 @@ def check_table_path(out: Path, images: Sequence[ImageFile]) -> None:
     target = out.resolve()
     if out.exists() and any(image.path.resolve() == target for image in images):
         raise errors.FolderError(f"{out}: this is one of the images", "Name another file.")
+    if out.exists() and out.name in PROVENANCE_TABLES:
+        raise errors.FolderError(
+            f"{out}: this table says where images come from", "Name another file."
+        )
+
+
+def group_table_path(out: Path, column: str) -> Path:
+    """Return the file of the groups' predictions, beside that of the images' predictions.
+
+    Signs of the column's name that no file name holds become ``-``.
+    """
+    name = re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "-", column)
+    return out.with_name(f"{out.stem}_by_{name}{out.suffix}")

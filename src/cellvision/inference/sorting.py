@@ -10,9 +10,13 @@ import numpy as np
 
 from cellvision import atomic_io, errors
 from cellvision.plurals import counted
+from cellvision.results.claimed_folder import naming_folder, raise_if_unwritable
 
 _TILE = 96
 """Pixels of a thumbnail's side."""
+
+_MARK = ("Software", "cellvision contact sheet")
+"""Text in a sheet's file, by which the next call knows that it may replace it."""
 
 _TILES = 12
 """Thumbnails per class."""
@@ -42,6 +46,7 @@ class ClassFolders:
                 raise errors.FolderError(
                     f"the class {name!r} cannot be the name of a folder", "Omit --sort-into."
                 )
+        raise_if_unwritable(folder)
         self.folder = folder
 
     def add(self, path: Path, class_name: str) -> None:
@@ -86,6 +91,7 @@ class ContactSheet:
     def save(self, path: Path) -> Path:
         """Write the sheet as a PNG file."""
         from PIL import Image, ImageDraw
+        from PIL.PngImagePlugin import PngInfo
 
         low, high = self._display_range()
         rows = [number for number in range(len(self._class_names)) if number in self._tiles]
@@ -100,8 +106,10 @@ class ContactSheet:
             for column, (_, pixels) in enumerate(self._tiles[number]):
                 tile = Image.fromarray(_displayed(pixels, low, high))
                 sheet.paste(tile, (gap + column * (_TILE + gap), top + header))
-        with atomic_io.path(path) as temporary:
-            sheet.save(temporary, format="PNG")
+        mark = PngInfo()
+        mark.add_text(*_MARK)
+        with naming_folder(path.parent), atomic_io.path(path) as temporary:
+            sheet.save(temporary, format="PNG", pnginfo=mark)
         return path
 
     def _display_range(self) -> tuple[np.ndarray, np.ndarray]:
@@ -110,6 +118,32 @@ class ContactSheet:
         values = np.concatenate([tile.reshape(-1, tile.shape[-1]) for tile in tiles])
         low, high = np.percentile(values.astype(np.float64), [0.5, 99.5], axis=0)
         return low, np.where(high > low, high, low + 1)
+
+
+def raise_if_no_sheet(path: Path) -> None:
+    """Refuse a file that a contact sheet would overwrite, unless it is an earlier sheet.
+
+    Raises
+    ------
+    errors.FolderError
+        The file exists and is not a contact sheet, such as the first of ``images/*.png``, or
+        cannot be written.
+    """
+    from PIL import Image
+
+    raise_if_unwritable(path)
+    if not path.exists():
+        return
+    try:
+        with Image.open(path) as image:
+            is_sheet = dict(image.info).get(_MARK[0]) == _MARK[1]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        is_sheet = False
+    if not is_sheet:
+        raise errors.FolderError(
+            f"{path}: this is not a contact sheet, and would be overwritten",
+            "Name a new file with --contact-sheet.",
+        )
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray:

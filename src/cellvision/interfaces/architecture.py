@@ -52,7 +52,9 @@ class TrainingRecipe:
     loss : str or keras.losses.Loss
         Loss on one-hot labels and probabilities.
     callbacks : sequence of keras.callbacks.Callback
-        Further callbacks; they run before those of the trainer.
+        Further callbacks; they run before those of the trainer. ``training.keep=best`` restores the
+        best epoch's weights after them, and the run warns if that undoes what one did at the end.
+        For moving averages of the weights, use the optimizer's ``use_ema`` instead.
     metrics : sequence of keras.metrics.Metric or str
         Further metrics, which get one-hot labels and probabilities and give one number. Each is
         a pair of columns in ``history.csv``: its name, and ``val_`` and its name. A string is
@@ -105,6 +107,13 @@ class Architecture(Component, group="cellvision.architectures"):
         import keras
 
         return TrainingRecipe(keras.optimizers.Adam())
+
+    def warnings(self) -> Sequence[str]:
+        """Say what a reader of the results should know about this network, one line each.
+
+        Such as that its weights were pretrained. The lines become warnings of the run.
+        """
+        return ()
 
 
 architectures: Registry[Architecture] = Architecture.registry

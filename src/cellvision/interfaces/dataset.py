@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cellvision import errors
 from cellvision.component import Component
-from cellvision.digests import pixel_digest
+from cellvision.digests import native_digest
 from cellvision.interfaces.decoded_image import DecodedImage
 from cellvision.registry import Registry
 
@@ -167,11 +167,11 @@ class Dataset(Component, group="cellvision.datasets"):
     def fingerprint(self, image: str) -> str:
         """Return a string that changes with an image's content, so cached pixels are never stale.
 
-        Override this if there is a cheaper way than decoding the image, which is the default and
-        reads every image twice. For many images in one file, combine
-        `cellvision.io.file_digest` of the file with the image's position.
+        Override this if there is a cheaper way than decoding the image, which is the default:
+        every training and audit then reads every image again. For many images in one file,
+        combine `cellvision.io.file_digest` of the file with the image's position.
         """
-        return pixel_digest(self.read(image))
+        return native_digest(self.read(image))
 
     def pixel_size(self, image: str) -> float | None:
         """Return the micrometres per pixel of an image, for scale bars; None if unknown.

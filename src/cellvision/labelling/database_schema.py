@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cellvision import atomic_io, errors
 from cellvision.labelling.plan import ImageToLabel, Plan, Role, plan_to_json
+from cellvision.results.claimed_folder import naming_folder
 
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION = 0x63764C62  # "cvLb"
@@ -79,41 +81,49 @@ def create_file(path: Path, plan: Plan) -> None:
     ------
     errors.InvalidInput
         A name is not valid Unicode text.
+    errors.CellvisionError
+        The file cannot be written.
     """
     images = list(_images_with_roles(plan))
     for _, image in images:
         _check_text(image)
-    with atomic_io.path(path) as temporary:
-        temporary.touch(0o600)
-        connection = sqlite3.connect(temporary)
-        try:
-            connection.execute(f"pragma application_id={_APPLICATION}")
-            connection.execute(f"pragma user_version={_VERSION}")
-            connection.executescript(_TABLES)
-            metadata = {"plan": plan_to_json(plan), "token": secrets.token_urlsafe(18)}
-            connection.executemany(
-                "insert into metadata values (?, ?)",
-                [(name, json.dumps(value)) for name, value in metadata.items()],
-            )
-            connection.executemany(
-                "insert into images (role, image, split, group_name, label, digest)"
-                " values (?, ?, ?, ?, ?, ?)",
-                [
-                    (role, image.image, image.split, image.group, image.label, image.digest)
-                    for role, image in images
-                ],
-            )
-            connection.executemany(
-                "insert into examples values (?, ?)",
-                [
-                    ("e" + secrets.token_hex(12), number)
-                    for number, (role, _) in enumerate(images, 1)
-                    if role == "example"
-                ],
-            )
-            connection.commit()
-        finally:
-            connection.close()
+    try:
+        with naming_folder(path.parent), atomic_io.path(path) as temporary:
+            temporary.touch(0o600)
+            _fill(temporary, plan, images)
+    except sqlite3.Error as error:
+        raise errors.CellvisionError(
+            f"{path}: cannot be written: {error}", "Check the free disk space."
+        ) from error
+
+
+def _fill(path: Path, plan: Plan, images: Sequence[tuple[Role, ImageToLabel]]) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"pragma application_id={_APPLICATION}")
+        connection.execute(f"pragma user_version={_VERSION}")
+        connection.executescript(_TABLES)
+        metadata = {"plan": plan_to_json(plan), "token": secrets.token_urlsafe(18)}
+        connection.executemany(
+            "insert into metadata values (?, ?)",
+            [(name, json.dumps(value)) for name, value in metadata.items()],
+        )
+        connection.executemany(
+            "insert into images (role, image, split, group_name, label, digest)"
+            " values (?, ?, ?, ?, ?, ?)",
+            [
+                (role, image.image, image.split, image.group, image.label, image.digest)
+                for role, image in images
+            ],
+        )
+        connection.executemany(
+            "insert into examples values (?, ?)",
+            [
+                ("e" + secrets.token_hex(12), number)
+                for number, (role, _) in enumerate(images, 1)
+                if role == "example"
+            ],
+        )
+        connection.commit()
 
 
 def _images_with_roles(plan: Plan) -> Iterator[tuple[Role, ImageToLabel]]:

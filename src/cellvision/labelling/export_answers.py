@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import atomic_io, errors
-from cellvision.labelling.csv_cells import format_table
+from cellvision.csv_cells import format_table
 
 if TYPE_CHECKING:
     from cellvision.labelling.answers import Answer

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
-from cellvision.labelling.csv_cells import format_table
+from cellvision.csv_cells import format_table, unescape_cell
 from cellvision.labelling.export_answers import answers_or_error
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _read_provenance(path: Path) -> list[dict[str, str]]:
         raise errors.CatalogError(f"{path}: cannot be read ({error})", "Repair it") from None
     return [
         {
-            name: value
+            name: unescape_cell(value)
             for name, value in row.items()
             if name == "file" or (name and value and name not in _DECIDED_HERE)
         }

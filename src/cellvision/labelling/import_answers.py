@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
-from cellvision.labelling.csv_cells import unescape_cell
+from cellvision.csv_cells import unescape_cell
 from cellvision.labelling.returned_answers import ReturnedAnswer
 from cellvision.labelling.validation import InvalidAnswerError, SubmittedAnswer, shorten
 
@@ -110,7 +110,7 @@ def _check_columns(columns: list[str]) -> None:
 
 def _parse(number: int, row: Mapping[str, Any]) -> ReturnedAnswer:
     texts = {name: row[name] for name in ("page", "rater", "showing", "time")}
-    texts["answer"] = row["answer"] or ""
+    texts["answer"] = "" if row["answer"] is None else row["answer"]
     for name, text in texts.items():
         if not isinstance(text, str) or not _is_unicode(text):
             raise InvalidAnswerError(f"row {number}: {name} is not text", _HINT)

@@ -12,7 +12,9 @@ from cellvision.labelling.plan_experiment import data_settings, plan_experiment
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.store import Store
 from cellvision.labelling.unlabelled import parse_classes, plan_folder
+from cellvision.locks import folder_lock
 from cellvision.progress import displayed
+from cellvision.results.claimed_folder import raise_if_unwritable
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -48,10 +50,15 @@ def open_session(
     ------
     errors.InvalidInput
         The answer file belongs to a session with other images or rules, or a rule is wrong.
+    errors.FolderError
+        Another process is starting a session in the same file, or it cannot be written.
     """
-    if out.exists():
-        return _resume(Store(out), source, rules, experiment, classes, run_folder)
-    return Store.create(out, _plan(source, rules, experiment, classes, run_folder))
+    # Otherwise the file of the slower one would replace that of the other, with its answers.
+    with folder_lock(out, "label"):
+        if out.exists():
+            return _resume(Store(out), source, rules, experiment, classes, run_folder)
+        raise_if_unwritable(out)
+        return Store.create(out, _plan(source, rules, experiment, classes, run_folder))
 
 
 def _plan(

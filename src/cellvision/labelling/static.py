@@ -15,6 +15,7 @@ from cellvision import atomic_io, errors
 from cellvision.labelling import page
 from cellvision.labelling.images import Gallery
 from cellvision.labelling.session import describe_session
+from cellvision.locks import folder_lock
 
 if TYPE_CHECKING:
     from cellvision.labelling.plan import ImageToLabel
@@ -52,17 +53,22 @@ def write_page(
     Raises
     ------
     errors.FolderError
-        The folder is not empty.
+        The folder is not empty, or another process writes to it.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise errors.FolderError(f"{folder}: the folder is not empty", "Name a new folder")
+    with folder_lock(folder, "label --static"):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise errors.FolderError(f"{folder}: the folder is not empty", "Name a new folder")
+        _write_files(store, folder, progress)
+    return folder / INDEX
+
+
+def _write_files(store: Store, folder: Path, progress: Callable[[int, int], None] | None) -> None:
     with atomic_io.folder(folder) as partial:
         (partial / IMAGES).mkdir()
         session = _write_images(store, partial, progress)
         for path in (partial / IMAGES).iterdir():
             os.utime(path, (0, 0))  # times of writing would reveal the order
         (partial / INDEX).write_text(_html(session), encoding="utf-8", newline="\n")
-    return folder / INDEX
 
 
 def _write_images(

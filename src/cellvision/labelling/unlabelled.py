@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
+from cellvision.data.file_search import printable, walk_files
+from cellvision.data.files import IMAGE_SUFFIXES, read_image
 from cellvision.data.image_stats import ImageStats
+from cellvision.data.names import quote_list
 from cellvision.data.threaded_map import in_threads
+from cellvision.digests import pixel_digest
 from cellvision.labelling.display_range import SAMPLE, display_for, stretched_display
 from cellvision.labelling.keys import assign_keys
 from cellvision.labelling.plan import Display, ImageToLabel, Plan
@@ -24,6 +28,9 @@ from cellvision.labelling.uncertainty import raise_if_tested, rank_unlabelled
 if TYPE_CHECKING:
     from cellvision import Run
     from cellvision.data.threaded_map import Progress
+
+
+_log = logging.getLogger(__name__)
 
 
 def parse_classes(options: Sequence[str]) -> tuple[str, ...]:
@@ -56,7 +63,7 @@ def parse_classes(options: Sequence[str]) -> tuple[str, ...]:
 def find_images(root: Path) -> list[str]:
     """List the image files below a folder, as sorted POSIX paths relative to it.
 
-    Hidden files and folders are skipped.
+    They are the files that `predict` finds; others, unless hidden, are skipped with a warning.
 
     Raises
     ------
@@ -65,15 +72,13 @@ def find_images(root: Path) -> list[str]:
     """
     if not root.is_dir():
         raise errors.FolderError(f"{root}: there is no such folder", "Name a folder of images")
-    names = []
-    for parent, folders, files in os.walk(root):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        paths = (Path(parent, file) for file in files)
-        names += [
-            path.relative_to(root).as_posix()
-            for path in paths
-            if path.suffix.lower() in IMAGE_SUFFIXES and not is_phantom(path)
-        ]
+    found = [(path.relative_to(root), is_image) for path, is_image in walk_files(root)]
+    names = [path.as_posix() for path, is_image in found if is_image]
+    others = [printable(path) for path, is_image in found if not is_image]
+    if others:
+        _log.warning(
+            "%d file(s) are not images and are skipped: %s", len(others), quote_list(others, 3)
+        )
     if not names:
         raise errors.FolderError(
             f"{root}: there is no image in this folder",
@@ -132,7 +137,7 @@ def plan_folder(
         raise failure
     images = [ImageToLabel(entry.image, "", None, None, entry.digest) for entry in stats]
     if run is not None:
-        raise_if_tested(run, images, progress)
+        raise_if_tested(run, _as_read_by(run, root, images), progress)
         images = rank_unlabelled(run, root, images)[: rules.images]
     elif rules.images is not None and rules.images < len(images):
         sample = np.random.default_rng(rules.seed).permutation(len(images))[: rules.images]
@@ -154,6 +159,20 @@ def _stats(root: Path, name: str) -> ImageStats:
         return ImageStats.of(name, read_image(root / name))
     except errors.UnreadableImage as error:
         return ImageStats.refused(name, error)
+
+
+def _as_read_by(run: Run, root: Path, images: Sequence[ImageToLabel]) -> list[ImageToLabel]:
+    """Return images with the digests of their pixels as the run's data set reads them."""
+    dataset = run.experiment.dataset
+
+    def read(image: ImageToLabel) -> ImageToLabel:
+        try:
+            pixels = np.asarray(dataset.decode_file(root / image.image).pixels)
+        except errors.CellvisionError:  # ranking the images will say why
+            return image
+        return replace(image, digest=pixel_digest(pixels))
+
+    return list(in_threads(read, images))
 
 
 def _examples(run: Run, class_names: Sequence[str], rules: Rules) -> tuple[ImageToLabel, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cellvision import errors
-from cellvision.labelling.csv_cells import FORMULA_START
+from cellvision.csv_cells import FORMULA_START
 
 MAX_NAME = 80
 """Longest rater's name, in characters."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from cellvision import errors
+from cellvision.csv_cells import escape_cell, unescape_cell
+from cellvision.data.names import canonical_name
 
 if TYPE_CHECKING:
     import pandas
@@ -48,15 +49,20 @@ class Provenance:
 def read_rows(path: Path, delimiter: str = ",") -> list[list[str]]:
     """Read the lines of a CSV file; line breaks of any kind inside quotes are kept.
 
+    An apostrophe before a formula, as `to_csv` writes it, is removed.
+
     Raises
     ------
     cellvision.errors.InvalidInput
-        Not UTF-8, or a quote that is never closed.
+        Not UTF-8, a quote that is never closed, or no regular file.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise errors.InvalidInput(f"{path} is not a regular file", "Move it away.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             # strict: otherwise an unclosed quote would silently swallow the rest of the table.
-            return list(csv.reader(file, strict=True, delimiter=delimiter))
+            rows = csv.reader(file, strict=True, delimiter=delimiter)
+            return [[unescape_cell(cell) for cell in row] for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:
         raise errors.InvalidInput(
             f"{path} is not a CSV table in UTF-8: {error}", "Save it again as CSV, UTF-8."
@@ -167,15 +173,16 @@ def derived_row(
 def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
     """Format rows as CSV text with `columns` as header; `read_rows` reads the same values.
 
-    A value with a carriage return is quoted, which Python's own minimal quoting leaves out
-    before 3.13.
+    Text that a spreadsheet would compute gets an apostrophe in front. A value with a carriage
+    return is quoted, which Python's own minimal quoting leaves out before 3.13.
     """
     text = io.StringIO(newline="")
     plain = csv.writer(text, lineterminator="\n")
     quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for values in (list(columns), *([row.get(column, "") for column in columns] for row in rows)):
         special = any("\r" in value for value in values)
-        (quoted if special else plain).writerow(values)
+        cells = [escape_cell(value, keep_signs=True) for value in values]
+        (quoted if special else plain).writerow(cells)
     return text.getvalue()
 
 
@@ -201,8 +208,5 @@ def similar_spellings(values: Iterable[str]) -> list[tuple[str, ...]]:
     """
     spellings: dict[str, set[str]] = {}
     for value in values:
-        key = re.sub(r"(?<![0-9])\s+|\s+(?![0-9])", "", value).casefold()
-        key = re.sub(r"(?<![0-9.])([0-9]+)\.0+$", r"\1", key)
-        key = re.sub(r"(?<![0-9.])0+(?=[0-9])", "", key)
-        spellings.setdefault(key, set()).add(value)
+        spellings.setdefault(canonical_name(value), set()).add(value)
     return sorted(tuple(sorted(group)) for group in spellings.values() if len(group) > 1)

@@ -27,7 +27,7 @@ def read_audit(folder: Path) -> Audit | None:
         return None
     try:
         return Audit.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise errors.FolderError(
             f"{path}: cannot be read: {errors.first_line(error)}",
             "Restore the file or train again.",

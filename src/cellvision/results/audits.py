@@ -17,6 +17,7 @@ from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
 from cellvision.results.artifacts import ReportedResults
+from cellvision.results.claimed_folder import naming_folder, raise_if_unwritable
 from cellvision.results.reporting import default_reporters, make_reports
 
 _log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ def audit(
         return audit_images(source, progress=progress)
     with remote.results(out) as folder, folder_lock(folder, "audit"):
         _claim(folder)
+        raise_if_unwritable(folder)
         report = audit_images(source, progress=progress)
         with displayed(progress) as display:
             write_report(report, folder, display)
@@ -133,9 +135,10 @@ def write_report(audit: Audit, folder: Path, display: Display) -> AuditReport:
     display
         Shows progress.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(audit.to_json(), indent=2, ensure_ascii=False)
-    atomic_io.text(folder / "audit.json", f"{content}\n")
+    with naming_folder(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_io.text(folder / "audit.json", f"{content}\n")
     report = AuditReport(audit, folder)
     selected = [each for each in default_reporters() if type(each).audit is not Reporter.audit]
     for fault in make_reports(report, selected, display)[1]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -143,6 +144,23 @@ def _raise_if_foreign(folder: Path, others: Sequence[Path]) -> None:
             f"{folder}: this folder holds other files, such as {visible[0].name!r}",
             "Name a new or an empty folder.",
         )
+
+
+def raise_if_unwritable(target: Path) -> None:
+    """Check that a file or folder can be written, before the work whose result it will hold.
+
+    Raises
+    ------
+    errors.FolderError
+        Nothing can be created in it, or in the nearest folder above it that exists.
+    """
+    absolute = target.absolute()
+    folder = next(path for path in (absolute, *absolute.parents) if path.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_writable(target, error) from error
 
 
 def _not_writable(folder: Path, error: OSError) -> errors.FolderError:

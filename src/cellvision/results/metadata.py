@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from pydantic import Field, JsonValue
 
 from cellvision import errors
 from cellvision.result_model import ResultModel
+from cellvision.results.claimed_folder import no_run
 from cellvision.results.scores import Score
 from cellvision.statistics import ControlKind, ControlMeaning, Finding
 
@@ -313,3 +315,31 @@ def check_schema(path: Path, record: Any, known: int) -> None:
         raise errors.FolderError(
             f"{path}: its schema is {schema!r}, not {known}", "Update cellvision to read it."
         )
+
+
+def read_run_metadata(folder: Path) -> RunMetadata:
+    """Read ``run.json``.
+
+    Raises
+    ------
+    errors.FolderError
+        The folder holds no finished run, or the file is damaged or lacks a part of the experiment
+        by which the run is reopened.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise no_run(folder)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise errors.FolderError(
+            f"{path}: cannot be read: {error}", "Restore the file or train again."
+        ) from None
+    check_schema(path, record, RUN_SCHEMA)
+    metadata = RunMetadata.from_json(json.dumps(record), str(path))
+    for part in ("dataset", "preprocessing", "architecture"):
+        if not isinstance(metadata.experiment.get(part), dict | str):
+            raise errors.FolderError(
+                f"{path}: experiment.{part} is missing", "Restore the file or train again."
+            )
+    return metadata

@@ -31,10 +31,11 @@ _log = logging.getLogger(__name__)
 def default_reporters() -> tuple[Reporter, ...]:
     """Return the installed reporters that are enabled by default, in the order they run.
 
-    Broken ones are skipped with a warning, because nobody selected them.
+    Broken ones are skipped with a warning, because nobody selected them. Those whose source code
+    says that they are not enabled are not even imported.
     """
     selected = []
-    for name in map(reporters.default, reporters.names()):
+    for name in map(reporters.default, reporters.names_that_may_override("enabled_by_default")):
         try:
             cls = reporters.get(name)
             if cls.enabled_by_default:

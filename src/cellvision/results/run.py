@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -13,10 +12,9 @@ from cellvision import errors, notebook_html, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.audit_file import read_audit
-from cellvision.results.claimed_folder import no_run
-from cellvision.results.metadata import RUN_SCHEMA, RunMetadata, Timings, check_schema
+from cellvision.results.metadata import RunMetadata, Timings, read_run_metadata
 from cellvision.results.scores import Scores, scores_table
-from cellvision.results.tables import read_table
+from cellvision.results.tables import read_predictions, read_table
 
 if TYPE_CHECKING:
     import keras
@@ -51,16 +49,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
 
 
 def _load_run(folder: Path) -> Run:
-    try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise no_run(folder) from None
-    except (OSError, ValueError) as error:
-        raise errors.FolderError(
-            f"{folder / 'run.json'}: cannot be read: {error}", "Restore the file or train again."
-        ) from None
-    check_schema(folder / "run.json", record, RUN_SCHEMA)
-    return Run(folder, RunMetadata.from_json(json.dumps(record), str(folder / "run.json")))
+    return Run(folder, read_run_metadata(folder))
 
 
 class Run(ReportedResults):
@@ -224,8 +213,7 @@ class Run(ReportedResults):
 
     @cached_property
     def _predictions(self) -> pd.DataFrame:
-        names = ("image", "split", "group", "label", "predicted")
-        return read_table(self._file("predictions.csv"), dict.fromkeys(names, str))
+        return read_predictions(self._file("predictions.csv"), self.class_names)
 
     @property
     def provenance(self) -> pd.DataFrame:
@@ -284,7 +272,8 @@ class Run(ReportedResults):
         """How an image becomes the network's input; needs none of the run's plugins."""
         from cellvision.data.preprocessing import Preprocessing
 
-        return Preprocessing.model_validate(self._metadata.experiment["preprocessing"])
+        recorded: Any = self._metadata.experiment["preprocessing"]
+        return Preprocessing.from_settings(recorded, str(self.folder / "run.json"))
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -303,7 +292,7 @@ class Run(ReportedResults):
         recorded: Any = self._metadata.experiment["dataset"]
         values = by_distribution(recorded, Dataset, self._metadata.plugins)
         settings = dict(values) if isinstance(values, dict) else {"type": values}
-        dataset: Dataset = datasets.create(str(settings.pop("type")), **settings)
+        dataset: Dataset = datasets.create(str(settings.pop("type", "")), **settings)
         return dataset
 
     def model(self, *, verify: bool | None = None) -> keras.Model:

@@ -33,6 +33,12 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
 """Largest difference from a recorded probability that counts as rounding, by the precision of the
 training. In bfloat16 every layer rounds to 8 bits, so a difference of 0.01 is usual."""
 
+_MOST_TEXT = 2**27
+_MOST_WEIGHTS = 2**36
+_EXPANSION = 32
+"""Limits of what a saved model may expand to: bytes of its description and of its weights, and how
+many times its compressed size. Keras stores weights without compression."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -83,11 +89,20 @@ def _load(path: Path) -> keras.Model:
 
 
 def _custom_classes(path: Path) -> dict[str, str]:
-    """Return the classes in a saved model that are not Keras' own: registered name to module."""
+    """Return the classes in a saved model that are not Keras' own: registered name to module.
+
+    Raises
+    ------
+    errors.FolderError
+        The file expands to far more than a description of a network needs.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
+            _raise_if_expanding(path, archive)
             config = json.loads(archive.read("config.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+        if isinstance(error, errors.FolderError):
+            raise
         return {}  # loading the file will say what is wrong with it
     classes: dict[str, str] = {}
     pending = [config]
@@ -102,6 +117,18 @@ def _custom_classes(path: Path) -> dict[str, str]:
         elif isinstance(value, list):
             pending += value
     return classes
+
+
+def _raise_if_expanding(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse a file of a few kilobytes that expands to gigabytes; Keras would read it whole."""
+    for entry in archive.infolist():
+        limit = _MOST_TEXT if entry.filename.endswith(".json") else _MOST_WEIGHTS
+        if entry.file_size > limit or entry.file_size > _EXPANSION * (entry.compress_size + 2**20):
+            raise errors.FolderError(
+                f"{path}: the model cannot be read: {entry.filename} expands to "
+                f"{entry.file_size / 2**30:.1f} GiB",
+                "Restore the file or train again.",
+            )
 
 
 @contextlib.contextmanager

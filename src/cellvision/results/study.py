@@ -24,6 +24,7 @@ from cellvision.results.metadata import (
 )
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
+from cellvision.results.tables import read_table
 from cellvision.results.verdicts import (
     LearningCurveRecord,
     PairRecord,
@@ -75,7 +76,7 @@ def _load_study(folder: Path) -> Study:
             if interrupted
             else "Name the folder given to cellvision study --out",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise errors.FolderError(f"{path}: cannot be read: {error}", "Restore the file") from None
     check_schema(path, content, STUDY_SCHEMA)
     return Study(folder, StudyMetadata.from_json(text, str(path)))
@@ -361,15 +362,7 @@ class Study(ReportedResults):
         return {}
 
     def _read_table(self, name: str) -> pd.DataFrame:
-        import pandas as pd
-
         path = self.folder / name
         if not path.is_file():
             raise errors.FolderError(f"{path}: no such file", "Restore it.")
-        # Names stay text, also an experiment called "50" or "null".
-        return pd.read_csv(
-            path,
-            dtype=dict.fromkeys(_TEXT_COLUMNS, str),
-            keep_default_na=False,
-            na_values=[""],
-        )
+        return read_table(path, dict.fromkeys(_TEXT_COLUMNS, str))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from cellvision import atomic_io
+from cellvision import atomic_io, errors
+from cellvision.csv_cells import format_frame, unescape_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 """Columns of ``history.csv``, apart from the further metrics of an architecture."""
+
+_PREDICTIONS = ("image", "split", "group", "label", "predicted")
 
 _CATALOG_COLUMNS = ("image", "label", "split", "group", "batch")
 
@@ -40,7 +43,10 @@ def _plain(value: Any) -> Any:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV file with enough digits to distinguish any two float32 numbers."""
+    """Write a CSV file with enough digits to distinguish any two float32 numbers.
+
+    Names that a spreadsheet would compute get an apostrophe in front; see `cellvision.csv_cells`.
+    """
     with (
         atomic_io.path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
@@ -49,9 +55,9 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path, dtype: type[str] | Mapping[str, type[str]]) -> pd.DataFrame:
-    """Read a CSV file in which only empty cells are missing values.
+    """Read a CSV file of `write_table`, in which only empty cells are missing values.
 
-    Names stay text, also a class called "1" or "NA".
+    Names stay text, also a class called "1", "NA" or "=1+1".
 
     Parameters
     ----------
@@ -59,15 +65,44 @@ def read_table(path: Path, dtype: type[str] | Mapping[str, type[str]]) -> pd.Dat
         The file.
     dtype
         ``str`` for all columns, or by column; other columns are numbers if they can be.
+
+    Raises
+    ------
+    errors.FolderError
+        The file holds no table.
     """
     import pandas as pd
 
-    return pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[""])
+    try:
+        table = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[""])
+    except ValueError as error:  # of pandas' parser, and text that is not UTF-8
+        raise errors.FolderError(
+            f"{path}: cannot be read: {errors.first_line(error)}", "Restore the file."
+        ) from error
+    return unescape_frame(table)
+
+
+def read_predictions(path: Path, class_names: Sequence[str]) -> pd.DataFrame:
+    """Read a run's predictions, with the columns of `predictions_table`.
+
+    Raises
+    ------
+    errors.FolderError
+        The file holds no table, or a column is missing.
+    """
+    table = read_table(path, dict.fromkeys(_PREDICTIONS, str))
+    expected = (*_PREDICTIONS, *(f"p_{name}" for name in class_names))
+    missing = [name for name in expected if name not in table.columns]
+    if missing:
+        raise errors.FolderError(
+            f"{path}: the column {missing[0]!r} is missing", "Restore the file or train again."
+        )
+    return table
 
 
 def append_table(file: TextIO, table: pd.DataFrame, *, header: bool) -> None:
     """Append rows to an open CSV file in the format of `write_table`."""
-    table.to_csv(file, header=header, index=False, float_format="%.9g", lineterminator="\n")
+    file.write(format_frame(table, "%.9g", header=header))
 
 
 def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:

@@ -96,7 +96,7 @@ def _read_plan(path: Path) -> Plan:
     try:
         plan: Plan = json.loads(path.read_text(encoding="utf-8"))
         _ = plan["experiments"], plan["seeds"][0], [each["type"] for each in plan["controls"]]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise errors.FolderError(
             f"{path}: the plan of the study cannot be read: {error}", "Name another folder."
         ) from None

@@ -22,7 +22,7 @@ from cellvision.backends import devices
 from cellvision.results.claimed_folder import claim_folder, naming_folder
 from cellvision.studies.vectorized_program import State, VectorizedProgram, run_state
 from cellvision.training.callbacks import EarlyStopping, history_row, restart_epoch
-from cellvision.training.kept_weights import keeps_best, patience
+from cellvision.training.kept_weights import keeps_best, patience, remembers_best
 from cellvision.training.result import TrainingResult
 from cellvision.training.run_writer import RunWriter
 from cellvision.training.train import train_once
@@ -202,7 +202,7 @@ class _VectorizedRun:
         self.training = self.writer.experiment.training
         validated = len(program.trainer.validation_rows)
         self.early_stopping = EarlyStopping(patience(self.training, validated))
-        self.keeps_best = keeps_best(self.training, validated)
+        self.validated = validated
         self.history: list[dict[str, float]] = []
         self.last: State | None = None
         self.best: State | None = None
@@ -222,7 +222,8 @@ class _VectorizedRun:
             if self.is_dead:
                 return
         self.history.append(row)
-        if self.early_stopping.is_best(row["val_loss"]) and self.keeps_best:
+        better = self.early_stopping.is_best(row["val_loss"])
+        if better and remembers_best(self.training, self.validated):
             self.best = state()
         checkpoints, number = self.writer.checkpoints, int(row["epoch"])
         if checkpoints is not None:
@@ -241,7 +242,8 @@ class _VectorizedRun:
             return
         assert self.last is not None
         assert self.result is not None
-        self.program.load(self.last if self.best is None else self.best)
+        takes_best = keeps_best(self.training, self.validated, self.history)
+        self.program.load(self.best if takes_best and self.best is not None else self.last)
         network = self.program.network
         model = network.training_model
         # Like `fit` at its end: moving averages become the weights.

@@ -14,6 +14,7 @@ from cellvision.testing.process import Process, ProcessFault, resolve
 from cellvision.testing.result import CheckFailed
 
 if TYPE_CHECKING:
+    from packaging.requirements import Requirement
     from pydantic import JsonValue
 
     from cellvision.component import Component
@@ -42,8 +43,38 @@ class ComponentChecks(Checks):
     def cls(self) -> type[Any]:
         """Class of the plugin."""
         name = self._plugin_name
+        self.once("its requirements", "test_fits_this_cellvision", self._requirements_of_ours)
         loaded: type[Any] = self.once("loading", "test_loads", lambda: self.registry.get(name))
         return loaded
+
+    def _requirements_of_ours(self) -> list[Requirement] | None:
+        """Return what its distribution needs of cellvision; None if it has no distribution.
+
+        Raises
+        ------
+        CheckFailed
+            This cellvision does not fit.
+        """
+        import importlib_metadata
+        from packaging.requirements import Requirement
+
+        try:
+            distribution = self.registry.info(self._plugin_name).distribution
+        except errors.PluginError:
+            return None  # test_loads reports it
+        if distribution == REGISTERED:
+            return None
+        lines = importlib_metadata.requires(distribution) or ()
+        ours = [need for need in map(Requirement, lines) if need.name == "cellvision"]
+        version = importlib_metadata.version("cellvision")
+        for need in ours:
+            if not need.specifier.contains(version, prereleases=True):
+                raise CheckFailed(
+                    f"{distribution} needs {need}, and this is {version}",
+                    f"Install a version that fits: python -m pip install {str(need)!r}; or widen "
+                    "the range in its pyproject.toml.",
+                )
+        return ours
 
     @property
     def _plugin_name(self) -> str:
@@ -129,10 +160,10 @@ class ComponentChecks(Checks):
     @conformance_check
     def test_fits_this_cellvision(self) -> None:
         """Its distribution declares which versions of cellvision it needs, and this one fits."""
-        import importlib_metadata
-        from packaging.requirements import Requirement
-
         name = self._plugin_name
+        ours = self.once(
+            "its requirements", "test_fits_this_cellvision", self._requirements_of_ours
+        )
         distribution = self.once(
             "finding its distribution",
             "test_loads",
@@ -140,21 +171,11 @@ class ComponentChecks(Checks):
         )
         if distribution == REGISTERED:
             raise unittest.SkipTest("registered in this process: it has no distribution")
-        lines = importlib_metadata.requires(distribution) or ()
-        ours = [need for need in map(Requirement, lines) if need.name == "cellvision"]
         self.require(
             ours or distribution == "cellvision",
             f"{distribution} does not declare that it needs cellvision",
             'In its pyproject.toml: dependencies = ["cellvision>=0.1,<0.2"]',
         )
-        version = importlib_metadata.version("cellvision")
-        for requirement in ours:
-            self.require(
-                requirement.specifier.contains(version, prereleases=True),
-                f"{distribution} needs {requirement}, and this is {version}",
-                f"Install a version that fits: python -m pip install {str(requirement)!r}; or "
-                "widen the range in its pyproject.toml.",
-            )
 
     @conformance_check
     def test_loads_alone_and_cheaply(self) -> None:

@@ -156,6 +156,21 @@ def require_network(
         raise _contract_error(architecture, fault)
 
 
+def architecture_warnings(architecture: Architecture) -> tuple[str, ...]:
+    """Return the warnings of an architecture, for the record of the run.
+
+    Raises
+    ------
+    errors.PluginContractError
+        They are no list of text.
+    """
+    lines: Any = architecture.warnings()
+    if not isinstance(lines, list | tuple) or not all(isinstance(line, str) for line in lines):
+        fault = Fault(f"warnings() returned {lines!r:.80}", "Return a list of text.")
+        raise _contract_error(architecture, fault)
+    return tuple(lines)
+
+
 def require_probabilities(architecture: Architecture, network: keras.Model) -> None:
     """Refuse a network whose outputs for a few images are no probabilities.
 

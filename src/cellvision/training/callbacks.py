@@ -13,7 +13,7 @@ import numpy as np
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
-from cellvision.training.kept_weights import keeps_best, patience
+from cellvision.training.kept_weights import keeps_best, patience, remembers_best
 from cellvision.training.state import TrainingState, values
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ class TrainingMonitor:
         Whether the training was stopped because the network is dead.
     state : TrainingState or None
         State after the last finished epoch, if it is kept.
+    overruled : bool
+        Whether a callback changed the weights at the end, and the best ones have replaced them.
     """
 
     model: Any
@@ -151,6 +153,8 @@ class TrainingMonitor:
         self.state = start
         self._first_epoch = len(self.history)
         self._best: list[np.ndarray] = []
+        self._at_epoch_end: list[np.ndarray] = []
+        self.overruled = False
         if start is not None:
             self.early_stopping.restore(start.best_loss, start.since_best)
             self._best = start.best
@@ -213,6 +217,8 @@ class TrainingMonitor:
         self._save_checkpoint(epoch + 1)
         if context.keeps_state:
             self.state = self._current_state()
+        if self._best and context.network.callbacks and not self.model.optimizer.use_ema:
+            self._at_epoch_end = values(context.network.model.weights)
         context.on_epoch(epoch + 1, row)
         left = 0 if self.model.stop_training else context.training.epochs - epoch - 1
         context.display.remaining(self._duration.epoch(row["seconds"], left))
@@ -225,7 +231,7 @@ class TrainingMonitor:
     def _track_best(self, validation_loss: float) -> None:
         network = self.context.network
         better = self.early_stopping.is_best(validation_loss)
-        if better and keeps_best(self.context.training, self.context.validation_images):
+        if better and remembers_best(self.context.training, self.context.validation_images):
             self._best = averaged_weights(network.training_model.optimizer, network.model)
         if self.early_stopping.is_over:
             self.model.stop_training = True
@@ -257,9 +263,13 @@ class TrainingMonitor:
         model.optimizer.finalize_variable_values(model.trainable_weights)
 
     def restore_best(self) -> None:
-        """Set the weights of the best epoch, if they were kept."""
-        if self._best:
-            self.context.network.model.set_weights(self._best)
+        """Set the weights of the best epoch, if they are to be kept."""
+        context = self.context
+        if self._best and keeps_best(context.training, context.validation_images, self.history):
+            model = context.network.model
+            pairs = zip(self._at_epoch_end, values(model.weights), strict=False)
+            self.overruled = not all(np.array_equal(before, now) for before, now in pairs)
+            model.set_weights(self._best)
 
     def images_per_second(self) -> float:
         """Training speed, without the first epoch, which also compiles."""
@@ -290,6 +300,25 @@ def training_monitor(context: Monitoring, start: TrainingState | None = None) ->
         """The monitor as a Keras callback."""
 
     return MonitorCallback(context, start)
+
+
+def recipe_callbacks(network: Network, *, validates: bool) -> list[Any]:
+    """Return the callbacks of a recipe, and one that validates with the optimizer's averages.
+
+    Parameters
+    ----------
+    network
+        The network, compiled.
+    validates
+        Whether there is a validation split.
+    """
+    import keras
+
+    swap = keras.callbacks.SwapEMAWeights
+    # One that the recipe brings along would undo ours.
+    callbacks = [each for each in network.callbacks if not isinstance(each, swap)]
+    averages = network.training_model.optimizer.use_ema and validates
+    return [*callbacks, swap()] if averages else callbacks
 
 
 def restart_epoch(training: Training) -> int:

@@ -61,9 +61,11 @@ class FrozenFit:
 def is_exactly_solvable(prepared: PreparedData, network: Network) -> FrozenSplit | None:
     """Return the parts of a network whose only training problem is a softmax regression.
 
-    None if anything else learns, or if an augmenter mixes labels.
+    None if anything else learns, if an augmenter mixes labels, or if the recipe has callbacks or
+    another loss, which a solution would ignore.
     """
-    if any(augmenter.mixes_labels for augmenter in prepared.experiment.augmenters):
+    mixes = any(augmenter.mixes_labels for augmenter in prepared.experiment.augmenters)
+    if mixes or not network.minimizes_cross_entropy:
         return None
     split = split_frozen(network.model)
     return split if split is not None and softmax_layer(split) is not None else None

@@ -8,20 +8,53 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.statistics import wilson_interval
+
 if TYPE_CHECKING:
     from cellvision.experiment import Training
     from cellvision.training.result import TrainingResult
 
-_FALL = 0.2
-"""A training collapsed if its validation accuracy ends this far below that of its best epoch."""
+_FALL = 0.1
+"""A training that collapsed ends with a validation accuracy this far below that of its best epoch,
+and below the 95 % interval of that."""
+
+_PARTING = 0.1
+"""Difference of logged and evaluated training accuracy that is worth a warning. The logged one is
+of an epoch's earlier weights, with augmentation and dropout, and so is usually the lower one."""
 
 _LEARNED = 0.1
 """A network had learned if it was this much better than always predicting the commonest class."""
 
 
-def keeps_best(training: Training, validation_images: int) -> bool:
-    """Whether the epoch with the lowest validation loss is kept, not the last one."""
+def remembers_best(training: Training, validation_images: int) -> bool:
+    """Whether the weights of the epoch with the lowest validation loss may be kept."""
     return training.keep == "best" or (training.keep == "auto" and validation_images > 0)
+
+
+def keeps_best(
+    training: Training, validation_images: int, history: Sequence[Mapping[str, float]]
+) -> bool:
+    """Whether the epoch with the lowest validation loss is kept, not the last one.
+
+    With ``keep="auto"``, that is so if the training collapsed or was stopped early. Otherwise
+    the last epoch, in which the learning rate is lowest, is better than a choice by few images.
+    """
+    if training.keep != "auto":
+        return training.keep == "best"
+    if not validation_images:
+        return False
+    return len(history) < training.epochs or has_collapsed(history, validation_images)
+
+
+def has_collapsed(history: Sequence[Mapping[str, float]], validation_images: int) -> bool:
+    """Whether validation accuracy ended far below that of the epoch with the lowest loss."""
+    best = best_epoch(history)
+    if best is None:
+        return False
+    before = next(row["val_accuracy"] for row in history if int(row["epoch"]) == best)
+    last = history[-1]["val_accuracy"]
+    low = wilson_interval(before * validation_images, validation_images).low
+    return bool(last < min(low, before - _FALL))
 
 
 def needs_validation(training: Training) -> bool:
@@ -56,6 +89,8 @@ class Outcome:
         Its history, and which networks were drawn again.
     probabilities : numpy.ndarray
         Probabilities of the training images by the kept network, shape (images, classes).
+    labels : numpy.ndarray
+        Class numbers of the training images, shape (images,).
     commonest : float
         Fraction of the commonest class among the training images.
     validation_images : int
@@ -65,6 +100,7 @@ class Outcome:
     training: Training
     result: TrainingResult
     probabilities: np.ndarray
+    labels: np.ndarray
     commonest: float
     validation_images: int
 
@@ -74,7 +110,7 @@ class Outcome:
         if self.result.is_solved or not self.result.history:
             return None
         best = None
-        if keeps_best(self.training, self.validation_images):
+        if keeps_best(self.training, self.validation_images, self.result.history):
             best = best_epoch(self.result.history)
         return best or int(self.result.history[-1]["epoch"])
 
@@ -91,9 +127,29 @@ class Outcome:
                 "The network output the same for every image after the warm-up, and was drawn "
                 f"again {_times(len(self.result.restarted_seeds))}."
             )
+        if self.result.overruled_callback:
+            lines.append(
+                "A callback of the architecture changed the weights at the end of the training, "
+                "such as to their moving averages; those of the best epoch replaced them. Use "
+                "training.keep=last, or training.ema for averages that are kept with an epoch."
+            )
         if not all(np.isfinite(row["loss"]) for row in self.result.history):
             return [*lines, "The loss became infinite or NaN: the network did not train."]
-        return [*lines, *self._collapse(), *self._missing_validation()]
+        return [*lines, *(self._parting() or self._collapse()), *self._missing_validation()]
+
+    def _parting(self) -> list[str]:
+        """Say that the network is right less often than it was in training."""
+        logged = {int(row["epoch"]): row["accuracy"] for row in self.result.history}
+        accuracy = logged.get(self.kept_epoch or 0)
+        evaluated = float((self.probabilities.argmax(axis=1) == self.labels).mean())
+        if accuracy is None or not accuracy - evaluated > _PARTING + 1 / len(self.labels):
+            return []
+        return [
+            f"While it trained, the network had {accuracy:.3f} of the training images right, and "
+            f"evaluated on the same images it has {evaluated:.3f}: layers that work differently "
+            "in training, such as batch normalization, do not agree with themselves. Leave "
+            "training.refresh_batch_norm on, train for more epochs, or choose another network."
+        ]
 
     def _collapse(self) -> list[str]:
         """Tell a training that collapsed from one that never started."""
@@ -116,12 +172,10 @@ class Outcome:
     def _fall(self) -> list[str]:
         """Warn if validation accuracy fell far below that of the epoch with the lowest loss."""
         best = best_epoch(self.result.history)
-        if best is None:
+        if best is None or not has_collapsed(self.result.history, self.validation_images):
             return []
         by_epoch = {int(row["epoch"]): row["val_accuracy"] for row in self.result.history}
         last = max(by_epoch)
-        if by_epoch[best] - by_epoch[last] < _FALL:
-            return []
         kept = f"The weights of epoch {self.kept_epoch} were kept"
         return [
             f"The training collapsed after epoch {best}: validation accuracy fell from "
@@ -130,7 +184,7 @@ class Outcome:
         ]
 
     def _keeping_the_best(self) -> str:
-        if keeps_best(self.training, self.validation_images):
+        if remembers_best(self.training, self.validation_images):
             return ""
         if self.validation_images:
             return ", or keep the best epoch: --set training.keep=best"

@@ -10,6 +10,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.backends import precision as precisions
+from cellvision.backends.fused_batch_norm import fuse_batch_norm
 from cellvision.backends.seeding import seeded
 from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.architecture_contract import (
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
 
 _PREDICTION_VALUES = 2**22
 """Most pixel values in a batch of predictions."""
+
+
+def _is_plain_cross_entropy(loss: Any) -> bool:
+    import keras
+
+    if type(loss) is keras.losses.CategoricalCrossentropy:
+        return not loss.label_smoothing and not loss.from_logits
+    return loss is keras.losses.categorical_crossentropy
 
 
 class Network:
@@ -66,6 +75,8 @@ class Network:
         Further metrics of the architecture's recipe.
     mixes_labels : bool
         Whether an augmenter mixes labels.
+    minimizes_cross_entropy : bool
+        Whether the architecture's recipe does nothing but minimize the plain cross-entropy.
     """
 
     def __init__(
@@ -93,6 +104,7 @@ class Network:
         # Scores report the architecture's own loss, without smoothing and class weights.
         plain = experiment.architecture.recipe(plan)
         self._loss = keras.losses.get(plain.loss)
+        self.minimizes_cross_entropy = not self.callbacks and _is_plain_cross_entropy(self._loss)
         # On separate metrics: those of the training may be spread over devices.
         copies = recipe_metrics(experiment.architecture, plain)
         require_numbers(experiment.architecture, copies, self.classes)
@@ -143,6 +155,7 @@ class Network:
         with precisions.policy(self.precision):
             network = self.experiment.architecture.build(shape, self.classes)
         require_network(self.experiment.architecture, network, shape, self.classes)
+        fuse_batch_norm(network)
         model = keras.Model(pixels, network(scaled), name="cellvision", dtype="float32")
         labels = keras.Input((self.classes,), name="labels", dtype="float32")
         images, targets = scaled, labels

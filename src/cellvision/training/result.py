@@ -30,6 +30,9 @@ class TrainingResult:
         State to resume from, if the training was interrupted.
     is_solved : bool
         Whether the weights were solved at once, as those of a frozen network, not in epochs.
+    overruled_callback : bool
+        Whether a callback of the recipe changed the weights at the end, and ``keep=best`` replaced
+        them.
     """
 
     history: list[dict[str, float]]
@@ -40,3 +43,4 @@ class TrainingResult:
     restarted_seeds: tuple[int, ...] = ()
     interrupted: TrainingState | None = None
     is_solved: bool = False
+    overruled_callback: bool = False

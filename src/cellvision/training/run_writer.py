@@ -30,6 +30,7 @@ from cellvision.results.tables import (
     write_json,
     write_table,
 )
+from cellvision.training.architecture_contract import architecture_warnings
 from cellvision.training.kept_weights import Outcome
 from cellvision.training.network import check_reloads
 
@@ -66,6 +67,7 @@ class RunWriter:
         self.seed = seed
         self.folder = folder
         self.experiment = with_seed(trainer.prepared.experiment, seed)
+        self._warnings = architecture_warnings(self.experiment.architecture)
         self._rows: list[Mapping[str, float]] = [] if start is None else list(start.history)
         self._listeners = begin_run(self.experiment.reporters or (), folder, self.experiment)
 
@@ -102,7 +104,7 @@ class RunWriter:
             if result.interrupted is not None:
                 result.interrupted.save(self.folder / RESUME)
             outcome = self._outcome(result, probabilities)
-            warnings = [*self._save_model(network), *outcome.warnings()]
+            warnings = [*self._warnings, *self._save_model(network), *outcome.warnings()]
             return finish_run(
                 trainer.prepared,
                 self.seed,
@@ -131,6 +133,7 @@ class RunWriter:
             self.experiment.training,
             result,
             probabilities[trainer.rows],
+            trainer.prepared.labels[trainer.rows],
             float(counts.max() / counts.sum()),
             len(trainer.validation_rows),
         )

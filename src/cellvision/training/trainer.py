@@ -26,6 +26,7 @@ from cellvision.training.callbacks import (
     EpochHook,
     Monitoring,
     TrainingMonitor,
+    recipe_callbacks,
     training_monitor,
 )
 from cellvision.training.frozen_fit import FrozenFit, fit_frozen, is_exactly_solvable
@@ -228,6 +229,7 @@ class Trainer:
             monitor.data_wait_fraction(),
             restarted_seeds=tuple(dead),
             interrupted=monitor.state if interrupted else None,
+            overruled_callback=monitor.overruled,
         )
 
     def _fit_frozen(
@@ -300,17 +302,13 @@ class Trainer:
             epochs=self.prepared.experiment.training.epochs,
             initial_epoch=first_epoch,
             validation_data=self._validation_data(network.mixes_labels),
-            callbacks=[*network.callbacks, *self._averaging(network), monitor],
+            callbacks=[
+                *recipe_callbacks(network, validates=len(self.validation_rows) > 0),
+                monitor,
+            ],
             shuffle=False,  # the loader shuffles
             verbose=0,
         )
-
-    def _averaging(self, network: Network) -> list[Any]:
-        """Validate with the moving averages of the weights, if the optimizer keeps them."""
-        import keras
-
-        averages = network.training_model.optimizer.use_ema and len(self.validation_rows)
-        return [keras.callbacks.SwapEMAWeights()] if averages else []
 
     def is_dead(self, network: Network, seed: int) -> bool:
         """Whether a network with these weights outputs nearly the same for every training image."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from cellvision import errors
+from cellvision import errors, io
 
 
 def read_groups(table: Path, files: Collection[str]) -> dict[str, dict[str, str | None]]:
@@ -31,7 +31,9 @@ def read_groups(table: Path, files: Collection[str]) -> dict[str, dict[str, str 
     import pandas as pd
 
     try:
-        rows = pd.read_csv(table, dtype=str, keep_default_na=False, sep=None, engine="python")
+        rows = io.unescape_frame(
+            pd.read_csv(table, dtype=str, keep_default_na=False, sep=None, engine="python")
+        )
     except Exception as fault:  # a damaged table can raise anything
         reason = " ".join(str(fault).split())[:160]
         raise errors.CatalogError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
-from cellvision import Dataset, DecodedImage, Split, errors
+from cellvision import Dataset, DecodedImage, Split, errors, io
 from cellvision.io import pixel_digest
 
 if TYPE_CHECKING:
@@ -44,11 +44,13 @@ class OneFold(Dataset):
 
         names = ("image", "label", "group")
         try:
-            rows = pd.read_csv(
-                self.table,
-                dtype=dict.fromkeys(names, str),
-                keep_default_na=False,
-                na_values={"group": [""]},
+            rows = io.unescape_frame(
+                pd.read_csv(
+                    self.table,
+                    dtype=dict.fromkeys(names, str),
+                    keep_default_na=False,
+                    na_values={"group": [""]},
+                )
             )
         except (OSError, ValueError) as error:
             raise errors.CatalogError(

@@ -226,6 +226,4 @@ def _membership(table: pd.DataFrame) -> dict[str, tuple[str, bool]]:
 
 
 def _write(table: pd.DataFrame, target: Path) -> Path:
-    with io.atomic_path(target) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-    return target
+    return io.write_text(target, io.format_frame(table, "%.6g"))

@@ -27,6 +27,8 @@ _FURTHER_SUFFIXES = frozenset(
 """Suffixes of image formats that cannot be read: reading refuses such files with a reason, instead
 of skipping them."""
 
+_NOT_REGULAR = "not a regular file"
+
 _MAGIC = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|8BPS|II[*+]\0|MM\0[*+]|RIFF....WEBP"
     rb"|BM.{12}[\x0c\x28\x6c\x7c]\0\0\0|P[1-6]\s+(?:#.*\s+)?\d+\s+\d+\s|\0\0\0\x0cjP  "
@@ -109,7 +111,8 @@ class _Entry:
 
     @property
     def is_table(self) -> bool:
-        return self.parts[-1] in (MANIFEST, GROUPS) and not self.expected
+        named = self.parts[-1] in (MANIFEST, GROUPS) and not self.expected
+        return named and self.reason != _NOT_REGULAR  # opening a pipe would wait for ever
 
     def skipped_files(self, depth: int) -> SkippedFile:
         reason = self.reason
@@ -172,7 +175,7 @@ def _judge(entry: os.DirEntry[str], parts: tuple[str, ...]) -> _Entry:
     if not _is_file(entry):
         if known and entry.is_symlink():
             return _Entry(parts, is_image=True)  # a broken link: reading it gives the reason
-        reason = "a broken link" if entry.is_symlink() else "not a regular file"
+        reason = "a broken link" if entry.is_symlink() else _NOT_REGULAR
         return _Entry(parts, reason=reason)
     if entry.name in (MANIFEST, GROUPS):
         return _Entry(parts, reason="a table that is not beside the classes or images")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from cellvision import errors
+from cellvision.io import unescape_cell
 
 from .layout import MANIFEST
 
@@ -147,7 +149,8 @@ def read_csv(path: Path, file: str = "file") -> tuple[list[str], list[Row]]:
         The file is not UTF-8, lacks the column, has a column twice, or has a ragged line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as stream:  # keeps returns in names
+            text = stream.read()
     except UnicodeDecodeError as fault:
         raise errors.CatalogError(
             f"{path} is not in UTF-8 (byte {fault.start})", "Save it again as CSV UTF-8."
@@ -156,14 +159,15 @@ def read_csv(path: Path, file: str = "file") -> tuple[list[str], list[Row]]:
         raise errors.CatalogError(f"{path} cannot be read: {fault.strerror}") from fault
     if not text.strip():
         raise errors.CatalogError(f"{path} is empty", "Fill it, or remove it.")
-    top = text.lstrip().partition("\n")[0]
+    top = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
     delimiter = next((d for d in _DELIMITERS if file in _names(top, d)), ",")
     # strict: an unclosed quote would silently swallow the rest of the table.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
     rows: list[Row] = []
     try:
-        for cells in reader:
+        for escaped in reader:
+            cells = [unescape_cell(cell) for cell in escaped]
             if not any(cells):
                 continue
             if not header:

@@ -33,7 +33,7 @@ class ModelCard(cv.Exporter):
     def verify(self, run: cv.Run, folder: Path) -> dict[str, JsonValue]:
         """Check that the card states every class and score; see `cellvision.Exporter.verify`."""
         text = (folder / "model.md").read_text(encoding="utf-8")
-        stated = [*map(_cell, run.class_names)]
+        stated = [*map(io.escape_markdown, run.class_names)]
         stated += [f"{score.accuracy:.3f}" for score in run.scores.values()]
         missing = [value for value in stated if value not in text]
         if missing:
@@ -64,17 +64,11 @@ def card(run: cv.Run, intended_use: str = "", contact: str = "") -> str:
         ("Training", _training(run)),
         ("Limitations", _limitations(run)),
     )
-    parts = [f"# Model card: {' or '.join(map(_cell, run.class_names))}"]
+    parts = [f"# Model card: {' or '.join(map(io.escape_markdown, run.class_names))}"]
     for title, lines in sections:
         parts += [f"## {title}"] if title else []
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
-
-
-def _cell(text: object) -> str:
-    """Escape what Markdown would format, and line ends."""
-    joined = " ".join(str(text).split())
-    return "".join(f"\\{char}" if char in "\\`*_[]<>|#" else char for char in joined)
 
 
 def _summary(run: cv.Run) -> Iterator[str]:
@@ -82,27 +76,31 @@ def _summary(run: cv.Run) -> Iterator[str]:
     architecture: Any = metadata.experiment["architecture"]
     name = architecture["type"] if isinstance(architecture, Mapping) else architecture
     yield (
-        f"A network of the architecture {_cell(name)}, trained by cellvision "
+        f"A network of the architecture {io.escape_markdown(name)}, trained by cellvision "
         f"{metadata.environment.cellvision} with seed {run.seed}, that tells "
         f"{len(run.class_names)} classes of microscopy images apart."
     )
     if run.control is not None:
-        yield f"\n**This is a control ({_cell(run.control)}), not a network to use.**"
+        yield f"\n**This is a control ({io.escape_markdown(run.control)}), not a network to use.**"
 
 
 def _use(intended_use: str, contact: str) -> Iterator[str]:
-    yield _cell(intended_use) if intended_use else "Not stated by the people who trained it."
+    yield (
+        io.escape_markdown(intended_use)
+        if intended_use
+        else "Not stated by the people who trained it."
+    )
     if contact:
-        yield f"\nContact: {_cell(contact)}"
+        yield f"\nContact: {io.escape_markdown(contact)}"
 
 
 def _classes(run: cv.Run) -> Iterator[str]:
     splits = list(run.counts)
-    yield f"| class | {' | '.join(map(_cell, splits))} |"
+    yield f"| class | {' | '.join(map(io.escape_markdown, splits))} |"
     yield f"| --- |{' ---: |' * len(splits)}"
     for name in run.class_names:
         counts = " | ".join(str(run.counts[split].get(name, 0)) for split in splits)
-        yield f"| {_cell(name)} | {counts} |"
+        yield f"| {io.escape_markdown(name)} | {counts} |"
     yield "\nNumbers of images. The network answers one of these classes for any image."
 
 
@@ -112,7 +110,7 @@ def _input(run: cv.Run) -> Iterator[str]:
     yield f"- Size: {height} × {width} pixels, {channels} channel(s)."
     chosen = run.preprocessing.channels
     listed = chosen if isinstance(chosen, str) else ", ".join(map(str, chosen))
-    yield f"- Channels of the file: {_cell(listed)}."
+    yield f"- Channels of the file: {io.escape_markdown(listed)}."
     yield (
         f"- Intensities as in the file, not scaled: {zero:g} counts as 0 and {one:g} as 1. "
         "Images of another bit depth or exposure need another network."
@@ -126,10 +124,13 @@ def _evaluation(run: cv.Run) -> Iterator[str]:
     for split, score in run.scores.items():
         groups = "unknown" if score.groups is None else score.groups
         yield (
-            f"| {_cell(split)} | {score.accuracy:.3f} | {score.accuracy_low:.3f} to "
+            f"| {io.escape_markdown(split)} | {score.accuracy:.3f} | {score.accuracy_low:.3f} to "
             f"{score.accuracy_high:.3f} | {score.balanced_accuracy:.3f} | {score.n} | {groups} |"
         )
-    yield f"\nIndependent units: {_cell(group)}. Test sets say how well it classifies new images."
+    yield (
+        f"\nIndependent units: {io.escape_markdown(group)}. Test sets say how well it classifies "
+        "new images."
+    )
 
 
 def _training(run: cv.Run) -> Iterator[str]:
@@ -141,7 +142,7 @@ def _training(run: cv.Run) -> Iterator[str]:
         f"{environment.backend} {environment.backend_version}."
     )
     for name, requirement in sorted(metadata.plugins.items()):
-        yield f"- {_cell(name.removeprefix('cellvision.'))}: `{requirement}`"
+        yield f"- {io.escape_markdown(name.removeprefix('cellvision.'))}: `{requirement}`"
 
 
 def _limitations(run: cv.Run) -> Iterator[str]:
@@ -152,4 +153,4 @@ def _limitations(run: cv.Run) -> Iterator[str]:
     if not run.test_splits:
         yield "- There is no test set: accuracies are of images that training has seen."
     for warning in run.warnings:
-        yield f"- {_cell(warning)}"
+        yield f"- {io.escape_markdown(warning)}"

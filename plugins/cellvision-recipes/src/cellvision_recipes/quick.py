@@ -34,10 +34,5 @@ class Quick(Recipe):
             **settings,
             "augmenters": standard.augmenters(facts, min(size)),
             "preprocessing": {**preprocessing, "size": list(size), "fit": fit},
-            "training": {
-                **training,
-                "epochs": epochs,
-                "warmup_epochs": round(0.06 * epochs, 2),
-                "early_stopping": standard.patience(epochs),
-            },
+            "training": {**training, "epochs": epochs, "warmup_epochs": round(0.06 * epochs, 2)},
         }

@@ -65,7 +65,6 @@ class Standard(Recipe):
                 "label_smoothing": 0.05,
                 "class_weights": None,
                 "keep": "auto",
-                "early_stopping": patience(epochs(facts.images)),
                 "tta": facts.upside_down < ORIENTED,
             },
         }
@@ -166,11 +165,6 @@ def augmenters(facts: ImageFacts, side: int) -> list[JsonValue]:
 def epochs(images: int) -> int:
     """Return the number of epochs: 60 up to 2,000 training images, 12 from 50,000."""
     return min(max(round(60 * math.sqrt(2000 / images)), 12), 60)
-
-
-def patience(epochs: int) -> int:
-    """Return after how many epochs without a lower validation loss to stop: a third of all."""
-    return max(epochs // 3, 10)
 
 
 def batch_size(images: int) -> int:

@@ -66,19 +66,21 @@ class Summary(Reporter):
 
 def _text(study: Study, table: pd.DataFrame) -> str:
     lines = ["# Summary", ""]
-    lines += [item for line in banners(study) for item in (f"**{line}**", "")]
+    text = io.escape_markdown
+    lines += [item for line in banners(study) for item in (f"**{text(line)}**", "")]
     for verdict in study.verdicts:
         name = f"{verdict.experiment}, {verdict.split}"
-        lines += [f"**{name}: {capitalise(verdict.sentence)}.**", ""]
+        lines += [f"**{text(f'{name}: {capitalise(verdict.sentence)}.')}**", ""]
     lines += [markdown_table(readable_summary(table)), "", EXPLANATION, ""]
     if study.pairs:
         lines += ["## Differences between experiments", ""]
-        lines += [f"- {pair.split}: {pair.sentence}" for pair in study.pairs]
+        lines += [f"- {text(f'{pair.split}: {pair.sentence}')}" for pair in study.pairs]
         lines += ["", PAIRS_EXPLANATION, ""]
     record = read_expert_record(study)
     if record is not None:
         lines += ["## Network and expert", ""]
-        lines += [f"- {each.experiment}: {record.statement(each)}" for each in record.comparisons]
+        statements = [f"{each.experiment}: {record.statement(each)}" for each in record.comparisons]
+        lines += [f"- {text(statement)}" for statement in statements]
         lines += [""]
     return "\n".join(lines)
 

@@ -202,7 +202,7 @@ def count_table(run: Run) -> pd.DataFrame:
 
 
 def _notes(results: Run | Study) -> list[str]:
-    return [item for line in banners(results) for item in (f"**{line}**", "")]
+    return [item for line in banners(results) for item in (f"**{io.escape_markdown(line)}**", "")]
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
@@ -217,18 +217,20 @@ def _run_text(run: Run, scores: pd.DataFrame, classes: pd.DataFrame, counts: pd.
     lines = ["# Scores", "", *_notes(run)]
     for split in run.test_splits:
         sentence = accuracy_sentence(split, run.scores[split], column, len(run.class_names))
-        lines += [sentence, ""]
+        lines += [io.escape_markdown(sentence), ""]
     lines += [markdown_table(_readable_scores(run, scores)), ""]
     lines.append(
         "Chance: one over the number of classes. Most common class: the accuracy of always "
         "predicting it."
     )
     if column is not None:
-        lines.append(f"Groups: distinct values of {column!r}; the interval is over groups.")
+        sentence = f"Groups: distinct values of {column!r}; the interval is over groups."
+        lines.append(io.escape_markdown(sentence))
     lines += ["", "# Classes", "", markdown_table(_rounded(classes)), ""]
     lines += ["# Images", "", markdown_table(counts), ""]
     if run.warnings:
-        lines += ["# Warnings", "", *(f"- {' '.join(line.split())}" for line in run.warnings), ""]
+        warnings = [f"- {io.escape_markdown(line)}" for line in run.warnings]
+        lines += ["# Warnings", "", *warnings, ""]
     return "\n".join(lines)
 
 

@@ -121,7 +121,7 @@ def _description(run: Run) -> str:
         *(f"Plugin: {name} {version}" for name, version in run.metadata.plugins.items()),
         *(f"Warning: {warning}" for warning in run.warnings),
     ]
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {io.escape_markdown(line)}" for line in lines)
 
 
 def _write(file: Path, events: Sequence[Any]) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,17 @@ def check_size(height: int, width: int, channels: int, itemsize: int) -> None:
             "Export it in smaller parts, unless the file is simply damaged",
         )
     memory.reserve(size)
+
+
+def read_whole(file: BinaryIO) -> bytes:
+    """Read a compressed file, unless it is larger than any image that is decoded."""
+    size = os.fstat(file.fileno()).st_size
+    if size > MAX_DECODED_BYTES:
+        raise Refusal(
+            f"it has {size / 2**30:.1f} GiB; the limit is {MAX_DECODED_BYTES / 2**30:.1f} GiB",
+            "Export it in smaller parts, unless the file is simply damaged",
+        )
+    return file.read()
 
 
 def drop_alpha(pixels: Pixels, alpha: Sequence[int], notes: list[str]) -> Pixels:

@@ -21,6 +21,7 @@ from cellvision.data.decoders.common import (
     apply_exif,
     check_size,
     damaged,
+    read_whole,
 )
 
 _CONVERT = "Convert it to PNG or TIFF"
@@ -43,6 +44,9 @@ _PROGRESSIVE = 0xC2
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _STANDALONE = (0x01, *range(0xD0, 0xD8))
 _SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
+_FILL = re.compile(rb"\xff+")
+_MAX_SEGMENTS = 100_000
+"""Files have tens of them; millions of empty ones only cost time."""
 _MAX_SCANS = 200
 """Progressive files have about ten scans; thousands of them only cost time."""
 
@@ -94,7 +98,7 @@ def decode(file: BinaryIO) -> Decoded:
     common.Refusal
         Damaged, cut off, too large, CMYK, or of a kind other than 8-bit lossy JPEG.
     """
-    data = file.read()
+    data = read_whole(file)
     frame = read_frame(data)
     check_frame(frame)
     check_size(frame.height, frame.width, frame.channels, 1)
@@ -109,8 +113,7 @@ def decode_strictly(data: bytes, frame: Frame) -> np.ndarray:
         raise damaged(
             "JPEG", f"its {len(data)} bytes cannot hold {frame.width} x {frame.height} pixels"
         )
-    if frame.coding == _PROGRESSIVE:
-        _check_scans(data, frame)
+    _check_scans(data, frame)
     colours = "GRAY" if frame.channels == 1 else "RGB"
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, colours, strict=True)
@@ -141,11 +144,13 @@ def read_frame(data: bytes) -> Frame:
     common.Refusal
         No complete frame header precedes the first scan.
     """
-    position, exif = 2, b""
-    while position + 4 <= len(data) and data[position] == 0xFF:
+    position, exif, segments = 2, b"", 0
+    while position + 4 <= len(data) and data[position] == 0xFF and segments < _MAX_SEGMENTS:
+        segments += 1
         marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
+        if marker == 0xFF:  # fill bytes
+            fill = _FILL.match(data, position)
+            position = len(data) if fill is None else fill.end() - 1
             continue
         if marker in _STANDALONE:
             position += 2
@@ -173,13 +178,19 @@ def _frame(marker: int, body: bytes, exif: bytes, end: int) -> Frame:
 
 
 def _check_scans(data: bytes, frame: Frame) -> None:
-    """Refuse a progressive file whose scans leave coefficients unknown or imprecise.
+    """Refuse a file whose scans leave components or coefficients unknown or imprecise.
 
-    libjpeg takes them for zero, without a warning if the file was cut between two scans.
+    libjpeg takes them for zero, without a warning if the file was cut between two scans. Files
+    that are not progressive have one scan, or one for each component.
     """
     missing = {name: np.full(64, 1) for name in frame.components}
-    position, scans = frame.end, 0
-    while marker := _MARKER.search(data, position):
+    position, scans, progressive = frame.end, 0, frame.coding == _PROGRESSIVE
+    for _ in range(_MAX_SEGMENTS):
+        if not progressive and not any(bits.any() for bits in missing.values()):
+            break
+        marker = _MARKER.search(data, position)
+        if marker is None:
+            break
         position = marker.start() + 2
         if data[position - 1] == _END:
             break
@@ -187,7 +198,7 @@ def _check_scans(data: bytes, frame: Frame) -> None:
         body = data[position + 2 : position + length]
         if data[position - 1] == _SCAN and body and len(body) == 2 * body[0] + 4:
             scans += 1
-            first, last, precision = body[-3:]
+            first, last, precision = body[-3:] if progressive else (0, 63, 0)
             for name in body[1:-3:2]:
                 if name in missing:
                     missing[name][first : last + 1] = precision & 15

@@ -27,6 +27,7 @@ from cellvision.data.decoders.common import (
     check_size,
     damaged,
     drop_alpha,
+    read_whole,
     spread_to_8_bits,
 )
 from cellvision.interfaces.decoded_image import Note
@@ -81,7 +82,7 @@ def decode(file: BinaryIO) -> Decoded:
     common.Refusal
         Damaged, cut off, or too large.
     """
-    data = file.read()
+    data = read_whole(file)
     chunks = _chunks(data)
     header = _header(chunks)
     pixel_data = chunks.get(b"IDAT", b"")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import errors
+from cellvision import errors, io
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,11 +37,13 @@ def read_answers(path: Path, rater: str | None = None) -> pd.DataFrame:
 
     hint = "Make the table with cellvision label FILE --export"
     try:
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys((*_COLUMNS[:5], "group"), str),
-            keep_default_na=False,
-            na_values=[],
+        table = io.unescape_frame(
+            pd.read_csv(
+                path,
+                dtype=dict.fromkeys((*_COLUMNS[:5], "group"), str),
+                keep_default_na=False,
+                na_values=[],
+            )
         )
     except OSError as error:
         raise errors.InvalidInput(f"{path}: {error.strerror or error}", hint) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cellvision.io import escape_markdown
 from cellvision_reporters.expert.record import (
     AgreementRecord,
     ExpertComparison,
@@ -41,10 +42,10 @@ def expert_text(results: Run | Study, record: ExpertRecord) -> str:
 
     comparisons = record.comparisons
     lines = ["# Network and expert", ""]
-    lines += [item for line in banners(results) for item in (f"**{line}**", "")]
+    lines += [item for line in banners(results) for item in (f"**{escape_markdown(line)}**", "")]
     for each in comparisons:
         prefix = f"{each.experiment}, " if each.experiment else ""
-        lines += [f"**{prefix}{each.sentence}**", ""]
+        lines += [f"**{escape_markdown(prefix + each.sentence)}**", ""]
     lines += [declaration(record), ""]
     lines += [markdown_table(pd.DataFrame([_row(each) for each in comparisons])), ""]
     lines += _interval_notes(comparisons)
@@ -106,7 +107,8 @@ def _interval_notes(comparisons: Sequence[ExpertComparison]) -> list[str]:
         f"{title}: {interval.warning}" for title, interval in intervals if interval.warning
     )
     lines = [f"95 % intervals: {methods}. They describe other images of the same kind{fixed}", ""]
-    return [*lines, *(f"- {line}" for line in warnings), *([""] if warnings else [])]
+    listed = [f"- {escape_markdown(line)}" for line in warnings]
+    return [*lines, *listed, *([""] if warnings else [])]
 
 
 def _mcnemar_table(comparisons: Sequence[ExpertComparison]) -> pd.DataFrame:
@@ -154,7 +156,7 @@ def _matrix(comparison: ExpertComparison) -> list[str]:
     ]
     mean = ", mean over runs" if len(comparison.runs) > 1 else ""
     return [
-        f"## Answers by class: {comparison.title}",
+        f"## Answers by class: {escape_markdown(comparison.title)}",
         "",
         markdown_table(pd.DataFrame(rows)),
         "",

@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """Format a table as Markdown; bars and line breaks in names stay in their cell."""
+    """Format a table as Markdown; whatever names contain, they stay text in their cell."""
     lines = [_line(table.columns), "|" + " --- |" * len(table.columns)]
     lines += [_line(row) for row in table.itertuples(index=False, name=None)]
     return "\n".join(lines)
 
 
 def _line(cells: Iterable[Any]) -> str:
-    shown = (" ".join(str(cell).split()).replace("|", "\\|") for cell in cells)
-    return "| " + " | ".join(shown) + " |"
+    return "| " + " | ".join(map(io.escape_markdown, cells)) + " |"
 
 
 def write_csv(target: Path, table: pd.DataFrame, digits: int | None = None) -> Path:
     """Write a table as CSV, whole or not at all.
+
+    Names that a spreadsheet would compute get an apostrophe in front.
 
     Parameters
     ----------
@@ -37,5 +38,4 @@ def write_csv(target: Path, table: pd.DataFrame, digits: int | None = None) -> P
         Significant digits of floating-point numbers; None writes them in full.
     """
     form = None if digits is None else f"%.{digits}g"
-    text = table.to_csv(index=False, lineterminator="\n", float_format=form)
-    return io.write_text(target, text)
+    return io.write_text(target, io.format_frame(table, form))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellvision import Artifact, errors
+from cellvision import Artifact, errors, io
 
 _MOST_ROWS = 200
 """Most rows of a table on the page."""
@@ -237,7 +237,9 @@ def read_table(path: Path) -> Table:
         head = next(reader, [])
         rows = list(itertools.islice(reader, _MOST_ROWS))
         omitted = sum(1 for _ in reader)
+    head = [io.unescape_cell(cell) for cell in head]
     rows = [[*row, *[""] * (len(head) - len(row))][: len(head)] for row in rows]
+    rows = [[io.unescape_cell(cell) for cell in row] for row in rows]
     columns = [index for index in range(len(head)) if _is_shown([row[index] for row in rows])]
     return Table(
         tuple(head[index].replace("_", " ") for index in columns),

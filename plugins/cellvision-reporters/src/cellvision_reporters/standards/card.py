@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cellvision import About
+from cellvision.io import escape_markdown
 
 _SECTIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Model details", ("model", "parameters", "output", "environment"), ("contact",)),
@@ -37,13 +38,13 @@ def model_card(facts: Mapping[str, str], about: About, name: str) -> str:
     -----
     M. Mitchell et al. (2019), Model Cards for Model Reporting, FAT* '19, 220-229.
     """
-    lines = [f"# Model card: {about.title or name}", ""]
+    lines = [f"# Model card: {escape_markdown(about.title or name)}", ""]
     if about.authors:
-        lines += [", ".join(about.authors), ""]
+        lines += [escape_markdown(", ".join(about.authors)), ""]
     for title, keys, fields in _SECTIONS:
         lines += [f"## {title}", ""]
-        lines += [line for key in keys if facts[key] for line in (facts[key], "")]
+        lines += [line for key in keys if facts[key] for line in (escape_markdown(facts[key]), "")]
         for field in fields:
             text = getattr(about, field)
-            lines += [text or f"**To answer: about.{field}**", ""]
+            lines += [escape_markdown(text) if text else f"**To answer: about.{field}**", ""]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from cellvision import About
+from cellvision.io import escape_markdown
 
 
 @dataclass(frozen=True)
@@ -112,25 +113,22 @@ def checklist_text(standard: Standard, answered: Sequence[Answer]) -> str:
     for section, group in groupby(answered, key=lambda answer: answer.item.section):
         lines += [f"## {section}", "", "| item | | answer |", "| --- | --- | --- |"]
         for answer in group:
-            cells = (answer.item.id, answer.item.text, answer_cell(answer))
-            lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+            cells = (*map(escape_markdown, (answer.item.id, answer.item.text)), answer_cell(answer))
+            lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
 
 
 def answer_cell(answer: Answer) -> str:
-    """Return the answer, and what is open in bold."""
+    """Return the answer as plain text in Markdown, and what is open in bold."""
+    text = escape_markdown(answer.text)
     if not answer.is_open:
-        return answer.text
+        return text
     asked = ", ".join(answer.ask)
     todo = f"**To answer: about.{asked}**" if answer.ask else "**Not known from this folder.**"
-    return f"{answer.text} {todo}".strip()
+    return f"{text} {todo}".strip()
 
 
 def open_questions(answered: Sequence[Answer]) -> list[str]:
     """Return the fields of `About` that some item asks for, each once."""
     return list(dict.fromkeys(name for answer in answered for name in answer.ask))
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")

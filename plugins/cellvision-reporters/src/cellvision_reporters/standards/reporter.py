@@ -78,7 +78,8 @@ class Standards(Reporter):
         card = model_card(facts, about, subject.results.folder.resolve().name)
         path = io.write_text(folder / "standards_model_card.md", card)
         artifacts.append(Artifact(path, "Model card", "data", order=910))
-        text = f"# Methods\n\n{methods}\n\n{facts['environment']}\n"
+        paragraphs = [*methods.split("\n\n"), facts["environment"]]
+        text = "\n\n".join(["# Methods", *map(io.escape_markdown, paragraphs)]) + "\n"
         path = io.write_text(folder / "standards_methods.md", text)
         artifacts.append(Artifact(path, "Methods, for a paper", "data", order=910))
         path = io.write_text(folder / "standards_open.md", _open_text(asked))

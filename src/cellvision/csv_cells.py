@@ -1,0 +1,129 @@
+"""CSV tables that survive spreadsheets: no cell is a formula, and every name round-trips."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMULA_START = "=+-@\t\r\n"
+"""Characters with which spreadsheets start a formula (OWASP, "CSV Injection")."""
+
+_FORMULA = re.compile(rf"'*[{re.escape(FORMULA_START)}]")
+_HARMLESS = re.compile(r"[+-]+|[+-]\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?")
+"""Signs alone and numbers, which compute nothing: ``+`` and ``-`` are common names of classes."""
+
+
+def escape_cell(text: str, *, keep_signs: bool = False) -> str:
+    """Prefix an apostrophe to text that a spreadsheet would take for a formula.
+
+    Text that already starts with apostrophes before such a character gets one more, so that
+    `unescape_cell` restores every text.
+
+    Parameters
+    ----------
+    text
+        The text of a cell.
+    keep_signs
+        Leave signs and numbers as they are (``+``, ``-``, ``-1.5``), for tables that other
+        programs read.
+
+    Examples
+    --------
+    >>> escape_cell("=1+1"), escape_cell("'=1+1"), escape_cell("treated")
+    ("'=1+1", "''=1+1", 'treated')
+    >>> escape_cell("+"), escape_cell("+", keep_signs=True)
+    ("'+", '+')
+    """
+    if keep_signs and _HARMLESS.fullmatch(text):
+        return text
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unescape_cell(cell: str) -> str:
+    """Undo `escape_cell`.
+
+    Examples
+    --------
+    >>> unescape_cell("'=1+1"), unescape_cell("'t Hooft")
+    ('=1+1', "'t Hooft")
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def format_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Format a CSV table (RFC 4180); text is escaped, and None becomes an empty cell.
+
+    Rows end in CR LF: the csv module quotes a carriage return or a line feed only if the row
+    end contains it, and an unquoted one would break the row.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(escape_cell(cell) if isinstance(cell, str) else cell for cell in row)
+    return buffer.getvalue()
+
+
+def format_frame(
+    table: pd.DataFrame, float_format: str | None = None, *, header: bool = True
+) -> str:
+    """Format a data frame as CSV, so that `unescape_frame` restores what pandas reads of it.
+
+    Text is escaped, signs and numbers excepted. If a name has a carriage return, all cells are
+    quoted, because the csv module would leave that one bare.
+
+    Parameters
+    ----------
+    table
+        The table; its index is not written.
+    float_format
+        Such as ``"%.9g"``; None writes all digits.
+    header
+        Whether to write the names of the columns.
+    """
+    escaped = table.copy(deep=False)
+    names = [str(name) for name in table.columns]
+    escaped.columns = [escape_cell(name, keep_signs=True) for name in names]
+    has_return = any("\r" in name for name in names)
+    for position in _text_positions(table):
+        column = table.iloc[:, position].astype(object)
+        has_return |= any("\r" in cell for cell in column if isinstance(cell, str))
+        escaped.isetitem(position, column.map(_escaped).array)
+    text: str = escaped.to_csv(
+        header=header,
+        index=False,
+        float_format=float_format,
+        lineterminator="\n",
+        quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL,
+    )
+    return text
+
+
+def unescape_frame(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table that pandas read from CSV with its text as it was before `format_frame`."""
+    restored = table.copy(deep=False)
+    restored.columns = [unescape_cell(str(name)) for name in table.columns]
+    for position in _text_positions(table):
+        column = table.iloc[:, position]
+        if any(isinstance(cell, str) and cell.startswith("'") for cell in column):
+            restored.isetitem(position, column.map(_unescaped).array)
+    return restored
+
+
+def _text_positions(table: pd.DataFrame) -> list[int]:
+    """Return the positions of the columns that may hold text; names may occur twice."""
+    return [k for k, dtype in enumerate(table.dtypes) if getattr(dtype, "kind", "O") not in "biufc"]
+
+
+def _escaped(cell: Any) -> Any:
+    return escape_cell(cell, keep_signs=True) if isinstance(cell, str) else cell
+
+
+def _unescaped(cell: Any) -> Any:
+    return unescape_cell(cell) if isinstance(cell, str) else cell
