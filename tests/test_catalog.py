@@ -79,7 +79,7 @@ def test_classes_that_differ_in_case_are_reported() -> None:
 
 def test_repeated_ids() -> None:
     dataset = InMemory.of({"image": ["x", "y", "x"], "label": ["a", "b", "a"]})
-    with pytest.raises(errors.CatalogError, match=r"'x' \(row\(s\) 2, 4\)"):
+    with pytest.raises(errors.CatalogError, match=r"'x' \(rows 2, 4\)"):
         Catalog.of(dataset)
 
 
@@ -90,7 +90,7 @@ def test_missing_labels(blank: Any) -> None:
 
 @pytest.mark.parametrize("blank", [None, np.nan, ""])
 def test_missing_ids(blank: Any) -> None:
-    with pytest.raises(errors.CatalogError, match=r"1 image\(s\) have no id \(row\(s\) 2\)"):
+    with pytest.raises(errors.CatalogError, match=r"1 image has no id \(row 2\)"):
         Catalog.of(InMemory.of({"image": [blank, "y"], "label": ["a", "b"]}))
 
 
@@ -200,8 +200,8 @@ def test_splits_keep_their_names_and_order() -> None:
 @pytest.mark.parametrize(
     ("split", "says"),
     [
-        (["train", "train", "test", None], "1 image.s. have no split while others do: '3.png'"),
-        (["train", "train", "test", ""], "1 image.s. have no split while others do: '3.png'"),
+        (["train", "train", "test", None], "1 image has no split while others do: '3.png'"),
+        (["train", "train", "test", ""], "1 image has no split while others do: '3.png'"),
         (["x", "x", "test", "test"], "none is called 'train'"),
         (["train", "train", "training", "training"], "two of them are for training"),
         (["train", "train", "val", "valid"], "two of them are for validation"),
@@ -347,7 +347,7 @@ def test_words_for_missing_values_are_no_group(word: str) -> None:
     result = catalog(list("aabb"), {"group": "donor"}, donor=["x", word, "y", "z"])
     assert result.left_out == {"1.png": "its donor is unknown"}
     assert any(f"contains {word!r} in 1 row" in warning for warning in result.warnings)
-    assert any("left out because their donor is unknown" in warning for warning in result.warnings)
+    assert any("left out because the donor is unknown" in warning for warning in result.warnings)
 
 
 def test_words_for_missing_values_in_one_of_several_columns() -> None:

@@ -129,7 +129,7 @@ def test_plugins(cellvision: Command) -> None:
         f"cellvision.{kind}"
         for kind in (
             *("datasets", "augmenters", "architectures", "recipes"),
-            *("splitters", "controls", "exporters", "reporters"),
+            *("splitters", "controls", "exporters", "reporters", "verbs"),
         )
     }
     assert "folder" in [row["name"] for row in rows]

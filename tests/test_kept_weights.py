@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tiny
@@ -139,6 +138,8 @@ class Collapsing(tiny.Level):
     """Learns, and loses all weights at the beginning of the sixth epoch."""
 
     def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
+        import keras
+
         class Forget(keras.callbacks.Callback):  # type: ignore[misc]
             def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
                 if epoch == 5:
@@ -160,7 +161,7 @@ def test_a_real_collapse(tmp_path: Path) -> None:
         run = cv.train(experiment, tmp_path / "run")
     finally:
         cv.architectures.unregister("collapsing")
-    assert list(run.history["val_accuracy"])[4:6] != [1.0, 1.0]
+    assert run.history["val_accuracy"].iloc[-1] <= 0.75
     assert run.metadata.kept_epoch == best_epoch(run.history.to_dict("records"))
     assert run.metadata.kept_epoch <= 5
     assert run.scores["test"].accuracy == 1.0

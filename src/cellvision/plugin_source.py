@@ -240,9 +240,7 @@ def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_plain(values: dict[str, Any]) -> ModuleSource:
-    classes = {
-        name: ClassSource(**_with_tuples(item)) for name, item in values["classes"].items()
-    }
+    classes = {name: ClassSource(**_with_tuples(item)) for name, item in values["classes"].items()}
     tuples = {name: tuple(values[name]) for name in ("imports", "others")}
     return ModuleSource(**{**values, **tuples, "classes": classes})
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from cellvision.plurals import counted
 
+_WORTH_SECONDS = 60
+"""A shorter rest of a study is not estimated."""
+
 
 def duration(seconds: float) -> str:
     """Say how long something takes, to about two digits.
@@ -106,7 +109,7 @@ class StudyClock:
         self._done = -1
 
     def next_run(self, number: int, total: int, now: float) -> str:
-        """Return the estimate before a run begins; empty before the first one.
+        """Return the estimate before a run begins; empty before the first, and for a short rest.
 
         Parameters
         ----------
@@ -122,4 +125,6 @@ class StudyClock:
             self._start = now
             return ""
         seconds = (now - self._start) / self._done * (total - number + 1)
+        if seconds < _WORTH_SECONDS:
+            return ""
         return f"{number - 1} of {total} runs done, the others take about {duration(seconds)}"

@@ -109,6 +109,7 @@ def fields(tmp_path: Path) -> Path:
     return tmp_path / "fields"
 
 
+@pytest.mark.slow
 def test_the_command_writes_masks_that_prepare_crop_reads(
     fields: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,7 +75,7 @@ def test_batches_of_one_well_do_not_unbalance_the_classes() -> None:
 
 
 def test_too_few_groups_for_the_folds_are_refused() -> None:
-    with pytest.raises(errors.SplitError, match=r"3 group\(s\), too few for 5"):
+    with pytest.raises(errors.SplitError, match=r"too few groups \(3\) for 5"):
         cv.splitters.create("group_k_fold").folds(catalog(wells=3))
 
 

@@ -342,7 +342,8 @@ def _skipped(reasons: Mapping[str, str]) -> list[str]:
         return []
     examples: dict[str, str] = {}
     for file, reason in reasons.items():
-        examples.setdefault(reason, f"{file!r} ({reason})")
+        # Of "not an image: .txt" and "not an image: .db", one is enough.
+        examples.setdefault(reason.partition(":")[0], f"{file!r} ({reason})")
     listed = ", ".join(list(examples.values())[:_MOST_REASONS])
     more = ", ..." if len(examples) > _MOST_REASONS else ""
     return [f"{counted(len(reasons), 'file', 'was')} skipped, such as {listed}{more}."]
