@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -41,11 +41,12 @@ def test_provenance_is_read_as_it_was_written(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "groups.csv"
     rows = [{"file": f"a/{file.replace('/', '')}x", "well": well} for file, well in groups.items()]
-    rows = list({row["file"].replace("\\", "/"): row for row in rows}.values())
+    by_file = {PurePosixPath(row["file"].replace("\\", "/")).as_posix(): row for row in rows}
+    rows = list(by_file.values())
     path.write_bytes(to_csv(("file", "well"), rows).encode())
     table = read_table(path)
     assert {file: row["well"] for file, row in table.rows.items()} == {
-        row["file"].replace("\\", "/"): row["well"] for row in rows
+        file: row["well"] for file, row in by_file.items()
     }
 
 

@@ -94,7 +94,7 @@ def format_frame(
     for position in _text_positions(table):
         column = table.iloc[:, position].astype(object)
         has_return |= any("\r" in cell for cell in column if isinstance(cell, str))
-        escaped.isetitem(position, column.map(_escaped).array)
+        escaped.isetitem(position, [_escaped(cell) for cell in column])
     text: str = escaped.to_csv(
         header=header,
         index=False,
@@ -112,7 +112,7 @@ def unescape_frame(table: pd.DataFrame) -> pd.DataFrame:
     for position in _text_positions(table):
         column = table.iloc[:, position]
         if any(isinstance(cell, str) and cell.startswith("'") for cell in column):
-            restored.isetitem(position, column.map(_unescaped).array)
+            restored.isetitem(position, [_unescaped(cell) for cell in column])
     return restored
 
 
