@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cellvision import notebook_html
+from cellvision.plurals import counted
 from cellvision.result_model import ResultModel
 
 
@@ -89,11 +90,11 @@ class WorstBatchRecord(ResultModel):
 
     def sentence(self, column: str | None) -> str:
         """State it; `column` is the provenance column that names the batches."""
-        groups = "" if self.groups is None else f", {self.groups} groups"
+        groups = "" if self.groups is None else f", {counted(self.groups, 'group')}"
         return (
             f"Worst of {self.batches} batches ({column or 'batch'}): {self.batch}, accuracy "
             f"{self.accuracy:.2f} ({self.accuracy_low:.2f} to {self.accuracy_high:.2f}; "
-            f"{self.n} images{groups})."
+            f"{counted(self.n, 'image')}{groups})."
         )
 
 
