@@ -105,6 +105,10 @@ class ContactSheet:
             draw.text((gap, top), title.encode("ascii", "replace").decode(), fill="black")
             for column, (_, pixels) in enumerate(self._tiles[number]):
                 tile = Image.fromarray(_displayed(pixels, low, high))
+                scale = _TILE / max(tile.size)
+                if scale > 1:  # small images fill their place, so that the sheet has no holes
+                    across, down = (max(round(side * scale), 1) for side in tile.size)
+                    tile = tile.resize((across, down), Image.Resampling.BICUBIC)
                 sheet.paste(tile, (gap + column * (_TILE + gap), top + header))
         mark = PngInfo()
         mark.add_text(*_MARK)
