@@ -236,8 +236,9 @@ def save_cache() -> None:
 
 
 def _from_plain(values: dict[str, Any]) -> ModuleSource:
+    listed = ("bases", "defines", "disabled")
     classes = {
-        name: ClassSource(**{k: tuple(v) if isinstance(v, list) else v for k, v in item.items()})
+        name: ClassSource(**{**item, **{key: tuple(item[key]) for key in listed}})
         for name, item in values["classes"].items()
     }
     tuples = {name: tuple(values[name]) for name in ("imports", "others")}
