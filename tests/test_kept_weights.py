@@ -1,4 +1,4 @@
-"""Which epoch's weights are kept, and how collapse is told from never starting."""
+"""Which epoch's weights are kept, and how collapse differs from never starting."""
 
 from __future__ import annotations
 
