@@ -1,4 +1,4 @@
-"""Which epoch's weights are kept, and how collapse differs from never starting."""
+"""Which epoch's weights are kept, and what distinguishes collapse from never starting."""
 
 from __future__ import annotations
 

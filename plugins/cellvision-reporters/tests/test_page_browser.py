@@ -27,7 +27,7 @@ CUT = """() => [...document.querySelectorAll("body *")].filter(element => {
     const right = element.getBoundingClientRect().right;
     return right > window.innerWidth + 1 && !element.closest(".scroll");
 }).map(element => `${element.tagName}: ${element.textContent.slice(0, 60)}`)"""
-"""Elements that reach beyond the window and cannot be scrolled to within their own box."""
+"""Elements that reach beyond the window and cannot be reached by scrolling a box."""
 
 UNMARKED = """() => [...document.querySelectorAll(".scroll.picture")].filter(box => {
     const hint = box.parentElement.querySelector(".hint");

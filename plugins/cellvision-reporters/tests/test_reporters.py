@@ -294,6 +294,8 @@ def test_labels_break_between_words_only() -> None:
             line in text.split(" ") or " " in line for line in lines
         )
         assert not any(line.startswith("n") for line in lines)
+    two = text_width("inhibitors", 9.5)
+    assert fit_text("Eg5_inhibitors", two, 9.5, 2) == "Eg5_\ninhibitors"
     assert fit_text("two words", text_width("words", 9.5), 9.5, 2) == "two\nwords"
 
 

@@ -95,7 +95,10 @@ def _show_counts(console: Console, report: Audit) -> None:
     from cellvision.cli.text import as_markup
 
     group = report.group_column or "unknown: images"
-    table = Table("class", *map(as_markup, report.counts), box=None)
+    table = Table(box=None)
+    table.add_column("class", no_wrap=True)
+    for split in report.counts:
+        table.add_column(as_markup(split), overflow="fold")
     for name in report.class_names:
         counts = (str(by_class[name]) for by_class in report.counts.values())
         table.add_row(as_markup(name), *counts)
@@ -113,7 +116,10 @@ def _show_batches(console: Console, report: Audit) -> None:
     batch = report.batch
     if batch is None:
         return
-    table = Table(as_markup(batch.column), *map(as_markup, report.class_names), box=None)
+    table = Table(box=None)
+    table.add_column(as_markup(batch.column), no_wrap=True)
+    for name in report.class_names:
+        table.add_column(as_markup(name), overflow="fold")
     for name, by_class in list(batch.counts.items())[:_SHOWN]:
         table.add_row(as_markup(name), *(str(by_class[label]) for label in report.class_names))
     console.print(f"\n{batch.counted.capitalize()} of each class in each batch:", style="bold")

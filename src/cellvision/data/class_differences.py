@@ -102,7 +102,7 @@ def _properties(by_class: Mapping[str, Sequence[ImageStats]]) -> Iterator[str]:
 def _one_to_one(
     by_class: Mapping[str, Sequence[ImageStats]], value_of: Callable[[ImageStats], str]
 ) -> bool:
-    """Whether every file format has its own compression."""
+    """Whether file formats and compressions go together, one to one."""
     pairs = {
         (PurePosixPath(stat.image).suffix.lower(), value_of(stat))
         for stats in by_class.values()
@@ -145,7 +145,7 @@ def _typical(name: str, shares: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 
 def _all_different(values: Counter[str]) -> bool:
-    """Whether most images have their own value, as crops of the size of each cell have."""
+    """Whether most images differ in their value, as crops of the size of each cell do."""
     return values.total() > 2 and len(values) > values.total() / 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -228,11 +228,11 @@ def _draw(
             split = row.split
             total = sum(audit.counts.get(split, {}).values())
             text = fit_text(f"{split}: {plural(total, 'image')}", width - 0.3, 11.0, 1, "bold")
-            _write(figure, (0.12, top, width - 0.3, head), text, fontsize=11, weight="bold")
+            figure.write(0.12, top, head, text, fontsize=11, weight="bold")
             top += head
         label = fit_text(row.label, label_width, _FONT, 2, "bold")
-        box = (0.12, top, label_width, _CELL * ratio)
-        _write(figure, box, f"{label}\nn = {row.count}", fontsize=_FONT)
+        text = f"{label}\nn = {row.count}"
+        figure.write(0.12, top, _CELL * ratio, text, fontsize=_FONT)
         for column, name in enumerate(row.images):
             left = 0.12 + label_width + 0.1 + column * (_CELL + _GAP)
             axes = figure.add_image_axes(left, top, _CELL, _CELL * ratio)
@@ -249,11 +249,3 @@ def _draw(
                 axes.set_xlabel("\n".join(texts), fontsize=_SMALL, labelpad=2)
         top += step
     return figure
-
-
-def _write(
-    figure: CaptionedFigure, box: tuple[float, float, float, float], text: str, **style: Any
-) -> None:
-    axes = figure.add_axes(*box)
-    axes.axis("off")
-    axes.text(0, 0.5, text, va="center", ha="left", transform=axes.transAxes, **style)

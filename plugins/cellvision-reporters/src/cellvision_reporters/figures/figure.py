@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -98,14 +99,14 @@ def printable(text: str) -> str:
 
 
 def wrap_text(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
-    """Wrap text between words into lines of at most `width` inches.
+    """Wrap text between words, or after underscores, into lines of at most `width` inches.
 
     A word that is wider than a line is broken at a letter.
     """
     lines: list[str] = []
     line = ""
-    for word in printable(text).split(" "):
-        joined = f"{line} {word}" if line else word
+    for glue, word in _words(printable(text)):
+        joined = f"{line}{glue}{word}" if line else word
         if text_width(joined, size, weight) <= width:
             line = joined
         elif text_width(word, size, weight) <= width:
@@ -115,6 +116,15 @@ def wrap_text(text: str, width: float, size: float, weight: str = "normal") -> l
             *full, line = _broken(joined, width, size, weight)
             lines += full
     return [*lines, line] if line or not lines else lines
+
+
+def _words(text: str) -> list[tuple[str, str]]:
+    """Return the parts that a line may end after, each with what stands before it in a line."""
+    return [
+        ("" if number else " ", part)
+        for word in text.split(" ")
+        for number, part in enumerate(re.findall(r"[^_]+_*|_+", word) or [""])
+    ]
 
 
 def _broken(text: str, width: float, size: float, weight: str) -> list[str]:
@@ -130,14 +140,14 @@ def _broken(text: str, width: float, size: float, weight: str) -> list[str]:
 
 
 def fit_text(text: str, width: float, size: float, lines: int = 1, weight: str = "normal") -> str:
-    """Fit text into a number of lines of `width` inches, broken between words only.
+    """Fit text into lines of `width` inches, broken between words or after underscores only.
 
     Text that does not fit loses its middle to "…", since names often differ at their ends.
     """
     text = printable(text)
 
     def fits(candidate: str) -> list[str] | None:
-        words = candidate.split(" ")
+        words = [word for _, word in _words(candidate)]
         if any(text_width(word, size, weight) > width for word in words if len(word) > 2):
             return None
         wrapped = wrap_text(candidate, width, size, weight)
@@ -231,6 +241,12 @@ class CaptionedFigure:
         self.canvas.set_layout_engine("none")
         bottom = down - start - top - height
         return self.canvas.add_axes((left / across, bottom / down, width / across, height / down))
+
+    def write(self, left: float, top: float, height: float, text: str, **style: Any) -> None:
+        """Write text at the left of a box, centred in its height; inches, as for `add_axes`."""
+        across, down, start = self._content
+        x, y = left / across, (down - start - top - height / 2) / down
+        self.canvas.text(x, y, text, va="center", ha="left", **style)
 
     def add_image_axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Add axes for an image: as `add_axes`, without ticks."""
