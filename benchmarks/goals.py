@@ -33,5 +33,5 @@ def processor_kind() -> str:
 
 
 def goal(name: str) -> str:
-    """Return the target of a ratio on this processor; empty where there is none."""
+    """Return the target of a ratio on this processor; empty if there is none."""
     return GOALS.get(processor_kind(), {}).get(name, "")

@@ -223,7 +223,7 @@ def test_a_run_predicts_on_a_file_of_many_images(
     assert len(table) == 80
     recorded = run.predictions.set_index("image")["p_dark"]
     assert np.allclose(table.set_index("image")["p_dark"].loc[recorded.index], recorded, atol=1e-4)
-    unknown = shutil.copy(store, tmp_path / "plate.bin")
+    unknown = str(shutil.copy(store, tmp_path / "plate.bin"))
     with pytest.raises(SystemExit):
         main(["predict", str(run.folder), unknown, "--out", str(tmp_path / "no.csv")])
     assert "plate.bin" in capsys.readouterr().err

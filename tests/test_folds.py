@@ -188,7 +188,12 @@ def write_fold(folder: Path, fold: int, tested: Sequence[int], probability: floa
     labels = np.array(numbers) % 2
     score = Score.from_predictions(labels, np.stack([right, 1 - right], axis=1), None, 0.5)
     metadata = RunMetadata(
-        experiment={"split": {"fold": fold}},
+        experiment={
+            "dataset": {"type": "folder"},
+            "preprocessing": {},
+            "architecture": "x",
+            "split": {"fold": fold},
+        },
         environment=Environment(cellvision="0", python="3", backend="jax", precision="float32"),
         seed=0,
         class_names=("dark", "light"),

@@ -214,7 +214,7 @@ def test_the_files_that_predict_finds_are_labelled(
     write(root / ".ipynb_checkpoints" / "c.png", pixels(60, 3))
     (root / "notes.txt").write_text("notes")
     assert find_images(root) == ["a.png", "linked/b.png", "no_suffix"]
-    assert "1 file(s) are not images and are skipped: 'notes.txt'" in caplog.text
+    assert "1 file is skipped, no image: 'notes.txt'" in caplog.text
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_images_are_read(
@@ -302,12 +302,15 @@ def test_unsuitable_input_is_refused(
 
 
 def test_hostile_files_are_refused(
-    tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    shared_data: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     out = tmp_path / "a.sqlite"
     assert label(shared_data / "hostile", "--classes", "a,b", "--out", out) == 2
     said = capsys.readouterr().err
-    assert "warning: 2 file(s) are not images and are skipped: 'SOURCE.md', 'laugh.yaml'" in said
+    assert "2 files are skipped, no image: 'SOURCE.md', 'laugh.yaml'" in caplog.text
     assert "error: 8 files cannot be read:\n" in said
     assert "loop1.tif: damaged TIFF: its list of pages forms a ring at page 2" in said
     assert not out.exists()

@@ -81,7 +81,10 @@ def test_hostile_names_of_classes_and_groups_reach_the_data_set_unchanged(tmp_pa
     assert set(catalog["field"]) == {f"{name}/im\r{k}" for k, name in enumerate(names)}
 
 
-@given(NAMES | st.text("[]()!*_`<>|#\\&;~ab1 ", min_size=1, max_size=12))
+NO_NUL = NAMES.filter(lambda name: "\0" not in name)  # which Markdown replaces
+
+
+@given(NO_NUL | st.text("[]()!*_`<>|#\\&;~ab1 ", min_size=1, max_size=12))
 def test_markdown_shows_names_as_text(name: str) -> None:
     from markdown_it import MarkdownIt
 

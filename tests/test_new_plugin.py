@@ -18,7 +18,7 @@ import pytest
 
 from cellvision import errors
 from cellvision.cli import main
-from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
+from cellvision.known_plugins import KNOWN_DISTRIBUTIONS, KNOWN_VERBS
 from cellvision.new_plugin import render
 from cellvision.testing import Isolation
 
@@ -167,6 +167,8 @@ def test_the_known_distributions_are_those_of_this_project() -> None:
         group: {distribution: set(names) for distribution, names in distributions.items()}
         for group, distributions in KNOWN_DISTRIBUTIONS.items()
     }
+    verbs = {name: d for d, names in provided.pop("cellvision.verbs").items() for name in names}
+    assert verbs == KNOWN_VERBS
     assert provided == known
 
 

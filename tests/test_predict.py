@@ -551,7 +551,9 @@ def test_a_run_scores_the_average_over_orientations(
     assert scores["test"].accuracy == np.mean(right)
     assert scores["test"].n == run.scores["test"].n == len(rows)
     show(run, "")
-    assert "test, with flips and turns" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "test, averaged*" in printed
+    assert "* mean over flips and quarter turns of each image" in printed
 
 
 def _of_split(run: cv.Run, split: str) -> set[str]:

@@ -336,7 +336,7 @@ def test_manifest_and_groups_are_merged(two: Path) -> None:
 
 def test_an_image_without_field_is_refused(two: Path) -> None:
     groups(two, "file,source,field,transformation\na/1.png,s,f,t\n", "manifest.csv")
-    with pytest.raises(errors.CatalogError, match=r"2 image.*no field.*a/2\.png"):
+    with pytest.raises(errors.CatalogError, match=r"field of 2 of its images, first: a/2\.png"):
         Folder(path=two).catalog()
 
 

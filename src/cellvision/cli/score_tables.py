@@ -28,9 +28,7 @@ def score_table(run: Run) -> Table:
     further = ("of groups",) if scored else ()
     columns = ("split", "images", as_markup(group), "accuracy", "95 % interval", "balanced")
     table = Table(*columns, *further, box=None)
-    averaged = [
-        (f"{split}, with flips and turns", s) for split, s in run.metadata.tta_scores.items()
-    ]
+    averaged = [(f"{split}, averaged*", s) for split, s in run.metadata.tta_scores.items()]
     for split, score in [*run.scores.items(), *averaged]:
         table.add_row(
             as_markup(split),
@@ -41,6 +39,9 @@ def score_table(run: Run) -> Table:
             f"{score.balanced_accuracy:.3f}",
             *("" if s is None else f"{s:.3f}" for s in [score.group_accuracy] if scored),
         )
+    if averaged:
+        table.caption = "* mean over flips and quarter turns of each image"
+        table.caption_justify = "left"
     return table
 
 

@@ -24,6 +24,7 @@ from cellvision.labelling.plan import Display, ImageToLabel, Plan
 from cellvision.labelling.plan_experiment import data_settings
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.uncertainty import raise_if_tested, rank_unlabelled
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     from cellvision import Run
@@ -77,7 +78,7 @@ def find_images(root: Path) -> list[str]:
     others = [printable(path) for path, is_image in found if not is_image]
     if others:
         _log.warning(
-            "%d file(s) are not images and are skipped: %s", len(others), quote_list(others, 3)
+            "%s skipped, no image: %s", counted(len(others), "file", "is"), quote_list(others, 3)
         )
     if not names:
         raise errors.FolderError(

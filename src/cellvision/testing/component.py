@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision import errors
@@ -373,9 +374,17 @@ def _load_here(reference: str, settings: Mapping[str, Any] | None) -> tuple[list
 
     import cellvision.experiment  # noqa: F401
 
-    start = time.perf_counter()
+    start, waited = time.perf_counter(), _seconds_without_processor()
     cls = resolve(reference)
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start - (_seconds_without_processor() - waited)
     if settings is not None:
         cls.model_validate(settings)
     return [name for name in HEAVY if name in sys.modules], seconds
+
+
+def _seconds_without_processor() -> float:
+    """Return how long this process has waited for others to run; 0 if the system does not say."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0

@@ -204,8 +204,11 @@ def _fold_experiment(experiment: Experiment, table: Path, fold: int) -> Experime
     split = cv.Split(
         validation=experiment.split.validation if validated else 0.0, seed=experiment.split.seed
     )
+    if training.keep == "auto" and not validated:
+        training = training.model_copy(update={"keep": "last"})
+    changes = {"split": split, "training": training, "reporters": ()}
     dataset = OneFold(source=experiment.dataset, table=table, fold=fold)
-    return experiment.model_copy(update={"dataset": dataset, "split": split, "reporters": ()})
+    return experiment.model_copy(update={"dataset": dataset, **changes})
 
 
 def _trained(experiment: Experiment, folder: Path) -> Run:

@@ -111,6 +111,11 @@ def _regularization(training: Mapping[str, Any], settings: Mapping[str, Any]) ->
 def _selection(training: Mapping[str, Any]) -> str:
     if training.get("keep") == "best":
         return "Of each run, the epoch with the lowest validation loss is kept. No run is selected."
+    if training.get("keep") == "auto":
+        return (
+            "Of each run, the last epoch is kept, or, if the training collapsed or was stopped "
+            "early, the epoch with the lowest validation loss. No run is selected."
+        )
     return "Of each run, the last epoch is kept. No run is selected by its result."
 
 
