@@ -314,6 +314,8 @@ class Mine(cv.Recipe):
         ('{"training": {"epochs": 0}}', {"settings_are_plain_and_valid"}),
         ('{"training": {"epochs": facts}}', {"settings_are_plain_and_valid"}),
         ('{"split": {"test": 0.5}}', {"leaves_the_data_set_alone"}),
+        ('{"preprocessing": {"channels": [0, 1]}}', {"channels_fit_the_images"}),
+        ('{"preprocessing": {"channels": []}}', {"settings_are_plain_and_valid"}),
         (
             '{"training": {"seed": __import__("random").getrandbits(30)}}',
             {"chooses_the_same_again"},
@@ -323,7 +325,11 @@ class Mine(cv.Recipe):
 def test_recipes(isolation: Isolation, settings: str, expected: set[str]) -> None:
     source = RECIPE.format(settings=settings)
     isolation.install("mine", {"recipe": {"mine": "mine:Mine"}}, {"mine": source})
-    assert set(failures("recipe")) == expected
+    results = check("recipe", "mine")
+    assert {result.check for result in results if result.outcome == "failed"} == expected
+    advice = {result.check: result.reason for result in results}
+    left_open = any(word in settings for word in ("epochs", "seed", "split"))
+    assert ("2 channels" in advice["channels_fit_the_images"]) == left_open
 
 
 def test_settings_that_cannot_be_written(isolation: Isolation) -> None:

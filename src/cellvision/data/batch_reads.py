@@ -118,7 +118,7 @@ def scan(
 
 
 def reads_for_fingerprints(dataset: Dataset) -> bool:
-    """Whether a data set has no own fingerprint, so that every image is read for it."""
+    """Whether a data set uses the default fingerprint, for which every image is read."""
     return type(dataset).fingerprint is Dataset.fingerprint
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, ClassVar
+import unittest
+from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
 from cellvision import errors
 from cellvision.interfaces.recipe import ImageFacts, Recipe, recipes
@@ -136,6 +137,31 @@ class RecipeChecks(ComponentChecks):
             self.require(True, "", "")
 
     @conformance_check
+    def test_channels_fit_the_images(self) -> None:
+        """The channels that it chooses exist; advises if the default ones do not."""
+        import numpy as np
+
+        from cellvision.data.preprocessing import Preprocessing
+
+        for description, settings in self.chosen.items():
+            table = settings.get("preprocessing")
+            chosen = {"channels": table["channels"]} if _has_channels(table) else {}
+            pixels = np.zeros((4, 4, example_facts()[description].channels), np.uint8)
+            fault = ""
+            try:
+                Preprocessing.from_settings(chosen, description).select_channels(pixels)
+            except errors.PreprocessingError as error:
+                fault = error.what
+            except errors.ExperimentError:
+                raise unittest.SkipTest(
+                    "needs test_settings_are_plain_and_valid to pass first"
+                ) from None
+            hint = 'Set preprocessing.channels: "rgb" for 3 channels, else a list of numbers.'
+            self.require(not (fault and chosen), f"{description}: {fault}", hint)
+            if fault and not self.notes:
+                self.note(f"{description}, {pixels.shape[-1]} channels: {fault}. {hint}")
+
+    @conformance_check
     def test_chooses_the_same_again(self) -> None:
         """Equal facts give equal settings."""
         for description, facts in example_facts().items():
@@ -144,3 +170,7 @@ class RecipeChecks(ComponentChecks):
                 f"{description}: it chooses other settings the second time",
                 "Let the facts alone decide.",
             )
+
+
+def _has_channels(table: object) -> TypeGuard[dict[str, JsonValue]]:
+    return isinstance(table, dict) and "channels" in table
