@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -44,22 +45,38 @@ def choose_groups(
     """
     classes = np.unique(labels, return_inverse=True)[1]
     numbers = np.unique(groups, return_inverse=True)[1]
-    totals = np.bincount(classes)
     cells = classes if batches is None else _cells(classes, batches)
-    cell_sizes = np.bincount(cells)
+    packed = [values.astype(np.int64).tobytes() for values in (classes, numbers, cells)]
+    return _chosen(*packed, fraction, seed, batches is not None).copy()
+
+
+@lru_cache(maxsize=8)
+def _chosen(
+    packed_classes: bytes,
+    packed_groups: bytes,
+    packed_cells: bytes,
+    fraction: float,
+    seed: int,
+    has_batches: bool,
+) -> np.ndarray:
+    """Choose, once for the same rows: a recipe and a training divide the same images."""
+    classes, numbers, cells = (
+        np.frombuffer(packed, np.int64) for packed in (packed_classes, packed_groups, packed_cells)
+    )
+    totals, cell_sizes = np.bincount(classes), np.bincount(cells)
 
     def distance(rows: np.ndarray) -> float:
         shares = np.bincount(classes[rows], minlength=len(totals)) / totals
         absent = np.sum((shares == 0) | (shares == 1))
         total = float(np.abs(shares - fraction).sum() + len(totals) * absent)
-        if batches is None:
+        if not has_batches:
             return total
         counts = np.bincount(cells[rows], minlength=len(cell_sizes))
         return total + float(np.abs(counts - fraction * cell_sizes).sum() / len(cells))
 
     choices = list(_choices(classes, numbers, fraction, seed))
     first = np.unique(numbers, return_index=True)[1]
-    if batches is not None and np.bincount(cells[first]).max() > 1:
+    if has_batches and np.bincount(cells[first]).max() > 1:
         # Strata of one group each say nothing about classes, so both kinds are compared.
         choices += _choices(cells, numbers, fraction, seed)
     best = min(choices, key=distance)
