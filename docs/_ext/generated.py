@@ -58,7 +58,8 @@ def settings(
         if field.is_required():
             default = "*required*"
         elif field.default is PydanticUndefined:
-            default = f"`{_type_name(field.get_default(call_default_factory=True))}`"
+            value = field.get_default(call_default_factory=True)
+            default = f"`{_type_name(value) if value else '{}'}`"
         else:
             default = _value(field.default)
         rows.append((f"`{shown}`", in_words(schema), default, literal(field.description or "")))
@@ -97,6 +98,8 @@ def in_words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(f"`{json.dumps(item)}`" for item in schema["enum"])
     match schema.get("type"):
+        case "object" if "additionalProperties" in schema and "properties" not in schema:
+            return f"table of {in_words(schema['additionalProperties'])}"
         case "object":
             return f"{str(schema.get('title', 'table')).lower()}: a name, or a table with `type`"
         case "array" if "prefixItems" in schema:
