@@ -350,7 +350,10 @@ def test_writing_outside_its_folder(isolation: Isolation) -> None:
     assert "mine.txt" in reasons["writes_only_below_its_folder"]
 
 
-def test_writing_to_the_working_directory(isolation: Isolation) -> None:
+def test_writing_to_the_working_directory(
+    isolation: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     source = reporter(before='open("stray.txt", "w").close()')
     isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
     reasons = failures("reporter")
