@@ -6,10 +6,12 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.augmented_copies import copies
 from cellvision.training.batches import one_hot
 from cellvision.training.callbacks import EpochHook, history_row
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
 _STEADY_SECONDS = 1.0
 """Seconds of steady work before the time for the rest is estimated."""
 
+_SAMPLE = 16
+"""Images on which to check whether features depend on the orientation."""
+
+_ROUNDING = 0.001
+"""Differences of features below this share of their standard deviation are rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class FrozenFit:
@@ -49,11 +57,56 @@ class FrozenFit:
 
     def predict(self) -> np.ndarray:
         """Return the probabilities of all images, shape (images, classes), float32."""
+        return self._probabilities(self.features)
+
+    def predict_averaged(
+        self,
+        prepared: PreparedData,
+        pixels: Callable[[np.ndarray], np.ndarray],
+        rows: np.ndarray,
+    ) -> np.ndarray:
+        """Return mean probabilities over the orientations of images (test-time augmentation).
+
+        Parameters
+        ----------
+        prepared
+            The images.
+        pixels
+            Returns the pixels of some rows.
+        rows
+            The images to predict.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (rows, classes), float32.
+        """
+        orientations = orientations_of(prepared.experiment.preprocessing.input_shape)
+        turns = [partial(oriented, orientation=number) for number in orientations]
+        if self._is_invariant(pixels(rows[:_SAMPLE]), turns):
+            return self._probabilities(self.features[rows])
+        pool, positions = _shared_rows(prepared, rows)
+        turned = _features(prepared, self.split, pool, pixels, _silent, turns, "orientations")
+        outputs = [self._probabilities(features[positions]) for features in turned]
+        mean: np.ndarray = np.mean(outputs, axis=0, dtype=np.float64).astype(np.float32)
+        return mean
+
+    def _is_invariant(
+        self, sample: np.ndarray, turns: Sequence[Callable[[np.ndarray], np.ndarray]]
+    ) -> bool:
+        """Whether the features of images are those of the turned images, but for rounding."""
+        features = [np.asarray(self.split.head.predict_on_batch(turn(sample))) for turn in turns]
+        spread = self.features.std(axis=0)
+        return all(
+            bool((np.abs(turned - features[0]) <= _ROUNDING * spread).all()) for turned in features
+        )
+
+    def _probabilities(self, features: np.ndarray) -> np.ndarray:
         import keras
 
         outputs = [
-            keras.ops.convert_to_numpy(self.split.rest(self.features[start : start + 1024]))
-            for start in range(0, len(self.features), 1024)
+            keras.ops.convert_to_numpy(self.split.rest(features[start : start + 1024]))
+            for start in range(0, len(features), 1024)
         ]
         return np.concatenate(outputs).astype(np.float32)
 
@@ -105,12 +158,15 @@ def fit_frozen(
     training, validation = rows
     display.epoch(1, 1, len(training))
     variants = copies(prepared) if prepared.experiment.augmenters else ()
-    shown = _FeatureProgress(display, (len(prepared.pixels), len(variants) * len(training)))
+    pool, positions = _shared_rows(prepared, training)
+    shown = _FeatureProgress(display, (len(prepared.pixels), len(variants) * len(pool)))
     everything = np.arange(len(prepared.pixels))
     features = _features(prepared, split, everything, pixels, shown.of(0))[0]
     learned = features[training][np.newaxis]
     if variants:
-        learned = _features(prepared, split, training, pixels, shown.of(1), variants)
+        plain = [augmenter.model_dump(mode="json") for augmenter in prepared.experiment.augmenters]
+        varied = _features(prepared, split, pool, pixels, shown.of(1), variants, plain)
+        learned = varied[:, positions]
     _solve(
         prepared, split, np.tile(training, len(learned)), learned.reshape(-1, *learned.shape[2:])
     )
@@ -184,6 +240,20 @@ def _scores(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[
     }
 
 
+def _shared_rows(prepared: PreparedData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows whose features to compute for some rows, and where the latter are in them.
+
+    In a cross-validation these are all rows, so that the folds share the features.
+    """
+    if prepared.experiment.split.splitter is None:
+        return rows, np.arange(len(rows))
+    return np.arange(len(prepared.pixels)), rows
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Show no progress."""
+
+
 def _features(
     prepared: PreparedData,
     split: FrozenSplit,
@@ -191,8 +261,12 @@ def _features(
     pixels: Callable[[np.ndarray], np.ndarray],
     progress: Callable[[int, int], None],
     variants: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
+    description: Any = None,
 ) -> np.ndarray:
-    """Compute the features of rows, or of augmented copies of them; shape (copies, rows, ...)."""
+    """Compute the features of rows, or of variants of them; shape (variants, rows, ...).
+
+    The description, a JSON value, says what the variants are.
+    """
     digests = [hashlib.sha256(prepared.pixels[row].tobytes()).hexdigest() for row in rows]
     settings: list[Any] = [
         prepared.experiment.preprocessing.model_dump(mode="json"),
@@ -200,8 +274,7 @@ def _features(
         prepared.one,
     ]
     if variants:
-        plain = [augmenter.model_dump(mode="json") for augmenter in prepared.experiment.augmenters]
-        settings += [len(variants), plain]
+        settings += [len(variants), description]
     return frozen_features(
         split,
         pixels,

@@ -138,9 +138,8 @@ class Trainer:
     def plan(self) -> TrainingPlan:
         """Length of the training and class counts."""
         training = self.prepared.experiment.training
-        counts = np.bincount(
-            self.prepared.labels[self.rows], minlength=len(self.prepared.catalog.class_names)
-        )
+        names = self.prepared.catalog.class_names
+        counts = np.bincount(self.prepared.labels[self.rows], minlength=len(names))
         return TrainingPlan(
             steps_per_epoch=self._loader(training.seed).steps,
             epochs=training.epochs,
@@ -353,6 +352,12 @@ class Trainer:
         with self.alone():
             return network.predict(self.pixels, np.arange(total), step)
 
+    def predict_averaged(self, network: Network, rows: np.ndarray) -> np.ndarray:
+        """Return mean probabilities over the orientations of images (test-time augmentation)."""
+        if self._frozen is not None:
+            return self._frozen.predict_averaged(self.prepared, self.pixels, rows)
+        return network.predict_averaged(self.pixels, rows)
+
     def pixels(self, rows: np.ndarray) -> np.ndarray:
         """Return the native pixels of some rows, as the network takes them."""
         return gather(self.prepared, rows)[0]
@@ -370,8 +375,7 @@ class Trainer:
         if keras.backend.backend() != "tensorflow":
             batches = loader.batches()
             return (((x, y), y) for x, y in batches) if mixes_labels else batches
-        # With several devices Keras takes a batch to build with, and begins again: a dataset
-        # can begin again, a generator would lose that batch.
+        # With several devices Keras takes a batch to build with: a generator would lose it.
         from cellvision.backends import tensorflow
 
         prepared = self.prepared
