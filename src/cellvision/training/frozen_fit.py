@@ -34,7 +34,7 @@ _STEADY_SECONDS = 1.0
 """Seconds of steady work before the time for the rest is estimated."""
 
 _SAMPLE = 16
-"""Images on which to check whether features depend on the orientation."""
+"""The first so many images show whether features depend on the orientation."""
 
 _ROUNDING = 0.001
 """Differences of features below this share of their standard deviation are rounding."""
@@ -42,35 +42,40 @@ _ROUNDING = 0.001
 
 @dataclass(frozen=True, eq=False)
 class FrozenFit:
-    """The frozen part of a network and its output for all images.
+    """A solved network: its frozen part, the output of that for all images, and the solution.
 
     Attributes
     ----------
+    prepared : PreparedData
+        The images.
     split : FrozenSplit
         The network in two parts.
     features : numpy.ndarray
         Output of the frozen part, shape (images, ...), in the order of the prepared images.
+    weights : sequence of numpy.ndarray
+        Kernel and bias of the softmax layer.
     """
 
+    prepared: PreparedData
     split: FrozenSplit
     features: np.ndarray
+    weights: Sequence[np.ndarray]
+
+    def solves(self, prepared: PreparedData, split: FrozenSplit) -> bool:
+        """Whether this is the solution for these images and frozen layers as well."""
+        return self.prepared is prepared and self.split.digest == split.digest
 
     def predict(self) -> np.ndarray:
         """Return the probabilities of all images, shape (images, classes), float32."""
         return self._probabilities(self.features)
 
     def predict_averaged(
-        self,
-        prepared: PreparedData,
-        pixels: Callable[[np.ndarray], np.ndarray],
-        rows: np.ndarray,
+        self, pixels: Callable[[np.ndarray], np.ndarray], rows: np.ndarray
     ) -> np.ndarray:
         """Return mean probabilities over the orientations of images (test-time augmentation).
 
         Parameters
         ----------
-        prepared
-            The images.
         pixels
             Returns the pixels of some rows.
         rows
@@ -81,25 +86,25 @@ class FrozenFit:
         numpy.ndarray
             Shape (rows, classes), float32.
         """
+        prepared = self.prepared
         orientations = orientations_of(prepared.experiment.preprocessing.input_shape)
         turns = [partial(oriented, orientation=number) for number in orientations]
-        if self._is_invariant(pixels(rows[:_SAMPLE]), turns):
+
+        def turned_features(pool: np.ndarray) -> np.ndarray:
+            return _features(prepared, self.split, pool, pixels, _silent, turns, "orientations")
+
+        if self._is_invariant(turned_features(np.arange(min(_SAMPLE, len(self.features))))):
             return self._probabilities(self.features[rows])
         pool, positions = _shared_rows(prepared, rows)
-        turned = _features(prepared, self.split, pool, pixels, _silent, turns, "orientations")
+        turned = turned_features(pool)
         outputs = [self._probabilities(features[positions]) for features in turned]
         mean: np.ndarray = np.mean(outputs, axis=0, dtype=np.float64).astype(np.float32)
         return mean
 
-    def _is_invariant(
-        self, sample: np.ndarray, turns: Sequence[Callable[[np.ndarray], np.ndarray]]
-    ) -> bool:
-        """Whether the features of images are those of the turned images, but for rounding."""
-        features = [np.asarray(self.split.head.predict_on_batch(turn(sample))) for turn in turns]
-        spread = self.features.std(axis=0)
-        return all(
-            bool((np.abs(turned - features[0]) <= _ROUNDING * spread).all()) for turned in features
-        )
+    def _is_invariant(self, turned: np.ndarray) -> bool:
+        """Whether features of the turned first images are those of the images, but for rounding."""
+        difference = np.abs(turned - self.features[: turned.shape[1]])
+        return bool((difference <= _ROUNDING * self.features.std(axis=0)).all())
 
     def _probabilities(self, features: np.ndarray) -> np.ndarray:
         import keras
@@ -132,6 +137,7 @@ def fit_frozen(
     display: Display,
     on_epoch: EpochHook,
     metrics: Sequence[keras.metrics.Metric] = (),
+    earlier: FrozenFit | None = None,
 ) -> tuple[FrozenFit, TrainingResult]:
     """Compute the features once, and solve the softmax layer on the training images.
 
@@ -153,6 +159,8 @@ def fit_frozen(
         Called once, with the training and validation scores of the solution.
     metrics
         Further metrics of the architecture's recipe.
+    earlier
+        An earlier fit. Its solution is taken if it is the same problem: that of another seed.
     """
     start = time.perf_counter()
     training, validation = rows
@@ -167,10 +175,10 @@ def fit_frozen(
         plain = [augmenter.model_dump(mode="json") for augmenter in prepared.experiment.augmenters]
         varied = _features(prepared, split, pool, pixels, shown.of(1), variants, plain)
         learned = varied[:, positions]
-    _solve(
-        prepared, split, np.tile(training, len(learned)), learned.reshape(-1, *learned.shape[2:])
-    )
-    fit = FrozenFit(split, features)
+    known = earlier.weights if earlier is not None and earlier.solves(prepared, split) else None
+    targets = np.tile(training, len(learned))
+    weights = _solve(prepared, split, targets, learned.reshape(-1, *learned.shape[2:]), known)
+    fit = FrozenFit(prepared, split, features, weights)
     probabilities = fit.predict()
     logs: dict[str, float] = {}
     for part, prefix in ((training, ""), (validation, "val_")):
@@ -219,17 +227,31 @@ class _FeatureProgress:
 
 
 def _solve(
-    prepared: PreparedData, split: FrozenSplit, rows: np.ndarray, features: np.ndarray
-) -> None:
-    """Solve the softmax layer on features of some rows; a row may have several."""
+    prepared: PreparedData,
+    split: FrozenSplit,
+    rows: np.ndarray,
+    features: np.ndarray,
+    known: Sequence[np.ndarray] | None,
+) -> Sequence[np.ndarray]:
+    """Give the softmax layer its solution, known or not, for features of some rows.
+
+    A row may have several features. Returns the solution.
+    """
+    split.adapt(features)
+    layer = softmax_layer(split)
+    assert layer is not None
+    if known is not None:
+        layer.set_weights(known)
+        return known
     names = prepared.catalog.class_names
     labels = prepared.labels[rows]
     smoothing = prepared.experiment.training.label_smoothing or 0.0
     targets = one_hot(labels, len(names)) * (1 - smoothing) + smoothing / len(names)
     counts = np.bincount(labels, minlength=len(names))
     weights = class_weights(prepared.experiment.training.class_weights, tuple(counts), names)
-    split.adapt(features)
     solve_softmax_layer(split, features, targets, None if weights is None else weights[labels])
+    solution: Sequence[np.ndarray] = layer.get_weights()
+    return solution
 
 
 def _scores(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[str, float]:

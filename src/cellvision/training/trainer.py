@@ -85,7 +85,7 @@ class Trainer:
         )
         self._check_settings()
         self._networks: list[Network] = []
-        self._frozen: FrozenFit | None = None
+        self._frozen: list[FrozenFit] = []  # the last one, shared with `on`
         self._local: Network | None = None
         # With several processes, one of them evaluates, on its own device.
         self.alone = self.sharing
@@ -235,7 +235,7 @@ class Trainer:
         self, seed: int, display: Display, on_epoch: EpochHook
     ) -> tuple[Network, TrainingResult] | None:
         """Solve a network that is frozen but for its softmax layer; None for any other."""
-        self._frozen = None
+        earlier = self._frozen.pop() if self._frozen else None
         if len(self.devices) > 1 or distributed.world_size() > 1:
             return None
         network = self.network(seed)
@@ -243,9 +243,10 @@ class Trainer:
         if split is None:
             return None
         rows = (self.rows, self.validation_rows)
-        self._frozen, result = fit_frozen(
-            self.prepared, split, rows, self.pixels, display, on_epoch, network.metrics
+        fit, result = fit_frozen(
+            self.prepared, split, rows, self.pixels, display, on_epoch, network.metrics, earlier
         )
+        self._frozen.append(fit)
         return network, result
 
     def _fit_once(
@@ -339,8 +340,8 @@ class Trainer:
 
     def predict(self, network: Network, display: Display) -> np.ndarray:
         """Return the probabilities of all images, shape (images, classes), float32."""
-        if self._frozen is not None:
-            return self._frozen.predict()
+        if self._frozen:
+            return self._frozen[0].predict()
         total = len(self.prepared.pixels)
         done = 0
 
@@ -354,8 +355,8 @@ class Trainer:
 
     def predict_averaged(self, network: Network, rows: np.ndarray) -> np.ndarray:
         """Return mean probabilities over the orientations of images (test-time augmentation)."""
-        if self._frozen is not None:
-            return self._frozen.predict_averaged(self.prepared, self.pixels, rows)
+        if self._frozen:
+            return self._frozen[0].predict_averaged(self.pixels, rows)
         return network.predict_averaged(self.pixels, rows)
 
     def pixels(self, rows: np.ndarray) -> np.ndarray:
@@ -375,8 +376,7 @@ class Trainer:
         if keras.backend.backend() != "tensorflow":
             batches = loader.batches()
             return (((x, y), y) for x, y in batches) if mixes_labels else batches
-        # With several devices Keras takes a batch to build with: a generator would lose it.
-        from cellvision.backends import tensorflow
+        from cellvision.backends import tensorflow  # a generator would lose the batch to build with
 
         prepared = self.prepared
         grouped = loader.group_size > 1
