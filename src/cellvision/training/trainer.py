@@ -370,13 +370,13 @@ class Trainer:
         )
 
     def _training_data(self, loader: BatchLoader, mixes_labels: bool) -> Any:
-        """Return the loader's batches in the form from which Keras trains."""
+        """Return the loader's batches for Keras, which may take one to build with first."""
         import keras
 
         if keras.backend.backend() != "tensorflow":
             batches = loader.batches()
             return (((x, y), y) for x, y in batches) if mixes_labels else batches
-        from cellvision.backends import tensorflow  # a generator would lose the batch to build with
+        from cellvision.backends import tensorflow
 
         prepared = self.prepared
         grouped = loader.group_size > 1
