@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cellvision import errors
+from cellvision.inference.engines import Choice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ def run(
         ),
     ],
     engine: Annotated[
-        Literal["auto", "keras", "onnxruntime", "openvino"],
+        Choice,
         typer.Option(
             "--engine",
             help="Program that computes the predictions: keras; onnxruntime or openvino, if "

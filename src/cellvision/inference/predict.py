@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
-from cellvision.inference.engines.selection import Choice
+from cellvision.inference.engines import Choice
 from cellvision.inference.image_reader import dataset_images
 from cellvision.inference.image_search import ImageFile, Source, find_images
 from cellvision.inference.prediction_job import (

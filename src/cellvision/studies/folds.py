@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cellvision import errors
+from cellvision import defaults, errors
 from cellvision.data.fold_assignment import fold_splits
 from cellvision.data.image_stats import digests
 from cellvision.data.prepared import readable_catalog
@@ -50,9 +50,10 @@ def requested_splitter(
             raise errors.ExperimentError(
                 f"{counted(folds, 'fold')} cannot be cross-validated", "--folds 5"
             )
-        return splitters.create(splitters.default("group_k_fold"), k=folds)
+        return splitters.create(splitters.default(defaults.FOLDS_SPLITTER), k=folds)
     if leave_out is not None:
-        return splitters.create(splitters.default("leave_one_out"), column=leave_out)
+        name = splitters.default(defaults.LEAVE_OUT_SPLITTER)
+        return splitters.create(name, column=leave_out)
     return splitters.create(splitter) if isinstance(splitter, str) else splitter
 
 

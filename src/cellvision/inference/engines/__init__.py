@@ -6,11 +6,16 @@ time they take to start and to compute.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+import math
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 Name = Literal["keras", "onnxruntime", "openvino"]
+"""Engines are named after the package that computes."""
+
+Choice = Literal["auto", Name]
 
 
 class Engine(Protocol):
@@ -49,4 +54,4 @@ class Engine(Protocol):
 
 def images_per_batch(input_shape: tuple[int, int, int], values: int, most: int) -> int:
     """Return the number of images with this many pixel values in total, from 1 to `most`."""
-    return int(np.clip(values // int(np.prod(input_shape)), 1, most))
+    return max(1, min(values // math.prod(input_shape), most))

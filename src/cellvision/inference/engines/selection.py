@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from cellvision import errors
 from cellvision.inference.convert import installed
-from cellvision.inference.engines import Engine, Name
+from cellvision.inference.engines import Choice, Engine
 from cellvision.inference.engines.agreement import predict_in_batches
 from cellvision.inference.engines.converted_models import (
     PROGRAMS,
@@ -25,8 +25,6 @@ from cellvision.inference.engines.keras_engine import KerasEngine
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
-
-Choice = Literal["auto", Name]
 
 CONVERT_ABOVE = 4.0
 """Seconds of work for Keras above which a conversion pays off: measured, it takes two seconds and
