@@ -55,8 +55,8 @@ def install(isolation: Isolation, distribution: str) -> None:
     entries = {
         "architecture": {"deep": f"{module}:Net"},
         "dataset": {"folder": f"{module}:Folder"},
-        "splitter": {name: f"{module}:Folds" for name in ("group_k_fold", "leave_one_out")},
-        "reporter": {name: f"{module}:Figure" for name in figures},
+        "splitter": dict.fromkeys(("group_k_fold", "leave_one_out"), f"{module}:Folds"),
+        "reporter": dict.fromkeys(figures, f"{module}:Figure"),
     }
     ours = {"folder": "datasets", "group_k_fold": "splitters", "confusion": "reporters"}
     if distribution == "cellvision":
