@@ -8,7 +8,7 @@ import pytest
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.studies.folds import requested_splitter
+from cellvision.studies.folds import folds_by, left_out_column, requested_splitter
 from cellvision.testing import Isolation, SyntheticImages, example_plugins
 
 SOURCE = '''
@@ -89,6 +89,17 @@ def test_a_rival_changes_no_default(tmp_path: Path) -> None:
         assert type(settings).__module__ == "fake_cellvision"
     for splitter in (requested_splitter(3, None, None), requested_splitter(None, "dose", None)):
         assert type(splitter).__module__ == "fake_cellvision"
+
+
+@pytest.mark.usefixtures("rivals")
+def test_folds_are_named_by_what_the_splitter_says_and_not_by_a_setting() -> None:
+    with example_plugins():
+        splitter = cv.splitters.create("lab-rival:group_k_fold", column="dose")
+        experiment = cv.Experiment(
+            dataset=SyntheticImages(), reporters=(), split=cv.Split(splitter=splitter)
+        )
+    assert left_out_column(experiment) is None
+    assert folds_by(experiment, "well", None) == "well"
 
 
 @pytest.mark.usefixtures("rivals")

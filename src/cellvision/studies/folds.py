@@ -128,15 +128,20 @@ def pooled_name(run: PlannedRun) -> str:
 
 def left_out_column(experiment: Experiment) -> str | None:
     """Return the provenance column whose values the folds of an experiment leave out, if any."""
-    column = getattr(experiment.split.splitter, "column", None)
-    return None if column in (None, "group", "batch") else str(column)
+    column = _column(experiment)
+    return None if column in ("group", "batch") else column
 
 
 def folds_by(experiment: Experiment, group_column: str | None, batch_column: str | None) -> str:
     """Name what the folds of an experiment hold out: a column, or images."""
-    column = getattr(experiment.split.splitter, "column", "group")
+    column = _column(experiment)
     names = {"group": group_column or "image", "batch": batch_column or "batch"}
-    return names.get(column, str(column))
+    return names.get(column, column)
+
+
+def _column(experiment: Experiment) -> str:
+    splitter = experiment.split.splitter
+    return "group" if splitter is None else splitter.left_out_column
 
 
 def _with_split(experiment: Experiment, **changes: object) -> Experiment:

@@ -16,6 +16,7 @@ from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.architecture_contract import (
     require_network,
     require_probabilities,
+    require_saveable,
 )
 from cellvision.training.batches import one_hot
 from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
@@ -77,6 +78,8 @@ class Network:
         Whether an augmenter mixes labels.
     minimizes_cross_entropy : bool
         Whether the architecture's recipe does nothing but minimize the plain cross-entropy.
+    trained : bool
+        Whether a training has begun, after which callbacks may have a state.
     """
 
     def __init__(
@@ -98,8 +101,10 @@ class Network:
         self.mixes_labels = any(augmenter.mixes_labels for augmenter in experiment.augmenters)
         self.training_model, self.model, network = self._build(seed)
         require_probabilities(experiment.architecture, network)
+        require_saveable(experiment.architecture, network)
         recipe = training_recipe(experiment, plan, class_names)
         self.callbacks = recipe.callbacks
+        self.trained = False
         self.metrics = recipe_metrics(experiment.architecture, recipe)
         # Scores report the architecture's own loss, without smoothing and class weights.
         plain = experiment.architecture.recipe(plan)
