@@ -21,12 +21,6 @@ DATA = {"defaults.py", "known_plugins.py"}
 AMBIGUOUS = {"batch", "intensity", "background", "page"}
 """Also columns of a catalog, settings, and a kind of artifact."""
 
-ALLOWED = {
-    # Packages that compute predictions, and the formats of Keras that they read.
-    "openvino": "inference/engines/",
-    "onnx": "inference/engines/",
-}
-
 KINDS = {
     "control": cv.controls,
     "splitter": cv.splitters,
@@ -58,7 +52,7 @@ def text_of(node: ast.AST) -> str | None:
 @pytest.fixture(scope="module")
 def core() -> list[tuple[str, ast.Module]]:
     found = list(trees())
-    assert "inference/engines/converted_models.py" in dict(found)
+    assert len(found) > 3  # of the ambiguous names
     return found
 
 
@@ -68,8 +62,7 @@ def test_the_core_names_none(kind: str, core: list[tuple[str, ast.Module]]) -> N
     assert unambiguous
     for file, tree in core:
         used = {text_of(node) for node in ast.walk(tree)} & unambiguous
-        allowed = {name for name, folder in ALLOWED.items() if file.startswith(folder)}
-        assert not used - allowed, f"{file} names the {kind} {sorted(map(str, used - allowed))}"
+        assert not used, f"{file} names the {kind} {sorted(map(str, used))}"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellvision import errors
-from cellvision.inference.engines import Choice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +44,10 @@ def run(
         ),
     ],
     engine: Annotated[
-        Choice,
+        str,
         typer.Option(
             "--engine",
+            metavar="NAME",
             help="Program that computes the predictions: keras; onnxruntime or openvino, if "
             "installed, for which the network is converted once; auto picks the fastest.",
         ),

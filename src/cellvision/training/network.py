@@ -74,12 +74,12 @@ class Network:
         Callbacks of the architecture's recipe.
     metrics : sequence of keras.metrics.Metric
         Further metrics of the architecture's recipe.
+    trained : bool
+        Whether a training has begun, after which callbacks may have a state.
     mixes_labels : bool
         Whether an augmenter mixes labels.
     minimizes_cross_entropy : bool
         Whether the architecture's recipe does nothing but minimize the plain cross-entropy.
-    trained : bool
-        Whether a training has begun, after which callbacks may have a state.
     """
 
     def __init__(

@@ -1,21 +1,20 @@
 """Engines that compute predictions: Keras, or a faster program with a converted network.
 
 All compute in float32 and give the same probabilities, to about 0.000001. They differ in the
-time they take to start and to compute.
+time they take to start and to compute. All but Keras are opened by exporters.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from cellvision.concurrency import available_processors
 
 if TYPE_CHECKING:
     import numpy as np
 
-Name = Literal["keras", "onnxruntime", "openvino"]
-"""Engines are named after the package that computes."""
-
-Choice = Literal["auto", Name]
+__all__ = ["Engine", "available_processors", "images_per_batch"]
 
 
 class Engine(Protocol):
@@ -24,14 +23,14 @@ class Engine(Protocol):
     Attributes
     ----------
     name : str
-        ``"keras"``, ``"onnxruntime"`` or ``"openvino"``.
+        Name of the Python package that computes, such as ``"keras"``.
     version : str
         Version of the package.
     at_once : int
         Best number of images per call, which is also the largest.
     """
 
-    name: Name
+    name: str
     version: str
     at_once: int
 
@@ -41,8 +40,7 @@ class Engine(Protocol):
         Parameters
         ----------
         pixels
-            At most `at_once` images, (n, height, width, channels), as
-            `Preprocessing.expand_channels` returns them.
+            At most `at_once` images, (n, height, width, channels), native intensities.
 
         Returns
         -------
