@@ -214,6 +214,41 @@ def test_labels_are_mixed_with_the_weights_of_the_images() -> None:
         cv.augmenters.unregister("blend")
 
 
+def test_runs_that_train_at_once_share_no_state() -> None:
+    class Live(cv.Reporter):
+        """Follows epochs."""
+
+        fault: str = ""
+        _lines: list[str] = []
+
+        def on_run_begin(self, folder: Path, experiment: cv.Experiment) -> Any:
+            if self.fault == "nothing":
+                return None
+            follower = self if self.fault == "itself" else self.model_copy()
+            if not self.fault:
+                follower._lines = []
+            return follower
+
+        def on_epoch_end(self, epoch: int, logs: Any) -> None:
+            self._lines.append(f"{epoch}: {logs['loss']}")
+
+    cv.reporters.register("live", Live)
+    try:
+        for fault, says in (
+            *(("itself", "share _lines"), ("a copy alone", "share _lines")),
+            *(("nothing", "returned NoneType"), ("", "")),
+        ):
+            example = {"name": "live", "example": {"fault": fault}}
+            checks = type("Checks", (ReporterChecks,), example)()
+            if says:
+                with pytest.raises(CheckFailed, match=says):
+                    checks.test_follows_epochs()
+            else:
+                checks.test_follows_epochs()
+    finally:
+        cv.reporters.unregister("live")
+
+
 def test_slow_reads_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     (note,) = run_check("dataset", "reads_fast_enough", fault="slow").notes
     assert note.startswith("reading an image takes ")
