@@ -139,6 +139,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (lambda: None, "must return a table of settings"),
         (lambda: ["deep"], "must return a table of settings"),
         (lambda: {"dataset": "folder"}, "without a data set"),
+        (lambda: {"split": {"test": 0.5}}, "chooses the split"),
         (lambda: {"trainings": {"epochs": 3}}, "trainings"),
         (lambda: {"training": {"epochs": 0}}, "epochs"),
         (lambda: {"training": {"epoch": 3}}, "epoch"),

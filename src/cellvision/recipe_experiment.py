@@ -197,6 +197,12 @@ def _chosen(name: str, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
         raise errors.PluginContractError(
             f"{origin}: experiment() must return a table of settings without a data set", _CHECK
         )
+    if "split" in chosen:
+        raise errors.PluginContractError(
+            f"{origin}: experiment() chooses the split, but its facts are of the training images "
+            "of another one",
+            f"Leave the split to the user. {_CHECK}",
+        )
     chosen = by_default(chosen, Experiment, recipes.info(name).distribution)
     try:
         experiment_from({**chosen, "dataset": dataset}, "experiment()")

@@ -18,6 +18,7 @@ from cellvision.training.architecture_contract import (
     require_probabilities,
     require_saveable,
 )
+from cellvision.training.augmenter_contract import augmented
 from cellvision.training.batches import one_hot
 from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
 from cellvision.training.metrics import mixed_metric, recipe_metrics, require_numbers
@@ -165,11 +166,7 @@ class Network:
         labels = keras.Input((self.classes,), name="labels", dtype="float32")
         images, targets = scaled, labels
         for number, augmenter in enumerate(self.experiment.augmenters):
-            layer = augmenter.build(seed + number)
-            if augmenter.mixes_labels:
-                images, targets = layer((images, targets))
-            else:
-                images = layer(images)
+            images, targets = augmented(augmenter, seed + number, images, targets)
         probabilities = network(images)
         if not self.mixes_labels:
             return keras.Model(pixels, probabilities, dtype="float32"), model, network
