@@ -11,7 +11,7 @@ import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellvision.component import Component, nested_components
 from cellvision.data.batch_reads import reads_for_fingerprints
@@ -36,8 +36,19 @@ def reader_digest(dataset: Dataset, images: Sequence[str]) -> str:
     images
         Ids of its images, which may end in the suffix of a decoder.
     """
-    digest = hashlib.sha256(repr(dataset).encode())
-    for source in (*_sources(dataset), *_decoder_sources(images)):
+    digest = hashlib.sha256(f"{dataset!r} {source_digest(dataset)}".encode())
+    for source in _decoder_sources(images):
+        digest.update(hashlib.sha256(source).digest())
+    return digest.hexdigest()[:16]
+
+
+def source_digest(settings: Any) -> str:
+    """Return a digest of the source code of the components in some settings, at any depth.
+
+    Their own modules count, and those of their base classes; cellvision's do not.
+    """
+    digest = hashlib.sha256()
+    for source in _sources(settings):
         digest.update(hashlib.sha256(source).digest())
     return digest.hexdigest()[:16]
 
@@ -59,11 +70,11 @@ def reads_alike(dataset: Dataset, stats: Sequence[ImageStats]) -> bool:
     return all(decode(dataset, stat.image)[0].digest == stat.digest for stat in readable[::step])
 
 
-def _sources(dataset: Dataset) -> Iterator[bytes]:
-    """Yield the source code of the data set's classes, without those of cellvision itself."""
+def _sources(settings: Any) -> Iterator[bytes]:
+    """Yield the source code of the components' classes, without those of cellvision itself."""
     kinds = {
         kind: None
-        for component in nested_components(dataset)
+        for component in nested_components(settings)
         for kind in type(component).__mro__
         if issubclass(kind, Component) and not kind.__module__.startswith("cellvision.")
     }
