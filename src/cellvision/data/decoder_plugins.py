@@ -55,7 +55,7 @@ def decoders_of(images: Iterable[str]) -> list[PluginCandidate]:
     suffixes = plugin_suffixes()
     if not suffixes:
         return []
-    present = {f".{image.rpartition('.')[2].lower()}" for image in images} & suffixes
+    present = {image[image.rfind(".") :].lower() for image in images if "." in image} & suffixes
     return [decoder for suffix in sorted(present) for decoder in _matching(suffix)]
 
 
