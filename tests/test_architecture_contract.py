@@ -31,6 +31,11 @@ def halved(x: Any) -> Any:
     return x / 2
 
 
+def doubled(x: Any) -> Any:
+    """An activation that is registered."""
+    return x * 2
+
+
 class Faulty(cv.Architecture):
     """A network with one fault."""
 
@@ -62,6 +67,8 @@ def _layers(fault: str) -> list[Any]:
 
     if fault == "function":
         return [keras.layers.Activation(halved)]
+    if fault == "registered":
+        return [keras.layers.Activation(doubled)]
     if fault == "function in lambda":
         return [keras.layers.Activation(lambda x: x / 2)]
     if fault == "initializer":
@@ -159,8 +166,8 @@ def test_a_sound_network_passes() -> None:
     import keras
 
     require_sound(Faulty())
-    keras.saving.register_keras_serializable(package="tests")(halved)
-    require_sound(Faulty(fault="function"))
+    keras.saving.register_keras_serializable(package="tests")(doubled)
+    require_sound(Faulty(fault="registered"))
 
 
 @pytest.mark.parametrize("fault", ["train_step", "optimizer", "linear"])

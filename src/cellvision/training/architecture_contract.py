@@ -157,7 +157,7 @@ def _object_fault(entry: dict[str, Any]) -> Fault | None:
     import keras
 
     kind = entry.get("class_name")
-    if kind == "__lambda__":
+    if kind == "__lambda__" or _is_code(entry):
         return Fault(
             "a layer has a lambda among its settings, whose code is not loaded from a file",
             f"Write it as a function. {_REGISTER}.",
@@ -179,6 +179,17 @@ def _object_fault(entry: dict[str, Any]) -> Fault | None:
             f"{_REGISTER}.",
         )
     return None
+
+
+def _is_code(entry: dict[str, Any]) -> bool:
+    """Whether an entry is the code of a lambda, as Keras writes it for an activation."""
+    value = entry.get("value")
+    return (
+        len(entry) == 1
+        and isinstance(value, list | tuple)
+        and len(value) == 3
+        and isinstance(value[0], str)
+    )
 
 
 def probability_fault(outputs: np.ndarray, tolerance: float = 1e-4) -> Fault | None:
