@@ -172,6 +172,7 @@ class ExporterChecks(ComponentChecks):
             raise unittest.SkipTest("it has no engine")
         if not installed(exporter.engine):
             raise unittest.SkipTest(f"not installed: {exporter.engine}")
+        assert self.verified("ordinary", "test_verifies_its_export")
         export = self.export("ordinary", "test_exports_a_run")
         moved = self.folder / "moved"
         shutil.copytree(export.folder, moved)
