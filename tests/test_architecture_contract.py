@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,23 @@ from cellvision.training.architecture_contract import (
     probability_fault,
     require_network,
     require_probabilities,
+    require_saveable,
 )
 
 if TYPE_CHECKING:
     import keras
 
 SHAPE = (8, 8, 1)
+
+
+def halved(x: Any) -> Any:
+    """An activation of a plugin's own."""
+    return x / 2
+
+
+def doubled(x: Any) -> Any:
+    """An activation that is registered."""
+    return x * 2
 
 
 class Faulty(cv.Architecture):
@@ -53,6 +65,35 @@ def _layers(fault: str) -> list[Any]:
         def call(self, x: Any) -> Any:
             return x
 
+    if fault == "function":
+        return [keras.layers.Activation(halved)]
+    if fault == "registered":
+        return [keras.layers.Activation(doubled)]
+    if fault == "function in lambda":
+        return [keras.layers.Activation(lambda x: x / 2)]
+    if fault == "initializer":
+
+        class Ones(keras.initializers.Initializer):  # type: ignore[misc]
+            """All ones."""
+
+            def __call__(self, shape: Any, dtype: Any = None) -> Any:
+                return keras.ops.ones(shape, dtype)
+
+        return [keras.layers.Conv2D(1, 1, kernel_initializer=Ones())]
+    if fault == "no config":
+
+        @keras.saving.register_keras_serializable(package="tests")
+        class Scale(keras.layers.Layer):  # type: ignore[misc]
+            """Scales by what it cannot write down."""
+
+            def __init__(self, by: Any) -> None:
+                super().__init__()
+                self.by = by
+
+            def call(self, x: Any) -> Any:
+                return x * self.by.value
+
+        return [Scale(SimpleNamespace(value=2))]
     if fault == "lambda":
         return [keras.layers.Lambda(lambda x: x)]
     if fault == "no package":
@@ -93,6 +134,10 @@ FAULTS = {
     "lambda": "is a Lambda",
     "unregistered": "the layer class Plain is not registered",
     "no package": "the layer class Plain is registered without a package",
+    "function": "the function halved is not registered",
+    "function in lambda": "a lambda among its settings",
+    "initializer": "the class Ones is not registered",
+    "no config": "the network cannot be saved",
     "linear": "the outputs of an image sum to",
     "sigmoid": "the outputs of an image sum to",
 }
@@ -105,6 +150,7 @@ def require_sound(architecture: Faulty) -> None:
     network = architecture.build(SHAPE, 2)
     require_network(architecture, network, SHAPE, 2)
     require_probabilities(architecture, network)
+    require_saveable(architecture, network)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -117,7 +163,11 @@ def test_a_network_that_cannot_be_honoured(fault: str) -> None:
 
 
 def test_a_sound_network_passes() -> None:
+    import keras
+
     require_sound(Faulty())
+    keras.saving.register_keras_serializable(package="tests")(doubled)
+    require_sound(Faulty(fault="registered"))
 
 
 @pytest.mark.parametrize("fault", ["train_step", "optimizer", "linear"])

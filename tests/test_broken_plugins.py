@@ -92,6 +92,26 @@ def test_each_broken_splitter_has_its_own_error(
     assert "\n" not in caught.value.what
 
 
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [("plate", "which the catalog lacks"), ("label", "trains and tests on label 'dark'")],
+)
+def test_a_splitter_must_leave_out_what_it_says(column: str, what: str) -> None:
+    class Mine(cv.Splitter):
+        """Divides blocks, and claims to leave out more."""
+
+        @property
+        def left_out_column(self) -> str:
+            return column
+
+        def folds(self, catalog: pd.DataFrame) -> Sequence[Sequence[str]]:
+            return [["test" if block < 2 else "train" for block in catalog["block"]]]
+
+    with pytest.raises(errors.PluginContractError, match=what) as caught:
+        fold_splits(Mine(), Catalog.of(InMemory()), {})
+    assert "left_out_column" in caught.value.what
+
+
 def test_a_splitter_cannot_change_the_catalog() -> None:
     class Mine(cv.Splitter):
         """Removes a column."""
@@ -119,6 +139,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (lambda: None, "must return a table of settings"),
         (lambda: ["deep"], "must return a table of settings"),
         (lambda: {"dataset": "folder"}, "without a data set"),
+        (lambda: {"split": {"test": 0.5}}, "chooses the split"),
         (lambda: {"trainings": {"epochs": 3}}, "trainings"),
         (lambda: {"training": {"epochs": 0}}, "epochs"),
         (lambda: {"training": {"epoch": 3}}, "epoch"),

@@ -13,6 +13,10 @@ import pytest
 
 from cellvision import errors, io
 from cellvision.data.decoder_plugins import plugin_suffixes
+from cellvision.data.pixel_reader import reader_digest
+from cellvision.plugin_versions import missing_plugins
+from cellvision.results.environment import decoder_requirements
+from cellvision.testing import SyntheticImages
 from cellvision.testing.isolation import Isolation
 
 SOURCE = '''
@@ -83,6 +87,31 @@ def test_a_broken_decoder_names_itself(isolated_registries: Isolation, frame: Pa
     install(isolated_registries, "gone")
     with pytest.raises(errors.BrokenPlugin, match="decoder raw"):
         io.read_image(frame)
+
+
+def test_a_record_names_the_decoders_of_its_images(isolated_registries: Isolation) -> None:
+    install(isolated_registries)
+    images = ["a/1.RAW", "a/2.png", "raw", "b/3.raw"]
+    recorded = decoder_requirements(images)
+    assert recorded == {"cellvision.decoders:raw": "lab-raw==1.0"}
+    assert decoder_requirements(["1.png", "raw"]) == {}
+    assert missing_plugins(recorded) == {}
+    lost = {"cellvision.decoders:odd": "lab-odd==1.0"}
+    assert missing_plugins({**recorded, **lost}) == lost
+    assert "lab_raw" not in sys.modules
+
+
+def test_pixels_that_another_version_of_a_decoder_read_are_not_used(
+    isolated_registries: Isolation, frame: Path
+) -> None:
+    install(isolated_registries)
+    dataset = SyntheticImages()
+    before = reader_digest(dataset, [frame.name])
+    assert reader_digest(dataset, [frame.name]) == before
+    assert reader_digest(dataset, ["cell.png"]) != before
+    module = isolated_registries.folder / "lab_raw.py"
+    module.write_text(SOURCE.replace("frombuffer(content", "frombuffer(content[::-1]"))
+    assert reader_digest(dataset, [frame.name]) != before
 
 
 def test_folders_of_such_files_are_audited(tmp_path: Path) -> None:

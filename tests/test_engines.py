@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from cellvision_exporters.engines.openvino_engine import OpenVinoEngine
 
 import cellvision as cv
 from cellvision import errors
 from cellvision.inference.engines import selection
-from cellvision.inference.engines.openvino_engine import OpenVinoEngine
 from cellvision.training.network import Network
 
 

@@ -142,6 +142,16 @@ def test_a_broken_contract_writes_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("returned", ["None", "3", "'compared'"])
+def test_an_exporter_must_say_what_it_compared(
+    run: cv.Run, isolated_registries: Isolation, tmp_path: Path, returned: str
+) -> None:
+    install(isolated_registries, verify=f"return {returned}")
+    with pytest.raises(errors.PluginContractError, match=r"card: verify\(\) returned"):
+        cv.export(run, "card", tmp_path / "out" / "my.card")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_missing_package_is_named_before_any_work(
     run: cv.Run, isolated_registries: Isolation, tmp_path: Path
 ) -> None:

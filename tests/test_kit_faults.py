@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,35 @@ class Amplify(cv.Augmenter):
                 return images * keras.random.uniform(shape, 0.9 * most, most, seed=self.generator)
 
         return Factor()
+
+
+class Blend(cv.Augmenter):
+    """Averages neighbours, and labels with the same weights or the other way round."""
+
+    mixes_labels: ClassVar[bool] = True
+    swapped: bool = False
+
+    def build(self, seed: int) -> keras.layers.Layer:
+        import keras
+        from keras import ops
+
+        swapped = self.swapped
+
+        class Average(keras.layers.Layer):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__(dtype="float32")
+                self.generator = keras.random.SeedGenerator(seed)
+
+            def call(self, inputs: Any, training: bool = False) -> Any:
+                images, labels = inputs
+                if not training:
+                    return images, labels
+                share = keras.random.uniform((), 0.7, 1, seed=self.generator)
+                images = share * images + (1 - share) * ops.roll(images, 1, axis=0)
+                share = 1 - share if swapped else share
+                return images, share * labels + (1 - share) * ops.roll(labels, 1, axis=0)
+
+        return Average()
 
 
 class Restless(cv.Architecture):
@@ -168,6 +197,56 @@ def test_a_fault_fails_its_check(kind: str, method: str, example: Any, says: str
     assert says in caught.value.what
     assert keras.config.dtype_policy().name == "float32"
     run_check(kind, method)  # passes without the fault
+
+
+def test_labels_are_mixed_with_the_weights_of_the_images() -> None:
+    cv.augmenters.register("blend", Blend)
+    try:
+        for swapped in (False, True):
+            settings = {"name": "blend", "example": {"swapped": swapped}}
+            checks = type("Checks", (AugmenterChecks,), settings)()
+            if swapped:
+                with pytest.raises(CheckFailed, match="from the shares of the classes"):
+                    checks.test_leaves_labels_true()
+            else:
+                checks.test_leaves_labels_true()
+    finally:
+        cv.augmenters.unregister("blend")
+
+
+def test_runs_that_train_at_once_share_no_state() -> None:
+    class Live(cv.Reporter):
+        """Follows epochs."""
+
+        fault: str = ""
+        _lines: list[str] = []
+
+        def on_run_begin(self, folder: Path, experiment: cv.Experiment) -> Any:
+            if self.fault == "nothing":
+                return None
+            follower = self if self.fault == "itself" else self.model_copy()
+            if not self.fault:
+                follower._lines = []
+            return follower
+
+        def on_epoch_end(self, epoch: int, logs: Any) -> None:
+            self._lines.append(f"{epoch}: {logs['loss']}")
+
+    cv.reporters.register("live", Live)
+    try:
+        for fault, says in (
+            *(("itself", "share _lines"), ("a copy alone", "share _lines")),
+            *(("nothing", "returned NoneType"), ("", "")),
+        ):
+            example = {"name": "live", "example": {"fault": fault}}
+            checks = type("Checks", (ReporterChecks,), example)()
+            if says:
+                with pytest.raises(CheckFailed, match=says):
+                    checks.test_follows_epochs()
+            else:
+                checks.test_follows_epochs()
+    finally:
+        cv.reporters.unregister("live")
 
 
 def test_slow_reads_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:

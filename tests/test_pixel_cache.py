@@ -326,6 +326,61 @@ def test_unreadable_images_are_tried_again() -> None:
     assert open_all(unchanged).images == tuple(pixels)
 
 
+class Plane(InMemory):
+    """A fingerprint that knows the file, and neither the setting nor the code."""
+
+    plane: int = 0
+
+    def read(self, image: str) -> np.ndarray:
+        return super().read(image) + self.plane
+
+
+def test_a_setting_that_changes_pixels_is_noticed(cache: Path) -> None:
+    pixels = noise_images(9)
+    name = data(pixels).name
+    expected = np.stack(list(pixels.values()))
+    for plane in (0, 3, 0, 3):
+        stored = open_all(Plane(name=name, plane=plane))
+        assert np.array_equal(stored.pixels, expected + np.uint8(plane))
+    assert len(entries(cache)) == 2  # neither replaces the other
+    read = len(InMemory.decoded)
+    open_all(Plane(name=name, plane=0))
+    assert len(InMemory.decoded) == read
+    open_all(Plane(name=name, plane=0, classes=("a",)))  # changes no pixel
+    assert len(InMemory.decoded) <= read + 4
+    assert len(entries(cache)) == 2
+
+
+LOCAL = """
+import numpy as np
+import cellvision as cv
+
+
+class Edited(cv.Dataset):
+    def catalog(self):
+        raise NotImplementedError
+
+    def fingerprint(self, image):
+        return image
+
+    def read(self, image):
+        return np.full((6, 5, 1), int(image[0]) + {level}, np.uint8)
+"""
+
+
+def test_an_edited_local_plugin_is_noticed(tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "edited_images.py"
+    try:
+        for level in (1, 2, 2, 1):
+            file.write_text(LOCAL.format(level=level))
+            cv.load_plugins(file)
+            stored = open_pixels(cv.datasets.create("edited"), ["0.png", "1.png"], SMALL)
+            assert list(stored.pixels[:, 0, 0, 0]) == [level, level + 1]
+    finally:
+        cv.datasets.unregister("edited")
+    assert len(entries(cache)) == 2
+
+
 class WithoutFingerprint(InMemory):
     fingerprint = cv.Dataset.fingerprint
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from cellvision_exporters.engines import onnxruntime_engine
 from PIL import Image
 
 import cellvision as cv
@@ -22,7 +23,6 @@ from cellvision.cli import main
 from cellvision.cli.train import show
 from cellvision.concurrency import available_processors
 from cellvision.inference import image_reader, prediction_job, prediction_table
-from cellvision.inference.engines import onnxruntime_engine
 from cellvision.inference.image_search import ImageFile
 
 

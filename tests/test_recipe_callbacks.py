@@ -12,6 +12,7 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.studies import vectorized
 from cellvision.training.architecture_contract import architecture_warnings
 from cellvision.training.callbacks import recipe_callbacks
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ADVICE = "It was pretrained on cells."
 
 plans: list[cv.TrainingPlan] = []
+lives: list[int] = []
 
 
 class Ending(cv.Architecture):
@@ -28,6 +30,7 @@ class Ending(cv.Architecture):
 
     frozen: bool = False
     ends: bool = True
+    counts: bool = False
     advice: str = ADVICE
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
@@ -50,9 +53,19 @@ class Ending(cv.Architecture):
             def on_train_end(self, logs: Any = None) -> None:
                 self.model.set_weights([0 * value for value in self.model.get_weights()])
 
+        class Count(keras.callbacks.Callback):  # type: ignore[misc]
+            """Counts the epochs of its life, as an average of weights would go on."""
+
+            epochs = 0
+
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                self.epochs += 1
+                lives.append(self.epochs)
+
         plans.append(plan)
         adam = keras.optimizers.Adam(0.1)
-        return cv.TrainingRecipe(adam, callbacks=[Zero()] if self.ends else [])
+        callbacks = [Zero()] if self.ends else []
+        return cv.TrainingRecipe(adam, callbacks=[Count()] if self.counts else callbacks)
 
     def warnings(self) -> Any:
         return [self.advice] if self.advice else "text"
@@ -86,6 +99,40 @@ def test_averages_are_swapped_once(averages: bool, validates: bool, count: int) 
     first, *others = recipe_callbacks(network, validates=bool(validates))
     assert first is own
     assert [type(each) for each in others] == count * [keras.callbacks.SwapEMAWeights]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"callbacks": [1]}, "Callbacks of the architecture's recipe"),
+        ({"use_ema": True}, "Moving averages"),
+        ({"mixes": True}, "Augmenters that mix labels"),
+        ({}, ""),
+    ],
+)
+def test_what_python_does_between_steps_is_not_vectorized(
+    changes: dict[str, Any], says: str
+) -> None:
+    optimizer = SimpleNamespace(use_ema=changes.get("use_ema", False))
+    network = SimpleNamespace(
+        callbacks=changes.get("callbacks", []), training_model=SimpleNamespace(optimizer=optimizer)
+    )
+    augmenters = [SimpleNamespace(mixes_labels=changes.get("mixes", False))]
+    trainer: Any = SimpleNamespace(
+        network=lambda seed: network,
+        validation_rows=[1],
+        prepared=SimpleNamespace(experiment=SimpleNamespace(augmenters=augmenters)),
+    )
+    assert vectorized._obstacle(trainer, 0).startswith(says)
+    assert bool(vectorized._obstacle(trainer, 0)) == bool(says)
+
+
+@pytest.mark.slow
+def test_every_run_of_a_study_has_callbacks_of_its_own(tmp_path: Path) -> None:
+    images = tiny.make_folder(tmp_path / "images")
+    experiment = tiny.experiment(images, {"type": "ending", "counts": True}, epochs=2, restarts=0)
+    cv.study(experiment, 2, tmp_path / "study")
+    assert lives == [1, 2, 1, 2]
 
 
 @pytest.mark.slow

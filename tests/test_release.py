@@ -81,6 +81,23 @@ def test_constraints_fit_what_every_distribution_requires(release: ModuleType) -
                 assert need.specifier.contains(pinned[name]), (project.name, line)
 
 
+def test_every_plugin_is_found_by_its_keyword_and_most_are_standard(release: ModuleType) -> None:
+    core, *plugins = (
+        tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        for folder in release.projects()
+    )
+    assert all("cellvision-plugin" in plugin["keywords"] for plugin in plugins)
+    major, minor = map(int, core["version"].split(".")[:2])
+    limits = f">={major}.{minor},<{major}.{minor + 1}"
+    needs_a_large_library = {"bioio", "cleanlab", "nuclei", "tracking"}
+    names = {plugin["name"].removeprefix("cellvision-") for plugin in plugins}
+    assert set(core["optional-dependencies"]["standard"]) == {
+        f"cellvision-{name}{limits}" for name in names - needs_a_large_library
+    }
+    for plugin in plugins:
+        assert f"cellvision{limits}" in plugin["dependencies"], plugin["name"]
+
+
 @pytest.mark.exhaustive
 def test_all_files_pass_the_check_of_the_index(release: ModuleType, tmp_path: Path) -> None:
     twine = subprocess.run([sys.executable, "-m", "twine", "--version"], check=False)

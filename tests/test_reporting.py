@@ -294,6 +294,25 @@ def test_a_follower_that_exits_does_not_end_the_training(
     assert Path.cwd() == directory
 
 
+def test_a_reporter_that_forgets_to_return_a_follower_follows_nothing(
+    example_run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Forgetful(cv.Reporter):
+        """Returns nothing."""
+
+        def on_run_begin(self, folder: Path, experiment: cv.Experiment) -> Any:
+            self.model_copy()
+
+    cv.reporters.register("forgetful", Forgetful)
+    try:
+        followers = begin_run([Forgetful(), Plain()], example_run.folder, None)  # type: ignore[arg-type]
+    finally:
+        cv.reporters.unregister("forgetful")
+    assert [type(each) for each in followers] == [Plain]
+    assert "'forgetful' failed" in caplog.text
+    assert "on_run_begin() returned NoneType, not a reporter" in caplog.text
+
+
 @pytest.mark.parametrize("path", ["../run.json", "/etc/passwd", "C:/secret", "a/../../b", ""])
 def test_a_record_that_leaves_its_folder_is_refused(path: str, tmp_path: Path) -> None:
     artifact = {"path": path, "title": "T", "kind": "text"}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import ConfigDict, Field, field_validator
 
-from cellvision import atomic_io, errors, notebook_html
+from cellvision import atomic_io, defaults, errors, notebook_html
 from cellvision.about import About
 from cellvision.component import FormerSetting, Settings
 from cellvision.data.preprocessing import Preprocessing
@@ -216,7 +216,7 @@ class Experiment(Settings):
         if isinstance(value, Path) or (
             isinstance(value, str) and not named and (os.sep in value or Path(value).is_dir())
         ):
-            return {"type": "folder", "path": str(value)}
+            return {"type": datasets.default(defaults.DATASET), "path": str(value)}
         return value
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class Experiment(Settings):
 
     @field_validator("architecture", mode="before")
     @classmethod
-    def _deep_by_default(cls, value: Any) -> Any:
+    def _architecture_by_default(cls, value: Any) -> Any:
         """Accept settings of the default architecture without its name."""
         if isinstance(value, Mapping) and "type" not in value:
             return {**_default_architecture(), **value}
@@ -257,12 +257,12 @@ def _changes(settings: Settings) -> str:
 
 
 def _default_architecture() -> dict[str, Any]:
-    return {"type": architectures.default("deep")}
+    return {"type": architectures.default(defaults.ARCHITECTURE)}
 
 
 def from_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the experiment that a folder of images stands for, as plain values."""
-    return {"dataset": {"type": datasets.default("folder"), "path": str(path)}}
+    return {"dataset": {"type": datasets.default(defaults.DATASET), "path": str(path)}}
 
 
 def load_experiment(path: str | os.PathLike[str]) -> Experiment:

@@ -63,6 +63,11 @@ class PluginCandidate:
         return f"{self.name} ({self.distribution}{version})"
 
     @property
+    def requirement(self) -> str:
+        """Name and version as in a requirement: ``cellvision-architectures==0.1.0``."""
+        return f"{self.distribution}=={self.version}" if self.version else self.distribution
+
+    @property
     def how_to_update(self) -> str:
         """Hint for a plugin that another cellvision needs."""
         if self.entry_point is None:

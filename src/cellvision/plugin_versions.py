@@ -9,6 +9,8 @@ from typing import Any
 import importlib_metadata
 
 from cellvision import errors
+from cellvision.data.decoder_plugins import GROUP as DECODERS
+from cellvision.data.decoder_plugins import plugin_suffixes
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
@@ -36,7 +38,12 @@ def missing_plugins(plugins: Mapping[str, str]) -> dict[str, str]:
     missing = {}
     for full_name, requirement in plugins.items():
         group, _, name = full_name.partition(":")
-        if group in _REGISTRIES and name.rpartition(":")[2] not in _REGISTRIES[group]:
+        is_missing = (
+            f".{name.lower()}" not in plugin_suffixes()
+            if group == DECODERS
+            else group in _REGISTRIES and name.rpartition(":")[2] not in _REGISTRIES[group]
+        )
+        if is_missing:
             missing[full_name] = requirement
     return missing
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import errors
+from cellvision import defaults, errors
 from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-DEFAULT = "standard"
+DEFAULT = defaults.RECIPE
 """The recipe that a folder stands for."""
 
 _CHECK = "Its author can find out more with cellvision check"
@@ -126,7 +126,7 @@ def without_recipe(
     name = os.fspath(source)
     path = name if is_address(name) else Path(name).absolute()
     recognised = None if is_address(name) else recognising_dataset(name)
-    kind = datasets.default("folder") if recognised is None else recognised.name
+    kind = datasets.default(defaults.DATASET) if recognised is None else recognised.name
     return Experiment(dataset=datasets.create(kind, path=path, group=group))
 
 
@@ -196,6 +196,12 @@ def _chosen(name: str, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
     if not isinstance(chosen, dict) or "dataset" in chosen:
         raise errors.PluginContractError(
             f"{origin}: experiment() must return a table of settings without a data set", _CHECK
+        )
+    if "split" in chosen:
+        raise errors.PluginContractError(
+            f"{origin}: experiment() chooses the split, but its facts are of the training images "
+            "of another one",
+            f"Leave the split to the user. {_CHECK}",
         )
     chosen = by_default(chosen, Experiment, recipes.info(name).distribution)
     try:

@@ -392,6 +392,4 @@ class Registry(Generic[T]):
 
     def requirement(self, name: str) -> str:
         """Return the requirement ``distribution==version`` of a name, for a run's record."""
-        candidate = self._candidate(name)
-        version = candidate.version
-        return f"{candidate.distribution}=={version}" if version else candidate.distribution
+        return self._candidate(name).requirement

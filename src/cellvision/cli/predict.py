@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -44,9 +44,10 @@ def run(
         ),
     ],
     engine: Annotated[
-        Literal["auto", "keras", "onnxruntime", "openvino"],
+        str,
         typer.Option(
             "--engine",
+            metavar="NAME",
             help="Program that computes the predictions: keras; onnxruntime or openvino, if "
             "installed, for which the network is converted once; auto picks the fastest.",
         ),

@@ -7,7 +7,7 @@ path of a file and returns its pixels, (height, width, channels) in the native d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,26 @@ def _enabled() -> list[PluginCandidate]:
     return [candidate for candidate in installed_candidates(GROUP) if not is_disabled(candidate)]
 
 
+def decoders_of(images: Iterable[str]) -> list[PluginCandidate]:
+    """Return the plugins for the suffixes of some images; none of them is imported.
+
+    Parameters
+    ----------
+    images
+        Names or paths of images. Ids of data sets without files have no such suffix.
+    """
+    suffixes = plugin_suffixes()
+    if not suffixes:
+        return []
+    present = {image[image.rfind(".") :].lower() for image in images if "." in image} & suffixes
+    return [decoder for suffix in sorted(present) for decoder in _matching(suffix)]
+
+
+def _matching(suffix: str) -> list[PluginCandidate]:
+    """Return the plugins for a lower-case suffix such as ``.nd2``; one, unless they conflict."""
+    return preferred([each for each in _enabled() if f".{each.name.lower()}" == suffix])
+
+
 def decode_by_plugin(path: Path) -> DecodedImage | None:
     """Decode a file by the plugin for its suffix; None if there is no plugin.
 
@@ -59,14 +79,11 @@ def decode_by_plugin(path: Path) -> DecodedImage | None:
     errors.UnreadableImage
         The decoder failed.
     """
-    suffix = path.suffix.lower().removeprefix(".")
-    matching = preferred(
-        [candidate for candidate in _enabled() if candidate.name.lower() == suffix]
-    )
+    matching = _matching(path.suffix.lower())
     if not matching:
         return None
     if len(matching) > 1:
-        raise conflict("decoder", suffix, matching)
+        raise conflict("decoder", path.suffix.lower().removeprefix("."), matching)
     decoder = _loaded(matching[0])
     try:
         found = decoder(path)

@@ -51,6 +51,7 @@ def fold_splits(
     folds = _folds(splitter, table, origin)
     for number, fold in enumerate(folds, start=1):
         _check_contract(fold, table, f"{origin}: fold {number}")
+        _check_left_out(fold, table, splitter.left_out_column, f"{origin}: fold {number}")
         _check_content(fold, table, f"fold {number} of {len(folds)}")
     return [[split or None for split in fold] for fold in folds]
 
@@ -102,6 +103,23 @@ def _check_contract(fold: Sequence[str], table: pd.DataFrame, where: str) -> Non
         rows = table[table["block"] == splits_per_block.idxmax()]
         raise errors.PluginContractError(
             f"{where} divides the group or the identical images of {rows['image'].iloc[0]!r}", _HINT
+        )
+
+
+def _check_left_out(fold: Sequence[str], table: pd.DataFrame, column: str, where: str) -> None:
+    """Refuse folds that do not hold out what the statistics will take for independent."""
+    if column == "group":
+        return  # blocks have been checked
+    if column not in table.columns:
+        raise errors.PluginContractError(
+            f"{where}: left_out_column is {column!r}, which the catalog lacks", _HINT
+        )
+    names = table[column].astype(str)
+    sides = [set(names[[each == split for each in fold]]) for split in ("train", "test")]
+    shared = sorted(sides[0] & sides[1])
+    if shared:
+        raise errors.PluginContractError(
+            f"{where} trains and tests on {column} {shared[0]!r}, its left_out_column", _HINT
         )
 
 

@@ -37,6 +37,7 @@ from cellvision.data.batch_reads import (
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import counts_above
 from cellvision.data.pixel_index import IndexWriter, read_index
+from cellvision.data.pixel_reader import reader_digest, reads_alike
 from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.user_folders import cache_folder
 
@@ -73,12 +74,15 @@ class StoredPixels:
         Statistics of every requested image, in order, including unreadable ones.
     counts_above : tuple of tuple of int
         For each of `images`, its native samples above 8, 10, 12 and 14 bits.
+    reader : str
+        What read them; see `cellvision.data.pixel_reader`.
     """
 
     pixels: np.ndarray
     images: tuple[str, ...]
     stats: tuple[ImageStats, ...]
     counts_above: tuple[tuple[int, ...], ...]
+    reader: str = ""
 
 
 def open_pixels(
@@ -107,7 +111,7 @@ def open_pixels(
     errors.FolderError
         The cache cannot be written: no permission, or no space.
     """
-    job = _Job(dataset, images, preprocessing, progress)
+    job = _Job(dataset, images, preprocessing, progress, reader_digest(dataset, images))
     shelf = cache_folder() / "pixels"
     name = _name(job)
     if reads_for_fingerprints(dataset) and not any(shelf.glob(f"{name}-*")):
@@ -117,6 +121,9 @@ def open_pixels(
     else:
         home = shelf / f"{name}-{_content(job, fingerprints(dataset, images))}"
     stored = _open(home, images, preprocessing)
+    if stored and stored.reader != job.reader and not reads_alike(dataset, stored.stats):
+        home = home.with_name(f"{home.name}-{job.reader}")
+        stored = _open(home, images, preprocessing)
     if stored is not None and _readable_again(dataset, stored):
         stored = None
     # Retry if another process found the same damage and moved away what was made here.
@@ -140,6 +147,7 @@ class _Job(NamedTuple):
     images: Sequence[str]
     preprocessing: Preprocessing
     progress: Progress | None
+    reader: str
 
 
 @contextmanager
@@ -205,7 +213,8 @@ def _load(home: Path) -> tuple[StoredPixels, list[int]]:
         else np.zeros(shape, dtype)
     )
     counts = tuple(tuple(row) for row in index["counts_above"])
-    return StoredPixels(pixels, readable, stats, counts), index["checksums"]
+    stored = StoredPixels(pixels, readable, stats, counts, index.get("reader", ""))
+    return stored, index["checksums"]
 
 
 def _validate(stored: StoredPixels, images: Sequence[str], preprocessing: Preprocessing) -> None:
@@ -268,7 +277,8 @@ def _make(shelf: Path, name: str, job: _Job, home: Path | None) -> Path:
     _remove_abandoned(shelf)
     with atomic_io.workspace(shelf / name) as partial:
         with (partial / _PIXELS).open("w+b") as file, IndexWriter(partial / _INDEX) as index:
-            index.finish(_write(file, index, _prepared(job), job.preprocessing))
+            whole = _write(file, index, _prepared(job), job.preprocessing)
+            index.finish({**whole, "reader": job.reader})
         if home is None:
             stats, _ = read_index(partial / _INDEX)
             home = shelf / f"{name}-{_content(job, fingerprints_of_read(job.dataset, stats))}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import atomic_io, errors, statistics
+from cellvision import atomic_io, defaults, errors, statistics
 from cellvision.data.audit import Audit, audit
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.experiment import Experiment, Training
@@ -81,10 +81,12 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
     for problem in _PROBLEMS:
         experiment = Experiment(
             dataset=datasets.create(
-                "synthetic_cells", path=folder / problem.name / "images", strength=problem.strength
+                datasets.default(defaults.DEMO_DATASET),
+                path=folder / problem.name / "images",
+                strength=problem.strength,
             ),
-            augmenters=(augmenters.create("flip"),),
-            architecture=architectures.create("resnet"),
+            augmenters=(augmenters.create(augmenters.default(defaults.DEMO_AUGMENTER)),),
+            architecture=architectures.create(architectures.default(defaults.DEMO_ARCHITECTURE)),
             preprocessing=Preprocessing(size=(_SIDE, _SIDE), channels=(0, 1)),
             training=Training(epochs=_EPOCHS, learning_rate=0.002),
         )

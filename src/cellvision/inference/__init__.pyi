@@ -2,6 +2,7 @@
 # it for types. "import X as X" is how a stub re-exports a name.
 from .convert import convert_network as convert_network
 from .convert import float32_model as float32_model
-from .engines.onnxruntime_engine import OnnxRuntimeEngine as OnnxRuntimeEngine
-from .engines.openvino_engine import OpenVinoEngine as OpenVinoEngine
+from .engines import Engine as Engine
+from .engines import available_processors as available_processors
+from .engines import images_per_batch as images_per_batch
 from .record_check import compare_with_record as compare_with_record

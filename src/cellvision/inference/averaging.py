@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cellvision.data.orientations import orientations_of, oriented
-from cellvision.inference.engines import Engine, Name
+from cellvision.inference.engines import Engine
 
 
 class AveragingEngine:
@@ -28,7 +28,7 @@ class AveragingEngine:
         self, engines: Sequence[Engine], orientations: bool, input_shape: tuple[int, int, int]
     ) -> None:
         self._engines = engines
-        self.name: Name = engines[0].name
+        self.name = engines[0].name
         self.version = engines[0].version
         self.orientations = orientations_of(input_shape) if orientations else (0,)
         self.at_once = min(engine.at_once for engine in engines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,14 @@ def _export_into(partial: Path, run: Run, exporter: Exporter, name: str, target:
     """Write and verify in a temporary folder, then move the files to their place."""
     opened = exporter.export(run, partial)
     _check_files(exporter, name, opened, partial)
-    checked = dict(exporter.verify(run, partial))
-    description = {**_description(run, name, target), "checked": checked}
+    checked: object = exporter.verify(run, partial)
+    if not isinstance(checked, Mapping):
+        raise errors.PluginContractError(
+            f"the exporter {name}: verify() returned {type(checked).__name__}, not a table of what "
+            "it compared",
+            "Report it to the plugin's author, who can check it with cellvision.testing.",
+        )
+    description = {**_description(run, name, target), "checked": dict(checked)}
     exporter.embed_description(description, partial)
     new_name = target.name.removesuffix(exporter.suffix)
     # The file that a program opens comes last: if it exists, everything does.

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
-from cellvision.inference.engines.selection import Choice
 from cellvision.inference.image_reader import dataset_images
 from cellvision.inference.image_search import ImageFile, Source, find_images
 from cellvision.inference.prediction_job import (
@@ -40,7 +39,7 @@ def predict(
     images: Source | Sequence[Source] | Dataset,
     out: str | os.PathLike[str] | None = None,
     *,
-    engine: Choice = "auto",
+    engine: str = "auto",
     tta: bool = False,
     by: str | None = None,
     experiment: str | None = None,

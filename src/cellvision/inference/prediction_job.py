@@ -18,7 +18,7 @@ from cellvision import errors
 from cellvision.data.threaded_map import in_threads
 from cellvision.inference.averaging import AveragingEngine
 from cellvision.inference.engines import Engine
-from cellvision.inference.engines.selection import Choice, choose_engine
+from cellvision.inference.engines.selection import choose_engine
 from cellvision.inference.group_likeness import image_features
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
 from cellvision.inference.image_reader import ImageReader, InputImage, unreadable
@@ -54,7 +54,7 @@ _log = logging.getLogger(__name__)
 class PredictionOptions:
     """How to predict; the fields are documented at `predict`."""
 
-    engine: Choice = "auto"
+    engine: str = "auto"
     tta: bool = False
     by: str | None = None
     experiment: str | None = None

@@ -62,7 +62,7 @@ class DecodedImage:
 
     pixels: NDArray[np.generic]
     bit_depth: int
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     compression: str = ""
 
     @classmethod

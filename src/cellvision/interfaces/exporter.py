@@ -13,6 +13,7 @@ from cellvision.registry import Registry
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from cellvision.inference.engines import Engine
     from cellvision.results.run import Run
 
 
@@ -32,6 +33,13 @@ class Exporter(Component, group="cellvision.exporters"):
 
     contains_network: ClassVar[bool] = True
     """Whether the files can predict. False for documents, such as a model card."""
+
+    engine: ClassVar[str] = ""
+    """Name of the engine that predicts with the files (``cellvision predict --engine NAME``): the
+    Python package that computes, such as ``"onnxruntime"``. Empty if there is none."""
+
+    engine_order: ClassVar[int] = 1000
+    """Position among the engines that ``--engine auto`` tries: the fastest come first."""
 
     packages: ClassVar[tuple[str, ...]] = ()
     """Modules that `export` and `verify` import, and that may not be installed. `cellvision.export`
@@ -82,6 +90,26 @@ class Exporter(Component, group="cellvision.exporters"):
         errors.ConversionError
             The export differs from the run.
         """
+
+    def open_engine(self, path: Path, run: Run) -> Engine:
+        """Open what `export` wrote to predict with it; define it if `engine` is set.
+
+        ``predict`` exports the network once and keeps the files in the cache, after it has
+        compared predictions with those of Keras.
+
+        Parameters
+        ----------
+        path
+            What `export` returned; the folder may be another one.
+        run
+            The run that was exported.
+
+        Returns
+        -------
+        cellvision.inference.Engine
+            Computes in float32.
+        """
+        raise NotImplementedError
 
     def embed_description(self, description: Mapping[str, Any], folder: Path) -> None:
         """Store the description in the files too, if the format has a place for it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from cellvision import defaults
 from cellvision.interfaces.reporter import reporters
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class RunPlots(Plots):
         settings
             Further settings of the reporter ``confusion``.
         """
-        return self("confusion", split=split, **settings)
+        return self(reporters.default(defaults.CONFUSION_FIGURE), split=split, **settings)
 
     def panel(self, split: str | None = None, **settings: Any) -> Figure:
         """Draw images with the network's answers; see `confusion`.
@@ -84,15 +85,15 @@ class RunPlots(Plots):
         settings
             Further settings of the reporter ``panel``, such as ``images=12``.
         """
-        return self("panel", split=split, **settings)
+        return self(reporters.default(defaults.PANEL_FIGURE), split=split, **settings)
 
     def curves(self, **settings: Any) -> Figure:
         """Draw loss and accuracy over the epochs."""
-        return self("curves", **settings)
+        return self(reporters.default(defaults.CURVES_FIGURE), **settings)
 
     def mistakes(self, split: str | None = None, **settings: Any) -> Figure:
         """Draw the most confident errors; see `confusion`."""
-        return self("mistakes", split=split, **settings)
+        return self(reporters.default(defaults.MISTAKES_FIGURE), split=split, **settings)
 
 
 class StudyPlots(Plots):
@@ -100,7 +101,7 @@ class StudyPlots(Plots):
 
     def box(self, **settings: Any) -> Figure:
         """Draw the test accuracy of every run."""
-        return self("boxplot", **settings)
+        return self(reporters.default(defaults.BOX_FIGURE), **settings)
 
 
 class AuditPlots(Plots):
@@ -123,8 +124,8 @@ class AuditPlots(Plots):
         settings
             Further settings of the reporter ``sheet``, such as ``images=8``.
         """
-        return self("sheet", split=split, view=view, **settings)
+        return self(reporters.default(defaults.SHEET_FIGURE), split=split, view=view, **settings)
 
     def intensities(self, **settings: Any) -> Figure:
         """Draw histograms of intensity by class."""
-        return self("intensities", **settings)
+        return self(reporters.default(defaults.INTENSITIES_FIGURE), **settings)

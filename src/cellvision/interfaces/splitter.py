@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 class Splitter(Component, group="cellvision.splitters"):
     """Divides the images of a catalog into splits, in one or several folds."""
 
+    @property
+    def left_out_column(self) -> str:
+        """Column of the catalog whose values are in the training or the test images of a fold.
+
+        Override it if folds hold out something coarser than groups, such as compounds: reports
+        name it, and its values are then the independent units of the result.
+        """
+        return "group"
+
     @abstractmethod
     def folds(self, catalog: pd.DataFrame) -> Sequence[Sequence[str]]:
         """Assign a split to every image, in every fold.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from cellvision import atomic_io
 from cellvision.backends import distributed
 from cellvision.backends.processor import ONEDNN_VARIABLE
 from cellvision.component import nested_components
+from cellvision.data.decoder_plugins import GROUP, decoders_of
 from cellvision.local_plugins import local_file_of, local_files
 from cellvision.results.metadata import Environment
 
@@ -81,6 +82,11 @@ def plugin_requirements(settings: Any) -> dict[str, str]:
         origin = registry.requirement(name) if file is None else file.path.name
         requirements[f"{registry.group}:{name}"] = origin
     return requirements
+
+
+def decoder_requirements(images: Iterable[str]) -> dict[str, str]:
+    """Return the origin of each decoder of a plugin for the suffixes of some images."""
+    return {f"{GROUP}:{each.name}": each.requirement for each in decoders_of(images)}
 
 
 def copy_local_plugins(settings: Any, folder: Path) -> dict[str, str]:

@@ -210,7 +210,13 @@ def begin_run(
     for reporter in selected:
         try:
             with contained():
-                followers.append(reporter.on_run_begin(run / "reports", experiment))
+                follower: object = reporter.on_run_begin(run / "reports", experiment)
+            if not isinstance(follower, Reporter):
+                raise errors.PluginContractError(
+                    f"on_run_begin() returned {type(follower).__name__}, not a reporter",
+                    "Return self, or a copy that keeps the state of this run",
+                )
+            followers.append(follower)
         except Exception as error:  # noqa: BLE001 - third-party code; training continues
             _log.warning("%s", _fault(reporter, error, "").what)
     return tuple(followers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,7 +103,14 @@ def checked_labels(control: Control, data: ControlData, seed: int) -> list[str]:
     errors.PluginContractError
         There is not one of the known classes for each image, or no training image of a class.
     """
-    labels = list(control.change_labels(data, seed))
+    returned: object = control.change_labels(data, seed)
+    if isinstance(returned, str) or not isinstance(returned, Iterable):
+        raise _broken(
+            control,
+            f"change_labels() returned {type(returned).__name__}, not a list",
+            "Return one label for each row of the table.",
+        )
+    labels = list(returned)
     if len(labels) != len(data.table):
         raise _broken(
             control,

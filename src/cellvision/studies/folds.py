@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cellvision import errors
+from cellvision import defaults, errors
 from cellvision.data.fold_assignment import fold_splits
 from cellvision.data.image_stats import digests
 from cellvision.data.prepared import readable_catalog
@@ -50,9 +50,10 @@ def requested_splitter(
             raise errors.ExperimentError(
                 f"{counted(folds, 'fold')} cannot be cross-validated", "--folds 5"
             )
-        return splitters.create(splitters.default("group_k_fold"), k=folds)
+        return splitters.create(splitters.default(defaults.FOLDS_SPLITTER), k=folds)
     if leave_out is not None:
-        return splitters.create(splitters.default("leave_one_out"), column=leave_out)
+        name = splitters.default(defaults.LEAVE_OUT_SPLITTER)
+        return splitters.create(name, column=leave_out)
     return splitters.create(splitter) if isinstance(splitter, str) else splitter
 
 
@@ -127,15 +128,20 @@ def pooled_name(run: PlannedRun) -> str:
 
 def left_out_column(experiment: Experiment) -> str | None:
     """Return the provenance column whose values the folds of an experiment leave out, if any."""
-    column = getattr(experiment.split.splitter, "column", None)
-    return None if column in (None, "group", "batch") else str(column)
+    column = _column(experiment)
+    return None if column in ("group", "batch") else column
 
 
 def folds_by(experiment: Experiment, group_column: str | None, batch_column: str | None) -> str:
     """Name what the folds of an experiment hold out: a column, or images."""
-    column = getattr(experiment.split.splitter, "column", "group")
+    column = _column(experiment)
     names = {"group": group_column or "image", "batch": batch_column or "batch"}
-    return names.get(column, str(column))
+    return names.get(column, column)
+
+
+def _column(experiment: Experiment) -> str:
+    splitter = experiment.split.splitter
+    return "group" if splitter is None else splitter.left_out_column
 
 
 def _with_split(experiment: Experiment, **changes: object) -> Experiment:

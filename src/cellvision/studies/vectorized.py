@@ -66,8 +66,9 @@ def train_vectorized(
     """
     if not _is_requested(trainer) or len(seeds) < 2:
         return 0
-    if any(augmenter.mixes_labels for augmenter in trainer.prepared.experiment.augmenters):
-        _log.warning("Augmenters that mix labels need one run at a time: runs are not vectorized.")
+    obstacle = _obstacle(trainer, seeds[0])
+    if obstacle:
+        _log.warning("%s need one run at a time: runs are not vectorized.", obstacle)
         return 0
     with trainer.sharing():
         program, capacity = _compile(trainer, seeds, display)
@@ -158,6 +159,18 @@ def _is_requested(trainer: Trainer) -> bool:
             "--set training.devices=1, or --set training.vectorize=auto",
         )
     return setting
+
+
+def _obstacle(trainer: Trainer, seed: int) -> str:
+    """Return what Keras does in Python between steps and no compiled program can; else nothing."""
+    if any(augmenter.mixes_labels for augmenter in trainer.prepared.experiment.augmenters):
+        return "Augmenters that mix labels"
+    network = trainer.network(seed)
+    if network.callbacks:
+        return "Callbacks of the architecture's recipe"
+    if network.training_model.optimizer.use_ema and len(trainer.validation_rows):
+        return "Moving averages of the weights, with which to validate,"
+    return ""
 
 
 def _bytes_of_images(trainer: Trainer) -> int:

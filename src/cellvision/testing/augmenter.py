@@ -20,6 +20,11 @@ _CLASSES = 4
 _FURTHEST = 2.0
 """How far intensities may leave the range from 0 to 1."""
 
+_LABEL_ERROR = 0.15
+"""Largest difference of a mixed label from the share of its class in the image, for smoothing."""
+
+_SAME_WEIGHTS = "Mix one-hot labels with the weights with which the images are mixed."
+
 
 class AugmenterChecks(ComponentChecks):
     """The checks of an augmenter, to subclass in a plugin's tests.
@@ -188,7 +193,13 @@ class AugmenterChecks(ComponentChecks):
                 and (labels >= -1e-6).all()
                 and np.allclose(labels.sum(axis=1), 1, atol=1e-4),
                 "mixed labels are not probabilities that sum to 1",
-                "Mix one-hot labels with the weights with which the images are mixed.",
+                _SAME_WEIGHTS,
+            )
+            error = max(_label_error(self.layer(seed)) for seed in range(4))
+            self.require(
+                error <= _LABEL_ERROR,
+                f"labels differ by up to {error:.2f} from the shares of the classes in an image",
+                _SAME_WEIGHTS,
             )
             return
         altered = images.copy()
@@ -255,6 +266,18 @@ def _apply(
     else:
         images = layer(images, training=training)
     return keras.ops.convert_to_numpy(images), keras.ops.convert_to_numpy(labels)
+
+
+def _label_error(layer: Any) -> float:
+    """Mix images that are bright in the channel of their class; compare channels and labels."""
+    import keras
+
+    labels = _labels(len(_images()))
+    images = _images(channels=_CLASSES) * 0 + labels[:, None, None, :]
+    images, mixed = layer((images, labels), training=True)
+    content = keras.ops.convert_to_numpy(images).mean(axis=(1, 2))
+    shares = content / content.sum(axis=1, keepdims=True).clip(1e-6)
+    return float(abs(shares - keras.ops.convert_to_numpy(mixed)).max())
 
 
 def _jitted_loss(augmenter: Augmenter) -> float:

@@ -162,6 +162,30 @@ class ExporterChecks(ComponentChecks):
         self.require(checked, "verify() returned nothing", "Return what was compared.")
 
     @conformance_check
+    def test_its_engine_predicts(self) -> None:
+        """If `engine` is set, `open_engine` predicts as the run recorded, from its files alone."""
+        from cellvision.inference.record_check import compare_with_record
+        from cellvision.testing.examples import example_plugins
+
+        exporter = self.exporter
+        if not exporter.engine:
+            raise unittest.SkipTest("it has no engine")
+        if not installed(exporter.engine):
+            raise unittest.SkipTest(f"not installed: {exporter.engine}")
+        assert self.verified("ordinary", "test_verifies_its_export")
+        export = self.export("ordinary", "test_exports_a_run")
+        moved = self.folder / "moved"
+        shutil.copytree(export.folder, moved)
+        with example_plugins():
+            engine = exporter.open_engine(moved / export.opened.name, export.run)
+            compare_with_record(export.run, exporter.engine, engine.predict, engine.at_once)
+        self.require(
+            engine.name == exporter.engine and engine.version,
+            f"the engine is called {engine.name!r} {engine.version!r}",
+            "Give its name, that of `engine`, and the version of its package.",
+        )
+
+    @conformance_check
     def test_survives_odd_names(self) -> None:
         """Classes with spaces, slashes and Unicode in their names."""
         assert self.verified("ordinary", "test_verifies_its_export")

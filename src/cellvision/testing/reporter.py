@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, get_args
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, get_args
 from cellvision.interfaces.artifact import Artifact, ArtifactKind
 from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.testing.component import ComponentChecks, conformance_check
+from cellvision.testing.result import CheckFailed
 from cellvision.testing.stamps import STAMPS, appearance, stamped_run
 
 if TYPE_CHECKING:
@@ -266,11 +268,49 @@ class ReporterChecks(ComponentChecks):
 
     @conformance_check
     def test_follows_epochs(self) -> None:
-        """It accepts epochs with and without validation metrics."""
-        logs = {"loss": 0.7, "accuracy": 0.5}
-        for number, validation in enumerate(({}, {"val_loss": 0.8, "val_accuracy": 0.4}), start=1):
-            self.reporter.on_epoch_end(number, {**logs, **validation})
-            self.require(True, "", "")
+        """It follows two runs at once, with and without validation metrics, each by itself."""
+        from cellvision.testing.examples import example_plugins
+
+        with example_plugins(), contextlib.chdir(self.folder):
+            followers = [self._follower(number) for number in (1, 2)]
+            before = _state(followers[0])
+            logs = {"loss": 0.7, "accuracy": 0.5}
+            validated = {**logs, "val_loss": 0.8, "val_accuracy": 0.4}
+            for number, row in enumerate((logs, validated), start=1):
+                for follower in followers:
+                    follower.on_epoch_end(number, dict(row))
+        first, second = ((each.__pydantic_private__ or {}) for each in followers)
+        shared = [
+            name
+            for name, value in first.items()
+            if second.get(name) is value and name in before and before[name] != value
+        ]
+        self.require(
+            not shared,
+            f"two runs that train at once share {', '.join(shared)}",
+            "Return a copy from on_run_begin(), with a state of its own",
+        )
+
+    def _follower(self, number: int) -> Reporter:
+        """Return the reporter that follows an example run that is about to start."""
+        from cellvision.testing.examples import example_experiment
+
+        folder = self.folder / f"followed {number}" / "reports"
+        folder.parent.mkdir(exist_ok=True)
+        follower: object = self.reporter.on_run_begin(folder, example_experiment())
+        if not isinstance(follower, Reporter):
+            raise CheckFailed(
+                f"on_run_begin() returned {type(follower).__name__}, not a reporter",
+                "Return self, or a copy that keeps the state of this run",
+            )
+        return follower
+
+
+def _state(reporter: Reporter) -> dict[str, object]:
+    """Return a copy of what a reporter keeps in private lists, tables and sets."""
+    private = reporter.__pydantic_private__ or {}
+    kept = {name: each for name, each in private.items() if isinstance(each, list | dict | set)}
+    return copy.deepcopy(kept)
 
 
 def _figures(report: _Report, *, with_caption: bool) -> dict[str, tuple[bytes, str]]:

@@ -114,6 +114,28 @@ class SplitterChecks(ComponentChecks):
             )
 
     @conformance_check
+    def test_leaves_out_what_it_says(self) -> None:
+        """No value of `left_out_column` is in training and test images of one fold."""
+        column = self.splitter.left_out_column
+        table = example_table()
+        self.require(
+            column in table.columns,
+            f"left_out_column is {column!r}, which the catalog lacks",
+            "Name a column of the catalog; the example divides by one of example_table().",
+        )
+        for number, fold in enumerate(self.folds):
+            by_split = {
+                split: set(table[column][[each == split for each in fold]])
+                for split in ("train", "test")
+            }
+            shared = sorted(map(str, by_split["train"] & by_split["test"]))
+            self.require(
+                not shared,
+                f"fold {number} trains and tests on {column} {shared[:1]}",
+                "left_out_column names what folds hold out; by default groups.",
+            )
+
+    @conformance_check
     def test_divides_the_same_way_again(self) -> None:
         """The same catalog gives the same folds."""
         again = [list(fold) for fold in self.splitter.folds(example_table())]

@@ -5,6 +5,7 @@ The conformance kit applies the same rules.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -121,6 +122,76 @@ def saving_fault(model: keras.Model) -> Fault | None:
     return None
 
 
+def settings_fault(model: keras.Model) -> Fault | None:
+    """Return which setting of a layer could not be loaded again; None if all could.
+
+    Such as an activation, initializer or regularizer of the plugin's own, or a subclass of
+    ``keras.Model`` that is not registered.
+    """
+    import keras
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of lambdas, which are refused below
+            config = keras.saving.serialize_keras_object(model)
+    except Exception as error:  # noqa: BLE001 - of a plugin's get_config
+        return Fault(
+            f"the network cannot be saved: {errors.first_line(error)[:300]}",
+            "Define get_config() of your layers: all arguments of __init__, as plain values.",
+        )
+    pending: list[Any] = [config]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            fault = _object_fault(value)
+            if fault is not None:
+                return fault
+            pending += value.values()
+        elif isinstance(value, list | tuple):
+            pending += value
+    return None
+
+
+def _object_fault(entry: dict[str, Any]) -> Fault | None:
+    """Return why one object of a network's configuration could not be loaded again."""
+    import keras
+
+    kind = entry.get("class_name")
+    if kind == "__lambda__" or _is_code(entry):
+        return Fault(
+            "a layer has a lambda among its settings, whose code is not loaded from a file",
+            f"Write it as a function. {_REGISTER}.",
+        )
+    module = str(entry.get("module") or "keras")
+    if module.partition(".")[0] == "keras" or not entry.get("registered_name"):
+        return None
+    name = str(entry["config"] if kind == "function" else entry["registered_name"])
+    noun = "function" if kind == "function" else "class"
+    if keras.saving.get_registered_object(name) is None:
+        return Fault(
+            f"the {noun} {name} is not registered, so the saved network could not be loaded",
+            f"{_REGISTER}.",
+        )
+    if name.startswith("Custom>"):
+        return Fault(
+            f"the {noun} {name.partition('>')[2]} is registered without a package: that of another "
+            "plugin would be loaded in its place",
+            f"{_REGISTER}.",
+        )
+    return None
+
+
+def _is_code(entry: dict[str, Any]) -> bool:
+    """Whether an entry is the code of a lambda, as Keras writes it for an activation."""
+    value = entry.get("value")
+    return (
+        len(entry) == 1
+        and isinstance(value, list | tuple)
+        and len(value) == 3
+        and isinstance(value[0], str)
+    )
+
+
 def probability_fault(outputs: np.ndarray, tolerance: float = 1e-4) -> Fault | None:
     """Return why outputs are no probabilities; None if they are.
 
@@ -152,6 +223,19 @@ def require_network(
         It breaks the contract; the message names the plugin, its distribution and the cure.
     """
     fault = network_fault(network, shape, classes) or saving_fault(network)
+    if fault is not None:
+        raise _contract_error(architecture, fault)
+
+
+def require_saveable(architecture: Architecture, network: keras.Model) -> None:
+    """Refuse a network with settings that could not be loaded again.
+
+    Raises
+    ------
+    errors.PluginContractError
+        A function or class of the plugin's own is not registered.
+    """
+    fault = settings_fault(network)
     if fault is not None:
         raise _contract_error(architecture, fault)
 

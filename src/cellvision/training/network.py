@@ -16,7 +16,9 @@ from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.architecture_contract import (
     require_network,
     require_probabilities,
+    require_saveable,
 )
+from cellvision.training.augmenter_contract import augmented
 from cellvision.training.batches import one_hot
 from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
 from cellvision.training.metrics import mixed_metric, recipe_metrics, require_numbers
@@ -73,6 +75,8 @@ class Network:
         Callbacks of the architecture's recipe.
     metrics : sequence of keras.metrics.Metric
         Further metrics of the architecture's recipe.
+    trained : bool
+        Whether a training has begun, after which callbacks may have a state.
     mixes_labels : bool
         Whether an augmenter mixes labels.
     minimizes_cross_entropy : bool
@@ -102,8 +106,10 @@ class Network:
         self.mixes_labels = any(augmenter.mixes_labels for augmenter in experiment.augmenters)
         self.training_model, self.model, network = self._build(seed)
         require_probabilities(experiment.architecture, network)
+        require_saveable(experiment.architecture, network)
         recipe = training_recipe(experiment, plan, class_names)
         self.callbacks = recipe.callbacks
+        self.trained = False
         self.metrics = recipe_metrics(experiment.architecture, recipe)
         # Scores report the architecture's own loss, without smoothing and class weights.
         plain = experiment.architecture.recipe(plan)
@@ -164,11 +170,7 @@ class Network:
         labels = keras.Input((self.classes,), name="labels", dtype="float32")
         images, targets = scaled, labels
         for number, augmenter in enumerate(self.experiment.augmenters):
-            layer = augmenter.build(seed + number)
-            if augmenter.mixes_labels:
-                images, targets = layer((images, targets))
-            else:
-                images = layer(images)
+            images, targets = augmented(augmenter, seed + number, images, targets)
         probabilities = network(images)
         if not self.mixes_labels:
             return keras.Model(pixels, probabilities, dtype="float32"), model, network

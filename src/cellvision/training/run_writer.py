@@ -15,6 +15,7 @@ from cellvision.results.claimed_folder import RESUME, naming_folder, release_fol
 from cellvision.results.class_scores import never_predicted
 from cellvision.results.environment import (
     copy_local_plugins,
+    decoder_requirements,
     keras_environment,
     plugin_requirements,
 )
@@ -207,7 +208,10 @@ def finish_run(
     write_json(folder / "audit.json", prepared.audit.to_json())
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),
-        plugins=plugin_requirements((experiment, prepared.control)),
+        plugins={
+            **plugin_requirements((experiment, prepared.control)),
+            **decoder_requirements(prepared.catalog.table["image"]),
+        },
         local_plugins=copy_local_plugins((experiment, prepared.control), folder / "plugins"),
         environment=environment,
         seed=seed,

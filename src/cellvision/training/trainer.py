@@ -114,12 +114,12 @@ class Trainer:
         return other
 
     def network(self, seed: int) -> Network:
-        """Return the network with new weights; it is compiled once."""
+        """Return the network with new weights, compiled once if no callbacks have a state."""
         with self.sharing():
-            if self._networks:
+            if self._networks and not (self._networks[0].trained and self._networks[0].callbacks):
                 self._networks[0].draw(seed)
             else:
-                self._networks.append(self._build(seed))
+                self._networks[:] = [self._build(seed)]
         return self._networks[0]
 
     def _build(self, seed: int) -> Network:
@@ -296,6 +296,7 @@ class Trainer:
     def _keras_fit(
         self, network: Network, loader: BatchLoader, monitor: TrainingMonitor, first_epoch: int
     ) -> None:
+        network.trained = True
         network.training_model.fit(
             self._training_data(loader, network.mixes_labels),
             steps_per_epoch=loader.steps,

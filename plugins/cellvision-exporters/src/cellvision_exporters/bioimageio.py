@@ -11,6 +11,7 @@ import numpy as np
 
 import cellvision as cv
 from cellvision import errors, inference
+from cellvision_exporters.engines.onnxruntime_engine import OnnxRuntimeEngine
 from cellvision_exporters.model_card import card
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class BioImageIo(cv.Exporter):
         table = run.predictions
         image = str(table["image"].iloc[0])
         pixels = run.model_input([image]).astype(np.float32)
-        engine = inference.OnnxRuntimeEngine(weights, run.preprocessing.input_shape)
+        engine = OnnxRuntimeEngine(weights, run.preprocessing.input_shape)
         np.save(folder / "input.npy", pixels)
         np.save(folder / "output.npy", np.asarray(engine.predict(pixels), np.float32))
         (folder / "README.md").write_text(card(run), encoding="utf-8")
@@ -98,7 +99,7 @@ class BioImageIo(cv.Exporter):
         with zipfile.ZipFile(path) as archive:
             weights.write_bytes(archive.read("weights.onnx"))
         try:
-            engine = inference.OnnxRuntimeEngine(weights, run.preprocessing.input_shape)
+            engine = OnnxRuntimeEngine(weights, run.preprocessing.input_shape)
             result = inference.compare_with_record(
                 run, "bioimageio", engine.predict, engine.at_once
             )

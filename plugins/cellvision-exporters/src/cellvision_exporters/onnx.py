@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import cellvision as cv
 from cellvision import inference
+from cellvision_exporters.engines.onnxruntime_engine import OnnxRuntimeEngine
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -19,6 +20,8 @@ class Onnx(cv.Exporter):
 
     suffix: ClassVar[str] = ".onnx"
     packages: ClassVar[tuple[str, ...]] = ("tf2onnx", "onnx", "onnxruntime")
+    engine: ClassVar[str] = "onnxruntime"
+    engine_order: ClassVar[int] = 100
 
     def export(self, run: cv.Run, folder: Path) -> Path:
         """Write ``model.onnx``; see `cellvision.Exporter.export`."""
@@ -28,8 +31,12 @@ class Onnx(cv.Exporter):
 
     def verify(self, run: cv.Run, folder: Path) -> dict[str, JsonValue]:
         """Compare ONNX Runtime with the record; see `cellvision.Exporter.verify`."""
-        engine = inference.OnnxRuntimeEngine(folder / "model.onnx", run.preprocessing.input_shape)
+        engine = self.open_engine(folder / "model.onnx", run)
         return inference.compare_with_record(run, "onnx", engine.predict, engine.at_once)
+
+    def open_engine(self, path: Path, run: cv.Run) -> OnnxRuntimeEngine:
+        """Open it with ONNX Runtime; see `cellvision.Exporter.open_engine`."""
+        return OnnxRuntimeEngine(path, run.preprocessing.input_shape)
 
     def embed_description(self, description: Mapping[str, Any], folder: Path) -> None:
         """Store the description as metadata, because the file may be passed on alone."""

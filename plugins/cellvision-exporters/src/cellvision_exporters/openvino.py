@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import cellvision as cv
 from cellvision import inference
+from cellvision_exporters.engines.openvino_engine import OpenVinoEngine
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -17,6 +18,10 @@ class OpenVino(cv.Exporter):
 
     suffix: ClassVar[str] = ".xml"
     packages: ClassVar[tuple[str, ...]] = ("openvino",)
+    engine: ClassVar[str] = "openvino"
+    # For large networks it is as fast as ONNX Runtime; for small ones that was up to five times as
+    # fast, and leaves the threads that decode alone.
+    engine_order: ClassVar[int] = 200
 
     def export(self, run: cv.Run, folder: Path) -> Path:
         """Write ``model.xml`` and ``model.bin``; see `cellvision.Exporter.export`."""
@@ -24,5 +29,9 @@ class OpenVino(cv.Exporter):
 
     def verify(self, run: cv.Run, folder: Path) -> dict[str, JsonValue]:
         """Compare OpenVINO with the record; see `cellvision.Exporter.verify`."""
-        engine = inference.OpenVinoEngine(folder / "model.xml", run.preprocessing.input_shape)
+        engine = self.open_engine(folder / "model.xml", run)
         return inference.compare_with_record(run, "openvino", engine.predict, engine.at_once)
+
+    def open_engine(self, path: Path, run: cv.Run) -> OpenVinoEngine:
+        """Open it with OpenVINO; see `cellvision.Exporter.open_engine`."""
+        return OpenVinoEngine(path, run.preprocessing.input_shape)

@@ -40,6 +40,11 @@ class LeaveOneOut(Splitter):
     seed: int = Field(default=0, ge=0)
     """Seed of the choice of validation groups."""
 
+    @property
+    def left_out_column(self) -> str:
+        """The column; see `cellvision.Splitter.left_out_column`."""
+        return self.column
+
     def folds(self, catalog: pd.DataFrame) -> Sequence[Sequence[str]]:
         """Return one fold per value; see `cellvision.Splitter.folds`."""
         self._check_columns(catalog)

@@ -1,16 +1,20 @@
 """Engines that compute predictions: Keras, or a faster program with a converted network.
 
 All compute in float32 and give the same probabilities, to about 0.000001. They differ in the
-time they take to start and to compute.
+time they take to start and to compute. All but Keras are opened by exporters.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+import math
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
+from cellvision.concurrency import available_processors
 
-Name = Literal["keras", "onnxruntime", "openvino"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Engine", "available_processors", "images_per_batch"]
 
 
 class Engine(Protocol):
@@ -19,14 +23,14 @@ class Engine(Protocol):
     Attributes
     ----------
     name : str
-        ``"keras"``, ``"onnxruntime"`` or ``"openvino"``.
+        Name of the Python package that computes, such as ``"keras"``.
     version : str
         Version of the package.
     at_once : int
         Best number of images per call, which is also the largest.
     """
 
-    name: Name
+    name: str
     version: str
     at_once: int
 
@@ -36,8 +40,7 @@ class Engine(Protocol):
         Parameters
         ----------
         pixels
-            At most `at_once` images, (n, height, width, channels), as
-            `Preprocessing.expand_channels` returns them.
+            At most `at_once` images, (n, height, width, channels), native intensities.
 
         Returns
         -------
@@ -49,4 +52,4 @@ class Engine(Protocol):
 
 def images_per_batch(input_shape: tuple[int, int, int], values: int, most: int) -> int:
     """Return the number of images with this many pixel values in total, from 1 to `most`."""
-    return int(np.clip(values // int(np.prod(input_shape)), 1, most))
+    return max(1, min(values // math.prod(input_shape), most))

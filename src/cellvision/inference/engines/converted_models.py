@@ -1,9 +1,9 @@
 """Converted networks, kept in the cache folder.
 
-There is one folder for each network and program, named after the content of ``model.keras`` and
-the program's version, so that it cannot be stale. It holds the converted files and ``index.json``
-with their checksums. The folder is written under a temporary name, compared with Keras, and then
-renamed. A folder that does not match its checksums is removed.
+There is one folder for each network and engine, named after the content of ``model.keras`` and
+the versions of the engine and of its exporter, so that it cannot be stale. It holds the converted
+files and ``index.json`` with their checksums. The folder is written under a temporary name,
+compared with Keras, and then renamed. A folder that does not match its checksums is removed.
 """
 
 from __future__ import annotations
@@ -15,64 +15,56 @@ import logging
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellvision import atomic_io, errors
 from cellvision.digests import file_digest
-from cellvision.inference.convert import check_installed, convert_network
+from cellvision.inference.convert import check_installed
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.agreement import check_agrees
-from cellvision.inference.engines.onnxruntime_engine import OnnxRuntimeEngine
-from cellvision.inference.engines.openvino_engine import OpenVinoEngine
+from cellvision.interfaces.exporter import Exporter, exporters
 from cellvision.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
 
-Program = Literal["onnxruntime", "openvino"]
+_LAYOUT = 2
+"""Increase whenever the layout of the folders changes."""
 
-PROGRAMS: tuple[Program, ...] = ("onnxruntime", "openvino")
-"""The faster one first. For large networks they are equally fast; for small ones ONNX Runtime was
-up to five times as fast, and it leaves the threads that decode alone."""
-
-_FORMATS: dict[Program, tuple[str, str]] = {
-    "onnxruntime": ("onnx", "model.onnx"),
-    "openvino": ("openvino", "model.xml"),
-}
-"""For each program, its format in Keras, and the file that it opens."""
-
-_PACKAGES: dict[Program, tuple[str, ...]] = {
-    "onnxruntime": ("tf2onnx", "onnx"),
-    "openvino": ("openvino",),
-}
-"""What Keras needs to convert a network for each program."""
-
-_LAYOUT = 1
-"""Increase whenever conversions change."""
+_USE_KERAS = "Use Keras: --engine keras"
 
 _log = logging.getLogger(__name__)
 
 
-def start_program(program: Program, path: Path, run: Run) -> Engine:
-    """Open a converted network with a program."""
-    if program == "openvino":
-        return OpenVinoEngine(path, run.preprocessing.input_shape)
-    return OnnxRuntimeEngine(path, run.preprocessing.input_shape)
+def engine_exporters() -> dict[str, Exporter]:
+    """Return the exporters whose files an engine predicts with, by engine; the fastest first.
+
+    Only exporters that may have an engine are imported. Those that cannot be used are left out.
+    """
+    found: list[Exporter] = []
+    for name in exporters.names_that_may_override("engine"):
+        with suppress(errors.CellvisionError):
+            found.append(exporters.create(exporters.default(name)))
+    by_engine: dict[str, Exporter] = {}
+    for exporter in sorted(found, key=lambda each: each.engine_order):
+        if exporter.engine:
+            by_engine.setdefault(exporter.engine, exporter)
+    return by_engine
 
 
-def open_converted(run: Run, program: Program) -> Engine | None:
+def open_converted(run: Run, exporter: Exporter) -> Engine | None:
     """Open an existing conversion; None if there is none or it is damaged.
 
     Parameters
     ----------
     run
         The run with the network.
-    program
-        An installed program.
+    exporter
+        An exporter with an installed engine.
     """
-    folder = _cache_folder(run, program)
+    folder = _cache_folder(run, exporter)
     if not folder.is_dir():
         return None
     try:
@@ -80,7 +72,7 @@ def open_converted(run: Run, program: Program) -> Engine | None:
         for name, digest in index["files"].items():
             if file_digest(folder / name) != digest:
                 raise ValueError(f"the checksum of {name} does not match")
-        return start_program(program, folder / _FORMATS[program][1], run)
+        return exporter.open_engine(folder / index["opens"], run)
     except Exception as error:  # noqa: BLE001 - each program has its own errors for a bad file
         _log.warning("%s is damaged and is removed: %s", folder, errors.first_line(error))
     with suppress(OSError):
@@ -88,15 +80,17 @@ def open_converted(run: Run, program: Program) -> Engine | None:
     return None
 
 
-def make_converted(run: Run, program: Program, pixels: np.ndarray, expected: np.ndarray) -> Engine:
+def make_converted(
+    run: Run, exporter: Exporter, pixels: np.ndarray, expected: np.ndarray
+) -> Engine:
     """Convert a run's network, compare it with Keras, and keep it in the cache.
 
     Parameters
     ----------
     run
         The run with the network.
-    program
-        The program to convert for.
+    exporter
+        The exporter with the engine.
     pixels
         A few real images, as `Preprocessing.expand_channels` returns them.
     expected
@@ -105,20 +99,22 @@ def make_converted(run: Run, program: Program, pixels: np.ndarray, expected: np.
     Raises
     ------
     errors.ConversionError
-        The network cannot be converted, or the program computes other probabilities.
+        The network cannot be converted, or the engine computes other probabilities.
     errors.InvalidInput
         A package is missing, or the cache cannot be written.
     """
-    check_installed((program,), "predictions are computed")
-    folder = _cache_folder(run, program)
+    check_installed((exporter.engine, *exporter.packages), "predictions are computed")
+    folder = _cache_folder(run, exporter)
     try:
         with atomic_io.folder(folder, exist_ok=True) as partial:
-            form, name = _FORMATS[program]
-            converted = convert_network(run, form, partial / name, _PACKAGES[program])
-            check_agrees(program, _start_checked(program, converted, run), pixels, expected)
-            files = {path.name: file_digest(path) for path in sorted(partial.iterdir())}
-            (partial / "index.json").write_text(json.dumps({"files": files}), encoding="utf-8")
-        return _start_checked(program, folder / _FORMATS[program][1], run)
+            name = _export(exporter, run, partial)
+            engine = _open_checked(exporter, partial / name, run)
+            check_agrees(exporter.engine, engine, pixels, expected)
+            written = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+            files = {path.relative_to(partial).as_posix(): file_digest(path) for path in written}
+            index = json.dumps({"files": files, "opens": name})
+            (partial / "index.json").write_text(index, encoding="utf-8")
+        return _open_checked(exporter, folder / name, run)
     except errors.CellvisionError:
         raise
     except OSError as error:
@@ -129,19 +125,39 @@ def make_converted(run: Run, program: Program, pixels: np.ndarray, expected: np.
         ) from error
 
 
-def _start_checked(program: Program, path: Path, run: Run) -> Engine:
+def _export(exporter: Exporter, run: Run, folder: Path) -> str:
+    """Export the network; return what to open, as a name in the folder."""
+    origin = exporters.origin_of(type(exporter))
     try:
-        return start_program(program, path, run)
+        opened = Path(exporter.export(run, folder))
+    except (errors.CellvisionError, OSError):
+        raise
+    except Exception as error:
+        raise errors.ConversionError(
+            f"{origin} cannot write this network: {errors.first_line(error)[:300]}", _USE_KERAS
+        ) from error
+    if not opened.is_relative_to(folder) or not opened.exists():
+        raise errors.PluginContractError(
+            f"{origin}: export() returned {opened}, which is not in its folder", _USE_KERAS
+        )
+    return opened.relative_to(folder).as_posix()
+
+
+def _open_checked(exporter: Exporter, path: Path, run: Run) -> Engine:
+    try:
+        return exporter.open_engine(path, run)
     except OSError:
         raise
     except Exception as error:
         raise errors.ConversionError(
-            f"{program} cannot compute this network: {errors.first_line(error)[:300]}",
-            "Use Keras: --engine keras",
+            f"{exporter.engine} cannot compute this network: {errors.first_line(error)[:300]}",
+            _USE_KERAS,
         ) from error
 
 
-def _cache_folder(run: Run, program: Program) -> Path:
-    version = importlib.import_module(program).__version__
-    key = f"{_LAYOUT} {program} {version} {file_digest(run.folder / 'model.keras')}"
+def _cache_folder(run: Run, exporter: Exporter) -> Path:
+    engine = exporter.engine
+    version = getattr(importlib.import_module(engine), "__version__", "")
+    plugin = exporters.requirement(exporters.name_of(type(exporter)))
+    key = f"{_LAYOUT} {engine} {version} {plugin} {file_digest(run.folder / 'model.keras')}"
     return cache_folder() / "engines" / hashlib.sha256(key.encode()).hexdigest()[:32]

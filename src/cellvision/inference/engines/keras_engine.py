@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision.inference.convert import float32_model
-from cellvision.inference.engines import Name, images_per_batch
+from cellvision.inference.engines import images_per_batch
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
@@ -26,7 +26,7 @@ class KerasEngine:
         The run with the network.
     """
 
-    name: Name = "keras"
+    name = "keras"
 
     def __init__(self, run: Run) -> None:
         from cellvision.backends.startup import start_backend

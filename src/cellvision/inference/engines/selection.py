@@ -7,26 +7,24 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellvision import errors
 from cellvision.inference.convert import installed
-from cellvision.inference.engines import Engine, Name
+from cellvision.inference.engines import Engine
 from cellvision.inference.engines.agreement import predict_in_batches
 from cellvision.inference.engines.converted_models import (
-    PROGRAMS,
-    Program,
+    engine_exporters,
     make_converted,
     open_converted,
 )
 from cellvision.inference.engines.keras_engine import KerasEngine
+from cellvision.interfaces.exporter import Exporter
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
-
-Choice = Literal["auto", Name]
 
 CONVERT_ABOVE = 4.0
 """Seconds of work for Keras above which a conversion pays off: measured, it takes two seconds and
@@ -37,7 +35,7 @@ _GPU_DRIVERS = ("/dev/nvidia0", "/dev/kfd")
 _log = logging.getLogger(__name__)
 
 
-def choose_engine(choice: Choice, run: Run, pixels: np.ndarray, images: int) -> Engine:
+def choose_engine(choice: str, run: Run, pixels: np.ndarray, images: int) -> Engine:
     """Start an engine.
 
     ``"auto"`` selects
@@ -51,7 +49,7 @@ def choose_engine(choice: Choice, run: Run, pixels: np.ndarray, images: int) -> 
     Parameters
     ----------
     choice
-        ``"auto"``, ``"keras"``, ``"onnxruntime"`` or ``"openvino"``.
+        ``"auto"``, ``"keras"``, or the engine of an exporter, such as ``"onnxruntime"``.
     run
         The run with the network.
     pixels
@@ -67,52 +65,54 @@ def choose_engine(choice: Choice, run: Run, pixels: np.ndarray, images: int) -> 
         The named engine cannot compute this network, or computes other probabilities;
         ``"auto"`` warns and tries the next.
     """
-    if choice not in get_args(Choice):
-        raise errors.ExperimentError(
-            f"there is no engine {choice!r}", f"One of {', '.join(get_args(Choice))}"
-        )
     if choice == "keras":
         return KerasEngine(run)
+    by_engine = engine_exporters()
     if choice != "auto":
+        if choice not in by_engine:
+            raise errors.ExperimentError(
+                f"there is no engine {choice!r}",
+                f"One of {', '.join(['auto', 'keras', *by_engine])}",
+            )
         if not installed(choice):
             raise errors.ExperimentError(
                 f"the engine {choice} is not installed", f"python -m pip install {choice}"
             )
-        engine = open_converted(run, choice)
+        engine = open_converted(run, by_engine[choice])
         if engine is not None:
             return engine
         expected = predict_in_batches(KerasEngine(run), pixels)
-        return make_converted(run, choice, pixels, expected)
+        return make_converted(run, by_engine[choice], pixels, expected)
     if _has_gpu():
         return KerasEngine(run)
-    ready = [program for program in PROGRAMS if installed(program)]
+    ready = [exporter for name, exporter in by_engine.items() if installed(name)]
     return _existing(run, ready) or _fastest(run, ready, pixels, images)
 
 
-def _existing(run: Run, ready: Sequence[Program]) -> Engine | None:
+def _existing(run: Run, ready: Sequence[Exporter]) -> Engine | None:
     """Open the first existing conversion."""
-    for program in ready:
+    for exporter in ready:
         try:
-            engine = open_converted(run, program)
+            engine = open_converted(run, exporter)
         except ImportError as error:
-            _log.warning("%s is installed, but cannot be imported: %s", program, error)
+            _log.warning("%s is installed, but cannot be imported: %s", exporter.engine, error)
             continue
         if engine is not None:
             return engine
     return None
 
 
-def _fastest(run: Run, ready: Sequence[Program], pixels: np.ndarray, images: int) -> Engine:
+def _fastest(run: Run, ready: Sequence[Exporter], pixels: np.ndarray, images: int) -> Engine:
     """Start Keras, and convert the network if that pays off."""
     keras = KerasEngine(run)
     expected = predict_in_batches(keras, pixels)
     if not ready or _seconds_per_image(keras, pixels) * images < CONVERT_ABOVE:
         return keras
-    for program in ready:
+    for exporter in ready:
         try:
-            return make_converted(run, program, pixels, expected)
+            return make_converted(run, exporter, pixels, expected)
         except (errors.CellvisionError, ImportError) as error:
-            _log.warning("%s is not used: %s", program, errors.first_line(error))
+            _log.warning("%s is not used: %s", exporter.engine, errors.first_line(error))
     return keras
 
 

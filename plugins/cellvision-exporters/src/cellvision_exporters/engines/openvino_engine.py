@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cellvision.concurrency import available_processors
-from cellvision.inference.engines import Name, images_per_batch
-from cellvision.inference.engines.onnxruntime_engine import BATCH_VALUES
+from cellvision import inference
+from cellvision_exporters.engines.onnxruntime_engine import BATCH_VALUES
 
 
 class OpenVinoEngine:
@@ -23,13 +22,13 @@ class OpenVinoEngine:
         Height, width and channels.
     """
 
-    name: Name = "openvino"
+    name = "openvino"
 
     def __init__(self, path: Path, input_shape: tuple[int, int, int]) -> None:
         import openvino
 
         self.version: str = openvino.__version__.partition("-")[0]
-        self.at_once = images_per_batch(input_shape, BATCH_VALUES, 256)
+        self.at_once = inference.images_per_batch(input_shape, BATCH_VALUES, 256)
         core = openvino.Core()
         model = core.read_model(path)
         # A fixed size takes about three quarters of the time.
@@ -40,14 +39,14 @@ class OpenVinoEngine:
             {
                 # By default it computes in bfloat16 if the processor can.
                 "INFERENCE_PRECISION_HINT": "f32",
-                "NUM_STREAMS": available_processors(),
-                "INFERENCE_NUM_THREADS": available_processors(),
+                "NUM_STREAMS": inference.available_processors(),
+                "INFERENCE_NUM_THREADS": inference.available_processors(),
             },
         )
         self._local = threading.local()
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """See `Engine.predict`."""
+        """See `cellvision.inference.Engine.predict`."""
         if not hasattr(self._local, "request"):
             self._local.request = self._compiled.create_infer_request()
         missing = self.at_once - len(pixels)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellvision.inference.engines import Name, images_per_batch
+from cellvision import inference
 
 BATCH_VALUES = 2**18
 """Pixel values per batch, so that what passes between layers fits into a processor's cache."""
@@ -23,13 +23,13 @@ class OnnxRuntimeEngine:
         Height, width and channels.
     """
 
-    name: Name = "onnxruntime"
+    name = "onnxruntime"
 
     def __init__(self, path: Path, input_shape: tuple[int, int, int]) -> None:
         import onnxruntime
 
         self.version: str = onnxruntime.__version__
-        self.at_once = images_per_batch(input_shape, BATCH_VALUES, 256)
+        self.at_once = inference.images_per_batch(input_shape, BATCH_VALUES, 256)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
@@ -39,6 +39,6 @@ class OnnxRuntimeEngine:
         self._input = self._session.get_inputs()[0].name
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """See `Engine.predict`."""
+        """See `cellvision.inference.Engine.predict`."""
         outputs = self._session.run(None, {self._input: pixels.astype(np.float32)})
         return np.asarray(outputs[0], dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Programs that predict with what the exporters write."""
