@@ -13,6 +13,7 @@ import numpy as np
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
+from cellvision.training.earlier_speeds import EarlierSpeeds
 from cellvision.training.kept_weights import keeps_best, patience, remembers_best
 from cellvision.training.state import TrainingState, values
 
@@ -104,6 +105,8 @@ class Monitoring:
         Whether to copy the state after every epoch, so that the training can resume.
     restarted_seeds : tuple of int
         Seeds of dead networks so far.
+    speeds : EarlierSpeeds or None
+        Where the speed is recorded, for an estimate before the next training begins.
     """
 
     training: Training
@@ -116,6 +119,7 @@ class Monitoring:
     validation_images: int = 0
     keeps_state: bool = False
     restarted_seeds: tuple[int, ...] = ()
+    speeds: EarlierSpeeds | None = None
 
 
 class TrainingMonitor:
@@ -159,13 +163,34 @@ class TrainingMonitor:
             self.early_stopping.restore(start.best_loss, start.since_best)
             self._best = start.best
         self._duration = DurationEstimate(
-            context.training.epochs, context.loader.usable, context.validation_images
+            context.training.epochs - self._first_epoch,
+            context.loader.usable,
+            context.validation_images,
         )
+        self._is_announced = False
         self._training_seconds: list[float] = []
         self._waiting_seconds: list[float] = []
         self._begin = self._due = self._waited = 0.0
         self._first_batch = self._shown = 0
         self._trained = False
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        """Say how long the training takes, if this machine has trained such a network before."""
+        speed = self.context.speeds.expected() if self.context.speeds else None
+        if speed is not None:
+            self._announce(self._duration.before(speed))
+
+    def _announce(self, seconds: float) -> None:
+        if not self._is_announced:
+            self._is_announced = True
+            self.context.display.expected(seconds)
+
+    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
+        """Record the speed of the network's first training; later ones do not compile it."""
+        measured, network = self._duration.measured(), self.context.network
+        if measured is not None and self.context.speeds is not None and not network.is_timed:
+            self.context.speeds.record(*measured)
+            network.is_timed = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Start the clock."""
@@ -191,6 +216,7 @@ class TrainingMonitor:
         if len(self.history) == self._first_epoch:
             remaining = self._duration.step(images, now)
             if remaining is not None:
+                self._announce(remaining)
                 self.context.display.remaining(remaining)
 
     def _end_of_training(self) -> None:

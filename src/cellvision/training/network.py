@@ -77,6 +77,8 @@ class Network:
         Whether an augmenter mixes labels.
     minimizes_cross_entropy : bool
         Whether the architecture's recipe does nothing but minimize the plain cross-entropy.
+    is_timed : bool
+        Whether the speed of a training is recorded.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Network:
         self.classes = len(class_names)
         self.intensity_range = intensity_range
         self.precision = precision
+        self.is_timed = False
         self.mixes_labels = any(augmenter.mixes_labels for augmenter in experiment.augmenters)
         self.training_model, self.model, network = self._build(seed)
         require_probabilities(experiment.architecture, network)

@@ -29,6 +29,7 @@ from cellvision.training.callbacks import (
     recipe_callbacks,
     training_monitor,
 )
+from cellvision.training.earlier_speeds import network_speeds
 from cellvision.training.frozen_fit import FrozenFit, fit_frozen, is_exactly_solvable
 from cellvision.training.kept_weights import needs_validation
 from cellvision.training.network import Network, prediction_batch_size
@@ -291,6 +292,7 @@ class Trainer:
             len(self.validation_rows),
             session.keep_interrupted,
             dead,
+            network_speeds(network, self.devices),
         )
 
     def _keras_fit(
