@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny
+from PIL import Image
 
+import cellvision as cv
 from cellvision import errors
 from cellvision.data import feature_cache
 from cellvision.data.orientations import ORIENTATIONS, oriented
@@ -318,6 +322,74 @@ def test_the_last_layer_is_solved_and_saved_with_the_whole(tmp_path: Path) -> No
     np.testing.assert_allclose(
         again.predict_on_batch(IMAGES), one.predict_on_batch(IMAGES), atol=1e-6
     )
+
+
+class FixedFilters(cv.Architecture):
+    """Has frozen layers whose output depends on the orientation of an image."""
+
+    def build(self, input_shape: tuple[int, int, int], classes: int) -> Any:
+        import keras
+        from keras import layers
+
+        image = keras.Input(input_shape)
+        x = layers.Conv2D(8, 5, trainable=False)(image)
+        x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+        x = layers.BatchNormalization(center=False, scale=False)(x)
+        penalty = keras.regularizers.L2(0.01)
+        outputs = layers.Dense(classes, activation="softmax", kernel_regularizer=penalty)(x)
+        return keras.Model(image, outputs)
+
+
+@pytest.fixture
+def fixed_filters() -> Iterator[None]:
+    cv.architectures.register("fixed-filters", FixedFilters)
+    yield
+    cv.architectures.unregister("fixed-filters")
+
+
+@pytest.mark.slow
+def test_folds_and_seeds_share_the_features_of_augmented_copies(
+    tmp_path: Path, cache_folder: Path
+) -> None:
+    folder = tiny.make_folder(tmp_path / "images", count=12)
+    dihedral = (cv.augmenters.create("dihedral"),)
+    experiment = tiny.experiment(folder, "scattering", augmenters=dihedral, tta=True)
+    study = cv.study(experiment, runs=2, out=tmp_path / "study", folds=2, progress=False)
+    runs = [cv.load_run(path) for path in sorted((tmp_path / "study" / "runs").iterdir())]
+    assert len(runs) == 4
+    assert len(study.runs) == 2
+    # Of the images, of their copies, and of a few turned images: orientation does not matter.
+    assert len(list((cache_folder / "features").iterdir())) == 3
+    for run in runs:
+        assert run.metadata.tta_scores["test"].accuracy == run.scores["test"].accuracy
+    for fold in (0, 1):
+        first, second = (tiny.probabilities(runs[fold + seed * 2].predictions) for seed in (0, 1))
+        np.testing.assert_array_equal(first, second)
+    assert runs[3].model().count_params() == runs[0].model().count_params()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fixed_filters")
+def test_orientations_are_averaged_on_features(tmp_path: Path) -> None:
+    folder = tiny.make_splits(
+        tmp_path / "images",
+        {"train": {"dark": 8, "light": 8}, "test": {"dark": 20, "light": 20}},
+        swapped="test",
+    )
+    run = cv.train(
+        tiny.experiment(folder, "fixed-filters", tta=True, split={"validation": 0}),
+        tmp_path / "run",
+        progress=False,
+    )
+    table = run.predictions[run.predictions["split"] == "test"]
+    preprocessing = run.experiment.preprocessing
+    images = [np.asarray(Image.open(folder / name))[..., np.newaxis] for name in table["image"]]
+    pixels = np.stack([preprocessing.resize(image) for image in images])
+    model = run.model()
+    outputs = [model.predict_on_batch(oriented(pixels, k)) for k in range(ORIENTATIONS)]
+    right = np.mean(outputs, axis=0).argmax(axis=1) == (table["label"] == "light").to_numpy()
+    assert run.metadata.tta_scores["test"].accuracy == pytest.approx(right.mean())
+    assert max(np.abs(outputs[0] - output).max() for output in outputs) > 0.001
 
 
 def test_only_penalized_softmax_regression_is_solved() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
-from cellvision.training.earlier_speeds import EarlierSpeeds
+from cellvision.training.earlier_speeds import network_speeds
 from cellvision.training.kept_weights import keeps_best, patience, remembers_best
 from cellvision.training.state import TrainingState, values
 
@@ -105,8 +105,6 @@ class Monitoring:
         Whether to copy the state after every epoch, so that the training can resume.
     restarted_seeds : tuple of int
         Seeds of dead networks so far.
-    speeds : EarlierSpeeds or None
-        Where the speed is recorded, for an estimate before the next training begins.
     """
 
     training: Training
@@ -119,7 +117,6 @@ class Monitoring:
     validation_images: int = 0
     keeps_state: bool = False
     restarted_seeds: tuple[int, ...] = ()
-    speeds: EarlierSpeeds | None = None
 
 
 class TrainingMonitor:
@@ -167,6 +164,7 @@ class TrainingMonitor:
             context.loader.usable,
             context.validation_images,
         )
+        self._speeds = network_speeds(context.network)
         self._is_announced = False
         self._training_seconds: list[float] = []
         self._waiting_seconds: list[float] = []
@@ -176,7 +174,7 @@ class TrainingMonitor:
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Say how long the training takes, if this machine has trained such a network before."""
-        speed = self.context.speeds.expected() if self.context.speeds else None
+        speed = self._speeds.expected()
         if speed is not None:
             self._announce(self._duration.before(speed))
 
@@ -188,8 +186,8 @@ class TrainingMonitor:
     def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
         """Record the speed of the network's first training; later ones do not compile it."""
         measured, network = self._duration.measured(), self.context.network
-        if measured is not None and self.context.speeds is not None and not network.is_timed:
-            self.context.speeds.record(*measured)
+        if measured is not None and not network.is_timed:
+            self._speeds.record(*measured)
             network.is_timed = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002

@@ -95,8 +95,8 @@ class EarlierSpeeds:
             atomic_io.text(self._file, json.dumps(asdict(speed)))
 
 
-def network_speeds(network: Network, devices: Sequence[str]) -> EarlierSpeeds:
-    """Return the speeds of a network that learns in epochs, on these devices."""
+def network_speeds(network: Network) -> EarlierSpeeds:
+    """Return the speeds of a network that learns in epochs."""
     experiment = network.experiment
     work = [
         experiment.architecture.model_dump(mode="json"),
@@ -104,16 +104,17 @@ def network_speeds(network: Network, devices: Sequence[str]) -> EarlierSpeeds:
         list(experiment.preprocessing.input_shape),
         experiment.training.batch_size,
     ]
-    return EarlierSpeeds(machine(network.precision, devices), work, operations(network.model))
+    here = machine(network.precision, experiment.training.devices)
+    return EarlierSpeeds(here, work, operations(network.model))
 
 
-def machine(precision: str, devices: Sequence[str]) -> list[Any]:
-    """Return what distinguishes this machine, as JSON values."""
+def machine(precision: str, devices: str | int) -> list[Any]:
+    """Return what distinguishes this machine and the devices used of it, as JSON values."""
     import keras
 
     return [
         *(platform.node(), platform.machine(), os.cpu_count()),
-        *(keras.backend.backend(), precision, list(devices)),
+        *(keras.backend.backend(), precision, keras.distribution.list_devices(), devices),
         *(distributed.world_size(), os.environ.get(ONEDNN_VARIABLE, "")),
     ]
 

@@ -6,10 +6,12 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.augmented_copies import copies
 from cellvision.training.batches import one_hot
 from cellvision.training.callbacks import EpochHook, history_row
@@ -32,29 +34,85 @@ if TYPE_CHECKING:
 _STEADY_SECONDS = 1.0
 """Seconds of steady work before the time for the rest is estimated."""
 
+_SAMPLE = 16
+"""The first so many images show whether features depend on the orientation."""
+
+_ROUNDING = 0.001
+"""Differences of features below this share of their standard deviation are rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class FrozenFit:
-    """The frozen part of a network and its output for all images.
+    """A solved network: its frozen part, the output of that for all images, and the solution.
 
     Attributes
     ----------
+    prepared : PreparedData
+        The images.
     split : FrozenSplit
         The network in two parts.
     features : numpy.ndarray
         Output of the frozen part, shape (images, ...), in the order of the prepared images.
+    weights : sequence of numpy.ndarray
+        Kernel and bias of the softmax layer.
     """
 
+    prepared: PreparedData
     split: FrozenSplit
     features: np.ndarray
+    weights: Sequence[np.ndarray]
+
+    def solves(self, prepared: PreparedData, split: FrozenSplit) -> bool:
+        """Whether this is the solution for these images and frozen layers as well."""
+        return self.prepared is prepared and self.split.digest == split.digest
 
     def predict(self) -> np.ndarray:
         """Return the probabilities of all images, shape (images, classes), float32."""
+        return self._probabilities(self.features)
+
+    def predict_averaged(
+        self, pixels: Callable[[np.ndarray], np.ndarray], rows: np.ndarray
+    ) -> np.ndarray:
+        """Return mean probabilities over the orientations of images (test-time augmentation).
+
+        Parameters
+        ----------
+        pixels
+            Returns the pixels of some rows.
+        rows
+            The images to predict.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (rows, classes), float32.
+        """
+        prepared = self.prepared
+        orientations = orientations_of(prepared.experiment.preprocessing.input_shape)
+        turns = [partial(oriented, orientation=number) for number in orientations]
+
+        def turned_features(pool: np.ndarray) -> np.ndarray:
+            return _features(prepared, self.split, pool, pixels, _silent, turns, "orientations")
+
+        if self._is_invariant(turned_features(np.arange(min(_SAMPLE, len(self.features))))):
+            return self._probabilities(self.features[rows])
+        pool, positions = _shared_rows(prepared, rows)
+        turned = turned_features(pool)
+        outputs = [self._probabilities(features[positions]) for features in turned]
+        mean: np.ndarray = np.mean(outputs, axis=0, dtype=np.float64).astype(np.float32)
+        return mean
+
+    def _is_invariant(self, turned: np.ndarray) -> bool:
+        """Whether features of the turned first images are those of the images, but for rounding."""
+        difference = np.abs(turned - self.features[: turned.shape[1]])
+        return bool((difference <= _ROUNDING * self.features.std(axis=0)).all())
+
+    def _probabilities(self, features: np.ndarray) -> np.ndarray:
         import keras
 
         outputs = [
-            keras.ops.convert_to_numpy(self.split.rest(self.features[start : start + 1024]))
-            for start in range(0, len(self.features), 1024)
+            keras.ops.convert_to_numpy(self.split.rest(features[start : start + 1024]))
+            for start in range(0, len(features), 1024)
         ]
         return np.concatenate(outputs).astype(np.float32)
 
@@ -80,6 +138,7 @@ def fit_frozen(
     display: Display,
     on_epoch: EpochHook,
     metrics: Sequence[keras.metrics.Metric] = (),
+    earlier: FrozenFit | None = None,
 ) -> tuple[FrozenFit, TrainingResult]:
     """Compute the features once, and solve the softmax layer on the training images.
 
@@ -101,22 +160,27 @@ def fit_frozen(
         Called once, with the training and validation scores of the solution.
     metrics
         Further metrics of the architecture's recipe.
+    earlier
+        An earlier fit. Its solution is taken if it is the same problem: that of another seed.
     """
     start = time.perf_counter()
     training, validation = rows
     display.epoch(1, 1, len(training))
     variants = copies(prepared) if prepared.experiment.augmenters else ()
-    work = (len(prepared.pixels), len(variants) * len(training))
+    pool, positions = _shared_rows(prepared, training)
+    work = (len(prepared.pixels), len(variants) * len(pool))
     shown = _FeatureProgress(display, work, _feature_speeds(prepared, split))
     everything = np.arange(len(prepared.pixels))
     features = _features(prepared, split, everything, pixels, shown.of(0))[0]
     learned = features[training][np.newaxis]
     if variants:
-        learned = _features(prepared, split, training, pixels, shown.of(1), variants)
-    _solve(
-        prepared, split, np.tile(training, len(learned)), learned.reshape(-1, *learned.shape[2:])
-    )
-    fit = FrozenFit(split, features)
+        plain = [augmenter.model_dump(mode="json") for augmenter in prepared.experiment.augmenters]
+        varied = _features(prepared, split, pool, pixels, shown.of(1), variants, plain)
+        learned = varied[:, positions]
+    known = earlier.weights if earlier is not None and earlier.solves(prepared, split) else None
+    targets = np.tile(training, len(learned))
+    weights = _solve(prepared, split, targets, learned.reshape(-1, *learned.shape[2:]), known)
+    fit = FrozenFit(prepared, split, features, weights)
     probabilities = fit.predict()
     logs: dict[str, float] = {}
     for part, prefix in ((training, ""), (validation, "val_")):
@@ -185,21 +249,35 @@ def _feature_speeds(prepared: PreparedData, split: FrozenSplit) -> EarlierSpeeds
 
     precision = keras.config.dtype_policy().name
     work = ["features", split.digest, list(prepared.experiment.preprocessing.input_shape)]
-    return EarlierSpeeds(machine(precision, keras.distribution.list_devices()), work, 0.0)
+    return EarlierSpeeds(machine(precision, prepared.experiment.training.devices), work, 0.0)
 
 
 def _solve(
-    prepared: PreparedData, split: FrozenSplit, rows: np.ndarray, features: np.ndarray
-) -> None:
-    """Solve the softmax layer on features of some rows; a row may have several."""
+    prepared: PreparedData,
+    split: FrozenSplit,
+    rows: np.ndarray,
+    features: np.ndarray,
+    known: Sequence[np.ndarray] | None,
+) -> Sequence[np.ndarray]:
+    """Give the softmax layer its solution, known or not, for features of some rows.
+
+    A row may have several features. Returns the solution.
+    """
+    split.adapt(features)
+    layer = softmax_layer(split)
+    assert layer is not None
+    if known is not None:
+        layer.set_weights(known)
+        return known
     names = prepared.catalog.class_names
     labels = prepared.labels[rows]
     smoothing = prepared.experiment.training.label_smoothing or 0.0
     targets = one_hot(labels, len(names)) * (1 - smoothing) + smoothing / len(names)
     counts = np.bincount(labels, minlength=len(names))
     weights = class_weights(prepared.experiment.training.class_weights, tuple(counts), names)
-    split.adapt(features)
     solve_softmax_layer(split, features, targets, None if weights is None else weights[labels])
+    solution: Sequence[np.ndarray] = layer.get_weights()
+    return solution
 
 
 def _scores(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[str, float]:
@@ -210,6 +288,20 @@ def _scores(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[
     }
 
 
+def _shared_rows(prepared: PreparedData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows whose features to compute for some rows, and where the latter are in them.
+
+    In a cross-validation these are all rows, so that the folds share the features.
+    """
+    if prepared.experiment.split.splitter is None:
+        return rows, np.arange(len(rows))
+    return np.arange(len(prepared.pixels)), rows
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Show no progress."""
+
+
 def _features(
     prepared: PreparedData,
     split: FrozenSplit,
@@ -217,8 +309,12 @@ def _features(
     pixels: Callable[[np.ndarray], np.ndarray],
     progress: Callable[[int, int], None],
     variants: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
+    description: Any = None,
 ) -> np.ndarray:
-    """Compute the features of rows, or of augmented copies of them; shape (copies, rows, ...)."""
+    """Compute the features of rows, or of variants of them; shape (variants, rows, ...).
+
+    The description, a JSON value, says what the variants are.
+    """
     digests = [hashlib.sha256(prepared.pixels[row].tobytes()).hexdigest() for row in rows]
     settings: list[Any] = [
         prepared.experiment.preprocessing.model_dump(mode="json"),
@@ -226,8 +322,7 @@ def _features(
         prepared.one,
     ]
     if variants:
-        plain = [augmenter.model_dump(mode="json") for augmenter in prepared.experiment.augmenters]
-        settings += [len(variants), plain]
+        settings += [len(variants), description]
     return frozen_features(
         split,
         pixels,

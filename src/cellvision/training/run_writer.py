@@ -145,7 +145,7 @@ class RunWriter:
             return None
         averaged = probabilities.copy()
         with self.trainer.alone():
-            averaged[held_out] = network.predict_averaged(self.trainer.pixels, held_out)
+            averaged[held_out] = self.trainer.predict_averaged(network, held_out)
         return averaged
 
     def _save_model(self, network: Network) -> Sequence[str]:
@@ -154,8 +154,10 @@ class RunWriter:
         sample = np.asarray(prepared.pixels[: min(4, len(prepared.pixels))])
         with atomic_io.path(self.folder / "model.keras") as temporary:
             network.model.save(temporary)
-            pixels = self.experiment.preprocessing.expand_channels(sample)
-            return check_reloads(str(temporary), network.model, pixels)
+            if network.reload_warnings is None:
+                pixels = self.experiment.preprocessing.expand_channels(sample)
+                network.reload_warnings = check_reloads(str(temporary), network.model, pixels)
+            return network.reload_warnings
 
 
 def finish_run(

@@ -29,7 +29,6 @@ from cellvision.training.callbacks import (
     recipe_callbacks,
     training_monitor,
 )
-from cellvision.training.earlier_speeds import network_speeds
 from cellvision.training.frozen_fit import FrozenFit, fit_frozen, is_exactly_solvable
 from cellvision.training.kept_weights import needs_validation
 from cellvision.training.network import Network, prediction_batch_size
@@ -86,7 +85,7 @@ class Trainer:
         )
         self._check_settings()
         self._networks: list[Network] = []
-        self._frozen: FrozenFit | None = None
+        self._frozen: list[FrozenFit] = []  # the last one, shared with `on`
         self._local: Network | None = None
         # With several processes, one of them evaluates, on its own device.
         self.alone = self.sharing
@@ -139,9 +138,8 @@ class Trainer:
     def plan(self) -> TrainingPlan:
         """Length of the training and class counts."""
         training = self.prepared.experiment.training
-        counts = np.bincount(
-            self.prepared.labels[self.rows], minlength=len(self.prepared.catalog.class_names)
-        )
+        names = self.prepared.catalog.class_names
+        counts = np.bincount(self.prepared.labels[self.rows], minlength=len(names))
         return TrainingPlan(
             steps_per_epoch=self._loader(training.seed).steps,
             epochs=training.epochs,
@@ -237,7 +235,7 @@ class Trainer:
         self, seed: int, display: Display, on_epoch: EpochHook
     ) -> tuple[Network, TrainingResult] | None:
         """Solve a network that is frozen but for its softmax layer; None for any other."""
-        self._frozen = None
+        earlier = self._frozen.pop() if self._frozen else None
         if len(self.devices) > 1 or distributed.world_size() > 1:
             return None
         network = self.network(seed)
@@ -245,9 +243,10 @@ class Trainer:
         if split is None:
             return None
         rows = (self.rows, self.validation_rows)
-        self._frozen, result = fit_frozen(
-            self.prepared, split, rows, self.pixels, display, on_epoch, network.metrics
+        fit, result = fit_frozen(
+            self.prepared, split, rows, self.pixels, display, on_epoch, network.metrics, earlier
         )
+        self._frozen.append(fit)
         return network, result
 
     def _fit_once(
@@ -292,7 +291,6 @@ class Trainer:
             len(self.validation_rows),
             session.keep_interrupted,
             dead,
-            network_speeds(network, self.devices),
         )
 
     def _keras_fit(
@@ -342,8 +340,8 @@ class Trainer:
 
     def predict(self, network: Network, display: Display) -> np.ndarray:
         """Return the probabilities of all images, shape (images, classes), float32."""
-        if self._frozen is not None:
-            return self._frozen.predict()
+        if self._frozen:
+            return self._frozen[0].predict()
         total = len(self.prepared.pixels)
         done = 0
 
@@ -354,6 +352,12 @@ class Trainer:
 
         with self.alone():
             return network.predict(self.pixels, np.arange(total), step)
+
+    def predict_averaged(self, network: Network, rows: np.ndarray) -> np.ndarray:
+        """Return mean probabilities over the orientations of images (test-time augmentation)."""
+        if self._frozen:
+            return self._frozen[0].predict_averaged(self.pixels, rows)
+        return network.predict_averaged(self.pixels, rows)
 
     def pixels(self, rows: np.ndarray) -> np.ndarray:
         """Return the native pixels of some rows, as the network takes them."""
@@ -372,9 +376,7 @@ class Trainer:
         if keras.backend.backend() != "tensorflow":
             batches = loader.batches()
             return (((x, y), y) for x, y in batches) if mixes_labels else batches
-        # With several devices Keras takes a batch to build with, and begins again: a dataset
-        # can begin again, a generator would lose that batch.
-        from cellvision.backends import tensorflow
+        from cellvision.backends import tensorflow  # a generator would lose the batch to build with
 
         prepared = self.prepared
         grouped = loader.group_size > 1

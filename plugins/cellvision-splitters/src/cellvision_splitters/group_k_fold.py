@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from cellvision import Splitter, errors
+from cellvision_splitters.stratified import stratified_folds
 from cellvision_splitters.validation import hold_out_validation
 
 if TYPE_CHECKING:
@@ -79,12 +80,9 @@ class GroupKFold(Splitter):
 
 def _divide(strata: np.ndarray, *, blocks: np.ndarray, k: int, seed: int) -> list[np.ndarray]:
     """Divide whole blocks into k parts in which strata keep their shares."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    splitter = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # strata smaller than k; classes are not
-        return [part for _, part in splitter.split(strata, strata, blocks)]
+        return list(stratified_folds(strata, blocks, k, seed))
 
 
 def _imbalance(parts: Sequence[np.ndarray], strata: np.ndarray) -> float:

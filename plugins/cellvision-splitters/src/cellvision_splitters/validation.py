@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from cellvision_splitters.stratified import stratified_folds
+
 
 def hold_out_validation(
     splits: Sequence[str], catalog: pd.DataFrame, fraction: float, seed: int
@@ -27,8 +29,6 @@ def hold_out_validation(
     seed
         Seed of the choice.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     result = np.asarray(splits, dtype=object)
     rows = np.flatnonzero(result == "train")
     training = catalog.iloc[rows]
@@ -37,8 +37,7 @@ def hold_out_validation(
     parts = min(round(1 / fraction), fewest) if fraction else 0
     if parts < 2:
         return list(result)
-    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    _, held_out = next(folds.split(rows, labels, blocks))
+    held_out = stratified_folds(labels, blocks, parts, seed)[0]
     remaining = np.setdiff1d(np.arange(len(rows)), held_out)
     if set(labels[remaining]) == set(labels):
         result[rows[held_out]] = "validation"
