@@ -197,7 +197,7 @@ def test_features_are_computed_once_and_found_again() -> None:
         split, pixels, rows, key, variants, lambda done, total: progress.append((done, total))
     )
     assert first.shape == (2, 3, 4)
-    assert progress == [(3, 3)]
+    assert progress == [(0, 3), (3, 3)]
     assert not first.flags.writeable
     np.testing.assert_allclose(first[0], features_of(split, IMAGES[rows]), atol=1e-6)
     turned = oriented(IMAGES[rows], 5)

@@ -182,16 +182,36 @@ def test_a_study_estimates_the_time_of_its_remaining_runs(
     ]
 
 
+def test_the_first_training_of_a_study_says_how_long_all_runs_take(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display = LineDisplay()
+    display.run(1, 12, 0)
+    display.expected(250)
+    display.remaining(240)
+    display.run(2, 12, 1)
+    display.expected(250)
+    assert capsys.readouterr().err.splitlines() == [
+        "run 1/12 (seed 0)  training takes about 4 minutes on this machine, "
+        "12 such runs 50 minutes",
+    ]
+
+
 def test_computing_features_estimates_the_time_of_all_passes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from cellvision.training import frozen_fit
+    from cellvision.training.earlier_speeds import TrainingSpeed
 
     remaining: list[float] = []
     shown: Any = SimpleNamespace(task=lambda *_: None, remaining=remaining.append)
     now = iter([10.0, 10.5, 12.0])
     monkeypatch.setattr("cellvision.training.frozen_fit.time.perf_counter", lambda: next(now))
-    progress = frozen_fit._FeatureProgress(shown, (100, 400)).of(0)
+    speeds: Any = SimpleNamespace(expected=lambda: TrainingSpeed(0.25, 0.0))
+    progress = frozen_fit._FeatureProgress(shown, (100, 400), speeds).of(0)
+    progress(0, 100)
+    assert remaining == [0.25 * (100 + 400)]
+    remaining.clear()
     progress(20, 100)  # compiled
     progress(30, 100)  # too soon
     assert remaining == []

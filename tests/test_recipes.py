@@ -151,7 +151,7 @@ def test_a_recipe_gives_reasons_for_what_the_user_leaves_to_it(tmp_path: Path) -
 
     every = reasons()
     assert set(every) == {"architecture", "preprocessing.fit"}
-    assert "4 training group(s) each (median)" in every["architecture"]
+    assert "4 training groups each (median)" in every["architecture"]
     assert set(reasons(preprocessing={"fit": "pad"})) == {"architecture"}
     assert set(reasons(preprocessing={"channels": "gray"})) == set(every)
     assert reasons(architecture="resnet", preprocessing={"fit": "pad"}) == {}

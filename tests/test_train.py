@@ -24,6 +24,7 @@ from cellvision.backends import precision
 from cellvision.progress import Display
 from cellvision.results.claimed_folder import MARK, RESUME
 from cellvision.training import train as train_module
+from cellvision.training.earlier_speeds import EarlierSpeeds, TrainingSpeed
 from cellvision.training.kept_weights import Outcome
 from cellvision.training.result import TrainingResult
 
@@ -655,11 +656,22 @@ def test_progress_estimates_the_whole_and_never_passes_the_end(
         def step(self, images: int) -> None:
             shown.append(("step", images))
 
+        def expected(self, seconds: float) -> None:
+            shown.append(("expected", seconds))
+
         def remaining(self, seconds: float) -> None:
             shown.append(("remaining", seconds))
 
+    recorded: list[tuple[float, float]] = []
+    speed = TrainingSpeed(seconds_per_image=0.5, startup_seconds=3.0)
+    monkeypatch.setattr(EarlierSpeeds, "expected", lambda _: speed)
+    monkeypatch.setattr(EarlierSpeeds, "record", lambda _, *measured: recorded.append(measured))
     monkeypatch.setattr(train_module, "displayed", lambda _: nullcontext(Recorder()))
     cv.train(tiny.experiment(images, epochs=3, batch_size=7), tmp_path / "run")
+    assert [index for index, (kind, _) in enumerate(shown) if kind == "expected"] == [0]
+    assert shown[0][1] >= 3 + 3 * 0.5 * shown[1][1]
+    assert len(recorded) == 1
+    assert recorded[0][0] > 0
     epochs = [index for index, (kind, _) in enumerate(shown) if kind == "epoch"]
     for start, end in zip(epochs, [*epochs[1:], len(shown)], strict=True):
         total = shown[start][1]

@@ -50,6 +50,9 @@ class Display:
     def step(self, images: int) -> None:
         """Report that this many more images were trained on."""
 
+    def expected(self, seconds: float) -> None:
+        """Report the estimated time of the training, once, at or before its first steps."""
+
     def remaining(self, seconds: float) -> None:
         """Report the estimated time until the training ends."""
 
@@ -134,6 +137,13 @@ class TerminalDisplay(Display):
         if bar is not None:
             self._progress.advance(bar, images)
 
+    def expected(self, seconds: float) -> None:
+        """Print the estimate, also for the rest of a study."""
+        if not self._is_estimated:
+            self._is_estimated = True
+            text = estimate(self._prefix, seconds, self._clock.runs_left)
+            self._progress.console.print(text, highlight=False)
+
     def remaining(self, seconds: float) -> None:
         """Print the first estimate, and show the later ones beside the bar."""
         if not self._is_estimated and seconds > 0:
@@ -203,6 +213,13 @@ class LineDisplay(Display):
         """Set the epoch of the next line."""
         del images
         self._epoch = f"{self._prefix}epoch {number}/{total}"
+
+    def expected(self, seconds: float) -> None:
+        """Print the estimate, also for the rest of a study."""
+        if not self._is_estimated:
+            self._is_estimated = True
+            text = estimate(self._prefix, seconds, self._clock.runs_left)
+            print(text, file=sys.stderr, flush=True)
 
     def remaining(self, seconds: float) -> None:
         """Print the first estimate."""
@@ -283,6 +300,10 @@ class NotebookDisplay(LineDisplay):
         """Advance the bar."""
         self._done += images
         self._show(f"{self._epoch}  {self._left}", self._done, self._images)
+
+    def expected(self, seconds: float) -> None:
+        """Show the estimate with the first bar."""
+        self.remaining(seconds)
 
     def remaining(self, seconds: float) -> None:
         """Show the estimate above the bar."""

@@ -26,9 +26,27 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours"
 
 
-def estimate(prefix: str, seconds: float) -> str:
-    """Return how long a training takes, for the first estimate."""
-    return f"{prefix}training takes about {duration(seconds)} on this machine"
+def estimate(prefix: str, seconds: float, runs: int = 1) -> str:
+    """Return how long a training takes, for the first estimate.
+
+    Parameters
+    ----------
+    prefix
+        Names the run.
+    seconds
+        Duration of one training.
+    runs
+        Number of runs of a study from this one on.
+
+    Examples
+    --------
+    >>> estimate("", 42)
+    'training takes about 42 seconds on this machine'
+    >>> estimate("run 1/12 (seed 0)  ", 250, runs=12)
+    'run 1/12 (seed 0)  training takes about 4 minutes on this machine, 12 such runs 50 minutes'
+    """
+    all_runs = f", {runs} such runs {duration(runs * seconds)}" if runs > 1 else ""
+    return f"{prefix}training takes about {duration(seconds)} on this machine{all_runs}"
 
 
 def fold_words(number: int | None, total: int) -> str:
@@ -102,11 +120,17 @@ class StudyClock:
     ''
     >>> clock.next_run(2, total=5, now=60.0)
     '1 of 5 runs done, the others take about 4 minutes'
+
+    Attributes
+    ----------
+    runs_left : int
+        Number of runs from the current one on; 1 outside a study.
     """
 
     def __init__(self) -> None:
         self._start = 0.0
         self._done = -1
+        self.runs_left = 1
 
     def next_run(self, number: int, total: int, now: float) -> str:
         """Return the estimate before a run begins; empty before the first, and for a short rest.
@@ -121,6 +145,7 @@ class StudyClock:
             Time in seconds.
         """
         self._done += 1
+        self.runs_left = total - number + 1
         if self._done == 0:
             self._start = now
             return ""

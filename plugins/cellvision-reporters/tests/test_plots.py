@@ -59,7 +59,8 @@ def test_a_split_is_chosen_by_name(run: cv.Run) -> None:
 
 @pytest.mark.slow
 def test_a_figure_of_any_reporter_with_settings(run: cv.Run) -> None:
-    assert len(run.plot("panel", images=4).axes) == 4
+    (axes,) = run.plot("panel", images=4).axes
+    assert len(axes.images) == 4
     with pytest.raises(errors.ExperimentError) as caught:
         run.plot.panel(image=4)
     assert "Did you mean 'images'?" in str(caught.value)

@@ -12,6 +12,7 @@ import typer
 
 from cellvision.cli import experiments
 from cellvision.cli.output_folder import removed_if_empty
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,7 +131,7 @@ def _show_batches(console: Console, report: Audit) -> None:
 
 def _show_images(console: Console, report: Audit) -> None:
     read = [file for file in report.files if file.status == "read"]
-    console.print(f"\n{len(read)} images read:", style="bold")
+    console.print(f"\n{counted(len(read), 'image')} read:", style="bold")
     kinds = Counter((file.shape, file.dtype, file.bit_depth) for file in read)
     for (shape, dtype, bits), count in kinds.most_common(_SHOWN):
         size = " × ".join(map(str, shape or ()))

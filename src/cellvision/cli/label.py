@@ -10,6 +10,7 @@ import typer
 from cellvision import errors
 from cellvision.cli import experiments
 from cellvision.cli.text import printable
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -213,14 +214,18 @@ def _export(store: Store, target: Path) -> None:
     answers = export_answers(store, target)
     unsure = sum(answer.answer is None for answer in answers)
     note = f', {unsure} of them "cannot say"' if unsure else ""
-    print(printable(f"{target}: {len(answers)} answers{note}"))
+    print(printable(f"{target}: {counted(len(answers), 'answer')}{note}"))
 
 
 def _export_table(store: Store, target: Path) -> None:
     from cellvision.labelling.export_table import export_table
 
     summary = export_table(store, target)
-    print(printable(f"{target}: {summary.images} images, changed labels: {summary.changed}"))
+    print(
+        printable(
+            f"{target}: {counted(summary.images, 'image')}, changed labels: {summary.changed}"
+        )
+    )
     if summary.tied or summary.cannot_say:
         print(
             f"without a new label: {summary.tied} without a majority of answers, "

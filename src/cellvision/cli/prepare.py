@@ -14,6 +14,7 @@ import typer
 
 from cellvision import errors
 from cellvision.cli.text import printable
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     import pandas
@@ -285,6 +286,6 @@ def _progress_bar(verb: str) -> Iterator[Callable[[int, int], None]]:
 def _print_summary(manifest: pandas.DataFrame, outputs: str, folder: Path) -> None:
     sources = manifest["source"].nunique()
     print(
-        f"{len(manifest)} {outputs} of {sources} images in {printable(folder)}, "
+        f"{len(manifest)} {outputs} of {counted(sources, 'image')} in {printable(folder)}, "
         "listed in manifest.csv"
     )

@@ -14,6 +14,7 @@ from cellvision import errors
 from cellvision.cli import experiments
 from cellvision.cli.output_folder import removed_if_empty
 from cellvision.cli.train import Out
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -270,15 +271,16 @@ def _facts(verdict: VerdictRecord) -> list[str]:
     """State folds, accuracies of images and groups side by side, and the worst batch."""
     lines = []
     if verdict.folds is not None:
-        groups = "groups unknown" if verdict.groups is None else f"{verdict.groups} groups"
-        lines.append(f"{verdict.folds} folds by {verdict.folds_by}, {verdict.n} images, {groups}.")
+        groups = "groups unknown" if verdict.groups is None else counted(verdict.groups, "group")
+        images = counted(verdict.n, "image")
+        lines.append(f"{verdict.folds} folds by {verdict.folds_by}, {images}, {groups}.")
     accuracy = (
         f"Accuracy of images {verdict.accuracy:.2f} "
         f"({verdict.accuracy_low:.2f} to {verdict.accuracy_high:.2f})"
     )
     if verdict.group_accuracy is not None:
         accuracy += (
-            f", of {verdict.groups_scored} groups {verdict.group_accuracy:.2f} "
+            f", of {counted(verdict.groups_scored or 0, 'group')} {verdict.group_accuracy:.2f} "
             f"({verdict.group_accuracy_low:.2f} to {verdict.group_accuracy_high:.2f})"
         )
     lines.append(f"{accuracy}. Balanced accuracy {verdict.balanced_accuracy:.2f}.")

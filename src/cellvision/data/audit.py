@@ -157,9 +157,9 @@ class Audit:
 
     def __repr__(self) -> str:
         images = sum(sum(by_class.values()) for by_class in self.counts.values())
-        groups = f"{sum(self.groups.values())} groups ({self.group_column})"
+        groups = f"{counted(sum(self.groups.values()), 'group')} ({self.group_column})"
         return (
-            f"<Audit: {images} images of {len(self.class_names)} classes in "
+            f"<Audit: {counted(images, 'image')} of {len(self.class_names)} classes in "
             f"{'/'.join(self.counts) or 'no split'}, "
             f"{groups if self.group_column else 'groups unknown'}, "
             f"{counted(len(self.leaks), 'leak')}, "

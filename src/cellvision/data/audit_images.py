@@ -13,6 +13,7 @@ from cellvision.data.catalog import Catalog, is_training
 from cellvision.data.intensity import training_range
 from cellvision.data.pixel_cache import StoredPixels
 from cellvision.data.threaded_map import in_threads
+from cellvision.plurals import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ class AuditImages:
         self._stored = stored
 
     def __repr__(self) -> str:
-        return f"<AuditImages: {len(self._catalog)} images>"
+        return f"<AuditImages: {counted(len(self._catalog), 'image')}>"
 
     @property
     def table(self) -> pd.DataFrame:

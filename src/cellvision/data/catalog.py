@@ -58,7 +58,9 @@ class Catalog:
     def __repr__(self) -> str:
         known = {"groups": self.group_column, "batches": self.batch_column}
         columns = "".join(f", {kind} by {name}" for kind, name in known.items() if name)
-        return f"<Catalog: {len(self)} images of {len(self.class_names)} classes{columns}>"
+        return (
+            f"<Catalog: {counted(len(self), 'image')} of {len(self.class_names)} classes{columns}>"
+        )
 
     def _repr_html_(self) -> str:
         pairs = (

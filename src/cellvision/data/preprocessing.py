@@ -17,6 +17,7 @@ from cellvision.component import Settings
 from cellvision.data.geometry import fit_to_size
 from cellvision.data.intensity import standard_bit_depth
 from cellvision.data.luma import luma
+from cellvision.plurals import counted
 
 _STRETCHED = 65535
 """Per-image scaling stretches each image to the full range of 16 bits."""
@@ -140,7 +141,8 @@ class Preprocessing(Settings):
         if available == 3:
             return luma(pixels)
         raise errors.PreprocessingError(
-            f"preprocessing.channels is {self.channels!r}, but the image has {available} channels",
+            f"preprocessing.channels is {self.channels!r}, but the image has "
+            + counted(available, "channel"),
             "List the channels to use, such as --set preprocessing.channels="
             + str(list(range(min(available, 3)))).replace(" ", ""),
         )

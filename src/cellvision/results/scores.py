@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from cellvision import notebook_html, statistics
+from cellvision.plurals import counted
 from cellvision.result_model import ResultModel
 from cellvision.results.class_scores import ClassScore, score_classes
 
@@ -56,7 +57,7 @@ class Score(ResultModel):
     """Precision, recall and F1 of each class; empty for the training split."""
 
     def __repr__(self) -> str:
-        groups = "" if self.groups is None else f", {self.groups} groups"
+        groups = "" if self.groups is None else f", {counted(self.groups, 'group')}"
         return (
             f"<Score: accuracy {self.accuracy:.3f} (95 % {self.accuracy_low:.3f} to "
             f"{self.accuracy_high:.3f}), balanced {self.balanced_accuracy:.3f}, "

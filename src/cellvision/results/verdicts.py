@@ -267,7 +267,8 @@ class VerdictRecord(ResultModel):
         )
 
     def _repr_html_(self) -> str:
-        groups = "groups unknown" if self.groups is None else f"{self.groups} groups"
+        groups = "groups unknown" if self.groups is None else counted(self.groups, "group")
+        images = counted(self.n, "image")
         pairs = (
             ("Question", self.question),
             (
@@ -276,7 +277,7 @@ class VerdictRecord(ResultModel):
             ),
             ("Balanced accuracy", f"{self.balanced_accuracy:.3f}; chance {self.chance:.3f}"),
             ("p", f"{self.p:.2g} ({self.permuted} permuted)"),
-            ("Test set", f"{self.split}: {self.n} images, {groups}, {self.runs} runs"),
+            ("Test set", f"{self.split}: {images}, {groups}, {counted(self.runs, 'run')}"),
             ("Controls not run", ", ".join(self.missing_controls) or None),
         )
         return notebook_html.document(

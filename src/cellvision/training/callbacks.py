@@ -13,6 +13,7 @@ import numpy as np
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
+from cellvision.training.earlier_speeds import network_speeds
 from cellvision.training.kept_weights import keeps_best, patience, remembers_best
 from cellvision.training.state import TrainingState, values
 
@@ -159,13 +160,35 @@ class TrainingMonitor:
             self.early_stopping.restore(start.best_loss, start.since_best)
             self._best = start.best
         self._duration = DurationEstimate(
-            context.training.epochs, context.loader.usable, context.validation_images
+            context.training.epochs - self._first_epoch,
+            context.loader.usable,
+            context.validation_images,
         )
+        self._speeds = network_speeds(context.network)
+        self._is_announced = False
         self._training_seconds: list[float] = []
         self._waiting_seconds: list[float] = []
         self._begin = self._due = self._waited = 0.0
         self._first_batch = self._shown = 0
         self._trained = False
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        """Say how long the training takes, if this machine has trained such a network before."""
+        speed = self._speeds.expected()
+        if speed is not None:
+            self._announce(self._duration.before(speed))
+
+    def _announce(self, seconds: float) -> None:
+        if not self._is_announced:
+            self._is_announced = True
+            self.context.display.expected(seconds)
+
+    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
+        """Record the speed of the network's first training; later ones do not compile it."""
+        measured, network = self._duration.measured(), self.context.network
+        if measured is not None and not network.is_timed:
+            self._speeds.record(*measured)
+            network.is_timed = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Start the clock."""
@@ -191,6 +214,7 @@ class TrainingMonitor:
         if len(self.history) == self._first_epoch:
             remaining = self._duration.step(images, now)
             if remaining is not None:
+                self._announce(remaining)
                 self.context.display.remaining(remaining)
 
     def _end_of_training(self) -> None:

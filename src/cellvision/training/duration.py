@@ -1,6 +1,8 @@
-"""Estimate of the time that a training still takes, from the speed of its first steps."""
+"""Estimate of the time that a training takes, from an earlier one or its own first steps."""
 
 from __future__ import annotations
+
+from cellvision.training.earlier_speeds import TrainingSpeed
 
 _VALIDATION_COST = 1 / 3
 """Time for a validation image relative to a training image, until an epoch has been timed."""
@@ -12,13 +14,14 @@ _WARM_SECONDS = 1.0
 class DurationEstimate:
     """Estimates the remaining seconds of a training.
 
-    Within the first epoch the estimate rests on the speed of the steps after the first one,
+    Before it begins, the estimate rests on the speed of an earlier training, if there was one.
+    Within the first epoch it rests on the speed of the steps after the first one,
     later on the duration of whole epochs.
 
     Parameters
     ----------
     epochs
-        Epochs of the training.
+        Epochs of the training that are not done yet.
     training_images, validation_images
         Images per epoch.
 
@@ -36,6 +39,29 @@ class DurationEstimate:
         self._epoch_images = training_images + _VALIDATION_COST * validation_images
         self._first_step: tuple[int, float] | None = None
         self._epoch_seconds: list[float] = []
+
+    def before(self, speed: TrainingSpeed) -> float:
+        """Return the seconds of a training at the speed of an earlier one.
+
+        Examples
+        --------
+        >>> estimate = DurationEstimate(epochs=10, training_images=100, validation_images=0)
+        >>> estimate.before(TrainingSpeed(seconds_per_image=0.05, startup_seconds=3.0))
+        53.0
+        """
+        images = self._epochs * self._epoch_images
+        return speed.startup_seconds + images * speed.seconds_per_image
+
+    def measured(self) -> tuple[float, float] | None:
+        """Return the seconds per image and the further seconds of the first epoch.
+
+        None until two epochs are done.
+        """
+        first, *steady = self._epoch_seconds or [0.0]
+        if not steady:
+            return None
+        seconds = sum(steady) / len(steady)
+        return seconds / self._epoch_images, max(first - seconds, 0.0)
 
     def step(self, images: int, now: float) -> float | None:
         """Return the remaining seconds of the whole training, or None if it is too early.

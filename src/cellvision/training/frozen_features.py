@@ -70,7 +70,7 @@ def frozen_features(
         Functions that change a batch of images, such as augmentation, one for each set of
         features. What they do must be part of the key.
     progress
-        Called with the number of images done and their total.
+        Called with the number of images done and their total, first with 0.
 
     Returns
     -------
@@ -87,6 +87,7 @@ def frozen_features(
     def compute(target: np.ndarray) -> None:
         values = math.prod(split.head.input_shape[1:])
         size = int(min(max(1, _BATCH_VALUES // values), max(1, len(rows))))
+        progress(0, len(rows))
         for start in range(0, len(rows), size):
             chunk = rows[start : start + size]
             batch = np.asarray(pixels(chunk))

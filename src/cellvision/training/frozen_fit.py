@@ -15,6 +15,7 @@ from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.augmented_copies import copies
 from cellvision.training.batches import one_hot
 from cellvision.training.callbacks import EpochHook, history_row
+from cellvision.training.earlier_speeds import EarlierSpeeds, machine
 from cellvision.training.frozen import FrozenSplit, split_frozen
 from cellvision.training.frozen_features import feature_key, frozen_features
 from cellvision.training.metrics import metric_scores
@@ -167,7 +168,8 @@ def fit_frozen(
     display.epoch(1, 1, len(training))
     variants = copies(prepared) if prepared.experiment.augmenters else ()
     pool, positions = _shared_rows(prepared, training)
-    shown = _FeatureProgress(display, (len(prepared.pixels), len(variants) * len(pool)))
+    work = (len(prepared.pixels), len(variants) * len(pool))
+    shown = _FeatureProgress(display, work, _feature_speeds(prepared, split))
     everything = np.arange(len(prepared.pixels))
     features = _features(prepared, split, everything, pixels, shown.of(0))[0]
     learned = features[training][np.newaxis]
@@ -203,11 +205,16 @@ class _FeatureProgress:
         Shows progress.
     work
         Features to compute in each pass.
+    speeds
+        Where the speed is recorded, for an estimate before the next computation.
     """
 
-    def __init__(self, display: Display, work: Sequence[int]) -> None:
+    def __init__(
+        self, display: Display, work: Sequence[int], speeds: EarlierSpeeds | None = None
+    ) -> None:
         self._display = display
         self._work = work
+        self._speeds = speeds
 
     def of(self, number: int) -> Callable[[int, int], None]:
         """Return the function that a pass calls with the images done and their total."""
@@ -216,14 +223,33 @@ class _FeatureProgress:
 
         def progress(done: int, total: int) -> None:
             self._display.task("computing features", done, total)
+            if done == 0:
+                self._expect(self._work[number] + later)
+                return
             now, finished = time.perf_counter(), self._work[number] * done / total
             if not first:
                 first.append((finished, now))  # the first batch also compiles
             elif now - first[0][1] >= _STEADY_SECONDS:
                 speed = (finished - first[0][0]) / (now - first[0][1])
                 self._display.remaining((self._work[number] - finished + later) / speed)
+                if done == total and self._speeds is not None:
+                    self._speeds.record(1 / speed, 0.0)
 
         return progress
+
+    def _expect(self, features: int) -> None:
+        """Estimate the time before the first feature is computed, at the speed of earlier ones."""
+        speed = self._speeds.expected() if self._speeds else None
+        if speed is not None:
+            self._display.remaining(features * speed.seconds_per_image)
+
+
+def _feature_speeds(prepared: PreparedData, split: FrozenSplit) -> EarlierSpeeds:
+    import keras
+
+    precision = keras.config.dtype_policy().name
+    work = ["features", split.digest, list(prepared.experiment.preprocessing.input_shape)]
+    return EarlierSpeeds(machine(precision, prepared.experiment.training.devices), work, 0.0)
 
 
 def _solve(

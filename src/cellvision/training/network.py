@@ -81,6 +81,8 @@ class Network:
         Whether an augmenter mixes labels.
     minimizes_cross_entropy : bool
         Whether the architecture's recipe does nothing but minimize the plain cross-entropy.
+    is_timed : bool
+        Whether the speed of a training is recorded.
     reload_warnings : sequence of str or None
         Warnings about loading a saved copy again; None until one was saved and checked. Later
         copies have the same layers and other weights, so that one check is enough.
@@ -102,6 +104,7 @@ class Network:
         self.classes = len(class_names)
         self.intensity_range = intensity_range
         self.precision = precision
+        self.is_timed = False
         self.reload_warnings: Sequence[str] | None = None
         self.mixes_labels = any(augmenter.mixes_labels for augmenter in experiment.augmenters)
         self.training_model, self.model, network = self._build(seed)

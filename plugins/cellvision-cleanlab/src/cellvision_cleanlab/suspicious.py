@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from cellvision import Experiment, Run
 
 _NAME = "suspicious_labels"
-_FONT = 9.5
 
 
 class SuspiciousLabels(FigureReporter):
@@ -113,10 +112,7 @@ class SuspiciousLabels(FigureReporter):
         grid = ImageGrid(above, below, max(p.shape[0] / p.shape[1] for p in pictures))
         figure = grid.figure(run, "The most suspicious labels", captions)
         for index, picture in enumerate(pictures):
-            axes = grid.add_axes(figure, index)
-            axes.imshow(picture, interpolation="nearest" if len(picture) < 100 else "antialiased")
-            axes.set_title(grid.above[index], fontsize=_FONT, pad=4)
-            axes.set_xlabel(grid.below[index], fontsize=_FONT, labelpad=4, weight="bold")
+            grid.draw(figure, index, picture)
         return figure
 
     def _captions(self, run: Run, ranked: pd.DataFrame) -> list[str]:

@@ -107,7 +107,8 @@ def _classes(run: cv.Run) -> Iterator[str]:
 def _input(run: cv.Run) -> Iterator[str]:
     height, width, channels = run.preprocessing.input_shape
     zero, one = run.intensity_range
-    yield f"- Size: {height} × {width} pixels, {channels} channel(s)."
+    noun = "channel" if channels == 1 else "channels"
+    yield f"- Size: {height} × {width} pixels, {channels} {noun}."
     chosen = run.preprocessing.channels
     listed = chosen if isinstance(chosen, str) else ", ".join(map(str, chosen))
     yield f"- Channels of the file: {io.escape_markdown(listed)}."

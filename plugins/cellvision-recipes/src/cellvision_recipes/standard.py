@@ -85,8 +85,9 @@ def reasons(facts: ImageFacts) -> dict[str, JsonValue]:
     result: dict[str, JsonValue] = {}
     if facts.class_groups is not None and has_few_groups(facts):
         number = median(facts.class_groups.values())
+        groups = "group" if number == 1 else "groups"
         result["architecture"] = (
-            f"fixed features, because classes have {number:g} training group(s) each (median); a "
+            f"fixed features, because classes have {number:g} training {groups} each (median); a "
             f"network that learns its features needs {FEW_GROUPS} or more"
         )
     fit = input_size(facts)[1]

@@ -304,14 +304,13 @@ def _draw_images(study: Study, control: str, true: Run, changed: Run) -> Caption
     for column, (image, rest, name) in enumerate(columns):
         for row, picture in enumerate((image, image, rest)):
             left, top = label + column * (cell + 0.1), head + row * (cell + 0.1)
-            axes = figure.add_image_axes(left, top, cell, cell)
-            axes.imshow(scale.to_rgb(picture), interpolation="nearest")
+            placed = figure.add_image(left, top, cell, cell, scale.to_rgb(picture))
+            placed.frame()
             different = (image != rest).any(axis=-1)
             if row == 1 and different.any():
-                axes.contour(different, levels=[0.5], colors=YELLOW, linewidths=1.4)
+                placed.outline(different, YELLOW)
             if row == 0:
-                axes.set_title(fit_text(str(name), cell, 9.5), fontsize=9.5, pad=4)
+                placed.write_above(fit_text(str(name), cell, 9.5), 9.5)
             if column == 0:
-                text = ("original", "changed", "remaining")[row]
-                axes.set_ylabel(text, fontsize=9.5, rotation=0, ha="right", va="center")
+                placed.write_beside(("original", "changed", "remaining")[row], 9.5)
     return figure

@@ -10,8 +10,7 @@ from pydantic import Field
 
 from cellvision import Artifact
 from cellvision_reporters.figures.colours import WRONG
-from cellvision_reporters.figures.display import interpolation
-from cellvision_reporters.figures.grid import FONT, ImageGrid, image_ratio
+from cellvision_reporters.figures.grid import ImageGrid, image_ratio
 from cellvision_reporters.figures.phrasing import format_percent, plural
 from cellvision_reporters.figures.reporter import Composed, RunSplit, SplitFigureReporter
 from cellvision_reporters.figures.scale_bar import run_scale_bar
@@ -73,12 +72,9 @@ class Mistakes(SplitFigureReporter):
             run, title, [caption, target.note, scale.describe(), bar.describe() if bar else ""]
         )
         for index, image in enumerate(images):
-            axes = grid.add_axes(figure, index)
+            placed = grid.draw(figure, index, scale.to_rgb(image), WRONG)
             if bar is not None:
-                bar.draw(axes, names[index], image.shape)
-            axes.imshow(scale.to_rgb(image), interpolation=interpolation(image.shape[0]))
-            axes.set_title(grid.above[index], fontsize=FONT, color=WRONG, weight="bold", pad=4)
-            axes.set_xlabel(grid.below[index], fontsize=FONT, labelpad=4)
+                bar.draw(placed, names[index])
         return Composed(figure, caption)
 
     def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:

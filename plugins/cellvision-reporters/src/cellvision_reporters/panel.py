@@ -13,12 +13,11 @@ from cellvision_reporters.figures.colours import RIGHT, WRONG
 from cellvision_reporters.figures.display import (
     DisplayRange,
     autoscale,
-    interpolation,
     listed_channels,
     select_channels,
     thumbnail,
 )
-from cellvision_reporters.figures.grid import FONT, ImageGrid, image_ratio
+from cellvision_reporters.figures.grid import ImageGrid, image_ratio
 from cellvision_reporters.figures.phrasing import accuracy_headline, format_percent
 from cellvision_reporters.figures.reporter import Composed, RunSplit, SplitFigureReporter
 from cellvision_reporters.figures.scale_bar import run_scale_bar
@@ -31,7 +30,6 @@ from cellvision_reporters.figures.selection import (
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from matplotlib.axes import Axes
 
     from cellvision import Run
 
@@ -92,10 +90,10 @@ class Panel(SplitFigureReporter):
         for index, image in enumerate(images):
             own = self.contrast == "image"
             picture = autoscale(image, scale.is_colour) if own else scale.to_rgb(image)
-            axes = grid.add_axes(figure, index)
+            colour, line = (RIGHT, "-") if right[index] else (WRONG, (0, (3, 1.5)))
+            placed = grid.draw(figure, index, picture, colour, line)
             if bar is not None:
-                bar.draw(axes, names[index], image.shape)
-            _draw_image(axes, picture, grid.above[index], grid.below[index], right[index])
+                bar.draw(placed, names[index])
         return Composed(figure, counts)
 
 
@@ -122,16 +120,6 @@ def _autoscaled(scale: DisplayRange) -> str:
         "Each image has its own display range: brightness cannot be compared between images."
         + scale.channel_legend()
     )
-
-
-def _draw_image(axes: Axes, picture: np.ndarray, above: str, below: str, right: bool) -> None:
-    colour = RIGHT if right else WRONG
-    axes.imshow(picture, interpolation=interpolation(picture.shape[0]))
-    for spine in axes.spines.values():
-        spine.set(color=colour, linewidth=2.5, linestyle="-" if right else (0, (3, 1.5)))
-    axes.set_title(above, fontsize=FONT, color=colour, weight="bold", pad=4)
-    # The true class is black whether the answer is right or wrong.
-    axes.set_xlabel(below, fontsize=FONT, labelpad=4)
 
 
 def run_display_range(run: Run) -> DisplayRange:

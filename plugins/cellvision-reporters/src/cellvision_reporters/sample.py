@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from cellvision import Artifact
-from cellvision_reporters.figures.display import display_range, interpolation
+from cellvision_reporters.figures.display import display_range
 from cellvision_reporters.figures.file_names import file_names
-from cellvision_reporters.figures.grid import FONT, ImageGrid
+from cellvision_reporters.figures.grid import ImageGrid
 from cellvision_reporters.figures.phrasing import plural
 from cellvision_reporters.figures.reporter import FigureReporter
 from cellvision_reporters.figures.selection import balanced_sample
@@ -54,9 +54,7 @@ class Sample(FigureReporter):
             [caption, _intensity(run), _augmentation(run), scale.describe()],
         )
         for index, image in enumerate(images):
-            axes = grid.add_axes(figure, index)
-            axes.imshow(scale.to_rgb(image), interpolation=interpolation(height))
-            axes.set_title(grid.above[index], fontsize=FONT, weight="bold", pad=4)
+            grid.draw(figure, index, scale.to_rgb(image))
         path = figure.save(folder / file_names("sample", [split], self.suffix)[split], self.dpi)
         title = "Training images as the network sees them"
         return [Artifact(path, title, "figure", f"{caption} {_augmentation(run)}", order=200)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from cellvision import Artifact, errors
-from cellvision_reporters.figures.display import DisplayRange, interpolation, thumbnail
+from cellvision_reporters.figures.display import DisplayRange, thumbnail
 from cellvision_reporters.figures.figure import (
     CaptionedFigure,
     fit_text,
@@ -235,17 +235,14 @@ def _draw(
         figure.write(0.12, top, _CELL * ratio, text, fontsize=_FONT)
         for column, name in enumerate(row.images):
             left = 0.12 + label_width + 0.1 + column * (_CELL + _GAP)
-            axes = figure.add_image_axes(left, top, _CELL, _CELL * ratio)
-            # Images of another shape are centred on grey, so that the sheet has no holes.
-            axes.set_adjustable("datalim")
-            axes.set_facecolor("#E8E8E8")
             image = pixels[name]
             picture = scales[image.shape[-1]].to_rgb(image)
-            axes.imshow(picture, interpolation=interpolation(image.shape[0]))
+            placed = figure.add_image(left, top, _CELL, _CELL * ratio, picture)
+            placed.frame()
             if bar is not None:
-                bar.draw(axes, name, image.shape)
+                bar.draw(placed, name)
             if name in below:
                 texts = (fit_text(line, _CELL, _SMALL) for line in below[name].split("\n"))
-                axes.set_xlabel("\n".join(texts), fontsize=_SMALL, labelpad=2)
+                placed.write_below("\n".join(texts), _SMALL, gap=2)
         top += step
     return figure

@@ -282,9 +282,9 @@ def _note_planes(stored: dict[str, int], channels: int, notes: list[str]) -> Non
         return
     order = canonical(list(sizes))
     axes, shape = "".join(order), "x".join(str(sizes[axis]) for axis in order)
-    text = f"axes {axes} {shape} flattened to {channels} channels"
+    text = f"axes {axes} {shape} flattened to {counted(channels, 'channel')}"
     if set(sizes) <= {"C", "S"}:
-        text = f"{sizes.get('C', 1)} pages read as {channels} channels"
+        text = f"{counted(sizes.get('C', 1), 'page')} read as {channels} channels"
     notes.append(Note(text, "pages_as_channels"))
     if order != list(sizes):
         text = f"planes stored in the order {''.join(sizes)} put in the order {axes}"

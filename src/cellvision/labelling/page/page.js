@@ -15,6 +15,8 @@ let busy = true;      // while an image or an answer is in transit, no answer is
 let shownAt = 0;      // time at which the image appeared
 let proceed = null;   // action of Enter on a pause or after feedback
 
+const imageCount = (number, kind = "") => `${number} ${kind}image${number === 1 ? "" : "s"}`;
+
 /* --- screens ------------------------------------------------------------------------- */
 
 function show(screen) {
@@ -46,7 +48,7 @@ function progress() {
 
 function end() {
   progress();
-  by("end-text").textContent = `${state.name} labelled ${state.total} images. ${backend.saves}`;
+  by("end-text").textContent = `${state.name} labelled ${imageCount(state.total)}. ${backend.saves}`;
   show("end");
   busy = false;
 }
@@ -161,7 +163,8 @@ function feedback(answer, truth) {
 }
 
 function startTest() {
-  pause("Now the real images", `${state.total} images follow, without feedback. ` +
+  const verb = state.total === 1 ? "follows" : "follow";
+  pause("Now the real images", `${imageCount(state.total)} ${verb}, without feedback. ` +
     "Take your time: speed does not count.", next);
 }
 
@@ -333,8 +336,8 @@ function enter(progress) {
     return next();
   }
   if (state.phase === "test") return next();
-  pause("Practice", `${state.total} practice images come first. After each answer you see the ` +
-    "true class. They do not count.", next);
+  pause("Practice", `First, ${imageCount(state.total, "practice ")}. After each answer you see the ` +
+    "true class. These answers do not count.", next);
 }
 
 async function main() {

@@ -10,9 +10,9 @@ from cellvision_reporters.expert.record import ExpertComparison
 from cellvision_reporters.expert.text import format_count
 from cellvision_reporters.figures import colours
 from cellvision_reporters.figures.axes import style_axes
-from cellvision_reporters.figures.display import display_range, interpolation
+from cellvision_reporters.figures.display import display_range
 from cellvision_reporters.figures.figure import CaptionedFigure, fit_text, text_width
-from cellvision_reporters.figures.grid import FONT, ImageGrid
+from cellvision_reporters.figures.grid import ImageGrid
 from cellvision_reporters.figures.phrasing import format_percent, plural
 
 if TYPE_CHECKING:
@@ -250,29 +250,9 @@ def draw_disagreements(
         ],
     )
     for index, row in enumerate(answers):
-        axes = grid.add_axes(figure, index)
-        axes.imshow(scale.to_rgb(images[index]), interpolation=interpolation(images.shape[1]))
-        _frame(axes, row, grid.above[index], grid.below[index])
+        mark, colour, line = _winner_style(row)
+        grid.draw(figure, index, scale.to_rgb(images[index]), colour, line).mark(mark, colour)
     return figure
-
-
-def _frame(axes: Any, row: Mapping[Any, Any], above: str, below: str) -> None:
-    mark, colour, line = _winner_style(row)
-    for spine in axes.spines.values():
-        spine.set(color=colour, linewidth=2.5, linestyle=line)
-    axes.set_title(above, fontsize=FONT, color=colour, weight="bold", pad=4)
-    axes.set_xlabel(below, fontsize=FONT, labelpad=4)
-    axes.text(
-        0.04,
-        0.96,
-        mark,
-        transform=axes.transAxes,
-        va="top",
-        fontsize=12,
-        weight="bold",
-        color="white",
-        bbox={"facecolor": colour, "edgecolor": "none", "boxstyle": "square,pad=0.15"},
-    )
 
 
 def _winner_style(row: Mapping[Any, Any]) -> tuple[str, str, Any]:

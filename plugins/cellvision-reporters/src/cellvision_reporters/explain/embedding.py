@@ -93,7 +93,8 @@ class Embedding:
             self.captions(),
         )
         for index, (name, title) in enumerate(panels):
-            axes = figure.add_image_axes(0.4 + index * (_SIDE + 0.45), 0.3, _SIDE, _SIDE)
+            axes = figure.add_axes(0.4 + index * (_SIDE + 0.45), 0.3, _SIDE, _SIDE)
+            axes.set(xticks=[], yticks=[])
             self._draw_points(axes, name)
             axes.set_title(fit_text(title, _SIDE, 11.0), fontsize=11, loc="left", pad=5)
         return figure

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellvision_reporters.figures.colours import RIGHT, WRONG
-from cellvision_reporters.figures.display import display_range, interpolation
+from cellvision_reporters.figures.display import display_range
 from cellvision_reporters.figures.figure import CaptionedFigure, fit_text, text_height
 from cellvision_reporters.figures.phrasing import format_percent
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision import Run
+    from cellvision_reporters.figures.placed_image import PlacedImage
 
 _CELL, _GAP, _TEXT, _FONT = 1.5, 0.1, 1.5, 9.5
 _COLUMNS = (
@@ -60,28 +61,24 @@ def draw_maps(
         cells = [picture, *(overlay(picture, each[row]) for each in maps)]
         for column, cell in enumerate(cells):
             left = _TEXT + _GAP + column * (_CELL + _GAP)
-            axes = figure.add_image_axes(left, top + row * step, _CELL, _CELL * ratio)
-            axes.imshow(cell, interpolation=interpolation(len(image)))
+            placed = figure.add_image(left, top + row * step, _CELL, _CELL * ratio, cell)
+            placed.frame()
             if row == 0:
-                axes.set_title(heads[column], fontsize=_FONT, weight="bold", pad=4)
+                placed.write_above(heads[column], _FONT, weight="bold")
             if column == 0:
-                _draw_answer(axes, rows.iloc[row])
+                _write_answer(placed, rows.iloc[row])
     return figure
 
 
-def _draw_answer(axes: Any, row: pd.Series[Any]) -> None:
+def _write_answer(placed: PlacedImage, row: pd.Series[Any]) -> None:
     """Write the answer and the true class to the left of an image."""
     right = row["label"] == row["predicted"]
     percent = format_percent(float(row["p_" + row["predicted"]]))
     mark, colour = ("✓", RIGHT) if right else ("✗", WRONG)
     answer = fit_text(f"{mark} {row['predicted']} {percent}", _TEXT - 0.1, _FONT, 2, "bold")
     truth = fit_text(f"true: {row['label']}", _TEXT - 0.1, _FONT, 2)
-    style = {"textcoords": "offset points", "ha": "right", "annotation_clip": False}
-    anchor = {"xy": (0, 0.5), "xycoords": "axes fraction", "fontsize": _FONT}
-    axes.annotate(
-        answer, xytext=(-6, 3), va="bottom", color=colour, weight="bold", **anchor, **style
-    )
-    axes.annotate(truth, xytext=(-6, -3), va="top", **anchor, **style)
+    placed.write_beside(answer, _FONT, up=3, color=colour, weight="bold")
+    placed.write_beside(truth, _FONT, up=-3)
 
 
 def overlay(picture: np.ndarray, values: np.ndarray) -> np.ndarray:

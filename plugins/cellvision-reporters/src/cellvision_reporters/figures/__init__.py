@@ -29,6 +29,7 @@ from cellvision_reporters.figures.phrasing import (
     format_number,
     format_percent,
 )
+from cellvision_reporters.figures.placed_image import PlacedImage
 from cellvision_reporters.figures.reporter import FigureReporter
 from cellvision_reporters.figures.selection import (
     balanced_sample,
@@ -42,6 +43,7 @@ __all__ = [
     "DisplayRange",
     "FigureReporter",
     "ImageGrid",
+    "PlacedImage",
     "autoscale",
     "balanced_sample",
     "banners",

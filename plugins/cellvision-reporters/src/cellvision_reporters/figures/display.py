@@ -134,11 +134,11 @@ class DisplayRange:
         ]
         if is_colour:
             columns = [np.concatenate(columns)] * count
-        tops = [float(np.percentile(column, _PERCENTILE)) for column in columns]
+        edges = [np.percentile(column, (100 - _PERCENTILE, _PERCENTILE)) for column in columns]
+        floors, tops = ([float(pair[k]) for pair in edges] for k in (0, 1))
         bottoms = [min(zero, float(column.min())) for column in columns]
         if full_scale is None:
             full_scale = max(float(column.max()) for column in columns)
-        floors = [float(np.percentile(column, 100 - _PERCENTILE)) for column in columns]
         darkest = [
             floor if floor < top and floor - zero > _PEDESTAL * (top - zero) else zero
             for floor, top in zip(floors, tops, strict=True)

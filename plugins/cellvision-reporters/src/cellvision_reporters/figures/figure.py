@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,10 @@ from cellvision import io
 from cellvision_reporters.figures.banners import control_banner, group_note, leak_banner
 from cellvision_reporters.figures.colours import WRONG
 from cellvision_reporters.figures.phrasing import keep_together
+from cellvision_reporters.figures.placed_image import PlacedImage
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -28,6 +30,9 @@ _log = logging.getLogger(__name__)
 _MARGIN = 0.12
 _HINTING = 1.04
 """Text drawn on whole pixels comes out up to this much wider than its outlines."""
+
+_COMPRESSION = 2
+"""Level of PNG files: images of cells are noisy, so that a higher one costs time for nothing."""
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _TITLE, _BANNER, _CAPTION = 12.0, 10.0, 9.0
@@ -212,6 +217,7 @@ class CaptionedFigure:
         total = above + banner_height + height + below
 
         self._content = (width, total, above + banner_height)
+        self._height = height
         self.canvas: Figure = NotebookFigure(figsize=(width, total), facecolor="white")
         FigureCanvasAgg(self.canvas)
         rect = (0.0, below / total, 1.0, height / total)
@@ -248,10 +254,27 @@ class CaptionedFigure:
         x, y = left / across, (down - start - top - height / 2) / down
         self.canvas.text(x, y, text, va="center", ha="left", **style)
 
-    def add_image_axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Add axes for an image: as `add_axes`, without ticks."""
-        axes = self.add_axes(left, top, width, height)
-        axes.set(xticks=[], yticks=[])
+    def add_image(
+        self, left: float, top: float, width: float, height: float, picture: np.ndarray
+    ) -> PlacedImage:
+        """Draw an image at an exact position; inches, as for `add_axes`.
+
+        Parameters
+        ----------
+        left, top, width, height
+            The place of the image, which is centred on grey if its shape differs.
+        picture
+            Shape (height, width, 3), 0 to 1.
+        """
+        return PlacedImage.draw(self._image_axes, (left, top, width, height), picture)
+
+    @cached_property
+    def _image_axes(self) -> Axes:
+        """The axes of all images: one unit is one inch, and y points down."""
+        width, height = self._content[0], self._height
+        axes = self.add_axes(0, 0, width, height)
+        axes.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
+        axes.axis("off")
         return axes
 
     def finish(self) -> Figure:
@@ -272,6 +295,9 @@ class CaptionedFigure:
         # Without a date, the same run gives the same file.
         key = {".pdf": "CreationDate", ".svg": "Date"}.get(target.suffix)
         metadata = {key: None} if key else None
+        style: dict[str, Any] = {"dpi": dpi, "facecolor": "white", "metadata": metadata}
+        if target.suffix == ".png":
+            style["pil_kwargs"] = {"compress_level": _COMPRESSION}
         with _without_glyph_warnings(), io.atomic_path(target) as temporary:
-            self.canvas.savefig(temporary, dpi=dpi, facecolor="white", metadata=metadata)
+            self.canvas.savefig(temporary, **style)
         return target

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cellvision_reporters.figures.colours import BLACK
 from cellvision_reporters.figures.figure import (
     CaptionedFigure,
     fit_text,
@@ -14,9 +15,9 @@ from cellvision_reporters.figures.figure import (
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
 
     from cellvision import Run, Study
+    from cellvision_reporters.figures.placed_image import PlacedImage
 
 FONT = 9.5
 """Size of the texts in points."""
@@ -24,6 +25,8 @@ FONT = 9.5
 _WIDEST = 9.5
 _GAP = 0.12
 _LINES = 2
+_THICK = 2.5
+"""Points of the frame that shows whether an answer is right."""
 
 
 class ImageGrid:
@@ -64,8 +67,15 @@ class ImageGrid:
         self.width = max(self._columns * (self._cell + _GAP) + _GAP, 4.6)
         self.height = -(-count // self._columns) * self._step + 0.05
 
-    def add_axes(self, figure: CaptionedFigure, index: int) -> Axes:
-        """Add the axes of one image, without ticks.
+    def draw(
+        self,
+        figure: CaptionedFigure,
+        index: int,
+        picture: np.ndarray,
+        colour: str = BLACK,
+        line: Any = None,
+    ) -> PlacedImage:
+        """Draw one image with its texts.
 
         Parameters
         ----------
@@ -73,14 +83,24 @@ class ImageGrid:
             The figure made by `figure`.
         index
             Position of the image, row by row.
+        picture
+            Shape (height, width, 3), 0 to 1.
+        colour
+            Colour of the text above; the one below is black.
+        line
+            Matplotlib's line style of a thick frame in that colour; None: a thin black frame.
         """
         row, column = divmod(index, self._columns)
         left, top = _GAP + column * (self._cell + _GAP), row * self._step + self._head
-        axes = figure.add_image_axes(left, top, self._cell, self._image)
-        # Images of another shape are centred on grey, so that the grid has no holes.
-        axes.set_adjustable("datalim")
-        axes.set_facecolor("#E8E8E8")
-        return axes
+        placed = figure.add_image(left, top, self._cell, self._image, picture)
+        if line is None:
+            placed.frame()
+        else:
+            placed.frame(colour, _THICK, line)
+        placed.write_above(self.above[index], FONT, color=colour, weight="bold")
+        if self.below:
+            placed.write_below(self.below[index], FONT)
+        return placed
 
     def figure(self, results: Run | Study, title: str, captions: Sequence[str]) -> CaptionedFigure:
         """Make the figure that the grid fills."""

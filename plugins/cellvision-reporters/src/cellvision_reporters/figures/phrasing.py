@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from cellvision.results.scores import Score
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
+_OTHER_PLURALS = ("s", "x", "y", "z", "ch", "sh")
+"""Nouns with these ends, such as batch and biopsy, take more than an s in the plural."""
 
 
 def is_known(value: Any) -> bool:
@@ -38,7 +40,7 @@ def format_groups(count: Any, column: str | None) -> str:
     """Format the number of groups, such as ``12 wells``."""
     if column is None:
         return "groups unknown"
-    if column.isalpha() and not column.endswith("s"):
+    if column.isalpha() and not column.endswith(_OTHER_PLURALS):
         return f"{count} {column}" if count == 1 else f"{count} {column}s"
     return f"{count} groups ({column})"
 
@@ -68,7 +70,7 @@ def capitalise(sentence: str) -> str:
 
 def accuracy_sentence(split: str, score: Score, column: str | None, classes: int) -> str:
     """State the accuracy on a split beside chance, with n and interval."""
-    n = f"n = {score.n} images"
+    n = f"n = {plural(score.n, 'image')}"
     source = f" from {format_groups(score.groups, column)}" if column is not None else ""
     interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
     unknown = "" if column is not None else "; groups unknown, images treated as independent"

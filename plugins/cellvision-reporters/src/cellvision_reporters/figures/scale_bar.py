@@ -11,9 +11,9 @@ from cellvision import errors
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
     from cellvision import Audit, Dataset, Run
+    from cellvision_reporters.figures.placed_image import PlacedImage
 
 COLUMN = "pixel_size"
 """Provenance column with the micrometres per pixel; it goes before what the files say."""
@@ -54,30 +54,30 @@ class ScaleBar:
             number, unit = number / 1000, "mm"
         return f"Scale bar: {number:g} {unit}."
 
-    def draw(self, axes: Axes, image: str, shape: tuple[int, ...]) -> None:
+    def draw(self, placed: PlacedImage, image: str) -> None:
         """Draw the bar in the lower right corner of an image, unless another image shows it.
 
         Parameters
         ----------
-        axes
-            The axes of the image.
+        placed
+            The image in its figure; it may be shrunk.
         image
             Its id.
-        shape
-            Height and width of the picture in the axes; it may be shrunk.
         """
         from matplotlib.patches import Rectangle
 
         if self.alike and image != next(iter(self.sizes)):
             return
-        height, width = shape[:2]
+        height, width = placed.shape
         shrunk = max(self.widths[image] // width, 1)
         length = self.micrometres / self.sizes[image] / shrunk
         thickness, edge = 0.035 * height, 0.012 * height
         left, top = 0.95 * width - length - 0.5, 0.92 * height - 0.5
         for colour, grow in (("black", edge), ("white", 0.0)):
             size = (length + 2 * grow, thickness + 2 * grow)
-            axes.add_patch(Rectangle((left - grow, top - grow), *size, facecolor=colour))
+            corner = (left - grow, top - grow)
+            bar = Rectangle(corner, *size, facecolor=colour, transform=placed.pixels)
+            placed.axes.add_patch(bar)
 
 
 def audit_scale_bar(audit: Audit, images: Sequence[str]) -> ScaleBar | None:

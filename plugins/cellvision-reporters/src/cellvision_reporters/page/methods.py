@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from cellvision import Run, Study
     from cellvision.results.study import StudyExperiment
 
+_FITTED = {
+    "resize": "resized to",
+    "pad": "centred, without resizing, on a canvas of",
+    "crop": "cropped or padded around their centre, without resizing, to",
+}
+"""What was done to images of another size, by ``preprocessing.fit``."""
+
 
 def run_methods(run: Run) -> str:
     """Describe how a run was trained and evaluated."""
@@ -91,7 +98,8 @@ def _preprocessing(run: Run) -> str:
         if augmenters
         else "Training images were not augmented."
     )
-    return f"Images were resized to {size} pixels, and {scaling}. {augmentation}"
+    fitted = f"{_FITTED[run.preprocessing.fit]} {size} pixels"
+    return f"Images were {fitted}, and {scaling}. {augmentation}"
 
 
 def _training(run: Run) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cellvision_reporters.figures.colours import RIGHT, WRONG
-from cellvision_reporters.figures.display import DisplayRange, display_range, interpolation
+from cellvision_reporters.figures.display import DisplayRange, display_range
 from cellvision_reporters.figures.figure import CaptionedFigure, fit_text, text_height
 from cellvision_reporters.figures.phrasing import format_percent
 from cellvision_reporters.robustness.flips import Flip
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cellvision import Run
+    from cellvision_reporters.figures.placed_image import PlacedImage
 
 _CELL, _GAP, _TEXT, _FONT = 1.5, 0.12, 1.55, 9.5
 
@@ -52,12 +53,12 @@ def draw_flips(run: Run, split: str, flips: Sequence[Flip]) -> CaptionedFigure:
     for row, flip in enumerate(flips):
         for column, (picture, text, colour) in enumerate(_cells(flip, scale)):
             left = _TEXT + _GAP + column * (_CELL + _GAP)
-            axes = figure.add_image_axes(left, row * step + head, _CELL, _CELL * ratio)
-            axes.imshow(picture, interpolation=interpolation(shape[0]))
+            placed = figure.add_image(left, row * step + head, _CELL, _CELL * ratio, picture)
+            placed.frame()
             title = fit_text(text, _CELL, _FONT, 2, "bold")
-            axes.set_title(title, fontsize=_FONT, weight="bold", color=colour, pad=3)
+            placed.write_above(title, _FONT, gap=3, weight="bold", color=colour)
             if column == 0:
-                _draw_label(axes, flip)
+                _write_label(placed, flip)
     return figure
 
 
@@ -77,24 +78,12 @@ def _cells(flip: Flip, scale: DisplayRange) -> Sequence[tuple[np.ndarray, str, s
     )
 
 
-def _draw_label(axes: Any, flip: Flip) -> None:
+def _write_label(placed: PlacedImage, flip: Flip) -> None:
     """Write the perturbation and the image's name to the left of a row."""
     text = f"{flip.change}, {format_strength(flip.strength, flip.unit)}"
-    style = {"textcoords": "offset points", "ha": "right", "annotation_clip": False}
-    anchor = {"xy": (0, 0.5), "xycoords": "axes fraction"}
-    for line, offset, align, size, weight in (
-        (text, 3, "bottom", _FONT, "bold"),
-        (flip.image, -3, "top", 8.0, "normal"),
-    ):
-        axes.annotate(
-            fit_text(line, _TEXT - 0.1, size, 3, weight),
-            xytext=(-6, offset),
-            va=align,
-            fontsize=size,
-            weight=weight,
-            **anchor,
-            **style,
-        )
+    line = fit_text(text, _TEXT - 0.1, _FONT, 3, "bold")
+    placed.write_beside(line, _FONT, up=3, weight="bold")
+    placed.write_beside(fit_text(flip.image, _TEXT - 0.1, 8.0, 3), 8.0, up=-3)
 
 
 def _around_grey(difference: np.ndarray) -> np.ndarray:
