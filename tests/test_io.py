@@ -47,6 +47,13 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["results.v1"]
 
 
+@pytest.mark.parametrize("name", ["細" * 85, "x" * 255, "a." + "y" * 250, "µ" * 120 + ".csv"])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path, name: str) -> None:
+    with io.atomic_path(tmp_path / name) as path:
+        path.write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
         with io.atomic_folder(tmp_path / "results") as folder:

@@ -102,6 +102,31 @@ def test_a_folder_without_classes_is_labelled_and_becomes_a_table(
     assert cv.datasets.create("table", path=table).read(rows[0]["file"]).shape == (32, 32, 1)
 
 
+def test_images_that_training_refuses_are_not_labelled(
+    unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tifffile
+
+    tifffile.imwrite(unlabelled / "nan.tif", np.full((8, 8), np.nan, np.float32))
+    tifffile.imwrite(unlabelled / "huge.tif", np.full((8, 8), 1e300))
+    assert start(unlabelled, tmp_path / "a.sqlite") == 2
+    err = capsys.readouterr().err
+    assert "nan.tif: it contains intensities that are not finite" in err
+    assert "huge.tif: it contains an intensity of 1e+300" in err
+
+
+def test_columns_of_a_table_with_semicolons_are_kept(unlabelled: Path, tmp_path: Path) -> None:
+    groups = unlabelled / "groups.csv"
+    groups.write_text(groups.read_text().replace(",", ";"))
+    file = tmp_path / "a.sqlite"
+    assert start(unlabelled, file, "--repeats", "0") == 0
+    answer_by_level(file)
+    assert label(file, "--export-table", tmp_path / "labels.csv") == 0
+    assert [row["well"] for row in rows_of(tmp_path / "labels.csv")] == [
+        f"w{(int(Path(row['file']).stem) - 40) // 15}" for row in rows_of(tmp_path / "labels.csv")
+    ]
+
+
 def test_a_session_resumes_and_refuses_other_classes(
     unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

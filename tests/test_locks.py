@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -121,6 +122,28 @@ def test_without_a_state_folder_the_temporary_one_is_used(
     refused = pytest.raises(errors.CellvisionError, match="cannot lock")
     with refused, folder_lock(tmp_path, "train"):
         pytest.fail("not locked")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no temporary folder of all users")
+def test_a_temporary_folder_of_others_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link in it would make us empty one of our own files."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CELLVISION_STATE", str(tmp_path / "file" / "below"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    refused = pytest.raises(errors.CellvisionError, match=r"cannot lock .* not a private folder")
+    own = tmp_path / "temporary" / f"cellvision-locks-{os.getuid()}"
+    own.mkdir(parents=True)
+    own.chmod(0o777)
+    with refused, folder_lock(tmp_path, "train"):
+        pytest.fail("not locked")
+    own.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    own.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with refused, folder_lock(tmp_path, "train"):
+        pytest.fail("not locked")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_filelock_is_imported_late() -> None:

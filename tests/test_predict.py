@@ -24,6 +24,7 @@ from cellvision.concurrency import available_processors
 from cellvision.inference import image_reader, prediction_job, prediction_table
 from cellvision.inference.engines import onnxruntime_engine
 from cellvision.inference.image_search import ImageFile
+from cellvision.inference.sorting import ClassFolders
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -353,7 +354,37 @@ def test_images_unlike_those_of_the_training_are_warned_of(
     assert "bright.tif" in caplog.text
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_images_that_training_refuses_are_not_predicted(
+    images: Path, tmp_path: Path, value: float
+) -> None:
+    """An image without a finite intensity would get the first class."""
+    run = SimpleNamespace(
+        preprocessing=cv.Preprocessing(size=(32, 32)),
+        audit=None,
+        intensity_range=(0.0, 1.0),
+        dataset=cv.datasets.create("folder", path=images),
+    )
+    pixels = np.ones((32, 32))
+    pixels[3, 4] = value
+    tiny.write(tmp_path / "bad.tif", pixels)
+    result = image_reader.ImageReader(run).read(  # type: ignore[arg-type]
+        ImageFile(tmp_path / "bad.tif", "bad.tif", tmp_path)
+    )
+    assert isinstance(result, errors.UnreadableImage)
+    assert "intensit" in result.reason
+
+
 # --- outputs -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "細" * 86, "a\0b", "a/b", ".."])
+def test_a_class_that_no_folder_can_be_named_after_is_refused_first(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(errors.FolderError, match="cannot be the name of a folder"):
+        ClassFolders(tmp_path / "sorted", ["dark", name])
+    assert not (tmp_path / "sorted").exists()
 
 
 def test_an_image_is_never_overwritten(run: cv.Run, images: Path, tmp_path: Path) -> None:

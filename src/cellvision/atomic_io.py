@@ -10,14 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_STEM_BYTES, _SUFFIX_BYTES = 80, 40
+
 
 def temporary_path(target: Path) -> Path:
     """Return an unused name beside `target`: hidden, and with its suffix.
 
     The suffix stays because many writers choose a format by it; the leading dot keeps readers
-    from taking unfinished files for data.
+    from taking unfinished files for data. The name stays far below the limits of file systems,
+    which count bytes: 255, or 143 if names are encrypted.
     """
-    return target.parent / f".{target.stem[:80]}.{uuid.uuid4().hex[:12]}{target.suffix}"
+    stem = os.fsencode(target.stem)[:_STEM_BYTES].decode("utf-8", "ignore")
+    suffix = target.suffix if len(os.fsencode(target.suffix)) <= _SUFFIX_BYTES else ""
+    return target.parent / f".{stem or '_'}.{uuid.uuid4().hex[:12]}{suffix}"
 
 
 @contextmanager

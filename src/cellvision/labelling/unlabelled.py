@@ -14,7 +14,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.file_search import printable, walk_files
 from cellvision.data.files import IMAGE_SUFFIXES, read_image
-from cellvision.data.image_stats import ImageStats
+from cellvision.data.image_stats import ImageStats, measure
 from cellvision.data.names import quote_list
 from cellvision.data.threaded_map import in_threads
 from cellvision.digests import pixel_digest
@@ -156,10 +156,7 @@ def plan_folder(
 
 
 def _stats(root: Path, name: str) -> ImageStats:
-    try:
-        return ImageStats.of(name, read_image(root / name))
-    except errors.UnreadableImage as error:
-        return ImageStats.refused(name, error)
+    return measure(name, lambda: read_image(root / name))[0]
 
 
 def _as_read_by(run: Run, root: Path, images: Sequence[ImageToLabel]) -> list[ImageToLabel]:
