@@ -22,6 +22,7 @@ import httpx
 import pytest
 from labelling import Client, begin, in_thread, label, make_labelled_images
 
+from cellvision import errors
 from cellvision.labelling import connections, page
 from cellvision.labelling.store import Store
 
@@ -327,6 +328,40 @@ def test_a_damaged_file_is_not_described_to_the_rater(client: Client, file: Path
     assert reply.status_code in (200, 503)  # SQLite may have the pages in memory
     assert "malformed" not in reply.text
     assert str(file.parent) not in reply.text
+
+
+@contextlib.contextmanager
+def full_disk(most: int) -> Iterator[None]:
+    """Let no file grow beyond some bytes, as on a disk without space."""
+    resource = pytest.importorskip("resource", reason="limits need POSIX")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_named_when_the_file_is_made(file: Path, tmp_path: Path) -> None:
+    with Store(file) as store:
+        plan = store.plan()
+    new = tmp_path / "new.sqlite"
+    with full_disk(8192), pytest.raises(errors.CellvisionError) as caught:
+        Store.create(new, plan)
+    assert str(new.parent) in caught.value.what
+    assert "cannot be written" in caught.value.what
+    assert "disk space" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    with Store.create(new, plan) as store:
+        assert store.plan() == plan
+
+
+def test_a_full_disk_loses_no_answer(client: Client, file: Path) -> None:
+    state = client.post("begin", name="Ana").json()
+    words = {"rater": state["key"], "showing": state["showing"], "answer": "dark", "seconds": 1}
+    with full_disk(8192):
+        assert client.post("answer", **words).status_code == 503  # the page keeps trying
+    assert client.post("answer", **words).json()["done"] == 1
 
 
 RATERS = int(os.environ.get("CELLVISION_LABEL_RATERS", "12"))

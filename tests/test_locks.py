@@ -11,10 +11,15 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from images import write_folder
 
+import cellvision as cv
 from cellvision import errors
+from cellvision.cli import main
 from cellvision.locks import folder_lock
 
 HOLD = textwrap.dedent("""
@@ -122,6 +127,30 @@ def test_without_a_state_folder_the_temporary_one_is_used(
     refused = pytest.raises(errors.CellvisionError, match="cannot lock")
     with refused, folder_lock(tmp_path, "train"):
         pytest.fail("not locked")
+
+
+def test_verbs_leave_a_folder_alone_that_another_command_writes_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = write_folder(tmp_path / "images", {"a": 2, "b": 2})
+    out = tmp_path / "out"
+    verbs = (
+        ["audit", images, "--out", out],
+        ["report", out],
+        ["prepare", "number", images, "--out", out],
+        ["label", images, "--classes", "a,b", "--out", out],
+    )
+    with folder_lock(out, "train"):
+        for words in verbs:
+            with pytest.raises(SystemExit) as end:
+                main([str(word) for word in words])
+            assert end.value.code == 2, words
+            assert "in use by: train" in " ".join(capsys.readouterr().err.split()), words
+    assert not out.exists()
+    run: Any = SimpleNamespace(folder=tmp_path)
+    refused = pytest.raises(errors.FolderError, match="in use by: train")
+    with folder_lock(tmp_path / "a.onnx", "train"), refused:
+        cv.export(run, "onnx", tmp_path / "a.onnx")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no temporary folder of all users")

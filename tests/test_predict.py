@@ -418,6 +418,12 @@ def test_two_predictions_into_one_table_exclude_each_other(
         pytest.raises(errors.FolderError, match="in use by: predict"),
     ):
         cv.predict(run, images, tmp_path / "new.csv")
+    for option in ("sort_into", "contact_sheet"):
+        with (
+            folder_lock(tmp_path / "new", "predict"),
+            pytest.raises(errors.FolderError, match="in use by: predict"),
+        ):
+            cv.predict(run, images, **{option: tmp_path / "new"})
 
 
 def test_groups_get_the_mean_of_their_images(run: cv.Run, images: Path, tmp_path: Path) -> None:
