@@ -115,6 +115,24 @@ def test_images_that_training_refuses_are_not_labelled(
     assert "huge.tif: it contains an intensity of 1e+300" in err
 
 
+@pytest.mark.parametrize("option", ["--export", "--export-table"])
+def test_answers_overwrite_neither_an_image_nor_the_answer_file(
+    unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    file = tmp_path / "a.sqlite"
+    assert start(unlabelled, file, "--repeats", "0") == 0
+    answer_by_level(file)
+    for target, says in (
+        (file, "written as a CSV file"),
+        (unlabelled / "40.png", "written as a CSV file"),
+        (unlabelled / "groups.csv", "says where images come from"),
+    ):
+        before = target.read_bytes()
+        assert label(file, option, target) == 2
+        assert says in " ".join(capsys.readouterr().err.split())
+        assert target.read_bytes() == before
+
+
 def test_columns_of_a_table_with_semicolons_are_kept(unlabelled: Path, tmp_path: Path) -> None:
     groups = unlabelled / "groups.csv"
     groups.write_text(groups.read_text().replace(",", ";"))

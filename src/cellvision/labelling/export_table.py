@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
 from cellvision.csv_cells import format_table
-from cellvision.labelling.export_answers import answers_or_error
+from cellvision.labelling.export_answers import answers_or_error, check_target
 from cellvision.prepare.provenance import delimiter_of, read_rows
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ def export_table(store: Store, target: Path) -> TableSummary:
     Raises
     ------
     errors.InvalidInput
-        There is no answer yet, or the data set's images are not files.
+        There is no answer yet, `target` is no file for a table, or the data set's images are not
+        files.
     """
+    check_target(target)
     plan = store.plan()
     answers: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers_or_error(store):
