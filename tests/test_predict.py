@@ -378,6 +378,15 @@ def test_images_that_training_refuses_are_not_predicted(
 # --- outputs -------------------------------------------------------------------------------
 
 
+def test_the_table_that_lists_the_images_is_never_overwritten(tmp_path: Path) -> None:
+    table = tmp_path / "cells.csv"
+    table.write_text("file,label\na.tif,dark\n")
+    dataset = cv.datasets.create("table", path=table)
+    with pytest.raises(errors.FolderError, match="this lists the images"):
+        prediction_table.check_table_path(table, [], dataset)
+    prediction_table.check_table_path(tmp_path / "new.csv", [], dataset)
+
+
 @pytest.mark.parametrize("name", ["x" * 256, "細" * 86, "a\0b", "a/b", ".."])
 def test_a_class_that_no_folder_can_be_named_after_is_refused_first(
     tmp_path: Path, name: str

@@ -162,7 +162,7 @@ def predict_blocks(
     images = images if isinstance(images, Dataset) else recognised_source(images, runs[0]) or images
     with _opened(images) as (files, dataset):
         if target is not None:
-            check_table_path(target, files)
+            check_table_path(target, files, dataset)
         outputs = (out, options.sort_into, options.contact_sheet)
         with ExitStack() as locks:
             for path in sorted({os.fspath(path) for path in outputs if path is not None}):
