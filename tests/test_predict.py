@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -354,12 +355,30 @@ def test_images_unlike_those_of_the_training_are_warned_of(
     assert "bright.tif" in caplog.text
 
 
+def test_what_reading_lost_is_warned_of(images: Path, tmp_path: Path) -> None:
+    run: Any = SimpleNamespace(
+        preprocessing=cv.Preprocessing(size=(8, 8)),
+        audit=None,
+        intensity_range=(0.0, 255.0),
+        dataset=cv.datasets.create("folder", path=images),
+    )
+    reader = image_reader.ImageReader(run)
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    for name, alpha in (("a.png", 255), ("b.png", range(8)), ("c.png", range(8))):
+        pixels[..., 3] = alpha
+        Image.fromarray(pixels).save(tmp_path / name)
+        reader.read(ImageFile(tmp_path / name, name, tmp_path))
+    assert reader.unlike.warnings() == [
+        "2 of 3 images: alpha channel dropped, although it varies (0 to 7). Such as b.png."
+    ]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_images_that_training_refuses_are_not_predicted(
     images: Path, tmp_path: Path, value: float
 ) -> None:
     """An image without a finite intensity would get the first class."""
-    run = SimpleNamespace(
+    run: Any = SimpleNamespace(
         preprocessing=cv.Preprocessing(size=(32, 32)),
         audit=None,
         intensity_range=(0.0, 1.0),
@@ -368,7 +387,7 @@ def test_images_that_training_refuses_are_not_predicted(
     pixels = np.ones((32, 32))
     pixels[3, 4] = value
     tiny.write(tmp_path / "bad.tif", pixels)
-    result = image_reader.ImageReader(run).read(  # type: ignore[arg-type]
+    result = image_reader.ImageReader(run).read(
         ImageFile(tmp_path / "bad.tif", "bad.tif", tmp_path)
     )
     assert isinstance(result, errors.UnreadableImage)

@@ -114,7 +114,7 @@ class ImageReader:
                 "Predict images of the same type: these intensities mean something else.",
             )
         with self._lock:
-            self.unlike.add(image.name, pixels, decoded.bit_depth)
+            self.unlike.add(image.name, pixels, decoded.bit_depth, decoded.notes)
         preprocessing = self._preprocessing
         try:
             channels = preprocessing.select_channels(pixels)

@@ -14,7 +14,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.file_search import printable, walk_files
 from cellvision.data.files import IMAGE_SUFFIXES, read_image
-from cellvision.data.image_stats import ImageStats, measure
+from cellvision.data.image_stats import ImageStats, measure, summarize_notes
 from cellvision.data.names import quote_list
 from cellvision.data.threaded_map import in_threads
 from cellvision.digests import pixel_digest
@@ -136,6 +136,9 @@ def plan_folder(
         failure = errors.UnreadableImages(unreadable)
         failure.hint = "Repair them or move them to another folder"
         raise failure
+    for summary in summarize_notes(stats):
+        if summary.warning:
+            _log.warning("%s", summary)
     images = [ImageToLabel(entry.image, "", None, None, entry.digest) for entry in stats]
     if run is not None:
         raise_if_tested(run, _as_read_by(run, root, images), progress)
