@@ -43,10 +43,22 @@ def path(target: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(target)
     try:
-        yield temporary
-        os.replace(temporary, target)
+        with _named(target):
+            yield temporary
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Let an error of the operating system name the target if it names nothing: a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = os.fspath(target)
+        raise
 
 
 @contextmanager
@@ -68,7 +80,8 @@ def workspace(target: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = temporary_path(target)
     temporary.mkdir()
     try:
-        yield temporary
+        with _named(target):
+            yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -63,12 +63,12 @@ class ClassFolders:
     def add(self, path: Path, class_name: str) -> None:
         """Copy an image; a second one of the same name gets a number."""
         target_folder = self.folder / class_name
-        target_folder.mkdir(parents=True, exist_ok=True)
         target, number = target_folder / path.name, 2
         while target.exists():
             target = target_folder / f"{path.stem[:_LONGEST_STEM]}_{number}{path.suffix}"
             number += 1
-        shutil.copy2(path, target)
+        with naming_folder(target_folder), atomic_io.path(target) as temporary:
+            shutil.copy2(path, temporary)
 
 
 class ContactSheet:
