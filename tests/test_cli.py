@@ -691,6 +691,20 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     assert int(path.read_text()) > 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_that_end_a_process_are_treated_like_an_interrupt(name: str, ignored: bool) -> None:
+    work = f"import os, signal; os.kill(os.getpid(), signal.{name}); print('work')"
+    prelude = f"import signal; signal.signal(signal.{name}, signal.SIG_IGN)\n" if ignored else ""
+    done = process("-c", prelude + REPLACED.format(work))
+    if ignored:  # as by nohup; this command does nothing more, so its result does not matter
+        assert done.stdout == "work\n"
+    else:
+        assert (done.returncode, done.stdout) == (130, "")
+        assert done.stderr == f"error: interrupted\n  ended by {name}\n"
+
+
 def test_warnings_follow_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     """A caller may replace standard error between two commands, and close the old one."""
     from cellvision.cli import _WarningHandler

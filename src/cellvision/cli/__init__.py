@@ -34,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for terminals without Unicode
-    # A batch system ends a job with SIGTERM: it is treated like Ctrl-C, so that nothing is lost.
-    with contextlib.suppress(ValueError):  # only the main thread can set a handler
-        signal.signal(signal.SIGTERM, _terminate)
+    _treat_like_ctrl_c("SIGTERM", "SIGHUP")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up messages of TensorFlow
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # Figures go to files. A notebook's backend, inherited by its shell commands, fails here.
@@ -95,8 +93,25 @@ def _without_plugins(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return rest, files
 
 
+def _treat_like_ctrl_c(*names: str) -> None:
+    """Lose nothing when a batch system ends a job (SIGTERM), or a connection breaks (SIGHUP)."""
+    for name in names:
+        number = getattr(signal, name, None)
+        # nohup has a process ignore SIGHUP.
+        if number is None or signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        with contextlib.suppress(ValueError):  # only the main thread can set a handler
+            signal.signal(number, _terminate)
+
+
 def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
-    raise KeyboardInterrupt("ended by SIGTERM")
+    name = signal.Signals(number).name
+    if name == "SIGHUP":  # the terminal is gone, and printing to it would fail
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in filter(os.isatty, (1, 2)):
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
+    raise KeyboardInterrupt(f"ended by {name}")
 
 
 class _WarningHandler(logging.Handler):
