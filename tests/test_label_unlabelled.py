@@ -233,6 +233,25 @@ def test_images_that_the_run_was_tested_on_are_refused(
     assert not (tmp_path / "b.sqlite").exists()
 
 
+def test_pixels_count_as_the_run_recorded_them(
+    unlabelled: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Files may have taken the place of others since the training."""
+    images = shutil.copytree(trained[0], tmp_path / "images")
+    run = shutil.copytree(trained[1], tmp_path / "run")
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    record["experiment"]["dataset"]["path"] = str(images)
+    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    for number, path in enumerate((images / "train" / "light").iterdir()):
+        write(path, pixels(200, number))
+    (images / "test" / "dark" / "s0.png").rename(unlabelled / "101.png")
+    assert start(unlabelled, tmp_path / "a.sqlite", "--run", run) == 3
+    (unlabelled / "101.png").unlink()
+    assert start(unlabelled, tmp_path / "b.sqlite", "--run", run) == 0
+    with Store(tmp_path / "b.sqlite") as store:
+        assert {image.label for _, image in store.examples()} == {"dark"}
+
+
 def test_test_images_are_known_however_the_run_reads_them(
     unlabelled: Path, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

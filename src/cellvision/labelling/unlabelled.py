@@ -177,8 +177,11 @@ def _as_read_by(run: Run, root: Path, images: Sequence[ImageToLabel]) -> list[Im
 
 
 def _examples(run: Run, class_names: Sequence[str], rules: Rules) -> tuple[ImageToLabel, ...]:
-    """Training images of the run, of the classes that are to be labelled."""
+    """Training images of the run, of the classes that are to be labelled, if unchanged since."""
     from cellvision.data.batch_reads import scan
+    from cellvision.results.run_images import recorded_digests
+
+    recorded = recorded_digests(run)
 
     table = run.predictions
     table = table[(table["split"] == run.training_split) & table["label"].isin(class_names)]
@@ -188,7 +191,7 @@ def _examples(run: Run, class_names: Sequence[str], rules: Rules) -> tuple[Image
     return tuple(
         ImageToLabel(image, str(run.training_split), None, label, entry.digest)
         for image, label, entry in zip(table["image"], table["label"], stats, strict=True)
-        if entry.digest
+        if entry.digest and recorded.get(image, entry.digest) == entry.digest
     )
 
 
