@@ -254,6 +254,26 @@ def test_a_response_that_nobody_fetches_is_dropped(
         assert received < 2**24
 
 
+def test_malformed_heads_are_refused(client: Client) -> None:
+    host = client.origin.partition("//")[2]
+    path = "/" + client.address.split("/", 3)[3]
+    for head, status in (
+        (f"GET {path} HTTP/1.0", 421),  # names no host
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nHost: evil.example", 400),
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nX: {'x' * 200_000}", 400),
+        (f"GET {path}{'x' * 200_000} HTTP/1.1\r\nHost: {host}", 400),
+        (f"GET {path} HTTP/9.9\r\nHost: {host}", 400),
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: -1", 400),
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {'9' * 5000}", 400),
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nX: a\0b", 400),
+        (f"TRACE {path} HTTP/1.1\r\nHost: {host}", 403),
+        ("\x16\x03\x01\x02", 400),  # begins like TLS
+    ):
+        reply = send(client, f"{head}\r\n\r\n".encode("latin-1"), seconds=0.3)
+        assert reply.startswith(f"HTTP/1.1 {status}".encode()), head[:120]
+    assert client.get("").status_code == 200
+
+
 def test_web_sockets_are_not_served(client: Client) -> None:
     host = client.origin.partition("//")[2]
     token = client.address.split("/", 3)[3]
