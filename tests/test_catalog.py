@@ -77,6 +77,15 @@ def test_classes_that_differ_in_case_are_reported() -> None:
     assert any("'DMSO', 'dmso' differ only in upper and lower case" in w for w in result.warnings)
 
 
+@pytest.mark.parametrize(
+    "other", ["con\N{ZERO WIDTH SPACE}trol", "\N{RIGHT-TO-LEFT OVERRIDE}control", "ｃontrol"]
+)
+def test_classes_that_look_alike(other: str) -> None:
+    result = catalog(["control", other, "a", "control"])
+    assert any("look alike: are they one class?" in warning for warning in result.warnings)
+    assert not any("look alike" in warning for warning in catalog(["a+", "a-", "b"]).warnings)
+
+
 def test_repeated_ids() -> None:
     dataset = InMemory.of({"image": ["x", "y", "x"], "label": ["a", "b", "a"]})
     with pytest.raises(errors.CatalogError, match=r"'x' \(rows 2, 4\)"):
@@ -298,6 +307,18 @@ def test_any_index_and_column_type_is_accepted() -> None:
         ("P\N{EN DASH}7", "P-7"),
         ("P7\N{ZERO WIDTH SPACE}", "P7"),
         ("\N{MINUS SIGN}7", "-7"),
+        ("7,0", "7"),
+        ("1,50", "1.5"),
+        ("+7", "7"),
+        ("7.", "7"),
+        ("A1.", "A1"),
+        ("A-01", "a1"),
+        ("'7", "7"),
+        ('"P 7"', "P7"),
+        ("\N{ARABIC-INDIC DIGIT SEVEN}", "7"),
+        ("\N{DEVANAGARI DIGIT ZERO}\N{DEVANAGARI DIGIT SEVEN}", "7"),
+        ("\N{CYRILLIC CAPITAL LETTER A}1", "A1"),
+        ("P\N{NO-BREAK SPACE}7", "P7"),
     ],
 )
 def test_spellings_of_one_name(one: str, other: str) -> None:
@@ -321,6 +342,11 @@ def test_spellings_of_one_name(one: str, other: str) -> None:
         ("A1.5", "A15"),
         ("A1.5", "A1"),
         ("A10", "A1.0"),
+        ("CD4+", "CD4-"),
+        ("CD4-", "CD4"),
+        ("A'", "A"),
+        ("1,2,3", "1,2"),
+        ("1+2", "12"),
     ],
 )
 def test_names_that_differ(one: str, other: str) -> None:
@@ -342,7 +368,13 @@ def test_one_group_in_two_spellings_is_reported() -> None:
     assert list(result.table["group"]) == ["A01", "A1", "B02", "B03"]
 
 
-@pytest.mark.parametrize("word", ["NA", "nan", "None", "#N/A", "?", "n/a", "NULL", "<NA>", "-"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("NA", "nan", "None", "#N/A", "?", "n/a", "NULL", "<NA>", "-", "#NV", "1.#QNAN", "n/d"),
+        *("\uff2e\uff21", "N\N{ZERO WIDTH SPACE}A", "unspecified"),
+    ],
+)
 def test_words_for_missing_values_are_no_group(word: str) -> None:
     result = catalog(list("aabb"), {"group": "donor"}, donor=["x", word, "y", "z"])
     assert result.left_out == {"1.png": "its donor is unknown"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import io
 import json
 import logging
 import os
@@ -652,6 +654,69 @@ def test_closed_pipe_ends_quietly() -> None:
     assert command.wait() == 0
     assert stderr == b""
     command.stderr.close()
+
+
+# What a command does is replaced, so that the start of a process is all that takes time.
+REPLACED = """
+import sys
+from cellvision import cli
+from cellvision.cli import app
+
+def command():
+    {}
+
+app.command = command
+cli.main(["plugins"])
+"""
+
+
+def test_a_progress_that_nobody_reads_is_no_success() -> None:
+    progress = "print('epoch 1/9', file=sys.stderr, flush=True)"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", REPLACED.format(progress)], stderr=writer, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes streams")
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    """Native libraries would print their messages into it."""
+    path = tmp_path / "answers.db"
+    work = f"file = open({str(path)!r}, 'w'); file.write(str(file.fileno())); sys.stderr.write('x')"
+    shell = ["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-']
+    subprocess.run([*shell, sys.executable, "-c", REPLACED.format(work)], check=False)
+    assert int(path.read_text()) > 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_that_end_a_process_are_treated_like_an_interrupt(name: str, ignored: bool) -> None:
+    work = f"import os, signal; os.kill(os.getpid(), signal.{name}); print('work')"
+    prelude = f"import signal; signal.signal(signal.{name}, signal.SIG_IGN)\n" if ignored else ""
+    done = process("-c", prelude + REPLACED.format(work))
+    if ignored:  # as by nohup; this command does nothing more, so its result does not matter
+        assert done.stdout == "work\n"
+    else:
+        assert (done.returncode, done.stdout) == (130, "")
+        assert done.stderr == f"error: interrupted\n  ended by {name}\n"
+
+
+def test_warnings_follow_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A caller may replace standard error between two commands, and close the old one."""
+    from cellvision.cli import _WarningHandler
+
+    handler = _WarningHandler()
+    record = logging.makeLogRecord({"msg": "many cells", "levelno": logging.WARNING})
+    with contextlib.redirect_stderr(io.StringIO()) as first:
+        handler.emit(record)
+    assert first.getvalue() == "warning: many cells\n"
+    first.close()
+    handler.emit(record)
+    assert capsys.readouterr().err == "warning: many cells\n"
 
 
 @pytest.mark.exhaustive

@@ -187,6 +187,19 @@ def test_a_jpeg_that_is_cut_and_closed(tmp_path: Path, options: Any, share: floa
     refused(write(tmp_path / "cut.jpg", cut), "damaged JPEG")
 
 
+def test_a_progressive_jpeg_counts_the_coefficients_that_libjpeg_holds(tmp_path: Path) -> None:
+    whole = jpeg(RANDOM.integers(0, 256, (64, 48, 3), np.uint8), progressive=True)
+    path = write(tmp_path / "a.jpg", whole)
+    held: list[int] = []
+    with memory.holding():
+        read_image(path)
+        held.append(memory.bytes_in_flight())
+    assert held == [64 * 48 * 3 * 3]
+    frame = whole.index(b"\xff\xc2")
+    large = whole[: frame + 5] + struct.pack(">HH", 50_000, 50_000) + whole[frame + 9 :]
+    refused(write(path, large), "21.0 GiB when decoded")
+
+
 def test_a_jpeg_with_a_scan_for_each_colour(tmp_path: Path) -> None:
     """Combine three grey files into one that is not progressive and not interleaved."""
     files = [jpeg(RANDOM.integers(0, 256, (24, 16), np.uint8)) for _ in range(3)]

@@ -347,6 +347,8 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("deep.yaml", "[" * 300 + "]" * 300),
         ("deeper.yaml", "[" * 5_000 + "]" * 5_000),
         ("itself.yaml", "dataset: &x [*x]"),
+        ("dotted.toml", "a." * 200_000 + "a = 1"),
+        ("header.toml", "['a'" + '. "a"' * 100_000 + "]"),
         (
             "laughs.yaml",
             "a0: &a0 [x, x]\n"

@@ -199,6 +199,20 @@ def test_a_transparent_colour_is_ignored(tmp_path: Path) -> None:
     assert image.notes == ("transparent colour ignored",)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 8])
+def test_a_palette_whose_transparency_varies(tmp_path: Path, depth: int) -> None:
+    """Black in several opacities: what was visible is not in the colours."""
+    palette = chunk(b"PLTE", bytes(6)) + chunk(b"tRNS", b"\x40")
+    for row, varies in ((b"\0\1" if depth == 8 else b"\x40\0", True), (b"\0\0", False)):
+        width = 16 // depth
+        image = read_image(write(tmp_path / "a.png", png(width, 1, depth, 3, [row], palette)))
+        assert image.pixels.shape == (1, width, 1)
+        assert not image.pixels.any()
+        warned = [str(note) for note in image.notes if note.warning]
+        expected = "transparency of the palette ignored, although it varies (64 to 255)"
+        assert warned == ([expected] if varies else [])
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.bmp"])
 def test_palettes(tmp_path: Path, name: str) -> None:
     ramp, inverted, colours = (Image.fromarray(GREY).convert("L") for _ in range(3))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from images import InMemory
 
-from cellvision import statistics
+from cellvision import errors, statistics
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
 from cellvision.inference.image_search import ImageFile
 from cellvision.results.group_table import group_table
@@ -65,6 +65,29 @@ def test_wells_of_different_plates_are_different_groups(tmp_path: Path) -> None:
     columns = {"label": ["x", "y"], "plate": ["p1", "p2"], "well": ["A01", "A01"]}
     dataset = InMemory.of({"image": ["a", "b"], **columns})
     assert dataset_groups(dataset, "well") == {"a": "p1/A01", "b": "p2/A01"}
+
+
+def test_one_group_in_two_spellings_gets_one_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ["file;well", "./a.png;A01", "b.png;a1", "c.png;B 2", "d.png;B2.0", "sub\\e.png;C3"]
+    (tmp_path / "groups.csv").write_text("\n".join(rows) + "\n")
+    names = ("a.png", "b.png", "c.png", "d.png", "sub/e.png")
+    images = [ImageFile(tmp_path / name, name, tmp_path) for name in names]
+    with caplog.at_level("WARNING"):
+        groups = file_groups(images, "well")
+    assert list(groups.values()) == ["A01", "A01", "B 2", "B 2", "C3"]
+    assert "'A01', 'a1', which look like spellings of one name" in caplog.text
+    dataset = InMemory.of({"image": ["a", "b"], "label": ["x", "y"], "donor": ["7", "7.0"]})
+    assert dataset_groups(dataset, "donor") == {"a": "7", "b": "7"}
+
+
+@pytest.mark.parametrize("word", ["NA", "#N/A", "?", "none", " "])
+def test_words_for_missing_values_are_no_group(tmp_path: Path, word: str) -> None:
+    (tmp_path / "groups.csv").write_text(f"file,well\na.png,A01\nb.png,{word}\n")
+    images = [ImageFile(tmp_path / name, name, tmp_path) for name in ("a.png", "b.png")]
+    with pytest.raises(errors.CatalogError, match=r"1 of 2 images has no 'well', such as b\.png"):
+        file_groups(images, "well")
 
 
 def test_a_tie_of_a_group_is_no_answer() -> None:

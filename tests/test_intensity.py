@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from images import InMemory
 
 import cellvision as cv
+from cellvision import errors
 from cellvision.data.intensity import counts_above, standard_bit_depth
 from cellvision.data.prepared import PreparedData, prepare_data
 
@@ -47,6 +48,20 @@ def prepared(pixels: dict[str, np.ndarray], **settings: Any) -> PreparedData:
 
 def said(data: PreparedData, words: str) -> list[str]:
     return [warning for warning in data.warnings if words in warning]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "says"),
+    [
+        (np.uint32, 2**20, "reach 1.04858e+06, which exceeds 16 bits, in 'a7'"),
+        (np.int16, -3, r"negative intensities \(down to -3\), in 'a7'"),
+    ],
+)
+def test_one_pixel_without_a_bit_depth_is_named(dtype: Any, value: int, says: str) -> None:
+    pixels = {image: array.astype(dtype) for image, array in cells(100, 4000).items()}
+    pixels["a7"][3, 4, 0] = value
+    with pytest.raises(errors.PreprocessingError, match=says):
+        prepared(pixels)
 
 
 def test_one_hot_pixel_is_named() -> None:

@@ -47,6 +47,27 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["results.v1"]
 
 
+@pytest.mark.parametrize("name", ["細" * 85, "x" * 255, "a." + "y" * 250, "µ" * 120 + ".csv"])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path, name: str) -> None:
+    with io.atomic_path(tmp_path / name) as path:
+        path.write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="limits need POSIX")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match=r"results\.csv"):
+            io.write_text(tmp_path / "results.csv", "x" * 5000)
+        with pytest.raises(OSError, match="page'"), io.atomic_folder(tmp_path / "page") as folder:
+            (folder / "a.png").write_bytes(bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
         with io.atomic_folder(tmp_path / "results") as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import unicodedata
@@ -219,6 +220,20 @@ def test_an_answer_that_contradicts_an_earlier_one_is_refused(
             with pytest.raises(errors.InvalidInput, match=r"row 2: Bo: .*'dark' before"):
                 import_answers(store, write_table(tmp_path / "b.csv", changed))
         assert {row.answer for row in store.answers()} == {"dark"}
+
+
+def test_a_pipe_and_a_huge_file_are_no_tables(file: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    with Store(file) as store:
+        table.touch()
+        os.truncate(table, 2**40)  # a hole, which takes no space
+        with pytest.raises(errors.InvalidInput, match="has more than 67108864 bytes"):
+            import_answers(store, table)
+        if hasattr(os, "mkfifo"):
+            table.unlink()
+            os.mkfifo(table)
+            with pytest.raises(errors.InvalidInput, match="not a regular file"):
+                import_answers(store, table)
 
 
 @pytest.mark.parametrize(

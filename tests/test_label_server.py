@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import logging
 import os
 import re
 import shutil
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +20,10 @@ from typing import Any
 
 import httpx
 import pytest
-from labelling import Client, begin, in_thread, make_labelled_images
+from labelling import Client, begin, in_thread, label, make_labelled_images
 
-from cellvision.labelling import connections
+from cellvision import errors
+from cellvision.labelling import connections, page
 from cellvision.labelling.store import Store
 
 
@@ -231,7 +236,91 @@ def test_idle_connections_are_closed(file: Path, monkeypatch: pytest.MonkeyPatch
         assert client.get("").status_code == 200
 
 
+def test_a_response_that_nobody_fetches_is_dropped(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(page, "read", lambda _: "x" * 2**24)
+    with in_thread(file) as client:
+        host, _, port = client.origin.partition("//")[2].partition(":")
+        path = client.address.split("/", 3)[3] + "page.js"
+        with socket.create_connection((host, int(port)), timeout=20) as link:
+            link.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+            time.sleep(1.0)
+            received = 0
+            with contextlib.suppress(ConnectionError):
+                while chunk := link.recv(2**20):
+                    received += len(chunk)
+        assert received < 2**24
+
+
+def test_malformed_heads_are_refused(client: Client) -> None:
+    host = client.origin.partition("//")[2]
+    path = "/" + client.address.split("/", 3)[3]
+    for head, status in (
+        (f"GET {path} HTTP/1.0", 421),  # names no host
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nHost: evil.example", 400),
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nX: {'x' * 200_000}", 400),
+        (f"GET {path}{'x' * 200_000} HTTP/1.1\r\nHost: {host}", 400),
+        (f"GET {path} HTTP/9.9\r\nHost: {host}", 400),
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: -1", 400),
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {'9' * 5000}", 400),
+        (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nX: a\0b", 400),
+        (f"TRACE {path} HTTP/1.1\r\nHost: {host}", 403),
+        ("\x16\x03\x01\x02", 400),  # begins like TLS
+    ):
+        reply = send(client, f"{head}\r\n\r\n".encode("latin-1"), seconds=0.3)
+        assert reply.startswith(f"HTTP/1.1 {status}".encode()), head[:120]
+    assert client.get("").status_code == 200
+
+
+def test_web_sockets_are_not_served(client: Client) -> None:
+    host = client.origin.partition("//")[2]
+    token = client.address.split("/", 3)[3]
+    lines = [f"Host: {host}", "Connection: Upgrade", "Upgrade: websocket"]
+    lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+    for path, status in (("/", b"404"), (f"/{token}no", b"404"), (f"/{token}session", b"200")):
+        request = "\r\n".join([f"GET {path} HTTP/1.1", *lines]) + "\r\n\r\n"
+        assert send(client, request.encode(), seconds=0.3).startswith(b"HTTP/1.1 " + status)
+
+
+def test_the_server_leaves_the_logging_of_its_process_alone(file: Path) -> None:
+    """Some handlers, such as TensorFlow's, close the file behind standard error with them."""
+
+    class Closing(logging.StreamHandler[io.StringIO]):
+        def close(self) -> None:
+            self.stream.close()
+            super().close()
+
+    handler = Closing(io.StringIO())
+    with in_thread(file) as client:
+        assert client.get("").status_code == 200
+    assert not handler.stream.closed
+    assert logging.getLogger("uvicorn").handlers == []
+
+
 # --- the file ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("token", '"guess"'),
+        ("token", "null"),
+        ("token", "not JSON"),
+        ("plan", "[]"),
+        ("plan", '{"rules": {}}'),
+        ("plan", "[" * 50_000),
+    ],
+)
+def test_a_file_of_somebody_else_is_checked(
+    file: Path, name: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("update metadata set value = ? where name = ?", (value, name))
+        database.commit()
+    assert label(file) == 2
+    assert f"damaged, or another program wrote it ({name})" in capsys.readouterr().err
 
 
 def test_errors_of_the_file_reach_the_terminal_and_not_the_rater(
@@ -259,6 +348,40 @@ def test_a_damaged_file_is_not_described_to_the_rater(client: Client, file: Path
     assert reply.status_code in (200, 503)  # SQLite may have the pages in memory
     assert "malformed" not in reply.text
     assert str(file.parent) not in reply.text
+
+
+@contextlib.contextmanager
+def full_disk(most: int) -> Iterator[None]:
+    """Let no file grow beyond some bytes, as on a disk without space."""
+    resource = pytest.importorskip("resource", reason="limits need POSIX")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_named_when_the_file_is_made(file: Path, tmp_path: Path) -> None:
+    with Store(file) as store:
+        plan = store.plan()
+    new = tmp_path / "new.sqlite"
+    with full_disk(8192), pytest.raises(errors.CellvisionError) as caught:
+        Store.create(new, plan)
+    assert str(new.parent) in caught.value.what
+    assert "cannot be written" in caught.value.what
+    assert "disk space" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    with Store.create(new, plan) as store:
+        assert store.plan() == plan
+
+
+def test_a_full_disk_loses_no_answer(client: Client, file: Path) -> None:
+    state = client.post("begin", name="Ana").json()
+    words = {"rater": state["key"], "showing": state["showing"], "answer": "dark", "seconds": 1}
+    with full_disk(8192):
+        assert client.post("answer", **words).status_code == 503  # the page keeps trying
+    assert client.post("answer", **words).json()["done"] == 1
 
 
 RATERS = int(os.environ.get("CELLVISION_LABEL_RATERS", "12"))

@@ -102,6 +102,49 @@ def test_a_folder_without_classes_is_labelled_and_becomes_a_table(
     assert cv.datasets.create("table", path=table).read(rows[0]["file"]).shape == (32, 32, 1)
 
 
+def test_images_that_training_refuses_are_not_labelled(
+    unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tifffile
+
+    tifffile.imwrite(unlabelled / "nan.tif", np.full((8, 8), np.nan, np.float32))
+    tifffile.imwrite(unlabelled / "huge.tif", np.full((8, 8), 1e300))
+    assert start(unlabelled, tmp_path / "a.sqlite") == 2
+    err = capsys.readouterr().err
+    assert "nan.tif: it contains intensities that are not finite" in err
+    assert "huge.tif: it contains an intensity of 1e+300" in err
+
+
+@pytest.mark.parametrize("option", ["--export", "--export-table"])
+def test_answers_overwrite_neither_an_image_nor_the_answer_file(
+    unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    file = tmp_path / "a.sqlite"
+    assert start(unlabelled, file, "--repeats", "0") == 0
+    answer_by_level(file)
+    for target, says in (
+        (file, "written as a CSV file"),
+        (unlabelled / "40.png", "written as a CSV file"),
+        (unlabelled / "groups.csv", "says where images come from"),
+    ):
+        before = target.read_bytes()
+        assert label(file, option, target) == 2
+        assert says in " ".join(capsys.readouterr().err.split())
+        assert target.read_bytes() == before
+
+
+def test_columns_of_a_table_with_semicolons_are_kept(unlabelled: Path, tmp_path: Path) -> None:
+    groups = unlabelled / "groups.csv"
+    groups.write_text(groups.read_text().replace(",", ";"))
+    file = tmp_path / "a.sqlite"
+    assert start(unlabelled, file, "--repeats", "0") == 0
+    answer_by_level(file)
+    assert label(file, "--export-table", tmp_path / "labels.csv") == 0
+    assert [row["well"] for row in rows_of(tmp_path / "labels.csv")] == [
+        f"w{(int(Path(row['file']).stem) - 40) // 15}" for row in rows_of(tmp_path / "labels.csv")
+    ]
+
+
 def test_a_session_resumes_and_refuses_other_classes(
     unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +231,25 @@ def test_images_that_the_run_was_tested_on_are_refused(
     assert "was tested on 1 of these images: '101.png'" in message
     assert label(images, "--out", tmp_path / "b.sqlite", "--run", run) == 3
     assert not (tmp_path / "b.sqlite").exists()
+
+
+def test_pixels_count_as_the_run_recorded_them(
+    unlabelled: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Files may have taken the place of others since the training."""
+    images = shutil.copytree(trained[0], tmp_path / "images")
+    run = shutil.copytree(trained[1], tmp_path / "run")
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    record["experiment"]["dataset"]["path"] = str(images)
+    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    for number, path in enumerate((images / "train" / "light").iterdir()):
+        write(path, pixels(200, number))
+    (images / "test" / "dark" / "s0.png").rename(unlabelled / "101.png")
+    assert start(unlabelled, tmp_path / "a.sqlite", "--run", run) == 3
+    (unlabelled / "101.png").unlink()
+    assert start(unlabelled, tmp_path / "b.sqlite", "--run", run) == 0
+    with Store(tmp_path / "b.sqlite") as store:
+        assert {image.label for _, image in store.examples()} == {"dark"}
 
 
 def test_test_images_are_known_however_the_run_reads_them(

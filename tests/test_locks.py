@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -10,10 +11,15 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from images import write_folder
 
+import cellvision as cv
 from cellvision import errors
+from cellvision.cli import main
 from cellvision.locks import folder_lock
 
 HOLD = textwrap.dedent("""
@@ -121,6 +127,52 @@ def test_without_a_state_folder_the_temporary_one_is_used(
     refused = pytest.raises(errors.CellvisionError, match="cannot lock")
     with refused, folder_lock(tmp_path, "train"):
         pytest.fail("not locked")
+
+
+def test_verbs_leave_a_folder_alone_that_another_command_writes_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = write_folder(tmp_path / "images", {"a": 2, "b": 2})
+    out = tmp_path / "out"
+    verbs = (
+        ["audit", images, "--out", out],
+        ["report", out],
+        ["prepare", "number", images, "--out", out],
+        ["label", images, "--classes", "a,b", "--out", out],
+    )
+    with folder_lock(out, "train"):
+        for words in verbs:
+            with pytest.raises(SystemExit) as end:
+                main([str(word) for word in words])
+            assert end.value.code == 2, words
+            assert "in use by: train" in " ".join(capsys.readouterr().err.split()), words
+    assert not out.exists()
+    run: Any = SimpleNamespace(folder=tmp_path)
+    refused = pytest.raises(errors.FolderError, match="in use by: train")
+    with folder_lock(tmp_path / "a.onnx", "train"), refused:
+        cv.export(run, "onnx", tmp_path / "a.onnx")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no temporary folder of all users")
+def test_a_temporary_folder_of_others_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link in it would make us empty one of our own files."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CELLVISION_STATE", str(tmp_path / "file" / "below"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    refused = pytest.raises(errors.CellvisionError, match=r"cannot lock .* not a private folder")
+    own = tmp_path / "temporary" / f"cellvision-locks-{os.getuid()}"
+    own.mkdir(parents=True)
+    own.chmod(0o777)
+    with refused, folder_lock(tmp_path, "train"):
+        pytest.fail("not locked")
+    own.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    own.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with refused, folder_lock(tmp_path, "train"):
+        pytest.fail("not locked")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_filelock_is_imported_late() -> None:

@@ -184,9 +184,52 @@ def other_images(entry: Path) -> None:
     rewrite_index(entry, lambda index: index["stats"][0].update(image="9.png"))
 
 
+def other_dtype(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index.update(dtype="O"))
+
+
+def endless_shape(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index.update(shape=[2**62, 5, 6, 1]))
+
+
+def nested_shape(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index.update(shape=[[3], 5, 6, {}]))
+
+
+def no_reader(entry: Path) -> None:
+    """No image is read, and the pixels of the others take petabytes."""
+
+    def change(index: dict[str, Any]) -> None:
+        index.update(shape=[2**50, 5, 6, 1], counts_above=[])
+        for row in index["stats"]:
+            row["status"] = "refused"
+
+    rewrite_index(entry, change)
+
+
+def uncounted(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index["counts_above"].__setitem__(1, [0]))
+
+
+def no_statistics(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index["stats"][1].update(low=None, shape=None))
+
+
+def deep_index(entry: Path) -> None:
+    text = "[" * 50_000 + "]" * 50_000 + "\n"
+    (entry / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}")
+
+
+def list_for_index(entry: Path) -> None:
+    text = "3\n[]\n"
+    (entry / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}")
+
+
 @pytest.mark.parametrize(
     "damage",
     [
+        *(other_dtype, endless_shape, nested_shape, no_reader, uncounted, no_statistics),
+        *(deep_index, list_for_index),
         *(damage_pixels, truncate, damage_a_statistic, half_index, empty_index),
         *(no_index, no_pixels, old_index, other_shape, fewer_images, other_images),
     ],

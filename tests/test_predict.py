@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from cellvision.cli.train import show
 from cellvision.concurrency import available_processors
 from cellvision.inference import image_reader, prediction_job, prediction_table
 from cellvision.inference.image_search import ImageFile
+from cellvision.inference.sorting import ClassFolders
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -353,7 +355,64 @@ def test_images_unlike_those_of_the_training_are_warned_of(
     assert "bright.tif" in caplog.text
 
 
+def test_what_reading_lost_is_warned_of(images: Path, tmp_path: Path) -> None:
+    run: Any = SimpleNamespace(
+        preprocessing=cv.Preprocessing(size=(8, 8)),
+        audit=None,
+        intensity_range=(0.0, 255.0),
+        dataset=cv.datasets.create("folder", path=images),
+    )
+    reader = image_reader.ImageReader(run)
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    for name, alpha in (("a.png", 255), ("b.png", range(8)), ("c.png", range(8))):
+        pixels[..., 3] = alpha
+        Image.fromarray(pixels).save(tmp_path / name)
+        reader.read(ImageFile(tmp_path / name, name, tmp_path))
+    assert reader.unlike.warnings() == [
+        "2 of 3 images: alpha channel dropped, although it varies (0 to 7). Such as b.png."
+    ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_images_that_training_refuses_are_not_predicted(
+    images: Path, tmp_path: Path, value: float
+) -> None:
+    """An image without a finite intensity would get the first class."""
+    run: Any = SimpleNamespace(
+        preprocessing=cv.Preprocessing(size=(32, 32)),
+        audit=None,
+        intensity_range=(0.0, 1.0),
+        dataset=cv.datasets.create("folder", path=images),
+    )
+    pixels = np.ones((32, 32))
+    pixels[3, 4] = value
+    tiny.write(tmp_path / "bad.tif", pixels)
+    result = image_reader.ImageReader(run).read(
+        ImageFile(tmp_path / "bad.tif", "bad.tif", tmp_path)
+    )
+    assert isinstance(result, errors.UnreadableImage)
+    assert "intensit" in result.reason
+
+
 # --- outputs -------------------------------------------------------------------------------
+
+
+def test_the_table_that_lists_the_images_is_never_overwritten(tmp_path: Path) -> None:
+    table = tmp_path / "cells.csv"
+    table.write_text("file,label\na.tif,dark\n")
+    dataset = cv.datasets.create("table", path=table)
+    with pytest.raises(errors.FolderError, match="this lists the images"):
+        prediction_table.check_table_path(table, [], dataset)
+    prediction_table.check_table_path(tmp_path / "new.csv", [], dataset)
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "細" * 86, "a\0b", "a/b", ".."])
+def test_a_class_that_no_folder_can_be_named_after_is_refused_first(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(errors.FolderError, match="cannot be the name of a folder"):
+        ClassFolders(tmp_path / "sorted", ["dark", name])
+    assert not (tmp_path / "sorted").exists()
 
 
 def test_an_image_is_never_overwritten(run: cv.Run, images: Path, tmp_path: Path) -> None:
@@ -387,6 +446,12 @@ def test_two_predictions_into_one_table_exclude_each_other(
         pytest.raises(errors.FolderError, match="in use by: predict"),
     ):
         cv.predict(run, images, tmp_path / "new.csv")
+    for option in ("sort_into", "contact_sheet"):
+        with (
+            folder_lock(tmp_path / "new", "predict"),
+            pytest.raises(errors.FolderError, match="in use by: predict"),
+        ):
+            cv.predict(run, images, **{option: tmp_path / "new"})
 
 
 def test_groups_get_the_mean_of_their_images(run: cv.Run, images: Path, tmp_path: Path) -> None:

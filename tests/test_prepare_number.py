@@ -145,6 +145,8 @@ def test_a_file_that_appears_while_numbering_is_not_overwritten(fields: Path) ->
         ({"out": "out", "in_place": True}, "either a new folder or in-place"),
         ({"in_place": True, "prefix": "a/b"}, "cannot begin a file name"),
         ({"in_place": True, "prefix": "."}, "cannot begin a file name"),
+        ({"in_place": True, "prefix": "a\u202eb"}, "cannot begin a file name"),
+        ({"in_place": True, "prefix": "\udcff"}, "cannot begin a file name"),
         ({"in_place": True, "start": -1}, "start is -1"),
     ],
 )

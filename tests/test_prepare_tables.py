@@ -77,6 +77,17 @@ def test_line_ends_of_other_systems(tmp_path: Path) -> None:
         assert [row["well"] for row in rows.values()] == ["B02", "C\r03"]
 
 
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_other_signs_separate_columns_too(tmp_path: Path, sign: str) -> None:
+    path = tmp_path / "groups.csv"
+    rows = [["well", "file"], ['"1,5"', "a.png"], ['"x y"', '"b,1.png"']]
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(map(sign.join, rows)).encode())
+    assert {file: row["well"] for file, row in read_table(path).rows.items()} == {
+        "a.png": "1,5",
+        "b,1.png": "x y",
+    }
+
+
 # Groups in two spellings
 
 

@@ -330,6 +330,32 @@ def test_links_out_of_the_folder_are_not_shown(example_run: Run) -> None:
     assert example_run.artifacts == ()
 
 
+def test_links_of_somebody_else_lead_to_no_file_that_a_report_moves_or_removes(
+    example_run: Run, tmp_path: Path
+) -> None:
+    """A run of a stranger may hold links, and a record that claims what they lead to."""
+    outside = tmp_path / "outside"
+    write(outside, "letter.txt", "dear")
+    reports = example_run.folder / "reports"
+    reports.mkdir(exist_ok=True)
+    (reports / ".plain.working").symlink_to(outside)
+    (reports / "plain").symlink_to(outside)
+    artifact = {"path": "plain/letter.txt", "title": "T", "kind": "text"}
+    entry = {"reporter": "plain", "settings": {}, "artifacts": [artifact]}
+    entry["files"] = ["plain/letter.txt"]
+    (reports / "artifacts.json").write_text(json.dumps({"schema": 1, "reporters": [entry]}))
+    (fault,) = report(example_run, Plain(text="a"))
+    assert "'plain/cache.txt', which belongs to" in fault
+    assert {path.name: path.read_text() for path in outside.iterdir()} == {"letter.txt": "dear"}
+    (reports / "plain").unlink()
+    assert report(example_run, Plain(text="a")) == []
+    assert (reports / "plain_a.txt").read_text() == "a"
+    reports.rename(tmp_path / "elsewhere")
+    reports.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(errors.FolderError, match="is a link to another folder"):
+        report(example_run, Plain(text="b"))
+
+
 def test_a_killed_report_leaves_its_files_to_the_next_one(example_run: Run) -> None:
     assert report(example_run, Plain(text="a")) == []
     reports = example_run.folder / "reports"

@@ -10,14 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_STEM_BYTES, _SUFFIX_BYTES = 80, 40
+
 
 def temporary_path(target: Path) -> Path:
     """Return an unused name beside `target`: hidden, and with its suffix.
 
     The suffix stays because many writers choose a format by it; the leading dot keeps readers
-    from taking unfinished files for data.
+    from taking unfinished files for data. The name stays far below the limits of file systems,
+    which count bytes: 255, or 143 if names are encrypted.
     """
-    return target.parent / f".{target.stem[:80]}.{uuid.uuid4().hex[:12]}{target.suffix}"
+    stem = os.fsencode(target.stem)[:_STEM_BYTES].decode("utf-8", "ignore")
+    suffix = target.suffix if len(os.fsencode(target.suffix)) <= _SUFFIX_BYTES else ""
+    return target.parent / f".{stem or '_'}.{uuid.uuid4().hex[:12]}{suffix}"
 
 
 @contextmanager
@@ -38,10 +43,22 @@ def path(target: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(target)
     try:
-        yield temporary
-        os.replace(temporary, target)
+        with _named(target):
+            yield temporary
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Let an error of the operating system name the target if it names nothing: a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = os.fspath(target)
+        raise
 
 
 @contextmanager
@@ -63,7 +80,8 @@ def workspace(target: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = temporary_path(target)
     temporary.mkdir()
     try:
-        yield temporary
+        with _named(target):
+            yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -20,6 +20,7 @@ import json
 import math
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,11 +90,14 @@ def _acquire(resolved: Path, wait: float) -> tuple[Path, BaseFileLock]:
 
     name = hashlib.sha256(os.path.normcase(resolved).encode("utf-8", "surrogateescape")).hexdigest()
     failure: Exception | None = None
-    for folder in (state_folder() / "locks", _temporary_folder()):
+    temporary = _temporary_folder()
+    for folder in (state_folder() / "locks", temporary):
         path = folder / f"{name[:32]}.lock"
         lock = filelock.FileLock(path)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if folder == temporary:
+                _raise_if_shared(folder)
             lock.acquire(timeout=-1 if math.isinf(wait) else wait)
         except filelock.Timeout as error:
             raise _in_use(resolved, path.with_suffix(".json")) from error
@@ -111,6 +115,25 @@ def _acquire(resolved: Path, wait: float) -> tuple[Path, BaseFileLock]:
 def _temporary_folder() -> Path:
     user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
     return Path(tempfile.gettempdir()) / f"cellvision-locks-{user}"
+
+
+def _raise_if_shared(folder: Path) -> None:
+    """Refuse a folder of locks in which others can put files.
+
+    Anybody can create the temporary one first. A link in the place of a lock file would make us
+    empty the file that it leads to.
+
+    Raises
+    ------
+    OSError
+        The folder is a link, belongs to another user, or can be written to by others.
+    """
+    if not hasattr(os, "getuid"):
+        return
+    status = folder.lstat()
+    shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or shared:
+        raise PermissionError(f"{folder} is not a private folder of this user")
 
 
 def _this_process(resolved: Path, verb: str) -> dict[str, str | int]:

@@ -64,7 +64,8 @@ def migrate_file(
         return []
     content = _edited(path, changes, current) or _formatted(path, current)
     if out is None:
-        shutil.copy2(path, path.with_name(path.name + ".old"))
+        with atomic_io.path(path.with_name(path.name + ".old")) as copy:  # follows no link
+            shutil.copy2(path, copy)
     atomic_io.text(path if out is None else Path(out), content)
     return changes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,6 +22,14 @@ record."""
 
 _MAX_SCALAR = 2**16
 """Limit of one value in YAML, which computes numbers such as 1:30 in quadratic time."""
+
+_TOO_MANY = f"it holds more than {_MAX_VALUES} values, counting aliases"
+
+_LONG_KEY = re.compile(
+    rf"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_MAX_DEPTH},}}"""
+)
+"""A dotted key of TOML with more parts than tables may be deep, for which tomllib needs quadratic
+time."""
 
 _FLATTEN = "An experiment has a few levels: remove the others"
 
@@ -80,7 +89,7 @@ def parse_text(text: str, path: Path) -> dict[str, Any]:
 
 def _parser(path: Path) -> Callable[[str], Any]:
     parsers: dict[str, Callable[[str], Any]] = {
-        ".toml": tomllib.loads,
+        ".toml": _toml,
         ".json": json.loads,
         ".yaml": _yaml,
         ".yml": _yaml,
@@ -116,16 +125,24 @@ def _require_moderate_size(settings: Any, items: Callable[[Any], Iterable[Any]])
     def size(value: Any, depth: int) -> int:
         if depth > _MAX_DEPTH:  # also of a list that contains itself
             raise RecursionError
+        if len(sizes) > _MAX_VALUES:
+            raise ValueError(_TOO_MANY)
         if id(value) not in sizes:
             sizes[id(value)] = 1 + sum(size(item, depth + 1) for item in items(value))
         return sizes[id(value)]
 
     if size(settings, 0) > _MAX_VALUES:
-        raise ValueError(f"it holds more than {_MAX_VALUES} values, counting aliases")
+        raise ValueError(_TOO_MANY)
 
 
 def _items(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _toml(text: str) -> Any:
+    if _LONG_KEY.search(text):
+        raise RecursionError
+    return tomllib.loads(text)
 
 
 def _yaml(text: str) -> Any:

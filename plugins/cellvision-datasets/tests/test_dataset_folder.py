@@ -19,6 +19,7 @@ from PIL import Image
 import cellvision as cv
 from cellvision import errors, prepare
 from cellvision.data.catalog import Catalog
+from cellvision.data.file_search import walk_files
 from cellvision.io import natural_order
 from cellvision.testing import write_images
 
@@ -230,6 +231,33 @@ def test_links_are_followed_and_cycles_are_not(tmp_path: Path) -> None:
     }
     with pytest.raises(errors.UnreadableImage):
         Folder(path=data).fingerprint("a/gone.tif")
+
+
+def test_links_among_folders_do_not_multiply(tmp_path: Path) -> None:
+    """Ten folders that all link to each other have ten million paths."""
+    names = [f"c{number}" for number in range(10)]
+    for name in names:
+        put(tmp_path, f"{name}/1.png")
+        for other in names:
+            (tmp_path / name / f"to {other}").symlink_to(tmp_path / other)
+    images = [row["image"] for row in rows(tmp_path)]
+    assert images == [f"{name}/1.png" for name in names]
+    reasons = [reason for reason, _ in passed(tmp_path).values()]
+    assert "a link to a folder that is listed elsewhere" in reasons
+    assert len(reasons) < 3000
+    found = [path for path, is_image in walk_files(tmp_path) if is_image]
+    assert {path.name for path in found} == {"1.png"}
+    assert len(found) < 300
+    assert len(prepare.sources.find_images(tmp_path).images) == len(found)
+
+
+def test_very_deep_folders_are_not_searched(tmp_path: Path) -> None:
+    deep = "/".join(["d"] * 400)
+    put(tmp_path, "a/1.png", "b/1.png", f"b/{deep}/1.png")
+    assert [row["image"] for row in rows(tmp_path)] == ["a/1.png", "b/1.png"]
+    assert [reason for reason, _ in passed(tmp_path).values()] == ["nested too deeply"]
+    assert len(list(walk_files(tmp_path))) == 2
+    assert len(prepare.sources.find_images(tmp_path).images) == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")

@@ -30,12 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trace = "--trace-plugins" in words
     words = [word for word in words if word not in ("--debug", "--trace-plugins")]
     words, files = _without_plugins(words)
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for terminals without Unicode
-    # A batch system ends a job with SIGTERM: it is treated like Ctrl-C, so that nothing is lost.
-    with contextlib.suppress(ValueError):  # only the main thread can set a handler
-        signal.signal(signal.SIGTERM, _terminate)
+    _treat_like_ctrl_c("SIGTERM", "SIGHUP")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up messages of TensorFlow
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # Figures go to files. A notebook's backend, inherited by its shell commands, fails here.
@@ -45,6 +44,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if trace:
         _print_trace()
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Open what a caller has closed, as ``cellvision ... 2>&-`` does.
+
+    The next file that is opened would take the number of a closed stream, and messages of native
+    libraries would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+            os.set_inheritable(opened, True)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _print_trace() -> None:
@@ -76,12 +93,38 @@ def _without_plugins(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return rest, files
 
 
+def _treat_like_ctrl_c(*names: str) -> None:
+    """Lose nothing when a batch system ends a job (SIGTERM), or a connection breaks (SIGHUP)."""
+    for name in names:
+        number = getattr(signal, name, None)
+        # nohup has a process ignore SIGHUP.
+        if number is None or signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        with contextlib.suppress(ValueError):  # only the main thread can set a handler
+            signal.signal(number, _terminate)
+
+
 def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
-    raise KeyboardInterrupt("ended by SIGTERM")
+    name = signal.Signals(number).name
+    if name == "SIGHUP":  # the terminal is gone, and printing to it would fail
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in filter(os.isatty, (1, 2)):
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
+    raise KeyboardInterrupt(f"ended by {name}")
 
 
-class _WarningHandler(logging.StreamHandler[Any]):
-    """Writes ``warning: ...`` to standard error, with names from outside made printable."""
+class _WarningHandler(logging.Handler):
+    """Writes ``warning: ...`` to standard error, with names from outside made printable.
+
+    Standard error is looked up for each message: a caller may replace it and close the old one.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:  # noqa: BLE001 - as every handler of logging does
+            self.handleError(record)
 
     def format(self, record: logging.LogRecord) -> str:
         from cellvision.cli.text import printable_lines
@@ -114,9 +157,7 @@ def _run(words: list[str], files: Sequence[str], *, debug: bool) -> int:
         complain("interrupted", str(interrupt))
         return 130
     except BrokenPipeError:
-        # The reader of our output closed it, as in `cellvision plugins | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _discard_output()
     except Exception as error:  # noqa: BLE001 - whatever happens, print one line and a hint
         if isinstance(error, _usage_error()):
             return _report_usage(error, words)
@@ -124,6 +165,24 @@ def _run(words: list[str], files: Sequence[str], *, debug: bool) -> int:
             traceback.print_exc()
         return _report_unexpected(error)
     return 0
+
+
+def _discard_output() -> int:
+    """Discard output whose reader has gone; return the exit code.
+
+    Results are printed when the work is done, as in ``cellvision plugins | head``: 0. Progress is
+    printed before, as in ``cellvision train ... 2>&1 | head``: 1, because the work is not done.
+    """
+    try:
+        sys.stderr.flush()
+        code = 0
+    except BrokenPipeError:
+        code = 1
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr)[: 1 + code]:
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    return code
 
 
 def _load_plugins(files: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
-from cellvision.data.names import quote_list
+from cellvision.data.names import quote_list, visible_name
 from cellvision.data.split_names import is_training, is_validation
 from cellvision.plurals import counted
 
@@ -137,15 +137,23 @@ def select_classes(
 
 
 def case_warnings(class_names: Sequence[str]) -> list[str]:
-    """Warn of classes whose names differ only in upper and lower case."""
-    folded: dict[str, list[str]] = {}
+    """Warn of classes whose names differ only in case, or in characters that nobody sees."""
+    by_case: dict[str, list[str]] = {}
+    by_look: dict[str, set[str]] = {}
     for name in class_names:
-        folded.setdefault(name.casefold(), []).append(name)
-    return [
+        by_case.setdefault(name.casefold(), []).append(name)
+        by_look.setdefault(visible_name(name), set()).add(name.casefold())
+    warnings = [
         f"Classes {quote_list(names)} differ only in upper and lower case: are they one class?"
-        for names in folded.values()
+        for names in by_case.values()
         if len(names) > 1
     ]
+    warnings += [
+        f"Classes {quote_list(sorted(names))} look alike: are they one class?"
+        for names in by_look.values()
+        if len(names) > 1
+    ]
+    return warnings
 
 
 def drop_unknown_groups(

@@ -100,8 +100,8 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
             raise ValueError(f"it holds {features.shape}, {features.dtype}")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, OSError) as error:
-        _log.warning("%s is damaged and is computed again: %s", path, error)
+    except Exception as error:  # noqa: BLE001 - the file may hold anything
+        _log.warning("%s is damaged and is computed again: %s", path, errors.summarize(error))
         return None
     with suppress(OSError):  # the cache may be read-only
         os.utime(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from cellvision import errors
@@ -21,6 +22,56 @@ _MAGIC = re.compile(
 )
 """First bytes of common image formats, for files whose suffix says nothing."""
 
+MAX_FOLDER_DEPTH = 100
+"""Folders below this depth are not searched; nobody nests images so deeply."""
+
+
+class FolderVisits:
+    """Decides which folders a search enters, so that links cannot make it endless.
+
+    Links are followed. Not entered are a folder within itself and, within a linked folder, a link
+    to a folder that was entered before: folders that all link to each other have more paths than
+    anybody can list.
+    """
+
+    def __init__(self) -> None:
+        self._entered: set[tuple[int, int]] = set()
+
+    def enter(self, folder: Path, above: Trail) -> Trail | None:
+        """Return the trail of what is in a folder; None if it is not to be entered.
+
+        Parameters
+        ----------
+        folder
+            The folder.
+        above
+            The trail of the folder that holds it; `NO_TRAIL` for the root.
+
+        Raises
+        ------
+        OSError
+            It cannot be looked at.
+        """
+        status = folder.stat()
+        identity = (status.st_dev, status.st_ino)
+        is_link = bool(above.folders) and folder.is_symlink()
+        again = is_link and above.is_linked and identity in self._entered
+        if again or identity in above.folders or len(above.folders) > MAX_FOLDER_DEPTH:
+            return None
+        self._entered.add(identity)
+        return Trail(above.folders | {identity}, above.is_linked or is_link)
+
+
+@dataclass(frozen=True)
+class Trail:
+    """The folders from the root to a file, and whether one of them was entered through a link."""
+
+    folders: frozenset[tuple[int, int]] = frozenset()
+    is_linked: bool = False
+
+
+NO_TRAIL = Trail()
+
 
 def walk_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Yield the files below a folder, and whether each is an image.
@@ -33,7 +84,7 @@ def walk_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     errors.FolderError
         A folder cannot be listed.
     """
-    return _walk(folder, frozenset())
+    return _walk(folder, NO_TRAIL, FolderVisits())
 
 
 def printable(path: Path) -> str:
@@ -41,11 +92,10 @@ def printable(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
-def _walk(folder: Path, ancestors: frozenset[tuple[int, int]]) -> Iterator[tuple[Path, bool]]:
+def _walk(folder: Path, above: Trail, visits: FolderVisits) -> Iterator[tuple[Path, bool]]:
     try:
-        status = folder.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity in ancestors:  # a link back to a folder above
+        trail = visits.enter(folder, above)
+        if trail is None:
             return
         paths = sorted(folder.iterdir())
     except OSError as error:
@@ -56,7 +106,7 @@ def _walk(folder: Path, ancestors: frozenset[tuple[int, int]]) -> Iterator[tuple
         if is_phantom(path) or path.name in PROVENANCE_TABLES:
             continue
         if path.is_dir():
-            yield from _walk(path, ancestors | {identity})
+            yield from _walk(path, trail, visits)
         else:
             yield path, _is_image(path)
 

@@ -240,7 +240,7 @@ def measure(
         pixels: np.ndarray = np.asarray(found.pixels)
         if not pixels.dtype.isnative:
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-        fault = _fault(pixels)
+        fault = pixel_fault(pixels)
         if not fault:
             return ImageStats.of(image, replace(found, pixels=pixels)), pixels
     except errors.UnreadableImage as error:
@@ -252,7 +252,7 @@ def measure(
     return ImageStats.refused(image, errors.UnreadableImage(image, fault)), None
 
 
-def _fault(pixels: np.ndarray) -> str:
+def pixel_fault(pixels: np.ndarray) -> str:
     """Return in one line why pixels cannot be used; empty if they can."""
     if pixels.ndim != 3 or pixels.size == 0 or pixels.dtype.kind not in "buif":
         return f"read() returned shape {pixels.shape}, dtype {pixels.dtype}, not (H, W, C) numbers"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision import errors
 from cellvision.plurals import counted
 
 if TYPE_CHECKING:
@@ -74,9 +75,16 @@ def training_range(
     """
     stats = [stat for stat in stored.stats if stat.status == "read"]
     trained = [stat for stat, chosen in zip(stats, training, strict=True) if chosen]
-    low = min(stat.low for stat in trained if stat.low is not None)
-    high = max(stat.high for stat in trained if stat.high is not None)
-    return preprocessing.intensity_range(stored.pixels.dtype, low, high)
+    darkest = min(trained, key=lambda stat: stat.low or 0.0)
+    brightest = max(trained, key=lambda stat: stat.high or 0.0)
+    low, high = darkest.low or 0.0, brightest.high or 0.0
+    try:
+        return preprocessing.intensity_range(stored.pixels.dtype, low, high)
+    except errors.PreprocessingError as error:
+        if stored.pixels.dtype.kind == "f":  # it is true of all images
+            raise
+        image = darkest.image if low < 0 else brightest.image
+        raise errors.PreprocessingError(f"{error.what}, in {image!r}", error.hint) from None
 
 
 def intensity_warnings(

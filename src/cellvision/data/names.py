@@ -17,18 +17,30 @@ MISSING = frozenset(
         *("none", "null", "nil", "#null!", "#ref!", "#name?", "#value!", "#div/0!"),
         *("?", "??", "???", "-", "--", "---", "\u2013", "\u2014", ".", "unknown", "missing"),
         *("n.d.", "tbd", "undefined", "(blank)", "#num!", "not available", "not applicable"),
+        *("n/d", "#nv", "#wert!", "#bezug!", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind", "+nan"),
+        *("...", "not determined", "not recorded", "unspecified", "empty", "(empty)", "????"),
     }
 )
 """Words, in lower case, by which spreadsheets, pandas and people say that a value is missing."""
 
-_NUMBER = re.compile(r"[+-]?\d+\.\d*|[+-]?\.\d+")
+_NUMBER = re.compile(r"[+-]?\d+[.,]\d*|[+-]?[.,]\d+")
 _LETTER = r"[^\W\d_]"
 # A separator beside a letter carries no meaning ("P 7", "plate-7"); between digits it does.
 _SEPARATOR = re.compile(rf"(?<={_LETTER})[\s_.-]+(?=\w)|(?<=\d)[\s_.-]+(?={_LETTER})")
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
-_FRACTION_OF_ZERO = re.compile(r"(?<![\d.])(\d+)\.0+$")
+_FRACTION_OF_ZERO = re.compile(r"(?<![\d.,])(\d+)[.,]0+$")
+_PLUS = re.compile(r"\+(?=\d)")
+_QUOTED = re.compile(r"(['\"`\u2018\u201c])(.+)['\"`\u2019\u201d]")
+_AT_ENDS = "._ \t\r\n"
+"""Signs that carry no meaning at the ends of a name; plus, minus and prime do ("CD4-", "A'")."""
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
 """Dashes and the minus sign, which word processors write for a hyphen."""
+
+_LOOK_ALIKES = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456",
+    "abekmhopctyxi",
+)
+"""Cyrillic letters whose capitals look like Latin ones, as in a well \u04101."""
 
 
 def normalize_name(value: Any) -> str | None:
@@ -57,15 +69,16 @@ def is_missing(name: str | None) -> bool:
     >>> [is_missing(name) for name in (None, "NA", "#N/A", "?", "N7")]
     [True, True, True, True, False]
     """
-    return name is None or name.strip().casefold() in MISSING
+    return name is None or _folded(name).strip() in MISSING
 
 
 def canonical_name(name: str) -> str:
     """Return the form in which two spellings of one name are equal.
 
-    Ignored are upper and lower case, width of characters, invisible characters, the kind of dash,
-    blanks, ``_``, ``-`` and ``.`` beside a letter, leading zeros, and a fraction of zero. Parts
-    separated by ``/`` are treated one by one.
+    Ignored are upper and lower case, width and script of characters that look alike, invisible
+    characters, the kind of dash, blanks, ``_``, ``-`` and ``.`` beside a letter, quotes and dots
+    at the ends, leading zeros, a decimal comma, and a fraction of zero. Parts separated by ``/``
+    are treated one by one.
 
     Examples
     --------
@@ -74,17 +87,40 @@ def canonical_name(name: str) -> str:
     >>> canonical_name("P 07"), canonical_name("p7.0"), canonical_name("1-2")
     ('p7', 'p7', '1-2')
     """
-    text = unicodedata.normalize("NFKC", name).casefold().translate(_DASHES)
+    text = _folded(name).translate(_DASHES)
     if not text.isascii():
-        text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+        text = "".join(map(_ascii_digit, text)).translate(_LOOK_ALIKES)
     return "/".join(map(_canonical_part, text.split("/")))
+
+
+def visible_name(name: str) -> str:
+    """Return a name in lower case as people see it: with single blanks and nothing invisible."""
+    return " ".join(_folded(name).translate(_DASHES).split())
+
+
+def _folded(name: str) -> str:
+    """Return a name in lower case, in ordinary width and without invisible characters."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    if text.isascii():
+        return text
+    return "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+
+
+def _ascii_digit(letter: str) -> str:
+    """Return the digit 0 to 9 for that of another script."""
+    return str(unicodedata.decimal(letter)) if letter.isdecimal() else letter
 
 
 def _canonical_part(text: str) -> str:
     text = text.strip()
+    quoted = _QUOTED.fullmatch(text)
+    text = quoted[2].strip() if quoted else text.removeprefix("'")  # of a spreadsheet
+    if _PLUS.match(text):
+        text = text[1:]
     if _NUMBER.fullmatch(text):
-        number = f"{Decimal(text):f}".rstrip("0").rstrip(".")
+        number = f"{Decimal(text.replace(',', '.')):f}".rstrip("0").rstrip(".")
         return number or "0"
+    text = text.strip(_AT_ENDS)
     return _LEADING_ZEROS.sub("", _SEPARATOR.sub("", _FRACTION_OF_ZERO.sub(r"\1", text)))
 
 

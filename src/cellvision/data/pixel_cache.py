@@ -35,7 +35,7 @@ from cellvision.data.batch_reads import (
     reads_for_fingerprints,
 )
 from cellvision.data.image_stats import ImageStats, decode
-from cellvision.data.intensity import counts_above
+from cellvision.data.intensity import STANDARD_BIT_DEPTHS, counts_above
 from cellvision.data.pixel_index import IndexWriter, read_index
 from cellvision.data.pixel_reader import reader_digest, reads_alike
 from cellvision.data.threaded_map import Progress, in_threads
@@ -56,6 +56,9 @@ _PIXELS, _INDEX = "pixels.bin", "index.json"
 
 _BLOCK_BYTES = 2**22
 """Bytes of pixels that a thread checks at a time."""
+
+_DEPTHS = len(STANDARD_BIT_DEPTHS) - 1
+"""Bit depths whose samples are counted."""
 
 _log = logging.getLogger(__name__)
 
@@ -195,8 +198,8 @@ def _open(home: Path, images: Sequence[str], preprocessing: Preprocessing) -> St
             raise ValueError("a checksum does not match")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        _log.warning("%s is damaged and is made again: %s", home, error)
+    except Exception as error:  # noqa: BLE001 - an index may hold anything
+        _log.warning("%s is damaged and is made again: %s", home, errors.summarize(error))
         return None
     with suppress(OSError):  # another user's cache may be read-only
         os.utime(home)
@@ -226,6 +229,22 @@ def _validate(stored: StoredPixels, images: Sequence[str], preprocessing: Prepro
         raise ValueError("the index lists another number of images than it has pixels")
     if tuple(size) != preprocessing.size or depth not in (1, preprocessing.depth):
         raise ValueError("the pixels have another shape")
+    if any(len(row) != _DEPTHS or set(map(type, row)) != {int} for row in stored.counts_above):
+        raise ValueError("the index does not count the samples of each image")
+    for stat in stored.stats:
+        if stat.status == "read" and not _is_complete(stat):
+            raise ValueError(f"the index lacks statistics of {stat.image}")
+
+
+def _is_complete(stat: ImageStats) -> bool:
+    """Whether the statistics of an image that was read have all the types that they should."""
+    intensities = (stat.low, stat.high, stat.saturated_fraction)
+    return (
+        isinstance(stat.shape, tuple)
+        and [type(side) for side in stat.shape] == [int] * 3
+        and all(isinstance(value, int | float) for value in (stat.bit_depth, *intensities))
+        and all(isinstance(text, str) for text in (stat.dtype, stat.digest, stat.sketch))
+    )
 
 
 def _checksum(image: np.ndarray) -> int:

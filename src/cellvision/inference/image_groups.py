@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import logging
+import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,7 @@ from cellvision import errors
 from cellvision.csv_cells import unescape_cell
 from cellvision.data.file_search import printable
 from cellvision.data.groups import NESTED_IN, resolve
+from cellvision.data.names import canonical_name, is_missing, normalize_name, quote_list
 from cellvision.inference.image_search import ImageFile
 from cellvision.plurals import agreed, counted
 
@@ -26,6 +29,8 @@ _TIE = 1e-9
 """Mean probabilities that differ less are equal."""
 
 _TABLES = ("groups.csv", "manifest.csv")
+
+_log = logging.getLogger(__name__)
 
 
 def file_groups(images: Sequence[ImageFile], column: str) -> dict[str, str]:
@@ -61,7 +66,7 @@ def file_groups(images: Sequence[ImageFile], column: str) -> dict[str, str]:
         if group is not None:
             groups[image.name] = group
     _raise_if_missing([image.name for image in images], groups, column)
-    return groups
+    return groups if column == "folder" else _one_spelling(groups, column)
 
 
 def dataset_groups(dataset: Dataset, column: str) -> dict[str, str]:
@@ -81,7 +86,7 @@ def dataset_groups(dataset: Dataset, column: str) -> dict[str, str]:
     names = resolve(table, "group", column).names
     groups = dict(zip(table["image"][names.notna()], names.dropna(), strict=True))
     _raise_if_missing(list(table["image"]), groups, column)
-    return groups
+    return _one_spelling(groups, column)
 
 
 def _raise_if_missing(names: Sequence[str], groups: Mapping[str, str], column: str) -> None:
@@ -103,7 +108,7 @@ def _look_up(image: ImageFile, column: str, tables: dict[Path, dict[str, str]]) 
             table = folder / name
             if table not in tables:
                 tables[table] = _read(table, column)
-            group = tables[table].get(path.relative_to(folder).as_posix())
+            group = tables[table].get(_key(path.relative_to(folder).as_posix()))
             if group:
                 return group
         if folder == outermost:
@@ -126,7 +131,9 @@ def _read(table: Path, column: str) -> dict[str, str]:
             parent = NESTED_IN.get(column)
             nested = parent is not None and parent in (rows.fieldnames or ())
             return {
-                unescape_cell(str(row["file"])): _name(row[column], row[parent] if nested else None)
+                _key(unescape_cell(str(row["file"]))): _name(
+                    row[column], row[parent] if nested else None
+                )
                 for row in rows
             }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -135,10 +142,37 @@ def _read(table: Path, column: str) -> dict[str, str]:
         ) from error
 
 
+def _key(file: str) -> str:
+    """Normalise a path as the data sets do: forward slashes, composed accents, no leading './'."""
+    slashed = unicodedata.normalize("NFC", file.strip().replace("\\", "/"))
+    return PurePosixPath(slashed).as_posix()
+
+
 def _name(value: str | None, parent: str | None) -> str:
     """Return the name of a group, within its parent if there is one; empty if it is missing."""
-    name = unescape_cell(value or "")
-    return f"{unescape_cell(parent)}/{name}" if name and parent else name
+    name = normalize_name(unescape_cell(value or ""))
+    if name is None or is_missing(name):
+        return ""
+    above = normalize_name(unescape_cell(parent or ""))
+    return name if above is None or is_missing(above) else f"{above}/{name}"
+
+
+def _one_spelling(groups: Mapping[str, str], column: str) -> dict[str, str]:
+    """Give all images of a group the spelling that comes first, and warn of others."""
+    first: dict[str, str] = {}
+    others: dict[str, set[str]] = {}
+    for group in groups.values():
+        name = first.setdefault(canonical_name(group), group)
+        if name != group:
+            others.setdefault(name, set()).add(group)
+    for name, spellings in others.items():
+        _log.warning(
+            "column %r contains %s, which look like spellings of one name: they are averaged as "
+            "one group. If they are not one, correct the table.",
+            column,
+            quote_list([name, *sorted(spellings)]),
+        )
+    return {image: first[canonical_name(group)] for image, group in groups.items()}
 
 
 class GroupAnswers:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.data.batch_reads import read_together, reads_in_batches
+from cellvision.data.image_stats import pixel_fault
 from cellvision.data.threaded_map import in_threads
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.unlike_images import UnlikeImages
@@ -92,6 +93,8 @@ class ImageReader:
         for image, result in zip(images, decoded, strict=True):
             if isinstance(result, errors.UnreadableImage):
                 yield errors.UnreadableImage(image.name, result.reason, result.hint)
+            elif fault := pixel_fault(np.asarray(result.pixels)):  # as in audit and training
+                yield errors.UnreadableImage(image.name, fault)
             else:
                 yield self._prepare(image, result)
 
@@ -111,7 +114,7 @@ class ImageReader:
                 "Predict images of the same type: these intensities mean something else.",
             )
         with self._lock:
-            self.unlike.add(image.name, pixels, decoded.bit_depth)
+            self.unlike.add(image.name, pixels, decoded.bit_depth, decoded.notes)
         preprocessing = self._preprocessing
         try:
             channels = preprocessing.select_channels(pixels)
@@ -127,6 +130,8 @@ class ImageReader:
             return self._run_dataset.decode_file(image.path)
         except errors.UnreadableImage as error:
             return error
+        except MemoryError:
+            return errors.UnreadableImage(image.name, "not enough memory to read it")
 
     def sample(self, images: Sequence[ImageFile]) -> np.ndarray:
         """Return the first readable images, shape (n, height, width, channels).

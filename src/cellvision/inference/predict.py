@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,8 +161,11 @@ def predict_blocks(
     images = images if isinstance(images, Dataset) else recognised_source(images, runs[0]) or images
     with _opened(images) as (files, dataset):
         if target is not None:
-            check_table_path(target, files)
-        with nullcontext() if target is None else folder_lock(target, "predict"):
+            check_table_path(target, files, dataset)
+        outputs = (out, options.sort_into, options.contact_sheet)
+        with ExitStack() as locks:
+            for path in sorted({os.fspath(path) for path in outputs if path is not None}):
+                locks.enter_context(folder_lock(path, "predict"))
             return PredictionJob(runs, files, dataset, options, trust).run(target, on_block)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cellvision.inference.image_search import ImageFile
     from cellvision.inference.trust import PredictionTrust
+    from cellvision.interfaces.dataset import Dataset
 
 _ROWS = 1024
 """Rows that are written at a time."""
@@ -93,15 +94,26 @@ class PredictionTable:
         self._rows, self._has_header = [], True
 
 
-def check_table_path(out: Path, images: Sequence[ImageFile]) -> None:
+def check_table_path(
+    out: Path, images: Sequence[ImageFile], dataset: Dataset | None = None
+) -> None:
     """Refuse a table that would overwrite an image, or that is not named .csv or .xlsx.
+
+    Parameters
+    ----------
+    out
+        The table.
+    images
+        The images to predict.
+    dataset
+        The data set that reads them; None if they are files.
 
     Raises
     ------
     errors.ExperimentError
         The name has another ending.
     errors.FolderError
-        It is a folder, one of the images, or a table of their groups.
+        It is a folder, one of the images, the data set's own file, or a table of their groups.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise errors.ExperimentError(
@@ -113,6 +125,9 @@ def check_table_path(out: Path, images: Sequence[ImageFile]) -> None:
     target = out.resolve()
     if out.exists() and any(image.path.resolve() == target for image in images):
         raise errors.FolderError(f"{out}: this is one of the images", "Name another file.")
+    source = getattr(dataset, "path", None)
+    if out.exists() and isinstance(source, Path) and source.expanduser().resolve() == target:
+        raise errors.FolderError(f"{out}: this lists the images", "Name another file.")
     if out.exists() and out.name in PROVENANCE_TABLES:
         raise errors.FolderError(
             f"{out}: this table says where images come from", "Name another file."

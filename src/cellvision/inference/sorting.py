@@ -18,6 +18,12 @@ _TILE = 96
 _MARK = ("Software", "cellvision contact sheet")
 """Text in a sheet's file, by which the next call knows that it may replace it."""
 
+_LONGEST_NAME = 255
+"""Bytes that file systems allow in a name."""
+
+_LONGEST_STEM = 60
+"""Letters that are kept of the name of an image that gets a number; each takes up to four bytes."""
+
 _TILES = 12
 """Thumbnails per class."""
 
@@ -42,9 +48,14 @@ class ClassFolders:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise errors.FolderError(f"{folder}: is not empty", "Name a new or an empty folder.")
         for name in class_names:
-            if Path(name).name != name or name in (".", ".."):
+            if (
+                Path(name).name != name
+                or name in (".", "..")
+                or "\0" in name
+                or len(name.encode(errors="replace")) > _LONGEST_NAME
+            ):
                 raise errors.FolderError(
-                    f"the class {name!r} cannot be the name of a folder", "Omit --sort-into."
+                    f"the class {name[:80]!r} cannot be the name of a folder", "Omit --sort-into."
                 )
         raise_if_unwritable(folder)
         self.folder = folder
@@ -52,12 +63,12 @@ class ClassFolders:
     def add(self, path: Path, class_name: str) -> None:
         """Copy an image; a second one of the same name gets a number."""
         target_folder = self.folder / class_name
-        target_folder.mkdir(parents=True, exist_ok=True)
         target, number = target_folder / path.name, 2
         while target.exists():
-            target = target_folder / f"{path.stem}_{number}{path.suffix}"
+            target = target_folder / f"{path.stem[:_LONGEST_STEM]}_{number}{path.suffix}"
             number += 1
-        shutil.copy2(path, target)
+        with naming_folder(target_folder), atomic_io.path(target) as temporary:
+            shutil.copy2(path, temporary)
 
 
 class ContactSheet:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.interfaces.decoded_image import Note
 from cellvision.plurals import agreed, counted
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ class _Difference:
     description: str
     count: int = 0
     intensity: float = -np.inf
+
+
+@dataclass
+class _Loss:
+    """Images of which reading may have lost something."""
+
+    example: str
+    note: str
+    count: int = 0
 
 
 class UnlikeImages:
@@ -46,14 +56,16 @@ class UnlikeImages:
             None if run.preprocessing.intensity == "per_image" else run.intensity_range
         )
         self._differences: dict[str, _Difference] = {}
+        self._losses: dict[str, _Loss] = {}
         self._count = 0
 
     def clear(self) -> None:
         """Forget the images so far."""
         self._differences.clear()
+        self._losses.clear()
         self._count = 0
 
-    def add(self, name: str, pixels: np.ndarray, bit_depth: int) -> None:
+    def add(self, name: str, pixels: np.ndarray, bit_depth: int, notes: Sequence[str] = ()) -> None:
         """Compare one image, as it was decoded.
 
         Parameters
@@ -64,8 +76,16 @@ class UnlikeImages:
             Shape (height, width, channels).
         bit_depth
             Bits per sample, as the file declares.
+        notes
+            What reading it applied or left out; those by which information may be lost count.
         """
         self._count += 1
+        for note in notes:
+            if isinstance(note, Note) and note.warning:
+                loss = self._losses.setdefault(note.kind, _Loss(name, note))
+                loss.count += 1
+                if name < loss.example:  # the same one, whatever the threads did
+                    loss.example, loss.note = name, note
         height, width, channels = pixels.shape
         if self._sizes is not None and not self._fits(height, width):
             low, high = self._sizes
@@ -114,8 +134,12 @@ class UnlikeImages:
         return difference
 
     def warnings(self) -> list[str]:
-        """Return one line for each kind of difference."""
-        return [
+        """Return one line for each kind of difference, and of information lost by reading."""
+        losses = [
+            f"{loss.count} of {counted(self._count, 'image')}: {loss.note}. Such as {loss.example}."
+            for loss in self._losses.values()
+        ]
+        return losses + [
             f"{difference.count} of {counted(self._count, 'image')} "
             f"{agreed(difference.count, difference.verb)} {difference.description}. Such as "
             f"{difference.example}. Their predictions may be meaningless, whatever their "

@@ -8,7 +8,8 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 IDLE_SECONDS = 15.0
-"""Time after which a connection without a request in progress is closed."""
+"""Time after which a connection without a request in progress is closed. After the same time again,
+it is closed even if its client has not fetched all of its response."""
 
 
 class IdleClosingProtocol(H11Protocol):
@@ -40,10 +41,11 @@ class IdleClosingProtocol(H11Protocol):
 
     def _close_if_idle(self) -> None:
         if self.transport.is_closing():
+            self.transport.abort()
             return
         busy = self.cycle is not None and not self.cycle.response_complete
         idle = 0.0 if busy else self.loop.time() - self._idle_since
         if idle >= IDLE_SECONDS:
             self.transport.close()
-        else:
-            self._idle_timer = self.loop.call_later(IDLE_SECONDS - idle, self._close_if_idle)
+            idle = 0.0
+        self._idle_timer = self.loop.call_later(IDLE_SECONDS - idle, self._close_if_idle)

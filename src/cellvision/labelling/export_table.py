@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
-from cellvision.csv_cells import format_table, unescape_cell
-from cellvision.labelling.export_answers import answers_or_error
+from cellvision.csv_cells import format_table
+from cellvision.labelling.export_answers import answers_or_error, check_target
+from cellvision.prepare.provenance import delimiter_of, read_rows
 
 if TYPE_CHECKING:
     from cellvision.labelling.answers import Answer
@@ -71,8 +71,10 @@ def export_table(store: Store, target: Path) -> TableSummary:
     Raises
     ------
     errors.InvalidInput
-        There is no answer yet, or the data set's images are not files.
+        There is no answer yet, `target` is no file for a table, or the data set's images are not
+        files.
     """
+    check_target(target)
     plan = store.plan()
     answers: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers_or_error(store):
@@ -131,14 +133,11 @@ def _folder_rows(root: Path, images: Iterable[str]) -> list[_Row]:
 def _read_provenance(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise errors.CatalogError(f"{path}: cannot be read ({error})", "Repair it") from None
+    header, *lines = read_rows(path, delimiter_of(path)) or [[]]
+    rows = [dict(zip(header, line, strict=False)) for line in lines]
     return [
         {
-            name: unescape_cell(value)
+            name: value
             for name, value in row.items()
             if name == "file" or (name and value and name not in _DECIDED_HERE)
         }

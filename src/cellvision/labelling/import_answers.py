@@ -21,6 +21,9 @@ COLUMNS = ("page", "rater", "showing", "answer", "seconds", "time")
 
 _HINT = "Ask for the table as the page saved it"
 
+_LARGEST = 2**26
+"""Bytes of a table; a row has about a hundred."""
+
 
 def import_answers(store: Store, path: Path) -> int:
     """Add the answers of a table to the answer file its page was made from: all, or none.
@@ -43,7 +46,11 @@ def import_answers(store: Store, path: Path) -> int:
     errors.InvalidInput
         The table cannot be read, or a row is not valid; the message names it.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise errors.InvalidInput(f"{path}: this is not a regular file", _HINT)
     try:
+        if path.stat().st_size > _LARGEST:
+            raise InvalidAnswerError(f"it has more than {_LARGEST} bytes", _HINT)
         text = path.read_bytes().decode("utf-8-sig")
         rows = _json_rows(text) if text.lstrip()[:1] in ("[", "{") else _csv_rows(text)
         return store.import_answers([_parse(number, row) for number, row in rows])

@@ -40,10 +40,10 @@ def serve(store: Store, port: int | None, on_ready: Callable[[str], None]) -> No
     errors.InvalidInput
         The port cannot be used.
     """
-    listening = _listen(store.metadata("port"), port)
+    token = store.token()
+    listening = _listen(store.port(), port)
     bound = listening.getsockname()[1]
     store.set_metadata("port", bound)
-    token = store.metadata("token")
     server = create_server(store, token, bound)
     on_ready(f"http://{HOST}:{bound}/{token}/")
     try:
@@ -80,7 +80,11 @@ def open_page(store: Store, port: int | None, browser: bool) -> None:
 
 
 def create_server(store: Store, token: str, port: int) -> uvicorn.Server:
-    """Create the server of an answer file, which does not listen yet."""
+    """Create the server of an answer file, which does not listen yet.
+
+    It leaves the logging of this process alone: uvicorn's own configuration closes every handler
+    of the process, and some handlers close the file behind standard error.
+    """
     import uvicorn
 
     from cellvision.labelling.connections import IdleClosingProtocol
@@ -89,6 +93,8 @@ def create_server(store: Store, token: str, port: int) -> uvicorn.Server:
         uvicorn.Config(
             application(store, Gallery(store.plan()), token, port),
             http=IdleClosingProtocol,
+            ws="none",
+            log_config=None,
             log_level="warning",
             access_log=False,
             lifespan="off",

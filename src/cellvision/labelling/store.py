@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from functools import cached_property
@@ -30,6 +31,8 @@ from cellvision.labelling.validation import (
     check_rater,
     utc_now,
 )
+
+_TOKEN = re.compile(r"[\w-]{20,100}", re.ASCII)
 
 
 class Store:
@@ -79,12 +82,21 @@ class Store:
         self._database.close()
 
     def metadata(self, name: str) -> Any:
-        """Return an entry of the metadata; None if it is missing."""
+        """Return an entry of the metadata; None if it is missing.
+
+        Raises
+        ------
+        errors.FolderError
+            It is not JSON.
+        """
         with self._database.read() as connection:
             row = connection.execute(
                 "select value from metadata where name = ?", (name,)
             ).fetchone()
-        return None if row is None else json.loads(row[0])
+        try:
+            return None if row is None else json.loads(row[0])
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._damaged(name) from error
 
     def set_metadata(self, name: str, value: Any) -> None:
         """Store an entry of the metadata."""
@@ -93,16 +105,49 @@ class Store:
                 "insert or replace into metadata values (?, ?)", (name, json.dumps(value))
             )
 
+    def token(self) -> str:
+        """Return the first part of every path of the page.
+
+        Raises
+        ------
+        errors.FolderError
+            It is not one that `create_file` made: others could guess it.
+        """
+        token = self.metadata("token")
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise self._damaged("token")
+        return token
+
+    def port(self) -> int | None:
+        """Return the port of the last page; None if there was none."""
+        port = self.metadata("port")
+        return port if isinstance(port, int) and 0 < port < 2**16 else None
+
+    def _damaged(self, part: str) -> errors.FolderError:
+        return errors.FolderError(
+            f"{self.path}: this answer file is damaged, or another program wrote it ({part})",
+            "Restore it from a copy, or name another file",
+        )
+
     def plan(self) -> Plan:
-        """Return the labelling plan."""
+        """Return the labelling plan.
+
+        Raises
+        ------
+        errors.FolderError
+            The file does not hold one.
+        """
         with self._database.read() as connection:
             rows = connection.execute(
                 f"select role, {IMAGE_COLUMNS} from images order by number"  # noqa: S608
             ).fetchall()
         images: dict[Role, list[ImageToLabel]] = {"label": [], "practice": [], "example": []}
-        for role, *values in rows:
-            images[role].append(ImageToLabel(*values))
-        return plan_from_json(self.metadata("plan"), images)
+        try:
+            for role, *values in rows:
+                images[role].append(ImageToLabel(*values))
+            return plan_from_json(self.metadata("plan"), images)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise self._damaged("plan") from error
 
     @cached_property
     def _plan(self) -> Plan:

@@ -10,6 +10,7 @@ from cellvision import errors
 from cellvision.data.batch_reads import scan
 from cellvision.data.names import quote_list
 from cellvision.labelling.plan import ImageToLabel
+from cellvision.results.run_images import recorded_digests
 
 if TYPE_CHECKING:
     from cellvision import Dataset, Run
@@ -21,6 +22,7 @@ def raise_if_tested(
 ) -> None:
     """Refuse images of the run's test sets, whatever their names: pixels are compared.
 
+    They are the pixels that the run recorded, even if other files have taken their place since.
     Labels chosen by a network's uncertainty on its own test images would bias the test.
 
     Raises
@@ -28,11 +30,13 @@ def raise_if_tested(
     errors.LeakError
         The run was tested on one of the images.
     errors.InvalidInput
-        The run's test images cannot be read, so they cannot be compared.
+        The run did not record its test images and they cannot be read, so they cannot be compared.
     """
     table = run.predictions
     tested = list(table.loc[table["split"].isin(run.test_splits), "image"])
-    stats = scan(run.experiment.dataset, tested, progress)
+    recorded = recorded_digests(run)
+    unrecorded = [image for image in tested if image not in recorded]
+    stats = scan(run.experiment.dataset, unrecorded, progress)
     missing = [entry.image for entry in stats if not entry.digest]
     if missing:
         raise errors.InvalidInput(
@@ -40,7 +44,7 @@ def raise_if_tested(
             f"some cannot be read: {quote_list(missing)}",
             "Restore them, or label without --run",
         )
-    digests = {entry.digest for entry in stats}
+    digests = {entry.digest for entry in stats} | {recorded.get(image) for image in tested}
     shared = [image.image for image in images if image.digest in digests]
     if shared:
         raise errors.LeakError(

@@ -14,7 +14,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.file_search import printable, walk_files
 from cellvision.data.files import IMAGE_SUFFIXES, read_image
-from cellvision.data.image_stats import ImageStats
+from cellvision.data.image_stats import ImageStats, measure, summarize_notes
 from cellvision.data.names import quote_list
 from cellvision.data.threaded_map import in_threads
 from cellvision.digests import pixel_digest
@@ -136,6 +136,9 @@ def plan_folder(
         failure = errors.UnreadableImages(unreadable)
         failure.hint = "Repair them or move them to another folder"
         raise failure
+    for summary in summarize_notes(stats):
+        if summary.warning:
+            _log.warning("%s", summary)
     images = [ImageToLabel(entry.image, "", None, None, entry.digest) for entry in stats]
     if run is not None:
         raise_if_tested(run, _as_read_by(run, root, images), progress)
@@ -156,10 +159,7 @@ def plan_folder(
 
 
 def _stats(root: Path, name: str) -> ImageStats:
-    try:
-        return ImageStats.of(name, read_image(root / name))
-    except errors.UnreadableImage as error:
-        return ImageStats.refused(name, error)
+    return measure(name, lambda: read_image(root / name))[0]
 
 
 def _as_read_by(run: Run, root: Path, images: Sequence[ImageToLabel]) -> list[ImageToLabel]:
@@ -177,8 +177,11 @@ def _as_read_by(run: Run, root: Path, images: Sequence[ImageToLabel]) -> list[Im
 
 
 def _examples(run: Run, class_names: Sequence[str], rules: Rules) -> tuple[ImageToLabel, ...]:
-    """Training images of the run, of the classes that are to be labelled."""
+    """Training images of the run, of the classes that are to be labelled, if unchanged since."""
     from cellvision.data.batch_reads import scan
+    from cellvision.results.run_images import recorded_digests
+
+    recorded = recorded_digests(run)
 
     table = run.predictions
     table = table[(table["split"] == run.training_split) & table["label"].isin(class_names)]
@@ -188,7 +191,7 @@ def _examples(run: Run, class_names: Sequence[str], rules: Rules) -> tuple[Image
     return tuple(
         ImageToLabel(image, str(run.training_split), None, label, entry.digest)
         for image, label, entry in zip(table["image"], table["label"], stats, strict=True)
-        if entry.digest
+        if entry.digest and recorded.get(image, entry.digest) == entry.digest
     )
 
 

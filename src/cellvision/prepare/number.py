@@ -150,7 +150,9 @@ def undo_numbering(
 
 def _check_prefix(prefix: str) -> None:
     longest = 200  # bytes; file systems allow 255 for a whole name
-    if prefix.startswith(".") or any(sign in '<>:"/\\|?*' or sign < " " for sign in prefix):
+    # Neither control characters nor bytes that are no UTF-8, which no table holds.
+    printable = prefix.isprintable() and not any(sign in '<>:"/\\|?*' for sign in prefix)
+    if prefix.startswith(".") or not printable:
         raise errors.InvalidInput(
             f"{prefix!r} cannot begin a file name on every system",
             "Use letters, digits, - and _ in --prefix.",

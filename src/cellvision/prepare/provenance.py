@@ -24,6 +24,8 @@ FIXED_COLUMNS = ("file", "source", "field", "transformation")
 _LEVELS_ABOVE = 2
 """How many folders above its images a table may lie: above a class, or above a split's class."""
 
+_LONGEST_HEADER = 2**16
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -69,6 +71,19 @@ def read_rows(path: Path, delimiter: str = ",") -> list[list[str]]:
         ) from error
 
 
+def delimiter_of(path: Path) -> str:
+    """Return the sign that separates the column `file` of a table from others; else a comma.
+
+    Spreadsheets write semicolons in many countries, and a copied table has tabs.
+    """
+    with contextlib.suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8-sig") as file:
+        header = file.readline(_LONGEST_HEADER)
+        for sign in ",;\t":
+            if "file" in (name.strip().strip('"') for name in header.split(sign)):
+                return sign
+    return ","
+
+
 def read_table(path: Path) -> Provenance:
     """Read a CSV with a column `file`. All values stay text, so that 007 stays 007.
 
@@ -79,7 +94,7 @@ def read_table(path: Path) -> Provenance:
     """
     if not path.exists():
         return Provenance()
-    lines = read_rows(path)
+    lines = read_rows(path, delimiter_of(path) if path.is_file() else ",")
     header = lines[0] if lines else []
     if "file" not in header or len(set(header)) < len(header):
         raise errors.InvalidInput(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cellvision import errors
+from cellvision.data.file_search import NO_TRAIL, FolderVisits, Trail
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom
 from cellvision.data.names import natural_order
 
@@ -148,12 +149,15 @@ def _walk(root: Path) -> Iterator[SourceImage]:
         warn(f"skipped, not an image by its suffix: {', '.join(sorted(others)[:3])}{more}")
 
 
-def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Yield every file except phantoms. Links to folders are followed, except upwards."""
-    resolved = folder.resolve()
-    if resolved in above:
-        return
+def _files(
+    folder: Path, above: Trail = NO_TRAIL, visits: FolderVisits | None = None
+) -> Iterator[Path]:
+    """Yield every file except phantoms; links to folders are followed as `FolderVisits` allows."""
+    visits = visits or FolderVisits()
     try:
+        trail = visits.enter(folder, above)
+        if trail is None:
+            return
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise errors.FolderError(
@@ -163,6 +167,6 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
         if is_phantom(path):
             continue
         if path.is_dir():
-            yield from _files(path, (*above, resolved))
+            yield from _files(path, trail, visits)
         else:
             yield path

@@ -50,16 +50,29 @@ class Workspace:
         self.folder = reports / f".{re.sub(r'[^A-Za-z0-9_-]', '-', reporter)}.working"
 
     def open(self) -> None:
-        """Create the folder, and move the reporter's earlier files into it."""
+        """Create the folder, and move the reporter's earlier files into it.
+
+        The results may come from somebody else. Links are no files of a report: what they lead to
+        is neither moved nor removed.
+        """
+        if self.folder.is_symlink():
+            self.folder.unlink()
         self.folder.mkdir(exist_ok=True)
+        for path in [path for path in self.folder.rglob("*") if path.is_symlink()]:
+            path.unlink()
         for name in self._owned:
             source, target = self._reports / name, self.folder / name
-            if source.is_file() and not target.exists():
+            if self._is_ours(source) and not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, target)
         self._earlier = {
             path: path.stat().st_mtime_ns for path in self.folder.rglob("*") if path.is_file()
         }
+
+    def _is_ours(self, path: Path) -> bool:
+        """Whether a path below ``reports`` is a file that is reached through no link."""
+        below = self._reports.resolve() / path.relative_to(self._reports)
+        return path.is_file() and path.resolve() == below
 
     def remove_stale(self, returned: Collection[str], earlier: Collection[str]) -> None:
         """Remove files of an earlier report that this one did not write.
@@ -97,7 +110,8 @@ class Workspace:
                 continue
             name = path.relative_to(self.folder).as_posix()
             target = self._reports / name
-            if name in self._foreign or target.is_dir():
+            linked = target.parent.resolve() != self._reports.resolve() / Path(name).parent
+            if name in self._foreign or target.is_dir() or linked:
                 refused.append(name)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,12 @@ def make_reports(
     faults : list of errors.CellvisionError
         One error per reporter that failed, with its cause chained.
     """
-    (finished.folder / "reports").mkdir(exist_ok=True)
+    reports = finished.folder / "reports"
+    if reports.is_symlink():  # what is there may not be replaced
+        raise errors.FolderError(
+            f"{reports} is a link to another folder", "Remove the link, then run this again."
+        )
+    reports.mkdir(exist_ok=True)
     artifacts: list[Artifact] = []
     faults: list[errors.CellvisionError] = []
     names_run: set[str] = set()

@@ -29,6 +29,9 @@ of skipping them."""
 
 _NOT_REGULAR = "not a regular file"
 
+_MAX_DEPTH = 100
+"""Folders below this depth are not listed; nobody nests images so deeply."""
+
 _MAGIC = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|8BPS|II[*+]\0|MM\0[*+]|RIFF....WEBP"
     rb"|BM.{12}[\x0c\x28\x6c\x7c]\0\0\0|P[1-6]\s+(?:#.*\s+)?\d+\s+\d+\s|\0\0\0\x0cjP  "
@@ -69,7 +72,9 @@ class Layout:
 def find_files(root: Path) -> Layout:
     """Find all images in ``ROOT/<class>/*`` or ``ROOT/<split>/<class>/*`` without decoding any.
 
-    Links are followed, except those back to a folder above.
+    Links are followed, except those back to a folder above. Within a linked folder, a link to a
+    folder that is listed already is not followed either: folders that all link to each other have
+    more paths than anybody can list.
 
     Raises
     ------
@@ -82,7 +87,7 @@ def find_files(root: Path) -> Layout:
                 f"{root} is a file, not a folder", "For a list of files, use the data set 'table'."
             )
         raise errors.FolderError(f"there is no folder {root}", "Check the path.")
-    entries = list(_walk(root, (), frozenset()))
+    entries = list(_walk(root, (), _Trail(), set()))
     _raise_if_unfinished(root, entries)
     depth = class_folder_depth(root, [entry.parts for entry in entries if entry.is_image])
     images, tables, others = [], [], []
@@ -124,13 +129,30 @@ class _Entry:
         return SkippedFile(name, reason, self.expected)
 
 
+@dataclass(frozen=True)
+class _Trail:
+    """The folders from the root down, and whether one of them was entered through a link."""
+
+    folders: frozenset[tuple[int, int]] = frozenset()
+    is_linked: bool = False
+
+
 def _walk(
-    folder: Path, parts: tuple[str, ...], above: frozenset[tuple[int, int]]
+    folder: Path, parts: tuple[str, ...], above: _Trail, listed: set[tuple[int, int]]
 ) -> Iterator[_Entry]:
     try:
         status = folder.stat()
-        if (status.st_dev, status.st_ino) in above:
-            yield _Entry(parts, reason="a link back to a folder above it")
+        identity = (status.st_dev, status.st_ino)
+        is_link = bool(parts) and folder.is_symlink()
+        reason = ""
+        if identity in above.folders:
+            reason = "a link back to a folder above it"
+        elif is_link and above.is_linked and identity in listed:
+            reason = "a link to a folder that is listed elsewhere"
+        elif len(parts) > _MAX_DEPTH:
+            reason = "nested too deeply"
+        if reason:
+            yield _Entry(parts, reason=reason)
             return
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: natural_order(entry.name))
@@ -140,11 +162,12 @@ def _walk(
         ) from fault
     if not entries and parts:
         yield _Entry((*parts, ""), reason="empty folder", expected=True)
-    above |= {(status.st_dev, status.st_ino)}
+    listed.add(identity)
+    trail = _Trail(above.folders | {identity}, above.is_linked or is_link)
     for entry in entries:
         below = (*parts, entry.name)
         if _is_folder(entry):
-            yield from _walk(folder / entry.name, below, above)
+            yield from _walk(folder / entry.name, below, trail, listed)
         else:
             yield _judge(entry, below)
 

@@ -78,6 +78,11 @@ class Frame:
         return tuple(self.components.values())
 
     @property
+    def bytes_per_sample(self) -> int:
+        """Memory that decoding takes: libjpeg holds the coefficients of several scans, too."""
+        return 3 if self.coding == _PROGRESSIVE else 1
+
+    @property
     def fewest_bytes(self) -> int:
         """Bytes that the blocks of 8 x 8 pixels take at least: a bit for each unit of blocks."""
         across = 8 * max(sampling >> 4 for sampling in self.samplings)
@@ -101,7 +106,7 @@ def decode(file: BinaryIO) -> Decoded:
     data = read_whole(file)
     frame = read_frame(data)
     check_frame(frame)
-    check_size(frame.height, frame.width, frame.channels, 1)
+    check_size(frame.height, frame.width, frame.channels, frame.bytes_per_sample)
     notes: list[str] = []
     pixels = decode_strictly(data, frame)
     return apply_exif(pixels, frame.exif, notes), 8, notes

@@ -97,7 +97,7 @@ def decode(file: BinaryIO) -> Decoded:
     if header.colour in (_GREY_ALPHA, _RGB_ALPHA):
         pixels = drop_alpha(pixels, [header.channels - 1], notes)
     elif b"tRNS" in chunks:
-        notes.append(Note("transparent colour ignored", "transparency_ignored"))
+        notes.append(_transparency_note(header, chunks[b"tRNS"], pixels))
     if header.colour == _PALETTE:
         pixels = apply_palette(pixels, _palette(chunks), notes)
     elif header.depth in (2, 4):
@@ -161,6 +161,23 @@ def _palette(chunks: dict[bytes, bytes]) -> Pixels:
     if not body or len(body) % 3:
         raise damaged("PNG", "its palette is missing or incomplete")
     return np.frombuffer(body, np.uint8).reshape(-1, 3)
+
+
+def _transparency_note(header: _Header, transparency: bytes, pixels: Pixels) -> Note:
+    """Say that transparency is ignored; a warning if that of a palette varies within the image."""
+    if header.colour == _PALETTE:
+        opacity = np.full(256, 255, np.uint8)
+        entries = np.frombuffer(transparency[:256], np.uint8)
+        opacity[: len(entries)] = entries
+        counts = np.bincount(pixels.astype(np.uint8, copy=False).ravel(), minlength=256)
+        used = opacity[counts > 0]
+        if used.min() != used.max():
+            text = (
+                f"transparency of the palette ignored, although it varies ({used.min()} to "
+                f"{used.max()})"
+            )
+            return Note(text, "varying_alpha_dropped", warning=True)
+    return Note("transparent colour ignored", "transparency_ignored")
 
 
 def _samples(header: _Header, pixel_data: bytes) -> Pixels:
