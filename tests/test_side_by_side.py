@@ -303,13 +303,21 @@ def test_a_faster_trial_goes_on_with_workers(
 
 
 def test_a_slower_trial_ends_with_its_runs(
-    started: Machinery, images: Path, capsys: pytest.CaptureFixture[str]
+    started: Machinery,
+    images: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     started.together = 450
+    times = iter(range(0, 10**6, 100))
+    monkeypatch.setattr("cellvision.progress.time.monotonic", lambda: next(times))
     train(started, plan(images))
     assert started.in_workers == ["001", "002"]
     assert started.here == ["000", "003", "004", "005"]
-    assert "one after the other: 2 runs side by side are only 0.9 times" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "one after the other: 2 runs side by side are only 0.9 times as fast" in printed
+    # Three runs have taken 100 s, whoever trained them.
+    assert "3 of 6 runs done, the others take about 2 minutes" in printed
 
 
 def test_a_killed_worker_of_a_trial_costs_no_run(

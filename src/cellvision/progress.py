@@ -121,6 +121,7 @@ class TerminalDisplay(Display):
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Update the bar of finished runs."""
+        self._clock.workers_finished(done)
         self._show("runs", done, total, f"runs on {counted(workers, 'worker')}", unit="")
 
     def report(self, name: str, done: int, total: int) -> None:
@@ -185,6 +186,7 @@ class LineDisplay(Display):
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Print a line if it differs from the last one."""
+        self._clock.workers_finished(done)
         text = f"{done}/{total} runs done, {counted(workers, 'worker')}"
         if text != self._runs:
             print(text, file=sys.stderr, flush=True)

@@ -129,8 +129,14 @@ class LocalWorkers:
 
     def _start(self, number: int) -> None:
         environment = self._environment(number)
-        while len(self._workers) < number:
-            self._workers.append(_Worker(next(self._numbers), environment, self._messages))
+        try:
+            while len(self._workers) < number:
+                self._workers.append(_Worker(next(self._numbers), environment, self._messages))
+        except OSError as error:
+            raise WorkerKilled(
+                f"worker processes cannot be started: {error.strerror or error}",
+                "--workers 1 trains in this process.",
+            ) from error
 
     def _environment(self, number: int) -> dict[str, str]:
         """Return the environment of a worker; what the user has set in it stays."""
@@ -232,7 +238,7 @@ class _Worker:
             self._process.kill()
             self._process.wait()
         for reader in self._readers:
-            reader.join()
+            reader.join(_ENDING_SECONDS)  # a process that a plugin started may hold the pipe
 
     def ending(self) -> str:
         """Say how the process ended."""
