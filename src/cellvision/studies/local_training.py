@@ -105,7 +105,7 @@ class _LocalTraining:
         if workers == "auto" and network not in self._chosen:
             runs = self._choose(network, runs)
         else:
-            number = self._chosen[network] if workers == "auto" else workers
+            number = workers if isinstance(workers, int) else self._chosen[network]
             if number > 1 and len(runs) > 1:
                 self._require_processor(runs[0])
                 runs = self._side_by_side(runs, number, is_optional=workers == "auto")
@@ -188,7 +188,7 @@ class _LocalTraining:
 
     def _worth_trying(self, alone: FirstRun | None, runs: Sequence[PlannedRun]) -> Choice:
         runner = self._runner
-        if runner is None or not runs or not runner.trains_on_one_processor:
+        if runner is None or alone is None or not runner.trains_on_one_processor:
             return Choice(1)
         dataset, seconds = runner.prepared.experiment.dataset, runner.prepared.seconds
         machine = Machine(

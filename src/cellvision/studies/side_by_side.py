@@ -59,7 +59,7 @@ class FirstRun:
         """Read them from a run; None without a second epoch or a network."""
         timings = run.metadata.timings
         speed = timings.train_images_per_s
-        if len(run.history) < 2 or not speed or timings.vectorized > 1:
+        if not speed or timings.vectorized > 1 or len(run.history) < 2:
             return None
         steady = float(run.history["seconds"].iloc[1:].mean())
         return cls(speed, batch_size / speed, steady * len(run.history))
