@@ -37,28 +37,39 @@ def _schedulable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def _cgroup_quota() -> float | None:
-    """Return the smallest quota along this process's control groups, in processors."""
+def control_groups(controller: str) -> list[Path]:
+    """List the folders of this process's control groups and of those above them.
+
+    Parameters
+    ----------
+    controller
+        What they limit: ``cpu`` or ``memory``.
+    """
     try:
         lines = _PROCESS_CGROUPS.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        return None
-    quotas: list[float] = []
+        return []
+    folders: list[Path] = []
     for line in lines:
         hierarchy, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if hierarchy == "0":
-            quotas += _quotas(_CGROUP_MOUNT, group)
-        elif "cpu" in controllers.split(","):
-            quotas += _quotas(_CGROUP_MOUNT / "cpu", group)
-    return min(quotas, default=None)
+            folders += _with_parents(_CGROUP_MOUNT, group)
+        elif controller in controllers.split(","):
+            folders += _with_parents(_CGROUP_MOUNT / controller, group)
+    return folders
 
 
-def _quotas(mount: Path, group: str) -> list[float]:
-    """Collect the quotas of a group and of those above it; inside a container, of its root."""
+def _with_parents(mount: Path, group: str) -> list[Path]:
+    """Return the folders of a group and of those above it; inside a container, of its root."""
     path = PurePosixPath("/") / group
-    folders = [mount / folder.relative_to("/") for folder in (path, *path.parents)]
-    return [quota for folder in folders if (quota := _quota(folder)) is not None]
+    return [mount / folder.relative_to("/") for folder in (path, *path.parents)]
+
+
+def _cgroup_quota() -> float | None:
+    """Return the smallest quota along this process's control groups, in processors."""
+    quotas = [_quota(folder) for folder in control_groups("cpu")]
+    return min((quota for quota in quotas if quota is not None), default=None)
 
 
 def _quota(folder: Path) -> float | None:

@@ -41,6 +41,9 @@ class Display:
     def runs(self, done: int, total: int, workers: int) -> None:
         """Report how many runs of a study are finished and how many workers train."""
 
+    def note(self, text: str) -> None:
+        """Say something about a study in one line."""
+
     def together(self, seeds: Sequence[int]) -> None:
         """Announce runs of a study that train together."""
 
@@ -109,12 +112,19 @@ class TerminalDisplay(Display):
     def run(self, number: int, total: int, seed: int, control: str | None = None) -> None:
         """Set the prefix of the following epochs, and estimate the rest of the study."""
         self._prefix = run_words(number, total, seed, control, self._fold)
+        if "runs" in self._bars:  # workers have trained the runs so far
+            self._progress.remove_task(self._bars.pop("runs"))
         left = self._clock.next_run(number, total, time.monotonic())
         if left:
-            self._progress.console.print(left, highlight=False)
+            self.note(left)
+
+    def note(self, text: str) -> None:
+        """Print the line."""
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Update the bar of finished runs."""
+        self._clock.workers_finished(done)
         self._show("runs", done, total, f"runs on {counted(workers, 'worker')}", unit="")
 
     def report(self, name: str, done: int, total: int) -> None:
@@ -186,6 +196,7 @@ class LineDisplay(Display):
 
     def runs(self, done: int, total: int, workers: int) -> None:
         """Print a line if it differs from the last one."""
+        self._clock.workers_finished(done)
         text = f"{done}/{total} runs done, {counted(workers, 'worker')}"
         if text != self._runs:
             print(text, file=sys.stderr, flush=True)
@@ -203,7 +214,11 @@ class LineDisplay(Display):
     def _study_left(self, text: str) -> None:
         """Print the estimate for the rest of a study."""
         if text:
-            print(text, file=sys.stderr, flush=True)
+            self.note(text)
+
+    def note(self, text: str) -> None:
+        """Print the line."""
+        print(text, file=sys.stderr, flush=True)
 
     def together(self, seeds: Sequence[int]) -> None:
         """Set the prefix of the following epochs."""
@@ -272,6 +287,10 @@ class NotebookDisplay(LineDisplay):
         )
 
     def _study_left(self, text: str) -> None:
+        self._study = text
+
+    def note(self, text: str) -> None:
+        """Show the line above the bar."""
         self._study = text
 
     def decoded(self, done: int, total: int) -> None:

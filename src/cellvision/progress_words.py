@@ -131,6 +131,19 @@ class StudyClock:
         self._start = 0.0
         self._done = -1
         self.runs_left = 1
+        self._reported: int | None = None
+
+    def workers_finished(self, done: int) -> None:
+        """Count the runs that workers have finished since the last call.
+
+        Parameters
+        ----------
+        done
+            Number of finished runs of the study.
+        """
+        if self._reported is not None:
+            self._done += done - self._reported
+        self._reported = done
 
     def next_run(self, number: int, total: int, now: float) -> str:
         """Return the estimate before a run begins; empty before the first, and for a short rest.

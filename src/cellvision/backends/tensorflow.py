@@ -89,6 +89,15 @@ def use_one_thread_per_operation() -> bool:
     return True
 
 
+def thread_limit() -> int | None:
+    """Return how many threads an operation may use; None if TensorFlow decides."""
+    import tensorflow as tf
+
+    limit = tf.config.threading.get_intra_op_parallelism_threads()
+    variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return limit or (int(variable) if variable.isdecimal() else 0) or None
+
+
 def compute_capability() -> float:
     """Return the compute capability of the first GPU; 0 if unknown."""
     import tensorflow as tf

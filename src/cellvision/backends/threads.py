@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cellvision.concurrency import available_processors
@@ -41,14 +42,38 @@ def configure_threads(*experiments: Experiment) -> None:
         return
     from cellvision.backends import tensorflow
 
-    values = max(
-        experiment.training.batch_size * math.prod(experiment.preprocessing.input_shape)
-        for experiment in experiments
-    )
-    if values * available_processors() < _THREADS_PAY_OFF:
+    if suitable_threads(experiments, available_processors()) == 1:
         _single_threaded = tensorflow.use_one_thread_per_operation() or _single_threaded
     elif _single_threaded:
         _log.warning(
             "this process started with small images, for which TensorFlow uses one thread per "
             "operation; large images train faster in a new process"
         )
+
+
+def suitable_threads(experiments: Sequence[Experiment], processors: int) -> int:
+    """Return how many threads an operation of some networks should use.
+
+    Parameters
+    ----------
+    experiments
+        The experiments that a process is going to train.
+    processors
+        Number of processors for it.
+    """
+    values = max(
+        experiment.training.batch_size * math.prod(experiment.preprocessing.input_shape)
+        for experiment in experiments
+    )
+    return 1 if values * processors < _THREADS_PAY_OFF else processors
+
+
+def thread_limit() -> int | None:
+    """Return how many threads an operation may use; None if TensorFlow or JAX decides."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return None
+    from cellvision.backends import tensorflow
+
+    return tensorflow.thread_limit()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cellvision.interfaces.control import Control
     from cellvision.results.study import Study, StudyExperiment
     from cellvision.results.verdicts import VerdictRecord
+    from cellvision.studies.side_by_side import Workers
 
 
 def run(
@@ -124,6 +125,15 @@ def run(
             show_default=False,
         ),
     ] = None,
+    workers: Annotated[
+        str,
+        typer.Option(
+            "--workers",
+            metavar="auto|N",
+            help="Train N runs at a time, side by side in worker processes that share the "
+            "processors. 1: one after the other. auto: what a trial shows to be faster.",
+        ),
+    ] = "auto",
 ) -> None:
     """Train several times and report the spread.
 
@@ -132,6 +142,7 @@ def run(
     changes = [*_splitter_settings(folds, leave_out, splitter), *changes]
     experiments_by_name = grid(source, changes, vary, recipe)
     expert_accuracy = dict(_accuracy(text) for text in expert)
+    number_of_workers = _workers(workers)
     experiments.say_reasons(*experiments_by_name.values())
     from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
@@ -151,6 +162,7 @@ def run(
                 sizes=_sizes(sizes),
                 expert=expert_accuracy,
                 client=client,
+                workers=number_of_workers,
                 progress=True,
             )
         show(result, out)
@@ -245,6 +257,17 @@ def _sizes(text: str | None) -> bool | list[int]:
             "For example: --sizes [8,16,32]",
         )
     return [int(number) for number in numbers]
+
+
+def _workers(text: str) -> Workers:
+    """Return the number of ``--workers``, or ``auto``."""
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise errors.ExperimentError(
+            f"--workers {text}: expected auto or a number from 1", "For example: --workers 2"
+        )
+    return int(text)
 
 
 def _text(value: Any) -> str:

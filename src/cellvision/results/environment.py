@@ -12,6 +12,7 @@ from typing import Any
 from cellvision import atomic_io
 from cellvision.backends import distributed
 from cellvision.backends.processor import ONEDNN_VARIABLE
+from cellvision.backends.threads import thread_limit
 from cellvision.component import nested_components
 from cellvision.data.decoder_plugins import GROUP, decoders_of
 from cellvision.local_plugins import local_file_of, local_files
@@ -43,6 +44,7 @@ def keras_environment(precision: str, devices: Sequence[str]) -> Environment:
         precision=precision,
         platform=platform.platform(),
         processors=os.cpu_count(),
+        threads=thread_limit(),
         onednn=_onednn() if backend == "tensorflow" else None,
         processes=distributed.world_size(),
     )

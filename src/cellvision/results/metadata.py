@@ -48,6 +48,9 @@ class Environment(ResultModel):
     processors: int | None = None
     """Number of processors."""
 
+    threads: int | None = None
+    """Number of threads that an operation of the network could use; None if it was not limited."""
+
     onednn: bool | None = None
     """Whether ``TF_ENABLE_ONEDNN_OPTS`` enabled oneDNN; None if it was not set."""
 

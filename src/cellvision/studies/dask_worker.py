@@ -64,7 +64,7 @@ def train_on_worker(
     with _one_run_at_a_time:
         _check_versions(worker.address, installed, backend)
         load_same_plugins(worker.address, local_plugins)
-        runner = _runner(call, settings)
+        runner = runner_of(call, settings)
         with tempfile.TemporaryDirectory(prefix="run-", dir=worker.local_directory) as scratch:
             folder = Path(scratch)
             component = None if control is None else read_control(control)
@@ -77,8 +77,14 @@ def train_on_worker(
 
 
 @lru_cache(maxsize=1)
-def _runner(call: str, settings: str) -> Runner:
-    """Keep the images and the compiled network from run to run."""
+def runner_of(call: str, settings: str) -> Runner:
+    """Return the runner of an experiment; it keeps images and compiled network from run to run.
+
+    Parameters
+    ----------
+    call, settings
+        As for `train_on_worker`.
+    """
     del call  # part of the cache key: another study must read its images again
     from cellvision.experiment import Experiment
     from cellvision.progress import Display

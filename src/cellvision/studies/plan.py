@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellvision.backends.devices import accelerators
 from cellvision.data.prepared import PreparedData, prepare_data
 from cellvision.interfaces.control import Control, overridden
 from cellvision.studies.control_contract import checked_experiment
@@ -124,6 +125,11 @@ class Runner:
     @cached_property
     def _trainer(self) -> Trainer:
         return Trainer(self.prepared)
+
+    @property
+    def trains_on_one_processor(self) -> bool:
+        """Whether the network trains on the CPU, and no GPU is visible."""
+        return len(self._trainer.devices) == 1 and not accelerators()
 
     def train(self, seed: int, control: Control | None, folder: Path) -> None:
         """Train one run.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,6 @@ from cellvision.backends import distributed
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
-from cellvision.results.claimed_folder import claim_folder
 from cellvision.results.reporting import make_reports
 from cellvision.results.study import Study
 from cellvision.studies import dask
@@ -26,7 +23,9 @@ from cellvision.studies.folds import (
     requested_splitter,
     with_splitter,
 )
-from cellvision.studies.plan import PlannedRun, Runner, plan_runs
+from cellvision.studies.local_training import train_locally
+from cellvision.studies.plan import PlannedRun, plan_runs
+from cellvision.studies.side_by_side import Workers, check_workers
 from cellvision.studies.sizes import size_experiments
 from cellvision.studies.study_folder import claim_study, finish_study, study_plan
 from cellvision.training.train import with_reporters
@@ -56,6 +55,7 @@ def study(
     sizes: bool | Sequence[int] = False,
     expert: Mapping[str, float] | None = None,
     client: Client | None = None,
+    workers: Workers = "auto",
     group: str | None = None,
     recipe: str = DEFAULT,
     progress: bool | None = None,
@@ -96,7 +96,12 @@ def study(
         Accuracy of a person by split, for figures.
     client
         A ``distributed.Client``: the workers of its Dask cluster train the runs, and must have
-        access to the images. None trains them in this process, one after the other.
+        access to the images. None trains them on this machine.
+    workers
+        Number of worker processes on this machine that train runs side by side, each with its
+        share of the processors; 1 trains one run after the other in this process. ``"auto"``
+        trains the first run alone and, if much is left to train on a CPU, tries whether workers
+        are faster. With other numbers of threads, sums may be rounded differently.
     group
         For a folder: provenance column that names the groups, such as ``well``.
     recipe
@@ -122,10 +127,12 @@ def study(
     errors.InvalidInput, errors.LeakError
         As for `train`.
     errors.CellvisionError
-        The cluster was lost, or its workers differ from this process or fail.
+        The cluster was lost, or its workers differ from this process or fail; or a worker process
+        was killed.
     """
     if runs < 1:
         raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
+    check_workers(workers, cluster=client is not None)
     distributed.refuse_several("a study")
     several = experiment if isinstance(experiment, Mapping) else {"": experiment}
     division = requested_splitter(folds, leave_out, splitter)
@@ -148,16 +155,7 @@ def study(
         claim_study(folder, plan)
         run_folder = folder / "runs"
         waiting = [run for run in planned if not (run_folder / run.name / "run.json").is_file()]
-        try:
-            if client is None:
-                _train_here(waiting, planned, run_folder, display)
-            else:
-                done = len(planned) - len(waiting)
-                dask.train_on_cluster(client, waiting, run_folder, done, display)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"finished runs are kept in {folder}; the same command resumes the study"
-            ) from None
+        _train(waiting, planned, run_folder, display, client, workers)
         finished = finish_study(folder, plan, planned)
         first = next(iter(experiments.values()))
         for fault in make_reports(finished, first.reporters or (), display)[1]:
@@ -165,23 +163,25 @@ def study(
     return finished
 
 
-def _train_here(
-    waiting: Sequence[PlannedRun], planned: Sequence[PlannedRun], folder: Path, display: Display
+def _train(
+    waiting: Sequence[PlannedRun],
+    planned: Sequence[PlannedRun],
+    folder: Path,
+    display: Display,
+    client: Client | None,
+    workers: Workers,
 ) -> None:
-    """Train runs in this process, with one compiled network per experiment."""
-    for experiment, group in itertools.groupby(waiting, attrgetter("experiment")):
-        runner = Runner(experiment, display)
-        runs = list(group)
-        display.fold(runs[0].fold, _number_of_folds(planned, runs[0].experiment_name))
-        own_runs = [run for run in runs if run.control is None]
-        done = runner.train_vectorized(own_runs, folder)
-        for run in runs[done:]:  # runs of the experiment itself come first
-            display.run(planned.index(run) + 1, len(planned), run.seed, run.control)
-            runner.train(run.seed, run.component, claim_folder(folder / run.name))
-
-
-def _number_of_folds(planned: Sequence[PlannedRun], name: str) -> int:
-    return len({run.fold for run in planned if run.experiment_name == name})
+    """Train runs on this machine or on a cluster; say after an interrupt how to resume."""
+    try:
+        if client is None:
+            train_locally(waiting, planned, folder, display, workers)
+        else:
+            done = len(planned) - len(waiting)
+            dask.train_on_cluster(client, waiting, folder, done, display)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"finished runs are kept in {folder.parent}; the same command resumes the study"
+        ) from None
 
 
 def _named(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
