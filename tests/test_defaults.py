@@ -1,4 +1,4 @@
-"""What nobody names is a plugin of this project, whoever else takes the name."""
+"""The default plugins are those of this project, even if another distribution has the name."""
 
 from __future__ import annotations
 

@@ -317,7 +317,7 @@ def test_a_slower_trial_ends_with_its_runs(
     assert started.here == ["000", "003", "004", "005"]
     printed = capsys.readouterr().err
     assert "one after the other: 2 runs side by side are only 0.9 times as fast" in printed
-    # Three runs have taken 100 s, whoever trained them.
+    # Three runs have taken 100 s, here or in workers.
     assert "3 of 6 runs done, the others take about 2 minutes" in printed
 
 

@@ -1,7 +1,7 @@
-"""Plugins that cellvision means where nobody names one: the only names of plugins in the core.
+"""Default plugins: the only names of plugins in the core.
 
-`Registry.default` finds them in the distribution that `known_plugins` lists, whoever else has a
-plugin of the same name.
+`Registry.default` finds them in the distribution that `known_plugins` lists, even if another
+distribution has a plugin of the same name.
 """
 
 from __future__ import annotations

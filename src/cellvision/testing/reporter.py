@@ -288,7 +288,7 @@ class ReporterChecks(ComponentChecks):
         self.require(
             not shared,
             f"two runs that train at once share {', '.join(shared)}",
-            "Return a copy from on_run_begin(), with a state of its own",
+            "Return a copy with a separate state from on_run_begin()",
         )
 
     def _follower(self, number: int) -> Reporter:
@@ -309,7 +309,9 @@ class ReporterChecks(ComponentChecks):
 def _state(reporter: Reporter) -> dict[str, object]:
     """Return a copy of what a reporter keeps in private lists, tables and sets."""
     private = reporter.__pydantic_private__ or {}
-    kept = {name: each for name, each in private.items() if isinstance(each, list | dict | set)}
+    kept: dict[str, object] = {
+        name: each for name, each in private.items() if isinstance(each, list | dict | set)
+    }
     return copy.deepcopy(kept)
 
 

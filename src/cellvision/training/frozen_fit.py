@@ -98,8 +98,8 @@ class FrozenFit:
             return self._probabilities(self.features[rows])
         pool, positions = _shared_rows(prepared, rows)
         turned = turned_features(pool)
-        outputs = [self._probabilities(features[positions]) for features in turned]
-        mean: np.ndarray = np.mean(outputs, axis=0, dtype=np.float64).astype(np.float32)
+        outputs = np.stack([self._probabilities(features[positions]) for features in turned])
+        mean: np.ndarray = outputs.mean(axis=0, dtype=np.float64).astype(np.float32)
         return mean
 
     def _is_invariant(self, turned: np.ndarray) -> bool:

@@ -114,7 +114,7 @@ class Trainer:
         return other
 
     def network(self, seed: int) -> Network:
-        """Return the network with new weights, compiled once if no callbacks have a state."""
+        """Return the network with new weights, compiled once if it has no callbacks."""
         with self.sharing():
             if self._networks and not (self._networks[0].trained and self._networks[0].callbacks):
                 self._networks[0].draw(seed)
@@ -379,8 +379,7 @@ class Trainer:
             return (((x, y), y) for x, y in batches) if mixes_labels else batches
         from cellvision.backends import tensorflow
 
-        prepared = self.prepared
-        grouped = loader.group_size > 1
+        prepared, grouped = self.prepared, loader.group_size > 1
         dataset = tensorflow.dataset(
             loader.groups if grouped else loader.batches,
             prepared.experiment.preprocessing.input_shape,

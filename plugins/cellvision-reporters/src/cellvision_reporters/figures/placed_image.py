@@ -22,7 +22,7 @@ _UNFILLED = "#E8E8E8"
 class PlacedImage:
     """An image in axes that it shares with the other images of a figure.
 
-    Axes of its own would cost each image tens of milliseconds for ticks, spines and labels.
+    Separate axes would cost each image tens of milliseconds for ticks, spines and labels.
     Positions are inches from the left and the top of the axes.
 
     Attributes
@@ -117,8 +117,7 @@ class PlacedImage:
         """Write a character in white on `colour` into the upper left corner."""
         box = {"facecolor": colour, "edgecolor": "none", "boxstyle": "square,pad=0.15"}
         x, y = self.left + 0.04 * self.width, self.top + 0.04 * self.height
-        style = {"weight": "bold", "color": "white", "bbox": box}
-        self.axes.text(x, y, text, fontsize=12, va="top", **style)
+        self.axes.text(x, y, text, fontsize=12, va="top", weight="bold", color="white", bbox=box)
 
     def outline(self, mask: np.ndarray, colour: str) -> None:
         """Draw the outlines of the pixels that a mask of the image's shape selects."""
