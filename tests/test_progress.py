@@ -126,7 +126,7 @@ def cell(monkeypatch: pytest.MonkeyPatch) -> Cell:
     display.display = shown.display  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    monkeypatch.setattr("cellvision.progress._NOTEBOOK_SECONDS", 0)
+    monkeypatch.setattr("cellvision.progress_notebook._NOTEBOOK_SECONDS", 0)
     return shown
 
 
@@ -172,7 +172,7 @@ def test_a_study_estimates_the_time_of_its_remaining_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     times = iter([0.0, 100.0, 300.0])
-    monkeypatch.setattr("cellvision.progress.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("cellvision.progress_displays.time.monotonic", lambda: next(times))
     display = LineDisplay()
     for number in (1, 2, 3):
         display.run(number, 10, number)

@@ -21,7 +21,7 @@ import tiny
 import cellvision as cv
 from cellvision import cli, concurrency, errors, local_plugins
 from cellvision.backends import memory
-from cellvision.progress import LineDisplay
+from cellvision.progress_displays import LineDisplay
 from cellvision.studies import local_training, local_workers
 from cellvision.studies.local_training import train_locally
 from cellvision.studies.local_workers import LocalWorkers, WorkerKilled
@@ -311,7 +311,7 @@ def test_a_slower_trial_ends_with_its_runs(
     started.together = 450
     times = iter(range(0, 10**6, 100))
     clock = SimpleNamespace(monotonic=lambda: next(times))
-    monkeypatch.setattr("cellvision.progress.time", clock)
+    monkeypatch.setattr("cellvision.progress_displays.time", clock)
     train(started, plan(images))
     assert started.in_workers == ["001", "002"]
     assert started.here == ["000", "003", "004", "005"]

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from cellvision.plurals import counted
-from cellvision.progress import LineDisplay
+from cellvision.progress_displays import LineDisplay
 from cellvision.progress_words import duration, line, line_of_all
 
 _NOTEBOOK_SECONDS = 0.2
