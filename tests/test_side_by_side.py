@@ -21,7 +21,7 @@ import tiny
 import cellvision as cv
 from cellvision import cli, concurrency, errors, local_plugins
 from cellvision.backends import memory
-from cellvision.progress_displays import LineDisplay
+from cellvision.progress import LineDisplay
 from cellvision.studies import local_training, local_workers
 from cellvision.studies.local_training import train_locally
 from cellvision.studies.local_workers import LocalWorkers, WorkerKilled
@@ -96,7 +96,7 @@ def test_the_trial_decides() -> None:
     assert faster.reason == "3 runs side by side: 1.8 times as fast as one after the other"
     slower = choose_after_trial(1000, [400, 300])
     assert slower.workers == 1
-    assert slower.reason == "one after the other: 2 runs side by side are only 0.7 times as fast"
+    assert slower.reason == "one after the other: 2 runs side by side are 0.7 times as fast"
     assert choose_after_trial(1000, [510, 510]).workers == 1  # within the noise
 
 
@@ -131,11 +131,9 @@ def test_impossible_numbers_are_refused(images: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "no").exists()
 
 
-def test_the_command_refuses_them_before_it_starts(
-    images: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_refuses_them_before_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        cli.main(["study", str(images), "--out", "never", "--recipe", "page", "--workers", "half"])
+        cli.main(["study", "never", "--out", "never", "--workers", "half"])
     assert end.value.code == 2
     assert "--workers half: expected auto or a number from 1" in capsys.readouterr().err
 
@@ -311,13 +309,13 @@ def test_a_slower_trial_ends_with_its_runs(
     started.together = 450
     times = iter(range(0, 10**6, 100))
     clock = SimpleNamespace(monotonic=lambda: next(times))
-    monkeypatch.setattr("cellvision.progress_displays.time", clock)
+    monkeypatch.setattr("cellvision.progress.time", clock)
     train(started, plan(images))
     assert started.in_workers == ["001", "002"]
     assert started.here == ["000", "003", "004", "005"]
     printed = capsys.readouterr().err
-    assert "one after the other: 2 runs side by side are only 0.9 times as fast" in printed
-    # Three runs have taken 100 s, here or in workers.
+    assert "one after the other: 2 runs side by side are 0.9 times as fast" in printed
+    # Three runs have taken 100 s, here and in workers.
     assert "3 of 6 runs done, the others take about 2 minutes" in printed
 
 
@@ -349,12 +347,16 @@ def test_each_network_has_its_own_trial_and_folds_share_it(
     assert capsys.readouterr().err.count("times as fast as one after the other") == 2
 
 
-def test_requested_numbers_need_no_trial(started: Machinery, images: Path) -> None:
-    train(started, plan(images), workers=3)
-    assert started.here == []
-    started.here, started.in_workers = [], []
-    train(started, plan(images), workers=1)
-    assert started.in_workers == []
+@pytest.mark.parametrize("workers", [3, 1])
+def test_requested_numbers_need_no_trial(started: Machinery, images: Path, workers: int) -> None:
+    train(started, plan(images), workers)
+    assert (started.here == []) == (workers > 1)
+    assert (started.in_workers == []) == (workers == 1)
+
+
+def test_a_killed_worker_ends_a_study_that_requests_workers(
+    started: Machinery, images: Path
+) -> None:
     started.kills = "001"
     with pytest.raises(WorkerKilled):
         train(started, plan(images), workers=2)
