@@ -41,7 +41,7 @@ def test_the_command_line(fields: Path, tmp_path: Path) -> None:
     assert "24 tiles of 4 images" in result.stdout
     result = runner.invoke(app, ["rotate", str(tiles), "--out", str(turned), "--angles", "-5,-4"])
     assert result.exit_code == 0, result.output
-    assert "48 copies of 24 images" in result.stdout
+    assert "48 rotated images of 24 images" in result.stdout
     result = runner.invoke(app, ["number", str(turned), "--in-place"])
     assert result.exit_code == 0, result.output
     assert manifest(turned)[0]["transformation"] == (

@@ -407,5 +407,5 @@ def test_the_command_line(image: Path, tmp_path: Path) -> None:
     command = ["crop", str(image.parent), "--out", str(tmp_path / "out"), "--table", str(table)]
     result = CliRunner().invoke(app, [*command, "--size", "8x8", "--group", "well"])
     assert result.exit_code == 0, result.output
-    assert "1 crops of 1 images" in result.stdout
+    assert "1 crop of 1 image in" in result.stdout
     assert manifest(tmp_path / "out")[0]["group"] == "B02"

@@ -73,7 +73,7 @@ def slice_command(
             edge=edge,
             progress=progress,
         )
-    _print_summary(manifest, "tiles", out)
+    _print_summary(manifest, "tile", out)
 
 
 @app.command("crop")
@@ -150,7 +150,7 @@ def crop_command(
             pixel_size=pixel_size,
             progress=progress,
         )
-    _print_summary(manifest, "crops", out)
+    _print_summary(manifest, "crop", out)
 
 
 @app.command("rotate")
@@ -183,7 +183,7 @@ def rotate_command(
             fill=fill,
             progress=progress,
         )
-    _print_summary(manifest, "copies", out)
+    _print_summary(manifest, "rotated image", out)
 
 
 @app.command("number")
@@ -229,7 +229,7 @@ def number_command(
             trust_record=trust_record,
             progress=progress,
         )
-    _print_summary(manifest, "names", out or source)
+    _print_summary(manifest, "name", out or source)
 
 
 def parse_pair(text: str, option: str) -> tuple[int, int]:
@@ -283,9 +283,9 @@ def _progress_bar(verb: str) -> Iterator[Callable[[int, int], None]]:
                 print(f"note: {printable(warning.message)}", file=sys.stderr)
 
 
-def _print_summary(manifest: pandas.DataFrame, outputs: str, folder: Path) -> None:
-    sources = manifest["source"].nunique()
+def _print_summary(manifest: pandas.DataFrame, output: str, folder: Path) -> None:
+    sources = counted(manifest["source"].nunique(), "image")
     print(
-        f"{len(manifest)} {outputs} of {counted(sources, 'image')} in {printable(folder)}, "
+        f"{counted(len(manifest), output)} of {sources} in {printable(folder)}, "
         "listed in manifest.csv"
     )
