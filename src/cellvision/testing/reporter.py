@@ -309,6 +309,7 @@ class ReporterChecks(ComponentChecks):
 def _state(reporter: Reporter) -> dict[str, object]:
     """Return a copy of what a reporter keeps in private lists, tables and sets."""
     private = reporter.__pydantic_private__ or {}
+    kept: dict[str, object]
     kept = {name: each for name, each in private.items() if isinstance(each, list | dict | set)}
     return copy.deepcopy(kept)
 
