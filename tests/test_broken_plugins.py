@@ -172,6 +172,33 @@ def test_each_broken_recipe_has_its_own_error(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("chosen", ["deep", {"type": "deep", "dense": 20}])
+def test_settings_without_a_name_are_for_the_architecture_of_the_recipe(
+    images: Path, chosen: Any
+) -> None:
+    class Mine(cv.Recipe):
+        """Chooses an architecture."""
+
+        def experiment(self, facts: cv.ImageFacts) -> dict[str, Any]:
+            return dict(choice)
+
+    choice: dict[str, Any] = {}
+    cv.recipes.register("mine", Mine)
+    try:
+        for network, settings, expected in (
+            (chosen, {"dense": 30}, cv.architectures.create("deep", dense=30)),
+            ("resnet", {"type": "deep", "dense": 5}, cv.architectures.create("deep", dense=5)),
+        ):
+            choice["architecture"] = network
+            made = cv.experiment_from_recipe(images, "mine", {"architecture": settings})
+            assert made.architecture == expected
+        choice["architecture"] = "resnet"
+        with pytest.raises(errors.ExperimentError, match=r"architecture 'resnet'.*'dense'"):
+            cv.experiment_from_recipe(images, "mine", {"architecture": {"dense": 5}})
+    finally:
+        cv.recipes.unregister("mine")
+
+
 def exit_process() -> Any:
     raise SystemExit(3)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import textwrap
 from collections.abc import Iterator
@@ -34,27 +33,36 @@ def executed(source: str, **names: Any) -> dict[str, Any]:
     return names
 
 
-@pytest.fixture
-def plate(tmp_path: Path) -> Iterator[Path]:
-    """A file with 20 images, and the data sets of the tutorial registered."""
-    write_plate(tmp_path / "plate.h5", seed=0)
+@pytest.fixture(scope="module", autouse=True)
+def _data_sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Register the data sets of the tutorial."""
+    folder = tmp_path_factory.mktemp("plugins")
     for name, source in (("plate_images", block("class Plate")), ("half", block("class Half"))):
-        file = tmp_path / f"{name}.py"
+        file = folder / f"{name}.py"
         file.write_text(source if "import cellvision" in source else HEAD + source)
         cv.load_plugins(file)
-    yield tmp_path / "plate.h5"
+    yield
     for name in ("plate", "half"):
         cv.datasets.unregister(name)
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> Path:
+    """A file with 20 images."""
+    write_plate(tmp_path / "plate.h5", seed=0)
+    return tmp_path / "plate.h5"
 
 
 def write_plate(path: Path, seed: int) -> np.ndarray:
     import h5py
 
     pixels = np.random.default_rng(seed).integers(0, 4096, (20, 6, 8), np.uint16)
-    with h5py.File(path, "w") as store:
+    new = path.with_suffix(".new")  # HDF5 does not overwrite a file that is open
+    with h5py.File(new, "w") as store:
         store["images"] = pixels
         store["label"] = ["control", "treated"] * 10
         store["well"] = [f"w{row // 4}" for row in range(20)]
+    new.replace(path)
     return pixels
 
 
@@ -64,7 +72,6 @@ def test_many_images_in_one_file(plate: Path) -> None:
     assert (len(catalog), catalog.class_names) == (20, ("control", "treated"))
     assert catalog.group_column == "group"
     pixels = write_plate(plate, seed=1)  # read after the file has changed
-    os.utime(plate, ns=(1, 1))
     for rows in ([3], [0, 1, 2], [9, 4, 6], [19, 0]):
         read = dataset.read_many([str(row) for row in rows])
         assert [image.shape for image in read] == [(6, 8, 1)] * len(rows)
@@ -73,7 +80,6 @@ def test_many_images_in_one_file(plate: Path) -> None:
         with pytest.raises(errors.UnreadableImage, match="has no such image"):
             dataset.read(unknown)
     prints = {dataset.fingerprint(str(row)) for row in range(20)}
-    os.utime(plate, ns=(2, 2))
     assert len(prints) == 20
     write_plate(plate, seed=2)
     assert not prints & {dataset.fingerprint(str(row)) for row in range(20)}

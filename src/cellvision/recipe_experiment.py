@@ -163,7 +163,11 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
         As for `experiment_from_recipe`.
     """
     # Check what is given first: a misspelt setting should not wait for the images.
-    provisional = experiment_from({**settings, "recipe": recipe}, "settings")
+    given = {**settings, "recipe": recipe}
+    if "type" not in _table(settings, "architecture"):
+        # Settings without a name are for the architecture that the recipe will choose.
+        given = {key: value for key, value in given.items() if not _is_table(key, value)}
+    provisional = experiment_from(given, "settings")
     split = Split.from_settings(settings.get("split") or {}, "split")
     name = recipes.default(recipe) if recipe == DEFAULT else recipe
     options = {
@@ -248,6 +252,11 @@ def _is_given(name: str, settings: Mapping[str, Any]) -> bool:
     return not rest or not isinstance(value, Mapping) or _is_given(rest, value)
 
 
+def _is_table(key: str, value: Any) -> bool:
+    """Whether a setting is a table of settings of the architecture."""
+    return key == "architecture" and isinstance(value, Mapping)
+
+
 def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return one table of settings; empty if it is missing."""
     table = settings.get(name)
@@ -264,6 +273,8 @@ def _merge(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
         before = merged.get(key)
         if isinstance(value, str) and isinstance(before, Mapping) and before.get("type") == value:
             continue  # the same component by its name alone
+        if isinstance(before, str) and isinstance(value, Mapping):
+            before = {"type": before}
         if isinstance(before, Mapping) and isinstance(value, Mapping):
             other = "type" in value and value["type"] != before.get("type")
             merged[key] = dict(value) if other else _merge(before, value)

@@ -288,7 +288,7 @@ class ReporterChecks(ComponentChecks):
         self.require(
             not shared,
             f"two runs that train at once share {', '.join(shared)}",
-            "Return a copy with a separate state from on_run_begin()",
+            "Return a copy from on_run_begin(), with a state of its own",
         )
 
     def _follower(self, number: int) -> Reporter:
@@ -309,9 +309,8 @@ class ReporterChecks(ComponentChecks):
 def _state(reporter: Reporter) -> dict[str, object]:
     """Return a copy of what a reporter keeps in private lists, tables and sets."""
     private = reporter.__pydantic_private__ or {}
-    kept: dict[str, object] = {
-        name: each for name, each in private.items() if isinstance(each, list | dict | set)
-    }
+    kept: dict[str, object]
+    kept = {name: each for name, each in private.items() if isinstance(each, list | dict | set)}
     return copy.deepcopy(kept)
 
 
