@@ -415,6 +415,9 @@ def test_images_without_a_batch_are_kept() -> None:
     result = catalog(list("abab"), {"batch": "plate"}, plate=["1", None, "NA", "2"])
     assert list(result.table["batch"]) == ["1", None, None, "2"]
     assert any("2 images have no batch" in warning for warning in result.warnings)
+    donors = {"group": "donor", "batch": "plate"}
+    result = catalog(list("ababa"), donors, donor=[1, 2, 3, 4, None], plate=[1, 2, 1, None, None])
+    assert any("1 image has no batch" in warning for warning in result.warnings)
     refused("dataset.batch names 'day'", list("ab"), {"batch": "day"}, plate=[1, 2])
 
 

@@ -108,13 +108,13 @@ class Catalog:
         group = groups.resolve(table, "group", dataset.group)
         batch = groups.resolve(table, "batch", dataset.batch)
         warnings = [*group.warnings, *batch.warnings]
-        warnings += _missing_batches(batch)
-        if group.column is None:
-            warnings.append(_unknown_groups(table))
         table = table.assign(group=group.names, batch=batch.names)
         if group.column is not None:
             table, more = rules.drop_unknown_groups(table, group.column, left_out)
             warnings = [*more, *warnings]
+        warnings += _missing_batches(table, batch.column)
+        if group.column is None:
+            warnings.append(_unknown_groups(table))
         table = table[[*_COLUMNS, *(name for name in table.columns if name not in _COLUMNS)]]
         class_names = tuple(sorted(set(table["label"])))
         rules.check_classes(table, class_names)
@@ -176,8 +176,9 @@ def _unknown_groups(table: pd.DataFrame) -> str:
     )
 
 
-def _missing_batches(batch: groups.Provenance) -> list[str]:
-    missing = int(batch.names.isna().sum())
-    if batch.column is None or not missing:
+def _missing_batches(table: pd.DataFrame, column: str | None) -> list[str]:
+    """Count the images without a batch, except those that are left out anyway."""
+    missing = int(table["batch"].isna().sum())
+    if column is None or not missing:
         return []
-    return [f"{counted(missing, 'image', 'has')} no batch (column {batch.column!r})."]
+    return [f"{counted(missing, 'image', 'has')} no batch (column {column!r})."]
