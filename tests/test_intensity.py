@@ -53,7 +53,7 @@ def said(data: PreparedData, words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("dtype", "value", "says"),
     [
-        (np.uint32, 2**20, "reach 1.04858e+06, which exceeds 16 bits, in 'a7'"),
+        (np.uint32, 2**20, r"reach 1\.04858e\+06, which exceeds 16 bits, in 'a7'"),
         (np.int16, -3, r"negative intensities \(down to -3\), in 'a7'"),
     ],
 )

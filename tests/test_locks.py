@@ -161,7 +161,7 @@ def test_a_temporary_folder_of_others_is_refused(
     (tmp_path / "file").touch()
     monkeypatch.setenv("CELLVISION_STATE", str(tmp_path / "file" / "below"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    refused = pytest.raises(errors.CellvisionError, match=r"cannot lock .* not a private folder")
+    refused = pytest.raises(errors.CellvisionError, match="cannot lock")
     own = tmp_path / "temporary" / f"cellvision-locks-{os.getuid()}"
     own.mkdir(parents=True)
     own.chmod(0o777)

@@ -44,7 +44,7 @@ DIE = textwrap.dedent("""
 Prints how the child ended: -9 if killed, otherwise the number of its file operations.
 """
 
-FORWARDS, BACKWARDS = 30, 22
+FORWARDS, BACKWARDS = 33, 22
 """Number of file operations to number the entangled names, and to undo it."""
 
 

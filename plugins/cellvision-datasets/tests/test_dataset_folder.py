@@ -238,8 +238,9 @@ def test_links_among_folders_do_not_multiply(tmp_path: Path) -> None:
     names = [f"c{number}" for number in range(10)]
     for name in names:
         put(tmp_path, f"{name}/1.png")
+        (tmp_path / name / "more").mkdir()
         for other in names:
-            (tmp_path / name / f"to {other}").symlink_to(tmp_path / other)
+            (tmp_path / name / "more" / f"to {other}").symlink_to(tmp_path / other)
     images = [row["image"] for row in rows(tmp_path)]
     assert images == [f"{name}/1.png" for name in names]
     reasons = [reason for reason, _ in passed(tmp_path).values()]

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import select
 import signal
 import sys
 import traceback
@@ -173,11 +174,11 @@ def _discard_output() -> int:
     Results are printed when the work is done, as in ``cellvision plugins | head``: 0. Progress is
     printed before, as in ``cellvision train ... 2>&1 | head``: 1, because the work is not done.
     """
-    try:
-        sys.stderr.flush()
-        code = 0
-    except BrokenPipeError:
-        code = 1
+    code = 0
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sys.stderr.fileno(), 0)  # errors are reported without being asked for
+        code = int(any(event & select.POLLERR for _, event in poll.poll(0)))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr)[: 1 + code]:
         os.dup2(nowhere, stream.fileno())
