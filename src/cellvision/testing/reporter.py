@@ -288,7 +288,7 @@ class ReporterChecks(ComponentChecks):
         self.require(
             not shared,
             f"two runs that train at once share {', '.join(shared)}",
-            "Return a copy from on_run_begin(), with a state of its own",
+            "Return a copy with a separate state from on_run_begin()",
         )
 
     def _follower(self, number: int) -> Reporter:

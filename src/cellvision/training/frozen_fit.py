@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision.data.orientations import orientations_of, oriented
+from cellvision.data.pixel_reader import source_digest
 from cellvision.training.augmented_copies import copies
 from cellvision.training.batches import one_hot
 from cellvision.training.callbacks import EpochHook, history_row
@@ -316,13 +317,15 @@ def _features(
     The description, a JSON value, says what the variants are.
     """
     digests = [hashlib.sha256(prepared.pixels[row].tobytes()).hexdigest() for row in rows]
+    experiment = prepared.experiment
     settings: list[Any] = [
-        prepared.experiment.preprocessing.model_dump(mode="json"),
+        experiment.preprocessing.model_dump(mode="json"),
         prepared.zero,
         prepared.one,
+        source_digest(experiment.architecture),
     ]
     if variants:
-        settings += [len(variants), description]
+        settings += [len(variants), description, source_digest(experiment.augmenters)]
     return frozen_features(
         split,
         pixels,
