@@ -309,7 +309,7 @@ def test_a_slower_trial_ends_with_its_runs(
     started.together = 450
     times = iter(range(0, 10**6, 100))
     clock = SimpleNamespace(monotonic=lambda: next(times))
-    monkeypatch.setattr("cellvision.progress.time", clock)
+    monkeypatch.setattr("cellvision.progress_displays.time", clock)
     train(started, plan(images))
     assert started.in_workers == ["001", "002"]
     assert started.here == ["000", "003", "004", "005"]
