@@ -113,6 +113,16 @@ def test_overlapping_directories_cannot_exceed_the_file(tmp_path: Path) -> None:
     refused(page(tmp_path / "a.tif", tags, 0, bytes(size)), "declare more bytes than the file has")
 
 
+def test_more_pages_than_any_image_has(tmp_path: Path) -> None:
+    tags, pages = small(8), 16_385
+    entries = b"".join(struct.pack("<HHII", tag, *rest) for tag, rest in sorted(tags.items()))
+    size = 2 + len(entries) + 4
+    following = [12 + number * size for number in range(1, pages)] + [0]
+    chain = [struct.pack("<H", len(tags)) + entries + struct.pack("<I", k) for k in following]
+    content = b"II*\0" + struct.pack("<I", 12) + bytes(4) + b"".join(chain)
+    refused(write(tmp_path / "a.tif", content), "more than 16384 pages")
+
+
 def test_a_list_of_pages_that_leaves_the_file(tmp_path: Path) -> None:
     refused(page(tmp_path / "a.tif", small(8), after=10**6), "breaks off after page 1")
 
@@ -217,6 +227,13 @@ def test_a_jpeg_with_a_scan_for_each_colour(tmp_path: Path) -> None:
     for kept in (1, 2):
         cut = head + b"".join(scans[:kept]) + b"\xff\xd9"
         refused(write(tmp_path / "cut.jpg", cut), "scans are missing")
+
+
+def test_more_scans_than_any_jpeg_has(tmp_path: Path) -> None:
+    whole = jpeg(GREY, progressive=True)
+    scan = whole.rindex(b"\xff\xda")
+    many = whole[:-2] + 65 * whole[scan:-2] + whole[-2:]
+    refused(write(tmp_path / "a.jpg", many), "more than 64 scans")
 
 
 @pytest.mark.parametrize("filling", [b"\xff", b"\xff\x01", b"\xff\xe2\0\2"])

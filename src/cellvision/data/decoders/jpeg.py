@@ -47,8 +47,8 @@ _SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
 _FILL = re.compile(rb"\xff+")
 _MAX_SEGMENTS = 100_000
 """Files have tens of them; millions of empty ones only cost time."""
-_MAX_SCANS = 200
-"""Progressive files have about ten scans; thousands of them only cost time."""
+_MAX_SCANS = 64
+"""Progressive files have about ten scans; a hundred of them take seconds for a small file."""
 
 
 @dataclass(frozen=True)

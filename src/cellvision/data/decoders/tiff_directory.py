@@ -20,7 +20,7 @@ _TYPE_BYTES = np.zeros(65536, np.int64)
 _TYPE_BYTES[1:19] = (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 _SUB_DIRECTORIES, _NDPI = 330, 65420
 _MAX_TAGS = 4096
-_MAX_PAGES = 65536
+_MAX_PAGES = 16384
 _SLACK_BYTES = 2**16
 
 
