@@ -112,8 +112,13 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "verb",
+    [
+        pytest.param(verb, marks=pytest.mark.exhaustive if verb == "train" else pytest.mark.slow)
+        for verb in VERBS
+    ],
+)
 def test_killed_at_random_moments(tmp_path: Path, work: Work, verb: str) -> None:
     whole = tmp_path / "whole"
     status, operations = work(verb, whole)
