@@ -27,6 +27,7 @@ def run(target: Path, *words: str) -> tuple[str, Any]:
     return done.stdout, json.loads(target.read_text())
 
 
+@pytest.mark.slow
 def test_starting_is_measured_with_plugins_that_do_not_exist(tmp_path: Path) -> None:
     printed, content = run(tmp_path / "content.json", "--only", "start", "--markdown")
     (result,) = content["results"]["start"]

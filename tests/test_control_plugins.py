@@ -111,10 +111,11 @@ def test_the_core_names_no_control() -> None:
     # "batch" and "intensity" are also columns and settings of every experiment.
     ambiguous = {"batch": {"batch"}, "intensity": {"intensity"}}
     for file in files:
+        texts = strings(file)
         found = {
             name
             for name in names
-            for text in strings(file)
+            for text in texts
             if (text == name and name not in ambiguous)
             or (name in ("permuted_groups", "permuted_images") and name in text)
         }

@@ -105,6 +105,7 @@ def test_mistakes_are_found(output: str) -> None:
     assert 'incompatible type "type[Augmenter]"; expected "type[Dataset]"' in mistakes[1]
 
 
+@pytest.mark.slow
 def test_a_small_plugin_passes(output: str) -> None:
     assert not [line for line in output.splitlines() if "plugin.py" in line]
 

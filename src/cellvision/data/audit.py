@@ -41,7 +41,7 @@ _MOST_REASONS = 4
 """Reasons for skipping files of which a warning gives an example."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileRecord:
     """One file of the data set; every file is listed once.
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +40,12 @@ _NEIGHBOUR = 10
 _FEWEST = 5
 """With fewer images, distances have no scale."""
 
-_MAX_DISTANCES = 2**22
+_MAX_DISTANCES = 2**21
 """Largest number of distances in memory at a time."""
 
-_SCALE_SAMPLE = 2**12
-"""Images from which the distance to the tenth-nearest image is first estimated, from above."""
+_GALLERY = 2**12
+"""Images to compare with at a time, and of which a sample first estimates the distance to the
+tenth-nearest image, from above."""
 
 _ROUNDING = 1e-4
 """Squared distances of float32 vectors are exact to less than this."""
@@ -189,15 +190,15 @@ def find_near_duplicates(
     comparisons = sum(size * (len(splits) - size) for size in sizes.values())
     if comparisons == 0 or (most is not None and comparisons > most):
         return ()
-    vectors = _vectors([sketches[image] for image in images])
+    means = _means([sketches[image] for image in images])
     numbers: dict[str, int] = {}  # np.unique would sort 256 bytes for every image
     equal = np.array([numbers.setdefault(digests[image], len(numbers)) for image in images])
     pairs: dict[frozenset[str], NearDuplicate] = {}
     for name in evaluated:
         inside, outside = np.flatnonzero(splits == name), np.flatnonzero(splits != name)
-        if len(outside) < _FEWEST:
+        if not len(inside) or len(outside) < _FEWEST:
             continue
-        for row, nearest, ratio in _nearest(vectors, inside, outside, equal):
+        for row, nearest, ratio in _nearest(means, inside, outside, equal):
             other, other_split = images[nearest], str(splits[nearest])
             pair = NearDuplicate(images[row], name, other, other_split, ratio)
             best = pairs.setdefault(frozenset((pair.image, pair.other)), pair)
@@ -206,30 +207,32 @@ def find_near_duplicates(
     return tuple(sorted(pairs.values(), key=lambda pair: (pair.ratio, pair.image)))
 
 
-def _vectors(sketches: Sequence[str]) -> np.ndarray:
-    """Return unit vectors whose products are correlations, shape (images, 100), float32."""
-    numbers = np.frombuffer(bytes.fromhex("".join(sketches)), np.int8).astype(np.float32)
-    rows = numbers.reshape(len(sketches), SIDE * SIDE)
+def _means(sketches: Sequence[str]) -> np.ndarray:
+    """Return the means of all sketches, shape (images, 100), int8: a quarter of unit vectors."""
+    return np.frombuffer(bytes.fromhex("".join(sketches)), np.int8).reshape(-1, SIDE * SIDE)
+
+
+def _unit_vectors(means: np.ndarray) -> np.ndarray:
+    """Return unit vectors whose products are correlations, float32."""
+    rows = means.astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows
 
 
 def _nearest(
-    vectors: np.ndarray, inside: np.ndarray, outside: np.ndarray, equal: np.ndarray
+    means: np.ndarray, inside: np.ndarray, outside: np.ndarray, equal: np.ndarray
 ) -> Iterator[tuple[int, int, float]]:
     """Yield each row of `inside` with a near-duplicate in `outside`: row, duplicate, ratio."""
-    inside = _candidates(vectors, inside, outside, equal)
-    if not len(inside):
-        return
-    gallery = vectors[outside].T.copy()
+    inside = _candidates(means, inside, outside, equal)
     rank = min(_NEIGHBOUR, len(outside) - 1)
-    chunk = max(1, _MAX_DISTANCES // len(outside))
-    for start in range(0, len(inside), chunk):
-        rows = inside[start : start + chunk]
-        closeness = np.full((len(rows), len(outside)), -1.0, np.float32)
-        for rotated in _orientations(vectors[rows]):
-            np.maximum(closeness, rotated @ gallery, out=closeness)
+    for rows in _parts(inside, max(1, _MAX_DISTANCES // len(outside))):
+        vectors = _unit_vectors(means[rows])
+        blocks = [
+            reduce(np.maximum, (turned @ gallery for turned in _orientations(vectors)))
+            for gallery in (_unit_vectors(means[part]).T for part in _parts(outside, _GALLERY))
+        ]
+        closeness = np.concatenate(blocks, axis=1)
         closeness[equal[rows][:, None] == equal[outside]] = -1.0
         ordered = np.partition(closeness, len(outside) - 1 - rank, axis=1)
         # For unit vectors: distance² = 2 - 2 · product.
@@ -242,28 +245,38 @@ def _nearest(
 
 
 def _candidates(
-    vectors: np.ndarray, inside: np.ndarray, outside: np.ndarray, equal: np.ndarray
+    means: np.ndarray, inside: np.ndarray, outside: np.ndarray, equal: np.ndarray
 ) -> np.ndarray:
     """Return the rows of `inside` that may have a near-duplicate in `outside`; none is missed."""
-    invariants = _invariants(vectors)
-    gallery = invariants[outside].T.copy()
-    sample = outside[:: max(1, len(outside) // _SCALE_SAMPLE)]
-    sample_gallery = vectors[sample].T.copy()
+    invariants = _invariants(means)
+    size = max(1, _MAX_DISTANCES // _GALLERY)
+    closest = np.full(len(inside), -1.0, np.float32)
+    for part in _parts(outside, _GALLERY):
+        gallery = _unit_vectors(invariants[part]).T
+        for start in range(0, len(inside), size):
+            rows = inside[start : start + size]
+            products = _unit_vectors(invariants[rows]) @ gallery
+            block = closest[start : start + size]
+            np.maximum(block, products.max(axis=1), out=block)
+    sample = outside[:: max(1, len(outside) // _GALLERY)]
+    gallery = _unit_vectors(means[sample]).T
     rank = len(sample) - 1 - min(_NEIGHBOUR, len(sample) - 1)
-    chunk = max(1, _MAX_DISTANCES // len(outside))
-    possible = np.zeros(len(inside), bool)
-    for start in range(0, len(inside), chunk):
-        rows = inside[start : start + chunk]
+    scales = []
+    for rows in _parts(inside, size):
         # Fewer images and one orientation only: the tenth-nearest is no closer than among all.
-        closeness = vectors[rows] @ sample_gallery
+        closeness = _unit_vectors(means[rows]) @ gallery
         closeness[equal[rows][:, None] == equal[sample]] = -1.0
-        scale = 2 - 2 * np.partition(closeness, rank, axis=1)[:, rank]
-        nearest = 2 - 2 * (invariants[rows] @ gallery).max(axis=1)
-        possible[start : start + chunk] = nearest <= NEAR**2 * scale + _ROUNDING
-    return inside[possible]
+        scales.append(2 - 2 * np.partition(closeness, rank, axis=1)[:, rank])
+    return inside[2 - 2 * closest <= NEAR**2 * np.concatenate(scales) + _ROUNDING]
 
 
-def _invariants(vectors: np.ndarray) -> np.ndarray:
+def _parts(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Yield the rows in parts, in order."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _invariants(means: np.ndarray) -> np.ndarray:
     """Sort the means of each orbit: positions that rotation and mirroring exchange.
 
     Sorting gives equal vectors for all orientations of a sketch. Of all ways to pair the values
@@ -272,9 +285,9 @@ def _invariants(vectors: np.ndarray) -> np.ndarray:
     positions = np.arange(SIDE * SIDE, dtype=np.float32)[np.newaxis]
     images = np.stack([turned[0] for turned in _orientations(positions)]).astype(np.intp)
     orbits = {tuple(sorted(set(column))) for column in images.T.tolist()}
-    invariants, start = np.empty_like(vectors), 0
+    invariants, start = np.empty_like(means), 0
     for orbit in sorted(orbits):
-        invariants[:, start : start + len(orbit)] = np.sort(vectors[:, orbit], axis=1)
+        invariants[:, start : start + len(orbit)] = np.sort(means[:, orbit], axis=1)
         start += len(orbit)
     return invariants
 

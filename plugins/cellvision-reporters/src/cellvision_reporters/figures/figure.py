@@ -244,9 +244,17 @@ class CaptionedFigure:
         ``canvas.subplots``.
         """
         across, down, start = self._content
-        self.canvas.set_layout_engine("none")
+        if self.canvas.get_layout_engine() is not None:
+            self._fix_layout()
         bottom = down - start - top - height
         return self.canvas.add_axes((left / across, bottom / down, width / across, height / down))
+
+    def _fix_layout(self) -> None:
+        """Remove the layout engine: "none" leaves one, for which every figure is drawn twice."""
+        import matplotlib as mpl
+
+        with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+            self.canvas.set_layout_engine(None)
 
     def write(self, left: float, top: float, height: float, text: str, **style: Any) -> None:
         """Write text at the left of a box, centred in its height; inches, as for `add_axes`."""
