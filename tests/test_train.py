@@ -465,6 +465,19 @@ def test_only_leftovers_of_an_interrupted_training_are_removed(
     assert (folder / ".git" / "HEAD").read_text() == "mine"
 
 
+def test_a_run_killed_before_its_reports_is_finished_and_says_that_they_are_missing(
+    level: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(level.folder, tmp_path / "run")
+    shutil.rmtree(folder / "reports")
+    (folder / MARK).write_text("{}")
+    with pytest.raises(errors.FolderError, match="finished run") as caught:
+        cv.train(tiny.experiment(images, epochs=8), folder)
+    assert "Its reports are missing; to make them: cellvision report" in caught.value.hint
+    assert not (folder / MARK).exists()
+    assert cv.load_run(folder).predictions.equals(level.predictions)
+
+
 # --- reporters and interruptions ---------------------------------------------------------
 
 

@@ -131,9 +131,16 @@ def _raise_if_finished(folder: Path) -> None:
             "Resume it (--resume, or resume=True in Python), or name another folder.",
         )
     if (folder / "run.json").exists() or (folder / "study.json").exists():
+        reports = "To make its reports again"
+        if (folder / "run.json").exists():
+            # A process that was killed between the two left the mark of an unfinished run.
+            with contextlib.suppress(OSError):
+                release_folder(folder)
+            if not (folder / "reports").exists():
+                reports = "Its reports are missing; to make them"
         raise errors.FolderError(
             f"{folder}: this folder holds a finished run or study",
-            f"Name another folder. To make its reports again: cellvision report {folder}",
+            f"Name another folder. {reports}: cellvision report {folder}",
         )
 
 

@@ -303,6 +303,7 @@ class DatasetChecks(ComponentChecks):
             read(image)
         files = _open_files()
         gc.collect()
+        gc.freeze()  # what exists already, such as modules, need not be searched each time
         tracemalloc.start()
         try:
             total, levels = 0, [tracemalloc.get_traced_memory()[0]]
@@ -313,6 +314,7 @@ class DatasetChecks(ComponentChecks):
                     levels.append(tracemalloc.get_traced_memory()[0])
         finally:
             tracemalloc.stop()
+            gc.unfreeze()
         # Python itself may allocate a few megabytes once, such as for its table of names; images
         # that are kept grow in every round.
         growth = _ROUNDS * min(after - before for before, after in itertools.pairwise(levels))
