@@ -2,4 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from prepare_folders import fields  # noqa: F401 - a fixture
+
+from cellvision import local_plugins
+
+
+@pytest.fixture(autouse=True)
+def _forget_local_plugins() -> Iterator[None]:
+    """Forget the files of plugins that a test loads: experiments of later tests would name them."""
+    before = set(local_plugins._loaded)
+    yield
+    for module in set(local_plugins._loaded) - before:
+        local_plugins._forget(module)

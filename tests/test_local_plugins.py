@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,13 +43,6 @@ class Writer(cv.Reporter):
         path.write_text("a line")
         return [cv.Artifact(path, "A line", "text")]
 '''
-
-
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    yield
-    for module in list(local_plugins._loaded):
-        local_plugins._forget(module)
 
 
 @pytest.fixture

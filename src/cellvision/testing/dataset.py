@@ -302,8 +302,7 @@ class DatasetChecks(ComponentChecks):
         for image in some:
             read(image)
         files = _open_files()
-        gc.collect()
-        gc.freeze()  # what exists already, such as modules, need not be searched each time
+        gc.freeze()  # modules need not be searched each time
         tracemalloc.start()
         try:
             total, levels = 0, [tracemalloc.get_traced_memory()[0]]
@@ -324,9 +323,8 @@ class DatasetChecks(ComponentChecks):
             "Keep no pixels: cellvision caches them on disk.",
         )
         left = _open_files() - files
-        self.require(
-            left < 10, f"after {_READS} reads {left} files are still open", "Open them by `with`."
-        )
+        fault = f"after {_READS} reads {left} files are still open"
+        self.require(left < 10, fault, "Open them by `with`.")
 
     @conformance_check
     def test_reads_from_threads(self) -> None:
