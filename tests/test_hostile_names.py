@@ -44,6 +44,7 @@ def run(*words: object) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.exhaustive
 def test_names_of_splits_survive_training_and_all_default_reporters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

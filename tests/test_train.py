@@ -201,7 +201,7 @@ def test_logged_and_evaluated_accuracies_that_part_are_warned_of(
     assert all(re.search(says, warning) for warning in warnings)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_lagging_statistics_are_no_reason_to_draw_a_network_again(tmp_path: Path) -> None:
     # After one epoch the moving averages are far from the activations, and outputs are constant.
     images = tiny.make_folder(tmp_path / "images", count=40)
