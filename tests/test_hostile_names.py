@@ -13,7 +13,6 @@ import tiny
 import cellvision as cv
 from cellvision.cli import main
 
-pytestmark = pytest.mark.slow
 SPLITS = {"train": 10, "validation": 4, "[/red]": 4, "_x": 4}
 
 
@@ -44,7 +43,7 @@ def run(*words: object) -> int:
     return int(ended.value.code or 0)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_names_of_splits_survive_training_and_all_default_reporters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
