@@ -82,8 +82,11 @@ def test_label_smoothing_is_for_cross_entropy(images: Path) -> None:
     assert float(loss(right, np.array([[0.9, 0.1]], np.float32))) == pytest.approx(
         expected, rel=1e-5
     )
-    with pytest.raises(errors.ExperimentError, match="cross-entropy only"):
+    with pytest.raises(errors.ExperimentError, match="cross-entropy only") as caught:
         recipe(images, "perceptron", label_smoothing=0.2)
+    assert caught.value.hint.startswith("Set training.label_smoothing to 0")
+    plain = recipe(images, "perceptron").loss
+    assert type(recipe(images, "perceptron", label_smoothing=0).loss) is type(plain)
 
 
 def test_balanced_weights_give_every_class_the_same_total() -> None:

@@ -138,7 +138,7 @@ def _peak(rate: Any) -> float:
 def _smoothed(loss: str | keras.losses.Loss, smoothing: float | None) -> str | keras.losses.Loss:
     import keras
 
-    if smoothing is None:
+    if not smoothing:
         return loss
     loss = keras.losses.get(loss)
     if loss is keras.losses.categorical_crossentropy or isinstance(
@@ -148,7 +148,7 @@ def _smoothed(loss: str | keras.losses.Loss, smoothing: float | None) -> str | k
     raise errors.ExperimentError(
         "training.label_smoothing works with cross-entropy only, and the architecture's recipe "
         f"has the loss {getattr(loss, 'name', None) or getattr(loss, '__name__', loss)}",
-        "Leave training.label_smoothing out",
+        "Set training.label_smoothing to 0, also if a recipe chose it",
     )
 
 
