@@ -15,6 +15,7 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.results.claimed_folder import MARK
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -200,8 +201,11 @@ def test_a_study_is_continued_after_settings_were_added(images: Path, tmp_path: 
     plan = json.loads((study.folder / ".plan.json").read_text())
     del plan["folds"], plan["experiments"][0]["experiment"]["training"]["tta"]
     (study.folder / ".plan.json").write_text(json.dumps(plan))
+    mark = study.runs[0].folder / MARK  # as if killed when the run had ended
+    mark.touch()
     longer = cv.study(experiment(images, epochs=1), runs=2, out=study.folder)
     assert [run.seed for run in longer.runs] == [5, 6]
+    assert not mark.exists()
 
 
 def test_another_studys_folder_is_refused(study: cv.Study, images: Path, tmp_path: Path) -> None:

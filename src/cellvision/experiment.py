@@ -75,7 +75,7 @@ class Training(Settings):
     """Momentum of an exponential moving average of the weights, such as 0.99. The averages become
     the weights at the end of the training. None: no averaging."""
 
-    label_smoothing: Annotated[float, Field(gt=0, lt=1)] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Label smoothing of the cross-entropy. None: that of the architecture's recipe."""
 
     class_weights: Literal["balanced"] | dict[str, float] | None = None

@@ -13,6 +13,7 @@ from cellvision.backends import distributed
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
+from cellvision.results.claimed_folder import release_folder
 from cellvision.results.reporting import make_reports
 from cellvision.results.study import Study
 from cellvision.studies import dask
@@ -154,13 +155,24 @@ def study(
         planned = plan_folds(plan_runs(experiments, runs, chosen), counts)
         claim_study(folder, plan)
         run_folder = folder / "runs"
-        waiting = [run for run in planned if not (run_folder / run.name / "run.json").is_file()]
+        waiting = _unfinished(planned, run_folder)
         _train(waiting, planned, run_folder, display, client, workers)
         finished = finish_study(folder, plan, planned)
         first = next(iter(experiments.values()))
         for fault in make_reports(finished, first.reporters or (), display)[1]:
             _log.warning("%s", fault.what)
     return finished
+
+
+def _unfinished(planned: Sequence[PlannedRun], folder: Path) -> list[PlannedRun]:
+    """Return the runs to train; remove the marks of runs that were killed when they had ended."""
+    waiting = []
+    for run in planned:
+        if (folder / run.name / "run.json").is_file():
+            release_folder(folder / run.name)
+        else:
+            waiting.append(run)
+    return waiting
 
 
 def _train(

@@ -138,13 +138,15 @@ def _peak(rate: Any) -> float:
 def _smoothed(loss: str | keras.losses.Loss, smoothing: float | None) -> str | keras.losses.Loss:
     import keras
 
-    if not smoothing:
+    if smoothing is None:
         return loss
     loss = keras.losses.get(loss)
     if loss is keras.losses.categorical_crossentropy or isinstance(
         loss, keras.losses.CategoricalCrossentropy
     ):
         return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    if smoothing == 0:
+        return loss
     raise errors.ExperimentError(
         "training.label_smoothing works with cross-entropy only, and the architecture's recipe "
         f"has the loss {getattr(loss, 'name', None) or getattr(loss, '__name__', loss)}",
