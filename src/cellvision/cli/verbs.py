@@ -49,13 +49,12 @@ def decoder_plugins() -> list[PluginInfo]:
 
 def _described(group: str, taken: frozenset[str]) -> list[PluginInfo]:
     from cellvision import plugin_listing, plugin_source
-    from cellvision.plugin_info import PluginInfo, Status
+    from cellvision.plugin_info import PluginInfo
 
     candidates = _candidates(group)
     described = []
     for candidate in candidates:
-        status: Status
-        status, reason, text = plugin_listing.description(group, None, candidate)
+        status, reason, text, version = plugin_listing.listing(group, None, candidate)
         if candidate.name in taken:
             status, reason = "broken", f"{candidate.name!r} is a verb of cellvision"
         elif plugin_listing.rivals(candidate, candidates) and status == "ok":
@@ -71,7 +70,7 @@ def _described(group: str, taken: frozenset[str]) -> list[PluginInfo]:
                 status,
                 reason,
                 text,
-                plugin_listing.built_for(group, candidate),
+                version,
             )
         )
     plugin_source.save_cache()
