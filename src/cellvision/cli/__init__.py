@@ -159,6 +159,10 @@ def _run(words: list[str], files: Sequence[str], *, debug: bool) -> int:
         return 130
     except BrokenPipeError:
         return _discard_output()
+    except SystemExit as error:
+        if _is_of_a_plugin(error, words):
+            return _report_unexpected(error)
+        raise
     except Exception as error:  # noqa: BLE001 - whatever happens, print one line and a hint
         if isinstance(error, _usage_error()):
             return _report_usage(error, words)
@@ -216,7 +220,16 @@ def _report_usage(error: Any, words: Sequence[str]) -> int:
     return 2
 
 
-def _report_unexpected(error: Exception) -> int:
+def _is_of_a_plugin(error: SystemExit, words: Sequence[str]) -> bool:
+    """Whether a plugin ends the process, which only a verb may do."""
+    from cellvision.cli.faults import plugin_fault
+    from cellvision.cli.verbs import builtin_verbs
+
+    verb = next((word for word in words if not word.startswith("-")), "")
+    return verb in builtin_verbs() and plugin_fault(error) is not None
+
+
+def _report_unexpected(error: Exception | SystemExit) -> int:
     from cellvision import errors
     from cellvision.cli.faults import BUG, complain, plugin_fault
 
