@@ -484,6 +484,7 @@ def test_a_fault_in_a_plugin_names_the_plugin(
     fault: str,
     what: str,
 ) -> None:
+    monkeypatch.delitem(sys.modules, "lab_net", raising=False)
     (tmp_path / "lab_net.py").write_text(
         "import json\n"
         "import cellvision as cv\n"

@@ -41,30 +41,31 @@ def run(
 
 def _show(plugins: list[PluginInfo]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
+    from cellvision.cli.columns import print_columns
     from cellvision.cli.text import printable
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("kind", "name", "distribution", "", "description"):
-        table.add_column(heading, overflow="fold")
     marks = {
         "ok": ("", ""),
         "broken": ("broken", "red"),
         "conflict": ("conflict", "yellow"),
         "version": ("version", "red"),
     }
+    headings = ("kind", "name", "distribution", "", "description")
+    rows = [[Text(heading, style="bold") for heading in headings]]
     for info in plugins:
         mark, style = marks[info.status]
-        table.add_row(
-            info.group.rpartition(".")[2],
-            Text(printable(info.name), style="bold"),
-            Text(printable(f"{info.distribution} {info.version}")),
-            Text(mark, style=style),
-            Text(printable(info.reason or info.description), style=style),
+        rows.append(
+            [
+                Text(info.group.rpartition(".")[2]),
+                Text(printable(info.name), style="bold"),
+                Text(printable(f"{info.distribution} {info.version}")),
+                Text(mark, style=style),
+                Text(printable(info.reason or info.description), style=style),
+            ]
         )
-    Console().print(table)
+    print_columns(rows, Console())
 
 
 def _row(info: PluginInfo) -> dict[str, str | int | None]:
