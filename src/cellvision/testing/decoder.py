@@ -55,13 +55,20 @@ class DecoderChecks(Checks):
         return candidate
 
     @property
-    def _path(self) -> Path:
-        def write() -> Path:
+    def _written(self) -> tuple[Path, dict[str, str]]:
+        """The example, and the digests of all files that were written with it."""
+
+        def write() -> tuple[Path, dict[str, str]]:
             folder = self.folder / "example"
             folder.mkdir()
-            return Path(self.write_example(folder))
+            path = Path(self.write_example(folder))
+            return path, _digests(folder)
 
         return self.once("writing the example", "test_reads_its_example", write)
+
+    @property
+    def _path(self) -> Path:
+        return self._written[0]
 
     @property
     def _image(self) -> DecodedImage:
@@ -127,8 +134,6 @@ class DecoderChecks(Checks):
     def test_leaves_the_file_as_it_is(self) -> None:
         """Reading changes no file and leaves none open."""
         assert self._image is not None
-        folder = self._path.parent
-        before = {path.name: file_digest(path) for path in folder.iterdir()}
         opened = open_files()
         for _ in range(_READS):
             read_image(self._path)
@@ -138,9 +143,8 @@ class DecoderChecks(Checks):
             f"after {_READS} reads {left} files are still open",
             "Open them by `with`.",
         )
-        after = {path.name: file_digest(path) for path in folder.iterdir()}
         self.require(
-            after == before,
+            _digests(self.folder / "example") == self._written[1],
             "reading changes the folder of the file",
             "Write nothing beside images: their folder may be shared or read-only.",
         )
@@ -171,3 +175,7 @@ class DecoderChecks(Checks):
             f"{what} gives pixels of shape {read.pixels.shape}",
             "Compare the length of the file with its header; raise errors.UnreadableImage.",
         )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.name: file_digest(path) for path in folder.iterdir()}
