@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    context: typer.Context,
     load: Annotated[
         bool,
         typer.Option("--load", help="Import every plugin, which finds all that cannot be used."),
@@ -30,7 +31,8 @@ def run(
     from cellvision.schema import REGISTRIES
 
     plugins = [info for registry in REGISTRIES for info in registry.plugins(load=load)]
-    plugins += [*decoder_plugins(), *verb_plugins()]
+    root: Any = context.find_root().command
+    plugins += [*decoder_plugins(), *verb_plugins(frozenset(root.commands))]
     if as_json:
         print(json.dumps([_row(info) for info in plugins], indent=2))
     else:

@@ -35,9 +35,15 @@ def _candidates(group: str = GROUP) -> list[PluginCandidate]:
     return sorted(enabled, key=lambda candidate: (candidate.name, candidate.distribution))
 
 
-def verb_plugins() -> list[PluginInfo]:
-    """Describe the verbs of plugins, without importing any."""
-    return _described(GROUP, builtin_verbs())
+def verb_plugins(taken: frozenset[str]) -> list[PluginInfo]:
+    """Describe the verbs of plugins, without importing any.
+
+    Parameters
+    ----------
+    taken
+        Names of cellvision's own verbs.
+    """
+    return _described(GROUP, taken)
 
 
 def decoder_plugins() -> list[PluginInfo]:
@@ -80,6 +86,10 @@ def _described(group: str, taken: frozenset[str]) -> list[PluginInfo]:
 class VerbGroup(typer.core.TyperGroup):
     """The command ``cellvision``, which finds verbs of plugins when one is called or listed."""
 
+    @functools.cached_property
+    def _plugins(self) -> dict[str, PluginInfo]:
+        return {info.name: info for info in verb_plugins(frozenset(self.commands))}
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all verbs, ours first."""
         own = super().list_commands(ctx)
@@ -90,10 +100,9 @@ class VerbGroup(typer.core.TyperGroup):
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        infos = {info.name: info for info in verb_plugins()}
-        if cmd_name not in infos:
+        if cmd_name not in self._plugins:
             return None
-        info = infos[cmd_name]
+        info = self._plugins[cmd_name]
         return typer.core.TyperCommand(cmd_name, help=info.description or info.distribution)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
