@@ -15,6 +15,7 @@ import pytest
 from cellvision.installed_distributions import InstalledDistribution, installed_distributions
 from cellvision.plugin_candidates import entry_points
 
+DATASETS = "cellvision.datasets"
 POINTS = "[cellvision.datasets]\n# none\nplates = lab.plates : Plates [extra]\n\n[other]\na=b\n"
 METADATA = "Metadata-Version: 2.1\nName: Lab_Plates\nVersion: 1.2\nRequires-Dist: cellvision>=0.1\n"
 
@@ -37,17 +38,13 @@ def points(distributions: Iterable[InstalledDistribution]) -> list[tuple[str, st
 
 
 def test_all_that_is_installed_is_found_as_importlib_metadata_finds_it() -> None:
-    theirs = {
-        (point.group, point.name, point.value, point.dist.name, point.dist.version)
-        for point in importlib_metadata.entry_points()
-    }
-    ours = {
-        (p.group, p.name, p.value, p.distribution.name, p.distribution.version)
-        for members in entry_points().values()
-        for p in members
-    }
-    assert ours == theirs
-    assert "cellvision.datasets" in entry_points()
+    theirs = importlib_metadata.entry_points()
+    ours = entry_points()
+    listed = {(group, p.name, p.value) for group, points in ours.items() for p in points}
+    assert listed == {(point.group, point.name, point.value) for point in theirs}
+    known = {p.name: (p.distribution.name, p.distribution.version) for p in ours[DATASETS]}
+    for point in theirs.select(group=DATASETS):
+        assert known[point.name] == (point.dist.name, point.dist.version)
 
 
 def test_headers_and_entry_points_are_read(tmp_path: Path) -> None:
@@ -117,11 +114,11 @@ def test_zip_files_and_eggs_are_searched(tmp_path: Path) -> None:
 def test_finders_of_other_import_systems_are_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, METADATA=METADATA, entry_points_txt="[g.frozen]\nx = y\n")
+    folder = install(tmp_path, METADATA=METADATA, entry_points_txt="[g.frozen]\nx = y\n")
 
     class Frozen:
         def find_distributions(self, context: Any) -> Any:
-            return importlib_metadata.distributions(path=[str(tmp_path)])
+            return [importlib_metadata.PathDistribution(folder)]
 
     class Faulty:
         def find_distributions(self, context: Any) -> Any:

@@ -155,8 +155,9 @@ def _of_finder(finder: Any) -> Iterator[InstalledDistribution]:
         return
     import importlib_metadata
 
+    interface: Any = importlib_metadata.DistributionFinder  # its context has no types
     try:
-        yield from _foreign(find(importlib_metadata.DistributionFinder.Context()))
+        yield from _foreign(find(interface.Context()))
     except Exception:  # noqa: BLE001 - code of others, which may expect another importlib
         return
 

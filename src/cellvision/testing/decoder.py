@@ -62,6 +62,11 @@ class DecoderChecks(Checks):
             folder = self.folder / "example"
             folder.mkdir()
             path = Path(self.write_example(folder))
+            if path.suffix.lower() != f".{self.name.lower()}":
+                raise CheckFailed(
+                    f"the example ends in {path.suffix or 'no suffix'}, not in .{self.name}",
+                    "Name the example as files of the format are named.",
+                )
             return path, _digests(folder)
 
         return self.once("writing the example", "test_reads_its_example", write)
@@ -105,15 +110,10 @@ class DecoderChecks(Checks):
     @conformance_check
     def test_reads_its_example(self) -> None:
         """The example becomes pixels, twice the same."""
-        suffix = self._path.suffix.lower()
+        image, path = self._image, self._path
+        again = read_image(path)
         self.require(
-            suffix == f".{self.name.lower()}",
-            f"the example ends in {suffix or 'no suffix'}, not in .{self.name}",
-            "Name the example as files of the format are named.",
-        )
-        again = read_image(self._path)
-        self.require(
-            pixel_digest(again.pixels) == pixel_digest(self._image.pixels),
+            pixel_digest(again.pixels) == pixel_digest(image.pixels),
             "decoding the example twice gives different pixels",
             "Depend on the content of the file alone.",
         )
