@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _treat_like_ctrl_c("SIGTERM", "SIGHUP")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up messages of TensorFlow
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # Pydantic looks for its own plugins in every installed distribution, for a tenth of a second.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Figures go to files. A notebook's backend, inherited by its shell commands, fails here.
     os.environ["MPLBACKEND"] = "agg"
     logging.basicConfig(level=logging.WARNING, handlers=[_WarningHandler()])
