@@ -469,15 +469,28 @@ def test_work_that_fails(cellvision: Command, failing: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        ("return json.loads('no json')", "JSONDecodeError: "),
+        ("raise SystemExit(3)", "SystemExit: 3 "),
+    ],
+)
 def test_a_fault_in_a_plugin_names_the_plugin(
-    cellvision: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: Path
+    cellvision: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    images: Path,
+    fault: str,
+    what: str,
 ) -> None:
+    monkeypatch.delitem(sys.modules, "lab_net", raising=False)
     (tmp_path / "lab_net.py").write_text(
         "import json\n"
         "import cellvision as cv\n"
         "class Net(cv.Architecture):\n"
         "    def build(self, input_shape, classes):\n"
-        "        return json.loads('no json')\n"
+        f"        {fault}\n"
     )
     info = tmp_path / "lab_net-0.3.dist-info"
     info.mkdir()
@@ -486,7 +499,7 @@ def test_a_fault_in_a_plugin_names_the_plugin(
     monkeypatch.syspath_prepend(str(tmp_path))
     words = ("train", images, "--out", tmp_path / "run", "--set", "architecture=lab")
     lines = cellvision.refused(*words, "--set", "preprocessing.size=16", code=1)
-    assert lines[0].startswith("error: architecture 'lab' (lab-net 0.3) failed: JSONDecodeError: ")
+    assert lines[0].startswith(f"error: architecture 'lab' (lab-net 0.3) failed: {what}")
     assert lines[0].endswith(f"({tmp_path / 'lab_net.py'}, line 5)")
     assert "plugin's author" in lines[1]
     assert not (tmp_path / "run").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +25,7 @@ from cellvision.studies.control_contract import (
     checked_labels,
     checked_meaning,
     checked_probabilities,
+    checked_unavailable,
 )
 from cellvision.studies.controls import (
     control_view,
@@ -325,6 +327,11 @@ class BrokenProbabilities(Nothing):
         return self.returns(np.full((len(data.table), 2), 0.5))
 
 
+class BrokenAvailability(Broken):
+    def unavailable(self, catalog: pd.DataFrame) -> str:
+        return self.returns(catalog)
+
+
 class BrokenExperiment(Nothing):
     def change_experiment(self, experiment: cv.Experiment) -> cv.Experiment:
         return self.returns(experiment)
@@ -340,6 +347,10 @@ def image_of(control: cv.Control) -> None:
 
 def labels_of(control: cv.Control) -> None:
     checked_labels(control, example_control_data(), 0)
+
+
+def availability_of(control: cv.Control) -> None:
+    checked_unavailable(control, example_control_data().table)
 
 
 def probabilities_of(control: cv.Control) -> None:
@@ -387,6 +398,17 @@ OTHER = SyntheticImages(names=("a", "b"))
         (BrokenProbabilities, lambda x: 2 * x, probabilities_of, "that are no probabilities"),
         (BrokenProbabilities, lambda x: x * np.nan, probabilities_of, "no probabilities"),
         (BrokenExperiment, lambda _: None, experiment_of, "returned NoneType"),
+        (BrokenAvailability, lambda _: True, availability_of, "unavailable() returned bool"),
+        *(
+            (base, lambda _: sys.exit(3), use, "() ends the process: SystemExit: 3")
+            for base, use in (
+                (BrokenImages, image_of),
+                (BrokenLabels, labels_of),
+                (BrokenProbabilities, probabilities_of),
+                (BrokenExperiment, experiment_of),
+                (BrokenAvailability, availability_of),
+            )
+        ),
         (
             BrokenExperiment,
             lambda x: x.model_copy(update={"dataset": OTHER}),

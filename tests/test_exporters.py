@@ -131,6 +131,9 @@ def test_an_unknown_format_is_invalid_input(
         ('return folder / "other.card"', "returned .*other.card, not the file model.card"),
         ('return "model.card"', "returned model.card, not the file"),
         ('(folder / "stray").touch()', "wrote stray, a name that does not begin with model"),
+        ("return None", "returned None, not the file"),
+        ("path.unlink()", "returned .*model.card, not the file model.card"),
+        ("import sys; sys.exit(3)", r"card: export\(\) ends the process: SystemExit: 3"),
     ],
 )
 def test_a_broken_contract_writes_nothing(
@@ -142,7 +145,7 @@ def test_a_broken_contract_writes_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("returned", ["None", "3", "'compared'"])
+@pytest.mark.parametrize("returned", ["None", "3", "'compared'", "{'in': folder}"])
 def test_an_exporter_must_say_what_it_compared(
     run: cv.Run, isolated_registries: Isolation, tmp_path: Path, returned: str
 ) -> None:
@@ -150,6 +153,32 @@ def test_an_exporter_must_say_what_it_compared(
     with pytest.raises(errors.PluginContractError, match=r"card: verify\(\) returned"):
         cv.export(run, "card", tmp_path / "out" / "my.card")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        ("1 / 0", "failed: ZeroDivisionError: division by zero ("),
+        ("import json as j; j.loads('x')", "failed: JSONDecodeError: Expecting value"),
+        ("raise SystemExit", "export() ends the process: SystemExit"),
+        ("raise errors.ConversionError('no ink', 'Buy some.')", "no ink"),
+    ],
+)
+def test_a_fault_in_an_exporter_is_one_line(
+    run: cv.Run,
+    isolated_registries: Isolation,
+    capsys: pytest.CaptureFixture[str],
+    fault: str,
+    what: str,
+) -> None:
+    install(isolated_registries, export=fault)
+    with pytest.raises(SystemExit) as end:
+        main(["export", str(run.folder), "--format", "card"])
+    assert end.value.code in (1, 2)
+    first, hint = capsys.readouterr().err.splitlines()
+    assert what in first
+    assert hint.strip()
+    assert not list(run.folder.glob("model.*card*"))
 
 
 def test_a_missing_package_is_named_before_any_work(

@@ -58,15 +58,21 @@ def required_cellvision(requirements: Iterable[str] | None) -> SpecifierSet | No
         The requirements of the distribution; None if they are unknown.
     """
     for line in requirements or ():
-        if not line.lower().startswith("cellvision"):
-            continue
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        if requirement.name == "cellvision" and requirement.marker is None:
-            return requirement.specifier
+        needed = _needed(line) if line.lower().startswith("cellvision") else None
+        if needed is not None:
+            return needed
     return None
+
+
+@functools.cache  # a list of plugins needs it several times for each
+def _needed(line: str) -> SpecifierSet | None:
+    """Return the versions of cellvision that a requirement allows; None if it is for another."""
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return None
+    is_ours = requirement.name == "cellvision" and requirement.marker is None
+    return requirement.specifier if is_ours else None
 
 
 def built_for(group: str, needed: SpecifierSet | None) -> int | None:

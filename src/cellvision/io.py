@@ -14,6 +14,8 @@ from cellvision.atomic_io import text as write_text
 from cellvision.csv_cells import format_frame, unescape_cell, unescape_frame
 from cellvision.data.class_folders import class_folder_depth
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
+from cellvision.data.folder_walk import WalkedPath, walk_folder
+from cellvision.data.image_magic import begins_like_an_image
 from cellvision.data.luma import luma
 from cellvision.data.names import natural_order
 from cellvision.data.pixel_size import read_pixel_size
@@ -22,8 +24,10 @@ from cellvision.markdown_text import escape_markdown
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "WalkedPath",
     "atomic_folder",
     "atomic_path",
+    "begins_like_an_image",
     "class_folder_depth",
     "escape_markdown",
     "file_digest",
@@ -36,5 +40,6 @@ __all__ = [
     "read_pixel_size",
     "unescape_cell",
     "unescape_frame",
+    "walk_folder",
     "write_text",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cellvision import interface_versions, plugin_source
 from cellvision.plugin_candidates import PluginCandidate, preferred
@@ -17,10 +18,27 @@ _INTERFACES = frozenset(
 """Names of the interfaces: a class with another one as its base is in the wrong group."""
 
 
-def description(
-    group: str, base: type[object] | None, candidate: PluginCandidate
-) -> tuple[Status, str, str]:
-    """Return status, reason and description of an installed plugin.
+class Listing(NamedTuple):
+    """What a list says of an installed plugin.
+
+    Attributes
+    ----------
+    status, reason
+        Whether it can be used, and if not, why.
+    description
+        One line.
+    interface_version
+        Version of the interface for which it was built; None if it is unknown.
+    """
+
+    status: Status
+    reason: str
+    description: str
+    interface_version: int | None
+
+
+def listing(group: str, base: type[object] | None, candidate: PluginCandidate) -> Listing:
+    """Describe an installed plugin, without importing it.
 
     Parameters
     ----------
@@ -34,16 +52,18 @@ def description(
     found = plugin_source.describe(candidate.module)
     source = found.source
     declared = None if source is None else source.interface_version
+    built_for = interface_versions.plugin_version(group, declared, candidate.requires)
     differs = interface_versions.difference(group, declared, candidate.requires)
     differs = differs or _unmet_requirement(candidate)
     if differs:
-        return "version", f"{differs}. {candidate.how_to_update}", found.text
+        reason = f"{differs}. {candidate.how_to_update}"
+        return Listing("version", reason, found.text, built_for)
     fault = found.fault or _wrong_interface(base, source)
     if fault and not (base is None and fault.endswith("is not a class")):
-        return "broken", fault, found.text
+        return Listing("broken", fault, found.text, built_for)
     until = "" if source is None else source.former_names.get(candidate.name, "")
     former = f" (former name of another one, until {until})" if until else ""
-    return "ok", "", found.text + former
+    return Listing("ok", "", found.text + former, built_for)
 
 
 def rivals(candidate: PluginCandidate, candidates: Sequence[PluginCandidate]) -> tuple[str, ...]:
@@ -102,10 +122,3 @@ def _unmet_requirement(candidate: PluginCandidate) -> str:
     if needed is None or needed.contains(version, prereleases=True):
         return ""
     return f"it needs cellvision {needed}, and this is {version}"
-
-
-def built_for(group: str, candidate: PluginCandidate) -> int | None:
-    """Return the version of the interface for which a plugin was built, without importing it."""
-    source = None if candidate.cls else plugin_source.describe(candidate.module).source
-    declared = source.interface_version if source else None
-    return interface_versions.plugin_version(group, declared, candidate.requires)

@@ -354,13 +354,15 @@ class Registry(Generic[T]):
     def _info(
         self, candidate: PluginCandidate, rivals: tuple[str, ...], *, load: bool
     ) -> PluginInfo:
-        status: Status = "ok"
-        if candidate.entry_point is not None:
-            status, reason, description = plugin_listing.description(
+        if candidate.entry_point is None:
+            version = interface_versions.plugin_version(self.group, None, candidate.requires)
+            status, reason, description = self._loaded_description(candidate)
+        else:
+            status, reason, description, version = plugin_listing.listing(
                 self.group, self.base, candidate
             )
-        if candidate.entry_point is None or (load and status != "version"):
-            status, reason, description = self._loaded_description(candidate)
+            if load and status != "version":
+                status, reason, description = self._loaded_description(candidate)
         if rivals and status == "ok":
             status, reason = "conflict", f"also provided by {', '.join(rivals)}"
         return PluginInfo(
@@ -372,7 +374,7 @@ class Registry(Generic[T]):
             status,
             reason,
             description,
-            plugin_listing.built_for(self.group, candidate),
+            version,
         )
 
     def _loaded_description(self, candidate: PluginCandidate) -> tuple[Status, str, str]:

@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 from cellvision import errors
+from cellvision.data.decoder_plugins import plugin_suffixes
 from cellvision.experiment import Experiment
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
@@ -160,6 +161,11 @@ def named(name: str) -> tuple[Registry[Any], str]:
         raise errors.UnknownPlugin(
             f"plugins of {len(matching)} kinds are called {name!r}",
             "Name the kind: " + " or ".join(f"{registry.kind}:{name}" for registry in matching),
+        )
+    if f".{name.lower()}" in plugin_suffixes():
+        raise errors.UnknownPlugin(
+            f"{name!r} is a decoder: it has no settings, and its checks need a file",
+            "Its author writes the file in a test: see cellvision.testing.DecoderChecks",
         )
     names = [known for registry in REGISTRIES for known in registry.names()]
     near = difflib.get_close_matches(name, names, n=1)

@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _treat_like_ctrl_c("SIGTERM", "SIGHUP")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up messages of TensorFlow
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # Pydantic looks for its own plugins in every installed distribution, for a tenth of a second.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Figures go to files. A notebook's backend, inherited by its shell commands, fails here.
     os.environ["MPLBACKEND"] = "agg"
     logging.basicConfig(level=logging.WARNING, handlers=[_WarningHandler()])
@@ -159,6 +161,10 @@ def _run(words: list[str], files: Sequence[str], *, debug: bool) -> int:
         return 130
     except BrokenPipeError:
         return _discard_output()
+    except SystemExit as error:
+        if _is_of_a_plugin(error, words):
+            return _report_unexpected(error)
+        raise
     except Exception as error:  # noqa: BLE001 - whatever happens, print one line and a hint
         if isinstance(error, _usage_error()):
             return _report_usage(error, words)
@@ -216,7 +222,16 @@ def _report_usage(error: Any, words: Sequence[str]) -> int:
     return 2
 
 
-def _report_unexpected(error: Exception) -> int:
+def _is_of_a_plugin(error: SystemExit, words: Sequence[str]) -> bool:
+    """Whether a plugin ends the process, which only a verb may do."""
+    from cellvision.cli.faults import plugin_fault
+    from cellvision.cli.verbs import builtin_verbs
+
+    verb = next((word for word in words if not word.startswith("-")), "")
+    return verb in builtin_verbs() and plugin_fault(error) is not None
+
+
+def _report_unexpected(error: Exception | SystemExit) -> int:
     from cellvision import errors
     from cellvision.cli.faults import BUG, complain, plugin_fault
 

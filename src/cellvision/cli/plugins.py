@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    context: typer.Context,
     load: Annotated[
         bool,
         typer.Option("--load", help="Import every plugin, which finds all that cannot be used."),
@@ -30,7 +31,8 @@ def run(
     from cellvision.schema import REGISTRIES
 
     plugins = [info for registry in REGISTRIES for info in registry.plugins(load=load)]
-    plugins += [*decoder_plugins(), *verb_plugins()]
+    root: Any = context.find_root().command
+    plugins += [*decoder_plugins(), *verb_plugins(frozenset(root.commands))]
     if as_json:
         print(json.dumps([_row(info) for info in plugins], indent=2))
     else:
@@ -41,30 +43,31 @@ def run(
 
 def _show(plugins: list[PluginInfo]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
+    from cellvision.cli.columns import print_columns
     from cellvision.cli.text import printable
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("kind", "name", "distribution", "", "description"):
-        table.add_column(heading, overflow="fold")
     marks = {
         "ok": ("", ""),
         "broken": ("broken", "red"),
         "conflict": ("conflict", "yellow"),
         "version": ("version", "red"),
     }
+    headings = ("kind", "name", "distribution", "", "description")
+    rows = [[Text(heading, style="bold") for heading in headings]]
     for info in plugins:
         mark, style = marks[info.status]
-        table.add_row(
-            info.group.rpartition(".")[2],
-            Text(printable(info.name), style="bold"),
-            Text(printable(f"{info.distribution} {info.version}")),
-            Text(mark, style=style),
-            Text(printable(info.reason or info.description), style=style),
+        rows.append(
+            [
+                Text(info.group.rpartition(".")[2]),
+                Text(printable(info.name), style="bold"),
+                Text(printable(f"{info.distribution} {info.version}")),
+                Text(mark, style=style),
+                Text(printable(info.reason or info.description), style=style),
+            ]
         )
-    Console().print(table)
+    print_columns(rows, Console())
 
 
 def _row(info: PluginInfo) -> dict[str, str | int | None]:
@@ -86,7 +89,7 @@ def _misspelt_groups() -> Iterator[str]:
             continue
         hint = f" Did it mean {near[0]}?" if near else f" Groups: {', '.join(known)}."
         for entry_point in members:
-            source = entry_point.dist.name if entry_point.dist else entry_point.value
+            source = entry_point.distribution.name or entry_point.value
             yield printable(
                 f"{source}: entry point {entry_point.name!r} is in the unknown group {group}.{hint}"
             )

@@ -17,9 +17,12 @@ def printable(text: object) -> str:
     >>> printable("細胞 µm")
     '細胞 µm'
     """
+    plain = str(text)
+    if plain.isprintable():
+        return plain
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in str(text)
+        for letter in plain
     )
 
 

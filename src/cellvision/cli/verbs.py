@@ -35,9 +35,15 @@ def _candidates(group: str = GROUP) -> list[PluginCandidate]:
     return sorted(enabled, key=lambda candidate: (candidate.name, candidate.distribution))
 
 
-def verb_plugins() -> list[PluginInfo]:
-    """Describe the verbs of plugins, without importing any."""
-    return _described(GROUP, builtin_verbs())
+def verb_plugins(taken: frozenset[str]) -> list[PluginInfo]:
+    """Describe the verbs of plugins, without importing any.
+
+    Parameters
+    ----------
+    taken
+        Names of cellvision's own verbs.
+    """
+    return _described(GROUP, taken)
 
 
 def decoder_plugins() -> list[PluginInfo]:
@@ -49,13 +55,12 @@ def decoder_plugins() -> list[PluginInfo]:
 
 def _described(group: str, taken: frozenset[str]) -> list[PluginInfo]:
     from cellvision import plugin_listing, plugin_source
-    from cellvision.plugin_info import PluginInfo, Status
+    from cellvision.plugin_info import PluginInfo
 
     candidates = _candidates(group)
     described = []
     for candidate in candidates:
-        status: Status
-        status, reason, text = plugin_listing.description(group, None, candidate)
+        status, reason, text, version = plugin_listing.listing(group, None, candidate)
         if candidate.name in taken:
             status, reason = "broken", f"{candidate.name!r} is a verb of cellvision"
         elif plugin_listing.rivals(candidate, candidates) and status == "ok":
@@ -71,7 +76,7 @@ def _described(group: str, taken: frozenset[str]) -> list[PluginInfo]:
                 status,
                 reason,
                 text,
-                plugin_listing.built_for(group, candidate),
+                version,
             )
         )
     plugin_source.save_cache()
@@ -80,6 +85,10 @@ def _described(group: str, taken: frozenset[str]) -> list[PluginInfo]:
 
 class VerbGroup(typer.core.TyperGroup):
     """The command ``cellvision``, which finds verbs of plugins when one is called or listed."""
+
+    @functools.cached_property
+    def _plugins(self) -> dict[str, PluginInfo]:
+        return {info.name: info for info in verb_plugins(frozenset(self.commands))}
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all verbs, ours first."""
@@ -91,10 +100,9 @@ class VerbGroup(typer.core.TyperGroup):
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        infos = {info.name: info for info in verb_plugins()}
-        if cmd_name not in infos:
+        if cmd_name not in self._plugins:
             return None
-        info = infos[cmd_name]
+        info = self._plugins[cmd_name]
         return typer.core.TyperCommand(cmd_name, help=info.description or info.distribution)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

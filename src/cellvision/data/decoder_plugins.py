@@ -8,6 +8,7 @@ path of a file and returns its pixels, (height, width, channels) in the native d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from cellvision.plugin_candidates import (
     is_disabled,
     preferred,
 )
-from cellvision.plugin_errors import conflict
+from cellvision.plugin_errors import conflict, unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,6 +100,24 @@ def decode_by_plugin(path: Path) -> DecodedImage | None:
     return _as_image(found, matching[0])
 
 
+def find_decoder(suffix: str) -> tuple[PluginCandidate, Decoder]:
+    """Import the only decoder of a suffix without its dot; for its checks.
+
+    Raises
+    ------
+    errors.UnknownPlugin
+        No distribution provides one.
+    errors.PluginConflict, errors.BrokenPlugin, errors.PluginContractError
+        As for `decode_by_plugin`.
+    """
+    matching = _matching(f".{suffix.lower()}")
+    if not matching:
+        raise unknown(GROUP, "decoder", suffix, _enabled())
+    if len(matching) > 1:
+        raise conflict("decoder", suffix, matching)
+    return matching[0], _loaded(matching[0])
+
+
 def _loaded(candidate: PluginCandidate) -> Decoder:
     refusal = interface_versions.refusal(GROUP, None, candidate.requires)
     if refusal:
@@ -121,13 +140,24 @@ def _loaded(candidate: PluginCandidate) -> Decoder:
 
 
 def _as_image(found: Any, candidate: PluginCandidate) -> DecodedImage:
+    """Return what a decoder returned as an image of native byte order."""
     import numpy as np
 
     pixels = found.pixels if isinstance(found, DecodedImage) else found
     is_array = isinstance(pixels, np.ndarray)
-    if is_array and pixels.ndim == 3 and pixels.size and pixels.dtype.kind in "buif":
-        return found if isinstance(found, DecodedImage) else DecodedImage.of_pixels(pixels)
-    details = f" {pixels.shape}, {pixels.dtype}" if is_array else ""
-    raise errors.PluginContractError(
-        f"decoder {candidate.full_name} returned {type(pixels).__name__}{details}", _RETURN
-    )
+    if not (is_array and pixels.ndim == 3 and pixels.size and pixels.dtype.kind in "buif"):
+        details = f" {pixels.shape}, {pixels.dtype}" if is_array else ""
+        raise errors.PluginContractError(
+            f"decoder {candidate.full_name} returned {type(pixels).__name__}{details}", _RETURN
+        )
+    if not pixels.dtype.isnative:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    if not isinstance(found, DecodedImage):
+        return DecodedImage.of_pixels(pixels)
+    depth: object = found.bit_depth
+    if not isinstance(depth, int) or not 1 <= depth <= 8 * pixels.dtype.itemsize:
+        raise errors.PluginContractError(
+            f"decoder {candidate.full_name} returned a bit depth of {depth!r} for {pixels.dtype}",
+            f"Give the bits of a sample, from 1 to {8 * pixels.dtype.itemsize}",
+        )
+    return replace(found, pixels=pixels)

@@ -40,6 +40,9 @@ def float32_model(run: Run) -> keras.Model:
     Weights are always float32. Every program computes in float32 and agrees with the others;
     neither is true of bfloat16.
     """
+    from cellvision.backends.startup import start_backend
+
+    start_backend()
     import keras
 
     model = run.model()

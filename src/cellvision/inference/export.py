@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellvision import atomic_io, errors
 from cellvision.inference.convert import check_installed
@@ -22,6 +22,10 @@ SCHEMA = 1
 
 _NAME = "model"
 """What the names of an exporter's files begin with."""
+
+_REPORT = "Report it to the plugin's author, who can check it with cellvision.testing."
+
+T = TypeVar("T")
 
 
 def export(
@@ -84,17 +88,11 @@ def export(
 
 def _export_into(partial: Path, run: Run, exporter: Exporter, name: str, target: Path) -> None:
     """Write and verify in a temporary folder, then move the files to their place."""
-    opened = exporter.export(run, partial)
+    opened = _returned(name, exporter.export, run, partial)
     _check_files(exporter, name, opened, partial)
-    checked: object = exporter.verify(run, partial)
-    if not isinstance(checked, Mapping):
-        raise errors.PluginContractError(
-            f"the exporter {name}: verify() returned {type(checked).__name__}, not a table of what "
-            "it compared",
-            "Report it to the plugin's author, who can check it with cellvision.testing.",
-        )
-    description = {**_description(run, name, target), "checked": dict(checked)}
-    exporter.embed_description(description, partial)
+    checked = _compared(name, _returned(name, exporter.verify, run, partial))
+    description = {**_description(run, name, target), "checked": checked}
+    _returned(name, exporter.embed_description, description, partial)
     new_name = target.name.removesuffix(exporter.suffix)
     # The file that a program opens comes last: if it exists, everything does.
     for path in sorted(partial.iterdir()):
@@ -107,6 +105,35 @@ def _export_into(partial: Path, run: Run, exporter: Exporter, name: str, target:
     os.replace(opened, target)
 
 
+def _returned(name: str, method: Callable[..., T], *arguments: Any) -> T:
+    """Call a method of an exporter, which must not end the process."""
+    try:
+        return method(*arguments)
+    except SystemExit as error:
+        raise errors.PluginContractError(
+            f"the exporter {name}: {method.__name__}() ends the process: {errors.summarize(error)}",
+            _REPORT,
+        ) from error
+
+
+def _compared(name: str, returned: object) -> dict[str, Any]:
+    """Return what `verify` returned, if it can be written into the description."""
+    if not isinstance(returned, Mapping):
+        raise errors.PluginContractError(
+            f"the exporter {name}: verify() returned {type(returned).__name__}, not a table of "
+            "what it compared",
+            _REPORT,
+        )
+    try:
+        json.dumps(dict(returned))
+    except (TypeError, ValueError) as error:
+        raise errors.PluginContractError(
+            f"the exporter {name}: verify() returned what is no JSON: {errors.summarize(error)}",
+            _REPORT,
+        ) from error
+    return dict(returned)
+
+
 def _check_files(exporter: Exporter, name: str, opened: Path, folder: Path) -> None:
     """Raise PluginContractError if the files are not those that an exporter may write."""
     expected = folder / f"{_NAME}{exporter.suffix}"
@@ -114,13 +141,13 @@ def _check_files(exporter: Exporter, name: str, opened: Path, folder: Path) -> N
     if opened != expected or not (opened.is_dir() if kind == "folder" else opened.is_file()):
         raise errors.PluginContractError(
             f"the exporter {name} returned {opened}, not the {kind} {expected.name} in its folder",
-            "Report it to the plugin's author, who can check it with cellvision.testing.",
+            _REPORT,
         )
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(_NAME))
     if others:
         raise errors.PluginContractError(
             f"the exporter {name} wrote {others[0]}, a name that does not begin with {_NAME}",
-            "Report it to the plugin's author, who can check it with cellvision.testing.",
+            _REPORT,
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.csv_cells import unescape_cell
-from cellvision.data.file_search import printable
+from cellvision.data.folder_walk import printable
 from cellvision.data.groups import NESTED_IN, resolve
 from cellvision.data.names import canonical_name, is_missing, normalize_name, quote_list
 from cellvision.inference.image_search import ImageFile

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cellvision import errors, remote
-from cellvision.data.file_search import printable, walk_files
+from cellvision.data.file_search import walk_files
 from cellvision.data.files import IMAGE_SUFFIXES
+from cellvision.data.folder_walk import printable
 
 Source = str | os.PathLike[str]
 """A file, a folder, or the address of one."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.file_search import printable, walk_files
+from cellvision.data.file_search import walk_files
 from cellvision.data.files import IMAGE_SUFFIXES, read_image
+from cellvision.data.folder_walk import printable
 from cellvision.data.image_stats import ImageStats, measure, summarize_notes
 from cellvision.data.names import quote_list
 from cellvision.data.threaded_map import in_threads

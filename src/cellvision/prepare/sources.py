@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cellvision import errors
-from cellvision.data.file_search import NO_TRAIL, FolderVisits, Trail
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom
+from cellvision.data.folder_walk import walk_folder
 from cellvision.data.names import natural_order
 
 from .provenance import GROUPS, MANIFEST
@@ -149,24 +149,12 @@ def _walk(root: Path) -> Iterator[SourceImage]:
         warn(f"skipped, not an image by its suffix: {', '.join(sorted(others)[:3])}{more}")
 
 
-def _files(
-    folder: Path, above: Trail = NO_TRAIL, visits: FolderVisits | None = None
-) -> Iterator[Path]:
-    """Yield every file except phantoms; links to folders are followed as `FolderVisits` allows."""
-    visits = visits or FolderVisits()
-    try:
-        trail = visits.enter(folder, above)
-        if trail is None:
-            return
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise errors.FolderError(
-            f"{folder} cannot be listed: {error.strerror}", "Change its permissions."
-        ) from error
-    for path in entries:
-        if is_phantom(path):
-            continue
-        if path.is_dir():
-            yield from _files(path, trail, visits)
-        else:
-            yield path
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield every file except phantoms; links to folders are followed."""
+
+    def is_visible(entry: os.DirEntry[str]) -> bool:
+        return not is_phantom(Path(entry.name))
+
+    for found in walk_folder(folder, order=str, enter=is_visible):
+        if not found.reason and not is_phantom(Path(found.parts[-1])):
+            yield found.path

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from cellvision.interfaces.control import CHANGES, Control, ControlData, control
 from cellvision.statistics import ControlMeaning
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cellvision.experiment import Experiment
+
+T = TypeVar("T")
 
 _TOLERANCE = 1e-3
 """How far the probabilities of an image may be from a sum of 1."""
@@ -21,6 +25,18 @@ _TOLERANCE = 1e-3
 def _broken(control: Control, what: str, hint: str) -> errors.PluginContractError:
     name = controls.name_of(type(control))
     return errors.PluginContractError(f"control {name!r}: {what}", hint)
+
+
+def _returned(control: Control, method: Callable[..., T], *arguments: Any) -> T:
+    """Call a method of a control, which must not end the process."""
+    try:
+        return method(*arguments)
+    except SystemExit as error:
+        raise _broken(
+            control,
+            f"{method.__name__}() ends the process: {errors.summarize(error)}",
+            "Raise an error of cellvision.errors.",
+        ) from error
 
 
 def checked_meaning(control: Control) -> ControlMeaning:
@@ -45,7 +61,7 @@ def checked_meaning(control: Control) -> ControlMeaning:
             "predict takes the place of a training, so there is no experiment to change.",
         )
     try:
-        meaning = control.meaning()
+        meaning = _returned(control, control.meaning)
     except errors.InvalidInput as error:
         raise _broken(control, f"meaning() fails: {error.what}", error.hint) from error
     if not isinstance(meaning, ControlMeaning):
@@ -65,6 +81,24 @@ def checked_meaning(control: Control) -> ControlMeaning:
     return meaning
 
 
+def checked_unavailable(control: Control, catalog: pd.DataFrame) -> str:
+    """Return why a control cannot accompany an experiment; empty if it can.
+
+    Raises
+    ------
+    errors.PluginContractError
+        Its reason is no text.
+    """
+    reason: object = _returned(control, control.unavailable, catalog)
+    if reason is not None and not isinstance(reason, str):
+        raise _broken(
+            control,
+            f"unavailable() returned {type(reason).__name__}",
+            "Return the reason as text, or an empty string.",
+        )
+    return reason or ""
+
+
 def checked_image(control: Control, pixels: np.ndarray) -> np.ndarray:
     """Return what a control leaves of an image.
 
@@ -75,7 +109,7 @@ def checked_image(control: Control, pixels: np.ndarray) -> np.ndarray:
     """
     view = pixels.view()
     view.flags.writeable = False
-    changed = control.change_image(view)
+    changed = _returned(control, control.change_image, view)
     if (
         not isinstance(changed, np.ndarray)
         or changed.shape != pixels.shape
@@ -103,7 +137,7 @@ def checked_labels(control: Control, data: ControlData, seed: int) -> list[str]:
     errors.PluginContractError
         There is not one of the known classes for each image, or no training image of a class.
     """
-    returned: object = control.change_labels(data, seed)
+    returned: object = _returned(control, control.change_labels, data, seed)
     if isinstance(returned, str) or not isinstance(returned, Iterable):
         raise _broken(
             control,
@@ -142,7 +176,7 @@ def checked_probabilities(control: Control, data: ControlData, seed: int) -> np.
     errors.PluginContractError
         They are no probabilities, or not one for each image and class.
     """
-    returned = np.asarray(control.predict(data, seed))
+    returned = np.asarray(_returned(control, control.predict, data, seed))
     expected = (len(data.table), len(data.class_names))
     if returned.shape != expected or not np.issubdtype(returned.dtype, np.floating):
         raise _broken(
@@ -169,7 +203,7 @@ def checked_experiment(control: Control, experiment: Experiment) -> Experiment:
     errors.PluginContractError
         It is none, or its data set or split is another one.
     """
-    changed = control.change_experiment(experiment)
+    changed = _returned(control, control.change_experiment, experiment)
     if not isinstance(changed, type(experiment)):
         raise _broken(
             control,

@@ -18,7 +18,12 @@ from cellvision.data.split import Split
 from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.interfaces.control import Control, ControlData, controls, overridden
 from cellvision.plain_settings import with_absolute_paths
-from cellvision.studies.control_contract import checked_image, checked_labels, checked_meaning
+from cellvision.studies.control_contract import (
+    checked_image,
+    checked_labels,
+    checked_meaning,
+    checked_unavailable,
+)
 from cellvision.user_folders import cache_folder
 
 if TYPE_CHECKING:
@@ -155,7 +160,7 @@ def obstacles(
         reason = ""
         if type(control).unavailable is not Control.unavailable:
             table = read_catalog() if table is None else table
-            reason = control.unavailable(table.copy())
+            reason = checked_unavailable(control, table.copy())
         if overridden(control) == {"change_experiment"} and not reason:
             is_same = control.change_experiment(experiment) == experiment
             reason = "it would be the experiment itself" if is_same else ""

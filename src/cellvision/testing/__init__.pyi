@@ -5,6 +5,7 @@ from .augmenter import AugmenterChecks as AugmenterChecks
 from .control import ControlChecks as ControlChecks
 from .control import example_control_data as example_control_data
 from .dataset import DatasetChecks as DatasetChecks
+from .decoder import DecoderChecks as DecoderChecks
 from .examples import SyntheticImages as SyntheticImages
 from .examples import SyntheticNetwork as SyntheticNetwork
 from .examples import example_experiment as example_experiment

