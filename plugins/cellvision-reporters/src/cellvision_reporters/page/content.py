@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import itertools
 import re
@@ -12,22 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellvision import Artifact, errors, io
+from cellvision_reporters.page.picture import Picture, picture_of
 
 _MOST_ROWS = 200
 """Most rows of a table on the page."""
 
 _LONG_CELL = 40
 """Length of a cell that is a sentence."""
-
-_LARGEST_FIGURE = 20 * 2**20
-"""Larger figures are linked, in bytes."""
-
-_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".svg": "image/svg+xml",
-}
 
 _SECTIONS = (
     (100, "The answer in numbers"),
@@ -88,10 +78,8 @@ class Item:
         From the artifact.
     link : FileLink
         Link to the file.
-    image : str
-        Address of an embedded image; empty if there is none.
-    width : int
-        Width of a PNG image in pixels; 0 if unknown.
+    picture : Picture or None
+        An embedded figure, which has a caption of its own.
     table : Table or None
         An embedded table.
     html : str
@@ -103,8 +91,7 @@ class Item:
     title: str
     caption: str
     link: FileLink
-    image: str = ""
-    width: int = 0
+    picture: Picture | None = None
     table: Table | None = None
     html: str = ""
     fault: str = ""
@@ -206,22 +193,10 @@ def item_of(artifact: Artifact, reports: Path) -> Item:
         if artifact.kind == "text":
             text = artifact.path.read_text(encoding="utf-8")
             return Item(artifact.title, artifact.caption, link, html=_markdown_to_html(text))
-        return _figure_item(artifact, link)
+        return Item(artifact.title, artifact.caption, link, picture=picture_of(artifact))
     except (OSError, ValueError, csv.Error) as error:
         reason = errors.first_line(error)
         return Item(artifact.title, artifact.caption, link, fault=f"Cannot be shown: {reason}")
-
-
-def _figure_item(artifact: Artifact, link: FileLink) -> Item:
-    media_type = _TYPES.get(artifact.path.suffix.lower())
-    if media_type is None or artifact.path.stat().st_size > _LARGEST_FIGURE:
-        return Item(artifact.title, artifact.caption, link)
-    content = artifact.path.read_bytes()
-    # An SVG in an <img> element runs no scripts and loads nothing.
-    data = f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
-    is_png = content.startswith(b"\x89PNG")
-    width = int.from_bytes(content[16:20], "big") if is_png else 0
-    return Item(artifact.title, artifact.caption, link, image=data, width=width)
 
 
 def read_table(path: Path) -> Table:
