@@ -204,7 +204,7 @@ def _import(store: Store, tables: list[Path]) -> None:
     from cellvision.labelling.import_answers import import_answers
 
     for table in tables:
-        print(printable(f"{table}: {import_answers(store, table)} new answers"))
+        print(printable(f"{table}: {counted(import_answers(store, table), 'new answer')}"))
 
 
 def _write_page(store: Store, folder: Path) -> None:
@@ -252,5 +252,5 @@ def _serve(store: Store, port: int | None, browser: bool) -> None:
     open_page(store, port, browser)
     print()
     for rater in store.raters():
-        images = "practice images" if rater.phase == "practice" else "images"
-        print(printable(f"{rater.name}: {rater.done} of {rater.total} {images}"))
+        images = counted(rater.total, "practice image" if rater.phase == "practice" else "image")
+        print(printable(f"{rater.name}: {rater.done} of {images}"))
