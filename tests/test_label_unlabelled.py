@@ -249,6 +249,9 @@ def test_a_run_shows_labelled_images_as_its_network_sees_them(
         picture = Image.open(io.BytesIO(Gallery(plan).png(plan.images[0], "seen", (0.0, 1.0))))
     assert picture.size == (16, 16)
     assert plan.display.seen == run.intensity_range
+    with Store(file) as store:
+        state = store.begin("Ana")
+        store.answer(state.key, str(state.showing), "light", 1)
     assert label(*words, "--export", tmp_path / "a.csv") == 0  # the same command resumes
 
 
