@@ -74,6 +74,7 @@ def without_frame(content: bytes, heading: str) -> tuple[bytes, FigureFrame] | N
         return None
     with Image.open(io.BytesIO(content)) as image:
         width, height = image.size
+        dpi = image.info.get("dpi")
         if width * height > _MOST_PIXELS:
             return None
         texts = [str(image.info.get(key, "")) for key in ("Title", "Description")]
@@ -82,5 +83,5 @@ def without_frame(content: bytes, heading: str) -> tuple[bytes, FigureFrame] | N
         bottom = int(frame.bottom * height) if frame.caption else height
         target = io.BytesIO()
         picture = image.crop((0, top, width, bottom)).convert("RGB")
-    picture.save(target, "PNG", compress_level=_COMPRESSION)
+    picture.save(target, "PNG", compress_level=_COMPRESSION, dpi=dpi)
     return target.getvalue(), frame

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from dataclasses import dataclass
+
+from PIL import Image
 
 from cellvision import Artifact
 from cellvision_reporters.figures.frame import FigureFrame, has_frame, without_frame
 
 _LARGEST = 20 * 2**20
 """Larger figures are linked, in bytes."""
+
+_CSS_PIXELS = 112
+"""Pixels of the page to an inch of a figure, so that its text is as large as that of the page."""
 
 _TYPES = {
     ".png": "image/png",
@@ -29,7 +35,7 @@ class Picture:
     address : str
         Its pixels, as a data URL.
     width : int
-        Width of a PNG image in pixels; 0 if unknown.
+        Largest width on a screen, in pixels of the page; 0 for the width of the page.
     caption : str
         The text below it; empty if the picture holds it.
     description : str
@@ -66,9 +72,19 @@ def picture_of(artifact: Artifact) -> Picture | None:
         caption, description = "", f"{artifact.title}. {artifact.caption}"
     # An SVG in an <img> element runs no scripts and loads nothing.
     address = f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
-    is_png = content.startswith(b"\x89PNG")
-    width = int.from_bytes(content[16:20], "big") if is_png else 0
-    return Picture(address, width, caption, description)
+    return Picture(address, _width(content), caption, description)
+
+
+def _width(content: bytes) -> int:
+    """Return the width of a PNG image; other images get that of the page.
+
+    A figure of 5 inches is smaller than one of 9 inches, so that their texts are equally large.
+    """
+    if not content.startswith(b"\x89PNG"):
+        return 0
+    with Image.open(io.BytesIO(content)) as image:
+        dpi = image.info.get("dpi", (0, 0))[0]
+        return round(image.width / dpi * _CSS_PIXELS) if dpi > 1 else image.width
 
 
 def _merged(caption: str, frame: FigureFrame) -> str:
