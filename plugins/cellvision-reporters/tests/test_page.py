@@ -211,6 +211,24 @@ def test_a_figure_that_cannot_be_cut_keeps_its_caption(tmp_path: Path) -> None:
     assert page.sources[0].startswith("data:image/svg+xml")
 
 
+def test_figures_of_every_width_have_text_of_one_size(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    report_on(run, cv.reporters.create("confusion", dpi=100), cv.reporters.create("panel", dpi=200))
+    source = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
+    panel, confusion = (int(width) for width in re.findall(r"--width: (\d+)px", source))
+    for width, name, dpi in ((panel, "panel_test", 200), (confusion, "confusion_test", 100)):
+        with Image.open(run.folder / "reports" / f"{name}.png") as image:
+            assert width == pytest.approx(image.width / dpi * 112, abs=1)
+
+
+def test_columns_of_numbers_are_aligned_right() -> None:
+    from cellvision_reporters.page.content import Table
+
+    rows = (("a", "1,204", "0.5", "5 %", "7 apo"), ("12", "–", "-1e-05", "93 %", "8"))
+    assert Table(("",) * 5, rows).aligned_right == (False, True, True, True, False)
+    assert Table((), (("size", "64"),)).aligned_right == (False, False)  # names and values
+
+
 def test_the_page_names_reporters_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,9 @@ _MOST_ROWS = 200
 _LONG_CELL = 40
 """Length of a cell that is a sentence."""
 
+_NUMBER = re.compile(r"[-−+]?[0-9][0-9,.]*(e[-+]?[0-9]+)?( ?%)?|–")
+"""A cell that holds a number, or none."""
+
 _SECTIONS = (
     (100, "The answer in numbers"),
     (200, "Examples and errors"),
@@ -66,6 +69,14 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     omitted: int = 0
+
+    @property
+    def aligned_right(self) -> tuple[bool, ...]:
+        """Whether each column holds numbers, whose digits are to stand below each other."""
+        cells_of = (self.head, *self.rows) if self.head else self.rows
+        columns = zip(*cells_of, strict=True)
+        numeric = [all(map(_NUMBER.fullmatch, cells[1:])) for cells in columns]
+        return tuple(bool(self.head) and n > 0 and right for n, right in enumerate(numeric))
 
 
 @dataclass(frozen=True)
