@@ -183,6 +183,8 @@ def test_a_caption_stands_below_its_figure_and_not_in_it_too(tmp_path: Path) -> 
     assert (file[len(shown) :] < 128).any()  # the caption, for those who see the file alone
     assert len(re.findall("3 of [0-9]+ images: ", page.text)) == 1
     assert page.text.count("the same for all images.") == 1  # which the artifact does not say
+    with_curves = report_on(run, "curves")
+    assert with_curves.text.count("3 epochs of training") == 0  # as in the picture's title
     assert "images = 3" in page.text
     # Reporting again with other settings replaces the figure and adds none.
     again = report_on(run, cv.reporters.create("panel", images=5))
@@ -266,6 +268,10 @@ def test_the_page_of_a_study(tmp_path: Path) -> None:
     assert verdict.question in page.text
     assert f"{verdict.sentence[0].upper()}{verdict.sentence[1:]}" in page.text
     assert page.text.index(verdict.question) < page.text.index("On this page")
+    # Nothing is said twice: one box for each of two experiments.
+    for line in ("Controls not run", *verdict.reasons):
+        assert page.text.count(line) <= 2, line
+    assert page.text.count("network minus control, balanced accuracy") == 2
     assert len(page.sources) == 1 + 2 + 2
     assert {"../runs.csv", "../runs/000/predictions.csv"} <= set(page.links)
 

@@ -19,6 +19,8 @@ _MOST_ROWS = 200
 _LONG_CELL = 40
 """Length of a cell that is a sentence."""
 
+_ABBREVIATIONS = frozenset({"auc", "f1", "mcc", "roc", "sd"})
+
 _NUMBER = re.compile(r"[-−+]?[0-9][0-9,.]*(e[-+]?[0-9]+)?( ?%)?|–")
 """A cell that holds a number, or none."""
 
@@ -228,10 +230,16 @@ def read_table(path: Path) -> Table:
     rows = [[io.unescape_cell(cell) for cell in row] for row in rows]
     columns = [index for index in range(len(head)) if _is_shown([row[index] for row in rows])]
     return Table(
-        tuple(head[index].replace("_", " ") for index in columns),
+        tuple(_heading(head[index]) for index in columns),
         tuple(tuple(_rounded(row[index]) for index in columns) for row in rows),
         omitted,
     )
+
+
+def _heading(column: str) -> str:
+    """Return the name of a column as text; abbreviations in capitals."""
+    words = column.replace("_", " ").split(" ")
+    return " ".join(word.upper() if word in _ABBREVIATIONS else word for word in words)
 
 
 def _is_shown(cells: Sequence[str]) -> bool:

@@ -90,5 +90,6 @@ def _width(content: bytes) -> int:
 def _merged(caption: str, frame: FigureFrame) -> str:
     """Return the caption of a figure, after what only its artifact says."""
     sentences = re.split(r"(?<=[.!?])\s+", caption)
-    added = [each for each in sentences if each not in f"{frame.title} {frame.caption}"]
+    known = f"{frame.title} {frame.caption}"
+    added = [each for each in sentences if each.rstrip(".") not in known]
     return " ".join([*added, frame.caption]).strip()
