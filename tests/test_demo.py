@@ -91,7 +91,7 @@ def test_the_demo_tells_the_problems_apart_and_shows_the_artifacts(
     page = demo(tmp_path / "demo", progress=False)
     html, text = page.read_text("utf-8"), page.with_suffix(".md").read_text("utf-8")
     easy, impossible = text.split("## Impossible")
-    assert "100\u00a0% of 48 images from 12 fields are right (95 % interval" in easy
+    assert "100\u00a0% of 48 images from 12 fields are right (95\u00a0% interval" in easy
     assert "always predicting the most common class: 50\u00a0%" in easy
     assert "**Learned" in easy
     assert "**Cannot tell" in impossible

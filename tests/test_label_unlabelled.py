@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tiny import BRIGHTNESS, make_folder, make_splits, pixels, write
 import cellvision as cv
 from cellvision import errors
 from cellvision.labelling import unlabelled as unlabelled_module
+from cellvision.labelling.images import Gallery
 from cellvision.labelling.store import Store
 from cellvision.labelling.unlabelled import find_images, parse_classes
 from cellvision.locks import folder_lock
@@ -231,6 +233,26 @@ def test_images_that_the_run_was_tested_on_are_refused(
     assert "was tested on 1 of these images: '101.png'" in message
     assert label(images, "--out", tmp_path / "b.sqlite", "--run", run) == 3
     assert not (tmp_path / "b.sqlite").exists()
+
+
+def test_a_run_shows_labelled_images_as_its_network_sees_them(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    images, folder = trained
+    file = tmp_path / "a.sqlite"
+    words = (images, "--out", file, "--split", "train", "--run", folder)
+    assert label(*words, "--static", tmp_path / "page") == 0
+    run = cv.load_run(folder)
+    assert run.preprocessing.size == (16, 16)
+    with Store(file) as store:
+        plan = store.plan()
+        picture = Image.open(io.BytesIO(Gallery(plan).png(plan.images[0], "seen", (0.0, 1.0))))
+    assert picture.size == (16, 16)
+    assert plan.display.seen == run.intensity_range
+    with Store(file) as store:
+        state = store.begin("Ana")
+        store.answer(state.key, str(state.showing), "light", 1)
+    assert label(*words, "--export", tmp_path / "a.csv") == 0  # the same command resumes
 
 
 def test_pixels_count_as_the_run_recorded_them(

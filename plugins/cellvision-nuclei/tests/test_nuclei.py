@@ -166,3 +166,21 @@ def test_images_without_clear_nuclei_are_reported(
     tifffile.imwrite(tmp_path / "empty.tif", noise)
     assert run("nuclei", tmp_path / "empty.tif", "--out", tmp_path.parent / "nuclei-of-noise") == 0
     assert "hardly differ from the background" in capsys.readouterr().err
+
+
+def test_what_to_do_next_fits_what_was_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "even.tif", np.full((40, 60), 300, np.uint16))
+    assert run("nuclei", tmp_path / "even.tif", "--out", tmp_path.parent / "none") == 0
+    said = capsys.readouterr().out
+    assert "0 nuclei in 1 image\n" in said
+    assert "Try --dark" in said
+    assert "prepare crop" not in said
+    tifffile.imwrite(tmp_path / "one.tif", drawn(DISCS[2:3])[40:115, 20:100])
+    assert run("nuclei", tmp_path / "one.tif", "--out", tmp_path.parent / "single") == 0
+    said = capsys.readouterr().out
+    assert "1 nucleus in 1 image\n" in said
+    assert "prepare crop" in said
+    with Image.open(tmp_path.parent / "single" / "nuclei.png") as sheet:
+        assert sheet.size[1] > 5 * 75  # an image of 75 × 80 pixels fills its place

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 import shlex
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from written_results import LEAKS, ODD_NAMES, write_run, write_study
 
 import cellvision as cv
@@ -158,16 +161,74 @@ def test_the_page_shows_the_artifacts_of_any_reporter(tmp_path: Path) -> None:
     assert {"third_party_page.html", "third_party.bin", "third_party.csv"} <= set(page.links)
 
 
-def test_figures_are_embedded_unchanged(tmp_path: Path) -> None:
+def embedded(page: ParsedPage) -> np.ndarray:
+    """Return the pixels of the only figure of a page."""
+    (address,) = page.sources
+    return rows(base64.b64decode(address.partition("base64,")[2]))
+
+
+def rows(content: bytes) -> np.ndarray:
+    """Return the pixels of a PNG file."""
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_a_caption_stands_below_its_figure_and_not_in_it_too(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     page = report_on(run, cv.reporters.create("panel", images=3))
-    content = (run.folder / "reports" / "panel_test.png").read_bytes()
-    assert page.sources == [f"data:image/png;base64,{base64.b64encode(content).decode()}"]
+    file = rows((run.folder / "reports" / "panel_test.png").read_bytes())
+    shown = embedded(page)
+    # The title says more than the heading of the page, so it stays.
+    assert np.array_equal(shown, file[: len(shown)])
+    assert (file[len(shown) :] < 128).any()  # the caption, for those who see the file alone
+    assert len(re.findall("3 of [0-9]+ images: ", page.text)) == 1
+    assert page.text.count("the same for all images.") == 1  # which the artifact does not say
+    with_curves = report_on(run, "curves")
+    assert with_curves.text.count("3 epochs of training") == 0  # as in the picture's title
     assert "images = 3" in page.text
     # Reporting again with other settings replaces the figure and adds none.
     again = report_on(run, cv.reporters.create("panel", images=5))
     assert len(again.sources) == 1
     assert again.sources != page.sources
+
+
+def test_a_title_that_the_heading_repeats_is_cut_off(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", {"deep": {}}, leaks=LEAKS)
+    page = report_on(study, "boxplot")
+    file = rows((study.folder / "reports" / "boxplot.png").read_bytes())
+    shown = embedded(page)
+    top = next(k for k in range(len(file)) if np.array_equal(file[k : k + len(shown)], shown))
+    assert (file[:top] < 128).any()  # the title
+    assert (shown[: len(shown) // 4] == (194, 47, 29)).all(-1).any()  # the banner stays
+    assert page.text.count("Test accuracy over runs") == 1
+    assert page.text.count("Every point is one run") == 1
+
+
+def test_a_figure_that_cannot_be_cut_keeps_its_caption(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    page = report_on(run, cv.reporters.create("panel", images=3, format="svg"))
+    source = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
+    assert "<figcaption>" not in source
+    assert re.search('alt="Panel: test. 3 of [0-9]+ images', source)
+    assert page.sources[0].startswith("data:image/svg+xml")
+
+
+def test_figures_of_every_width_have_text_of_one_size(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    report_on(run, cv.reporters.create("confusion", dpi=100), cv.reporters.create("panel", dpi=200))
+    source = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
+    panel, confusion = (int(width) for width in re.findall(r"--width: (\d+)px", source))
+    for width, name, dpi in ((panel, "panel_test", 200), (confusion, "confusion_test", 100)):
+        with Image.open(run.folder / "reports" / f"{name}.png") as image:
+            assert width == pytest.approx(image.width / dpi * 112, abs=1)
+
+
+def test_columns_of_numbers_are_aligned_right() -> None:
+    from cellvision_reporters.page.content import Table
+
+    rows = (("a", "1,204", "0.5", "5 %", "7 apo"), ("12", "–", "-1e-05", "93 %", "8"))
+    assert Table(("",) * 5, rows).aligned_right == (False, True, True, True, False)
+    assert Table((), (("size", "64"),)).aligned_right == (False, False)  # names and values
 
 
 def test_the_page_names_reporters_that_failed(
@@ -207,6 +268,10 @@ def test_the_page_of_a_study(tmp_path: Path) -> None:
     assert verdict.question in page.text
     assert f"{verdict.sentence[0].upper()}{verdict.sentence[1:]}" in page.text
     assert page.text.index(verdict.question) < page.text.index("On this page")
+    # Nothing is said twice: one box for each of two experiments.
+    for line in ("Controls not run", *verdict.reasons):
+        assert page.text.count(line) <= 2, line
+    assert page.text.count("network minus control, balanced accuracy") == 2
     assert len(page.sources) == 1 + 2 + 2
     assert {"../runs.csv", "../runs/000/predictions.csv"} <= set(page.links)
 

@@ -95,6 +95,7 @@ def run(
     ] = 50,
     seed: Annotated[int, typer.Option("--seed", help="Seed of sample and order.")] = 0,
     changes: experiments.Set = [],  # noqa: B006 - Typer copies it
+    recipe: experiments.RecipeName = None,
     static: Annotated[
         Path | None,
         typer.Option(
@@ -136,7 +137,7 @@ def run(
     from cellvision.labelling.rules import Rules
 
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
-    with _open_store(source, changes, out, rules, classes, ranking_run) as store:
+    with _open_store(source, changes, recipe, out, rules, classes, ranking_run) as store:
         _import(store, returned)
         if static is not None:
             _write_page(store, static)
@@ -151,6 +152,7 @@ def run(
 def _open_store(
     source: str,
     changes: list[str],
+    recipe: str | None,
     out: Path | None,
     rules: Rules,
     classes: list[str],
@@ -163,22 +165,31 @@ def _open_store(
     from cellvision.labelling.store import Store
 
     if is_database(Path(source)):
-        if out is not None or changes or classes or run_dir is not None or rules != Rules():
+        named = (out, recipe, run_dir)
+        if any(each is not None for each in named) or changes or classes or rules != Rules():
             raise errors.InvalidInput(
                 f"{source} is an answer file: its images and rules were fixed at its start",
                 f"Omit the other options: cellvision label {source}",
             )
         return Store(Path(source))
-    if classes and changes:
+    if classes and (changes or recipe is not None):
+        option = "--set" if changes else "--recipe"
         raise errors.InvalidInput(
-            "--set changes an experiment, and --classes labels images without one",
+            f"{option} changes an experiment, and --classes labels images without one",
+            "Omit one of them",
+        )
+    if run_dir is not None and recipe is not None:
+        raise errors.InvalidInput(
+            "--run shows images as its network sees them, whatever --recipe would choose",
             "Omit one of them",
         )
     if out is None:
         raise errors.InvalidInput("--out is missing", "Name a file for the answers: --out FILE")
 
     def experiment() -> Experiment:
-        return experiments.read(_experiment_source(source), changes)
+        if run_dir is not None:  # whose preprocessing applies
+            return experiments.read(_experiment_source(source), changes)
+        return experiments.read_with_recipe(_experiment_source(source), changes, recipe)
 
     return open_session(source, out, rules, experiment, classes, run_dir)
 
@@ -193,7 +204,7 @@ def _import(store: Store, tables: list[Path]) -> None:
     from cellvision.labelling.import_answers import import_answers
 
     for table in tables:
-        print(printable(f"{table}: {import_answers(store, table)} new answers"))
+        print(printable(f"{table}: {counted(import_answers(store, table), 'new answer')}"))
 
 
 def _write_page(store: Store, folder: Path) -> None:
@@ -241,5 +252,5 @@ def _serve(store: Store, port: int | None, browser: bool) -> None:
     open_page(store, port, browser)
     print()
     for rater in store.raters():
-        images = "practice images" if rater.phase == "practice" else "images"
-        print(printable(f"{rater.name}: {rater.done} of {rater.total} {images}"))
+        images = counted(rater.total, "practice image" if rater.phase == "practice" else "image")
+        print(printable(f"{rater.name}: {rater.done} of {images}"))

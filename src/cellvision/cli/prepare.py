@@ -217,7 +217,7 @@ def number_command(
             )
         with _progress_bar("undo") as progress:
             names = prepare.undo_numbering(source, trust_record=trust_record, progress=progress)
-        print(f"put back {len(names)} names in {printable(source)}")
+        print(f"put back {counted(len(names), 'name')} in {printable(source)}")
         return
     with _progress_bar("number") as progress:
         manifest = prepare.number_images(

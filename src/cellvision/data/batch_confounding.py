@@ -7,6 +7,7 @@ from typing import Literal
 
 from cellvision.data.catalog import Catalog
 from cellvision.data.names import quote_list
+from cellvision.plurals import agreed
 from cellvision.statistics import batch_table
 
 ASSOCIATED = 0.05
@@ -67,8 +68,9 @@ def batch_warnings(batches: BatchCounts | None) -> list[str]:
             f"Every batch ({column}) contains only one class: whatever distinguishes the batches "
             f"also distinguishes the classes, so no result can separate class from {column}."
         ]
+    contain = agreed(len(single), "contains")
     return [
-        f"{len(single)} of {total} batches ({column}) contain only one class "
+        f"{len(single)} of {total} batches ({column}) {contain} only one class "
         f"({quote_list(single, 3)}): there, class cannot be told from {column}."
     ]
 

@@ -92,10 +92,12 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
         )
         report = audit(experiment, progress=progress)
         run = train(experiment, folder / problem.name / "run", progress=progress)
+        headline, evidence = verdict(run)
         results.append(
             {
                 "title": problem.title,
-                "verdict": verdict(run),
+                "headline": headline,
+                "evidence": evidence,
                 "command": study_command(run),
                 "facts": _facts(problem, report, run),
                 "figures": _artifacts(folder, run, "figure"),
@@ -106,8 +108,8 @@ def demo(out: str | os.PathLike[str], *, progress: bool | None = None) -> Path:
     return atomic_io.text(folder / "index.html", _page("page.html.j2", results))
 
 
-def verdict(run: Run) -> str:
-    """Return what the test set shows: the rule's sentence, and that it is that of one run."""
+def verdict(run: Run) -> tuple[str, str]:
+    """Return what the test set shows: the rule's sentence, and what it rests on."""
     rows = run.predictions[run.predictions["split"] == "test"]
     score = run.scores["test"]
     result = statistics.verdict(
@@ -116,15 +118,17 @@ def verdict(run: Run) -> str:
         rows["group"].to_numpy(),
         training=run.scores["train"].balanced_accuracy,
     )
-    return (
-        f"{result.sentence[0].upper()}{result.sentence[1:]}. {statistics.SINGLE_RUN} "
+    headline = f"{result.sentence[0].upper()}{result.sentence[1:]}."
+    evidence = (
+        f"{statistics.SINGLE_RUN} "
         f"{_percent(score.accuracy)} of {score.n} images from {score.groups} fields are right "
-        f"(95 % interval {_percent(score.accuracy_low)} to {_percent(score.accuracy_high)}); "
+        f"(95\u00a0% interval {_percent(score.accuracy_low)} to {_percent(score.accuracy_high)}); "
         f"balanced accuracy {_percent(score.balanced_accuracy)}; always predicting the "
         f"most common class: {_percent(result.commonest)}; permutation test: "
-        f"p = {result.test.p:.2g}. The accuracy on training images, "
+        f"p\u00a0=\u00a0{result.test.p:.2g}. The accuracy on training images, "
         f"{_percent(run.scores['train'].accuracy)}, shows nothing."
     )
+    return headline, evidence
 
 
 def study_command(run: Run) -> str:
@@ -157,17 +161,25 @@ def _facts(problem: _Problem, report: Audit, run: Run) -> list[str]:
     ]
 
 
-def _artifacts(folder: Path, run: Run, kind: ArtifactKind) -> list[dict[str, str]]:
+def _artifacts(folder: Path, run: Run, kind: ArtifactKind) -> list[dict[str, Any]]:
     """Return what the run's report shows of one kind, in its order."""
     return [
         {
             "path": artifact.path.relative_to(folder).as_posix(),
             "title": artifact.title,
             "caption": artifact.caption,
+            "width": _width(artifact.path),
         }
         for artifact in run.artifacts
         if artifact.kind == kind
     ]
+
+
+def _width(path: Path) -> int:
+    """Return the width of a PNG image in pixels; 0 for any other file."""
+    with path.open("rb") as file:
+        head = file.read(20)
+    return int.from_bytes(head[16:20], "big") if head.startswith(b"\x89PNG") else 0
 
 
 def _page(template: str, results: list[dict[str, Any]]) -> str:

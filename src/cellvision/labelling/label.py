@@ -14,7 +14,7 @@ from cellvision.labelling.export_answers import COLUMNS
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.session_source import open_session
 from cellvision.progress import displayed
-from cellvision.recipe_experiment import without_recipe
+from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,7 @@ def label(
     breaks: int = 50,
     seed: int = 0,
     group: str | None = None,
+    recipe: str = DEFAULT,
     static: str | os.PathLike[str] | None = None,
     port: int | None = None,
     browser: bool = False,
@@ -53,7 +54,8 @@ def label(
     classes
         Label a folder of unlabelled images, at any depth, with these classes.
     run
-        Folder of a run: show the images on which it is most uncertain first.
+        Folder of a run: show the images on which it is most uncertain first, and as its network
+        sees them.
     splits
         Splits to label; empty for all test sets.
     images
@@ -70,6 +72,8 @@ def label(
         Seed of sample and order.
     group
         For a folder: provenance column that names the groups.
+    recipe
+        For a folder: name of the recipe that chooses the preprocessing, as for `train`.
     static
         Write a page to send to this folder, and serve none.
     port
@@ -98,7 +102,8 @@ def label(
     import pandas as pd
 
     def experiment() -> Experiment:
-        return _experiment(source, group)
+        # A run that ranks the images brings its own preprocessing.
+        return _experiment(source, group, None if run is not None else recipe)
 
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
     named = "" if isinstance(source, Experiment) else os.fspath(source)
@@ -116,8 +121,10 @@ def label(
         return pd.DataFrame([astuple(answer) for answer in store.answers()], columns=list(COLUMNS))
 
 
-def _experiment(source: Experiment | str | os.PathLike[str], group: str | None) -> Experiment:
+def _experiment(
+    source: Experiment | str | os.PathLike[str], group: str | None, recipe: str | None
+) -> Experiment:
     record = None if isinstance(source, Experiment) else Path(source) / "run.json"
     if record is not None and record.is_file():
         return load_experiment(record)
-    return without_recipe(source, group)
+    return without_recipe(source, group) if recipe is None else as_experiment(source, recipe, group)

@@ -65,8 +65,8 @@ class Plan:
     Attributes
     ----------
     experiment : dict
-        Complete settings of ``dataset``, ``preprocessing`` and ``split``. For unlabelled images
-        those of the run that ranks them; empty without a run.
+        Complete settings of ``dataset``, ``preprocessing`` and ``split``. With a run, the
+        preprocessing is the run's; for unlabelled images all settings are, and empty without one.
     folder : str or None
         Folder of unlabelled images; None if the images come from the experiment.
     run : str or None

@@ -34,6 +34,24 @@ def data_settings(experiment: Experiment) -> dict[str, Any]:
     return {key: settings[key] for key in ("dataset", "preprocessing", "split")}
 
 
+def shows_images_of(plan: Plan, experiment: Experiment) -> bool:
+    """Whether a plan shows an experiment's images, prepared as the experiment says.
+
+    With a run that ranks the images, the run's preprocessing applies instead.
+    """
+    settings = data_settings(experiment)
+    if plan.run is not None:
+        settings["preprocessing"] = plan.experiment.get("preprocessing")
+    return plan.experiment == settings
+
+
+def as_seen_by(run: Run, experiment: Experiment) -> Experiment:
+    """Return an experiment that prepares images as a run does."""
+    unreadable = experiment.preprocessing.on_unreadable
+    preprocessing = run.preprocessing.model_copy(update={"on_unreadable": unreadable})
+    return experiment.model_copy(update={"preprocessing": preprocessing})
+
+
 def plan_experiment(
     experiment: Experiment,
     rules: Rules,
@@ -49,7 +67,8 @@ def plan_experiment(
     rules
         How the session proceeds.
     run
-        Shows the images whose label this run finds least probable first; None for random order.
+        Shows the images whose label this run finds least probable first, and as its network sees
+        them; None for random order.
     progress
         Called with the number of images decoded and their total.
 
@@ -63,6 +82,8 @@ def plan_experiment(
     from cellvision.data.prepared import prepare_data
 
     rules.check()
+    if run is not None:
+        experiment = as_seen_by(run, experiment)
     prepared = prepare_data(experiment, progress)
     assign_keys(prepared.catalog.class_names)
     splits = _splits(prepared, rules)
@@ -87,7 +108,7 @@ def plan_experiment(
         None if run is None else str(run.folder.resolve()),
         rules,
         prepared.catalog.class_names,
-        _display(prepared),
+        _display(prepared, run),
         tuple(images),
         tuple(described[row] for row in practice),
         tuple(described[row] for row in examples),
@@ -142,8 +163,8 @@ def _described(
     ]
 
 
-def _display(prepared: PreparedData) -> Display:
-    full = (float(prepared.zero), float(prepared.one))
+def _display(prepared: PreparedData, run: Run | None) -> Display:
+    full = (float(prepared.zero), float(prepared.one)) if run is None else run.intensity_range
     if prepared.experiment.preprocessing.intensity == "per_image":
         files = [file for file in prepared.audit.files if file.high is not None]
         low = min(file.low for file in files if file.low is not None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
-from cellvision.labelling.plan_experiment import data_settings, plan_experiment
+from cellvision.labelling.plan_experiment import plan_experiment, shows_images_of
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.store import Store
 from cellvision.labelling.unlabelled import parse_classes, plan_folder
@@ -97,12 +97,12 @@ def _resume(
         names = parse_classes(classes)
         same = plan.folder == str(Path(source).resolve()) and plan.class_names == names
     else:
-        same = plan.folder is None and plan.experiment == data_settings(experiment())
+        same = plan.folder is None and shows_images_of(plan, experiment())
     if not same or plan.run != run:
         raise errors.InvalidInput(
             f"{store.path}: this session was started with other images, classes, preprocessing, "
             "split or run",
-            "Name another file",
+            f"Name another file, or resume it as it is: cellvision label {store.path}",
         )
     requested = asdict(rules)
     different = [name for name, value in asdict(plan.rules).items() if value != requested[name]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -67,19 +68,30 @@ def run(
     settings = Settings(channel, diameter, smallest, border, dark)
     found = find_in_folder(source, out, settings, _show_progress)
     count = sum(one.count for one in found)
-    typer.echo(f"{count} nuclei in {len(found)} image{'s' if len(found) != 1 else ''}")
-    doubtful = [one.image for one in found if one.is_doubtful]
-    if doubtful:
+    images = "image" if len(found) == 1 else "images"
+    typer.echo(f"{count} {'nucleus' if count == 1 else 'nuclei'} in {len(found)} {images}")
+    _warn_of_doubtful([one.image for one in found if one.is_doubtful])
+    if not count:
         typer.echo(
-            f"warning: in {len(doubtful)} of them, such as {doubtful[0]!r}, nuclei hardly differ "
-            "from the background",
-            err=True,
+            "Try --dark if nuclei are darker than the background, another --channel, or "
+            "--diameter PIXELS."
         )
+        return
     side = crop_side(found)
     words = ["cellvision", "prepare", "crop", str(source), "--masks", str(out / "masks")]
     words += ["--size", f"{side}x{side}", "--out", str(out.with_name(f"{out.name}-cells"))]
     typer.echo(f"Look at {out / 'nuclei.png'}. Then cut the cells out:")
     typer.echo(f"  {shlex.join(words)}")
+
+
+def _warn_of_doubtful(images: Sequence[str]) -> None:
+    """Say which images have nuclei that hardly differ from the background."""
+    if images:
+        typer.echo(
+            f"warning: in {len(images)} of them, such as {images[0]!r}, nuclei hardly differ "
+            "from the background",
+            err=True,
+        )
 
 
 def _show_progress(done: int, total: int) -> None:

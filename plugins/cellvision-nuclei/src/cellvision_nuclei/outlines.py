@@ -75,9 +75,7 @@ def save_sheet(path: Path, tiles: Sequence[Tile]) -> Path:
     """
     from PIL import Image, ImageDraw
 
-    pictures = [Image.fromarray(tile.picture) for tile in tiles]
-    for picture in pictures:
-        picture.thumbnail((_TILE, _TILE))
+    pictures = [_filling(Image.fromarray(tile.picture)) for tile in tiles]
     columns = min(_COLUMNS, len(tiles))
     tallest = max(picture.height for picture in pictures)
     rows = -(-len(tiles) // columns)
@@ -96,6 +94,19 @@ def save_sheet(path: Path, tiles: Sequence[Tile]) -> Path:
     with io.atomic_path(path) as temporary:
         sheet.save(temporary, format="PNG")
     return path
+
+
+def _filling(picture: Any) -> Any:
+    """Return a picture as large as a tile: small ones enlarged in whole steps, without blur."""
+    from PIL import Image
+
+    longest = max(picture.size)
+    if longest > _TILE:
+        picture.thumbnail((_TILE, _TILE))
+        return picture
+    factor = _TILE // longest
+    width, height = picture.size
+    return picture.resize((factor * width, factor * height), Image.Resampling.NEAREST)
 
 
 def _fitted(title: str, draw: Any) -> str:

@@ -61,9 +61,7 @@ class Controls(FigureReporter):
         artifacts = []
         for each in controlled:
             title = f"Controls: {each.name}" if len(names) > 1 else "Controls"
-            caption = " ".join(
-                filter(None, [f"{title}.", _rungs(study, each), _fitting(study, each)])
-            )
+            caption = " ".join(filter(None, [_rungs(study, each), _fitting(study, each)]))
             path = _draw(study, each).save(folder / files[each.name], self.dpi)
             artifacts.append(Artifact(path, title, "figure", caption, order=300))
         return [*artifacts, *self._changed_images(study, controlled, folder)]

@@ -105,7 +105,8 @@ def _answer(row: pd.Series[Any]) -> str:
 def _counts(rows: pd.DataFrame, shown: pd.DataFrame) -> str:
     right = int((rows["label"] == rows["predicted"]).sum())
     if len(shown) == len(rows):
-        return f"All {len(rows)} images: {right} right ✓, {len(rows) - right} wrong ✗."
+        images = f"All {len(rows)} images" if len(rows) > 1 else "1 image"
+        return f"{images}: {right} right ✓, {len(rows) - right} wrong ✗."
     shown_right = int((shown["label"] == shown["predicted"]).sum())
     return (
         f"{len(shown)} of {len(rows)} images: {shown_right} right ✓ and "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cellvision import io
 from cellvision_reporters.figures.banners import control_banner, group_note, leak_banner
 from cellvision_reporters.figures.colours import WRONG
+from cellvision_reporters.figures.frame import FigureFrame
 from cellvision_reporters.figures.phrasing import keep_together
 from cellvision_reporters.figures.placed_image import PlacedImage
 
@@ -216,6 +217,10 @@ class CaptionedFigure:
         below = _MARGIN + text_height(len(caption_lines), _CAPTION) if caption else 0.05
         total = above + banner_height + height + below
 
+        # Banners belong to the content. The page says itself that groups are unknown.
+        sentences = printable(" ".join(line for line in captions if line))
+        ends = (above - 0.04) / total, (total - below) / total
+        self._frame = FigureFrame(printable(title), sentences, *ends)
         self._content = (width, total, above + banner_height)
         self._height = height
         self.canvas: Figure = NotebookFigure(figsize=(width, total), facecolor="white")
@@ -300,9 +305,7 @@ class CaptionedFigure:
     def save(self, target: Path, dpi: int) -> Path:
         """Write the figure, whole or not at all; the suffix of `target` selects the format."""
         self.finish()
-        # Without a date, the same run gives the same file.
-        key = {".pdf": "CreationDate", ".svg": "Date"}.get(target.suffix)
-        metadata = {key: None} if key else None
+        metadata = self._frame.metadata(target.suffix)
         style: dict[str, Any] = {"dpi": dpi, "facecolor": "white", "metadata": metadata}
         if target.suffix == ".png":
             style["pil_kwargs"] = {"compress_level": _COMPRESSION}

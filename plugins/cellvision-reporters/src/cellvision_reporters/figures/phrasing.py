@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -97,5 +98,6 @@ def majority_fraction(counts: Mapping[str, int]) -> float:
 
 
 def keep_together(text: str) -> str:
-    """Keep numbers and their units on one line, with no-break spaces."""
-    return text.replace(" %", f"{_NO_BREAK}%").replace("n = ", f"n{_NO_BREAK}={_NO_BREAK}")
+    """Keep numbers and their units on one line, with no-break spaces, also in 95%."""
+    text = re.sub("(?<=[0-9]) ?%", f"{_NO_BREAK}%", text)
+    return re.sub(r"\b([np]) = ", rf"\1{_NO_BREAK}={_NO_BREAK}", text)

@@ -80,10 +80,18 @@ def study_answers(study: Study) -> list[Answer]:
             verdict.word.replace(" ", "-"),
             tuple(verdict.reasons),
             tuple(_verdict_facts(study, verdict, examples[verdict.experiment])),
-            tuple(verdict.warnings),
+            tuple(_further_warnings(verdict)),
         )
         for verdict in study.verdicts
     ]
+
+
+def _further_warnings(verdict: VerdictRecord) -> Iterator[str]:
+    """Return the warnings that neither the reasons nor the facts repeat."""
+    for warning in verdict.warnings:
+        listed = warning.startswith("Controls not run:") and verdict.missing_controls
+        if warning not in verdict.reasons and not listed:
+            yield warning
 
 
 def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator[Fact]:
@@ -252,23 +260,26 @@ def _looks_text(looks: int, settings: int) -> str:
 def _test_text(
     p: float, smallest: float, exact: bool, permuted: str, adjusted: float | None = None
 ) -> str:
-    changed = "" if adjusted is None or adjusted == p else f", adjusted p = {adjusted:.2g}"
+    text = f"{p:.2g}"
+    changed = "" if adjusted is None else f"{adjusted:.2g}"
+    also = f", adjusted p = {changed}" if changed not in ("", text) else ""
     method = "exact" if exact else "sampled"
-    return f"p = {p:.2g}{changed} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
+    return f"p = {text}{also} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
 
 
 def _control_text(control: ControlRecord) -> str:
-    """Return the numbers of a control, and its finding if the verdict has one."""
-    texts = (getattr(control, name, None) for name in ("finding", "sentence"))
-    findings = [capitalise(text) for text in texts if isinstance(text, str) and text]
+    """Return what a control shows, with the interval of its accuracy."""
     interval = format_interval(control.accuracy_low, control.accuracy_high, 2)
+    sentence = getattr(control, "sentence", "")
+    if sentence:
+        return f"{sentence} 95 % interval of its accuracy: {interval}; p = {control.p:.2g}."
     numbers = f"{format_number(control.accuracy, 2)} ({interval}), p = {control.p:.2g}"
     if control.difference is not None:
         gap = control.difference
         numbers += (
             f"; network minus control {gap.estimate:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})"
         )
-    return ". ".join([numbers, *findings])
+    return f"{numbers}. {capitalise(control.finding)}" if control.finding else numbers
 
 
 def _expert_facts(results: Run | Study, experiment: str, split: str) -> Sequence[Fact]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import itertools
 import re
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellvision import Artifact, errors, io
+from cellvision_reporters.page.picture import Picture, picture_of
 
 _MOST_ROWS = 200
 """Most rows of a table on the page."""
@@ -19,15 +19,10 @@ _MOST_ROWS = 200
 _LONG_CELL = 40
 """Length of a cell that is a sentence."""
 
-_LARGEST_FIGURE = 20 * 2**20
-"""Larger figures are linked, in bytes."""
+_ABBREVIATIONS = frozenset({"auc", "f1", "mcc", "roc", "sd"})
 
-_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".svg": "image/svg+xml",
-}
+_NUMBER = re.compile(r"[-−+]?[0-9][0-9,.]*(e[-+]?[0-9]+)?( ?%)?|–")
+"""A cell that holds a number, or none."""
 
 _SECTIONS = (
     (100, "The answer in numbers"),
@@ -77,6 +72,14 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     omitted: int = 0
 
+    @property
+    def aligned_right(self) -> tuple[bool, ...]:
+        """Whether each column holds numbers, whose digits are to stand below each other."""
+        cells_of = (self.head, *self.rows) if self.head else self.rows
+        columns = zip(*cells_of, strict=True)
+        numeric = [all(map(_NUMBER.fullmatch, cells[1:])) for cells in columns]
+        return tuple(bool(self.head) and n > 0 and right for n, right in enumerate(numeric))
+
 
 @dataclass(frozen=True)
 class Item:
@@ -88,10 +91,8 @@ class Item:
         From the artifact.
     link : FileLink
         Link to the file.
-    image : str
-        Address of an embedded image; empty if there is none.
-    width : int
-        Width of a PNG image in pixels; 0 if unknown.
+    picture : Picture or None
+        An embedded figure, which has a caption of its own.
     table : Table or None
         An embedded table.
     html : str
@@ -103,8 +104,7 @@ class Item:
     title: str
     caption: str
     link: FileLink
-    image: str = ""
-    width: int = 0
+    picture: Picture | None = None
     table: Table | None = None
     html: str = ""
     fault: str = ""
@@ -206,22 +206,10 @@ def item_of(artifact: Artifact, reports: Path) -> Item:
         if artifact.kind == "text":
             text = artifact.path.read_text(encoding="utf-8")
             return Item(artifact.title, artifact.caption, link, html=_markdown_to_html(text))
-        return _figure_item(artifact, link)
+        return Item(artifact.title, artifact.caption, link, picture=picture_of(artifact))
     except (OSError, ValueError, csv.Error) as error:
         reason = errors.first_line(error)
         return Item(artifact.title, artifact.caption, link, fault=f"Cannot be shown: {reason}")
-
-
-def _figure_item(artifact: Artifact, link: FileLink) -> Item:
-    media_type = _TYPES.get(artifact.path.suffix.lower())
-    if media_type is None or artifact.path.stat().st_size > _LARGEST_FIGURE:
-        return Item(artifact.title, artifact.caption, link)
-    content = artifact.path.read_bytes()
-    # An SVG in an <img> element runs no scripts and loads nothing.
-    data = f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
-    is_png = content.startswith(b"\x89PNG")
-    width = int.from_bytes(content[16:20], "big") if is_png else 0
-    return Item(artifact.title, artifact.caption, link, image=data, width=width)
 
 
 def read_table(path: Path) -> Table:
@@ -242,10 +230,16 @@ def read_table(path: Path) -> Table:
     rows = [[io.unescape_cell(cell) for cell in row] for row in rows]
     columns = [index for index in range(len(head)) if _is_shown([row[index] for row in rows])]
     return Table(
-        tuple(head[index].replace("_", " ") for index in columns),
+        tuple(_heading(head[index]) for index in columns),
         tuple(tuple(_rounded(row[index]) for index in columns) for row in rows),
         omitted,
     )
+
+
+def _heading(column: str) -> str:
+    """Return the name of a column as text; abbreviations in capitals."""
+    words = column.replace("_", " ").split(" ")
+    return " ".join(word.upper() if word in _ABBREVIATIONS else word for word in words)
 
 
 def _is_shown(cells: Sequence[str]) -> bool:

@@ -84,7 +84,7 @@ def _merged(tables: Sequence[tuple[str, Table]]) -> list[tuple[str, Table]]:
         rows = tuple(
             (name, *(values.get(key, "–") for key in differing)) for name, values in columns.items()
         )
-        merged.append(("Different", Table(("Experiment", *differing), rows)))
+        merged.append(("Different", Table(("experiment", *differing), rows)))
     return merged
 
 
@@ -206,7 +206,7 @@ def _formats(audit: Audit) -> Table:
         if file.status == "read"
     )
     return Table(
-        ("Pixel type", "Bits", "Height × width × channels", "Images"),
+        ("pixel type", "bits", "height × width × channels", "images"),
         tuple((*kind, str(count)) for kind, count in kinds.most_common(12)),
     )
 
@@ -218,7 +218,7 @@ def unread_files(audit: Audit) -> Table:
         if file.status != "read":
             by_reason.setdefault((file.status, file.reason), []).append(file.file)
     return Table(
-        ("Status", "Files", "Reason", "Names"),
+        ("status", "files", "reason", "names"),
         tuple(
             (status, str(len(names)), reason, _some(names, _MOST_NAMES))
             for (status, reason), names in by_reason.items()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cellvision import Artifact, io
+from cellvision_reporters.figures.phrasing import keep_together
 
 FILE_NAME = "report.html"
 """Name of the page."""
@@ -32,6 +33,7 @@ def render(template: str, **content: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["units"] = keep_together
     return environment.get_template(template).render(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         version=importlib_metadata.version("cellvision"),
