@@ -77,7 +77,7 @@ def findings(
         ]
         for _ in range(simulations)
     )
-    return [finding(*right, groups, seed) for seed, right in enumerate(pairs)]
+    return [finding(a, b, groups, seed) for seed, (a, b) in enumerate(pairs)]
 
 
 def findings_of_similar(
@@ -106,6 +106,7 @@ def finding(
     network: NDArray[np.bool_], control: NDArray[np.bool_], groups: NDArray[np.intp], seed: int
 ) -> str:
     """Return the finding for one test set."""
-    return compare_with_control(
-        *(paired_difference(network, control, groups, level, seed) for level in (0.95, 0.90))
+    difference, equivalence = (
+        paired_difference(network, control, groups, level, seed) for level in (0.95, 0.90)
     )
+    return compare_with_control(difference, equivalence)

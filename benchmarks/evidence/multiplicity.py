@@ -90,7 +90,8 @@ def looks(rng: np.random.Generator, simulations: int) -> float:
     hits = 0
     for seed in range(simulations):
         first, second = drawn_arms(rng, 8, 0.5), drawn_arms(rng, 8, 0.5)
-        both = first.predictions | {f"more {k}": v for k, v in second.predictions.items()}
+        more = {f"more {name}": answers for name, answers in second.predictions.items()}
+        both = {**first.predictions, **more}
         tests = max_t_test(first.label, both, first.well, permutations=499, seed=seed)
         counts = [LookCount(number, number) for number in range(1, 21)]
         hits += any(
