@@ -25,6 +25,7 @@ from benchmarks.evidence import (
     trust,
 )
 from benchmarks.evidence import groups as groups_rule
+from benchmarks.evidence.arms import drawn_arms
 from benchmarks.evidence.designs import LEARNERS
 from cellvision import statistics
 from cellvision.errors import FolderError, InvalidInput
@@ -244,7 +245,7 @@ def test_retraining_adds_the_spread_over_seeds_in_squares() -> None:
 
 
 def test_twelve_null_experiments_are_rarely_learned(rng: np.random.Generator) -> None:
-    plain, adjusted = multiplicity.any_learned(rng, 5, 0.5, 60)
+    plain, adjusted = multiplicity.any_learned(rng, drawn_arms, 5, 0.5, 60)
     assert adjusted <= 0.06 + 2 * np.sqrt(0.06 * 0.94 / 60)
     assert plain > adjusted
 

@@ -407,6 +407,25 @@ def test_a_difference_over_groups_says_how_it_was_made() -> None:
     assert "differ in only 0 of 40 groups" in same.warning
 
 
+def test_one_image_more_that_differs_moves_the_interval_a_little() -> None:
+    """Equal answers had the limits ±0.13 (90 %), and ±0.05 if one image in one group differed."""
+    groups = np.repeat(np.arange(16), 4)
+    network = np.ones(64)
+    highs = []
+    for differ in range(5):
+        control = network.copy()
+        control[4 * np.arange(differ)] = 0  # in as many groups
+        highs.append(statistics.paired_difference(network, control, groups, 0.90).high)
+    assert highs == pytest.approx([0.089, 0.095, 0.107, 0.122, 0.138], abs=0.001)
+    # One group that differs as a whole says that images of a group are not independent.
+    control = np.where(groups == 0, 0, 1)
+    whole = statistics.paired_difference(network, control, groups, 0.90)
+    assert whole.high == pytest.approx(0.212, abs=0.001)
+    # Few groups show nothing, however alike the answers.
+    few = statistics.paired_difference(network[:24], network[:24], groups[:24], 0.90)
+    assert few.high > 0.2
+
+
 def test_intervals_of_a_difference_over_groups_cover() -> None:
     simulations, covered = 300, []
     rng = np.random.default_rng(5)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.worlds.__main__ import finished_verdicts, markdown
+from benchmarks.worlds import constants
+from benchmarks.worlds.__main__ import finished_studies, markdown
 from benchmarks.worlds.conditions import CONDITIONS
 from benchmarks.worlds.images import World, assign_plates, write_images
 from cellvision.io import read_image
@@ -47,17 +48,37 @@ def test_images_of_a_plate_share_its_effect(tmp_path: Path) -> None:
 
 
 def test_the_table_counts_wrong_verdicts(tmp_path: Path) -> None:
-    for name, word, sentence in [
-        ("nothing", "learned", "learned"),
-        ("nothing", "cannot tell", "cannot tell: too few groups"),
-        ("background", "learned, no more", "more than the background is not shown"),
+    background = {"control": "background", "finding": "open"}
+    for name, word, controls in [
+        ("nothing", "learned", []),
+        ("nothing", "cannot tell", []),
+        ("background", "learned, no more", [background]),
+        ("background", "learned", [background | {"finding": "more"}]),
     ]:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        record = {"word": word, "sentence": sentence}
+        record = {"word": word, "sentence": word, "verdict": {"controls": controls}}
         (folder / f"{word}.json").write_text(json.dumps(record))
-    table = markdown(finished_verdicts(tmp_path)).splitlines()
+    table = markdown(finished_studies(tmp_path)).splitlines()
     assert len(table) == 4
-    assert table[2].endswith("| 2 | 1 | 1 | 0 | 1: 0.50 (0.09 to 0.91) |")
-    assert table[3].endswith("| 1 | 0 | 0 | 1 | 1: 1.00 (0.21 to 1.00) |")
+    assert table[2].endswith("| 2 | cannot tell: 1, learned: 1 | 1 of 2 (0.09 to 0.91) |  |")
     assert CONDITIONS["background"].title in table[3]
+    assert table[3].endswith("| 2 of 2 (0.34 to 1.00) | 1 |")
+
+
+def test_rates_of_the_constants_are_those_of_the_records(tmp_path: Path) -> None:
+    fold = {"truth": 0.8, "accuracy": 0.9, "plain": [0.82, 1.0], "widened": [0.79, 1.0]}
+    findings = [
+        {"finding": "no more", "interval": [-0.1, 0.1]},
+        {"finding": "open", "interval": [-0.1, 0.2]},
+    ]
+    study = {"accuracy": 0.8, "intervals": [[0.7, 0.9], [0.9, 1.0]]}
+    study["controls"] = {
+        "background": {"truth": 0.15, "findings": findings},
+        "intensity": {"truth": 0.0, "findings": findings},
+    }
+    for part, record in {"folds": fold, "margin": study}.items():
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "00.json").write_text(json.dumps(record))
+    rates = [figure.value for figure in constants.figures(tmp_path)]
+    assert rates == [1.0, 0.0, 0.5, 0.75, 0.5, 0.5, 0.0, 0.5]

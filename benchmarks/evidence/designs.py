@@ -49,19 +49,23 @@ def simulate_images(
     return Images(features, well_label[well], well, well_plate[well])
 
 
-def ridge_lda(features: Floats, label: Indices, new: Floats) -> Indices:
+def ridge_lda(features: Floats, label: Indices, new: Floats, penalty: float = 0.1) -> Indices:
     """Predict with ridge-regularised linear discriminant analysis of two classes."""
     means = np.stack([features[label == c].mean(axis=0) for c in (0, 1)])
     centred = features - means[label]
-    scatter = centred.T @ centred / len(label) + 0.1 * np.eye(features.shape[1])
+    scatter = centred.T @ centred / len(label) + penalty * np.eye(features.shape[1])
     weight = np.linalg.solve(scatter, means[1] - means[0])
     return np.asarray((new - means.mean(axis=0)) @ weight > 0, dtype=np.intp)
 
 
-def nearest_neighbour(features: Floats, label: Indices, new: Floats) -> Indices:
-    """Predict the class of the nearest training image: a learner that memorises."""
+def nearest_neighbour(features: Floats, label: Indices, new: Floats, k: int = 1) -> Indices:
+    """Predict the commonest class of the `k` (odd) nearest training images.
+
+    With one neighbour, a learner that memorises.
+    """
     distance = (features**2).sum(axis=1) - 2 * new @ features.T
-    return np.asarray(label[distance.argmin(axis=1)], dtype=np.intp)
+    nearest = np.argpartition(distance, k - 1, axis=1)[:, :k]
+    return np.asarray(label[nearest].mean(axis=1) > 0.5, dtype=np.intp)
 
 
 def nearest_mean(features: Floats, label: Indices, new: Floats) -> Indices:
@@ -69,6 +73,15 @@ def nearest_mean(features: Floats, label: Indices, new: Floats) -> Indices:
     means = np.stack([features[label == c].mean(axis=0) for c in (0, 1)])
     distance = (means**2).sum(axis=1) - 2 * new @ means.T
     return np.asarray(distance.argmin(axis=1), dtype=np.intp)
+
+
+def on_features(learner: Learner, count: int) -> Learner:
+    """Let a learner see the first features only; the first one has the class effect."""
+
+    def predict(features: Floats, label: Indices, new: Floats) -> Indices:
+        return learner(features[:, :count], label, new[:, :count])
+
+    return predict
 
 
 LEARNERS: dict[str, Learner] = {

@@ -54,43 +54,46 @@ def available(experiment: cv.Experiment) -> list[str]:
     return [name for name in CONTROLS if name != "batch" or experiment.dataset.batch is not None]
 
 
-Verdicts = dict[str, list[tuple[str, str]]]
-"""Word and sentence of each finished study, by condition."""
+Records = dict[str, list[dict[str, Any]]]
+"""Record of each finished study, by condition."""
 
 
-def finished_verdicts(out: Path) -> Verdicts:
-    """Read the verdicts of all finished studies."""
-    records = {
+def finished_studies(out: Path) -> Records:
+    """Read the records of all finished studies."""
+    return {
         name: [json.loads(file.read_text("utf-8")) for file in sorted((out / name).glob("*.json"))]
         for name in CONDITIONS
     }
-    return {
-        name: [(record["word"], record["sentence"]) for record in group]
-        for name, group in records.items()
-    }
 
 
-def markdown(verdicts: Verdicts) -> str:
+def markdown(records: Records) -> str:
     """Return the table: verdicts of each condition, and the rate of wrong ones."""
-    columns = sorted({word for group in verdicts.values() for word, _ in group})
     lines = [
-        f"| planted | correct | studies | {' | '.join(columns)} | wrong (95 % interval) |",
-        "|---|---" + "|---:" * (len(columns) + 2) + "|",
+        "| planted | data seeds | verdicts | wrong (95 % interval) | of these, left open |",
+        "|---|---:|---|---|---:|",
     ]
-    for name, group in verdicts.items():
-        if not group:
+    for name, studies in records.items():
+        if not studies:
             continue
         condition = CONDITIONS[name]
-        counts = Counter(word for word, _ in group)
-        wrong = sum(word not in condition.correct for word, _ in group)
-        rate = wilson_interval(wrong, len(group))
+        counts = Counter(str(study["word"]) for study in studies)
+        wrong = [study for study in studies if study["word"] not in condition.correct]
+        rate = wilson_interval(len(wrong), len(studies))
+        left_open = sum(_is_open(study, condition.explanation) for study in wrong)
         cells = [
-            *(condition.title, " or ".join(condition.correct), str(len(group))),
-            *(str(counts[word]) for word in columns),
-            f"{wrong}: {rate.estimate:.2f} ({rate.low:.2f} to {rate.high:.2f})",
+            *(condition.title, str(len(studies))),
+            ", ".join(f"{word}: {count}" for word, count in counts.most_common()),
+            f"{len(wrong)} of {len(studies)} ({rate.low:.2f} to {rate.high:.2f})",
+            str(left_open) if condition.explanation else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _is_open(study: dict[str, Any], control: str) -> bool:
+    """Whether the verdict leaves open if the network does more than a control."""
+    controls = study.get("verdict", {}).get("controls", ())
+    return any(each["control"] == control and each["finding"] == "open" for each in controls)
 
 
 def main() -> None:
@@ -108,7 +111,7 @@ def main() -> None:
         for name in options.only or CONDITIONS:
             word = verdict_word(name, seed, options.out)
             print(f"{name} {seed}: {word}", file=sys.stderr, flush=True)
-    print(markdown(finished_verdicts(options.out)))
+    print(markdown(finished_studies(options.out)))
 
 
 if __name__ == "__main__":

@@ -27,11 +27,15 @@ class Condition:
         Verdicts that are right.
     experiment : callable
         Returns the experiment for a data seed, with its images in a folder.
+    explanation : str
+        The control that does as well as any network here. A verdict may leave open whether the
+        network does more; that is counted.
     """
 
     title: str
     correct: tuple[str, ...]
     experiment: Callable[[int, Path], cv.Experiment]
+    explanation: str = ""
 
 
 def experiment_on(dataset: cv.Dataset, *, allow_leak: bool = False) -> cv.Experiment:
@@ -113,6 +117,7 @@ CONDITIONS = {
         "background of one class raised",
         ("shortcut possible",),
         plates(World(background=1.0)),
+        "background",
     ),
     "brightness": Condition(
         "phenotype (bright aggregates), which brightness reveals",

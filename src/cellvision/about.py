@@ -24,6 +24,15 @@ class About(Settings):
     authors: tuple[str, ...] = ()
     """Authors."""
 
+    journal: str | None = None
+    """Journal or preprint server of the publication."""
+
+    year: str | None = None
+    """Its year."""
+
+    doi: str | None = None
+    """Its DOI, without ``https://doi.org/``."""
+
     contact: str | None = None
     """Whom to ask."""
 
@@ -78,14 +87,44 @@ class About(Settings):
     model_rationale: str | None = None
     """Why this kind of network, and how its settings were chosen."""
 
+    network_is_new: bool | None = None
+    """Whether the kind of network is new, so that no publication describes it."""
+
+    compared_with_published: bool | None = None
+    """Whether published methods were tested on the same images."""
+
     data_availability: str | None = None
     """Where images and splits can be had, with license."""
+
+    data_public: bool | None = None
+    """Whether the images are public."""
+
+    data_license: str | None = None
+    """License of the images."""
+
+    data_reused: bool | None = None
+    """Whether published work has used the images before."""
+
+    predictions_public: bool | None = None
+    """Whether the predictions (``predictions.csv``) are public."""
 
     code_availability: str | None = None
     """Where code and experiment can be had, with license."""
 
+    code_public: bool | None = None
+    """Whether code and experiment file are public."""
+
+    code_license: str | None = None
+    """License of the code."""
+
     model_availability: str | None = None
     """Where the trained networks can be had, with license."""
+
+    model_public: bool | None = None
+    """Whether the trained networks are public."""
+
+    model_license: str | None = None
+    """License of the trained networks."""
 
     intended_use: str | None = None
     """What the network is for, and by whom it is to be used."""

@@ -1,4 +1,4 @@
-"""The reporter ``standards``: what is filled in, what is asked, and the schema of DOME."""
+"""The reporter ``standards``: what is filled in, what is open, and the schema of DOME."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from cellvision_reporters.standards.checklist import Answer, Item, answer_cell, read_standard
 from cellvision_reporters.standards.data_facts import data_facts
-from cellvision_reporters.standards.dome import dome_schema
+from cellvision_reporters.standards.dome import ABOUT, dome_schema
 from cellvision_reporters.standards.model_facts import evaluation_facts, model_facts
 from cellvision_reporters.standards.subject import Subject
 from written_results import write_run, write_study
@@ -26,7 +26,7 @@ def report(results: cv.Run | cv.Study, out: Path, **settings: Any) -> dict[str, 
     return {each.path.name: each.path.read_text(encoding="utf-8") for each in artifacts}
 
 
-@pytest.mark.parametrize(("name", "count"), [("reforms", 32), ("claim", 44), ("dome", 21)])
+@pytest.mark.parametrize(("name", "count"), [("reforms", 32), ("claim", 44)])
 def test_the_standards_are_complete_and_ask_for_known_things(
     name: str, count: int, tmp_path: Path
 ) -> None:
@@ -41,15 +41,39 @@ def test_the_standards_are_complete_and_ask_for_known_things(
         assert set(item.about) <= set(cv.About.model_fields)
 
 
-def test_the_schema_has_the_topics_of_the_standard_and_is_a_schema() -> None:
+def test_the_schema_has_the_fields_of_the_registry() -> None:
+    """Topics of version 2.0.0 of the registry's schema, and the number of fields of each."""
     schema = dome_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
-    topics = {
-        f"{section}.{topic}"
+    jsonschema.Draft7Validator.check_schema(schema)
+    fields = {
+        f"{section}.{topic}": len(content["properties"])
         for section in ("data", "optimization", "model", "evaluation")
-        for topic in schema["properties"][section]["required"]
+        for topic, content in schema["properties"][section]["properties"].items()
     }
-    assert topics == {item.id for item in read_standard("dome").items}
+    assert fields == {
+        "data.availability": 3,
+        "data.provenance": 3,
+        "data.redundancy": 4,
+        "data.splits": 4,
+        "optimization.algorithm": 3,
+        "optimization.config": 2,
+        "optimization.encoding": 1,
+        "optimization.features": 3,
+        "optimization.fit": 3,
+        "optimization.meta": 3,
+        "optimization.parameters": 2,
+        "optimization.regularisation": 2,
+        "model.availability": 3,
+        "model.duration": 1,
+        "model.interpretability": 2,
+        "model.output": 1,
+        "evaluation.method": 1,
+        "evaluation.availability": 2,
+        "evaluation.comparison": 2,
+        "evaluation.confidance": 2,
+        "evaluation.measure": 2,
+    }
+    assert set(ABOUT) <= set(cv.About.model_fields)
 
 
 def test_a_study_fills_in_what_it_knows_and_asks_for_the_rest(tmp_path: Path, out: Path) -> None:
@@ -57,10 +81,17 @@ def test_a_study_fills_in_what_it_knows_and_asks_for_the_rest(tmp_path: Path, ou
     files = report(study, out)
     dome = json.loads(files["standards_dome.json"])
     jsonschema.validate(dome, dome_schema())
-    assert "20 images" in dome["data"]["provenance"]["answer"]
-    assert dome["data"]["provenance"]["ask"] == ["data_source"]
-    assert dome["optimization"]["fitting"] == {"answer": "", "open": True, "ask": []}
-    assert "permutation test" in dome["evaluation"]["confidence"]["answer"]
+    assert dome["x-dome-schema-version"] == "2.0.0"
+    assert dome["data"]["provenance"]["numDP"] == 60
+    assert dome["data"]["provenance"]["prevUse"] is None
+    assert dome["data"]["redundancy"]["isIndep"] is True
+    assert dome["data"]["splits"]["dpPerSplit"] == [20, 20, 20]
+    assert dome["optimization"]["parameters"]["numP"] is None  # the run has no network
+    assert dome["evaluation"]["confidance"] == {"hasCI": True, "isStatSig": True}
+    assert dome["evaluation"]["comparison"] == {"cmpPub": None, "cmpBase": True}
+    assert "`data.provenance.prevUse`" in files["standards_open.md"]
+    assert "trnOnlySel" not in files["standards_open.md"]  # no features are selected
+    assert "- `data_reused`: Whether published work" in files["standards_open.md"]
     reforms = files["standards_reforms.md"]
     assert "| 6b | Dependencies and duplicates" in reforms
     assert "No two splits share a group" in reforms
@@ -74,16 +105,21 @@ def test_a_study_fills_in_what_it_knows_and_asks_for_the_rest(tmp_path: Path, ou
 
 def test_a_file_answers_what_a_person_knows(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run")
-    text = {name: f"Text of {name}." for name in cv.About.model_fields if name != "authors"}
     lines = ["[about]", 'authors = ["Ada", "Bo"]']
-    lines += [f'{name} = "{value}"' for name, value in text.items()]
+    for name, field in cv.About.model_fields.items():
+        if name != "authors":
+            is_text = "str" in str(field.annotation)
+            lines.append(f'{name} = "Text of {name}."' if is_text else f"{name} = true")
     about = tmp_path / "about.toml"
     about.write_text("\n".join(lines), encoding="utf-8")
     files = report(run, out, about=about)
     assert files["standards_open.md"].startswith("Nothing is open")
     dome = json.loads(files["standards_dome.json"])
-    assert dome["publication"]["authors"] == ["Ada", "Bo"]
-    assert "Text of data_source." in dome["data"]["provenance"]["answer"]
+    assert dome["publication"]["authors"] == "Ada, Bo"
+    assert "Text of data_source." in dome["data"]["provenance"]["source"]
+    assert dome["data"]["availability"]["isPub"] is True
+    assert dome["evaluation"]["measure"]["isRep"] is True
+    assert dome["evaluation"]["confidance"]["isStatSig"] is False  # a run has no permutation test
     assert "To answer" not in "".join(files.values())
 
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellvision.errors import InvalidInput
 from cellvision.statistics import resampling, validation
+from cellvision.statistics.accuracy import beta_binomial_posterior
 from cellvision.statistics.bootstrap import RESAMPLES
 from cellvision.statistics.intervals import Interval
 
@@ -104,7 +105,9 @@ def paired_difference(
     Interval
         In [-1, 1]. Bonett-Price if every image is its own group; BCa bootstrap over groups if
         there are at least 15 effective groups and the two differ in at least 5; otherwise
-        Bonett-Price for the effective sample size, with a warning.
+        Bonett-Price for the effective sample size, with a warning. If the two differ in fewer
+        than 5 groups, that size is at most what the posterior mean of the correlation within
+        groups suggests (beta-binomial model of the images on which they differ).
 
     Raises
     ------
@@ -144,7 +147,8 @@ def paired_difference(
     images, method = float(n), "Bonett-Price"
     if count < n:
         variance = only_a + only_b - estimate**2
-        images = resampling.effective_images(variance, totals, sizes, confidence)
+        measured = resampling.effective_images(variance, totals, sizes, confidence)
+        images = _effective_images(index, a != b, sizes, measured)
         method = "Bonett-Price, effective sample size"
     first = (images * only_a + 1) / (images + 2)
     second = (images * only_b + 1) / (images + 2)
@@ -179,6 +183,26 @@ def _normalised(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
     if not ((weight > 0) & np.isfinite(weight)).all():
         raise InvalidInput("weights are not all positive", "Give one positive number per image.")
     return np.asarray(weight / weight.mean())
+
+
+def _effective_images(
+    index: NDArray[np.intp],
+    differ: NDArray[np.bool_],
+    sizes: NDArray[np.float64],
+    measured: float,
+) -> float:
+    """Correct the measured effective number of images if the two differ in few groups.
+
+    A few groups say little about clustering: a single image that differs does not show that there
+    is none, and answers that never differ do not show that groups differ only as a whole.
+    """
+    discordant = resampling.group_sums(index, differ.astype(np.float64))
+    if len(sizes) == 1 or np.count_nonzero(discordant) >= _FEWEST_DISCORDANT:
+        return measured
+    correlation = beta_binomial_posterior(discordant, resampling.group_sums(index)).correlation
+    images, fewest = float(sizes.sum()), resampling.effective_groups(sizes)
+    likely = images / (1 + (images / fewest - 1) * correlation)
+    return min(likely, measured) if discordant.any() else likely
 
 
 def _few_discordant(

@@ -19,7 +19,7 @@ _REGULARIZERS = (
 
 def model_facts(subject: Subject) -> dict[str, str]:
     """Return sentences about networks, training and software, by key."""
-    settings, parameters = subject.settings, _parameters(subject)
+    settings, parameters = subject.settings, parameter_count(subject)
     training = settings.get("training", {})
     architecture = settings.get("architecture", {})
     options = ", ".join(f"{k} = {v!r}" for k, v in architecture.items() if k != "type")
@@ -32,7 +32,7 @@ def model_facts(subject: Subject) -> dict[str, str]:
         "parameters": f"{parameters:,} parameters." if parameters else "",
         "fitting": _fitting(subject, parameters),
         "training": _training(training),
-        "regularization": _regularization(training, settings),
+        "regularization": _regularization(subject),
         "initialization": (
             f"Weights are drawn anew for each of {plural(runs, 'run')} from recorded seeds, except "
             "those of pretrained or frozen layers."
@@ -64,7 +64,8 @@ def model_facts(subject: Subject) -> dict[str, str]:
     }
 
 
-def _parameters(subject: Subject) -> int | None:
+def parameter_count(subject: Subject) -> int | None:
+    """Return the number of parameters; None if the network cannot be loaded."""
     try:
         return int(subject.networks[0].model(verify=False).count_params())
     except errors.CellvisionError:
@@ -97,15 +98,20 @@ def _training(training: Mapping[str, Any]) -> str:
     )
 
 
-def _regularization(training: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+def regularization_names(subject: Subject) -> list[str]:
+    """Return what the experiment sets against overfitting, such as "weight decay 0.01"."""
+    training = subject.settings.get("training", {})
     used = [
         f"{key.replace('_', ' ')} {training[key]}"
         for key in _REGULARIZERS
         if training.get(key) is not None
     ]
-    if settings.get("augmenters"):
-        used.append("augmentation")
-    return f"Against overfitting: {', '.join(used) or 'nothing beyond the architecture'}."
+    return [*used, "augmentation"] if subject.settings.get("augmenters") else used
+
+
+def _regularization(subject: Subject) -> str:
+    names = regularization_names(subject)
+    return f"Against overfitting: {', '.join(names) or 'nothing beyond the architecture'}."
 
 
 def _selection(training: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pydantic import field_validator
 
 from cellvision import About, Artifact, Reporter, errors, io
 from cellvision_reporters.page.methods import run_methods, study_methods
+from cellvision_reporters.standards import dome
 from cellvision_reporters.standards.card import model_card
 from cellvision_reporters.standards.checklist import (
     answers,
@@ -20,7 +21,6 @@ from cellvision_reporters.standards.checklist import (
     read_standard,
 )
 from cellvision_reporters.standards.data_facts import data_facts
-from cellvision_reporters.standards.dome import dome_annotation
 from cellvision_reporters.standards.model_facts import evaluation_facts, model_facts
 from cellvision_reporters.standards.subject import Subject
 
@@ -66,15 +66,12 @@ class Standards(Reporter):
             path = folder / f"standards_{name}.md"
             io.write_text(path, checklist_text(standard, answered))
             artifacts.append(Artifact(path, standard.title, "data", order=910))
-        dome = read_standard("dome")
-        answered = answers(dome, facts, about)
-        asked += open_questions(answered)
-        annotation = dome_annotation(answered, about)
+        entry = dome.dome_entry(subject, facts, about)
+        asked += dome.unanswered(about)
         path = io.write_text(
-            folder / "standards_dome.json",
-            json.dumps(annotation, indent=2, ensure_ascii=False) + "\n",
+            folder / "standards_dome.json", json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
         )
-        artifacts.append(Artifact(path, dome.title, "data", order=910))
+        artifacts.append(Artifact(path, dome.TITLE, "data", order=910))
         card = model_card(facts, about, subject.results.folder.resolve().name)
         path = io.write_text(folder / "standards_model_card.md", card)
         artifacts.append(Artifact(path, "Model card", "data", order=910))
@@ -82,7 +79,8 @@ class Standards(Reporter):
         text = "\n\n".join(["# Methods", *map(io.escape_markdown, paragraphs)]) + "\n"
         path = io.write_text(folder / "standards_methods.md", text)
         artifacts.append(Artifact(path, "Methods, for a paper", "data", order=910))
-        path = io.write_text(folder / "standards_open.md", _open_text(asked))
+        text = _open_text(asked) + _empty_text(list(dome.empty_fields(entry)))
+        path = io.write_text(folder / "standards_open.md", text)
         artifacts.append(Artifact(path, "Standards: what a person must answer", "text", order=420))
         return artifacts
 
@@ -122,3 +120,11 @@ def _open_text(asked: Sequence[str]) -> str:
         *(f"- `{name}`: {described[name]}" for name in names),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _empty_text(fields: Sequence[str]) -> str:
+    """List the fields of the DOME entry that are empty, for whoever submits it."""
+    if not fields:
+        return ""
+    names = ", ".join(f"`{name}`" for name in fields)
+    return f"\nEmpty in `standards_dome.json`, to be filled in before it is submitted: {names}.\n"
