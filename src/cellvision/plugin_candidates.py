@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from cellvision.installed_distributions import InstalledEntryPoint, installed_distributions
+import importlib_metadata
 
 DISABLE = "CELLVISION_DISABLE"
 """Environment variable with plugins to ignore: ``distribution:name`` or ``distribution``,
@@ -39,7 +37,7 @@ class PluginCandidate:
         Location of the class, as ``package.module:Class``.
     requires : tuple of str or None
         Requirements of the distribution; None if it has no metadata.
-    entry_point : InstalledEntryPoint or None
+    entry_point : importlib_metadata.EntryPoint or None
         Its entry point; None for a class that was registered in this process.
     cls : type or None
         The class that was registered.
@@ -50,7 +48,7 @@ class PluginCandidate:
     version: str
     module: str
     requires: tuple[str, ...] | None = None
-    entry_point: InstalledEntryPoint | None = None
+    entry_point: importlib_metadata.EntryPoint | None = None
     cls: type[Any] | None = None
 
     @property
@@ -100,24 +98,22 @@ def installed_candidates(group: str) -> list[PluginCandidate]:
     return [_candidate(entry) for entry in entry_points().get(group, ())]
 
 
-_scanned: dict[tuple[object, ...], dict[str, list[InstalledEntryPoint]]] = {}
-_only_in: list[str] = []
-"""Folders to search instead of ``sys.path``; the last one counts."""
+_scanned: dict[tuple[object, ...], dict[str, list[importlib_metadata.EntryPoint]]] = {}
+_metadata: dict[int, tuple[Any, _Distribution]] = {}
 
 
-def entry_points() -> dict[str, list[InstalledEntryPoint]]:
+def entry_points() -> dict[str, list[importlib_metadata.EntryPoint]]:
     """Return all installed entry points by group; nothing is imported.
 
-    They are read again only if a folder of ``sys.path`` has changed since.
+    Reading them takes a tenth of a second, so it happens again only if a folder of ``sys.path``
+    has changed since.
     """
-    path = _only_in[-1:] or sys.path
-    state = tuple((folder, _changed_at(folder)) for folder in path)
+    state = tuple((folder, _changed_at(folder)) for folder in sys.path)
     if state not in _scanned:
         forget_installed()
-        groups: dict[str, list[InstalledEntryPoint]] = {}
-        for distribution in installed_distributions(_only_in[-1:] or None):
-            for entry in distribution.entry_points():
-                groups.setdefault(entry.group, []).append(entry)
+        groups: dict[str, list[importlib_metadata.EntryPoint]] = {}
+        for entry in importlib_metadata.entry_points():
+            groups.setdefault(entry.group, []).append(entry)
         _scanned[state] = groups
     return _scanned[state]
 
@@ -125,18 +121,7 @@ def entry_points() -> dict[str, list[InstalledEntryPoint]]:
 def forget_installed() -> None:
     """Read the entry points again when they are needed next."""
     _scanned.clear()
-
-
-@contextmanager
-def installed_only_in(folder: Path) -> Iterator[None]:
-    """Ignore all distributions except those in one folder, for tests."""
-    _only_in.append(str(folder))
-    forget_installed()
-    try:
-        yield
-    finally:
-        _only_in.pop()
-        forget_installed()
+    _metadata.clear()
 
 
 def _changed_at(folder: str) -> int:
@@ -174,13 +159,44 @@ def normalize_distribution(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _candidate(entry_point: InstalledEntryPoint) -> PluginCandidate:
-    found = entry_point.distribution
+@dataclass(frozen=True)
+class _Distribution:
+    """What the metadata of a distribution says."""
+
+    name: str = "(unknown distribution)"
+    version: str = ""
+    requires: tuple[str, ...] | None = None
+
+
+def _distribution(found: Any) -> _Distribution:
+    if found is None:
+        return _Distribution()
+    # Keeping the object keeps its id from being used again.
+    if id(found) not in _metadata:
+        _metadata[id(found)] = (found, _read_metadata(found))
+    return _metadata[id(found)][1]
+
+
+def _read_metadata(found: Any) -> _Distribution:
+    """Read the headers only: parsing a whole README takes a millisecond for each distribution."""
+    text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+    headers: dict[str, list[str]] = {}
+    for line in text.partition("\n\n")[0].splitlines():
+        key, colon, value = line.partition(": ")
+        if colon and not line[0].isspace():
+            headers.setdefault(key.lower(), []).append(value.strip())
+    name, version = headers.get("name", [""])[0], headers.get("version", [""])[0]
+    requires = tuple(headers.get("requires-dist", ()))
+    return _Distribution(name, version, requires) if name else _Distribution()
+
+
+def _candidate(entry_point: importlib_metadata.EntryPoint) -> PluginCandidate:
+    found = _distribution(entry_point.dist)
     # The value may end with extras in brackets.
     module = entry_point.value.partition("[")[0].replace(" ", "")
     return PluginCandidate(
         entry_point.name,
-        found.name or "(unknown distribution)",
+        found.name,
         found.version,
         module,
         requires=found.requires,

@@ -89,7 +89,7 @@ def _misspelt_groups() -> Iterator[str]:
             continue
         hint = f" Did it mean {near[0]}?" if near else f" Groups: {', '.join(known)}."
         for entry_point in members:
-            source = entry_point.distribution.name or entry_point.value
+            source = entry_point.dist.name if entry_point.dist else entry_point.value
             yield printable(
                 f"{source}: entry point {entry_point.name!r} is in the unknown group {group}.{hint}"
             )

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from cellvision.plugin_candidates import installed_only_in
+import importlib_metadata
+
 from cellvision.schema import REGISTRIES
 
 
@@ -83,16 +85,30 @@ def isolated(folder: Path) -> Iterator[Isolation]:
 
     `folder` is on ``sys.path`` meanwhile. Modules imported from it are removed afterwards.
     """
+    entry_points = importlib_metadata.entry_points
     registered = [dict(registry._registered) for registry in REGISTRIES]
     path, modules = list(sys.path), set(sys.modules)
 
+    def isolated_entry_points(**selection: Any) -> Any:
+        group = selection.get("group", "cellvision.")
+        if not group.startswith("cellvision."):
+            return entry_points(**selection)
+        return [
+            entry_point
+            for distribution in importlib_metadata.distributions(path=[str(folder)])
+            for entry_point in distribution.entry_points
+            if entry_point.group.startswith(group)
+        ]
+
+    importlib_metadata.entry_points = isolated_entry_points
     for registry in REGISTRIES:
         registry._registered.clear()
     sys.path.insert(0, str(folder))
+    forget()
     try:
-        with installed_only_in(folder):
-            yield Isolation(folder)
+        yield Isolation(folder)
     finally:
+        importlib_metadata.entry_points = entry_points
         for registry, before in zip(REGISTRIES, registered, strict=True):
             registry._registered.clear()
             registry._registered.update(before)
@@ -101,3 +117,4 @@ def isolated(folder: Path) -> Iterator[Isolation]:
             file = getattr(sys.modules[name], "__file__", None)
             if file is not None and Path(file).is_relative_to(folder):
                 del sys.modules[name]
+        forget()
