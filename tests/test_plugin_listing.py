@@ -288,3 +288,33 @@ def test_a_group_that_is_misspelt_by_a_letter(
         main(["plugins"])
     said = capsys.readouterr().err
     assert "'lost' is in the unknown group celvision.datasets. Did it mean cellvision.d" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        (
+            "entry_points.txt",
+            b"[cellvision.datasets]\nno value\n",
+            "bad-1.dist-info cannot be read",
+        ),
+        ("METADATA", b"Name: caf\xe9\nVersion: 1\n", ""),
+    ],
+)
+def test_faulty_metadata_affect_only_their_distribution(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    content: bytes,
+    what: str,
+) -> None:
+    before = set(cv.datasets.names())
+    info = tmp_path / "lab_bad-1.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text("[cellvision.datasets]\nlab_bad = lab:Y\n")
+    (info / name).write_bytes(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert set(cv.datasets.names()) - before <= {"lab_bad"}
+    assert before <= set(cv.datasets.names())
+    assert what in caplog.text

@@ -5,14 +5,21 @@ Candidates come from the metadata of installed distributions; nothing is importe
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import importlib_metadata
+
+from cellvision import errors
+
+_log = logging.getLogger(__name__)
 
 DISABLE = "CELLVISION_DISABLE"
 """Environment variable with plugins to ignore: ``distribution:name`` or ``distribution``,
@@ -112,10 +119,26 @@ def entry_points() -> dict[str, list[importlib_metadata.EntryPoint]]:
     if state not in _scanned:
         forget_installed()
         groups: dict[str, list[importlib_metadata.EntryPoint]] = {}
-        for entry in importlib_metadata.entry_points():
+        for entry in _readable_entry_points():
             groups.setdefault(entry.group, []).append(entry)
         _scanned[state] = groups
     return _scanned[state]
+
+
+def _readable_entry_points() -> Iterable[importlib_metadata.EntryPoint]:
+    """Return all entry points; a distribution whose metadata are faulty is left out and named."""
+    with suppress(Exception):  # the first fault hides all entry points
+        return importlib_metadata.entry_points()
+    found: dict[str, Iterable[importlib_metadata.EntryPoint]] = {}
+    for distribution in importlib_metadata.distributions():
+        try:
+            found.setdefault(normalize_distribution(distribution.name), distribution.entry_points)
+        except Exception as error:  # noqa: BLE001 - see above
+            where = getattr(distribution, "_path", distribution)
+            _log.warning(
+                "the entry points of %s cannot be read: %s", where, errors.summarize(error)
+            )
+    return chain.from_iterable(found.values())
 
 
 def forget_installed() -> None:
@@ -179,7 +202,10 @@ def _distribution(found: Any) -> _Distribution:
 
 def _read_metadata(found: Any) -> _Distribution:
     """Read the headers only: parsing a whole README takes a millisecond for each distribution."""
-    text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+    try:
+        text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+    except (OSError, ValueError):  # ValueError: it is not UTF-8
+        return _Distribution()
     headers: dict[str, list[str]] = {}
     for line in text.partition("\n\n")[0].splitlines():
         key, colon, value = line.partition(": ")

@@ -20,7 +20,7 @@ class ResultModel(BaseModel):
     survives being read and written again.
     """
 
-    __pydantic_extra__: dict[str, Any] = Field(init=False)
+    __pydantic_extra__: dict[str, object] = Field(init=False)  # builtins: evaluated by subclasses
 
     model_config = ConfigDict(
         frozen=True,
