@@ -225,6 +225,8 @@ def _export(store: Store, target: Path) -> None:
     answers = export_answers(store, target)
     unsure = sum(answer.answer is None for answer in answers)
     note = f', {unsure} of them "cannot say"' if unsure else ""
+    if store.plan().rules.practice:
+        note += "; those to practice images do not count"
     print(printable(f"{target}: {counted(len(answers), 'answer')}{note}"))
 
 
