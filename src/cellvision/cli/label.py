@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -246,6 +247,8 @@ def _export_table(store: Store, target: Path) -> None:
         )
     if summary.root is not None:
         print(printable(f"Files are relative to {summary.root}: set dataset.root to it"))
+    else:
+        print(printable(f"Train on it: {shlex.join(['cellvision', 'train', str(target)])}"))
 
 
 def _serve(store: Store, port: int | None, browser: bool) -> None:
