@@ -164,6 +164,8 @@ def test_a_table_may_name_what_is_below_its_root_or_allowed(tmp_path: Path) -> N
         cv.datasets.create("table", path=path, allowed=[tmp_path / "plate"]).catalog()
 
 
+@pytest.mark.parametrize(
+    ("name", "header", "expected"),
     [
         ("labels.csv", "file,label,well", True),
         ("labels.tsv", '\ufeff"file"\t"label"', True),
