@@ -92,7 +92,7 @@ class Item:
     link : FileLink
         Link to the file.
     picture : Picture or None
-        An embedded figure, which has a caption of its own.
+        An embedded figure and its caption.
     table : Table or None
         An embedded table.
     html : str
