@@ -445,6 +445,7 @@ def test_a_sent_page_works_without_a_server(
     with page.expect_download() as download:
         page.click("#end .save")
     assert download.value.suggested_filename == "answers-Dr-B-.csv"
+    assert "Saved as answers-Dr-B-.csv" in page.inner_text("#end-text")
     download.value.save_as(tmp_path / "returned.csv")
     with pytest.raises(SystemExit) as end:
         main(["label", str(file), "--returned", str(tmp_path / "returned.csv")])

@@ -409,3 +409,22 @@ def test_the_command_line(image: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "1 crop of 1 image in" in result.stdout
     assert manifest(tmp_path / "out")[0]["group"] == "B02"
+
+
+def test_objects_lost_at_the_edge_are_one_note_with_their_total(tmp_path: Path) -> None:
+    """Seen: a line for each of 600 images."""
+    rows = ["image,x,y"]
+    (tmp_path / "fields").mkdir()
+    for number, corners in enumerate((1, 2, 3)):
+        tifffile.imwrite(tmp_path / "fields" / f"{number}.tif", np.zeros((20, 20), np.uint8))
+        places = [(0, 0), (19, 19), (0, 19)][:corners]
+        rows += [f"{number}.tif,{x},{y}" for x, y in [*places, (10, 10)]]
+    table = tmp_path / "cells.csv"
+    table.write_text("\n".join(rows) + "\n")
+    with pytest.warns(prepare.PrepareWarning) as caught:
+        prepare.crop_images(
+            tmp_path / "fields", tmp_path / "out", table=table, size=(5, 5), edge="drop"
+        )
+    assert [str(each.message) for each in caught] == [
+        "0.tif and 2 others: left out 6 objects at the edge"
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +18,11 @@ from cellvision.plurals import counted
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cellvision.data.audit import Audit
+    from cellvision.data.audit import Audit, FileRecord
 
 _SHOWN = 20
+_SAME_REASON = 3
+"""Most files with one reason that get a line each."""
 
 
 def run(
@@ -80,14 +83,28 @@ def _show(report: Audit) -> None:
         if files:
             noun = "file" if len(files) == 1 else "files"
             console.print(f"\n{len(files)} {noun} {status}:", style="bold")
-        for file in files[:_SHOWN]:
-            console.print(f"  {as_markup(file.file)}: {as_markup(file.reason)}")
-        if len(files) > _SHOWN:
-            console.print(f"  and {len(files) - _SHOWN} more (--json lists every file)")
+        lines = list(_reasons(files))
+        for line in lines[:_SHOWN]:
+            console.print(f"  {as_markup(line)}")
+        if len(lines) > _SHOWN:
+            console.print(f"  and {len(lines) - _SHOWN} more (--json lists every file)")
     if report.warnings:
         console.print("\nWarnings:", style="bold yellow")
     for warning in report.warnings:
         console.print(f"  {as_markup(warning)}")
+
+
+def _reasons(files: Sequence[FileRecord]) -> Iterator[str]:
+    """Return a line for each file, and one for all files with the same reason if they are many."""
+    by_reason: dict[str, list[str]] = {}
+    for file in files:
+        by_reason.setdefault(file.reason, []).append(file.file)
+    for reason, names in by_reason.items():
+        if len(names) > _SAME_REASON:
+            shown = ", ".join(names[:_SAME_REASON])
+            yield f"{len(names)} files, such as {shown}: {reason}"
+        else:
+            yield from (f"{name}: {reason}" for name in names)
 
 
 def _show_counts(console: Console, report: Audit) -> None:

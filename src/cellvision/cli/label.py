@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -225,6 +226,8 @@ def _export(store: Store, target: Path) -> None:
     answers = export_answers(store, target)
     unsure = sum(answer.answer is None for answer in answers)
     note = f', {unsure} of them "cannot say"' if unsure else ""
+    if store.plan().rules.practice:
+        note += "; those to practice images do not count"
     print(printable(f"{target}: {counted(len(answers), 'answer')}{note}"))
 
 
@@ -244,6 +247,8 @@ def _export_table(store: Store, target: Path) -> None:
         )
     if summary.root is not None:
         print(printable(f"Files are relative to {summary.root}: set dataset.root to it"))
+    else:
+        print(printable(f"Train on it: {shlex.join(['cellvision', 'train', str(target)])}"))
 
 
 def _serve(store: Store, port: int | None, browser: bool) -> None:

@@ -346,4 +346,5 @@ def _skipped(reasons: Mapping[str, str]) -> list[str]:
         examples.setdefault(reason.partition(":")[0], f"{file!r} ({reason})")
     listed = ", ".join(list(examples.values())[:_MOST_REASONS])
     more = ", ..." if len(examples) > _MOST_REASONS else ""
-    return [f"{counted(len(reasons), 'file', 'was')} skipped, such as {listed}{more}."]
+    such_as = ", such as " if len(reasons) > len(examples) else ": "
+    return [f"{counted(len(reasons), 'file', 'was')} skipped{such_as}{listed}{more}."]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,9 @@ Progress = Callable[[int, int], None]
 
 LARGE_FILE = 32 * 2**20  # bytes; larger files are decoded one at a time, to bound memory
 _one_large_file = threading.Lock()
+
+_LOST = re.compile("left out ([0-9]+) objects?")
+"""Start of a note on objects of an image that got no crop."""
 
 
 @dataclass(frozen=True)
@@ -239,11 +243,20 @@ def _warn_of_spellings(columns: Sequence[str], rows: Sequence[Mapping[str, str]]
 
 
 def _warn_of_notes(lines: Sequence[WorkLine]) -> None:
-    """Warn once per note, with the first image and the number of others."""
+    """Warn once per note, with the first image and the number of others.
+
+    Notes that differ only in how many objects an image lost are one note, with their total.
+    """
     names: dict[str, list[str]] = {}
+    totals: dict[str, int] = {}
     for line in lines:
         for note in line.notes:
-            names.setdefault(note, []).append(line.source)
-    for note, images in names.items():
+            lost = _LOST.match(note)
+            kind = note if lost is None else note[lost.end() :]
+            names.setdefault(kind, []).append(line.source)
+            if lost is not None:
+                totals[kind] = totals.get(kind, 0) + int(lost[1])
+    for kind, images in names.items():
         others = f" and {counted(len(images) - 1, 'other')}" if len(images) > 1 else ""
-        warn(f"{images[0]}{others}: {note}")
+        lost_objects = f"left out {counted(totals[kind], 'object')}" if kind in totals else ""
+        warn(f"{images[0]}{others}: {lost_objects}{kind}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEXT = (".csv", ".tsv", ".txt")
+_LONGEST_HEADER = 2**16
+"""Bytes of the first line that are looked at."""
+
 _PARQUET = (".parquet", ".pq")
 
 
@@ -57,6 +61,16 @@ class Table(ImageFiles):
     allowed: tuple[remote.Location, ...] = ()
     """Further folders and addresses in which the table may name files. Files elsewhere are
     refused: opening a table of others must not reach other folders or the network."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether a path is a CSV or TSV table with the columns ``file`` and ``label``."""
+        if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            header = file.readline(_LONGEST_HEADER).decode("utf-8-sig", "replace")
+        columns = {name.strip().strip('"') for name in re.split(r"[,;\t]", header)}
+        return {"file", "label"} <= columns
 
     def catalog(self) -> pd.DataFrame:
         """List all rows of the table.

@@ -188,7 +188,9 @@ def _channel(pixels: np.ndarray, name: str, channel: int | None) -> np.ndarray:
     if channel is None and channels > 1:
         raise errors.InvalidInput(
             f"{name} has {channels} channels, and that of the nuclei is not known",
-            "Choose it: --channel 0",
+            "Choose it: --channel 2 is blue, the usual colour of DNA"
+            if channels == 3
+            else "Choose it: --channel 0",
         )
     if not 0 <= (channel or 0) < channels:
         raise errors.InvalidInput(

@@ -17,6 +17,9 @@ _LOWEST, _HIGHEST = 1.0, 99.8
 """Percentiles that are drawn black and white."""
 
 _TILE = 420
+_NARROWEST = 200
+"""Least width of a tile, for its title."""
+
 _HEADER = 22
 _GAP = 8
 _COLUMNS = 3
@@ -78,18 +81,19 @@ def save_sheet(path: Path, tiles: Sequence[Tile]) -> Path:
     pictures = [_filling(Image.fromarray(tile.picture)) for tile in tiles]
     columns = min(_COLUMNS, len(tiles))
     tallest = max(picture.height for picture in pictures)
+    widest = max(_NARROWEST, *(picture.width for picture in pictures))
     rows = -(-len(tiles) // columns)
     size = (
-        _GAP + columns * (_TILE + _GAP),
+        _GAP + columns * (widest + _GAP),
         _GAP + rows * (_HEADER + tallest + _GAP),
     )
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     for number, (tile, picture) in enumerate(zip(tiles, pictures, strict=True)):
         row, column = divmod(number, columns)
-        left = _GAP + column * (_TILE + _GAP)
+        left = _GAP + column * (widest + _GAP)
         top = _GAP + row * (_HEADER + tallest + _GAP)
-        draw.text((left, top + 4), _fitted(tile.title, draw), fill="black")
+        draw.text((left, top + 4), _fitted(tile.title, draw, widest), fill="black")
         sheet.paste(picture, (left, top + _HEADER))
     with io.atomic_path(path) as temporary:
         sheet.save(temporary, format="PNG")
@@ -109,9 +113,9 @@ def _filling(picture: Any) -> Any:
     return picture.resize((factor * width, factor * height), Image.Resampling.NEAREST)
 
 
-def _fitted(title: str, draw: Any) -> str:
+def _fitted(title: str, draw: Any, width: int) -> str:
     """Return a title that fits above its image: the end of a long path says most."""
     text = title.encode("ascii", "replace").decode()
-    while draw.textlength(text) > _TILE and len(text) > 8:
+    while draw.textlength(text) > width and len(text) > 8:
         text = f"...{text[8:]}"
     return text

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _FONT = 10.0
 _ROW, _ABOVE, _BELOW = 0.62, 0.36, 0.38
+_WIDTH = 3.6
+"""Width of the axes in inches: a phone shows nearly all of it without scrolling."""
+
 _FEWEST = 3
 """Fewest runs for which a box is drawn."""
 
@@ -75,7 +78,7 @@ def _compose(study: Study) -> Composed | None:
     heights = [_ROW * len(experiments) for experiments in rows.values()]
     figure = CaptionedFigure(
         study,
-        label_width + 6.5,
+        label_width + _WIDTH + 0.5,
         sum(heights) + (_ABOVE + _BELOW) * len(rows) + 0.6,
         "Test accuracy over runs",
         [_CAPTION],
@@ -84,12 +87,12 @@ def _compose(study: Study) -> Composed | None:
     lowest = _lowest(rows, experts)
     top = _ABOVE
     for (split, experiments), height in zip(rows.items(), heights, strict=True):
-        axes = figure.add_axes(label_width + 0.3, top, 6.0, height)
+        axes = figure.add_axes(label_width + 0.3, top, _WIDTH, height)
         _draw_rows(axes, experiments, split, label_width)
         for accuracy in experts.get(split, ()):
             axes.axvline(accuracy, color=VERMILION, linestyle="-.", linewidth=2, zorder=1)
         axes.set_xlim(lowest, 1.015)
-        axes.set_title(fit_text(split, 6.0, 11.0), fontsize=11, loc="left", pad=6)
+        axes.set_title(fit_text(split, _WIDTH, 11.0), fontsize=11, loc="left", pad=6)
         top += height + _ABOVE + _BELOW
     axes.set_xlabel("Accuracy", fontsize=10.5)
     _draw_legend(axes, expert=any(split in experts for split in rows))

@@ -326,6 +326,8 @@ function save() {
   link.download = backend.file();
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  const said = `Saved as ${backend.file()} in the folder of your downloads: send this file back.`;
+  by(by("end").hidden ? "status" : "end-text").textContent = said;
 }
 
 function enter(progress) {

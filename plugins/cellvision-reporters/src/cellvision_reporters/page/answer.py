@@ -254,7 +254,7 @@ def _count(n: int, groups: int | None, column: str | None) -> str:
 
 
 def _looks_text(looks: int, settings: int) -> str:
-    return f"look {looks} of this test set, by {plural(settings, 'setting')}"
+    return f"{looks}, by {plural(settings, 'setting')}"
 
 
 def _test_text(
@@ -272,7 +272,8 @@ def _control_text(control: ControlRecord) -> str:
     interval = format_interval(control.accuracy_low, control.accuracy_high, 2)
     sentence = getattr(control, "sentence", "")
     if sentence:
-        return f"{sentence} 95 % interval of its accuracy: {interval}; p = {control.p:.2g}."
+        p = "" if "(p = " in sentence else f"; p = {control.p:.2g} against chance"
+        return f"{sentence} 95 % interval of its accuracy: {interval}{p}."
     numbers = f"{format_number(control.accuracy, 2)} ({interval}), p = {control.p:.2g}"
     if control.difference is not None:
         gap = control.difference

@@ -92,7 +92,7 @@ class Item:
     link : FileLink
         Link to the file.
     picture : Picture or None
-        An embedded figure, which has its caption.
+        An embedded figure and its caption.
     table : Table or None
         An embedded table.
     html : str
@@ -229,9 +229,10 @@ def read_table(path: Path) -> Table:
     rows = [[*row, *[""] * (len(head) - len(row))][: len(head)] for row in rows]
     rows = [[io.unescape_cell(cell) for cell in row] for row in rows]
     columns = [index for index in range(len(head)) if _is_shown([row[index] for row in rows])]
+    decimals = [any("." in row[index] for row in rows) for index in range(len(head))]
     return Table(
         tuple(_heading(head[index]) for index in columns),
-        tuple(tuple(_rounded(row[index]) for index in columns) for row in rows),
+        tuple(tuple(_rounded(row[index], decimals[index]) for index in columns) for row in rows),
         omitted,
     )
 
@@ -247,9 +248,10 @@ def _is_shown(cells: Sequence[str]) -> bool:
     return any(cells) and (len(set(cells)) > 1 or len(cells[0]) < _LONG_CELL)
 
 
-def _rounded(cell: str) -> str:
-    """Round numbers with a decimal point to three decimals, or three digits if they are small."""
-    if not re.fullmatch(r"-?\d+\.\d+(e[-+]?\d+)?", cell):
+def _rounded(cell: str, decimals: bool) -> str:
+    """Round to three decimals, or three digits if small; whole numbers only among decimals."""
+    pattern = r"-?\d+(\.\d+)?(e[-+]?\d+)?" if decimals else r"-?\d+\.\d+(e[-+]?\d+)?"
+    if not re.fullmatch(pattern, cell):
         return cell or "–"
     value = float(cell)
     return f"{value:.3f}" if abs(value) >= 0.001 or value == 0 else f"{value:.3g}"
