@@ -56,7 +56,8 @@ def fold_record(seed: int, folder: Path) -> dict[str, Any]:
     right = (table["predicted"] == table["label"]).to_numpy()
     truth = []
     for run in study.experiments[0].fold_runs:
-        answers = cv.predict(run, [fresh / name for name in CLASSES], progress=False)
+        files = [fresh / name for name in CLASSES]
+        answers = cv.predict(run, files, engine="keras", progress=False)
         label = [Path(image).parent.name for image in answers["image"]]
         truth.append(float(np.mean(answers["predicted"] == label)))
     plain = accuracy_interval(right, table["group"])

@@ -123,7 +123,7 @@ def _open_text(asked: Sequence[str]) -> str:
 
 
 def _empty_text(fields: Sequence[str]) -> str:
-    """List the fields of the DOME entry that are empty, for the person who submits it."""
+    """List the fields of the DOME entry that a person has to fill in by hand."""
     if not fields:
         return ""
     names = ", ".join(f"`{name}`" for name in fields)
