@@ -133,18 +133,17 @@ def measure(part: str, seed: int, out: Path) -> None:
 
 
 def figures(out: Path) -> list[Figure]:
-    """Return the rates over all records."""
+    """Return the rates over all records; those without a case are left out."""
     records = {
         part: [json.loads(file.read_text("utf-8")) for file in sorted((out / part).glob("*.json"))]
         for part in PARTS
     }
-    result = []
     folds, studies = records["folds"], records["margin"]
-    for kind, bound in (("widened", ">= 0.92"), ("plain", "")):
-        inside = [_inside(each["truth"], each[kind]) for each in folds]
-        result.append(_rate(f"folds: fresh accuracy in the {kind} interval", inside, bound))
-    inside = [_inside(each["accuracy"], limits) for each in studies for limits in each["intervals"]]
-    result.append(_rate("test sets of 8 wells a class: accuracy in its interval", inside))
+    inside = {
+        kind: [_inside(each["truth"], each[kind]) for each in folds]
+        for kind in ("widened", "plain")
+    }
+    small = [_inside(each["accuracy"], limits) for each in studies for limits in each["intervals"]]
     compared = [
         (control["truth"], each["finding"], each["interval"])
         for study in studies
@@ -156,22 +155,23 @@ def figures(out: Path) -> list[Figure]:
     hardly = [found == "no more" for truth, found, _ in compared if MARGIN <= truth < 2 * MARGIN]
     equal = [found == "more" for truth, found, _ in compared if truth <= 0]
     same = [found == "no more" for truth, found, _ in compared if truth <= MARGIN / 5]
+    rates: list[tuple[str, list[bool], str]] = [
+        ("folds: fresh accuracy in the widened interval", inside["widened"], ">= 0.92"),
+        ("folds: fresh accuracy in the plain interval", inside["plain"], ""),
+        ("test sets of 8 wells a class: accuracy in its interval", small, ""),
+        ("difference in its interval", covered, ""),
+        ("better by 10 points or more, called 'no more'", better, "<= 0.07"),
+        ("better by 10 to 20 points, called 'no more'", hardly, "<= 0.07"),
+        ("not better, called 'more'", equal, "<= 0.05"),
+        ("better by 2 points at most, called 'no more' (power)", same, ""),
+    ]
     return [
-        *result,
-        _rate("difference in its interval", covered),
-        _rate("better by 10 points or more, called 'no more'", better, "<= 0.07"),
-        _rate("better by 10 to 20 points, called 'no more'", hardly, "<= 0.07"),
-        _rate("not better, called 'more'", equal, "<= 0.05"),
-        _rate("better by 2 points at most, called 'no more' (power)", same),
+        Figure(what, float(np.mean(hits)), len(hits), bound) for what, hits, bound in rates if hits
     ]
 
 
 def _inside(value: float, limits: list[float]) -> bool:
     return limits[0] <= value <= limits[1]
-
-
-def _rate(what: str, hits: list[bool], bound: str = "") -> Figure:
-    return Figure(what, float(np.mean(hits)) if hits else float("nan"), max(len(hits), 1), bound)
 
 
 def main() -> None:
