@@ -69,7 +69,7 @@ def test_a_good_decoder_passes(isolated_registries: Isolation) -> None:
 @pytest.mark.exhaustive
 def test_importing_keras_is_a_failure(isolated_registries: Isolation) -> None:
     failures, _ = outcomes(isolated_registries, top="import keras", in_new_process=True)
-    assert "imports keras" in failures["loads_without_keras"]
+    assert "keras" in failures["loads_without_keras"]
 
 
 @pytest.mark.parametrize(
