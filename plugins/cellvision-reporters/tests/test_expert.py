@@ -285,7 +285,8 @@ def test_summary_and_page_show_the_stored_comparison(study: cv.Study, tmp_path: 
     def shown() -> list[str]:
         reports = study.folder / "reports"
         names = ("summary.md", "report.html")
-        return [(reports / name).read_text(encoding="utf-8") for name in names]
+        texts = [(reports / name).read_text(encoding="utf-8") for name in names]
+        return [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts]
 
     make_reports(study, others, Display())
     assert all("Network and expert" not in text for text in shown())

@@ -56,7 +56,9 @@ def run(
     if rank == 0:
         experiments.say_reasons(experiment)
     with removed_if_empty(out):
-        start_backend(prepare)
+        # One process reads and checks the images first: importing TensorFlow takes seconds.
+        if total > 1:
+            start_backend(prepare)
         result = train(experiment, out, resume=resume, progress=True)
     if distributed.rank() == 0:
         show(result, out)
