@@ -193,8 +193,8 @@ def _effective_images(
 ) -> float:
     """Correct the measured effective number of images if the two differ in few groups.
 
-    A few groups say little about clustering: a single image that differs does not show that there
-    is none, and answers that never differ do not show that groups differ only as a whole.
+    A few groups say little about clustering. One image that differs does not prove that images of a
+    group are independent, and answers that never differ do not prove that whole groups differ.
     """
     discordant = resampling.group_sums(index, differ.astype(np.float64))
     if len(sizes) == 1 or np.count_nonzero(discordant) >= _FEWEST_DISCORDANT:
