@@ -195,7 +195,10 @@ def _channel_means(pixels: np.ndarray) -> tuple[float, ...]:
     height, width = pixels.shape[:2]
     step = max(1, int(np.sqrt(height * width / _MEAN_PIXELS)))
     sample = pixels[::step, ::step, :_MEAN_CHANNELS]
-    means = sample.reshape(-1, sample.shape[2]).mean(axis=0, dtype=np.float64)
+    height, width, channels = sample.shape
+    # Sums over whole rows: a sum over pixels, a few channels at a time, takes ten times as long.
+    sums = sample.reshape(height, width * channels).sum(axis=0, dtype=np.float64)
+    means = sums.reshape(width, channels).sum(axis=0) / (height * width)
     return tuple(float(mean) for mean in means)
 
 

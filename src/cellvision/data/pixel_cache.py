@@ -17,7 +17,6 @@ import logging
 import os
 import shutil
 import time
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+import imagecodecs
 import numpy as np
 
 from cellvision import atomic_io, errors
@@ -247,8 +247,9 @@ def _is_complete(stat: ImageStats) -> bool:
     )
 
 
-def _checksum(image: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(image).data)
+def _checksum(samples: np.ndarray | bytes) -> int:
+    # libdeflate's CRC-32 takes a tenth of the time of zlib's.
+    return int(imagecodecs.deflate_crc32(samples))
 
 
 def _checksums_of_file(path: Path, pixels: np.ndarray) -> list[int]:
@@ -265,7 +266,7 @@ def _checksums_of_file(path: Path, pixels: np.ndarray) -> list[int]:
         with path.open("rb") as file:
             file.seek(start * size)
             count = min(at_once, len(pixels) - start)
-            return [zlib.crc32(file.read(size)) for _ in range(count)]
+            return [_checksum(file.read(size)) for _ in range(count)]
 
     blocks = in_threads(checksums, range(0, len(pixels), at_once))
     return [checksum for block in blocks for checksum in block]
@@ -315,6 +316,7 @@ class _Prepared(NamedTuple):
     stats: ImageStats
     pixels: np.ndarray | None
     counts: tuple[int, ...]
+    checksum: int = 0
 
 
 def _prepared(job: _Job) -> Iterator[_Prepared]:
@@ -327,7 +329,8 @@ def _prepared(job: _Job) -> Iterator[_Prepared]:
             fitted = preprocessing.resize(preprocessing.select_channels(pixels))
         except errors.PreprocessingError as error:
             raise errors.PreprocessingError(f"{stats.image}: {error.what}", error.hint) from None
-        return _Prepared(stats, fitted, counts_above(pixels))
+        fitted = np.ascontiguousarray(fitted)
+        return _Prepared(stats, fitted, counts_above(pixels), _checksum(fitted))
 
     return decode_each(job.dataset, job.images, prepare, job.progress)
 
@@ -343,7 +346,7 @@ def _write(
     checksums: list[int] = []
     dtypes: Counter[str] = Counter()
     depth = 0
-    for stat, pixels, above in prepared:
+    for stat, pixels, above, checksum in prepared:
         index.add(stat)
         if pixels is None:
             continue
@@ -358,9 +361,10 @@ def _write(
             if depth < preprocessing.depth:
                 checksums = _expand_stored(file, len(checksums), pixels.dtype, preprocessing)
             depth = preprocessing.depth
-            pixels = preprocessing.expand_channels(pixels)
-        file.write(np.ascontiguousarray(pixels).data)
-        checksums.append(_checksum(pixels))
+            pixels = np.ascontiguousarray(preprocessing.expand_channels(pixels))
+            checksum = _checksum(pixels)
+        file.write(pixels.data)
+        checksums.append(checksum)
     if len(dtypes) > 1:
         raise _mixed_dtypes(dtypes)
     return {
