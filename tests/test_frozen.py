@@ -16,7 +16,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.data import feature_cache
 from cellvision.data.orientations import ORIENTATIONS, oriented
-from cellvision.training import frozen
+from cellvision.training import frozen, softmax_regression
 from cellvision.training.frozen_features import feature_key, frozen_features
 from cellvision.training.softmax_regression import (
     minimize,
@@ -297,6 +297,25 @@ def test_the_optimum_is_that_of_scikit_learn() -> None:
     np.testing.assert_allclose(kernel.T, reference.coef_, atol=1e-4)
     np.testing.assert_allclose(bias - bias.mean(), reference.intercept_, atol=1e-4)
     assert solution.gradient < 1e-5
+
+
+@pytest.mark.parametrize("most_rotated", [100, 0])
+def test_correlated_features_have_the_same_optimum_in_few_iterations(
+    monkeypatch: pytest.MonkeyPatch, most_rotated: int
+) -> None:
+    monkeypatch.setattr(softmax_regression, "_MOST_ROTATED", most_rotated)
+    noise = np.random.default_rng(2)
+    labels = np.arange(300) % 3
+    hidden = noise.normal(size=(300, 8)) * np.logspace(0, -2, 8)
+    hidden[np.arange(300), labels] += 0.3
+    inputs = hidden @ np.linalg.qr(noise.normal(size=(8, 8)))[0]
+    kernel, bias, solution = minimize(inputs, np.eye(3)[labels], np.ones(300), 1e-6)
+    logits = inputs @ kernel + bias
+    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    slope = inputs.T @ (probability - np.eye(3)[labels]) / 300 + 2e-6 * kernel
+    assert np.abs(slope).max() < 1e-5
+    if most_rotated:
+        assert solution.iterations < 50
 
 
 def test_the_last_layer_is_solved_and_saved_with_the_whole(tmp_path: Path) -> None:

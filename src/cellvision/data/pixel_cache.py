@@ -249,7 +249,7 @@ def _is_complete(stat: ImageStats) -> bool:
 
 def _checksum(samples: np.ndarray | bytes) -> int:
     # libdeflate's CRC-32 takes a tenth of the time of zlib's.
-    return int(imagecodecs.deflate_crc32(samples))
+    return int(imagecodecs.deflate_crc32(samples))  # type: ignore[arg-type] # takes arrays, too
 
 
 def _checksums_of_file(path: Path, pixels: np.ndarray) -> list[int]:

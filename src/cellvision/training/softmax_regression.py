@@ -9,7 +9,7 @@ come near it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
     from cellvision.training.frozen import FrozenSplit
 
-_TOLERANCE = 1e-6
-"""The solution is found when no component of the gradient of the mean loss exceeds this."""
+_TOLERANCE = 1e-7
+"""The solution is found when no component of the gradient along the principal axes exceeds this."""
+
+_WORST_GRADIENT = 1e-4
+"""A component of the gradient of the mean loss above this means that no solution was found."""
+
+_MOST_ROTATED = 2048
+"""Features of which the principal axes are computed: in seconds, not minutes."""
 
 _MOST_ITERATIONS = 5000
 
@@ -162,23 +168,17 @@ def minimize(
     count, width = inputs.shape
     classes = targets.shape[1]
     share = (weights / count)[:, None]
+    axes = _principal_axes(inputs, share, l2, classes)
+    rotated = axes.project(inputs)
+    penalties = (l2 * np.square(axes.scale))[:, None]
+    shares = share * targets
 
     def parts(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return flat[classes:].reshape(width, classes), flat[:classes]
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        kernel, bias = parts(flat)
-        logits = inputs @ kernel + bias
-        logits -= logits.max(axis=1, keepdims=True)
-        log_total = np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        log_probability = logits - log_total
-        loss = -float((share * targets * log_probability).sum())
-        difference = share * (
-            np.exp(log_probability) * targets.sum(axis=1, keepdims=True) - targets
-        )
-        slope = inputs.T @ difference + 2 * l2 * kernel
-        gradient = np.concatenate([difference.sum(axis=0), slope.ravel()])
-        return loss + l2 * float(np.square(kernel).sum()), gradient
+        loss, slope = _loss(rotated, *parts(flat), shares, penalties)
+        return loss, np.concatenate([slope.bias, slope.kernel.ravel()])
 
     # Always from zero: where the loss is flat (a constant added to all biases) nothing moves.
     result: Any = scipy.optimize.minimize(
@@ -194,13 +194,83 @@ def minimize(
             "ftol": 0.0,
         },
     )
-    kernel, bias = parts(result.x)
-    gradient = float(np.abs(result.jac).max())
+    rotated_kernel, bias = parts(result.x)
+    kernel = axes.restore(rotated_kernel)
+    slope = _loss(inputs, kernel, bias, shares, np.full((width, 1), l2))[1]
+    gradient = float(max(np.abs(slope.kernel).max(), np.abs(slope.bias).max()))
     # The line search may end at the limit of float64, with nothing left to gain.
-    if gradient > 100 * _TOLERANCE:
+    if gradient > _WORST_GRADIENT:
         raise errors.CellvisionError(
             f"softmax regression did not converge: {result.message} (gradient {gradient:.2g})",
             "Increase the L2 penalty (architecture.l2)",
         )
     penalty = l2 * float(np.square(kernel).sum())
     return kernel, bias, Solution(float(result.fun) - penalty, penalty, int(result.nit), gradient)
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Directions in which the loss is about equally curved.
+
+    Features such as those of `scattering` are strongly correlated: along the features
+    themselves, L-BFGS takes up to twenty times as many iterations.
+
+    Attributes
+    ----------
+    scale : numpy.ndarray
+        Length of a step along each axis, shape (features,).
+    rotation : numpy.ndarray or None
+        One axis in each column; None: the features themselves.
+    """
+
+    scale: np.ndarray
+    rotation: np.ndarray | None
+
+    def project(self, inputs: np.ndarray) -> np.ndarray:
+        """Return inputs (n, features) along the axes."""
+        projected: np.ndarray = inputs if self.rotation is None else inputs @ self.rotation
+        return np.asarray(projected * self.scale)
+
+    def restore(self, kernel: np.ndarray) -> np.ndarray:
+        """Return the kernel of the features from one of the axes."""
+        scaled: np.ndarray = kernel * self.scale[:, None]
+        return scaled if self.rotation is None else np.asarray(self.rotation @ scaled)
+
+
+def _principal_axes(inputs: np.ndarray, share: np.ndarray, l2: float, classes: int) -> _Axes:
+    """Return the axes of the Hessian where all classes are equally probable."""
+    rotation = None
+    if inputs.shape[1] <= _MOST_ROTATED:
+        squares, rotation = np.linalg.eigh((inputs * share).T @ inputs)
+    else:
+        squares = (share * np.square(inputs)).sum(axis=0)
+    curvature = (1 - 1 / classes) / classes
+    return _Axes(1 / np.sqrt(curvature * np.maximum(squares, 0) + 2 * l2), rotation)
+
+
+class _Slope(NamedTuple):
+    """The gradient of the loss by the kernel and by the bias."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+def _loss(
+    inputs: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    shares: np.ndarray,
+    penalties: np.ndarray,
+) -> tuple[float, _Slope]:
+    """Return the loss with its penalty, and its gradient.
+
+    `shares` are the targets times the weight of each image, `penalties` the strength of the
+    penalty for each feature, shape (features, 1).
+    """
+    logits = inputs @ kernel + bias
+    logits -= logits.max(axis=1, keepdims=True)
+    log_probability = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    difference = shares.sum(axis=1, keepdims=True) * np.exp(log_probability) - shares
+    slope = inputs.T @ difference + 2 * penalties * kernel
+    loss = float((penalties * np.square(kernel)).sum() - (shares * log_probability).sum())
+    return loss, _Slope(slope, difference.sum(axis=0))
