@@ -330,6 +330,11 @@ def test_the_spread_over_seeds_is_mean_sd_range_and_t_interval() -> None:
     assert (spread.minimum, spread.maximum, spread.runs) == (0.79, 0.88, 5)
 
 
+def test_equal_runs_have_no_spread() -> None:
+    spread = statistics.seed_spread([130 / 132] * 10)
+    assert (spread.sd, spread.low, spread.high) == (0.0, spread.mean, spread.mean)
+
+
 def test_one_seed_has_no_spread() -> None:
     spread = statistics.seed_spread([0.9])
     assert np.isnan(spread.sd)

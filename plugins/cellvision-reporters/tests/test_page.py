@@ -297,3 +297,11 @@ def test_tables_are_rounded_and_shortened(tmp_path: Path) -> None:
     assert table.head == ("the name", "small")
     assert table.rows[1] == ("1", "0.000123")
     assert (len(table.rows), table.omitted) == (200, 5)
+
+
+def test_limits_have_the_decimals_of_their_quantity(tmp_path: Path) -> None:
+    from cellvision_reporters.page.content import read_table
+
+    path = tmp_path / "table.csv"
+    path.write_text("auc,auc_low,auc_high,n\n1,0.9,1,20\n")
+    assert read_table(path).rows == (("1.000", "0.900", "1.000", "20"),)

@@ -89,7 +89,7 @@ def seed_spread(
         flags = validation.check_binary(dead, "dead")
         validation.check_same_length(accuracies=values, dead=flags)
         untrained = int(flags.sum())
-    sd = float(values.std(ddof=1)) if runs > 1 else float("nan")
+    sd = _standard_deviation(values) if runs > 1 else float("nan")
     low, high, method = 0.0, 1.0, "t over seeds"
     warning: str | None = None
     if untrained:
@@ -173,4 +173,9 @@ def retrained_interval(
 def _t_half_width(values: NDArray[np.float64], confidence: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(len(values) - 1, 0.5 + confidence / 2) * values.std(ddof=1))
+    return float(stdtrit(len(values) - 1, 0.5 + confidence / 2) * _standard_deviation(values))
+
+
+def _standard_deviation(values: NDArray[np.float64]) -> float:
+    # The mean of equal values is rounded, and would leave 1e-16.
+    return float(values.std(ddof=1)) if np.ptp(values) else 0.0

@@ -229,12 +229,23 @@ def read_table(path: Path) -> Table:
     rows = [[*row, *[""] * (len(head) - len(row))][: len(head)] for row in rows]
     rows = [[io.unescape_cell(cell) for cell in row] for row in rows]
     columns = [index for index in range(len(head)) if _is_shown([row[index] for row in rows])]
-    decimals = [any("." in row[index] for row in rows) for index in range(len(head))]
+    decimals = _have_decimals(head, rows)
     return Table(
         tuple(_heading(head[index]) for index in columns),
         tuple(tuple(_rounded(row[index], decimals[index]) for index in columns) for row in rows),
         omitted,
     )
+
+
+def _have_decimals(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Whether each column has decimals, or the quantity whose limits it contains."""
+    quantities = [column.removesuffix("_low").removesuffix("_high") for column in head]
+    decimal = {
+        quantity
+        for index, quantity in enumerate(quantities)
+        if any("." in row[index] for row in rows)
+    }
+    return [quantity in decimal for quantity in quantities]
 
 
 def _heading(column: str) -> str:
