@@ -193,6 +193,8 @@ def test_answers_that_do_not_fit_are_refused(tmp_path: Path, out: Path) -> None:
         (lambda t: t.drop(columns="answer"), "the column 'answer' is missing"),
         (lambda t: t.head(0), "it has no answers"),
         (lambda t: pd.concat([t, t]), "more than once"),
+        (lambda t: t.assign(repeat=0), "other values than 1, 2"),
+        (lambda t: t.assign(repeat="first"), "other values than 1, 2"),
     ):
         change(good).to_csv(bad, index=False)
         with pytest.raises(errors.InvalidInput, match=reason):

@@ -53,6 +53,11 @@ def read_answers(path: Path, rater: str | None = None) -> pd.DataFrame:
     if missing or table.empty:
         reason = f"the column {missing[0]!r} is missing" if missing else "it has no answers"
         raise errors.InvalidInput(f"{path}: {reason}", hint)
+    if table["repeat"].dtype.kind != "i" or (table["repeat"] < 1).any():
+        raise errors.InvalidInput(
+            f"{path}: the column 'repeat' has other values than 1, 2, ...",
+            "Write 1 for the first time that a rater saw an image",
+        )
     if rater is not None:
         table = _of_rater(table, path, rater)
     duplicates = table[table.duplicated(["rater", "split", "image", "repeat"])]
