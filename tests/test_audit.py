@@ -104,9 +104,13 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
     assert len(set(listed)) == len(listed)
     assert sorted(set(listed) - {"empty folder/"}) == walked(tmp_path)
     by_status = {file["file"]: (file["status"], file["reason"]) for file in report["files"]}
-    assert by_status["b/empty.tif"] == ("refused", "the file is empty")
-    assert by_status["a/film.gif"] == ("refused", "GIF images are not supported")
-    assert by_status["a/to nowhere.png"] == ("refused", "no such file")
+    assert by_status["b/empty.tif"] == (
+        "refused",
+        "the file is empty. Copy or export it again, or leave it out",
+    )
+    gif = "GIF images are not supported. Convert it to PNG or TIFF"
+    assert by_status["a/film.gif"] == ("refused", gif)
+    assert by_status["a/to nowhere.png"] == ("refused", "no such file. Check the path")
     assert by_status["a/linked.png"][0] == "read"
     assert by_status["c/0.png"] == ("skipped", "class 'c' is not in dataset.classes")
     assert by_status["a/._0.png"][0] == "skipped"

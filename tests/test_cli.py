@@ -723,13 +723,15 @@ def test_warnings_follow_standard_error(capsys: pytest.CaptureFixture[str]) -> N
     from cellvision.cli import _WarningHandler
 
     handler = _WarningHandler()
+    handler.written.clear()
     record = logging.makeLogRecord({"msg": "many cells", "levelno": logging.WARNING})
     with contextlib.redirect_stderr(io.StringIO()) as first:
         handler.emit(record)
     assert first.getvalue() == "warning: many cells\n"
     first.close()
+    handler.emit(logging.makeLogRecord({"msg": "few cells", "levelno": logging.WARNING}))
     handler.emit(record)
-    assert capsys.readouterr().err == "warning: many cells\n"
+    assert capsys.readouterr().err == "warning: few cells\n", "the first warning is not repeated"
 
 
 @pytest.mark.exhaustive

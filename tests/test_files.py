@@ -536,6 +536,15 @@ def test_missing_file(tmp_path: Path) -> None:
     refused(tmp_path / "pipe.png", "regular file")
 
 
+@pytest.mark.parametrize("suffix", ["nd2", "czi", "lif"])
+def test_files_of_microscopes_name_the_plugin_that_reads_them(tmp_path: Path, suffix: str) -> None:
+    magic = {"nd2": b"\xda\xce\xbe\x0a", "czi": b"ZISRAWFILE"}.get(suffix, b"p\0\0\0")
+    path = write(tmp_path / f"cells.{suffix}", magic + bytes(200))
+    with pytest.raises(UnreadableImage) as caught:
+        read_image(path)
+    assert f"cellvision-bioio[{suffix}]" in caught.value.hint
+
+
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.png", b"secret")
 
@@ -558,7 +567,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_formats_that_are_not_read(tmp_path: Path, name: str, magic: bytes, word: str) -> None:
     fault = refused(write(tmp_path / name, magic + bytes(200)), word)
-    assert "TIFF" in fault.hint
+    assert "TIFF" in fault.hint or "bioio" in fault.hint
     assert Path(name).suffix in IMAGE_SUFFIXES
 
 

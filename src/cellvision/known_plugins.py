@@ -1,4 +1,4 @@
-"""Which known distribution provides which plugin, for the hint when a name is not installed."""
+"""Which known distribution provides what, for hints where it is not installed."""
 
 from __future__ import annotations
 
@@ -52,3 +52,15 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
 
 KNOWN_VERBS: dict[str, str] = {"nuclei": "cellvision-nuclei"}
 """Verb to the distribution that provides it."""
+
+MICROSCOPE_FORMATS = {".nd2": "nd2", ".czi": "czi", ".lif": "lif"}
+"""Suffixes of microscopes' own formats, and the extra of cellvision-bioio that reads each."""
+
+
+def how_to_read(suffix: str) -> str:
+    """Return how to read files of one of `MICROSCOPE_FORMATS`."""
+    return (
+        f'Install the plugin bioio: python -m pip install "cellvision-bioio'
+        f'[{MICROSCOPE_FORMATS[suffix]}]"; then give the folder above the class folders with '
+        "--set dataset.type=bioio"
+    )

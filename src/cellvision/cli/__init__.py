@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Figures go to files. A notebook's backend, inherited by its shell commands, fails here.
     os.environ["MPLBACKEND"] = "agg"
     logging.basicConfig(level=logging.WARNING, handlers=[_WarningHandler()])
+    _WarningHandler.written.clear()
     code = _run(words, files, debug=debug)
     if trace:
         _print_trace()
@@ -120,12 +121,19 @@ def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
 class _WarningHandler(logging.Handler):
     """Writes ``warning: ...`` to standard error, with names from outside made printable.
 
-    Standard error is looked up for each message: a caller may replace it and close the old one.
+    A command writes a message once: settings, for instance, are read by the recipe and again by
+    the training. Standard error is looked up for each message: a caller may replace it and close
+    the old one.
     """
+
+    written: ClassVar[set[str]] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), file=sys.stderr, flush=True)
+            line = self.format(record)
+            if line not in self.written:
+                print(line, file=sys.stderr, flush=True)
+                self.written.add(line)
         except Exception:  # noqa: BLE001 - as every handler of logging does
             self.handleError(record)
 

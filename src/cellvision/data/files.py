@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from cellvision import errors
 from cellvision.data.decoder_plugins import decode_by_plugin, plugin_suffixes
 from cellvision.interfaces.decoded_image import DecodedImage, Note
+from cellvision.known_plugins import MICROSCOPE_FORMATS, how_to_read
 
 if TYPE_CHECKING:
     from cellvision.data.decoders.common import Decoded, Refusal
@@ -234,7 +235,10 @@ def _unknown(head: bytes, suffix: str) -> Refusal:
         return Refusal("the file is empty", "Copy or export it again, or leave it out")
     for magic, start, reason, hint in _UNREAD:
         if head[start:].startswith(magic):
-            return Refusal(reason, hint)
+            readable = suffix in MICROSCOPE_FORMATS and hint == _MICROSCOPE
+            return Refusal(reason, how_to_read(suffix) if readable else hint)
+    if suffix in MICROSCOPE_FORMATS:
+        return Refusal(f"{suffix} files are read by a plugin only", how_to_read(suffix))
     if suffix == ".tga":
         return Refusal("TGA images are not supported", _CONVERT)
     if suffix in IMAGE_SUFFIXES and suffix not in _REFUSED_SUFFIXES:

@@ -105,8 +105,8 @@ class ImageStats:
 
     @classmethod
     def refused(cls, image: str, error: errors.UnreadableImage) -> ImageStats:
-        """Record an image that cannot be decoded."""
-        return cls(image, "refused", error.reason)
+        """Record an image that cannot be decoded, and what to do about it."""
+        return cls(image, "refused", ". ".join(filter(None, (error.reason, error.hint))))
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> ImageStats:

@@ -114,9 +114,7 @@ def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> Imag
     training = table[[name is not None and is_training(name) for name in table["split"]]]
     sampled = images.read(list(_sample(training)["image"]))
     if not sampled:
-        raise errors.CatalogError(
-            "none of the training images can be read", "Run cellvision audit to see why"
-        )
+        raise images.unreadable()
     groups = class_groups = None
     if catalog.group_column is not None:
         groups = int(training["group"].nunique())
@@ -156,6 +154,7 @@ class _SampledImages:
         self._dataset = dataset
         self._channels_selected = channels_selected
         self._images: dict[str, _SampledImage | None] = {}
+        self._fault: errors.UnreadableImage | None = None
 
     def read(self, names: Sequence[str]) -> list[_SampledImage]:
         """Return the images that can be read; refuse different numbers of channels."""
@@ -166,10 +165,17 @@ class _SampledImages:
             _require_equal_channels({name: image.shape[2] for name, image in readable.items()})
         return list(readable.values())
 
+    def unreadable(self) -> errors.CatalogError:
+        """Return the error that says why images cannot be read, by one of them."""
+        example = "" if self._fault is None else f": {self._fault.what}"
+        hint = "Run cellvision audit to see why" if self._fault is None else self._fault.hint
+        return errors.CatalogError(f"none of the training images can be read{example}", hint)
+
     def _read(self, name: str) -> _SampledImage | None:
         try:
             image = self._dataset.decode(name)
-        except errors.UnreadableImage:
+        except errors.UnreadableImage as fault:
+            self._fault = fault
             return None
         pixels = image.pixels
         grid = _grid(pixels) if min(pixels.shape[:2]) >= _GRID else None

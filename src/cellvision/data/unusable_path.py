@@ -6,11 +6,10 @@ import difflib
 from pathlib import Path
 
 from cellvision import errors
+from cellvision.known_plugins import MICROSCOPE_FORMATS, how_to_read
 
 EXPERIMENT_SUFFIXES = (".toml", ".yaml", ".yml", ".json")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
-MICROSCOPE_FORMATS = {".nd2": "nd2", ".czi": "czi", ".lif": "lif"}
-"""Suffixes of microscopes' own formats, and the extra of cellvision-bioio that reads each."""
 
 
 def unusable(path: Path) -> errors.CellvisionError | None:
@@ -32,11 +31,9 @@ def unusable(path: Path) -> errors.CellvisionError | None:
             "Unpack it (such as by unzip), then give the folder.",
         )
     if suffix in MICROSCOPE_FORMATS:
-        extra = MICROSCOPE_FORMATS[suffix]
         return errors.FolderError(
             f"{path}: the plugin bioio reads {suffix} files, from folders of classes",
-            f'Install it: python -m pip install "cellvision-bioio[{extra}]"; then give the folder '
-            "above the class folders with --set dataset.type=bioio",
+            how_to_read(suffix),
         )
     return errors.FolderError(
         f"{path}: this is neither a folder nor an experiment file (.toml, .yaml, .json)",
