@@ -55,9 +55,10 @@ class ImageGrid:
         )
         self._cell = min(max(widest + 0.03, 1.15), 1.45)
         most = min(int(_WIDEST // (self._cell + _GAP)), count)
-        # Prefer a number of columns that fills the last row.
+        # Prefer a number of columns that fills the last row, or nearly does.
         even = [n for n in range(most, max(most - 3, 1), -1) if count % n == 0]
-        self._columns = even[0] if even else most
+        rows = -(-count // most)
+        self._columns = even[0] if even else -(-count // rows)
         self.above = [fit_text(text, self._cell, FONT, _LINES, "bold") for text in above]
         self.below = [fit_text(text, self._cell, FONT, _LINES) for text in below]
         self._head = text_height(_most_lines(self.above), FONT) + 0.06
