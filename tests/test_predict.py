@@ -373,6 +373,32 @@ def test_what_reading_lost_is_warned_of(images: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_channels_of_other_axes_are_warned_of(tmp_path: Path) -> None:
+    import tifffile
+
+    rng, options = np.random.default_rng(0), {"photometric": "minisblack"}
+    for number in range(8):
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stack = rng.integers(0, 255, (2, 3, 8, 8)).astype(np.uint8)
+        tifffile.imwrite(path, stack, metadata={"axes": "ZCYX"}, **options)
+    dataset = cv.datasets.create("folder", path=tmp_path / "images")
+    run: Any = SimpleNamespace(
+        preprocessing=cv.Preprocessing(size=(8, 8), channels=tuple(range(6))),
+        audit=cv.audit(dataset),
+        intensity_range=(0.0, 255.0),
+        dataset=dataset,
+    )
+    reader = image_reader.ImageReader(run)
+    for axes in ("ZCYX", "TCYX"):
+        tifffile.imwrite(tmp_path / "new.tif", stack, metadata={"axes": axes}, **options)
+        reader.read(ImageFile(tmp_path / "new.tif", f"{axes}.tif", tmp_path))
+    (warning,) = reader.unlike.warnings()
+    assert warning.startswith(
+        "1 of 2 images has TC 2x3 channels; training images have ZC 2x3. Such as TCYX.tif."
+    )
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_images_that_training_refuses_are_not_predicted(
     images: Path, tmp_path: Path, value: float

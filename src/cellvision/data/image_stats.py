@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_MAGNITUDE = float(np.sqrt(np.finfo(np.float32).max))
 """Largest intensity of float images (1.8e19): larger squares overflow 32 bits."""
+
+_PLANES = re.compile(r"axes (\S+ \S+) flattened to ")
 
 _BLOCK_BYTES = 2**20
 
@@ -271,6 +274,18 @@ def pixel_fault(pixels: np.ndarray) -> str:
             "overflow the 32-bit numbers of a network"
         )
     return ""
+
+
+def plane_axes(notes: Sequence[str]) -> str:
+    """Return which axes became channels, such as ``ZC 3x2``; empty if channels are just that.
+
+    Parameters
+    ----------
+    notes
+        The notes of one image.
+    """
+    found = (_PLANES.match(note) for note in notes)
+    return next((match[1] for match in found if match is not None), "")
 
 
 def digests(stats: Sequence[ImageStats]) -> dict[str, str]:
