@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Iterator
@@ -187,6 +189,34 @@ def test_unreadable_files_are_listed_or_skipped(
     with pytest.raises(errors.UnreadableImages) as caught:
         cv.predict(run, [mixed / "bad.tif", mixed / "worse.png"], skip_unreadable=True)
     assert "--set" not in caught.value.hint  # which predict has not
+
+
+def test_a_damaged_file_is_found_before_an_engine_starts(
+    run: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    mixed = shutil.copytree(images / "dark", tmp_path / "mixed", dirs_exist_ok=True)
+    for number in range(16, 40):
+        shutil.copyfile(mixed / "s1.tif", mixed / f"s{number}.tif")
+    for name in ("s7.tif", "s39.tif"):
+        (mixed / name).write_bytes((mixed / name).read_bytes()[:-100])
+    program = """
+import sys
+from cellvision.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(sorted({"keras", "tensorflow", "jax"} & sys.modules.keys()))
+"""
+    words = ["predict", run.folder, mixed, "--out", tmp_path / "new.csv"]
+    process = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert process.stdout == "[]\n"
+    assert process.stderr.startswith("error: 2 files cannot be read:\n")
+    assert "s7.tif" in process.stderr
+    assert "s39.tif" in process.stderr
+    assert not (tmp_path / "new.csv").exists()
 
 
 def test_hostile_files_are_refused_and_the_others_predicted(
@@ -561,7 +591,8 @@ def test_columns_of_any_name_give_a_table_of_groups(
 def test_black_and_white_images_are_predicted_as_8_bits(run: cv.Run, tmp_path: Path) -> None:
     """A network trained on 1-bit and 8-bit PNGs predicts both, whichever was the first."""
     for first in ("bool", "uint8"):
-        file = SimpleNamespace(status="read", dtype=first, shape=(32, 32, 1), bit_depth=1)
+        shape = (32, 32, 1)
+        file = SimpleNamespace(status="read", dtype=first, shape=shape, bit_depth=1, reason="")
         trained = SimpleNamespace(
             preprocessing=run.preprocessing,
             dataset=run.dataset,
