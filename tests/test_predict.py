@@ -334,7 +334,7 @@ def test_the_files_of_an_audit_are_found(
     (folder / "light").symlink_to(images / "light")
     (folder / "dark" / "loop").symlink_to(folder)
     shutil.copy(images / "dark/s0.tif", folder / "dark" / "no_suffix")
-    for hidden in (".ipynb_checkpoints", ".trash"):
+    for hidden in (".ipynb_checkpoints", ".trash", "@eaDir", "$RECYCLE.BIN"):
         shutil.copytree(images / "dark", folder / "dark" / hidden)
     (folder / "dark" / "notes.txt").write_text("no image")
     (folder / "groups.csv").write_text("file,well\n")

@@ -131,8 +131,9 @@ def _judge(found: WalkedPath) -> _Entry:
     name = Path(parts[-1])
     if is_phantom(name):
         return _Entry(found, reason="hidden, or left by the operating system", expected=True)
-    if any(part.startswith(".") for part in parts[:-1]):
-        return _Entry(found, reason="in a hidden folder", expected=True)
+    if any(is_phantom(Path(part)) for part in parts[:-1]):
+        reason = "in a folder that is hidden or of the operating system"
+        return _Entry(found, reason=reason, expected=True)
     suffix = name.suffix.lower()
     known = suffix in IMAGE_SUFFIXES or suffix in _FURTHER_SUFFIXES
     if not found.is_file:
