@@ -319,6 +319,14 @@ def test_any_index_and_column_type_is_accepted() -> None:
         ("\N{DEVANAGARI DIGIT ZERO}\N{DEVANAGARI DIGIT SEVEN}", "7"),
         ("\N{CYRILLIC CAPITAL LETTER A}1", "A1"),
         ("P\N{NO-BREAK SPACE}7", "P7"),
+        ("donor#7", "Donor 7"),
+        ("#07", "7"),
+        ("donor (7)", "donor 7"),
+        ("P:7", "P7"),
+        ("P7;", "P7"),
+        ("1.00E+02", "100"),
+        ("1E+05", "100000.0"),
+        ("-2.5e-01", "-0.25"),
     ],
 )
 def test_spellings_of_one_name(one: str, other: str) -> None:
@@ -344,6 +352,11 @@ def test_spellings_of_one_name(one: str, other: str) -> None:
         ("A10", "A1.0"),
         ("CD4+", "CD4-"),
         ("CD4-", "CD4"),
+        ("1:2", "12"),
+        ("1(2)", "12"),
+        ("A1E+1", "A10"),
+        ("1E+02", "1"),
+        ("12e+01", "120"),
         ("A'", "A"),
         ("1,2,3", "1,2"),
         ("1+2", "12"),
@@ -372,6 +385,18 @@ def test_one_group_in_two_spellings_is_reported() -> None:
     "word",
     [
         *("NA", "nan", "None", "#N/A", "?", "n/a", "NULL", "<NA>", "-", "#NV", "1.#QNAN", "n/d"),
+        *(
+            "N.A",
+            "n. a.",
+            "(none)",
+            '"NA"',
+            "<null>",
+            "\\N",
+            "#CALC!",
+            "#BLOCKED!",
+            "Err:502",
+            "unk",
+        ),
         *("\uff2e\uff21", "N\N{ZERO WIDTH SPACE}A", "unspecified"),
     ],
 )
@@ -380,6 +405,12 @@ def test_words_for_missing_values_are_no_group(word: str) -> None:
     assert result.left_out == {"1.png": "its donor is unknown"}
     assert any(f"contains {word!r} in 1 row" in warning for warning in result.warnings)
     assert any("left out because the donor is unknown" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize("word", ["ND", "#A", "#12", "N", "A.N", "None 1", "(A)", "un-k", "0"])
+def test_names_that_only_resemble_such_words(word: str) -> None:
+    result = catalog(list("aabb"), {"group": "donor"}, donor=["x", word, "y", "z"])
+    assert list(result.table["group"]) == ["x", word, "y", "z"]
 
 
 def test_words_for_missing_values_in_one_of_several_columns() -> None:

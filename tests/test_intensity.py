@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def test_one_hot_pixel_is_named() -> None:
     )
     assert warning.endswith("set preprocessing.intensity=4095.")
     assert warning in cv.audit(data.experiment).warnings
+    assert not said(data, "fill only")  # which would propose a range up to the hot pixel
 
 
 def test_a_hot_pixel_outside_the_training_images_changes_no_scale() -> None:
@@ -108,6 +110,20 @@ def test_a_pedestal_is_reported_with_the_range_to_declare(high: int) -> None:
     assert low == pytest.approx(32768, abs=30)
     assert top == pytest.approx(32768 + high, abs=30)
     assert not said(prepared(cells(32768, 32768 + high), intensity=(low, top)), "fill only")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low"), [(np.int16, -32768), (np.uint32, 2**31), (np.int32, -(2**20))]
+)
+def test_a_pedestal_of_another_type_names_the_range_too(dtype: Any, low: int) -> None:
+    images = cells(0, 4095).items()
+    pixels = {image: (array.astype(np.int64) + low).astype(dtype) for image, array in images}
+    with pytest.raises(errors.PreprocessingError) as caught:
+        prepared(pixels)
+    span = re.search(r"training images span (-?\d+) to (-?\d+)\)", caught.value.hint)
+    assert span is not None
+    assert int(span[1]) == pytest.approx(low, abs=40)
+    assert int(span[2]) == pytest.approx(low + 4095, abs=40)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 255), (100, 1100), (200, 4000), (100, 60000)])

@@ -215,6 +215,18 @@ def no_statistics(entry: Path) -> None:
     rewrite_index(entry, lambda index: index["stats"][1].update(low=None, shape=None))
 
 
+def short_sketch(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index["stats"][2].update(sketch="00ff"))
+
+
+def means_of_words(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index["stats"][0].update(means=["dark"]))
+
+
+def numbered_compression(entry: Path) -> None:
+    rewrite_index(entry, lambda index: index["stats"][0].update(compression=[7]))
+
+
 def deep_index(entry: Path) -> None:
     text = "[" * 50_000 + "]" * 50_000 + "\n"
     (entry / "index.json").write_text(f"{zlib.crc32(text.encode())}\n{text}")
@@ -229,6 +241,7 @@ def list_for_index(entry: Path) -> None:
     "damage",
     [
         *(other_dtype, endless_shape, nested_shape, no_reader, uncounted, no_statistics),
+        *(short_sketch, means_of_words, numbered_compression),
         *(deep_index, list_for_index),
         *(damage_pixels, truncate, damage_a_statistic, half_index, empty_index),
         *(no_index, no_pixels, old_index, other_shape, fewer_images, other_images),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Iterator
@@ -189,6 +191,34 @@ def test_unreadable_files_are_listed_or_skipped(
     assert "--set" not in caught.value.hint  # which predict has not
 
 
+def test_a_damaged_file_is_found_before_an_engine_starts(
+    run: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    mixed = shutil.copytree(images / "dark", tmp_path / "mixed", dirs_exist_ok=True)
+    for number in range(16, 40):
+        shutil.copyfile(mixed / "s1.tif", mixed / f"s{number}.tif")
+    for name in ("s7.tif", "s39.tif"):
+        (mixed / name).write_bytes((mixed / name).read_bytes()[:-100])
+    program = """
+import sys
+from cellvision.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(sorted({"keras", "tensorflow", "jax"} & sys.modules.keys()))
+"""
+    words = ["predict", run.folder, mixed, "--out", tmp_path / "new.csv"]
+    process = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert process.stdout == "[]\n"
+    assert process.stderr.startswith("error: 2 files cannot be read:\n")
+    assert "s7.tif" in process.stderr
+    assert "s39.tif" in process.stderr
+    assert not (tmp_path / "new.csv").exists()
+
+
 def test_hostile_files_are_refused_and_the_others_predicted(
     run: cv.Run,
     images: Path,
@@ -304,7 +334,7 @@ def test_the_files_of_an_audit_are_found(
     (folder / "light").symlink_to(images / "light")
     (folder / "dark" / "loop").symlink_to(folder)
     shutil.copy(images / "dark/s0.tif", folder / "dark" / "no_suffix")
-    for hidden in (".ipynb_checkpoints", ".trash"):
+    for hidden in (".ipynb_checkpoints", ".trash", "@eaDir", "$RECYCLE.BIN"):
         shutil.copytree(images / "dark", folder / "dark" / hidden)
     (folder / "dark" / "notes.txt").write_text("no image")
     (folder / "groups.csv").write_text("file,well\n")
@@ -371,6 +401,32 @@ def test_what_reading_lost_is_warned_of(images: Path, tmp_path: Path) -> None:
     assert reader.unlike.warnings() == [
         "2 of 3 images: alpha channel dropped, although it varies (0 to 7). Such as b.png."
     ]
+
+
+def test_channels_of_other_axes_are_warned_of(tmp_path: Path) -> None:
+    import tifffile
+
+    rng, options = np.random.default_rng(0), {"photometric": "minisblack"}
+    for number in range(8):
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stack = rng.integers(0, 255, (2, 3, 8, 8)).astype(np.uint8)
+        tifffile.imwrite(path, stack, metadata={"axes": "ZCYX"}, **options)
+    dataset = cv.datasets.create("folder", path=tmp_path / "images")
+    run: Any = SimpleNamespace(
+        preprocessing=cv.Preprocessing(size=(8, 8), channels=tuple(range(6))),
+        audit=cv.audit(dataset),
+        intensity_range=(0.0, 255.0),
+        dataset=dataset,
+    )
+    reader = image_reader.ImageReader(run)
+    for axes in ("ZCYX", "TCYX"):
+        tifffile.imwrite(tmp_path / "new.tif", stack, metadata={"axes": axes}, **options)
+        reader.read(ImageFile(tmp_path / "new.tif", f"{axes}.tif", tmp_path))
+    (warning,) = reader.unlike.warnings()
+    assert warning.startswith(
+        "1 of 2 images has TC 2x3 channels; training images have ZC 2x3. Such as TCYX.tif."
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
@@ -535,7 +591,8 @@ def test_columns_of_any_name_give_a_table_of_groups(
 def test_black_and_white_images_are_predicted_as_8_bits(run: cv.Run, tmp_path: Path) -> None:
     """A network trained on 1-bit and 8-bit PNGs predicts both, whichever was the first."""
     for first in ("bool", "uint8"):
-        file = SimpleNamespace(status="read", dtype=first, shape=(32, 32, 1), bit_depth=1)
+        shape = (32, 32, 1)
+        file = SimpleNamespace(status="read", dtype=first, shape=shape, bit_depth=1, reason="")
         trained = SimpleNamespace(
             preprocessing=run.preprocessing,
             dataset=run.dataset,

@@ -145,3 +145,25 @@ def test_three_pages_are_told_from_colours(channels: Any, use: str | None) -> No
     warnings = preprocessing_warnings(preprocessing, [pages, coloured])
     assert [use in warning for warning in warnings if use] == ([True] if use else [])
     assert len(warnings) == (use is not None)
+
+
+def test_channels_that_come_from_other_axes_are_named(tmp_path: Path) -> None:
+    for number in range(12):
+        path = tmp_path / "ab"[number % 2] / f"{number}.tif"
+        path.parent.mkdir(exist_ok=True)
+        shape = (2, 3) if number < 4 else (3, 2)
+        pixels = noise(number, (*shape, 16, 16))
+        metadata = {"axes": "ZCYX"}
+        tifffile.imwrite(path, pixels, metadata=metadata, ome=number == 5, photometric="minisblack")
+    expected = (
+        "Images with 6 channels differ in the axes that these come from: 8 ZC 3x2 (such as "
+        "'a/4.tif'), 4 ZC 2x3 (such as 'a/0.tif')."
+    )
+    warnings = cv.audit(cv.datasets.create("folder", path=tmp_path)).warnings
+    assert [warning.startswith(expected) for warning in warnings if "axes that" in warning] == [
+        True
+    ]
+    for number in range(4):
+        (tmp_path / "ab"[number % 2] / f"{number}.tif").unlink()
+    warnings = cv.audit(cv.datasets.create("folder", path=tmp_path)).warnings
+    assert not any("axes that" in warning for warning in warnings)

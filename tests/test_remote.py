@@ -384,6 +384,38 @@ def test_results_that_cannot_be_uploaded_stay_local_and_resume(
     assert cv.load_study("memory://bucket/study").table.equals(again.table)
 
 
+def test_a_record_alone_opens_no_address(
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    copied: list[str],
+    elsewhere: Callable[[], None],
+) -> None:
+    """The record of a stranger's run may name any storage."""
+    source, local = put(images, "memory://bucket/images"), tmp_path / "run"
+    run = cv.train(experiment(source), local)
+    report = ["report", str(local), "--reporter", "sample"]
+
+    def exit_code(*words: str) -> int | str | None:
+        with pytest.raises(SystemExit) as end:
+            cli.main([*report, *words])
+        return end.value.code
+
+    assert exit_code() == 0  # this user has read those images
+    elsewhere()
+    copied.clear()
+    capsys.readouterr()
+    assert exit_code() == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"reads images from {source}, which you never read before" in said
+    assert "--allow-network" in said
+    assert copied == []
+    assert exit_code("--allow-network") == 0
+    assert copied
+    assert exit_code() == 0
+    assert run.folder == local
+
+
 @pytest.mark.exhaustive
 def test_the_command_line_takes_addresses(
     images: Path, capsys: pytest.CaptureFixture[str], elsewhere: Callable[[], None]

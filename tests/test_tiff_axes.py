@@ -55,6 +55,25 @@ def test_channels_last_are_channels(tmp_path: Path, shape: tuple[int, ...]) -> N
     assert image.notes == ()
 
 
+@pytest.mark.parametrize("shape", [(48, 40, 1, 2), (1, 48, 40, 2), (48, 40, 2, 1), (64, 64, 32)])
+def test_axes_of_length_one_and_square_images(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    pixels = noise(*shape)
+    image = write(tmp_path, pixels, **MINISBLACK)
+    assert_array_equal(image.pixels, pixels.reshape([size for size in shape if size > 1]))
+    assert [(note.kind, note.warning) for note in image.notes] == [("axes_assumed", True)]
+
+
+@pytest.mark.parametrize("text", ["shape=(32, 24, 2)", "shape=(32,24,2)", "shape=(1, 32, 24, 2,)"])
+def test_descriptions_of_old_versions(tmp_path: Path, text: str) -> None:
+    pixels = noise(32, 24, 2)
+    image = write(tmp_path, pixels, description=text, metadata=None, **MINISBLACK)
+    assert_array_equal(image.pixels, pixels)
+    pages = noise(3, 9, 8)
+    for other in ("shape=(9, 9)", "shape=()", "shape=" + "9" * 99, "shape=(" + "1" * 10**5):
+        image = write(tmp_path, pages, description=other, metadata=None, **MINISBLACK)
+        assert image.pixels.shape == (9, 8, 3)
+
+
 @pytest.mark.parametrize("shape", [(2, 32, 32), (5, 20, 30), (100, 40, 30), (7, 9, 7)])
 def test_pages_of_plausible_images_are_channels(tmp_path: Path, shape: tuple[int, ...]) -> None:
     pixels = noise(*shape)

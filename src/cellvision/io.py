@@ -20,6 +20,7 @@ from cellvision.data.luma import luma
 from cellvision.data.names import natural_order
 from cellvision.data.pixel_size import read_pixel_size
 from cellvision.digests import file_digest, pixel_digest
+from cellvision.locks import folder_lock
 from cellvision.markdown_text import escape_markdown
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "class_folder_depth",
     "escape_markdown",
     "file_digest",
+    "folder_lock",
     "format_frame",
     "is_phantom",
     "luma",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ _MAX_VALUES = 1_000_000
 """Limits of an experiment file; a run's record with every default is far smaller."""
 
 _MAX_TEXT = {".json": 2**24}
-_MAX_TEXT_ELSE = 2**20
+_MAX_TEXT_ELSE = 2**18
 """Limits of a file's length, in characters; YAML and TOML are read slowly, and JSON may be a run's
 record."""
+
+_MAX_YAML_NODES = 10_000
+"""Limit of values in YAML, of which PyYAML reads 10,000 in a second."""
 
 _MAX_SCALAR = 2**16
 """Limit of one value in YAML, which computes numbers such as 1:30 in quadratic time."""
@@ -110,7 +113,7 @@ def _invalid(path: Path, error: ValueError) -> errors.ExperimentError:
     )
 
 
-def _require_moderate_size(settings: Any, items: Callable[[Any], Iterable[Any]]) -> None:
+def _require_moderate_size(settings: Any, items: Callable[[Any], Collection[Any]]) -> None:
     """Refuse files whose aliases or nesting would exhaust memory: YAML can nest exponentially.
 
     Parameters
@@ -128,14 +131,17 @@ def _require_moderate_size(settings: Any, items: Callable[[Any], Iterable[Any]])
         if len(sizes) > _MAX_VALUES:
             raise ValueError(_TOO_MANY)
         if id(value) not in sizes:
-            sizes[id(value)] = 1 + sum(size(item, depth + 1) for item in items(value))
+            parts = items(value)
+            if len(parts) > _MAX_VALUES:
+                raise ValueError(_TOO_MANY)
+            sizes[id(value)] = 1 + sum(size(item, depth + 1) for item in parts)
         return sizes[id(value)]
 
     if size(settings, 0) > _MAX_VALUES:
         raise ValueError(_TOO_MANY)
 
 
-def _items(value: Any) -> Iterable[Any]:
+def _items(value: Any) -> Collection[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
@@ -148,7 +154,23 @@ def _toml(text: str) -> Any:
 def _yaml(text: str) -> Any:
     import yaml
 
-    loader = yaml.SafeLoader(text)
+    class Loader(yaml.SafeLoader):
+        """Stops at the limits: reading on may take minutes."""
+
+        depth, nodes = 0, 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            self.nodes += 1
+            if self.depth > _MAX_DEPTH + 1:
+                raise RecursionError
+            if self.nodes > _MAX_YAML_NODES:
+                raise ValueError(f"it has more than {_MAX_YAML_NODES} values")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+    loader = Loader(text)
     try:
         node = loader.get_single_node()
         # Before values are made of it: merge keys (<<) copy what aliases stand for.
@@ -162,7 +184,7 @@ def _yaml(text: str) -> Any:
         loader.dispose()
 
 
-def _node_items(node: Any) -> Iterable[Any]:
+def _node_items(node: Any) -> Collection[Any]:
     """Return the nodes below a node of YAML; refuse a very long value."""
     if node is None or isinstance(node.value, str):
         if node is not None and len(node.value) > _MAX_SCALAR:

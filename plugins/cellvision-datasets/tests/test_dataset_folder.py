@@ -194,7 +194,7 @@ def test_every_file_is_in_the_catalog_or_skipped(tmp_path: Path) -> None:
         "a/.DS_Store": ("hidden, or left by the operating system", True),
         "a/._1.png": ("hidden, or left by the operating system", True),
         "Thumbs.db": ("hidden, or left by the operating system", True),
-        ".git/HEAD": ("in a hidden folder", True),
+        ".git/HEAD": ("in a folder that is hidden or of the operating system", True),
         "a/notes.txt": ("not an image: .txt", False),
         "SOURCE.md": ("not an image: .md", False),
         "b/nothing": ("not an image: no suffix", False),
@@ -202,6 +202,16 @@ def test_every_file_is_in_the_catalog_or_skipped(tmp_path: Path) -> None:
     }
     on_disk = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert on_disk == listed | (set(over) - {"c/"})
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle", "lost+found"])
+def test_folders_of_operating_systems_are_no_classes(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "a/1.png", "b/1.png", f"{name}/1.png", f"a/{name}/1.png", f"{name}/b/1.png")
+    assert [row["image"] for row in rows(tmp_path)] == ["a/1.png", "b/1.png"]
+    reason = ("in a folder that is hidden or of the operating system", True)
+    assert passed(tmp_path) == dict.fromkeys(
+        (f"{name}/1.png", f"a/{name}/1.png", f"{name}/b/1.png"), reason
+    )
 
 
 def test_unreadable_files_are_refused_when_read(tmp_path: Path) -> None:

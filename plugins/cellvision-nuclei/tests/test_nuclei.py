@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import tifffile
 from cellvision_nuclei import draw_outlines, find_nuclei
+from cellvision_nuclei.folders import Settings, find_in_folder
 from PIL import Image
 
 import cellvision as cv
@@ -52,6 +53,17 @@ def test_every_nucleus_is_found_and_touching_ones_are_divided(diameter: float | 
     assert nuclei.diameter == pytest.approx(18, abs=3)
     assert 300 < nuclei.threshold < 900
     assert not nuclei.is_doubtful
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", drawn())
+    out = tmp_path / "out"
+    with cv.io.folder_lock(out, "train"), pytest.raises(errors.FolderError, match="in use by: tra"):
+        find_in_folder(tmp_path / "images", out, Settings())
+    assert not out.exists()
+    find_in_folder(tmp_path / "images", out, Settings())
+    assert (out / "nuclei.csv").is_file()
 
 
 def test_dark_nuclei_borders_and_small_areas() -> None:

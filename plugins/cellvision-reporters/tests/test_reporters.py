@@ -543,14 +543,20 @@ def test_names_in_a_script_without_a_font_give_one_line(
     """Matplotlib warned of each character of each label: 18 raw lines for two classes."""
     from cellvision_reporters.figures import figure
 
-    figure._say_missing.cache_clear()
+    figure._said.clear()
     missing = "\N{LINEAR B SYLLABLE B008 A}"  # in no font that figures look for
     run = write_run(tmp_path / "run", (f"{missing}1", f"{missing}2", "tab\tname"))
+    scripts = ("\N{CUNEIFORM SIGN A}", f"{missing}\N{EGYPTIAN HIEROGLYPH A001}", missing)
+    other = write_run(tmp_path / "other", scripts)
     for name in ("confusion", "curves"):
         assert cv.reporters.create(name).run(run, tmp_path / name)
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
     lines = [line for line in caplog.messages if "the installed fonts lack" in line]
     assert len(lines) == 1
+    for name in ("confusion", "curves", "confusion"):
+        assert cv.reporters.create(name).run(other, tmp_path / f"other {name}")
+    all_lines = [line for line in caplog.messages if "the installed fonts lack" in line]
+    assert len(all_lines) == 2  # one for each script that a text begins with, not for each text
     assert missing in lines[0]
     assert "Noto Sans" in lines[0]
 

@@ -40,16 +40,24 @@ def run(
             "answers=expert.csv. Other settings stay as in the experiment.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    allow_network: Annotated[
+        bool,
+        typer.Option(
+            "--allow-network",
+            help="Read images from an address that the run names and that you never read before.",
+        ),
+    ] = False,
 ) -> None:
     """Create the reports of a run or study again."""
     from cellvision import remote
     from cellvision.locks import folder_lock
 
     with remote.results(folder) as local, folder_lock(local, "report"):
-        _report(local, names, changes)
+        _report(local, names, changes, None if allow_network else folder)
 
 
-def _report(folder: Path, names: list[str], changes: list[str]) -> None:
+def _report(folder: Path, names: list[str], changes: list[str], location: str | None) -> None:
+    """Report on a local folder; `location` is what the user called it, None to allow any."""
     from cellvision.backends.startup import start_backend
     from cellvision.progress import displayed
     from cellvision.results.reporting import default_reporters, make_reports
@@ -63,6 +71,10 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
         if isinstance(result, Run)
         else result.metadata.experiments[0].experiment
     )
+    if location is not None:
+        runs = (result,) if isinstance(result, Run) else result.runs
+        for run in runs:
+            _refuse_unknown_addresses(location, run.metadata.experiment.get("dataset"))
     declared: Any = experiment.get("reporters") or []
     if not isinstance(declared, list) or not all(
         isinstance(each, dict) and isinstance(each.get("type"), str) for each in declared
@@ -91,6 +103,24 @@ def _report(folder: Path, names: list[str], changes: list[str]) -> None:
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "List the reporters with cellvision plugins: some report on runs, some on studies.",
         )
+
+
+def _refuse_unknown_addresses(location: str, dataset: object) -> None:
+    """Refuse to connect to a storage because a record, maybe a stranger's, names it."""
+    from urllib.parse import urlsplit
+
+    from cellvision.remote import is_address
+    from cellvision.remote.transfer import was_read
+
+    values = list(dataset.values()) if isinstance(dataset, Mapping) else []
+    values += [entry for value in values if isinstance(value, list) for entry in value]
+    for address in filter(is_address, values):
+        same_storage = is_address(location) and urlsplit(location)[:2] == urlsplit(address)[:2]
+        if not same_storage and not was_read(address):
+            raise errors.ExperimentError(
+                f"{location}: its record reads images from {address}, which you never read before",
+                f"If you trust it: cellvision report {location} --allow-network",
+            )
 
 
 def _announce(

@@ -26,6 +26,11 @@ def read_table(dataset: Dataset) -> pd.DataFrame:
         catalog: Any = dataset.catalog()
     except errors.CellvisionError:
         raise
+    except OSError as error:
+        raise errors.FolderError(
+            f"data set {kind} cannot list its images: {errors.summarize(error)}",
+            "Check the paths in its settings",
+        ) from error
     except Exception as error:
         raise errors.CellvisionError(
             f"data set {kind} cannot list its images: {errors.summarize(error)}",

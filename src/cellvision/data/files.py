@@ -59,7 +59,14 @@ They include unsupported image formats (GIF, TGA, CZI, ...), so that such a file
 a reason and a hint instead of skipped.
 """
 
-_PHANTOMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+_PHANTOMS = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
+        # folders of macOS, Windows, Linux and of network storage: copies, thumbnails, deleted files
+        *("__macosx", "$recycle.bin", "system volume information", "lost+found"),
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
+    }
+)
 
 _MICROSCOPE = "Export it as OME-TIFF in the microscope's program or in Fiji"
 _CONVERT = "Convert it to PNG or TIFF"
@@ -89,10 +96,10 @@ _HEAD_BYTES = 132
 
 
 def is_phantom(path: Path) -> bool:
-    """Return whether a file is one that operating systems leave in folders.
+    """Return whether a file or folder is one that operating systems leave in folders.
 
-    ``.DS_Store``, ``._*`` and other hidden files, ``Thumbs.db`` and ``desktop.ini`` are skipped
-    and counted, not refused.
+    ``.DS_Store``, ``._*`` and other hidden files, ``Thumbs.db``, and folders such as ``@eaDir``
+    and ``$RECYCLE.BIN`` are skipped and counted, not refused.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.near_duplicates import sketch
+from cellvision.data.near_duplicates import SIDE, sketch
 from cellvision.digests import pixel_digest
 from cellvision.interfaces.decoded_image import Note
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_MAGNITUDE = float(np.sqrt(np.finfo(np.float32).max))
 """Largest intensity of float images (1.8e19): larger squares overflow 32 bits."""
+
+_PLANES = re.compile(r"axes (\S+ \S+) flattened to ")
 
 _BLOCK_BYTES = 2**20
 
@@ -56,7 +59,7 @@ class ImageStats:
         Fraction of samples at the largest value that the bit depth allows.
     digest : str
         Digest of the pixels: equal for equal shape, dtype and values.
-    sketch : str
+    sketch : bytes
         Reduced image to find near-duplicates; see `cellvision.data.near_duplicates`.
     notes : tuple of Note
         Changes made while reading, each with its kind; see `summarize_notes`.
@@ -76,7 +79,7 @@ class ImageStats:
     high: float | None = None
     saturated_fraction: float | None = None
     digest: str = ""
-    sketch: str = ""
+    sketch: bytes = b""
     notes: tuple[Note, ...] = ()
     means: tuple[float, ...] = ()
     compression: str = ""
@@ -108,6 +111,18 @@ class ImageStats:
         """Record an image that cannot be decoded, and what to do about it."""
         return cls(image, "refused", ". ".join(filter(None, (error.reason, error.hint))))
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the statistics of an image that was read have all the types that they should."""
+        numbers = (self.bit_depth, self.low, self.high, self.saturated_fraction, *self.means)
+        return (
+            isinstance(self.shape, tuple)
+            and [type(side) for side in self.shape] == [int] * 3
+            and all(isinstance(value, int | float) for value in numbers)
+            and all(isinstance(text, str) for text in (self.dtype, self.digest, self.compression))
+            and len(self.sketch) in (0, SIDE * SIDE)
+        )
+
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> ImageStats:
         """Create statistics from the output of `to_json`."""
@@ -115,7 +130,9 @@ class ImageStats:
         notes = tuple(
             Note(note["text"], note["kind"], warning=note["warning"]) for note in row["notes"]
         )
-        words = {name: row[name] and intern(row[name]) for name in ("status", "reason", "dtype")}
+        names = ("status", "reason", "dtype", "compression")  # the same for many images
+        words = {name: row[name] and intern(row[name]) for name in names if name in row}
+        row = row | {"sketch": bytes.fromhex(row["sketch"])}
         means = tuple(row.get("means", ()))
         shape = None if shape is None else _shared_shape(tuple(shape))
         return cls(**{**row, **words, "shape": shape, "notes": notes, "means": means})
@@ -125,7 +142,8 @@ class ImageStats:
         notes = [
             {"text": str(note), "kind": note.kind, "warning": note.warning} for note in self.notes
         ]
-        return {field.name: getattr(self, field.name) for field in fields(self)} | {"notes": notes}
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        return content | {"notes": notes, "sketch": self.sketch.hex()}
 
 
 @dataclass(frozen=True)
@@ -271,6 +289,18 @@ def pixel_fault(pixels: np.ndarray) -> str:
             "overflow the 32-bit numbers of a network"
         )
     return ""
+
+
+def plane_axes(notes: Sequence[str]) -> str:
+    """Return which axes became channels, such as ``ZC 3x2``; empty if channels are just that.
+
+    Parameters
+    ----------
+    notes
+        The notes of one image.
+    """
+    found = (_PLANES.match(note) for note in notes)
+    return next((match[1] for match in found if match is not None), "")
 
 
 def digests(stats: Sequence[ImageStats]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cellvision.data.catalog import Catalog
 from cellvision.data.class_differences import class_difference_warnings
-from cellvision.data.image_stats import ImageStats
+from cellvision.data.image_stats import ImageStats, plane_axes
 from cellvision.data.names import quote_list
 from cellvision.plurals import counted
 
@@ -26,6 +26,7 @@ def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
         *_missing_classes(catalog),
         *_mixed_dtypes(read),
         *_mixed_channels(read),
+        *_mixed_planes(read),
         *class_difference_warnings(catalog, read),
         *_extreme_intensities(read),
         *_repeated(catalog, read),
@@ -81,6 +82,27 @@ def describe_mixed_channels(channels: Mapping[str, int]) -> str | None:
     ]
     rest = "" if len(counts) <= _MOST else f" and {len(counts) - _MOST} more kinds"
     return f"images differ in their number of channels: {', '.join(listed)}{rest}"
+
+
+def _mixed_planes(read: Sequence[ImageStats]) -> list[str]:
+    """Warn of images with equally many channels that mean different things."""
+    examples: dict[int, dict[str, list[str]]] = {}
+    for stat in read:
+        axes = plane_axes(stat.notes) or "channels only"
+        by_axes = examples.setdefault((stat.shape or (0,))[-1], {})
+        by_axes.setdefault(axes, []).append(stat.image)
+    warnings = []
+    for channels, by_axes in examples.items():
+        if len(by_axes) < 2:
+            continue
+        kinds = sorted(by_axes.items(), key=lambda kind: -len(kind[1]))
+        listed = [f"{len(images)} {axes} (such as {images[0]!r})" for axes, images in kinds]
+        warnings.append(
+            f"Images with {counted(channels, 'channel')} differ in the axes that these come from: "
+            f"{', '.join(listed[:_MOST])}. The same channel has different meanings: write all "
+            "images with the same axes."
+        )
+    return warnings
 
 
 def _extreme_intensities(read: Sequence[ImageStats]) -> list[str]:

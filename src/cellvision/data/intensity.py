@@ -122,9 +122,10 @@ def intensity_warnings(
             f"({one:g})."
         )
     chosen = np.flatnonzero(np.asarray(training, bool))
-    if preprocessing.intensity == "bit_depth":
-        warnings += _hot_pixels(stored, chosen, one)
-    if preprocessing.intensity in ("bit_depth", "dtype"):
+    hot = _hot_pixels(stored, chosen, one) if preprocessing.intensity == "bit_depth" else []
+    warnings += hot
+    # Hot pixels explain a small range, and their remedy is another one.
+    if preprocessing.intensity in ("bit_depth", "dtype") and not hot:
         lows = np.array([stats[row].low for row in chosen], np.float64)
         highs = np.array([stats[row].high for row in chosen], np.float64)
         warnings += _small_range(lows, highs, zero, one)
@@ -165,7 +166,7 @@ def _small_range(lows: np.ndarray, highs: np.ndarray, zero: float, one: float) -
     limit = _SMALL_RANGE_ON_PEDESTAL if low > high / 2 else _SMALL_RANGE
     if not 0 < span < limit:
         return []
-    suggested = f"[{np.percentile(lows, 1):g},{np.percentile(highs, 99):g}]"
+    suggested = f"[{np.percentile(lows, 1):.10g},{np.percentile(highs, 99):.10g}]"
     return [
         f"Training images fill only {span:.1%} of the intensity scale {zero:g} to {one:g} "
         f"(typically {low:g} to {high:g}), so a network may hardly learn. If other images stay "

@@ -19,19 +19,39 @@ MISSING = frozenset(
         *("n.d.", "tbd", "undefined", "(blank)", "#num!", "not available", "not applicable"),
         *("n/d", "#nv", "#wert!", "#bezug!", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind", "+nan"),
         *("...", "not determined", "not recorded", "unspecified", "empty", "(empty)", "????"),
+        *(
+            "n.a",
+            "n.d",
+            "k.a",
+            "unk",
+            "undef",
+            "tba",
+            "blank",
+            "no data",
+            "not known",
+            "#getting_data",
+            "\\n",
+        ),
     }
 )
 """Words, in lower case, by which spreadsheets, pandas and people say that a value is missing."""
 
-_NUMBER = re.compile(r"[+-]?\d+[.,]\d*|[+-]?[.,]\d+")
+_UNSPACED = frozenset(word.replace(" ", "") for word in MISSING)
+_ERROR_OF_SPREADSHEET = re.compile(r"#[a-z/_0]+[!?]|err:\d+")
+_AROUND = " .'\"`()[]<>{}\u2018\u2019\u201c\u201d"
+"""Signs around a word that leave its meaning as it is: "(none)", '"NA"', "n. a."."""
+
+_NUMBER = re.compile(r"[+-]?\d+[.,]\d*|[+-]?[.,]\d+|[+-]?\d([.,]\d+)?e[+-]\d{1,2}")
 _LETTER = r"[^\W\d_]"
 # A separator beside a letter carries no meaning ("P 7", "plate-7"); between digits it does.
-_SEPARATOR = re.compile(rf"(?<={_LETTER})[\s_.-]+(?=\w)|(?<=\d)[\s_.-]+(?={_LETTER})")
+_SIGNS = r"[\s_.:#-]+"
+_SEPARATOR = re.compile(rf"(?<={_LETTER}){_SIGNS}(?=\w)|(?<=\d){_SIGNS}(?={_LETTER})")
+_BRACKETS = str.maketrans(dict.fromkeys("()[]{}", " "))
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 _FRACTION_OF_ZERO = re.compile(r"(?<![\d.,])(\d+)[.,]0+$")
 _PLUS = re.compile(r"\+(?=\d)")
 _QUOTED = re.compile(r"(['\"`\u2018\u201c])(.+)['\"`\u2019\u201d]")
-_AT_ENDS = "._ \t\r\n"
+_AT_ENDS = "._,;: \t\r\n"
 """Signs that carry no meaning at the ends of a name; plus, minus and prime do ("CD4-", "A'")."""
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
 """Dashes and the minus sign, which word processors write for a hyphen."""
@@ -69,16 +89,21 @@ def is_missing(name: str | None) -> bool:
     >>> [is_missing(name) for name in (None, "NA", "#N/A", "?", "N7")]
     [True, True, True, True, False]
     """
-    return name is None or _folded(name).strip() in MISSING
+    if name is None:
+        return True
+    text = _folded(name).strip()
+    if text in MISSING or _ERROR_OF_SPREADSHEET.fullmatch(text):
+        return True
+    return "".join(text.strip(_AROUND).split()) in _UNSPACED
 
 
 def canonical_name(name: str) -> str:
     """Return the form in which two spellings of one name are equal.
 
     Ignored are upper and lower case, width and script of characters that look alike, invisible
-    characters, the kind of dash, blanks, ``_``, ``-`` and ``.`` beside a letter, quotes and dots
-    at the ends, leading zeros, a decimal comma, and a fraction of zero. Parts separated by ``/``
-    are treated one by one.
+    characters, the kind of dash, blanks, ``_``, ``-``, ``.``, ``:`` and ``#`` beside a letter,
+    brackets, quotes and punctuation at the ends, leading zeros, a decimal comma, a fraction of
+    zero and an exponent. Parts separated by ``/`` are treated one by one.
 
     Examples
     --------
@@ -118,9 +143,10 @@ def _canonical_part(text: str) -> str:
     if _PLUS.match(text):
         text = text[1:]
     if _NUMBER.fullmatch(text):
-        number = f"{Decimal(text.replace(',', '.')):f}".rstrip("0").rstrip(".")
-        return number or "0"
-    text = text.strip(_AT_ENDS)
+        number = f"{Decimal(text.replace(',', '.')):f}"
+        return (number.rstrip("0").rstrip(".") if "." in number else number) or "0"
+    text = text.translate(_BRACKETS).strip(_AT_ENDS)
+    text = text.removeprefix("#") if text[1:].isdigit() else text
     return _LEADING_ZEROS.sub("", _SEPARATOR.sub("", _FRACTION_OF_ZERO.sub(r"\1", text)))
 
 

@@ -79,8 +79,8 @@ class NearDuplicate:
     ratio: float
 
 
-def sketch(pixels: np.ndarray) -> str:
-    """Reduce an image to 100 numbers of 8 bits, as hexadecimal digits.
+def sketch(pixels: np.ndarray) -> bytes:
+    """Reduce an image to 100 numbers of 8 bits.
 
     The function needs memory for about ten rows of sums besides the pixels.
 
@@ -91,22 +91,22 @@ def sketch(pixels: np.ndarray) -> str:
 
     Returns
     -------
-    str
-        200 digits; empty for images that cannot be compared: flat ones, and those less than
+    bytes
+        100 bytes; empty for images that cannot be compared: flat ones, and those less than
         10 pixels high or wide.
     """
     height, width, channels = pixels.shape
     if min(height, width) < SIDE:
-        return ""
+        return b""
     rows, columns, areas = _blocks(height, width, channels)
     means = _block_sums(pixels, rows, columns) / areas
     brightest = np.abs(means).max()
     means -= means.mean()
     largest = np.abs(means).max()
     if not largest > 1e-6 * brightest:
-        return ""
+        return b""
     numbers: np.ndarray = np.rint(127 * means / largest).astype(np.int8)
-    return numbers.tobytes().hex()
+    return numbers.tobytes()
 
 
 @lru_cache(maxsize=64)
@@ -207,9 +207,9 @@ def find_near_duplicates(
     return tuple(sorted(pairs.values(), key=lambda pair: (pair.ratio, pair.image)))
 
 
-def _means(sketches: Sequence[str]) -> np.ndarray:
+def _means(sketches: Sequence[bytes]) -> np.ndarray:
     """Return the means of all sketches, shape (images, 100), int8: a quarter of unit vectors."""
-    return np.frombuffer(bytes.fromhex("".join(sketches)), np.int8).reshape(-1, SIDE * SIDE)
+    return np.frombuffer(b"".join(sketches), np.int8).reshape(-1, SIDE * SIDE)
 
 
 def _unit_vectors(means: np.ndarray) -> np.ndarray:

@@ -232,19 +232,8 @@ def _validate(stored: StoredPixels, images: Sequence[str], preprocessing: Prepro
     if any(len(row) != _DEPTHS or set(map(type, row)) != {int} for row in stored.counts_above):
         raise ValueError("the index does not count the samples of each image")
     for stat in stored.stats:
-        if stat.status == "read" and not _is_complete(stat):
+        if stat.status == "read" and not stat.is_complete:
             raise ValueError(f"the index lacks statistics of {stat.image}")
-
-
-def _is_complete(stat: ImageStats) -> bool:
-    """Whether the statistics of an image that was read have all the types that they should."""
-    intensities = (stat.low, stat.high, stat.saturated_fraction)
-    return (
-        isinstance(stat.shape, tuple)
-        and [type(side) for side in stat.shape] == [int] * 3
-        and all(isinstance(value, int | float) for value in (stat.bit_depth, *intensities))
-        and all(isinstance(text, str) for text in (stat.dtype, stat.digest, stat.sketch))
-    )
 
 
 def _checksum(samples: np.ndarray | bytes) -> int:

@@ -187,7 +187,8 @@ class Preprocessing(Settings):
             The pixels are fractional or negative or exceed 16 bits, and no range is declared.
         """
         declare = (
-            "Declare which intensities become 0 and 1: --set preprocessing.intensity=[low,high]"
+            "Declare which intensities become 0 and 1: --set preprocessing.intensity=[low,high] "
+            f"(the training images span {low:.10g} to {high:.10g})"
         )
         if isinstance(self.intensity, tuple):
             return self.intensity
@@ -198,7 +199,7 @@ class Preprocessing(Settings):
         if dtype.kind == "f":
             raise errors.PreprocessingError(
                 f"the images hold fractional numbers ({dtype}), which have no bit depth",
-                f"{declare} (the training images span {low:g} to {high:g})",
+                declare,
             )
         if low < 0:
             raise errors.PreprocessingError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
@@ -23,7 +23,7 @@ _BATCH = 8
 
 def in_threads(
     work: Callable[[A], B], items: Sequence[A], progress: Progress | None = None
-) -> Iterator[B]:
+) -> Generator[B, None, None]:
     """Map a function over items with threads, in order, with few results in memory at a time.
 
     Pixels that `work` decodes count against the limit of `decoders.memory` until it returns.

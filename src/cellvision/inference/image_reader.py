@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.batch_reads import read_together, reads_in_batches
 from cellvision.data.image_stats import pixel_fault
-from cellvision.data.threaded_map import in_threads
+from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.unlike_images import UnlikeImages
 from cellvision.interfaces.decoded_image import DecodedImage
@@ -152,6 +154,43 @@ class ImageReader:
                 return np.stack(pixels)
             faults += [item for item in results if isinstance(item, errors.UnreadableImage)]
         raise unreadable(faults)
+
+    def check_files(
+        self, images: Sequence[ImageFile], seconds: float, progress: Progress
+    ) -> list[errors.UnreadableImage]:
+        """Read files for some seconds, and all of them if one is unreadable.
+
+        Parameters
+        ----------
+        images
+            The images.
+        seconds
+            Time after which files are trusted if none was unreadable.
+        progress
+            Called with the number of files read and of all, once one is unreadable.
+
+        Returns
+        -------
+        list of errors.UnreadableImage
+            The faults: of all files, or none.
+        """
+        if self._dataset is not None:
+            return []  # its batches would be read twice
+        end = time.monotonic() + seconds
+        faults: list[errors.UnreadableImage] = []
+        with closing(in_threads(self._fault_of, images)) as results:
+            for done, fault in enumerate(results, start=1):
+                faults += [] if fault is None else [fault]
+                if faults:
+                    progress(done, len(images))
+                elif time.monotonic() > end:
+                    break
+        self.unlike.clear()  # these images are read again
+        return faults
+
+    def _fault_of(self, image: ImageFile) -> errors.UnreadableImage | None:
+        result = self.read(image)
+        return result if isinstance(result, errors.UnreadableImage) else None
 
 
 def unreadable(faults: Sequence[errors.UnreadableImage]) -> errors.UnreadableImages:

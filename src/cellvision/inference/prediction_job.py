@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 _CHUNK = 16
 """Images that a thread reads and predicts at a time, unless an engine prefers more."""
 
+_CHECK_SECONDS = 1.0
+"""Time in which images are checked before an engine starts, which takes several seconds."""
+
 _LISTED = 3
 """Files that a warning lists by name."""
 
@@ -176,6 +179,10 @@ class PredictionJob:
             raise_if_no_sheet(Path(options.contact_sheet))
         self.reader = ImageReader(self.run_of_record, dataset)
         sample = self.reader.sample(images)
+        if self.strict:
+            with displayed(options.progress) as display:
+                faults = self.reader.check_files(images, _CHECK_SECONDS, display.decoded)
+            self._raise_if_unreadable(faults)
         self.engine, self.model = _engine(runs, sample, len(images), options)
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.data.image_stats import plane_axes
 from cellvision.interfaces.decoded_image import Note
 from cellvision.plurals import agreed, counted
 
@@ -36,7 +37,7 @@ class _Loss:
 
 
 class UnlikeImages:
-    """Counts images whose size, channels, bit depth or intensities training has not seen.
+    """Counts images whose size, channels, axes, bit depth or intensities training has not seen.
 
     Parameters
     ----------
@@ -51,6 +52,7 @@ class UnlikeImages:
         shapes = [file.shape for file in files if file.shape]
         self._sizes = _size_range(shapes)
         self._channels = {shape[2] for shape in shapes}
+        self._axes = {plane_axes(file.reason.split("; ")) for file in files}
         self._bit_depths = {file.bit_depth for file in files if file.bit_depth}
         self._range: tuple[float, float] | None = (
             None if run.preprocessing.intensity == "per_image" else run.intensity_range
@@ -98,6 +100,11 @@ class UnlikeImages:
                 name,
                 "has",
                 f"{counted(channels, 'channel')}; training images have {trained}",
+            )
+        elif self._axes and (axes := plane_axes(notes)) not in self._axes:
+            trained = " or ".join(sorted(name or "plain" for name in self._axes))
+            self._note(
+                "axes", name, "has", f"{axes or 'plain'} channels; training images have {trained}"
             )
         if self._bit_depths and bit_depth not in self._bit_depths:
             trained = " or ".join(map(str, sorted(self._bit_depths)))

@@ -28,13 +28,17 @@ class LocalCopies:
     """
 
     def __init__(self, address: str) -> None:
-
         self.address = normalize(address)
-        name = hashlib.sha256(self.address.encode()).hexdigest()[:32]
-        self.home = cache_folder().absolute() / "remote" / name
+        self.home = self.folder_of(address)
         self.files = self.home / "files"
         self._log = self.home / "copies.jsonl"
         self._storage = Storage(self.address)
+
+    @staticmethod
+    def folder_of(address: str) -> Path:
+        """Return the folder of the copies, which need not exist; no storage is opened."""
+        name = hashlib.sha256(normalize(address).encode()).hexdigest()[:32]
+        return cache_folder().absolute() / "remote" / name
 
     def download(self, names: Sequence[str] | None = None, *, results_only: bool = False) -> bool:
         """Copy new and changed files, and remove copies of deleted ones.

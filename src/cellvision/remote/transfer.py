@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cellvision import errors
-from cellvision.remote.address import by_root, is_address
+from cellvision.remote.address import by_root, is_address, normalize
 from cellvision.remote.copies import LocalCopies
 
 
@@ -135,6 +135,15 @@ def results(location: str | os.PathLike[str]) -> Iterator[Path]:
         copies.download(results_only=True)
         yield copies.files
     copies.upload()
+
+
+def was_read(address: str) -> bool:
+    """Return whether this user has copies of files at an address, or at one above it."""
+    kind, _, rest = normalize(address).partition("://")
+    parts = rest.split("/")
+    above = ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    roots = (f"{kind}://{path}" for path in above)
+    return any(LocalCopies.folder_of(root).exists() for root in (*roots, f"{kind}:///"))
 
 
 def _missing(address: str) -> errors.FolderError:

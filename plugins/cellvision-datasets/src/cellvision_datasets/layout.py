@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 
 from cellvision import SkippedFile, errors
 from cellvision.io import (
@@ -33,7 +34,7 @@ _FURTHER_SUFFIXES = frozenset(
 of skipping them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """One image file: its path relative to the folder (POSIX), its class and its split."""
 
@@ -86,7 +87,7 @@ def find_files(root: Path) -> Layout:
         if entry.is_image and len(entry.parts) == depth:
             _refuse_unwritable(root, name)
             split = _composed(entry.parts[0]) if depth == 3 else None
-            images.append(ImageFile(name, _composed(entry.parts[-2]), split))
+            images.append(ImageFile(name, intern(_composed(entry.parts[-2])), split))
         elif entry.is_table and len(entry.parts) <= depth:
             tables.append(name)
         else:
@@ -95,7 +96,7 @@ def find_files(root: Path) -> Layout:
     return Layout(tuple(images), tuple(tables), tuple(others))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """A file, or a folder that is skipped as a whole."""
 
@@ -130,8 +131,9 @@ def _judge(found: WalkedPath) -> _Entry:
     name = Path(parts[-1])
     if is_phantom(name):
         return _Entry(found, reason="hidden, or left by the operating system", expected=True)
-    if any(part.startswith(".") for part in parts[:-1]):
-        return _Entry(found, reason="in a hidden folder", expected=True)
+    if any(is_phantom(Path(part)) for part in parts[:-1]):
+        reason = "in a folder that is hidden or of the operating system"
+        return _Entry(found, reason=reason, expected=True)
     suffix = name.suffix.lower()
     known = suffix in IMAGE_SUFFIXES or suffix in _FURTHER_SUFFIXES
     if not found.is_file:

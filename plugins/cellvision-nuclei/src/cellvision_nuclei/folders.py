@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,16 +80,28 @@ def find_in_folder(
     Raises
     ------
     errors.FolderError
-        There is no image, or the output folder is not empty or lies in the source.
+        There is no image, or the output folder is not empty, in use or in the source.
     errors.UnreadableImage
         An image cannot be decoded.
     errors.InvalidInput
         An image has several channels and none is chosen, or it lacks the channel.
     """
+    root, images = _images(source)
+    with io.folder_lock(out, "nuclei"):
+        _check_out(root, out)
+        return _find_all(root, images, out, settings, progress)
+
+
+def _find_all(
+    root: Path,
+    images: list[str],
+    out: Path,
+    settings: Settings,
+    progress: Callable[[int, int], None] | None,
+) -> list[Found]:
+    """Find the nuclei of images and write everything."""
     import pandas as pd
 
-    root, images = _images(source)
-    _check_out(root, out)
     shown = set(images[:: max(-(-len(images) // _SHOWN), 1)])
     tiles: list[Tile] = []
     found: list[Found] = []
@@ -125,8 +138,8 @@ def _images(source: Path) -> tuple[Path, list[str]]:
     if not names:
         raise errors.FolderError(f"{source}: contains no images", "Name a folder of images.")
     names.sort(key=io.natural_order)
-    masks = [_mask_name(name) for name in names]
-    twice = next((name for name in masks if masks.count(name) > 1), None)
+    counts = Counter(map(_mask_name, names))
+    twice = next((name for name, count in counts.items() if count > 1), None)
     if twice is not None:
         same = [name for name in names if _mask_name(name) == twice]
         raise errors.FolderError(

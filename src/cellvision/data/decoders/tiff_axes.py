@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ _ORDER = "TZCS"
 _MAX_NUMBER = 2**31
 _WIDEST_CHANNELS = 16
 _SQUARE = 4
+_OLD_SHAPE = re.compile(r"shape=\((\d{1,9}(?:\s*,\s*\d{1,9}){0,11})\s*,?\s*\)", re.ASCII)
 _AXES_HINT = "Write it again with metadata={'axes': ...} in tifffile, or one page a channel"
 _IMAGEJ_ORDERS = {
     "czt": "TZC",
@@ -227,18 +229,25 @@ def _planes_in_one_page(page: tifffile.TiffPage, declared: int) -> int:
 def _shaped(page: tifffile.TiffPage) -> dict[str, Any]:
     """Return tifffile's own description of a page: its shape, and maybe its axes."""
     for text in (page.description, page.description1):
-        if not text.startswith("{") or '"shape"' not in text:
-            continue
-        try:
-            described: Any = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
+        described = _described(text)
         shape = described.get("shape") if isinstance(described, dict) else None
         if isinstance(shape, list) and all(
             type(size) is int and 0 < size < _MAX_NUMBER for size in shape
         ):
             return dict(described)
     return {}
+
+
+def _described(text: str) -> Any:
+    """Parse a description of tifffile: JSON, or ``shape=(32, 32, 2)`` of versions before 2016."""
+    if (numbers := _OLD_SHAPE.fullmatch(text)) is not None:
+        return {"shape": [int(number) for number in numbers[1].split(",")]}
+    if not text.startswith("{") or '"shape"' not in text:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _shaped_layout(pages: list[tifffile.TiffPage], notes: list[str]) -> Layout | None:
@@ -306,16 +315,23 @@ def _unnamed_axes(
 ) -> Layout | None:
     """Guess the axes of a shape: a short last one, of pages that are no images, is channels."""
     sizes = [size for size in shape if size > 1]
+    pages = math.prod(shape) // math.prod(page.shape)
+    pages_as_channels = Layout((("Q", pages),), declared=False)
     if page.samplesperpixel > 1 or len(sizes) < 3 or not _channels_last(*sizes[-3:]):
-        return Layout((("Q", math.prod(shape) // math.prod(page.shape)),), declared=False)
+        return pages_as_channels
     height, width, channels = sizes[-3:]
-    if width * channels != math.prod(page.shape):
-        return Layout((("Q", math.prod(shape) // math.prod(page.shape)),), declared=False)
+    leading = math.prod(sizes[:-3])
+    axes = [("Y", height), ("X", width), ("C", channels)]
+    if pages == leading * height:
+        planes, rows = axes[:1], axes[1:]
+    elif pages == leading * height * width:  # written with an axis of length 1, a pixel a page
+        planes, rows = axes[:2], axes[2:]
+    else:
+        return pages_as_channels
     text = f"shape {' x '.join(map(str, shape))} read as height, width and channels"
     notes.append(Note(text, "axes_assumed", warning=True))
-    leading = math.prod(sizes[:-3])
-    planes = (("Q", leading), ("Y", height)) if leading > 1 else (("Y", height),)
-    return Layout(planes, (("X", width), ("C", channels)))
+    first = [("Q", leading)] if leading > 1 else []
+    return Layout((*first, *planes), tuple(rows))
 
 
 def _channels_last(height: int, width: int, channels: int) -> bool:
@@ -324,5 +340,7 @@ def _channels_last(height: int, width: int, channels: int) -> bool:
         return False
     if channels <= _WIDEST_CHANNELS:
         return True
+    if height == width:
+        return 2 * channels <= width
     square = max(height, width) <= _SQUARE * min(height, width)
     return square and width > _SQUARE * channels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import logging
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,13 +71,20 @@ def _without_glyph_warnings() -> Iterator[None]:
         yield
 
 
-@lru_cache(maxsize=1)
 def _say_missing(character: str) -> None:
-    _log.warning(
-        "the installed fonts lack characters such as %r, which figures show as boxes: "
-        "install a font that has them, such as Noto Sans CJK",
-        character,
-    )
+    """Warn of a character that no font has, once for each script."""
+    script = unicodedata.name(character, "unnamed").split()[0]
+    if script not in _said:
+        _said.add(script)
+        _log.warning(
+            "the installed fonts lack characters such as %r, which figures show as boxes: "
+            "install a font that has them, such as Noto Sans CJK for Chinese",
+            character,
+        )
+
+
+_said: set[str] = set()
+"""First words of the names of missing characters, such as CJK or DEVANAGARI."""
 
 
 @lru_cache(maxsize=4096)
