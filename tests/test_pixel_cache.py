@@ -265,7 +265,7 @@ def test_stale_folders_of_killed_processes_are_removed(cache: Path) -> None:
     dataset = data(noise_images())
     open_all(dataset)
     (entry,) = entries(cache)
-    for name, age in (("fresh", 60.0), ("stale", 5 * 24 * 3600.0)):
+    for name, age in (("fresh", 60.0), ("stale", 2 * 3600.0)):
         unfinished = cache / "pixels" / f".{entry.name}.{name}"
         unfinished.mkdir()
         (unfinished / "pixels.bin").write_bytes(b"half")
