@@ -59,6 +59,7 @@ def _spoil(catalog: pd.DataFrame) -> Any:
         (lambda table: None, errors.PluginContractError, "NoneType"),
         (lambda table: 3, errors.PluginContractError, "int"),
         (lambda table: "train", errors.PluginContractError, "str"),
+        (lambda table: {1: ["train"]}, errors.PluginContractError, "dict, not a list of folds"),
         (lambda table: ["train"], errors.PluginContractError, "fold 1 is str"),
         (lambda table: [3], errors.PluginContractError, "int"),
         (lambda table: [["train"] * 15], errors.PluginContractError, "15 splits for 16 images"),
@@ -136,9 +137,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("returns", "what"),
     [
-        (lambda: None, "must return a table of settings"),
-        (lambda: ["deep"], "must return a table of settings"),
-        (lambda: {"dataset": "folder"}, "without a data set"),
+        (lambda: None, "returned NoneType, not a table of settings"),
+        (lambda: ["deep"], "returned list, not a table of settings"),
+        (lambda: {"dataset": "folder"}, "chooses the data set"),
         (lambda: {"split": {"test": 0.5}}, "chooses the split"),
         (lambda: {"trainings": {"epochs": 3}}, "trainings"),
         (lambda: {"training": {"epochs": 0}}, "epochs"),
@@ -212,7 +213,7 @@ def test_a_recipe_that_names_what_is_missing_says_how_to_install_it(images: Path
 
     cv.recipes.register("mine", Mine)
     try:
-        with pytest.raises(errors.UnknownPlugin, match="deeq"):
+        with pytest.raises(errors.UnknownPlugin, match=r"^recipe 'mine' .*deeq"):
             cv.experiment_from_recipe(images, "mine")
     finally:
         cv.recipes.unregister("mine")
@@ -250,6 +251,14 @@ Arguments received by Dense.call():
                 "removed its internal frames"
             ),
             "TypeError: dot_general requires contracting dimensions",
+        ),
+        (
+            TypeError(
+                "<class 'Sequential'> could not be deserialized properly. config={...}. Exception "
+                "encountered: Could not locate class 'Twice'. Make sure it is registered. "
+                "Full object config: {...}"
+            ),
+            "TypeError: Could not locate class 'Twice'. Make sure it is registered.",
         ),
         (KeyError(), "KeyError"),
     ],

@@ -128,12 +128,15 @@ def test_an_unknown_format_is_invalid_input(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ('return folder / "other.card"', "returned .*other.card, not the file model.card"),
-        ('return "model.card"', "returned model.card, not the file"),
+        (
+            'return folder / "other.card"',
+            r"card' \(lab-card 1.0\): export\(\) returned the path of other.card",
+        ),
+        ('return "model.card"', "returned the text 'model.card', not the path of model.card"),
         ('(folder / "stray").touch()', "wrote stray, a name that does not begin with model"),
-        ("return None", "returned None, not the file"),
-        ("path.unlink()", "returned .*model.card, not the file model.card"),
-        ("import sys; sys.exit(3)", r"card: export\(\) ends the process: SystemExit: 3"),
+        ("return None", "returned NoneType, not the path of model.card"),
+        ("path.unlink()", r"export\(\) wrote no file model.card"),
+        ("import sys; sys.exit(3)", r"export\(\) ends the process: SystemExit: 3"),
     ],
 )
 def test_a_broken_contract_writes_nothing(
@@ -150,7 +153,7 @@ def test_an_exporter_must_say_what_it_compared(
     run: cv.Run, isolated_registries: Isolation, tmp_path: Path, returned: str
 ) -> None:
     install(isolated_registries, verify=f"return {returned}")
-    with pytest.raises(errors.PluginContractError, match=r"card: verify\(\) returned"):
+    with pytest.raises(errors.PluginContractError, match=r"'card' .*: verify\(\) returned"):
         cv.export(run, "card", tmp_path / "out" / "my.card")
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -16,6 +16,7 @@ from PIL import Image
 import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
+from cellvision.cli.experiments import read_with_recipe
 from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.recipe_experiment import agreed_choice
@@ -286,6 +287,30 @@ def test_settings_take_precedence(images: Path) -> None:
     assert type(experiment.architecture).__name__ == "Deep"
     assert experiment.preprocessing.size == (256, 256)
     assert experiment.augmenters == ()
+
+
+def test_a_recipe_has_settings_of_its_own(images: Path, tmp_path: Path) -> None:
+    class Brief(cv.Recipe):
+        """Trains for few epochs."""
+
+        epochs: int = 3
+        """Number of epochs."""
+
+        def experiment(self, facts: cv.ImageFacts) -> dict[str, Any]:
+            return {"training": {"epochs": self.epochs}}
+
+    cv.recipes.register("brief", Brief)
+    try:
+        plain = read_with_recipe(str(images), [], "brief")
+        changed = read_with_recipe(str(images), ["recipe.epochs=7"], "brief")
+        with pytest.raises(errors.ExperimentError, match=r"recipe 'brief'.*epoch"):
+            read_with_recipe(str(images), ["recipe.epoch=7"], "brief")
+    finally:
+        cv.recipes.unregister("brief")
+    assert (plain.training.epochs, changed.training.epochs) == (3, 7)
+    assert "recipe_settings" not in plain.model_dump(mode="json")
+    cv.save_experiment(changed, tmp_path / "changed.toml")
+    assert cv.load_experiment(tmp_path / "changed.toml").recipe_settings == {"epochs": 7}
 
 
 def test_mistakes_are_reported_before_images_are_read(images: Path) -> None:

@@ -42,6 +42,9 @@ _MOST_LINES = 3
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """Escape sequences with which Keras colours its messages."""
 
+_KERAS_CAUSE = "Exception encountered: "
+"""What Keras writes before the cause of a layer that cannot be loaded."""
+
 
 class CellvisionError(Exception):
     """Base class of all errors; raised directly when the work itself failed.
@@ -187,8 +190,9 @@ class LeakError(CellvisionError):
 def first_line(error: BaseException) -> str:
     r"""Return the line of an error's message that says what went wrong.
 
-    That is the first line, but the second of Keras' "Exception encountered when calling ...", and
-    the first fault of a pydantic ValidationError. The class name if there is no message.
+    That is the first line, but the second of Keras' "Exception encountered when calling ...", the
+    cause alone if Keras cannot load a layer, and the first fault of a pydantic ValidationError.
+    The class name if there is no message.
 
     Examples
     --------
@@ -203,6 +207,9 @@ def first_line(error: BaseException) -> str:
     lines = [line for line in lines if line]
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         return lines[1]
+    if lines and "could not be deserialized" in lines[0] and _KERAS_CAUSE in lines[0]:
+        # Keras puts the whole configuration of the network before and after the cause.
+        return lines[0].rpartition(_KERAS_CAUSE)[2].partition(" Full object config:")[0]
     return lines[0] if lines else type(error).__name__
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, JsonValue, field_validator
 
 from cellvision import atomic_io, defaults, errors, notebook_html
 from cellvision.about import About
@@ -28,7 +28,7 @@ from cellvision.plain_settings import (
     resolve_paths,
     with_absolute_paths,
 )
-from cellvision.plugin_versions import missing_plugins, other_versions
+from cellvision.plugin_versions import how_to_install, missing_plugins, other_versions
 from cellvision.settings_file import parse_settings, without_none
 
 _log = logging.getLogger(__name__)
@@ -149,6 +149,9 @@ class Experiment(Settings):
     recipe: str | None = None
     """Name of the recipe that chose the settings, for the record; None if there was none."""
 
+    recipe_settings: dict[str, JsonValue] = Field(default_factory=dict)
+    """Settings of the recipe that were given (``--set recipe.KEY=VALUE``), for the record."""
+
     recipe_reasons: dict[str, str] = Field(default_factory=dict)
     """Why the recipe chose some of the settings, by their names, for the record."""
 
@@ -222,7 +225,7 @@ class Experiment(Settings):
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """Return plain values without what is empty and missing in older records."""
         values = super().model_dump(**options)
-        for name in ("plugins", "recipe_reasons"):
+        for name in ("plugins", "recipe_settings", "recipe_reasons"):
             if not values.get(name):
                 values.pop(name, None)
         if self.about == About():
@@ -312,7 +315,8 @@ def _compare(path: Path, record: Mapping[str, Any]) -> None:
     missing = missing_plugins(record.get("plugins", {}))
     if missing:
         listed = ", ".join(f"{name} ({requirement})" for name, requirement in missing.items())
-        _log.warning("%s: made with plugins that are not installed: %s", path, listed)
+        cure = how_to_install(missing.values(), path.parent)
+        _log.warning("%s: made with plugins that are not installed: %s. %s", path, listed, cure)
     others = other_versions(record)
     if others:
         _log.warning("%s: made with other versions: %s", path, "; ".join(others))

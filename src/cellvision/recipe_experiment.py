@@ -16,7 +16,7 @@ from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
 from cellvision.experiment import Experiment, experiment_from, load_experiment
 from cellvision.interfaces.dataset import Dataset, datasets
-from cellvision.interfaces.recipe import ImageFacts, recipes
+from cellvision.interfaces.recipe import Recipe, recipes
 from cellvision.plain_settings import by_default
 from cellvision.recognised_paths import recognising_dataset
 from cellvision.remote import is_address
@@ -162,6 +162,9 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
     errors.InvalidInput
         As for `experiment_from_recipe`.
     """
+    options, settings = _recipe_settings(settings)
+    name = recipes.default(recipe) if recipe == DEFAULT else recipe
+    chooser = recipes.create(name, **options)
     # Check what is given first: a misspelt setting should not wait for the images.
     given = {**settings, "recipe": recipe}
     if "type" not in _table(settings, "architecture"):
@@ -169,27 +172,34 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
         given = {key: value for key, value in given.items() if not _is_table(key, value)}
     provisional = experiment_from(given, "settings")
     split = Split.from_settings(settings.get("split") or {}, "split")
-    name = recipes.default(recipe) if recipe == DEFAULT else recipe
-    options = {
+    about_images = {
         "accelerators": _has_gpu(),
         "channels_selected": "channels" in _table(settings, "preprocessing"),
     }
     if split.splitter is None or "fold" in split.model_fields_set:
         chosen = _chosen(
-            name, image_facts(provisional.dataset, split, **options), settings["dataset"]
+            chooser, image_facts(provisional.dataset, split, **about_images), settings["dataset"]
         )
     else:
-        folds = fold_facts(provisional.dataset, split, **options)
-        chosen = agreed_choice([_chosen(name, facts, settings["dataset"]) for facts in folds])
+        folds = fold_facts(provisional.dataset, split, **about_images)
+        chosen = agreed_choice([_chosen(chooser, facts, settings["dataset"]) for facts in folds])
     reasons = chosen.pop("recipe_reasons", {})
     kept = {name: reason for name, reason in reasons.items() if not _is_given(name, settings)}
     complete = {**_merge(chosen, settings), "recipe": recipe}
+    if options:
+        complete["recipe_settings"] = options
     return {**complete, "recipe_reasons": kept} if kept else complete
 
 
-def _chosen(name: str, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
+def _recipe_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divide ``--set recipe.KEY=VALUE`` from the settings of the experiment."""
+    table = _table(settings, "recipe")
+    rest = {key: value for key, value in settings.items() if key != "recipe"}
+    return {key: value for key, value in table.items() if key != "type"}, rest
+
+
+def _chosen(recipe: Recipe, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
     """Return the settings that a recipe chooses, if they make an experiment."""
-    recipe = recipes.create(name)
     origin = recipes.origin_of(type(recipe))
     try:
         chosen = recipe.experiment(facts)
@@ -197,9 +207,15 @@ def _chosen(name: str, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
         raise errors.PluginContractError(
             f"{origin}: experiment() ends the process: {errors.summarize(error)}", _CHECK
         ) from error
-    if not isinstance(chosen, dict) or "dataset" in chosen:
+    if not isinstance(chosen, dict):
         raise errors.PluginContractError(
-            f"{origin}: experiment() must return a table of settings without a data set", _CHECK
+            f"{origin}: experiment() returned {type(chosen).__name__}, not a table of settings",
+            _CHECK,
+        )
+    if "dataset" in chosen:
+        raise errors.PluginContractError(
+            f"{origin}: experiment() chooses the data set",
+            f"Leave the data set to the user. {_CHECK}",
         )
     if "split" in chosen:
         raise errors.PluginContractError(
@@ -207,12 +223,15 @@ def _chosen(name: str, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
             "of another one",
             f"Leave the split to the user. {_CHECK}",
         )
-    chosen = by_default(chosen, Experiment, recipes.info(name).distribution)
+    distribution = recipes.info(recipes.name_of(type(recipe))).distribution
+    chosen = by_default(chosen, Experiment, distribution)
     try:
         experiment_from({**chosen, "dataset": dataset}, "experiment()")
     except errors.ExperimentError as error:
         faults = "; ".join(line.strip() for line in error.what.splitlines())
         raise errors.PluginContractError(f"{origin}: {faults}", _CHECK) from error
+    except errors.UnknownPlugin as error:
+        raise errors.UnknownPlugin(f"{origin}: {error.what}", error.hint) from error
     return chosen
 
 

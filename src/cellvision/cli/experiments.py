@@ -43,7 +43,7 @@ RecipeName = Annotated[
         "--recipe",
         metavar="NAME",
         help="Recipe that chooses the settings left open: standard (default for a folder), "
-        "quick, page, or one of a plugin.",
+        "quick, page, or one of a plugin. --set recipe.KEY=VALUE changes its settings.",
         show_default=False,
     ),
 ]

@@ -48,7 +48,7 @@ def fold_splits(
     """
     table = _splitter_table(catalog, digests)
     origin = splitter.registry.origin_of(type(splitter))
-    folds = _folds(splitter, table, origin)
+    folds = checked_folds(splitter, table)
     for number, fold in enumerate(folds, start=1):
         _check_contract(fold, table, f"{origin}: fold {number}")
         _check_left_out(fold, table, splitter.left_out_column, f"{origin}: fold {number}")
@@ -56,15 +56,22 @@ def fold_splits(
     return [[split or None for split in fold] for fold in folds]
 
 
-def _folds(splitter: Splitter, table: pd.DataFrame, origin: str) -> list[list[str]]:
-    """Return what a splitter returns, if it is a list of folds."""
+def checked_folds(splitter: Splitter, table: pd.DataFrame) -> list[list[str]]:
+    """Return what a splitter returns, if it is a list of lists.
+
+    Raises
+    ------
+    errors.PluginContractError
+        It is something else.
+    """
+    origin = splitter.registry.origin_of(type(splitter))
     try:
         returned = splitter.folds(table.copy())
     except SystemExit as error:
         raise errors.PluginContractError(
             f"{origin}: folds() ends the process: {errors.summarize(error)}", _HINT
         ) from error
-    if isinstance(returned, str) or not isinstance(returned, Iterable):
+    if isinstance(returned, (str, Mapping)) or not isinstance(returned, Iterable):
         raise errors.PluginContractError(
             f"{origin}: folds() returned {type(returned).__name__}, not a list of folds", _HINT
         )

@@ -88,11 +88,12 @@ def export(
 
 def _export_into(partial: Path, run: Run, exporter: Exporter, name: str, target: Path) -> None:
     """Write and verify in a temporary folder, then move the files to their place."""
-    opened = _returned(name, exporter.export, run, partial)
-    _check_files(exporter, name, opened, partial)
-    checked = _compared(name, _returned(name, exporter.verify, run, partial))
+    origin = exporters.origin_of(type(exporter))
+    opened = _returned(origin, exporter.export, run, partial)
+    _check_files(exporter, origin, opened, partial)
+    checked = _compared(origin, _returned(origin, exporter.verify, run, partial))
     description = {**_description(run, name, target), "checked": checked}
-    _returned(name, exporter.embed_description, description, partial)
+    _returned(origin, exporter.embed_description, description, partial)
     new_name = target.name.removesuffix(exporter.suffix)
     # The file that a program opens comes last: if it exists, everything does.
     for path in sorted(partial.iterdir()):
@@ -105,50 +106,59 @@ def _export_into(partial: Path, run: Run, exporter: Exporter, name: str, target:
     os.replace(opened, target)
 
 
-def _returned(name: str, method: Callable[..., T], *arguments: Any) -> T:
+def _returned(origin: str, method: Callable[..., T], *arguments: Any) -> T:
     """Call a method of an exporter, which must not end the process."""
     try:
         return method(*arguments)
     except SystemExit as error:
         raise errors.PluginContractError(
-            f"the exporter {name}: {method.__name__}() ends the process: {errors.summarize(error)}",
+            f"{origin}: {method.__name__}() ends the process: {errors.summarize(error)}",
             _REPORT,
         ) from error
 
 
-def _compared(name: str, returned: object) -> dict[str, Any]:
+def _compared(origin: str, returned: object) -> dict[str, Any]:
     """Return what `verify` returned, if it can be written into the description."""
     if not isinstance(returned, Mapping):
         raise errors.PluginContractError(
-            f"the exporter {name}: verify() returned {type(returned).__name__}, not a table of "
-            "what it compared",
+            f"{origin}: verify() returned {type(returned).__name__}, not a table of what it "
+            "compared",
             _REPORT,
         )
     try:
         json.dumps(dict(returned))
     except (TypeError, ValueError) as error:
         raise errors.PluginContractError(
-            f"the exporter {name}: verify() returned what is no JSON: {errors.summarize(error)}",
+            f"{origin}: verify() returned what is no JSON: {errors.summarize(error)}",
             _REPORT,
         ) from error
     return dict(returned)
 
 
-def _check_files(exporter: Exporter, name: str, opened: Path, folder: Path) -> None:
+def _check_files(exporter: Exporter, origin: str, opened: object, folder: Path) -> None:
     """Raise PluginContractError if the files are not those that an exporter may write."""
     expected = folder / f"{_NAME}{exporter.suffix}"
     kind = "folder" if exporter.writes_folder else "file"
-    if opened != expected or not (opened.is_dir() if kind == "folder" else opened.is_file()):
-        raise errors.PluginContractError(
-            f"the exporter {name} returned {opened}, not the {kind} {expected.name} in its folder",
-            _REPORT,
-        )
+    fault = ""
+    if opened != expected:
+        fault = f"export() returned {_described(opened, folder)}, not the path of {expected.name}"
+    elif not (expected.is_dir() if kind == "folder" else expected.is_file()):
+        fault = f"export() wrote no {kind} {expected.name}"
+    if fault:
+        raise errors.PluginContractError(f"{origin}: {fault} in its folder", _REPORT)
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(_NAME))
     if others:
         raise errors.PluginContractError(
-            f"the exporter {name} wrote {others[0]}, a name that does not begin with {_NAME}",
+            f"{origin}: export() wrote {others[0]}, a name that does not begin with {_NAME}",
             _REPORT,
         )
+
+
+def _described(opened: object, folder: Path) -> str:
+    """Return what `export` returned, in words; paths within its temporary folder."""
+    if isinstance(opened, Path) and opened.is_relative_to(folder):
+        return f"the path of {opened.relative_to(folder)}"
+    return f"the text {opened!r}" if isinstance(opened, str) else type(opened).__name__
 
 
 def _target(run: Run, exporter: Exporter, name: str, out: str | os.PathLike[str] | None) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cellvision import errors
 from cellvision.component import Component
 from cellvision.registry import Registry
 
@@ -109,7 +110,11 @@ class Exporter(Component, group="cellvision.exporters"):
         cellvision.inference.Engine
             Computes in float32.
         """
-        raise NotImplementedError
+        raise errors.PluginContractError(
+            f"{exporters.origin_of(type(self))}: engine is {self.engine!r}, but open_engine is not "
+            "defined",
+            "Report it to the plugin's author, who can check it with cellvision.testing.",
+        )
 
     def embed_description(self, description: Mapping[str, Any], folder: Path) -> None:
         """Store the description in the files too, if the format has a place for it.

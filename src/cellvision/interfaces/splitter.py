@@ -20,8 +20,8 @@ class Splitter(Component, group="cellvision.splitters"):
     def left_out_column(self) -> str:
         """Column of the catalog whose values are in the training or the test images of a fold.
 
-        Override it if folds hold out something coarser than groups, such as compounds: reports
-        name it, and its values are then the independent units of the result.
+        ``"group"`` by default. Override it if folds hold out something coarser, such as
+        compounds: reports name it, and its values are the independent units of the result.
         """
         return "group"
 

@@ -90,7 +90,12 @@ def make_reports(
                 artifacts += _report(finished, reporter, safeguard, again=name in names_run)
             except Exception as error:  # noqa: BLE001 - third-party code; the run is safe
                 again = f"report {finished.folder}" if hasattr(finished, "metadata") else "audit"
-                hint = f"The results are safe. Try again: cellvision {again}"
+                cure = (
+                    f"{error.hint}, then"
+                    if isinstance(error, errors.UnknownPlugin)
+                    else "Try again"
+                )
+                hint = f"The results are safe. {cure}: cellvision {again}"
                 faults.append(_fault(reporter, error, hint))
             names_run.add(name)
             safeguard.remember()

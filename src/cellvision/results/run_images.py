@@ -15,6 +15,7 @@ from cellvision.interfaces.control import Control, read_control
 from cellvision.plugin_versions import how_to_install
 
 if TYPE_CHECKING:
+    from cellvision.interfaces.augmenter import Augmenter
     from cellvision.results.run import Run
 
 
@@ -112,7 +113,24 @@ def augmented_input(run: Run, images: Sequence[str], seed: int) -> np.ndarray:
     import keras
 
     batch = run.network_input(images)
-    for number, augmenter in enumerate(run.experiment.augmenters):
+    for number, augmenter in enumerate(_augmenters(run)):
         layer = augmenter.build(seed + number)
         batch = keras.ops.convert_to_numpy(layer(batch, training=True))
     return np.asarray(batch, dtype=np.float32)
+
+
+def _augmenters(run: Run) -> list[Augmenter]:
+    """Return the augmenters of a run; needs none of its other plugins."""
+    from cellvision.interfaces.augmenter import Augmenter, augmenters
+    from cellvision.plain_settings import by_distribution
+    from cellvision.plugin_versions import raise_if_missing
+
+    plugins = run.metadata.plugins
+    needed = {name: plugins[name] for name in plugins if name.startswith(f"{augmenters.group}:")}
+    raise_if_missing(needed, run.folder)
+    created = []
+    for recorded in run.metadata.experiment.get("augmenters") or ():
+        values = by_distribution(recorded, Augmenter, plugins)
+        settings = dict(values) if isinstance(values, dict) else {"type": values}
+        created.append(augmenters.create(str(settings.pop("type", "")), **settings))
+    return created

@@ -23,8 +23,7 @@ _TOLERANCE = 1e-3
 
 
 def _broken(control: Control, what: str, hint: str) -> errors.PluginContractError:
-    name = controls.name_of(type(control))
-    return errors.PluginContractError(f"control {name!r}: {what}", hint)
+    return errors.PluginContractError(f"{controls.origin_of(type(control))}: {what}", hint)
 
 
 def _returned(control: Control, method: Callable[..., T], *arguments: Any) -> T:

@@ -111,10 +111,13 @@ class ControlChecks(ComponentChecks):
                 first, second = (checked_image(control, image) for _ in range(2))
             except errors.PluginContractError as error:
                 raise CheckFailed(error.what, error.hint) from error
-            except ValueError as error:
+            except Exception as error:
+                is_read_only = isinstance(error, ValueError) and "read-only" in str(error)
                 raise CheckFailed(
                     f"change_image() fails for {kind}: {errors.summarize(error)}",
-                    "The given image is read-only: change a copy.",
+                    "The given image is read-only: change a copy."
+                    if is_read_only
+                    else "The traceback shows the line.",
                 ) from error
             self.require(
                 np.array_equal(first, second, equal_nan=first.dtype.kind == "f"),
@@ -161,8 +164,9 @@ class ControlChecks(ComponentChecks):
         """`predict` returns probabilities, and the same ones again."""
         import numpy as np
 
+        first = self._predicted()
         self.require(
-            np.array_equal(self._predicted(example_control_data()), self._predicted()),
+            np.array_equal(self._predicted(example_control_data()), first),
             "predict() differs from call to call with one seed",
             "numpy.random.default_rng(seed)",
         )
@@ -177,8 +181,9 @@ class ControlChecks(ComponentChecks):
         labels = data.table["label"].to_numpy(dtype=object).copy()
         labels[held_out] = labels[held_out][::-1]
         other = replace(data, table=data.table.assign(label=labels))
+        expected = self._predicted()
         self.require(
-            np.array_equal(self._predicted(other), self._predicted()),
+            np.array_equal(self._predicted(other), expected),
             "predict() changes with the classes of images that are not for training",
             "Fit on the rows of data.training_rows.",
         )

@@ -117,10 +117,15 @@ class ExporterChecks(ComponentChecks):
             f"export() returned {export.opened!r}, not {expected.name} in its folder",
             'Return folder / f"model{self.suffix}".',
         )
-        present = expected.is_dir() if exporter.writes_folder else expected.is_file()
         self.require(
-            present,
-            f"export() wrote no {'folder' if exporter.writes_folder else 'file'} {expected.name}",
+            expected.exists(),
+            f"export() wrote nothing to {expected.name}, the path that it returned",
+            "Write the file or folder before returning its path.",
+        )
+        kinds = ("folder", "file") if exporter.writes_folder else ("file", "folder")
+        self.require(
+            expected.is_dir() == exporter.writes_folder,
+            f"export() wrote the {kinds[1]} {expected.name}, not a {kinds[0]}",
             "Set writes_folder to what a program opens.",
         )
 
@@ -170,6 +175,11 @@ class ExporterChecks(ComponentChecks):
         exporter = self.exporter
         if not exporter.engine:
             raise unittest.SkipTest("it has no engine")
+        self.require(
+            type(exporter).open_engine is not Exporter.open_engine,
+            f"engine is {exporter.engine!r}, but open_engine is not defined",
+            "Define open_engine, which returns a cellvision.inference.Engine, or leave engine out.",
+        )
         if not installed(exporter.engine):
             raise unittest.SkipTest(f"not installed: {exporter.engine}")
         assert self.verified("ordinary", "test_verifies_its_export")

@@ -13,10 +13,10 @@ from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.testing.component import ComponentChecks, from_reference
 from cellvision.testing.networks import (
     build,
+    check_layers,
     check_model,
     check_probabilities,
     example_batch,
-    layers_without_package,
     train_really,
 )
 from cellvision.testing.process import Process, ProcessFault, shared
@@ -121,14 +121,7 @@ class NetworkUnderTest(ComponentChecks):
         built = self.built
 
         def checked() -> BuiltNetwork:
-            names = layers_without_package(built.model)
-            if names:
-                raise CheckFailed(
-                    f"registered without a package: {', '.join(names)}; another plugin's layer "
-                    "of that name would be loaded in its place",
-                    "Decorate it: "
-                    '@keras.saving.register_keras_serializable(package="<distribution>")',
-                )
+            check_layers(built.model)
             return built
 
         return self.once("its layers", "test_names_its_layers", checked)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision.interfaces.architecture import Architecture, TrainingPlan
 from cellvision.testing.result import CheckFailed
-from cellvision.training.architecture_contract import Fault, network_fault, probability_fault
+from cellvision.training.architecture_contract import (
+    Fault,
+    network_fault,
+    probability_fault,
+    saving_fault,
+    settings_fault,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -85,6 +91,17 @@ def _raise(fault: Fault | None) -> None:
         raise CheckFailed(fault.what, fault.hint)
 
 
+def check_layers(model: keras.Model) -> None:
+    """Fail unless all layers and their settings can be loaded again, and as no other ones.
+
+    Raises
+    ------
+    CheckFailed
+        One is not registered, is registered without a package, or is a lambda.
+    """
+    _raise(saving_fault(model) or settings_fault(model))
+
+
 def channels_first_layers(model: keras.Model) -> list[str]:
     """Return the names of layers that expect channels before rows and columns."""
     return [
@@ -92,15 +109,6 @@ def channels_first_layers(model: keras.Model) -> list[str]:
         for layer in model._flatten_layers()
         if getattr(layer, "data_format", None) == "channels_first"
     ]
-
-
-def layers_without_package(model: keras.Model) -> list[str]:
-    """Return the names of layers registered with Keras' default package, ``Custom``."""
-    import keras
-
-    classes = {type(layer) for layer in model._flatten_layers()}
-    names = {keras.saving.get_registered_name(cls) for cls in classes}
-    return sorted(name.partition(">")[2] for name in names if name.startswith("Custom>"))
 
 
 def train_really(

@@ -164,9 +164,10 @@ class RecipeChecks(ComponentChecks):
     @conformance_check
     def test_chooses_the_same_again(self) -> None:
         """Equal facts give equal settings."""
+        chosen = self.chosen
         for description, facts in example_facts().items():
             self.require(
-                self.recipe.experiment(facts) == self.chosen[description],
+                self.recipe.experiment(facts) == chosen[description],
                 f"{description}: it chooses other settings the second time",
                 "Let the facts alone decide.",
             )

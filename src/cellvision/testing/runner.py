@@ -119,7 +119,7 @@ def _one(checks: ComponentChecks, method: str) -> CheckResult:
     except Exception as error:  # noqa: BLE001 - plugin code may raise anything
         if expected is not None:
             return CheckResult(name, demand, "expected", expected)
-        hint = "Run cellvision check --debug to see the traceback."
+        hint = getattr(error, "hint", "") or "Run cellvision check --debug to see the traceback."
         return CheckResult(name, demand, "failed", errors.summarize(error), hint, formatted(error))
     if expected is not None:
         return CheckResult(

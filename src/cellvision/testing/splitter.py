@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from cellvision import errors
+from cellvision.data.fold_assignment import checked_folds
 from cellvision.interfaces.splitter import Splitter, splitters
 from cellvision.testing.component import ComponentChecks, conformance_check
 from cellvision.testing.result import CheckFailed
@@ -69,12 +70,16 @@ class SplitterChecks(ComponentChecks):
         splitter, table = self.splitter, example_table()
 
         def divide() -> list[list[str]]:
-            folds = [list(fold) for fold in splitter.folds(table)]
-            if not folds or any(len(fold) != len(table) for fold in folds):
-                raise CheckFailed(
-                    f"folds() returned {len(folds)} folds, not all with one split per image",
-                    "Return at least one fold, and in it one split for each row of the catalog.",
-                )
+            try:
+                folds = checked_folds(splitter, table)
+            except errors.PluginContractError as error:
+                raise CheckFailed(error.what, error.hint) from error
+            for number, fold in enumerate(folds, start=1):
+                if len(fold) != len(table):
+                    raise CheckFailed(
+                        f"fold {number} has {len(fold)} splits for {len(table)} images",
+                        "Return one split for each row of the catalog, in its order.",
+                    )
             return folds
 
         return self.once("folds()", "test_divides_a_catalog", divide)
@@ -121,7 +126,8 @@ class SplitterChecks(ComponentChecks):
         self.require(
             column in table.columns,
             f"left_out_column is {column!r}, which the catalog lacks",
-            "Name a column of the catalog; the example divides by one of example_table().",
+            "Name a column of the catalog, 'group' if folds hold out groups; the example divides "
+            "by one of example_table().",
         )
         for number, fold in enumerate(self.folds):
             by_split = {
@@ -138,9 +144,10 @@ class SplitterChecks(ComponentChecks):
     @conformance_check
     def test_divides_the_same_way_again(self) -> None:
         """The same catalog gives the same folds."""
+        before = self.folds
         again = [list(fold) for fold in self.splitter.folds(example_table())]
         self.require(
-            again == self.folds,
+            again == before,
             "folds() returns other folds the second time",
             "Sort what a set gives, and draw from a generator with a seed.",
         )

@@ -67,6 +67,6 @@ def check_agrees(
         raise errors.ConversionError(
             f"{name} computes other probabilities than the network: they differ by "
             f"{difference:.2g} on {counted(len(pixels), 'image')}, more than {tolerance:g}",
-            "Use Keras with model.keras, and report this to the authors of cellvision.",
+            "Use Keras with model.keras, and report this to the author of the exporter.",
         )
     return difference

@@ -123,6 +123,7 @@ def _settings(run: Run) -> Table:
         "Data": " ".join(str(dataset.get(key) or "") for key in ("type", "path")).strip(),
         "Group": run.group_column or "unknown: images treated as independent",
         "Classes": ", ".join(run.class_names),
+        "Splitter": _splitter(experiment.get("split") or {}),
         "Network": str(experiment.get("architecture", {}).get("type", "–")),
         "Augmentation": ", ".join(augmenters) or "none",
         "Image size": " × ".join(map(str, preprocessing.size)) + " pixels",
@@ -132,9 +133,11 @@ def _settings(run: Run) -> Table:
         "Batch size": str(training.get("batch_size", "–")),
         "Seed": str(run.seed),
     }
+    if experiment.get("recipe"):
+        facts["Recipe"] = _with_settings(experiment["recipe"], experiment.get("recipe_settings"))
     for name, reason in (experiment.get("recipe_reasons") or {}).items():
         facts[f"{name}, chosen by recipe {experiment.get('recipe')}"] = reason
-    return Table((), tuple(facts.items()))
+    return Table((), tuple((key, value) for key, value in facts.items() if value))
 
 
 def _epochs(run: Run, training: Mapping[str, Any]) -> str:
@@ -145,6 +148,17 @@ def _epochs(run: Run, training: Mapping[str, Any]) -> str:
         return str(planned)
     ended = f"{done} of {planned}" if done != planned else str(planned)
     return ended if kept == done else f"{ended}; the weights of epoch {kept} were kept"
+
+
+def _splitter(split: Mapping[str, Any]) -> str:
+    """Return the splitter with its settings; empty if the data set or cellvision divides."""
+    splitter = split.get("splitter")
+    return _with_settings(str(splitter["type"]), splitter) if splitter else ""
+
+
+def _with_settings(name: str, settings: Mapping[str, Any] | None) -> str:
+    listed = ", ".join(f"{k} = {v}" for k, v in (settings or {}).items() if k != "type")
+    return f"{name} ({listed})" if listed else name
 
 
 def _plain(value: Any) -> str:
