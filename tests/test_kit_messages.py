@@ -15,7 +15,7 @@ from cellvision.testing.result import CheckResult
 
 
 class Folds(cv.Splitter):
-    """Returns what it is told to."""
+    """Returns what its attribute returns."""
 
     returns: ClassVar[Any] = None
 

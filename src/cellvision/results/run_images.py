@@ -129,7 +129,8 @@ def _augmenters(run: Run) -> list[Augmenter]:
     needed = {name: plugins[name] for name in plugins if name.startswith(f"{augmenters.group}:")}
     raise_if_missing(needed, run.folder)
     created = []
-    for recorded in run.metadata.experiment.get("augmenters") or ():
+    listed = run.metadata.experiment.get("augmenters")
+    for recorded in listed if isinstance(listed, list) else ():
         values = by_distribution(recorded, Augmenter, plugins)
         settings = dict(values) if isinstance(values, dict) else {"type": values}
         created.append(augmenters.create(str(settings.pop("type", "")), **settings))
