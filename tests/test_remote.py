@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -392,28 +393,72 @@ def test_a_record_alone_opens_no_address(
     elsewhere: Callable[[], None],
 ) -> None:
     """The record of a stranger's run may name any storage."""
-    source, local = put(images, "memory://bucket/images"), tmp_path / "run"
-    run = cv.train(experiment(source), local)
-    report = ["report", str(local), "--reporter", "sample"]
+    source, run = put(images, "memory://bucket/images"), str(tmp_path / "run")
+    cv.train(experiment(source), run)
+    page = ["--static", str(tmp_path / "page")]
+    commands = (
+        ["report", run, "--reporter", "sample"],
+        ["label", run, "--out", str(tmp_path / "folder.db"), *page],
+        ["label", f"{run}/run.json", "--out", str(tmp_path / "record.db"), *page],
+        ["label", str(images), "--run", run, "--out", str(tmp_path / "run.db"), *page],
+    )
 
     def exit_code(*words: str) -> int | str | None:
         with pytest.raises(SystemExit) as end:
-            cli.main([*report, *words])
+            cli.main(words)
         return end.value.code
 
-    assert exit_code() == 0  # this user has read those images
+    assert exit_code(*commands[0]) == 0  # this user has read those images
+    for command in commands[:3]:
+        elsewhere()
+        copied.clear()
+        capsys.readouterr()
+        shutil.rmtree(tmp_path / "page", ignore_errors=True)
+        assert exit_code(*command) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"reads images from {source}, which you never read before" in said
+        assert "--allow-network" in said
+        assert copied == []
+        assert exit_code(*command, "--allow-network") == 0
+        assert copied
+    assert exit_code(*commands[0]) == 0
     elsewhere()
     copied.clear()
-    capsys.readouterr()
-    assert exit_code() == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert f"reads images from {source}, which you never read before" in said
-    assert "--allow-network" in said
+    exit_code(*commands[3])  # whatever it says: pixels of the test set are in the record
     assert copied == []
-    assert exit_code("--allow-network") == 0
-    assert copied
-    assert exit_code() == 0
-    assert run.folder == local
+
+
+def test_a_reopened_run_reads_only_addresses_that_are_known(
+    images: Path, tmp_path: Path, copied: list[str], elsewhere: Callable[[], None]
+) -> None:
+    source = put(images, "memory://bucket/images")
+    cv.study(experiment(source), runs=1, out=tmp_path / "study")
+    (trained,) = cv.load_study(tmp_path / "study").runs
+    image = trained.predictions["image"][0]
+    pixels = trained.read_image(image)
+    elsewhere()
+    copied.clear()
+    reopened = cv.load_run(trained.folder)
+    (of_study,) = cv.load_study(tmp_path / "study").runs
+    for run in (reopened, of_study):
+        for read in (run.read_image, lambda name, run=run: run.network_input([name])):
+            with pytest.raises(cv.errors.ExperimentError, match="which you never read before"):
+                read(image)
+    probabilities = cv.predict(reopened, images, progress=False)  # local files, and no address
+    assert len(probabilities) == 36
+    assert copied == []
+    (of_study,) = cv.load_study(tmp_path / "study", allow_network=True).runs
+    assert np.array_equal(of_study.read_image(image), pixels)
+    assert cv.load_run(trained.folder).read_image(image).shape == pixels.shape  # known by now
+
+
+def test_a_run_beside_its_images_is_known(images: Path, elsewhere: Callable[[], None]) -> None:
+    source = put(images, "memory://bucket/images")
+    run = cv.train(experiment(source), "memory://bucket/run")
+    image = run.predictions["image"][0]
+    pixels = run.read_image(image)
+    elsewhere()
+    assert np.array_equal(cv.load_run("memory://bucket/run").read_image(image), pixels)
 
 
 @pytest.mark.exhaustive

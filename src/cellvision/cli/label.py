@@ -130,6 +130,13 @@ def run(
         typer.Option("--port", metavar="N", min=1, max=65535, help="Port of the page."),
     ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    allow_network: Annotated[
+        bool,
+        typer.Option(
+            "--allow-network",
+            help="Read images from an address that a run names and that you never read before.",
+        ),
+    ] = False,
 ) -> None:
     """Label images on a page of this computer, without seeing their names and classes.
 
@@ -138,7 +145,8 @@ def run(
     from cellvision.labelling.rules import Rules
 
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
-    with _open_store(source, changes, recipe, out, rules, classes, ranking_run) as store:
+    arguments = (changes, recipe, out, rules, classes, ranking_run, allow_network)
+    with _open_store(source, *arguments) as store:
         _import(store, returned)
         if static is not None:
             _write_page(store, static)
@@ -158,11 +166,12 @@ def _open_store(
     rules: Rules,
     classes: list[str],
     run_dir: Path | None,
+    allow_network: bool,
 ) -> Store:
     """Open the answer file that the command names, or create it."""
     from cellvision.labelling.database_schema import is_database
     from cellvision.labelling.rules import Rules
-    from cellvision.labelling.session_source import open_session
+    from cellvision.labelling.session_source import open_session, run_record
     from cellvision.labelling.store import Store
 
     if is_database(Path(source)):
@@ -188,17 +197,12 @@ def _open_store(
         raise errors.InvalidInput("--out is missing", "Name a file for the answers: --out FILE")
 
     def experiment() -> Experiment:
+        named = str(run_record(source, allow_network) or source)
         if run_dir is not None:  # whose preprocessing applies
-            return experiments.read(_experiment_source(source), changes)
-        return experiments.read_with_recipe(_experiment_source(source), changes, recipe)
+            return experiments.read(named, changes)
+        return experiments.read_with_recipe(named, changes, recipe)
 
-    return open_session(source, out, rules, experiment, classes, run_dir)
-
-
-def _experiment_source(source: str) -> str:
-    """A run's folder stands for its experiment."""
-    record = Path(source) / "run.json"
-    return str(record) if record.is_file() else source
+    return open_session(source, out, rules, experiment, classes, run_dir, allow_network)
 
 
 def _import(store: Store, tables: list[Path]) -> None:

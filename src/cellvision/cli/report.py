@@ -44,7 +44,7 @@ def run(
         bool,
         typer.Option(
             "--allow-network",
-            help="Read images from an address that the run names and that you never read before.",
+            help="Read images from an address that a run names and that you never read before.",
         ),
     ] = False,
 ) -> None:
@@ -60,12 +60,14 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
     """Report on a local folder; `location` is what the user called it, None to allow any."""
     from cellvision.backends.startup import start_backend
     from cellvision.progress import displayed
+    from cellvision.results.recorded_dataset import refuse_unknown_addresses
     from cellvision.results.reporting import default_reporters, make_reports
     from cellvision.results.run import Run, load_run
     from cellvision.results.study import Study, load_study
 
     is_study = (folder / "study.json").is_file()
-    result: Run | Study = load_study(folder) if is_study else load_run(folder)
+    load = load_study if is_study else load_run
+    result: Run | Study = load(folder, allow_network=True)  # unless refused below
     experiment = (
         result.metadata.experiment
         if isinstance(result, Run)
@@ -74,7 +76,7 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
     if location is not None:
         runs = (result,) if isinstance(result, Run) else result.runs
         for run in runs:
-            _refuse_unknown_addresses(location, run.metadata.experiment.get("dataset"))
+            refuse_unknown_addresses(run.metadata.experiment, location, location)
     declared: Any = experiment.get("reporters") or []
     if not isinstance(declared, list) or not all(
         isinstance(each, dict) and isinstance(each.get("type"), str) for each in declared
@@ -103,24 +105,6 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "List the reporters with cellvision plugins: some report on runs, some on studies.",
         )
-
-
-def _refuse_unknown_addresses(location: str, dataset: object) -> None:
-    """Refuse to connect to a storage because a record, maybe a stranger's, names it."""
-    from urllib.parse import urlsplit
-
-    from cellvision.remote import is_address
-    from cellvision.remote.transfer import was_read
-
-    values = list(dataset.values()) if isinstance(dataset, Mapping) else []
-    values += [entry for value in values if isinstance(value, list) for entry in value]
-    for address in filter(is_address, values):
-        same_storage = is_address(location) and urlsplit(location)[:2] == urlsplit(address)[:2]
-        if not same_storage and not was_read(address):
-            raise errors.ExperimentError(
-                f"{location}: its record reads images from {address}, which you never read before",
-                f"If you trust it: cellvision report {location} --allow-network",
-            )
 
 
 def _announce(

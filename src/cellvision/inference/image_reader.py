@@ -19,6 +19,7 @@ from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.unlike_images import UnlikeImages
 from cellvision.interfaces.decoded_image import DecodedImage
+from cellvision.results.recorded_dataset import recorded_dataset
 
 if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset
@@ -213,7 +214,7 @@ def dataset_images(dataset: Dataset) -> tuple[ImageFile, ...]:
 
 def _run_dataset(run: Run) -> Dataset:
     try:
-        return run.dataset
+        return recorded_dataset(run.metadata)
     except (errors.PluginError, errors.ExperimentError) as error:
         raise type(error)(
             f"{run.folder}: the run's data set cannot be loaded, so it is unknown how it reads "

@@ -12,6 +12,7 @@ from cellvision.data.files import IMAGE_SUFFIXES
 from cellvision.inference.image_search import Source
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.recognised_paths import recognising_dataset
+from cellvision.results.recorded_dataset import recorded_dataset
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
@@ -36,7 +37,7 @@ def recognised_source(images: Source | Sequence[Source], run: Run) -> Dataset | 
     if not isinstance(source, str | os.PathLike) or Path(source).suffix.lower() in IMAGE_SUFFIXES:
         return None
     try:
-        own: type[Dataset] | None = type(run.dataset)
+        own: type[Dataset] | None = type(recorded_dataset(run.metadata))
     except errors.CellvisionError:
         own = None
     recognised = recognising_dataset(source, own)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cellvision.experiment import Experiment, load_experiment
 from cellvision.labelling.export_answers import COLUMNS
 from cellvision.labelling.rules import Rules
-from cellvision.labelling.session_source import open_session
+from cellvision.labelling.session_source import open_session, run_record
 from cellvision.progress import displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
 
@@ -39,6 +39,7 @@ def label(
     port: int | None = None,
     browser: bool = False,
     serve: bool = True,
+    allow_network: bool = False,
 ) -> pd.DataFrame:
     """Label images blindly on a page of this computer, and return the answers.
 
@@ -82,6 +83,8 @@ def label(
         Open the page in the browser.
     serve
         Whether to serve the page; False only returns the answers so far.
+    allow_network
+        Read images also from an address that a run's record names and that you never read before.
 
     Returns
     -------
@@ -103,12 +106,19 @@ def label(
 
     def experiment() -> Experiment:
         # A run that ranks the images brings its own preprocessing.
-        return _experiment(source, group, None if run is not None else recipe)
+        if not isinstance(source, Experiment):
+            record = run_record(source, allow_network)
+            if record is not None:
+                return load_experiment(record)
+        if run is not None:
+            return without_recipe(source, group)
+        return as_experiment(source, recipe, group)
 
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
     named = "" if isinstance(source, Experiment) else os.fspath(source)
     folder = None if run is None else Path(run)
-    with open_session(named, Path(out), rules, experiment, classes, folder) as store:
+    session = (named, Path(out), rules, experiment, classes, folder, allow_network)
+    with open_session(*session) as store:
         if static is not None:
             from cellvision.labelling.static import write_page
 
@@ -119,12 +129,3 @@ def label(
 
             open_page(store, port, browser)
         return pd.DataFrame([astuple(answer) for answer in store.answers()], columns=list(COLUMNS))
-
-
-def _experiment(
-    source: Experiment | str | os.PathLike[str], group: str | None, recipe: str | None
-) -> Experiment:
-    record = None if isinstance(source, Experiment) else Path(source) / "run.json"
-    if record is not None and record.is_file():
-        return load_experiment(record)
-    return without_recipe(source, group) if recipe is None else as_experiment(source, recipe, group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +16,13 @@ from cellvision.labelling.unlabelled import parse_classes, plan_folder
 from cellvision.locks import folder_lock
 from cellvision.progress import displayed
 from cellvision.results.claimed_folder import raise_if_unwritable
+from cellvision.results.recorded_dataset import refuse_unknown_addresses
+from cellvision.settings_file import parse_settings
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.labelling.plan import Plan
+    from cellvision.results.run import Run
 
 
 def open_session(
@@ -28,6 +32,7 @@ def open_session(
     experiment: Callable[[], Experiment],
     classes: Sequence[str] = (),
     run_folder: Path | None = None,
+    allow_network: bool = False,
 ) -> Store:
     """Resume the session of an answer file, or start one.
 
@@ -45,6 +50,8 @@ def open_session(
         Classes of unlabelled images.
     run_folder
         Run that ranks the images by its uncertainty.
+    allow_network
+        Read its images also from an address that its record names and that was never read before.
 
     Raises
     ------
@@ -58,7 +65,42 @@ def open_session(
         if out.exists():
             return _resume(Store(out), source, rules, experiment, classes, run_folder)
         raise_if_unwritable(out)
-        return Store.create(out, _plan(source, rules, experiment, classes, run_folder))
+        ranking = None
+        if run_folder is not None:
+            from cellvision.results.run import load_run
+
+            ranking = load_run(run_folder, allow_network=allow_network)
+        return Store.create(out, _plan(source, rules, experiment, classes, ranking))
+
+
+def run_record(source: str | os.PathLike[str], allow_network: bool) -> Path | None:
+    """Return the record of a run that a path names: its folder or its ``run.json``.
+
+    Parameters
+    ----------
+    source
+        The images, as the user named them.
+    allow_network
+        Accept a record that names an address from which this user has never read.
+
+    Returns
+    -------
+    pathlib.Path or None
+        None if the path names something else.
+
+    Raises
+    ------
+    errors.ExperimentError
+        The record names such an address.
+    """
+    record = Path(source) if Path(source).name == "run.json" else Path(source) / "run.json"
+    if not record.is_file():
+        return None
+    if not allow_network:
+        recorded = parse_settings(record).get("experiment")
+        if isinstance(recorded, dict):
+            refuse_unknown_addresses(recorded, record, str(source))
+    return record
 
 
 def _plan(
@@ -66,13 +108,8 @@ def _plan(
     rules: Rules,
     experiment: Callable[[], Experiment],
     classes: Sequence[str],
-    run_folder: Path | None,
+    ranking: Run | None,
 ) -> Plan:
-    ranking = None
-    if run_folder is not None:
-        from cellvision.results.run import load_run
-
-        ranking = load_run(run_folder)
     if classes:
         names = parse_classes(classes)
         with displayed(None) as display:

@@ -36,7 +36,7 @@ def raise_if_tested(
     tested = list(table.loc[table["split"].isin(run.test_splits), "image"])
     recorded = recorded_digests(run)
     unrecorded = [image for image in tested if image not in recorded]
-    stats = scan(run.experiment.dataset, unrecorded, progress)
+    stats = scan(run.dataset, unrecorded, progress) if unrecorded else []
     missing = [entry.image for entry in stats if not entry.digest]
     if missing:
         raise errors.InvalidInput(

@@ -26,6 +26,7 @@ from cellvision.labelling.plan_experiment import data_settings
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.uncertainty import raise_if_tested, rank_unlabelled
 from cellvision.plurals import counted
+from cellvision.results.recorded_dataset import recorded_dataset
 
 if TYPE_CHECKING:
     from cellvision import Run
@@ -165,7 +166,7 @@ def _stats(root: Path, name: str) -> ImageStats:
 
 def _as_read_by(run: Run, root: Path, images: Sequence[ImageToLabel]) -> list[ImageToLabel]:
     """Return images with the digests of their pixels as the run's data set reads them."""
-    dataset = run.experiment.dataset
+    dataset = recorded_dataset(run.metadata)
 
     def read(image: ImageToLabel) -> ImageToLabel:
         try:
@@ -188,7 +189,7 @@ def _examples(run: Run, class_names: Sequence[str], rules: Rules) -> tuple[Image
     table = table[(table["split"] == run.training_split) & table["label"].isin(class_names)]
     table = table.sample(frac=1, random_state=rules.seed).groupby("label").head(rules.examples)
     table = table.sort_values("label", kind="stable")
-    stats = scan(run.experiment.dataset, list(table["image"]))
+    stats = scan(run.dataset, list(table["image"]))
     return tuple(
         ImageToLabel(image, str(run.training_split), None, label, entry.digest)
         for image, label, entry in zip(table["image"], table["label"], stats, strict=True)

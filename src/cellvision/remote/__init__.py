@@ -11,7 +11,7 @@ distinguish paths from addresses.
 from __future__ import annotations
 
 from cellvision.remote.address import Location, is_address
-from cellvision.remote.transfer import fetch, file, finished, folder, locate, results
+from cellvision.remote.transfer import fetch, file, finished, folder, locate, results, was_read
 
 __all__ = [
     "Location",
@@ -22,4 +22,5 @@ __all__ = [
     "is_address",
     "locate",
     "results",
+    "was_read",
 ]

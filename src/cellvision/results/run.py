@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cellvision.results.model_probe import Probe
 
 
-def load_run(folder: str | os.PathLike[str]) -> Run:
+def load_run(folder: str | os.PathLike[str], *, allow_network: bool = False) -> Run:
     """Open a run's folder.
 
     The record and the tables can be read without the plugins of the run.
@@ -38,6 +38,8 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     ----------
     folder
         The folder given to `train`. A run on remote storage is copied to this machine.
+    allow_network
+        Read its images also from an address that its record names and that you never read before.
 
     Raises
     ------
@@ -45,11 +47,8 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         The folder is missing or holds no finished run.
     """
     with remote.finished(folder) as local:
-        return _load_run(local)
-
-
-def _load_run(folder: Path) -> Run:
-    return Run(folder, read_run_metadata(folder))
+        known = None if allow_network else folder
+        return Run(local, read_run_metadata(local), known)
 
 
 class Run(ReportedResults):
@@ -61,10 +60,15 @@ class Run(ReportedResults):
         Its folder.
     metadata
         Content of ``run.json``.
+    storage
+        Where the record is; None to read images from any address that it names.
     """
 
-    def __init__(self, folder: Path, metadata: RunMetadata) -> None:
+    def __init__(
+        self, folder: Path, metadata: RunMetadata, storage: str | os.PathLike[str] | None = None
+    ) -> None:
         self.folder = folder
+        self._storage = storage
         self.prepared: Mapping[str, np.ndarray] = {}  # see `run_images.prepared_images`
         self._metadata = metadata
 
@@ -277,23 +281,21 @@ class Run(ReportedResults):
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data set of the experiment; needs none of the other plugins.
+        """The data set of the experiment, to read its images; needs none of the other plugins.
 
         Raises
         ------
         errors.UnknownPlugin
             Its plugin is not installed.
         errors.ExperimentError
-            The installed plugin no longer understands a recorded setting.
+            The installed plugin no longer understands a recorded setting; or the record names an
+            address from which you have never read.
         """
-        from cellvision.interfaces.dataset import Dataset, datasets
-        from cellvision.plain_settings import by_distribution
+        from cellvision.results.recorded_dataset import recorded_dataset, refuse_unknown_addresses
 
-        recorded: Any = self._metadata.experiment["dataset"]
-        values = by_distribution(recorded, Dataset, self._metadata.plugins)
-        settings = dict(values) if isinstance(values, dict) else {"type": values}
-        dataset: Dataset = datasets.create(str(settings.pop("type", "")), **settings)
-        return dataset
+        if self._storage is not None:
+            refuse_unknown_addresses(self._metadata.experiment, self._storage, str(self.folder))
+        return recorded_dataset(self._metadata)
 
     def model(self, *, verify: bool | None = None) -> keras.Model:
         """Load the trained model: native pixels (n, height, width, channels) to probabilities.

@@ -21,8 +21,9 @@ from cellvision.results.metadata import (
     RunRecord,
     StudyMetadata,
     check_schema,
+    read_run_metadata,
 )
-from cellvision.results.run import Run, load_run
+from cellvision.results.run import Run
 from cellvision.results.scores import Score
 from cellvision.results.tables import read_table
 from cellvision.results.verdicts import (
@@ -46,13 +47,15 @@ PLAN = ".plan.json"
 """File that is written first, so that an interrupted study can resume."""
 
 
-def load_study(folder: str | os.PathLike[str]) -> Study:
+def load_study(folder: str | os.PathLike[str], *, allow_network: bool = False) -> Study:
     """Open the folder of a finished study.
 
     Parameters
     ----------
     folder
         The folder given to `study`. A study on remote storage is copied to this machine.
+    allow_network
+        Read images also from an address that its records name and that you never read before.
 
     Raises
     ------
@@ -60,10 +63,10 @@ def load_study(folder: str | os.PathLike[str]) -> Study:
         The folder is missing or holds no finished study.
     """
     with remote.finished(folder) as local:
-        return _load_study(local)
+        return _load_study(local, None if allow_network else folder)
 
 
-def _load_study(folder: Path) -> Study:
+def _load_study(folder: Path, storage: str | os.PathLike[str] | None) -> Study:
     path = folder / "study.json"
     try:
         text = path.read_text(encoding="utf-8")
@@ -79,7 +82,7 @@ def _load_study(folder: Path) -> Study:
     except (OSError, ValueError, RecursionError) as error:
         raise errors.FolderError(f"{path}: cannot be read: {error}", "Restore the file") from None
     check_schema(path, content, STUDY_SCHEMA)
-    return Study(folder, StudyMetadata.from_json(text, str(path)))
+    return Study(folder, StudyMetadata.from_json(text, str(path)), storage)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,10 +180,15 @@ class Study(ReportedResults):
         Its folder.
     metadata
         Content of ``study.json``.
+    storage
+        Where the record is; None to read images from any address that it names.
     """
 
-    def __init__(self, folder: Path, metadata: StudyMetadata) -> None:
+    def __init__(
+        self, folder: Path, metadata: StudyMetadata, storage: str | os.PathLike[str] | None = None
+    ) -> None:
         self.folder = folder
+        self._storage = storage
         self._metadata = metadata
 
     @property
@@ -232,12 +240,16 @@ class Study(ReportedResults):
             tuple(runs),
             MappingProxyType({name: tuple(group) for name, group in controls.items()}),
             tuple(
-                load_run(self.folder / "runs" / run.name)
+                self._run("runs", run.name)
                 for run in self._metadata.runs
                 if run.experiment == record.name and run.control is None and run.fold is not None
             ),
-            None if name is None else load_run(self.folder / "out_of_fold" / name),
+            None if name is None else self._run("out_of_fold", name),
         )
+
+    def _run(self, kind: str, name: str) -> Run:
+        folder = self.folder / kind / name
+        return Run(folder, read_run_metadata(folder), self._storage)
 
     @property
     def _results(self) -> list[RunRecord]:
@@ -249,9 +261,7 @@ class Study(ReportedResults):
     def _runs(self) -> dict[str, Run]:
         pooled = {run.name for run in self._metadata.out_of_fold}
         return {
-            run.name: load_run(
-                self.folder / ("out_of_fold" if run.name in pooled else "runs") / run.name
-            )
+            run.name: self._run("out_of_fold" if run.name in pooled else "runs", run.name)
             for run in self._results
         }
 

@@ -1,0 +1,71 @@
+"""The data set that a run's record names, which may be the record of a stranger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from cellvision import errors
+from cellvision.interfaces.dataset import Dataset, datasets
+from cellvision.plain_settings import by_distribution
+from cellvision.remote import is_address, was_read
+from cellvision.results.metadata import RunMetadata
+
+
+def recorded_dataset(metadata: RunMetadata) -> Dataset:
+    """Create the data set of a run, whatever addresses it names: it reads nothing yet.
+
+    Raises
+    ------
+    errors.UnknownPlugin
+        Its plugin is not installed.
+    errors.ExperimentError
+        The installed plugin no longer understands a recorded setting.
+    """
+    recorded: Any = metadata.experiment["dataset"]
+    values = by_distribution(recorded, Dataset, metadata.plugins)
+    settings = dict(values) if isinstance(values, dict) else {"type": values}
+    dataset: Dataset = datasets.create(str(settings.pop("type", "")), **settings)
+    return dataset
+
+
+def refuse_unknown_addresses(
+    record: Mapping[str, Any], location: str | os.PathLike[str], named: str
+) -> None:
+    """Refuse to connect to a storage because a record, maybe a stranger's, names it.
+
+    Parameters
+    ----------
+    record
+        The recorded experiment.
+    location
+        Where the record is: addresses on the same storage are known.
+    named
+        What to call it.
+
+    Raises
+    ------
+    errors.ExperimentError
+        Its data set names an address from which this user has never read.
+    """
+    own = urlsplit(location)[:2] if is_address(location) else None
+    for address in _addresses(record.get("dataset")):
+        if urlsplit(address)[:2] != own and not was_read(address):
+            raise errors.ExperimentError(
+                f"{named}: its record reads images from {address}, which you never read before",
+                "If you trust it: --allow-network (allow_network=True in Python)",
+            )
+
+
+def _addresses(value: object) -> Iterator[str]:
+    """Find addresses at any depth: a data set may hold another one."""
+    if is_address(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for entry in value.values():
+            yield from _addresses(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _addresses(entry)
