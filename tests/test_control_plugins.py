@@ -20,6 +20,7 @@ from cellvision.data.prepared import prepare_data
 from cellvision.results.environment import plugin_requirements
 from cellvision.statistics import ControlMeaning
 from cellvision.studies.control_contract import (
+    checked_caveat,
     checked_experiment,
     checked_image,
     checked_labels,
@@ -271,6 +272,26 @@ def test_it_is_judged_and_the_study_is_readable_without_it(
         reopened.controls["mirror"][0].model_input(some)
 
 
+def test_what_it_says_against_itself_is_recorded(isolation: Isolation, tmp_path: Path) -> None:
+    caveat = """
+    def caveat(self, data):
+        rows = data.table.iloc[data.training_rows]
+        assert set(rows["split"]) == {"train"} and len(data.pixels) == len(data.table)
+        return f"all {data.pixels.shape[1]} rows are symmetric"
+"""
+    install(isolation, MIRROR + caveat)
+    result = cv.study(
+        example_experiment(), 1, tmp_path / "study", controls=["mirror"], progress=False
+    )
+    (run,) = result.controls["mirror"]
+    image = run.predictions["image"][0]
+    (control,) = cv.load_study(tmp_path / "study").verdicts[0].controls
+    said = f"all {len(run.model_input([image])[0])} rows are symmetric"
+    assert run.metadata.control_caveat == control.caveat == said
+    assert result.runs[0].metadata.control_caveat == ""
+    assert (f"It decides nothing: {said}." in control.sentence) == (control.finding != "more")
+
+
 @pytest.mark.slow
 def test_a_study_lists_what_was_not_run(isolation: Isolation, tmp_path: Path) -> None:
     install(isolation)
@@ -332,6 +353,11 @@ class BrokenAvailability(Broken):
         return self.returns(catalog)
 
 
+class BrokenCaveat(BrokenImages):
+    def caveat(self, data: cv.ControlData) -> str:
+        return self.returns(data)
+
+
 class BrokenExperiment(Nothing):
     def change_experiment(self, experiment: cv.Experiment) -> cv.Experiment:
         return self.returns(experiment)
@@ -347,6 +373,10 @@ def image_of(control: cv.Control) -> None:
 
 def labels_of(control: cv.Control) -> None:
     checked_labels(control, example_control_data(), 0)
+
+
+def caveat_of(control: cv.Control) -> None:
+    checked_caveat(control, example_control_data())
 
 
 def availability_of(control: cv.Control) -> None:
@@ -399,6 +429,7 @@ OTHER = SyntheticImages(names=("a", "b"))
         (BrokenProbabilities, lambda x: x * np.nan, probabilities_of, "no probabilities"),
         (BrokenExperiment, lambda _: None, experiment_of, "returned NoneType"),
         (BrokenAvailability, lambda _: True, availability_of, "unavailable() returned bool"),
+        (BrokenCaveat, lambda _: ["full"], caveat_of, "caveat() returned list"),
         *(
             (base, lambda _: sys.exit(3), use, "() ends the process: SystemExit: 3")
             for base, use in (
@@ -407,6 +438,7 @@ OTHER = SyntheticImages(names=("a", "b"))
                 (BrokenProbabilities, probabilities_of),
                 (BrokenExperiment, experiment_of),
                 (BrokenAvailability, availability_of),
+                (BrokenCaveat, caveat_of),
             )
         ),
         (

@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from cellvision import Dataset, DecodedImage, errors
+from cellvision.concurrency import available_processors
 from cellvision.data.batch_reads import scan
 from cellvision.data.image_stats import ImageStats, decode, summarize_notes
 from cellvision.data.near_duplicates import sketch
@@ -156,6 +157,23 @@ def test_threads_keep_the_order_and_few_results() -> None:
     assert most < 200  # the others are not made before they are wanted
     assert [first, *results] == [number * number for number in range(500)]
     assert steps == [(done, 500) for done in range(1, 501)]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0005])
+def test_many_items_are_tried_alone_and_in_threads(seconds: float) -> None:
+    """Whichever is faster does the rest; items that wait outside Python's lock go to threads."""
+    threads = []
+
+    def work(number: int) -> int:
+        time.sleep(seconds)
+        threads.append(threading.get_ident())
+        return number * number
+
+    assert list(in_threads(work, range(4000))) == [number * number for number in range(4000)]
+    here = threading.get_ident()
+    assert {thread == here for thread in threads[:2000]} == {True, False}
+    if seconds and available_processors() > 1:
+        assert here not in threads[2000:]
 
 
 def test_an_error_in_a_thread_reaches_the_caller() -> None:

@@ -131,6 +131,24 @@ def test_a_control_decides_by_its_kind(
     assert (result.word, result.sentence) == (word, sentence)
 
 
+@pytest.mark.parametrize("right", [0.95, 0.5])
+def test_a_control_with_a_caveat_decides_only_if_the_network_does_more(
+    right: float, rng: np.random.Generator
+) -> None:
+    network = predictions_of(rng, LABELS, 0.95)
+    background = predictions_of(rng, LABELS, right)
+    rung = ControlEvidence(BRIGHTNESS, predictions_of(rng, LABELS, 0.95))
+    alone = {"background": ControlEvidence(BACKGROUND, background, caveat="cells fill the images")}
+    result = judge(network, controls={**alone, "intensity": rung})
+    assert result.sentence == "learned, and brightness does as well"
+    result = judge(network, controls=alone)
+    assert result.word == "learned"
+    more = result.controls[0].finding == "more"
+    assert more == (right == 0.5)
+    assert ("by more than the background" in result.sentence) == more
+    assert ("It decides nothing: cells fill the images." in result.reasons[1]) != more
+
+
 def test_a_network_below_a_lower_rung_is_undertrained(
     rng: np.random.Generator,
 ) -> None:

@@ -156,3 +156,23 @@ def test_the_ladder_and_the_batch_in_a_study(
     ]
     assert not study.controls["batch"][0].history.size
     assert study.controls["texture"][0].model().output_shape == (None, 2)
+
+
+def test_background_says_where_cells_fill_the_images() -> None:
+    """It has a caveat where that holds for at least half of the classes."""
+    control = cv.controls.create("background")
+    data = example_control_data(groups=8, images=2)
+    rng = np.random.default_rng(0)
+    empty = rng.normal(100, 3, (len(data.table), 64, 64, 1)).astype(np.float32)
+    spots, full = empty.copy(), empty.copy()
+    spots[:, 24:40, 24:40] += 1000
+    full[:, 2:, :] += 1000
+    first = (data.labels == 0)[:, None, None, None]
+    assert control.caveat(replace(data, pixels=spots)) == ""
+    assert control.caveat(replace(data, pixels=empty)) == ""
+    both = control.caveat(replace(data, pixels=full))
+    assert both == (
+        "cells with their margins fill the images (median 100% of 'control', 100% of 'treated')"
+    )
+    half = control.caveat(replace(data, pixels=np.where(first, full, spots)))
+    assert half == "cells with their margins fill the images (median 100% of 'control')"

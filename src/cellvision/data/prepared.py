@@ -58,6 +58,8 @@ class PreparedData:
         How long the preparation took.
     control : Control or None
         The control that these images and labels are for; None for the experiment itself.
+    caveat : str
+        What that control says against itself; see `cellvision.Control.caveat`.
     pixel_digests : mapping
         Identifies each image's pixels as stored in its file, by its id.
     """
@@ -72,6 +74,7 @@ class PreparedData:
     warnings: tuple[str, ...]
     seconds: float
     control: Control | None = None
+    caveat: str = ""
     pixel_digests: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, split: str) -> np.ndarray:

@@ -99,6 +99,25 @@ class Control(Component, group="cellvision.controls"):
         """
         return ""
 
+    def caveat(self, data: ControlData) -> str:
+        """Say why it would mean little for these images if the control did as well.
+
+        With a caveat, the verdict uses the comparison only if the network does more. Permuted
+        labels need none.
+
+        Parameters
+        ----------
+        data
+            The images of the experiment, before the control changes them.
+
+        Returns
+        -------
+        str
+            A clause such as ``"cells fill the images, so there is no background"``; empty if there
+            is no caveat.
+        """
+        return ""
+
     def change_image(self, pixels: np.ndarray) -> np.ndarray:
         """Return what is left of an image.
 

@@ -124,6 +124,9 @@ class RunMetadata(ResultModel):
     control: str | None = None
     """Control that the run belongs to; None for a run of the experiment itself."""
 
+    control_caveat: str = ""
+    """Why it would mean little if that control did as well; empty if nothing is known."""
+
     folds: int | None = None
     """Number of folds whose held-out predictions are pooled here; None for a single training."""
 

@@ -54,6 +54,10 @@ class ControlRecord(ResultModel):
     groups_needed: int | None = None
     """About how many test groups would decide an open comparison."""
 
+    caveat: str = ""
+    """Why it would mean little if the control did as well; the comparison then decides only if the
+    network does more."""
+
     training_accuracy: float | None = None
     """Accuracy on the training images, mean over runs."""
 

@@ -106,11 +106,15 @@ class ControlEvidence:
     labels : array or None
         For permuted labels: the class that each image had in each run, shaped like
         `predictions`. None: the true labels.
+    caveat : str
+        Why it would mean little if the control did as well, as a clause; empty if nothing is
+        known against it.
     """
 
     meaning: ControlMeaning
     predictions: ArrayLike
     labels: ArrayLike | None = None
+    caveat: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +144,8 @@ class ControlResult:
     groups_needed : int or None
         About how many test groups would decide an *open* comparison, if the difference stays as
         it is; None if it is decided, or if that cannot be said.
+    caveat : str
+        See `ControlEvidence`.
     """
 
     name: str
@@ -151,6 +157,12 @@ class ControlResult:
     difference: Interval | None
     equivalence: Interval | None
     groups_needed: int | None
+    caveat: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the verdict uses its comparison: there is no caveat, or the network does more."""
+        return self.difference is not None and (not self.caveat or self.finding == "more")
 
     def describe(self) -> str:
         """Say in a sentence what was found."""
@@ -171,10 +183,11 @@ class ControlResult:
             "worse": "the network does worse",
         }.get(self.finding, "whether the network does more is open")
         needed = f"; about {self.groups_needed} groups would show it" if self.groups_needed else ""
+        limit = "" if self.counts else f" It decides nothing: {self.caveat}."
         return (
             f"{_capital(subject)}: accuracy {accuracy:.0%}; network minus control, balanced "
             f"accuracy: {gap.estimate:+.2f} ({gap.low:+.2f} to {gap.high:+.2f}): "
-            f"{comparison}{needed}."
+            f"{comparison}{needed}.{limit}"
         )
 
     def _why_no_leak_shows(self) -> str:
@@ -301,7 +314,7 @@ def evaluate_control(
     needed = _groups_needed(difference, equivalence, margin) if finding == "open" else None
     return ControlResult(
         *(name, evidence.meaning, finding, len(answers), accuracy, test),
-        *(difference, equivalence, needed),
+        *(difference, equivalence, needed, evidence.caveat),
     )
 
 

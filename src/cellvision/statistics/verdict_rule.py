@@ -98,14 +98,15 @@ class Case:
         if self.looks is not None and self.looks.withheld:
             sentence = f"not to be said: {self.looks.describe()}; confirm on new groups"
             return "reused test set", sentence, reasons
-        as_well = [r for r in compared if r.finding in ("no more", "worse")]
+        counted = [r for r in compared if r.counts]
+        as_well = [r for r in counted if r.finding in ("no more", "worse")]
         for result in as_well:
             if result.meaning.kind == "alternative explanation":
                 return "shortcut possible", _sentence(result), reasons
         better = [r for r in as_well if r.finding == "worse"]
         if better:
             return "undertrained", _do_better(better), reasons
-        unclear = [r for r in compared if r.finding == "open"]
+        unclear = [r for r in counted if r.finding == "open"]
         word: Word = "learned"
         if as_well:
             word, sentence = "learned, no more", _sentence(as_well[0])
@@ -115,8 +116,8 @@ class Case:
             word, sentence = "learned, open", "learned"
         else:
             sentence = "learned: new groups are told apart"
-            if compared:
-                sentence += f", by more than {_subjects(compared)}"
+            if counted:
+                sentence += f", by more than {_subjects(counted)}"
         if unclear:
             sentence += f"; whether by more than {_subjects(unclear)} is not shown{_more(unclear)}"
         if self.groups_unknown:
@@ -158,7 +159,8 @@ class Case:
 
 def _is_significant_rung(result: ControlResult) -> bool:
     """Whether a control is a simpler model of the same images and itself beats permuted labels."""
-    return result.meaning.kind == "lower rung" and result.test.p <= ALPHA
+    is_rung = result.meaning.kind == "lower rung" and result.counts
+    return is_rung and result.test.p <= ALPHA
 
 
 def _sentence(result: ControlResult) -> str:

@@ -88,11 +88,26 @@ def checked_unavailable(control: Control, catalog: pd.DataFrame) -> str:
     errors.PluginContractError
         Its reason is no text.
     """
-    reason: object = _returned(control, control.unavailable, catalog)
+    return _text(control, control.unavailable, catalog)
+
+
+def checked_caveat(control: Control, data: ControlData) -> str:
+    """Return what a control says against itself; empty if nothing.
+
+    Raises
+    ------
+    errors.PluginContractError
+        It is no text.
+    """
+    return _text(control, control.caveat, data)
+
+
+def _text(control: Control, method: Callable[[Any], str], argument: Any) -> str:
+    reason: object = _returned(control, method, argument)
     if reason is not None and not isinstance(reason, str):
         raise _broken(
             control,
-            f"unavailable() returned {type(reason).__name__}",
+            f"{method.__name__}() returned {type(reason).__name__}",
             "Return the reason as text, or an empty string.",
         )
     return reason or ""

@@ -19,6 +19,7 @@ from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.interfaces.control import Control, ControlData, controls, overridden
 from cellvision.plain_settings import with_absolute_paths
 from cellvision.studies.control_contract import (
+    checked_caveat,
     checked_image,
     checked_labels,
     checked_meaning,
@@ -197,7 +198,16 @@ def with_changed_images(
     pixels = prepared.pixels
     if "change_image" in overridden(control):
         pixels = _changed_images(control, pixels, progress)
-    return replace(prepared, pixels=pixels, warnings=(warning, *prepared.warnings), control=control)
+    caveat = ""
+    if type(control).caveat is not Control.caveat:
+        caveat = checked_caveat(control, control_view(prepared))
+    return replace(
+        prepared,
+        pixels=pixels,
+        warnings=(warning, *prepared.warnings),
+        control=control,
+        caveat=caveat,
+    )
 
 
 def with_changed_labels(control: Control, prepared: PreparedData, seed: int) -> PreparedData:

@@ -179,6 +179,7 @@ def _evidence(
                 control.meaning,
                 run_column(runs, images, split, "predicted"),
                 run_column(runs, images, split, "label") if permuted else None,
+                runs[0].metadata.control_caveat,
             )
     return evidence
 
@@ -297,6 +298,7 @@ def _plain_control(control: ControlResult, training_accuracy: float | None) -> d
         "finding": control.finding,
         "sentence": control.describe(),
         "groups_needed": control.groups_needed,
+        "caveat": control.caveat,
         "training_accuracy": training_accuracy,
         "difference": None if control.difference is None else asdict(control.difference),
         "equivalence": None if control.equivalence is None else asdict(control.equivalence),

@@ -97,6 +97,16 @@ class ControlChecks(ComponentChecks):
             )
 
     @conformance_check
+    def test_says_what_is_against_it(self) -> None:
+        """`caveat` returns a text: empty, or why doing as well as the control would mean little."""
+        caveat = self.control.caveat(example_control_data())
+        self.require(
+            isinstance(caveat, str),
+            f"caveat() returned {caveat!r}",
+            "Return an empty string, or the reason as a clause.",
+        )
+
+    @conformance_check
     def test_changes_images(self) -> None:
         """`change_image` keeps shape and dtype, and gives the same for the same image."""
         import numpy as np
@@ -227,6 +237,7 @@ class ControlChecks(ComponentChecks):
         if "predict" in overridden(control):
             control.predict(data, 0)
         control.unavailable(data.table)
+        control.caveat(data)
         self.require(data.table.equals(before), "it changes the table", "Work on a copy.")
 
     @conformance_check
@@ -262,7 +273,11 @@ class ControlChecks(ComponentChecks):
         """Skip the check of a study if a check of one method fails: one fault, one failure."""
         for check in (
             *(self.test_says_what_it_means, self.test_changes_images, self.test_changes_labels),
-            *(self.test_predicts, self.test_changes_the_experiment),
+            *(
+                self.test_predicts,
+                self.test_changes_the_experiment,
+                self.test_says_what_is_against_it,
+            ),
         ):
             try:
                 check()

@@ -218,7 +218,7 @@ def finish_run(
         restarted_seeds=restarted_seeds,
         kept_epoch=kept_epoch,
         interrupted=interrupted,
-        **_control_fields(prepared.control),
+        **_control_fields(prepared.control, prepared.caveat),
         class_names=prepared.catalog.class_names,
         intensity_zero=prepared.zero,
         intensity_scale=prepared.one,
@@ -262,12 +262,13 @@ def _digests(prepared: PreparedData) -> dict[str, Any]:
     }
 
 
-def _control_fields(control: Control | None) -> dict[str, Any]:
+def _control_fields(control: Control | None, caveat: str) -> dict[str, Any]:
     """Return what the record says of a control; its settings if it changed the images."""
     if control is None:
         return {}
     return {
         "control": controls.name_of(type(control)),
+        "control_caveat": caveat,
         "image_control": control.model_dump(mode="json")
         if "change_image" in overridden(control)
         else None,
