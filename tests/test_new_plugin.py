@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,20 @@ def test_all_files_exist(kind: str, tmp_path: Path) -> None:
     text = "".join(file.read_text() for file in folder.rglob("*") if file.is_file())
     assert "{%" not in text
     assert [path.name for path in tmp_path.iterdir()] == ["cellvision-tiny"]
+
+
+def test_one_of_several_at_once_creates_the_folder(tmp_path: Path) -> None:
+    def attempt(_: int) -> str:
+        try:
+            render("tiny", "dataset", tmp_path)
+        except errors.FolderError as error:
+            return error.what
+        return "created"
+
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(attempt, range(8)))
+    assert said.count("created") == 1
+    assert said.count(f"{tmp_path / 'cellvision-tiny'} exists already") == 7
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

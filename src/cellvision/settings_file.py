@@ -93,7 +93,7 @@ def parse_text(text: str, path: Path) -> dict[str, Any]:
 def _parser(path: Path) -> Callable[[str], Any]:
     parsers: dict[str, Callable[[str], Any]] = {
         ".toml": _toml,
-        ".json": json.loads,
+        ".json": _json,
         ".yaml": _yaml,
         ".yml": _yaml,
     }
@@ -145,6 +145,20 @@ def _items(value: Any) -> Collection[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a table; refuse a key that is given twice, of which the parser takes the last."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"the key {key!r} is given twice")
+        table[key] = value
+    return table
+
+
 def _toml(text: str) -> Any:
     if _LONG_KEY.search(text):
         raise RecursionError
@@ -185,12 +199,18 @@ def _yaml(text: str) -> Any:
 
 
 def _node_items(node: Any) -> Collection[Any]:
-    """Return the nodes below a node of YAML; refuse a very long value."""
+    """Return the nodes below a node of YAML; refuse a very long value and a repeated key."""
     if node is None or isinstance(node.value, str):
         if node is not None and len(node.value) > _MAX_SCALAR:
             raise ValueError(f"a value has more than {_MAX_SCALAR} characters")
         return ()
     pairs = node.value
+    keys = set()
+    for key, _ in (pair for pair in pairs if isinstance(pair, tuple)):
+        if isinstance(key.value, str) and (key.tag, key.value) in keys:
+            line = key.start_mark.line + 1
+            raise ValueError(f"the key {key.value!r} is given twice (line {line})")
+        keys.add((key.tag, str(key.value)))
     return [part for pair in pairs for part in (pair if isinstance(pair, tuple) else (pair,))]
 
 

@@ -95,7 +95,7 @@ def create_server(store: Store, token: str, port: int) -> uvicorn.Server:
             http=IdleClosingProtocol,
             ws="none",
             log_config=None,
-            log_level="warning",
+            log_level="error",
             access_log=False,
             lifespan="off",
             server_header=False,

@@ -67,14 +67,17 @@ def render(name: str, kind: str, out: str | os.PathLike[str] = ".") -> Path:
     _check_name(name)
     _check_not_taken(name, kind, package)
     target = Path(out) / package.replace("_", "-")
+    exists = errors.FolderError(f"{target} exists already", "Choose another name or --out.")
     if target.exists():
-        raise errors.FolderError(f"{target} exists already", "Choose another name or --out.")
+        raise exists
     try:
         with atomic_io.folder(target) as folder:
             for file, content in _rendered(name, kind, package):
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / file).write_text(content, encoding="utf-8", newline="\n")
     except OSError as error:
+        if target.is_dir():  # another process was faster
+            raise exists from error
         raise errors.FolderError(
             f"cannot create {target}: {error.strerror or error}", "Choose another --out."
         ) from error
