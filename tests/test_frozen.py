@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -346,12 +346,16 @@ def test_the_last_layer_is_solved_and_saved_with_the_whole(tmp_path: Path) -> No
 class FixedFilters(cv.Architecture):
     """Has frozen layers whose output depends on the orientation of an image."""
 
+    filters: ClassVar[str] = "glorot_uniform"
+    built: ClassVar[int] = 0
+
     def build(self, input_shape: tuple[int, int, int], classes: int) -> Any:
         import keras
         from keras import layers
 
+        type(self).built += 1
         image = keras.Input(input_shape)
-        x = layers.Conv2D(8, 5, trainable=False)(image)
+        x = layers.Conv2D(8, 5, trainable=False, kernel_initializer=self.filters)(image)
         x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
         x = layers.BatchNormalization(center=False, scale=False)(x)
         penalty = keras.regularizers.L2(0.01)
@@ -359,11 +363,59 @@ class FixedFilters(cv.Architecture):
         return keras.Model(image, outputs)
 
 
+class EqualFilters(FixedFilters):
+    """Has the same frozen layers for every seed."""
+
+    filters: ClassVar[str] = "ones"
+
+
 @pytest.fixture
 def fixed_filters() -> Iterator[None]:
     cv.architectures.register("fixed-filters", FixedFilters)
+    cv.architectures.register("equal-filters", EqualFilters)
     yield
     cv.architectures.unregister("fixed-filters")
+    cv.architectures.unregister("equal-filters")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fixed_filters")
+def test_a_frozen_network_is_drawn_for_each_seed_that_makes_a_difference(tmp_path: Path) -> None:
+    folder = tiny.make_folder(tmp_path / "images", count=16)
+    experiment = tiny.experiment(folder, "fixed-filters")
+    study = cv.study(experiment, 3, tmp_path / "study", progress=False)
+    first, _, last = (tiny.probabilities(run.predictions) for run in study.runs)
+    assert np.abs(first - last).max() > 1e-4
+    training = experiment.training.model_copy(update={"seed": 2})
+    alone = experiment.model_copy(update={"training": training})
+    run = cv.train(alone, tmp_path / "run", progress=False)
+    np.testing.assert_allclose(tiny.probabilities(run.predictions), last, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fixed_filters")
+def test_equal_frozen_networks_are_built_and_saved_once(tmp_path: Path) -> None:
+    folder = tiny.make_folder(tmp_path / "images", count=16, wells=8)
+    experiment = tiny.experiment(folder, "equal-filters")
+    built = []
+    for runs in (2, 4):
+        before = EqualFilters.built
+        study = cv.study(
+            *(experiment, runs, tmp_path / str(runs)),
+            controls=["permuted_images", "background"],
+            progress=False,
+        )
+        built.append(EqualFilters.built - before)
+    assert built[0] == built[1]
+    controls = [run for each in study.controls.values() for run in each]
+    assert len(controls) == 8
+    for run in (*study.runs, *controls):
+        model = run.model(verify=False)
+        outputs = model.predict_on_batch(run.model_input(list(run.predictions["image"])))
+        recorded = tiny.probabilities(run.predictions)
+        np.testing.assert_allclose(outputs, recorded, atol=1e-5)
+    saved = [(run.folder / "model.keras").read_bytes() for run in study.runs]
+    assert len(set(saved)) == 1
 
 
 @pytest.mark.slow

@@ -292,20 +292,23 @@ class Registry(Generic[T]):
         errors.PluginError
             The class has no name, so a saved experiment could not be read back.
         """
-        first = self._candidate_of(cls)
+        candidates = self._candidates()
+        first = self._candidate_of(cls, candidates)
         if first is None:
             raise errors.PluginError(
                 f"{cls.__qualname__} is not registered as a {self.kind}, so it has no name",
                 f"Give it an entry point in {self.group}, or call "
                 f"cellvision.{self.kind}s.register({cls.__name__.lower()!r}, {cls.__name__})",
             )
-        rivals = sum(candidate.name == first.name for candidate in self._candidates())
+        rivals = sum(candidate.name == first.name for candidate in candidates)
         return first.name if rivals == 1 else f"{first.distribution}:{first.name}"
 
-    def _candidate_of(self, cls: type[Any]) -> PluginCandidate | None:
+    def _candidate_of(
+        self, cls: type[Any], candidates: list[PluginCandidate] | None = None
+    ) -> PluginCandidate | None:
         """Return what leads to a class, by its current name rather than a former one."""
         module = f"{cls.__module__}:{cls.__qualname__}"
-        candidates = self._candidates()
+        candidates = self._candidates() if candidates is None else candidates
         matching = [c for c in candidates if c.module == module and c.cls in (None, cls)]
         # An entry point may name a re-export.
         matching = matching or [candidate for candidate in candidates if candidate.leads_to(cls)]

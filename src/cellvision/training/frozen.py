@@ -14,7 +14,7 @@ import inspect
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +50,8 @@ class FrozenSplit:
     head: keras.Model
     rest: keras.Model
     digest: str
+    _before: dict[int, keras.Model] = field(default_factory=dict, init=False, repr=False)
+    _adapted: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict, init=False)
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -78,8 +80,12 @@ class FrozenSplit:
                 continue
             layer.set_weights([mean, variance, layer.get_weights()[2]])
             layer.finalize_state()
+            known = self._adapted.get(id(layer), ())
+            self._adapted[id(layer)] = (mean, variance)
+            if known and all(map(np.array_equal, known, (mean, variance))):
+                continue
             # Keras bakes these statistics into compiled functions; it makes them again if needed.
-            for model in (self.model, self.rest):
+            for model in (self.model, self.rest, *self._before.values()):
                 model.train_function = model.test_function = model.predict_function = None
 
     def rest_inputs(
@@ -94,7 +100,9 @@ class FrozenSplit:
         import keras
 
         first = self.rest.inputs[0]
-        before = None if tensor is first else keras.Model(first, tensor)
+        if tensor is not first and id(tensor) not in self._before:
+            self._before[id(tensor)] = keras.Model(first, tensor)
+        before = self._before.get(id(tensor))
         for start in range(0, len(features), batch_size):
             batch = np.asarray(features[start : start + batch_size])
             yield batch if before is None else np.asarray(before.predict_on_batch(batch))

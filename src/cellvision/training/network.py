@@ -26,6 +26,7 @@ from cellvision.training.optimization import training_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import keras
 
@@ -106,6 +107,7 @@ class Network:
         self.precision = precision
         self.is_timed = False
         self.reload_warnings: Sequence[str] | None = None
+        self.saved_as: Path | None = None  # a file with the present weights, if one is known
         self.mixes_labels = any(augmenter.mixes_labels for augmenter in experiment.augmenters)
         self.training_model, self.model, network = self._build(seed)
         require_probabilities(experiment.architecture, network)

@@ -29,7 +29,8 @@ from cellvision.training.callbacks import (
     recipe_callbacks,
     training_monitor,
 )
-from cellvision.training.frozen_fit import FrozenFit, fit_frozen, is_exactly_solvable
+from cellvision.training.frozen_fit import fit_frozen
+from cellvision.training.frozen_network import FrozenNetwork
 from cellvision.training.kept_weights import needs_validation
 from cellvision.training.network import Network, prediction_batch_size
 from cellvision.training.result import TrainingResult
@@ -85,7 +86,7 @@ class Trainer:
         )
         self._check_settings()
         self._networks: list[Network] = []
-        self._frozen: list[FrozenFit] = []  # the last one, shared with `on`
+        self._frozen = FrozenNetwork()  # shared with `on`
         self._local: Network | None = None
         # With several processes, one of them evaluates, on its own device.
         self.alone = self.sharing
@@ -235,18 +236,18 @@ class Trainer:
         self, seed: int, display: Display, on_epoch: EpochHook
     ) -> tuple[Network, TrainingResult] | None:
         """Solve a network that is frozen but for its softmax layer; None for any other."""
-        earlier = self._frozen.pop() if self._frozen else None
+        earlier, self._frozen.fit = self._frozen.fit, None
         if len(self.devices) > 1 or distributed.world_size() > 1:
             return None
-        network = self.network(seed)
-        split = is_exactly_solvable(self.prepared, network)
+        network, split = self._frozen.drawn(seed, self.prepared, self.network)
         if split is None:
             return None
-        rows = (self.rows, self.validation_rows)
-        fit, result = fit_frozen(
-            self.prepared, split, rows, self.pixels, display, on_epoch, network.metrics, earlier
+        if earlier is None or not earlier.solves(self.prepared, split):
+            network.saved_as = None
+        self._frozen.fit, result = fit_frozen(
+            *(self.prepared, split, (self.rows, self.validation_rows), self.pixels),
+            *(display, on_epoch, network.metrics, earlier),
         )
-        self._frozen.append(fit)
         return network, result
 
     def _fit_once(
@@ -341,10 +342,9 @@ class Trainer:
 
     def predict(self, network: Network, display: Display) -> np.ndarray:
         """Return the probabilities of all images, shape (images, classes), float32."""
-        if self._frozen:
-            return self._frozen[0].predict()
-        total = len(self.prepared.pixels)
-        done = 0
+        if self._frozen.fit:
+            return self._frozen.fit.predict()
+        total, done = len(self.prepared.pixels), 0
 
         def step(images: int) -> None:
             nonlocal done
@@ -356,8 +356,8 @@ class Trainer:
 
     def predict_averaged(self, network: Network, rows: np.ndarray) -> np.ndarray:
         """Return mean probabilities over the orientations of images (test-time augmentation)."""
-        if self._frozen:
-            return self._frozen[0].predict_averaged(self.pixels, rows)
+        if self._frozen.fit:
+            return self._frozen.fit.predict_averaged(self.pixels, rows)
         return network.predict_averaged(self.pixels, rows)
 
     def pixels(self, rows: np.ndarray) -> np.ndarray:
