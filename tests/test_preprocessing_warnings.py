@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,31 @@ def test_channels_that_come_from_other_axes_are_named(tmp_path: Path) -> None:
         (tmp_path / "ab"[number % 2] / f"{number}.tif").unlink()
     warnings = cv.audit(cv.datasets.create("folder", path=tmp_path)).warnings
     assert not any("axes that" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("means", "channels", "expected"),
+    [
+        ([(9.0, 3.0, 0.0)] * 3, "rgb", "numbered from 0, 2 is 0 in all images"),
+        ([(0.0, 3.0, 0.0)] * 3, "rgb", "0 and 2 are 0 in all images"),
+        ([(9.0, 3.0, 0.0)] * 3, (2, 1), "set preprocessing.channels=[1]"),
+        ([(9.0, 3.0, 0.0)] * 3, (0, 1), None),
+        ([(9.0, 3.0, 0.0)] * 3, "gray", None),
+        ([(9.0, 3.0, 0.0), (9.0, 3.0, 0.1)], "rgb", None),
+        ([(0.0, 0.0, 0.0)] * 3, "rgb", None),
+        ([(9.0,), (9.0, 3.0, 0.0)], "rgb", None),
+    ],
+)
+def test_a_channel_without_signal_is_named(
+    means: list[tuple[float, ...]], channels: Any, expected: str | None
+) -> None:
+    stats = [
+        ImageStats(str(n), "read", "", (64, 64, len(m)), "uint8", means=m)
+        for n, m in enumerate(means)
+    ]
+    settings = cv.Preprocessing(size=(64, 64), channels=channels)
+    said = " ".join(preprocessing_warnings(settings, stats))
+    assert (expected or "") in said
+    assert bool(said) == (expected is not None)
+    signed = [replace(stat, dtype="int16") for stat in stats]
+    assert preprocessing_warnings(settings, signed) == []

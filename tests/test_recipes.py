@@ -220,6 +220,34 @@ def test_all_channels_are_used(count: int, channels: object, tmp_path: Path) -> 
         assert cv.experiment_from_recipe(tmp_path, name).preprocessing.channels == channels
 
 
+@pytest.mark.parametrize(
+    ("empty", "channels"),
+    [({2: 0}, (0, 1)), ({0: 7}, (1, 2)), ({0: 0, 2: 9}, (1,)), ({0: 1, 1: 2, 2: 3}, "rgb")],
+)
+def test_empty_channels_are_left_out(
+    empty: dict[int, int], channels: object, tmp_path: Path
+) -> None:
+    """A channel whose level differs from image to image is not empty."""
+    chance = np.random.default_rng(0)
+    for level in (0, 1):
+        for number in range(24):
+            pixels = chance.integers(0, 200, (16, 16, 3), dtype=np.uint8)
+            for channel, value in empty.items():
+                pixels[..., channel] = value + level * (number == 23)
+            path = tmp_path / str(level) / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    split = cv.Split(validation=0, test=0)
+    for name in ("standard", "quick"):
+        chosen = cv.experiment_from_recipe(tmp_path / "0", name, settings={"split": split})
+        assert chosen.preprocessing.channels == channels
+        reason = chosen.recipe_reasons.get("preprocessing.channels", "")
+        numbers = " and ".join(map(str, empty))
+        assert (f"without the empty channel {numbers}," in reason) == (channels != "rgb")
+    differing = cv.experiment_from_recipe(tmp_path / "1", settings={"split": split})
+    assert differing.preprocessing.channels == "rgb"
+
+
 def test_images_that_differ_in_channels_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

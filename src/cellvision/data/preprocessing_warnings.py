@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellvision.plurals import counted
+from cellvision.plurals import agreed, counted
 
 if TYPE_CHECKING:
     from cellvision.data.image_stats import ImageStats
@@ -33,7 +33,7 @@ def preprocessing_warnings(preprocessing: Preprocessing, stats: Sequence[ImageSt
         The images; those that could not be read are ignored.
     """
     read = [stat for stat in stats if stat.status == "read" and stat.shape is not None]
-    warnings = _pages_as_colours(preprocessing, read)
+    warnings = [*_pages_as_colours(preprocessing, read), *_empty_channels(preprocessing, read)]
     if read and preprocessing.fit == "resize":
         sizes = np.array([(stat.shape or ())[:2] for stat in read], np.float64)
         factors = np.array(preprocessing.size) / sizes
@@ -115,6 +115,28 @@ def _pages_as_colours(preprocessing: Preprocessing, read: Sequence[ImageStats]) 
         f"{counted(len(pages), 'image', 'has')} three pages, such as {pages[0].image!r}, which are "
         f"{use} red, green and blue. If they are stains, depths or times, select them by number: "
         "preprocessing.channels=[0,1,2]."
+    ]
+
+
+def _empty_channels(preprocessing: Preprocessing, read: Sequence[ImageStats]) -> list[str]:
+    """Warn of channels that are 0 in all images, which the mean of unsigned intensities shows."""
+    numbers = {len(stat.means) for stat in read if stat.means}
+    if len(numbers) != 1 or any((stat.dtype or "")[:4] != "uint" for stat in read):
+        return []
+    channels = range(*numbers)
+    if preprocessing.channels == "gray":
+        return []
+    used = channels if preprocessing.channels == "rgb" else preprocessing.channels
+    empty = [n for n in channels if n in used and all(stat.means[n] == 0 for stat in read)]
+    kept = [n for n in used if n not in empty]
+    if not empty or not kept:
+        return []
+    number = " and ".join(map(str, empty))
+    return [
+        f"Of the {len(channels)} channels, numbered from 0, {number} {agreed(len(empty), 'is')} 0 "
+        "in all images. A network learns nothing from it, and answers at random if something is "
+        f"there, such as noise: set preprocessing.channels=[{','.join(map(str, kept))}], as the "
+        "recipe standard does."
     ]
 
 

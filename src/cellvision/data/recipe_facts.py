@@ -39,6 +39,8 @@ class _SampledImage:
     shape: tuple[int, ...]
     bit_depth: int
     is_grey: bool
+    constants: frozenset[tuple[int, float]]
+    """Channels without any difference between pixels, and their values."""
     grid: np.ndarray | None
 
 
@@ -122,6 +124,7 @@ def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> Imag
         class_groups = {str(label): int(number) for label, number in numbers.items()}
     upside_down, mirrored = _orientation([i.grid for i in sampled if i.grid is not None])
     shapes = np.array([image.shape for image in sampled])
+    constants = (image.constants for image in sampled)
     return ImageFacts(
         class_counts={str(k): int(v) for k, v in training["label"].value_counts().items()},
         groups=groups,
@@ -137,6 +140,7 @@ def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> Imag
         processors=available_processors(),
         accelerators=accelerators,
         class_groups=class_groups,
+        empty_channels=tuple(sorted(n for n, _ in frozenset.intersection(*constants))),
     )
 
 
@@ -179,7 +183,8 @@ class _SampledImages:
             return None
         pixels = image.pixels
         grid = _grid(pixels) if min(pixels.shape[:2]) >= _GRID else None
-        return _SampledImage(pixels.shape, image.bit_depth, _is_grey(pixels), grid)
+        constants = _constant_channels(pixels)
+        return _SampledImage(pixels.shape, image.bit_depth, _is_grey(pixels), constants, grid)
 
 
 def _require_equal_channels(channels: Mapping[str, int]) -> None:
@@ -199,6 +204,12 @@ def _range(values: np.ndarray) -> tuple[int, int, int]:
 
 def _is_grey(pixels: np.ndarray) -> bool:
     return bool((pixels == pixels[..., :1]).all())
+
+
+def _constant_channels(pixels: np.ndarray) -> frozenset[tuple[int, float]]:
+    first = pixels[0, 0]
+    constant = np.flatnonzero((pixels == first).all(axis=(0, 1)))
+    return frozenset((int(channel), float(first[channel])) for channel in constant)
 
 
 def _orientation(grids: Sequence[np.ndarray]) -> tuple[float, float]:

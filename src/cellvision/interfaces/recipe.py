@@ -46,6 +46,8 @@ class ImageFacts:
         Whether there is a GPU.
     class_groups : dict of str to int, or None
         Training groups that hold images of each class; None if groups are unknown.
+    empty_channels : tuple of int
+        Channels with one and the same value in all pixels of all sampled images.
     """
 
     class_counts: dict[str, int]
@@ -62,6 +64,7 @@ class ImageFacts:
     processors: int
     accelerators: bool = False
     class_groups: dict[str, int] | None = None
+    empty_channels: tuple[int, ...] = ()
 
     @property
     def images(self) -> int:

@@ -96,6 +96,12 @@ def reasons(facts: ImageFacts) -> dict[str, JsonValue]:
             "images differ in size and are centred on one canvas, not resized, since size may "
             "tell the classes apart"
         )
+    if facts.empty_channels and isinstance(channels(facts), list):
+        numbers = " and ".join(map(str, facts.empty_channels))
+        result["preprocessing.channels"] = (
+            f"without the empty channel {numbers}, from which a network learns nothing, so that it "
+            "answers at random if something is there"
+        )
     if facts.upside_down >= ORIENTED:
         result["augmenters"] = (
             "no turns, because the images have an upright direction (a linear model recognises "
@@ -139,10 +145,15 @@ def differ_in_size(facts: ImageFacts) -> bool:
 
 
 def channels(facts: ImageFacts) -> JsonValue:
-    """Return ``"gray"`` or ``"rgb"`` for such images, and all channels of any others."""
+    """Return ``"gray"`` or ``"rgb"`` for such images, and the numbers of other channels.
+
+    Empty channels are left out. A network learns nothing from them and answers at random as soon
+    as something is there, such as the noise of a camera or of JPEG.
+    """
     if facts.is_grey:
         return "gray"
-    return "rgb" if facts.channels == 3 else list(range(facts.channels))
+    used = [number for number in range(facts.channels) if number not in facts.empty_channels]
+    return "rgb" if used == [0, 1, 2] or not used else list(used)
 
 
 def augmenters(facts: ImageFacts, side: int) -> list[JsonValue]:
