@@ -354,6 +354,7 @@ def test_a_study_of_one_run_is_reported(
     artifacts = cv.reporters.create(name).study(study, out)
     assert all(each.path.stat().st_size > 0 for each in artifacts)
     assert bool(artifacts) == (name not in ("boxplot", "confusion") or "test" in splits)
+    assert not any("first of" in each.caption for each in artifacts)
 
 
 @pytest.mark.exhaustive

@@ -80,8 +80,13 @@ class RunSplit(NamedTuple):
 
 
 def example_note(experiment: StudyExperiment) -> str:
-    """Say which run of an experiment a figure shows, and that it was not chosen by its result."""
+    """Say which run of an experiment a figure shows, and that it was not chosen by its result.
+
+    Empty if there is one run.
+    """
     runs = len(experiment.runs)
+    if experiment.out_of_fold is None and runs == 1:
+        return ""
     if experiment.out_of_fold is None:
         return f"The first of {runs} runs, not chosen by its result."
     mean = f", mean over {runs} seeds" if runs > 1 else ""
