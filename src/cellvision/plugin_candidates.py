@@ -25,6 +25,9 @@ DISABLE = "CELLVISION_DISABLE"
 """Environment variable with plugins to ignore: ``distribution:name`` or ``distribution``,
 separated by commas or spaces."""
 
+REGISTERED = "(registered here)"
+"""Distribution shown for classes that `Registry.register` added."""
+
 PREFER = "CELLVISION_PREFER"
 """Environment variable with plugins to choose where several distributions provide a name, in the
 same form."""
@@ -159,9 +162,64 @@ def is_disabled(candidate: PluginCandidate) -> bool:
     return _is_named_by(DISABLE, candidate)
 
 
+def is_preferred(candidate: PluginCandidate) -> bool:
+    """Whether `PREFER` names it, or its distribution as a whole."""
+    return _is_named_by(PREFER, candidate)
+
+
+def matching(candidates: Iterable[PluginCandidate], name: str) -> list[PluginCandidate]:
+    """Return the candidates for a name, or for ``distribution:name``."""
+    distribution, _, bare = name.rpartition(":")
+    if distribution not in ("", REGISTERED):
+        distribution = normalize_distribution(distribution)
+    return [
+        candidate
+        for candidate in candidates
+        if candidate.name == bare
+        and distribution
+        in ("", candidate.distribution, normalize_distribution(candidate.distribution))
+    ]
+
+
+def qualified_name(candidates: Iterable[PluginCandidate], name: str, distribution: str) -> str:
+    """Return ``distribution:name`` if other distributions provide the name too, else the name."""
+    rivals = matching(candidates, name)
+    wanted = normalize_distribution(distribution)
+    own = [each for each in rivals if normalize_distribution(each.distribution) == wanted]
+    return f"{own[0].distribution}:{name}" if len(own) == 1 < len(rivals) else name
+
+
+def recorded_name(candidates: Iterable[PluginCandidate], name: str, requirement: str) -> str:
+    """Return the name for a plugin of a record, with its distribution where it is needed.
+
+    If the distribution is not installed, the result names it, and using it is an error: a plugin
+    of the same name in another distribution is no substitute, unless the user prefers it.
+
+    Parameters
+    ----------
+    candidates
+        All plugins of the kind.
+    name
+        The recorded name.
+    requirement
+        ``distribution==version``, or the name of a local file; empty if it is unknown.
+    """
+    candidates = list(candidates)
+    distribution, is_installable, _ = requirement.partition("==")
+    bare = name.rpartition(":")[2]
+    full_name = f"{distribution}:{bare}"
+    if distribution and matching(candidates, full_name):
+        return qualified_name(candidates, bare, distribution)
+    others = matching(candidates, bare)
+    is_accepted = any(each.distribution == REGISTERED or is_preferred(each) for each in others)
+    if not distribution or is_accepted or (others and not is_installable):
+        return name
+    return full_name
+
+
 def preferred(candidates: Sequence[PluginCandidate]) -> list[PluginCandidate]:
     """Return the only candidate that `PREFER` names; all if it names none or several."""
-    chosen = [candidate for candidate in candidates if _is_named_by(PREFER, candidate)]
+    chosen = [candidate for candidate in candidates if is_preferred(candidate)]
     return chosen if len(chosen) == 1 else list(candidates)
 
 

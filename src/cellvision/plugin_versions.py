@@ -14,6 +14,7 @@ from cellvision.data.decoder_plugins import plugin_suffixes
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
+from cellvision.interfaces.recipe import recipes
 from cellvision.interfaces.reporter import reporters
 from cellvision.interfaces.splitter import splitters
 from cellvision.registry import Registry
@@ -28,7 +29,10 @@ _ENVIRONMENT = ("cellvision", "keras")
 
 
 def missing_plugins(plugins: Mapping[str, str]) -> dict[str, str]:
-    """Return the plugins that are not installed now.
+    """Return the plugins that a run needs and that are not installed now.
+
+    A plugin of the same name in another distribution does not count, unless the user prefers it.
+    A recipe is not needed, because its settings are recorded.
 
     Parameters
     ----------
@@ -41,11 +45,47 @@ def missing_plugins(plugins: Mapping[str, str]) -> dict[str, str]:
         is_missing = (
             f".{name.lower()}" not in plugin_suffixes()
             if group == DECODERS
-            else group in _REGISTRIES and name.rpartition(":")[2] not in _REGISTRIES[group]
+            else group in _REGISTRIES and not _is_provided(_REGISTRIES[group], name, requirement)
         )
         if is_missing:
             missing[full_name] = requirement
     return missing
+
+
+def _is_provided(registry: Registry[Any], name: str, requirement: str) -> bool:
+    return registry.recorded(name, requirement) in registry
+
+
+def missing_recipe(plugins: Mapping[str, str]) -> str:
+    """Say in one line that the recipe of a record is not installed; empty if it is.
+
+    Parameters
+    ----------
+    plugins
+        As in `missing_plugins`.
+    """
+    for full_name, requirement in plugins.items():
+        group, _, name = full_name.partition(":")
+        if group == recipes.group and not _is_provided(recipes, name, requirement):
+            return (
+                f"the recipe {name!r} ({requirement}), which chose its settings, is not installed; "
+                "they are recorded, so it is not needed"
+            )
+    return ""
+
+
+def differences(record: Mapping[str, Any]) -> list[str]:
+    """Say, in a line each, how what is installed differs from what a run was made with.
+
+    Parameters
+    ----------
+    record
+        The content of ``run.json``.
+    """
+    versions = "; ".join(other_versions(record))
+    lines = [missing_recipe(record.get("plugins", {}))]
+    lines += [f"made with other versions: {versions}"] if versions else []
+    return [line for line in lines if line]
 
 
 def raise_if_missing(plugins: Mapping[str, str], folder: Path) -> None:
