@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ _REGISTRIES: dict[str, Registry[Any]] = {
     registry.group: registry
     for registry in (architectures, augmenters, datasets, reporters, splitters)
 }
+
+_log = logging.getLogger(__name__)
 
 _ENVIRONMENT = ("cellvision", "keras")
 """Distributions whose versions a record's ``environment`` contains."""
@@ -88,6 +91,25 @@ def differences(record: Mapping[str, Any]) -> list[str]:
     return [line for line in lines if line]
 
 
+def warn_of_differences(record: Mapping[str, Any], folder: Path) -> None:
+    """Log what `differences` finds; for several runs with the same ones, only once.
+
+    Parameters
+    ----------
+    record
+        As for `differences`.
+    folder
+        Folder of the run.
+    """
+    for difference in differences(record):
+        if difference not in _logged:
+            _logged.add(difference)
+            _log.warning("%s: %s", folder, difference)
+
+
+_logged: set[str] = set()
+
+
 def raise_if_missing(plugins: Mapping[str, str], folder: Path) -> None:
     """Raise an error that names all plugins of a run which are not installed.
 
@@ -142,7 +164,7 @@ def other_versions(record: Mapping[str, Any]) -> list[str]:
         The content of ``run.json``.
     """
     environment = record.get("environment", {})
-    recorded = {name: environment[name] for name in _ENVIRONMENT if name in environment}
+    recorded = {name: environment[name] for name in _ENVIRONMENT if environment.get(name)}
     for requirement in record.get("plugins", {}).values():
         distribution, _, version = requirement.partition("==")
         if version:

@@ -59,6 +59,7 @@ def run(
 def _report(folder: Path, names: list[str], changes: list[str], location: str | None) -> None:
     """Report on a local folder; `location` is what the user called it, None to allow any."""
     from cellvision.backends.startup import start_backend
+    from cellvision.plugin_versions import warn_of_differences
     from cellvision.progress import displayed
     from cellvision.results.reporting import default_reporters, make_reports
     from cellvision.results.run import Run, load_run
@@ -71,8 +72,11 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         if isinstance(result, Run)
         else result.metadata.experiments[0].experiment
     )
+    runs = (result,) if isinstance(result, Run) else result.runs
+    for run in runs:
+        record = run.metadata.model_dump(include={"environment", "plugins"})
+        warn_of_differences(record, run.folder)
     if location is not None:
-        runs = (result,) if isinstance(result, Run) else result.runs
         for run in runs:
             _refuse_unknown_addresses(location, run.metadata.experiment.get("dataset"))
     declared: Any = experiment.get("reporters") or []
