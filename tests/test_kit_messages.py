@@ -142,6 +142,13 @@ def failures(base: type[Any], returns: Any) -> list[CheckResult]:
 @pytest.mark.parametrize(
     ("base", "returns", "name", "what", "hint"),
     [
+        (
+            Folds,
+            lambda t: [["test" if row % 2 else "train" for row in range(len(t))]],
+            "keeps_blocks_whole",
+            "fold 1 divides 24 blocks",
+            "Assign splits to blocks",
+        ),
         (Folds, lambda t: None, "divides_a_catalog", "returned NoneType, not", "Return a split"),
         (Folds, lambda t: {1: ["train"]}, "divides_a_catalog", "returned dict, not", "Return a"),
         (Folds, lambda t: ["train"], "divides_a_catalog", "fold 1 is str", "Return a split"),

@@ -96,7 +96,7 @@ class _Plugin(NamedTuple):
     origin: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name} ({self.origin.replace('==', ' ')})"
+        return f"{self.kind} {self.name!r} ({self.origin.replace('==', ' ')})"
 
 
 def _plugins(name: str) -> list[_Plugin]:
@@ -123,7 +123,9 @@ def _show(result: CheckResult, plugin: _Plugin) -> None:
         line.append(f"{printable(str(plugin))}, ")
     line.append(result.check)
     if result.reason:
-        line.append(f": {printable(result.reason)}")
+        # The reason may name the plugin as well.
+        reason = result.reason.replace(f"{plugin}: ", "")
+        line.append(f": {printable(reason)}")
     if result.hint:
         line.append(f" ({printable(' '.join(result.hint.split()))})", style="dim")
     Console(highlight=False).print(line, soft_wrap=True)
