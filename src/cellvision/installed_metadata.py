@@ -101,7 +101,7 @@ def _state(folder: str) -> list[int]:
     return state
 
 
-def _read(found: importlib_metadata.Distribution, where: str) -> tuple[InstalledDistribution, bool]:
+def _read(found: Any, where: str) -> tuple[InstalledDistribution, bool]:
     """Read the metadata; the second value is False if a part is faulty."""
     name, version, requires = _headers(found)
     try:
