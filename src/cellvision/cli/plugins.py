@@ -6,7 +6,6 @@ import difflib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,7 +70,7 @@ def _show(plugins: list[PluginInfo]) -> None:
 
 
 def _row(info: PluginInfo) -> dict[str, str | int | None]:
-    return {key: value for key, value in asdict(info).items() if key != "module"}
+    return {key: value for key, value in vars(info).items() if key != "module"}
 
 
 def _misspelt_groups() -> Iterator[str]:

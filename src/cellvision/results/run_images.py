@@ -41,7 +41,7 @@ def prepared_images(run: Run, images: Sequence[str], pixels: np.ndarray) -> Iter
 
 def read_image(run: Run, image: str, digests: Mapping[str, str]) -> np.ndarray:
     """Read an image; refuse other pixels than those of the training. See `Run.read_image`."""
-    pixels = run.dataset.read(image)
+    pixels: np.ndarray = np.asarray(run.dataset.read(image))
     recorded = digests.get(image)
     if recorded is not None and native_digest(pixels) != recorded:
         raise errors.UnreadableImage(
