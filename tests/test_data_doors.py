@@ -20,6 +20,7 @@ import cellvision as cv
 from cellvision import errors, io
 from cellvision.cli import main
 from cellvision.data.batch_reads import fingerprints, read_together, scan
+from cellvision.results.run import Run
 
 if TYPE_CHECKING:
     from cellvision.interfaces.decoded_image import DecodedImage
@@ -377,3 +378,28 @@ def test_a_data_set_that_recognises_paths_needs_a_setting_path(
             cv.audit(tmp_path / "plate.located")
     finally:
         cv.datasets.unregister("located")
+
+
+def test_the_plugin_of_a_run_is_named_before_its_images_are_looked_for(
+    example_run: Run, tmp_path: Path
+) -> None:
+    metadata = example_run.metadata
+    dataset: Any = {"type": "lost_plate", "path": "plate.lost"}
+    plugins = {**metadata.plugins, "cellvision.datasets:lost_plate": "lab-plates==1.2"}
+    update = {"experiment": {**metadata.experiment, "dataset": dataset}, "plugins": plugins}
+    run = Run(example_run.folder, metadata.model_copy(update=update))
+    (tmp_path / "plate.lost").mkdir()
+    with pytest.raises(errors.UnknownPlugin, match="the run's data set cannot be loaded") as caught:
+        cv.predict(run, tmp_path / "plate.lost")
+    assert "lab-plates is not installed" in caught.value.what
+    assert caught.value.hint == "Install it: python -m pip install lab-plates"
+
+
+def test_an_image_of_a_run_that_a_plugin_cannot_read_is_named(
+    wrong: type[Wrong], store: Path, example_run: Run
+) -> None:
+    run = Run(example_run.folder, example_run.metadata)
+    run.__dict__["dataset"] = wrong(path=store, how="read fails")
+    with pytest.raises(errors.UnreadableImage, match=r"3.*the chunk is damaged") as caught:
+        run.read_image("3")
+    assert "author of the data set 'wrong'" in caught.value.hint
