@@ -277,8 +277,8 @@ def _fault(reporter: Reporter, error: Exception, again: str) -> errors.Cellvisio
         Command that runs the reporter again; empty while a training continues.
     """
     origin = reporters.origin_of(type(reporter))
-    is_ours = isinstance(error, errors.CellvisionError)
-    cure = (error.hint if is_ours else "") or "Its author can find the fault with --debug"
+    own_hint = error.hint if isinstance(error, errors.CellvisionError) else ""
+    cure = own_hint or "Its author can find the fault with --debug"
     hint = f"The results are safe. {cure.rstrip('.')}, then: {again}" if again else cure
     fault = errors.CellvisionError(f"{origin} failed: {errors.summarize(error)}", hint)
     fault.__cause__ = error
