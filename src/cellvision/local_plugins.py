@@ -24,14 +24,12 @@ from cellvision.interfaces.exporter import exporters
 from cellvision.interfaces.recipe import recipes
 from cellvision.interfaces.reporter import reporters
 from cellvision.interfaces.splitter import splitters
+from cellvision.plugin_candidates import LOCAL_MODULE
 from cellvision.registry import Registry
 
 _REGISTRIES: tuple[Registry[Any], ...] = (
     *(architectures, augmenters, controls, datasets, exporters, recipes, reporters, splitters),
 )
-
-LOCAL_MODULE = "cellvision_local_"
-"""What the name of a local plugin's module begins with."""
 
 
 @dataclass(frozen=True)

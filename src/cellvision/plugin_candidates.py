@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import importlib_metadata
@@ -22,6 +23,9 @@ from cellvision.installed_metadata import (
 DISABLE = "CELLVISION_DISABLE"
 """Environment variable with plugins to ignore: ``distribution:name`` or ``distribution``,
 separated by commas or spaces."""
+
+LOCAL_MODULE = "cellvision_local_"
+"""What the names of the modules of Python files with plugins begin with."""
 
 REGISTERED = "(registered here)"
 """Distribution shown for classes that `Registry.register` added."""
@@ -63,6 +67,18 @@ class PluginCandidate:
     def origin(self) -> str:
         """Where it comes from, for messages."""
         return f"{self.distribution} {self.version}, {self.module}"
+
+    @property
+    def local_file(self) -> str:
+        """Name of the Python file that defines it; empty if it is not a local plugin."""
+        module = self.module.partition(":")[0]
+        file = getattr(sys.modules.get(module), "__file__", None)
+        return Path(file).name if file and module.startswith(LOCAL_MODULE) else ""
+
+    @property
+    def provider(self) -> str:
+        """Its local file, or else its distribution and version, for people."""
+        return self.local_file or f"{self.distribution} {self.version}".strip(" ()")
 
     @property
     def full_name(self) -> str:

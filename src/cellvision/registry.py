@@ -258,14 +258,15 @@ class Registry(Generic[T]):
 
             return decorate
         module = f"{getattr(cls, '__module__', '')}:{getattr(cls, '__qualname__', repr(cls))}"
-        self._checked(cls, name, module)
+        candidate = PluginCandidate(name, REGISTERED, "", module, cls=cls)
+        self._checked(cls, name, candidate.local_file or module)
         installed = [c for c in self._matching(name) if c.distribution != REGISTERED]
         if installed:
             raise errors.PluginConflict(
                 f"{self.kind} {name!r} is provided by {installed[0].distribution}",
                 "Register yours under another name",
             )
-        self._registered[name] = PluginCandidate(name, REGISTERED, "", module, cls=cls)
+        self._registered[name] = candidate
         return cls
 
     def registered(self) -> dict[str, type[T]]:
@@ -309,8 +310,7 @@ class Registry(Generic[T]):
         candidate = self._candidate_of(cls)
         if candidate is None:
             return f"{self.kind} {cls.__qualname__} (module {cls.__module__})"
-        provider = f"{candidate.distribution} {candidate.version}".strip(" ()")
-        return f"{self.kind} {candidate.name!r} ({provider})"
+        return f"{self.kind} {candidate.name!r} ({candidate.provider})"
 
     def info(self, name: str) -> PluginInfo:
         """Describe one plugin: distribution, version, module and first line of the docstring.
