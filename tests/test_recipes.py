@@ -20,6 +20,8 @@ from cellvision.cli.experiments import read_with_recipe
 from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.recipe_experiment import agreed_choice
+from cellvision.studies.looks import setting_digest
+from cellvision.studies.study_folder import claim_study, study_plan
 from cellvision.testing.recipe import example_facts
 
 
@@ -347,6 +349,20 @@ def test_a_recipe_is_recorded_with_its_distribution(images: Path, tmp_path: Path
     cv.save_experiment(chosen, tmp_path / "page.toml")
     assert cv.load_experiment(tmp_path / "page.toml") == chosen
     assert "recipe_plugin" not in cv.Experiment(dataset=chosen.dataset).model_dump(mode="json")
+
+
+def test_a_newer_recipe_that_chooses_the_same_is_no_other_study(
+    images: Path, tmp_path: Path
+) -> None:
+    chosen = read_with_recipe(str(images), [], "page")
+    newer = chosen.model_copy(update={"recipe_plugin": "cellvision-recipes==99"})
+    other = chosen.model_copy(update={"training": cv.Training(epochs=1)})
+    for experiment in (chosen, newer):
+        claim_study(tmp_path / "study", study_plan({"page": experiment}, 1, {"page": {}}, {}, {}))
+    with pytest.raises(errors.FolderError, match="another study was started here"):
+        claim_study(tmp_path / "study", study_plan({"page": other}, 1, {"page": {}}, {}, {}))
+    digests = [setting_digest(each.model_dump(mode="json")) for each in (chosen, newer, other)]
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_recipe_of_a_file_leaves_no_trace_of_the_recipe_before(
