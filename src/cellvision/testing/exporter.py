@@ -14,7 +14,7 @@ from cellvision import errors
 from cellvision.inference.convert import installed
 from cellvision.interfaces.exporter import Exporter, exporters
 from cellvision.testing.component import ComponentChecks, conformance_check
-from cellvision.testing.result import CheckFailed
+from cellvision.testing.result import NOT_INSTALLED, CheckFailed
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -53,7 +53,7 @@ class ExporterChecks(ComponentChecks):
         assert isinstance(component, Exporter)
         missing = [module for module in component.packages if not installed(module)]
         if missing:
-            raise unittest.SkipTest(f"not installed: {', '.join(missing)}")
+            raise unittest.SkipTest(f"{NOT_INSTALLED}{', '.join(missing)}")
         return component
 
     @property
@@ -193,7 +193,7 @@ class ExporterChecks(ComponentChecks):
             "Define open_engine, which returns a cellvision.inference.Engine, or leave engine out.",
         )
         if not installed(exporter.engine):
-            raise unittest.SkipTest(f"not installed: {exporter.engine}")
+            raise unittest.SkipTest(f"{NOT_INSTALLED}{exporter.engine}")
         assert self.verified("ordinary", "test_verifies_its_export")
         export = self.export("ordinary", "test_exports_a_run")
         moved = self.folder / "moved"
