@@ -260,7 +260,9 @@ class Failing(cv.Dataset):
 
 
 def test_a_data_set_that_fails() -> None:
-    with pytest.raises(errors.CellvisionError, match=r"Failing cannot list .* KeyError: 'x'") as e:
+    with pytest.raises(
+        errors.CellvisionError, match=r"dataset Failing .* cannot list .* KeyError: 'x'"
+    ) as e:
         Catalog.of(Failing(gives=KeyError("x")))
     assert isinstance(e.value.__cause__, KeyError)
     assert e.value.exit_code == 1

@@ -463,7 +463,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
 def test_work_that_fails(cellvision: Command, failing: Any) -> None:
     lines = cellvision.refused("audit", failing(RuntimeError("no\nluck")), code=1)
     assert lines == [
-        "error: data set Failing cannot list its images: RuntimeError: no",
+        "error: dataset 'failing' (registered here) cannot list its images: RuntimeError: no",
         "  Run again with --debug for the traceback, and report it to the plugin's author unless a "
         "setting or a file explains it",
     ]
@@ -541,7 +541,7 @@ def test_debug_shows_the_traceback(cellvision: Command, failing: Any) -> None:
         assert said.code == 1
         assert "Traceback" in said.err
         assert "raise self.fault" in said.err
-        assert "error: data set Failing" in said.err
+        assert "error: dataset 'failing' (registered here)" in said.err
 
 
 def test_debug_keeps_the_exit_code(cellvision: Command) -> None:

@@ -228,7 +228,8 @@ def test_unnamed_components_cannot_be_written(mode: str) -> None:
 def test_the_json_schema_lists_the_names() -> None:
     schema = cv.Experiment.model_json_schema()
     assert set(schema["properties"]) == {
-        *("schema", "about", "recipe", "recipe_settings", "recipe_reasons", "plugins", "dataset"),
+        *("schema", "about", "recipe", "recipe_plugin", "recipe_settings", "recipe_reasons"),
+        *("plugins", "dataset"),
         "augmenters",
         "architecture",
         *("training", "preprocessing", "split", "reporters"),

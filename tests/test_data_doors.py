@@ -20,6 +20,7 @@ import cellvision as cv
 from cellvision import errors, io
 from cellvision.cli import main
 from cellvision.data.batch_reads import fingerprints, read_together, scan
+from cellvision.results.run import Run
 
 if TYPE_CHECKING:
     from cellvision.interfaces.decoded_image import DecodedImage
@@ -259,3 +260,146 @@ def test_images_to_predict_leave_memory_one_by_one(store: Path) -> None:
 def test_predicting_refuses_a_batch_of_another_length(store: Path) -> None:
     with pytest.raises(errors.PluginContractError, match="returned 15 images for 16"):
         list(read_together(Short(path=store), [str(number) for number in range(40)]))
+
+
+class Wrong(Stack):
+    """Breaks the contract in one way."""
+
+    how: str
+
+    images_per_read: ClassVar[Any] = 16
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return False
+
+    def read(self, image: str) -> np.ndarray:
+        if self.how == "read fails" and image == "3":
+            raise RuntimeError("the chunk is damaged")
+        if self.how == "read exits":
+            raise SystemExit(3)
+        return super().read(image)
+
+    def read_many(self, images: Sequence[str]) -> Any:
+        if self.how == "read_many fails":
+            raise KeyError("pixelz")
+        if self.how in ("read fails", "read exits"):
+            raise OSError("damaged")
+        return super().read_many(images)
+
+    def fingerprint(self, image: str) -> Any:
+        return None if self.how == "no fingerprint" else super().fingerprint(image)
+
+    def skipped_files(self) -> Any:
+        return ["a.txt"] if self.how == "skipped text" else ()
+
+
+@pytest.fixture
+def wrong(store: Path) -> Iterator[type[Wrong]]:
+    cv.datasets.register("wrong", Wrong)
+    yield Wrong
+    cv.datasets.unregister("wrong")
+
+
+@pytest.mark.parametrize("how", ["read fails", "read exits"])
+def test_a_recipe_of_images_that_a_plugin_cannot_read(
+    wrong: type[Wrong], store: Path, how: str
+) -> None:
+    settings: Any = {"preprocessing": {"channels": "gray"}}
+    if how == "read exits":
+        with pytest.raises(errors.CatalogError, match="reading it failed: SystemExit: 3"):
+            cv.experiment_from_recipe(wrong(path=store, how=how), settings=settings)
+    else:
+        assert cv.experiment_from_recipe(wrong(path=store, how=how), settings=settings)
+
+
+def test_images_to_predict_that_a_plugin_cannot_read_are_named(
+    wrong: type[Wrong], store: Path
+) -> None:
+    found = list(read_together(wrong(path=store, how="read fails"), ["2", "3"]))
+    assert isinstance(found[1], errors.UnreadableImage)
+    assert "3" in found[1].what
+    assert "RuntimeError: the chunk is damaged" in found[1].what
+    assert not isinstance(found[0], errors.UnreadableImage)
+
+
+def test_a_failing_read_many_is_said_once(
+    wrong: type[Wrong], store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = wrong(path=store, how="read_many fails")
+    for _ in range(2):
+        assert all(stat.status == "read" for stat in scan(dataset, ["0", "1"]))
+    (message,) = caplog.messages
+    assert message.startswith("dataset 'wrong' (registered here): read_many() failed (KeyError: ")
+
+
+def test_what_is_no_fingerprint_is_refused(wrong: type[Wrong], store: Path) -> None:
+    with pytest.raises(errors.PluginContractError, match=r"fingerprint\(\) returned None"):
+        list(fingerprints(wrong(path=store, how="no fingerprint"), ["0"]))
+
+
+def test_text_is_no_skipped_file(wrong: type[Wrong], store: Path) -> None:
+    dataset = wrong(path=store, how="skipped text")
+    with pytest.raises(errors.PluginContractError, match=r"skipped_files\(\) returned 'a.txt'"):
+        cv.audit(cv.Experiment(dataset=dataset))
+
+
+@pytest.mark.parametrize("size", [0, "many", None])
+def test_images_per_read_is_a_number(
+    wrong: type[Wrong], store: Path, size: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wrong, "images_per_read", size)
+    with pytest.raises(errors.PluginContractError, match="images_per_read is "):
+        scan(wrong(path=store, how=""), ["0"])
+
+
+def test_a_data_set_that_recognises_paths_needs_a_setting_path(
+    tmp_path: Path,
+) -> None:
+    class Located(cv.Dataset):
+        """Calls its path otherwise."""
+
+        store: Path
+
+        @classmethod
+        def recognises(cls, path: Path) -> bool:
+            return path.suffix == ".located"
+
+        def catalog(self) -> pd.DataFrame:
+            raise NotImplementedError
+
+        def read(self, image: str) -> np.ndarray:
+            raise NotImplementedError
+
+    (tmp_path / "plate.located").write_text("")
+    cv.datasets.register("located", Located)
+    try:
+        with pytest.raises(errors.PluginContractError, match="has no setting 'path'"):
+            cv.audit(tmp_path / "plate.located")
+    finally:
+        cv.datasets.unregister("located")
+
+
+def test_the_plugin_of_a_run_is_named_before_its_images_are_looked_for(
+    example_run: Run, tmp_path: Path
+) -> None:
+    metadata = example_run.metadata
+    dataset: Any = {"type": "lost_plate", "path": "plate.lost"}
+    plugins = {**metadata.plugins, "cellvision.datasets:lost_plate": "lab-plates==1.2"}
+    update = {"experiment": {**metadata.experiment, "dataset": dataset}, "plugins": plugins}
+    run = Run(example_run.folder, metadata.model_copy(update=update))
+    (tmp_path / "plate.lost").mkdir()
+    with pytest.raises(errors.UnknownPlugin, match="the run's data set cannot be loaded") as caught:
+        cv.predict(run, tmp_path / "plate.lost")
+    assert "lab-plates is not installed" in caught.value.what
+    assert caught.value.hint == "Install it: python -m pip install lab-plates"
+
+
+def test_an_image_of_a_run_that_a_plugin_cannot_read_is_named(
+    wrong: type[Wrong], store: Path, example_run: Run
+) -> None:
+    run = Run(example_run.folder, example_run.metadata)
+    run.__dict__["dataset"] = wrong(path=store, how="read fails")
+    with pytest.raises(errors.UnreadableImage, match=r"3.*the chunk is damaged") as caught:
+        run.read_image("3")
+    assert "author of the data set 'wrong'" in caught.value.hint

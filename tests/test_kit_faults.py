@@ -285,6 +285,9 @@ def test_a_badge_says_which_checks_passed(tmp_path: Path) -> None:
         write_badge(tmp_path / "no.svg", [passed, failed], "0.3.1")
     with pytest.raises(errors.CellvisionError, match="no check passed"):
         write_badge(tmp_path / "no.svg", [], "0.3.1")
+    omitted = CheckResult("exports_a_run", "It exports.", "skipped", "not installed: onnx")
+    with pytest.raises(errors.CellvisionError, match="exports_a_run did not run: not installed"):
+        write_badge(tmp_path / "no.svg", [passed, omitted], "0.3.1")
     with pytest.raises(errors.ExperimentError, match=r"is an \.svg or a \.json"):
         write_badge(tmp_path / "no.png", [passed], "0.3.1")
     assert not list(tmp_path.glob("no.*"))

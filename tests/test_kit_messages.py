@@ -82,6 +82,27 @@ class WritesNothing(WithoutEngine):
         return folder / "model.txt"
 
 
+class ReturnsOther(WithoutEngine):
+    """Returns something else than the path of its file."""
+
+    engine: ClassVar[str] = ""
+
+    def export(self, run: cv.Run, folder: Any) -> Any:
+        super().export(run, folder)
+        return self.returns(folder)
+
+    def verify(self, run: cv.Run, folder: Any) -> Any:
+        if not (folder / "model.txt").read_text():
+            raise ValueError("the file is empty")
+        return {"images": 0}
+
+
+class WithoutSuffix(ReturnsOther):
+    """Lacks a suffix."""
+
+    suffix: ClassVar[str] = ""
+
+
 class Unregistered(cv.Architecture):
     """Has a layer that is not registered."""
 
@@ -121,12 +142,25 @@ def failures(base: type[Any], returns: Any) -> list[CheckResult]:
 @pytest.mark.parametrize(
     ("base", "returns", "name", "what", "hint"),
     [
+        (
+            Folds,
+            lambda t: [["test" if row % 2 else "train" for row in range(len(t))]],
+            "keeps_blocks_whole",
+            "fold 1 divides 24 blocks",
+            "Assign splits to blocks",
+        ),
         (Folds, lambda t: None, "divides_a_catalog", "returned NoneType, not", "Return a split"),
         (Folds, lambda t: {1: ["train"]}, "divides_a_catalog", "returned dict, not", "Return a"),
         (Folds, lambda t: ["train"], "divides_a_catalog", "fold 1 is str", "Return a split"),
         (Folds, lambda t: [["test"]], "divides_a_catalog", "1 splits for 96", "each row"),
-        (Folds, lambda t: t["lab"], "divides_a_catalog", "KeyError: 'lab'", "traceback"),
-        (Chooses, lambda f: f.size, "chooses_settings", "no attribute 'size'", "traceback"),
+        (
+            Folds,
+            lambda t: t["lab"],
+            "divides_a_catalog",
+            "KeyError: 'lab'",
+            "tests/test_kit_messages.py",
+        ),
+        (Chooses, lambda f: f.size, "chooses_settings", "no attribute 'size'", "See line"),
         (
             Predicts,
             lambda data: np.full((len(data.table), 3), 1 / 3),
@@ -134,7 +168,7 @@ def failures(base: type[Any], returns: Any) -> list[CheckResult]:
             "72×3 float64, not 72×2",
             "one column per class",
         ),
-        (Images, lambda x: x.size_of_cells, "changes_images", "change_image() fails", "traceback"),
+        (Images, lambda x: x.size_of_cells, "changes_images", "change_image() fails", "See line"),
         (Images, lambda x: np.negative(x, out=x), "changes_images", "read-only", "change a copy"),
     ],
 )
@@ -160,3 +194,21 @@ def test_the_cure_fits_the_fault(base: type[Any], name: str, what: str, hint: st
     found = {failure.check: failure for failure in failures(base, None)}
     assert what in found[name].reason
     assert hint in found[name].hint
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    ("base", "returns", "name", "what"),
+    [
+        (ReturnsOther, lambda folder: None, "exports_a_run", "returned NoneType None"),
+        (ReturnsOther, lambda folder: str(folder / "model.txt"), "exports_a_run", "returned str"),
+        (ReturnsOther, lambda folder: folder / "weights", "exports_a_run", "returned weights, not"),
+        (WithoutSuffix, lambda folder: folder / "model", "declares_its_suffix", "suffix is ''"),
+    ],
+)
+def test_a_wrong_path_of_an_export_is_one_failure(
+    base: type[Any], returns: Any, name: str, what: str
+) -> None:
+    (failure,) = failures(base, returns)
+    assert failure.check == name
+    assert what in failure.reason

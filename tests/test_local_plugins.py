@@ -12,6 +12,7 @@ import pytest
 import cellvision as cv
 from cellvision import errors, local_plugins
 from cellvision.cli import main
+from cellvision.plugin_candidates import LOCAL_MODULE
 from cellvision.studies.dask_worker import load_same_plugins
 from cellvision.testing import Isolation, write_images
 
@@ -67,6 +68,13 @@ def test_classes_are_registered_by_decorator_or_by_their_own_name(net: Path) -> 
     assert cv.load_plugins(net) is file
 
 
+def test_errors_name_the_file(net: Path) -> None:
+    cv.load_plugins(net)
+    assert cv.architectures.origin_of(cv.architectures.get("tiny_net")) == (
+        "architecture 'tiny_net' (my_net.py)"
+    )
+
+
 def test_private_classes_are_helpers(net: Path) -> None:
     net.write_text(NET + "\nclass _Base(cv.Augmenter):\n    pass\n")
     assert len(cv.load_plugins(net).names) == 2
@@ -91,7 +99,7 @@ def test_an_edited_file_replaces_itself(net: Path) -> None:
         (
             "import cellvision as cv\nclass Half(cv.Dataset):\n    '''Half.'''\n",
             errors.PluginContractError,
-            "does not define catalog, read",
+            r"dataset 'half' \(my_net\.py\) does not define catalog, read",
         ),
         (NET.replace("TinyNet", "Deep"), errors.PluginConflict, "provided by cellvision-arch"),
     ],
@@ -154,7 +162,7 @@ def test_a_run_keeps_a_copy_and_does_not_run_it(
     assert copy.read_text() == NET
     assert cv.load_run(out).experiment.architecture.model_dump()["width"] == 3
 
-    local_plugins._forget(local_plugins.LOCAL_MODULE + "my_net")
+    local_plugins._forget(LOCAL_MODULE + "my_net")
     capsys.readouterr()
     run = cv.load_run(out)
     assert run.model(verify=True).count_params() > 0  # stock layers need no plugin
@@ -170,9 +178,7 @@ def test_a_run_keeps_a_copy_and_does_not_run_it(
 def test_the_kit_checks_a_file(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net.write_text(NET[: NET.index("@cv")].replace("Architecture", "Splitter"))
     assert command("check", net) == 2
-    assert "'tiny_net' (cellvision_local_my_net:TinyNet) does not define folds" in (
-        capsys.readouterr().err
-    )
+    assert "'tiny_net' (my_net.py) does not define folds" in (capsys.readouterr().err)
     net.write_text(
         "import cellvision as cv\n"
         "class Halves(cv.Splitter):\n"

@@ -54,6 +54,11 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Run:
     return cv.train(experiment, tmp_path_factory.mktemp("run") / "run")
 
 
+def record_of(dataset: cv.Dataset) -> Any:
+    """Return as much of a run's record as names its data set."""
+    return SimpleNamespace(experiment={"dataset": dataset.model_dump(mode="json")}, plugins={})
+
+
 def by_image(table: pd.DataFrame, root: Path | None = None) -> np.ndarray:
     """Probabilities in the order of the images' names."""
     names = (
@@ -390,7 +395,7 @@ def test_what_reading_lost_is_warned_of(images: Path, tmp_path: Path) -> None:
         preprocessing=cv.Preprocessing(size=(8, 8)),
         audit=None,
         intensity_range=(0.0, 255.0),
-        dataset=cv.datasets.create("folder", path=images),
+        metadata=record_of(cv.datasets.create("folder", path=images)),
     )
     reader = image_reader.ImageReader(run)
     pixels = np.zeros((8, 8, 4), np.uint8)
@@ -417,7 +422,7 @@ def test_channels_of_other_axes_are_warned_of(tmp_path: Path) -> None:
         preprocessing=cv.Preprocessing(size=(8, 8), channels=tuple(range(6))),
         audit=cv.audit(dataset),
         intensity_range=(0.0, 255.0),
-        dataset=dataset,
+        metadata=record_of(dataset),
     )
     reader = image_reader.ImageReader(run)
     for axes in ("ZCYX", "TCYX"):
@@ -438,7 +443,7 @@ def test_images_that_training_refuses_are_not_predicted(
         preprocessing=cv.Preprocessing(size=(32, 32)),
         audit=None,
         intensity_range=(0.0, 1.0),
-        dataset=cv.datasets.create("folder", path=images),
+        metadata=record_of(cv.datasets.create("folder", path=images)),
     )
     pixels = np.ones((32, 32))
     pixels[3, 4] = value
@@ -595,7 +600,7 @@ def test_black_and_white_images_are_predicted_as_8_bits(run: cv.Run, tmp_path: P
         file = SimpleNamespace(status="read", dtype=first, shape=shape, bit_depth=1, reason="")
         trained = SimpleNamespace(
             preprocessing=run.preprocessing,
-            dataset=run.dataset,
+            metadata=record_of(run.dataset),
             audit=SimpleNamespace(files=[file]),
             intensity_range=(0.0, 255.0),
         )

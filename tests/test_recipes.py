@@ -20,6 +20,8 @@ from cellvision.cli.experiments import read_with_recipe
 from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.recipe_experiment import agreed_choice
+from cellvision.studies.looks import setting_digest
+from cellvision.studies.study_folder import claim_study, study_plan
 from cellvision.testing.recipe import example_facts
 
 
@@ -339,6 +341,79 @@ def test_a_recipe_has_settings_of_its_own(images: Path, tmp_path: Path) -> None:
     assert "recipe_settings" not in plain.model_dump(mode="json")
     cv.save_experiment(changed, tmp_path / "changed.toml")
     assert cv.load_experiment(tmp_path / "changed.toml").recipe_settings == {"epochs": 7}
+
+
+@pytest.mark.parametrize(
+    "change", ["recipe=page", "recipe.type=page", "recipe={type = 'page'}", "recipe={type: page}"]
+)
+def test_a_recipe_can_be_set_like_other_components(images: Path, change: str) -> None:
+    assert read_with_recipe(str(images), [change], None).recipe == "page"
+
+
+def test_settings_of_a_recipe_apply_it_to_an_experiment_file(images: Path, tmp_path: Path) -> None:
+    path = tmp_path / "experiment.json"
+    path.write_text(json.dumps({"dataset": {"type": "folder", "path": str(images)}}))
+    assert read_with_recipe(str(path), [], None).recipe is None
+    assert read_with_recipe(str(path), ["recipe=page"], None).training.epochs == 9
+    with pytest.raises(errors.ExperimentError, match=r"recipe 'standard'.*epoch"):
+        read_with_recipe(str(path), ["recipe.epoch=3"], None)
+
+
+def test_two_recipes_are_refused(images: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match="two recipes"):
+        read_with_recipe(str(images), ["recipe=page"], "quick")
+    assert read_with_recipe(str(images), ["recipe=page"], "page").recipe == "page"
+
+
+def test_a_table_in_place_of_a_name_shows_how_to_set_it(images: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match="expected the name of a plugin") as caught:
+        read_with_recipe(str(images), [], "{type = 'page'}")
+    assert "--set recipe.KEY=VALUE" in caught.value.hint
+
+
+def test_a_recipe_is_recorded_with_its_distribution(images: Path, tmp_path: Path) -> None:
+    chosen = read_with_recipe(str(images), [], "page")
+    assert chosen.recipe_plugin == cv.recipes.requirement("page")
+    cv.save_experiment(chosen, tmp_path / "page.toml")
+    assert cv.load_experiment(tmp_path / "page.toml") == chosen
+    assert "recipe_plugin" not in cv.Experiment(dataset=chosen.dataset).model_dump(mode="json")
+
+
+def test_a_newer_recipe_that_chooses_the_same_is_no_other_study(
+    images: Path, tmp_path: Path
+) -> None:
+    chosen = read_with_recipe(str(images), [], "page")
+    newer = chosen.model_copy(update={"recipe_plugin": "cellvision-recipes==99"})
+    other = chosen.model_copy(update={"training": cv.Training(epochs=1)})
+    for experiment in (chosen, newer):
+        claim_study(tmp_path / "study", study_plan({"page": experiment}, 1, {"page": {}}, {}, {}))
+    with pytest.raises(errors.FolderError, match="another study was started here"):
+        claim_study(tmp_path / "study", study_plan({"page": other}, 1, {"page": {}}, {}, {}))
+    digests = [setting_digest(each.model_dump(mode="json")) for each in (chosen, newer, other)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_recipe_of_a_file_leaves_no_trace_of_the_recipe_before(
+    images: Path, tmp_path: Path
+) -> None:
+    before = {"recipe": "lost", "recipe_plugin": "lab==1", "recipe_settings": {"epochs": 3}}
+    path = tmp_path / "experiment.json"
+    dataset = {"type": "folder", "path": str(images)}
+    path.write_text(json.dumps({"dataset": dataset, **before}))
+    assert read_with_recipe(str(path), [], None).recipe_plugin == "lab==1"
+    chosen = read_with_recipe(str(path), [], "page")
+    assert (chosen.recipe, chosen.recipe_settings) == ("page", {})
+    assert chosen.recipe_plugin == cv.recipes.requirement("page")
+
+
+def test_a_complete_experiment_keeps_its_recipe(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "experiment.json"
+    complete = read_with_recipe(str(images), [], "page")
+    cv.save_experiment(complete, path)
+    assert read_with_recipe(str(path), [], "quick") == complete
+    assert "The recipe quick changes nothing" in caplog.text
 
 
 def test_mistakes_are_reported_before_images_are_read(images: Path) -> None:

@@ -223,8 +223,50 @@ def test_two_distributions_with_one_name(install: Install) -> None:
 
 
 def test_a_full_name_that_nobody_offers() -> None:
-    with pytest.raises(errors.UnknownPlugin, match="Did you mean 'cellvision-datasets:folder'"):
+    with pytest.raises(errors.UnknownPlugin) as caught:
         cv.datasets.get("nobody:folder")
+    assert caught.value.what == "no dataset is called 'nobody:folder': nobody is not installed"
+    assert caught.value.hint == (
+        "Install it: python -m pip install nobody; or choose 'cellvision-datasets:folder'"
+    )
+
+
+def test_a_full_name_that_its_distribution_lacks() -> None:
+    with pytest.raises(errors.UnknownPlugin, match=r"cellvision-splitters .* does not provide it"):
+        cv.datasets.get("cellvision-splitters:folder")
+
+
+def test_a_full_name_is_looked_for_by_its_distribution() -> None:
+    assert "cellvision-datasets:folder" in cv.datasets
+    assert "cellvision_datasets:folder" in cv.datasets
+    assert "nobody:folder" not in cv.datasets
+
+
+@pytest.mark.parametrize(
+    ("requirement", "name"),
+    [
+        ("cellvision-datasets==0.0.1", "folder"),
+        ("", "folder"),
+        ("lab-data==1.0", "lab-data:folder"),
+        ("my_folder.py", "folder"),
+    ],
+)
+def test_a_record_means_the_plugin_of_its_distribution(requirement: str, name: str) -> None:
+    assert cv.datasets.recorded("folder", requirement) == name
+
+
+def test_another_distribution_is_accepted_if_the_user_prefers_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CELLVISION_PREFER", "cellvision-datasets:folder")
+    assert cv.datasets.recorded("folder", "lab-data==1.0") == "folder"
+
+
+def test_a_local_file_that_is_not_loaded_is_named() -> None:
+    name = cv.datasets.recorded("my_plate", "my_plate.py")
+    with pytest.raises(errors.UnknownPlugin, match=r"my_plate\.py is not loaded") as caught:
+        cv.datasets.get(name)
+    assert "--plugin my_plate.py" in caught.value.hint
 
 
 def test_the_nearest_name_is_suggested() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 import cellvision as cv
@@ -134,6 +135,18 @@ WRONG: dict[str, tuple[Callable[[Run, Path], Any], str]] = {
         lambda run, folder: [Artifact(write(folder, "a.txt"), "A", "film")],  # type: ignore[arg-type]
         "kind 'film'",
     ),
+    "no title": (
+        lambda run, folder: [Artifact(write(folder, "a.txt"), "", "text")],
+        "an artifact with the title ''",
+    ),
+    "an order that is no number": (
+        lambda run, folder: [Artifact(write(folder, "a.txt"), "A", "text", "", None)],  # type: ignore[arg-type]
+        "order None",
+    ),
+    "a relative path": (
+        lambda run, folder: [Artifact(Path(write(folder, "a.txt").name), "A", "text")],
+        "a.txt, which does not exist",
+    ),
     "sys.exit": (lambda run, folder: sys.exit(3), "it called sys.exit(3)"),
     "an error": (lambda run, folder: 1 / 0, "ZeroDivisionError"),
 }
@@ -143,13 +156,42 @@ WRONG: dict[str, tuple[Callable[[Run, Path], Any], str]] = {
 def test_a_fault_costs_only_the_reporter_that_has_it(kind: str, example_run: Run) -> None:
     action, message = WRONG[kind]
     (fault,) = report(example_run, scripted(action), Plain())
-    assert fault.startswith("reporter 'scripted' failed: ")
+    assert fault.startswith("reporter 'scripted' (registered here) failed: ")
     assert message in fault
     assert [each.title for each in example_run.artifacts] == ["Plain"]
     (entry,) = [each for each in example_run.reports if each.reporter == "scripted"]
     assert message in entry.fault
     assert report(example_run, scripted(lambda run, folder: [])) == []
     assert all(each.reporter != "scripted" for each in example_run.reports)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cure"),
+    [
+        ("a relative path", "return its whole path: folder / name, then: cellvision report "),
+        ("unknown kind", "Choose one of figure, table"),
+        ("an error", "Its author can find the fault with --debug, then: cellvision report "),
+    ],
+)
+def test_a_fault_of_a_reporter_has_its_cure(kind: str, cure: str, example_run: Run) -> None:
+    faults = make_reports(example_run, [scripted(WRONG[kind][0])], Display())[1]
+    (hint,) = [fault.hint for fault in faults]
+    assert hint.startswith("The results are safe. ")
+    assert cure in hint
+
+
+def test_a_reporter_cannot_change_the_figures_and_numbers_of_others(example_run: Run) -> None:
+    import matplotlib
+
+    size, division = matplotlib.rcParams["font.size"], np.geterr()
+
+    def change(run: Run, folder: Path) -> list[Artifact]:
+        matplotlib.rcParams["font.size"] = 40
+        np.seterr(all="raise")
+        return []
+
+    assert report(example_run, scripted(change)) == []
+    assert (matplotlib.rcParams["font.size"], np.geterr()) == (size, division)
 
 
 def test_a_failed_report_keeps_the_earlier_one(example_run: Run) -> None:
@@ -309,7 +351,7 @@ def test_a_reporter_that_forgets_to_return_a_follower_follows_nothing(
     finally:
         cv.reporters.unregister("forgetful")
     assert [type(each) for each in followers] == [Plain]
-    assert "'forgetful' failed" in caplog.text
+    assert "reporter 'forgetful' (registered here) failed" in caplog.text
     assert "on_run_begin() returned NoneType, not a reporter" in caplog.text
 
 

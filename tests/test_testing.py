@@ -548,8 +548,22 @@ def test_check_as_json(isolation: Isolation, capsys: pytest.CaptureFixture[str])
     assert code == 1
     assert entries["loads"]["outcome"] == "failed"
     assert entries["survives_json"]["outcome"] == "skipped"
-    assert set(entries["loads"]) == {"check", "demand", "outcome", "reason", "hint", "traceback"}
+    assert set(entries["loads"]) == {
+        *("kind", "name", "origin", "check", "demand", "outcome", "reason", "hint", "traceback"),
+    }
+    names = [entries["loads"][key] for key in ("kind", "name", "origin")]
+    assert names == ["reporter", "mine", "mine==1.0"]
     assert "no_such_package" in entries["loads"]["traceback"]
+
+
+def test_a_failure_names_plugin_and_distribution_in_its_line(
+    isolation: Isolation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = reporter(top="import no_such_package")
+    isolation.install("mine", {"reporter": {"mine": "mine:Mine"}}, {"mine": source})
+    _, out, _ = run(capsys, "check", "mine")
+    (failure,) = [line for line in out.splitlines() if line.startswith("failed")]
+    assert failure.startswith("failed   reporter 'mine' (mine 1.0), loads: ")
 
 
 def test_check_shows_tracebacks_on_request(

@@ -28,7 +28,7 @@ from cellvision.plain_settings import (
     resolve_paths,
     with_absolute_paths,
 )
-from cellvision.plugin_versions import how_to_install, missing_plugins, other_versions
+from cellvision.plugin_versions import differences, how_to_install, missing_plugins
 from cellvision.settings_file import parse_settings, without_none
 
 _log = logging.getLogger(__name__)
@@ -149,6 +149,10 @@ class Experiment(Settings):
     recipe: str | None = None
     """Name of the recipe that chose the settings, for the record; None if there was none."""
 
+    recipe_plugin: str | None = None
+    """Origin of the recipe (``distribution==version``, or the name of a local file), for the
+    record."""
+
     recipe_settings: dict[str, JsonValue] = Field(default_factory=dict)
     """Settings of the recipe that were given (``--set recipe.KEY=VALUE``), for the record."""
 
@@ -225,7 +229,7 @@ class Experiment(Settings):
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """Return plain values without what is empty and missing in older records."""
         values = super().model_dump(**options)
-        for name in ("plugins", "recipe_settings", "recipe_reasons"):
+        for name in ("plugins", "recipe_plugin", "recipe_settings", "recipe_reasons"):
             if not values.get(name):
                 values.pop(name, None)
         if self.about == About():
@@ -317,9 +321,8 @@ def _compare(path: Path, record: Mapping[str, Any]) -> None:
         listed = ", ".join(f"{name} ({requirement})" for name, requirement in missing.items())
         cure = how_to_install(missing.values(), path.parent)
         _log.warning("%s: made with plugins that are not installed: %s. %s", path, listed, cure)
-    others = other_versions(record)
-    if others:
-        _log.warning("%s: made with other versions: %s", path, "; ".join(others))
+    for difference in differences(record):
+        _log.warning("%s: %s", path, difference)
 
 
 def experiment_from(settings: Mapping[str, Any], where: str) -> Experiment:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from cellvision import errors
-from cellvision.component import nested_components
+from cellvision.component import Component, nested_components
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.control import controls
@@ -24,14 +24,12 @@ from cellvision.interfaces.exporter import exporters
 from cellvision.interfaces.recipe import recipes
 from cellvision.interfaces.reporter import reporters
 from cellvision.interfaces.splitter import splitters
+from cellvision.plugin_candidates import LOCAL_MODULE
 from cellvision.registry import Registry
 
 _REGISTRIES: tuple[Registry[Any], ...] = (
     *(architectures, augmenters, controls, datasets, exporters, recipes, reporters, splitters),
 )
-
-LOCAL_MODULE = "cellvision_local_"
-"""What the name of a local plugin's module begins with."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +153,16 @@ def load_named_plugins(values: Mapping[str, Any], folder: Path, where: str) -> d
 def local_file_of(cls: type[Any]) -> LocalPlugins | None:
     """Return the local file that defines a class; None for a class of a distribution."""
     return _loaded.get(cls.__module__)
+
+
+def requirement_of(component: Component) -> str:
+    """Return the origin of a component for a record.
+
+    That is ``distribution==version``, or the name of a local file, such as ``my_net.py``.
+    """
+    file = local_file_of(type(component))
+    registry = component.registry
+    return file.path.name if file else registry.requirement(registry.name_of(type(component)))
 
 
 def local_files(settings: Any) -> list[LocalPlugins]:

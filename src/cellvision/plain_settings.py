@@ -50,7 +50,9 @@ def resolve_path(text: str, folder: Path) -> str:
 
 
 def by_distribution(values: T, model: type[Settings], plugins: Mapping[str, str]) -> T:
-    """Choose the recorded distribution of each name that several distributions provide now.
+    """Choose the recorded distribution of each name.
+
+    It is part of the name where several distributions provide it, or where it is not installed.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def by_distribution(values: T, model: type[Settings], plugins: Mapping[str, str]
 
     def qualified(registry: Registry[Any], name: str) -> str:
         requirement = plugins.get(f"{registry.group}:{name}", "")
-        return registry.qualified(name, requirement.partition("==")[0])
+        return registry.recorded(name, requirement)
 
     changed: T = _value(model, values, _Changes(name=qualified))
     return changed

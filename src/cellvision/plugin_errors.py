@@ -8,11 +8,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import importlib_metadata
+
 from cellvision import errors
 from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.plugin_candidates import (
     DISABLE,
     PREFER,
+    REGISTERED,
     PluginCandidate,
     installed_candidates,
     is_disabled,
@@ -51,7 +54,7 @@ def unknown(
         All that is available in the group.
     """
     names = sorted({candidate.name for candidate in candidates})
-    bare = name.rpartition(":")[2]
+    distribution, _, bare = name.rpartition(":")
     what = f"no {kind} is called {name!r}"
     off = [c for c in installed_candidates(group) if c.name == bare and is_disabled(c)]
     if off:
@@ -74,11 +77,50 @@ def unknown(
             f"Install it: python -m pip install --upgrade {provider}",
         )
     others = [f"{c.distribution}:{bare}" for c in candidates if c.name == bare]
+    if distribution:
+        return _not_of_distribution(what, distribution, others)
     near = others or difflib.get_close_matches(bare, names, n=1)
     installed = f"installed: {', '.join(names)}" if names else "none is installed"
     if near:
         return errors.UnknownPlugin(what, f"Did you mean {near[0]!r}? ({installed})")
     return errors.UnknownPlugin(what, installed[0].upper() + installed[1:])
+
+
+def _not_of_distribution(
+    what: str, distribution: str, others: Sequence[str]
+) -> errors.UnknownPlugin:
+    """Return the error for a name that is not provided by the distribution it is asked of.
+
+    Parameters
+    ----------
+    what
+        First line of the message.
+    distribution
+        The distribution, the name of a local file, or `REGISTERED`.
+    others
+        Full names of the plugins of the same name in other distributions.
+    """
+    choice = f"; or choose {others[0]!r}" if others else ""
+    if distribution == REGISTERED:
+        return errors.UnknownPlugin(what, f"Register its class again in this process{choice}")
+    if distribution.endswith(".py"):
+        return errors.UnknownPlugin(
+            f"{what}: {distribution} is not loaded",
+            f"Read the file, then load it: --plugin {distribution}{choice}",
+        )
+    if not _NAME.fullmatch(distribution):
+        return errors.UnknownPlugin(what, "Write distribution:name" + choice)
+    try:
+        version = importlib_metadata.version(distribution)
+    except importlib_metadata.PackageNotFoundError:
+        return errors.UnknownPlugin(
+            f"{what}: {distribution} is not installed",
+            f"Install it: python -m pip install {distribution}{choice}",
+        )
+    return errors.UnknownPlugin(
+        f"{what}: {distribution} {version} does not provide it",
+        f"Update it: python -m pip install --upgrade {distribution}{choice}",
+    )
 
 
 def require_class(loaded: Any, base: type[Any], name: str, what: str) -> None:

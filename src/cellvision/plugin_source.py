@@ -167,10 +167,30 @@ def source_file(module: str) -> Path | None:
 
 
 def _top_level(name: str) -> importlib.machinery.ModuleSpec | None:
+    if name not in sys.modules:
+        # Looking into every folder takes half a millisecond for each name.
+        folders = _folders_by_name(tuple(sys.path)).get(name)
+        spec = importlib.machinery.PathFinder.find_spec(name, folders) if folders else None
+        if spec is not None:
+            return spec
     try:
         return importlib.util.find_spec(name)
     except (ImportError, ValueError):  # a module without a specification
         return None
+
+
+@functools.lru_cache(maxsize=1)
+def _folders_by_name(path: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return the folders of a search path by the names in them, up to the first dot.
+
+    A name that is missing, or no longer there, is looked for by Python itself.
+    """
+    folders: dict[str, list[str]] = {}
+    for folder in dict.fromkeys(path):
+        with suppress(OSError):
+            for name in {entry.partition(".")[0] for entry in os.listdir(folder or ".")}:  # noqa: PTH208
+                folders.setdefault(name, []).append(folder)
+    return folders
 
 
 def _missing_import(source: ModuleSource) -> str:

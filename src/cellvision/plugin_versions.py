@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cellvision.data.decoder_plugins import plugin_suffixes
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
+from cellvision.interfaces.recipe import recipes
 from cellvision.interfaces.reporter import reporters
 from cellvision.interfaces.splitter import splitters
 from cellvision.registry import Registry
@@ -23,12 +25,17 @@ _REGISTRIES: dict[str, Registry[Any]] = {
     for registry in (architectures, augmenters, datasets, reporters, splitters)
 }
 
+_log = logging.getLogger(__name__)
+
 _ENVIRONMENT = ("cellvision", "keras")
 """Distributions whose versions a record's ``environment`` contains."""
 
 
 def missing_plugins(plugins: Mapping[str, str]) -> dict[str, str]:
-    """Return the plugins that are not installed now.
+    """Return the plugins that a run needs and that are not installed now.
+
+    A plugin of the same name in another distribution does not count, unless the user prefers it.
+    A recipe is not needed, because its settings are recorded.
 
     Parameters
     ----------
@@ -41,11 +48,66 @@ def missing_plugins(plugins: Mapping[str, str]) -> dict[str, str]:
         is_missing = (
             f".{name.lower()}" not in plugin_suffixes()
             if group == DECODERS
-            else group in _REGISTRIES and name.rpartition(":")[2] not in _REGISTRIES[group]
+            else group in _REGISTRIES and not _is_provided(_REGISTRIES[group], name, requirement)
         )
         if is_missing:
             missing[full_name] = requirement
     return missing
+
+
+def _is_provided(registry: Registry[Any], name: str, requirement: str) -> bool:
+    return registry.recorded(name, requirement) in registry
+
+
+def missing_recipe(plugins: Mapping[str, str]) -> str:
+    """Say in one line that the recipe of a record is not installed; empty if it is.
+
+    Parameters
+    ----------
+    plugins
+        As in `missing_plugins`.
+    """
+    for full_name, requirement in plugins.items():
+        group, _, name = full_name.partition(":")
+        if group == recipes.group and not _is_provided(recipes, name, requirement):
+            return (
+                f"the recipe {name!r} ({requirement}), which chose its settings, is not installed; "
+                "they are recorded, so it is not needed"
+            )
+    return ""
+
+
+def differences(record: Mapping[str, Any]) -> list[str]:
+    """Say, in a line each, how what is installed differs from what a run was made with.
+
+    Parameters
+    ----------
+    record
+        The content of ``run.json``.
+    """
+    versions = "; ".join(other_versions(record))
+    lines = [missing_recipe(record.get("plugins", {}))]
+    lines += [f"made with other versions: {versions}"] if versions else []
+    return [line for line in lines if line]
+
+
+def warn_of_differences(record: Mapping[str, Any], folder: Path) -> None:
+    """Log what `differences` finds; for several runs with the same ones, only once.
+
+    Parameters
+    ----------
+    record
+        As for `differences`.
+    folder
+        Folder of the run.
+    """
+    for difference in differences(record):
+        if difference not in _logged:
+            _logged.add(difference)
+            _log.warning("%s: %s", folder, difference)
+
+
+_logged: set[str] = set()
 
 
 def raise_if_missing(plugins: Mapping[str, str], folder: Path) -> None:
@@ -102,7 +164,7 @@ def other_versions(record: Mapping[str, Any]) -> list[str]:
         The content of ``run.json``.
     """
     environment = record.get("environment", {})
-    recorded = {name: environment[name] for name in _ENVIRONMENT if name in environment}
+    recorded = {name: environment[name] for name in _ENVIRONMENT if environment.get(name)}
     for requirement in record.get("plugins", {}).values():
         distribution, _, version = requirement.partition("==")
         if version:

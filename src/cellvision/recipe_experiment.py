@@ -17,6 +17,7 @@ from cellvision.data.unusable_path import unusable
 from cellvision.experiment import Experiment, experiment_from, load_experiment
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.recipe import Recipe, recipes
+from cellvision.local_plugins import requirement_of
 from cellvision.plain_settings import by_default
 from cellvision.recognised_paths import recognising_dataset
 from cellvision.remote import is_address
@@ -162,7 +163,7 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
     errors.InvalidInput
         As for `experiment_from_recipe`.
     """
-    options, settings = _recipe_settings(settings)
+    options, record, settings = _divided(settings)
     name = recipes.default(recipe) if recipe == DEFAULT else recipe
     chooser = recipes.create(name, **options)
     # Check what is given first: a misspelt setting should not wait for the images.
@@ -170,32 +171,49 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
     if "type" not in _table(settings, "architecture"):
         # Settings without a name are for the architecture that the recipe will choose.
         given = {key: value for key, value in given.items() if not _is_table(key, value)}
-    provisional = experiment_from(given, "settings")
-    split = Split.from_settings(settings.get("split") or {}, "split")
-    about_images = {
-        "accelerators": _has_gpu(),
-        "channels_selected": "channels" in _table(settings, "preprocessing"),
-    }
-    if split.splitter is None or "fold" in split.model_fields_set:
-        chosen = _chosen(
-            chooser, image_facts(provisional.dataset, split, **about_images), settings["dataset"]
-        )
-    else:
-        folds = fold_facts(provisional.dataset, split, **about_images)
-        chosen = agreed_choice([_chosen(chooser, facts, settings["dataset"]) for facts in folds])
+    chosen = _choice(chooser, settings, experiment_from(given, "settings"))
     reasons = chosen.pop("recipe_reasons", {})
     kept = {name: reason for name, reason in reasons.items() if not _is_given(name, settings)}
-    complete = {**_merge(chosen, settings), "recipe": recipe}
+    complete = _merge(chosen, settings)
+    if chosen and complete == settings:
+        _log.warning(
+            "The recipe %s changes nothing: all settings that it chooses are given.", recipe
+        )
+        return {**complete, **record}
+    complete |= {"recipe": recipe, "recipe_plugin": requirement_of(chooser)}
     if options:
         complete["recipe_settings"] = options
     return {**complete, "recipe_reasons": kept} if kept else complete
 
 
-def _recipe_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Divide ``--set recipe.KEY=VALUE`` from the settings of the experiment."""
+def _divided(
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Divide settings of the recipe, what a file records of its recipe, and other settings."""
     table = _table(settings, "recipe")
-    rest = {key: value for key, value in settings.items() if key != "recipe"}
-    return {key: value for key, value in table.items() if key != "type"}, rest
+    options = {key: value for key, value in table.items() if key != "type"}
+    record = {key: settings[key] for key in _ABOUT_RECIPE if key in settings}
+    if table:
+        record["recipe"] = table.get("type")
+    return options, record, {key: v for key, v in settings.items() if key not in _ABOUT_RECIPE}
+
+
+_ABOUT_RECIPE = ("recipe", "recipe_plugin", "recipe_settings", "recipe_reasons")
+"""Settings that record which recipe chose the others."""
+
+
+def _choice(recipe: Recipe, settings: Mapping[str, Any], provisional: Experiment) -> dict[str, Any]:
+    """Return what a recipe chooses for an experiment, from training images alone."""
+    split = Split.from_settings(settings.get("split") or {}, "split")
+    about_images = {
+        "accelerators": _has_gpu(),
+        "channels_selected": "channels" in _table(settings, "preprocessing"),
+    }
+    dataset = settings["dataset"]
+    if split.splitter is None or "fold" in split.model_fields_set:
+        return _chosen(recipe, image_facts(provisional.dataset, split, **about_images), dataset)
+    folds = fold_facts(provisional.dataset, split, **about_images)
+    return agreed_choice([_chosen(recipe, facts, dataset) for facts in folds])
 
 
 def _chosen(recipe: Recipe, facts: ImageFacts, dataset: Any) -> dict[str, Any]:

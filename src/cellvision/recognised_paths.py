@@ -73,6 +73,11 @@ def recognising_dataset(
 
 
 def _recognised(cls: type[Dataset]) -> Recognised:
+    if "path" not in cls.model_fields:
+        raise errors.PluginContractError(
+            f"{datasets.origin_of(cls)} recognises paths, but has no setting 'path'",
+            "Its author must call the setting with the path `path`, or not define recognises().",
+        )
     return Recognised(datasets.name_of(cls), datasets.origin_of(cls))
 
 

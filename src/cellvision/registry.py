@@ -23,12 +23,15 @@ from cellvision import (
 )
 from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.plugin_candidates import (
+    REGISTERED,
     PluginCandidate,
     forget_installed,
     installed_candidates,
     is_disabled,
-    normalize_distribution,
+    matching,
     preferred,
+    qualified_name,
+    recorded_name,
 )
 from cellvision.plugin_info import PluginInfo, Status
 from cellvision.plugin_trace import Load
@@ -48,9 +51,6 @@ class Configurable(Protocol):
 T = TypeVar("T", bound=Configurable)
 C = TypeVar("C", bound=type[Any])
 """A class that a decorator returns as it is, so that type checkers keep its own settings."""
-
-REGISTERED = "(registered here)"
-"""Distribution shown for classes that `Registry.register` added."""
 
 
 class Registry(Generic[T]):
@@ -100,7 +100,7 @@ class Registry(Generic[T]):
         return tuple(sorted({candidate.name for candidate in self._candidates()}))
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names()
+        return isinstance(name, str) and bool(self._matching(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -123,10 +123,7 @@ class Registry(Generic[T]):
         distribution
             The distribution to choose; if it does not provide the name, the name is returned.
         """
-        matching = self._matching(name)
-        wanted = normalize_distribution(distribution)
-        own = [c for c in matching if normalize_distribution(c.distribution) == wanted]
-        return f"{own[0].distribution}:{name}" if len(own) == 1 < len(matching) else name
+        return qualified_name(self._candidates(), name, distribution)
 
     def default(self, name: str) -> str:
         """Return what a default of cellvision means by a name: the plugin of this project."""
@@ -134,26 +131,21 @@ class Registry(Generic[T]):
         home = next((d for d, provided in known.items() if name in provided), "")
         return self.qualified(name, home)
 
+    def recorded(self, name: str, requirement: str) -> str:
+        """Return the name for a plugin of a record; see `plugin_candidates.recorded_name`."""
+        return recorded_name(self._candidates(), name, requirement)
+
     def _matching(self, name: str) -> list[PluginCandidate]:
-        distribution, _, bare = name.rpartition(":")
-        if distribution not in ("", REGISTERED):
-            distribution = normalize_distribution(distribution)
-
-        def matches(candidate: PluginCandidate) -> bool:
-            provider = candidate.distribution
-            accepted = ("", provider, normalize_distribution(provider))
-            return candidate.name == bare and distribution in accepted
-
-        return list(filter(matches, self._candidates()))
+        return matching(self._candidates(), name)
 
     def _candidate(self, name: str) -> PluginCandidate:
         """Return the only candidate for a name; raise an error if there is none or several."""
-        matching = preferred(self._matching(name))
-        if not matching:
+        chosen = preferred(self._matching(name))
+        if not chosen:
             raise plugin_errors.unknown(self.group, self.kind, name, self._candidates())
-        if len(matching) > 1:
-            raise plugin_errors.conflict(self.kind, name, matching)
-        return matching[0]
+        if len(chosen) > 1:
+            raise plugin_errors.conflict(self.kind, name, chosen)
+        return chosen[0]
 
     def get(self, name: str) -> type[T]:
         """Import and return the class behind a name.
@@ -266,14 +258,15 @@ class Registry(Generic[T]):
 
             return decorate
         module = f"{getattr(cls, '__module__', '')}:{getattr(cls, '__qualname__', repr(cls))}"
-        self._checked(cls, name, module)
+        candidate = PluginCandidate(name, REGISTERED, "", module, cls=cls)
+        self._checked(cls, name, candidate.local_file or module)
         installed = [c for c in self._matching(name) if c.distribution != REGISTERED]
         if installed:
             raise errors.PluginConflict(
                 f"{self.kind} {name!r} is provided by {installed[0].distribution}",
                 "Register yours under another name",
             )
-        self._registered[name] = PluginCandidate(name, REGISTERED, "", module, cls=cls)
+        self._registered[name] = candidate
         return cls
 
     def registered(self) -> dict[str, type[T]]:
@@ -309,19 +302,18 @@ class Registry(Generic[T]):
         """Return what leads to a class, by its current name rather than a former one."""
         module = f"{cls.__module__}:{cls.__qualname__}"
         candidates = self._candidates() if candidates is None else candidates
-        matching = [c for c in candidates if c.module == module and c.cls in (None, cls)]
+        own = [c for c in candidates if c.module == module and c.cls in (None, cls)]
         # An entry point may name a re-export.
-        matching = matching or [candidate for candidate in candidates if candidate.leads_to(cls)]
+        own = own or [candidate for candidate in candidates if candidate.leads_to(cls)]
         former = getattr(cls, "former_names", {})
-        return min(matching, key=lambda candidate: candidate.name in former, default=None)
+        return min(own, key=lambda candidate: candidate.name in former, default=None)
 
     def origin_of(self, cls: type[Any]) -> str:
         """Return kind, name and distribution of a class, such as ``augmenter 'flip' (lab 0.2)``."""
         candidate = self._candidate_of(cls)
         if candidate is None:
             return f"{self.kind} {cls.__qualname__} (module {cls.__module__})"
-        provider = f"{candidate.distribution} {candidate.version}".strip(" ()")
-        return f"{self.kind} {candidate.name!r} ({provider})"
+        return f"{self.kind} {candidate.name!r} ({candidate.provider})"
 
     def info(self, name: str) -> PluginInfo:
         """Describe one plugin: distribution, version, module and first line of the docstring.

@@ -6,11 +6,13 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from cellvision.cli.text import printable
 from cellvision.cli.values import split_change
 
 if TYPE_CHECKING:
@@ -58,22 +60,24 @@ def run(
     example = dict(split_change(change, "--set path=images") for change in changes)
     debug = bool((context.obj or {}).get("debug"))
 
-    def show(result: CheckResult) -> None:
+    def show(result: CheckResult, plugin: _Plugin) -> None:
         if not as_json:
-            _show(result)
+            _show(result, plugin)
         if debug and result.traceback:
             print(result.traceback, file=sys.stderr)
 
-    all_results = []
-    for kind, plugin in _plugins(name):
-        results = check(kind, plugin, example, on_result=show)
+    all_results: list[CheckResult] = []
+    rows = []
+    for plugin in _plugins(name):
+        results = check(plugin.kind, plugin.name, example, on_result=partial(show, plugin=plugin))
         all_results += results
+        rows += [{**plugin._asdict(), **asdict(result)} for result in results]
         if not as_json:
             counts: Counter[str] = Counter(result.outcome for result in results)
             listed = [f"{counts[outcome]} {outcome}" for outcome in _STYLES if counts[outcome]]
-            print(f"{kind} {plugin}: {', '.join(listed)} of {len(results)} checks")
+            print(printable(f"{plugin}: {', '.join(listed)} of {len(results)} checks"))
     if as_json:
-        print(json.dumps([asdict(result) for result in all_results], indent=2, ensure_ascii=False))
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
     if badge is not None:
         import importlib_metadata
 
@@ -84,29 +88,44 @@ def run(
         raise typer.Exit(1)
 
 
-def _plugins(name: str) -> list[tuple[str, str]]:
-    """Return kind and name of the plugin, or of every plugin of a Python file."""
+class _Plugin(NamedTuple):
+    """A plugin to check, and where it comes from."""
+
+    kind: str
+    name: str
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} ({self.origin.replace('==', ' ')})"
+
+
+def _plugins(name: str) -> list[_Plugin]:
+    """Return the plugin, or every plugin of a Python file."""
     if name.endswith(".py"):
         from cellvision.local_plugins import load_plugins
 
-        return list(load_plugins(name).names)
+        file = Path(name).name
+        return [_Plugin(kind, plugin, file) for kind, plugin in load_plugins(name).names]
     from cellvision.schema import named
 
     registry, plugin = named(name)
-    return [(registry.kind, plugin)]
+    return [_Plugin(registry.kind, plugin, registry.requirement(plugin).strip("()"))]
 
 
-def _show(result: CheckResult) -> None:
+def _show(result: CheckResult, plugin: _Plugin) -> None:
+    """Print one line; that of a failure can be understood without the others."""
     from rich.console import Console
     from rich.text import Text
 
-    from cellvision.cli.text import printable
-
     line = Text()
     line.append(f"{result.outcome:8} ", style=_STYLES[result.outcome])
+    if result.outcome == "failed":
+        line.append(f"{printable(str(plugin))}, ")
     line.append(result.check)
     if result.reason:
-        line.append(f": {printable(result.reason)}")
+        # The reason may name the plugin as well.
+        reason = result.reason.replace(f"{plugin}: ", "")
+        line.append(f": {printable(reason)}")
     if result.hint:
         line.append(f" ({printable(' '.join(result.hint.split()))})", style="dim")
     Console(highlight=False).print(line, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +53,7 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
     """Read an experiment; a recipe fills in what is left open.
 
     A folder of images gets the recipe `standard` unless another one is named. An experiment file
-    gets one only if it is named.
+    gets one only if it is named, or if a change sets a recipe or one of its settings.
 
     Raises
     ------
@@ -66,12 +66,58 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
     from cellvision.remote import is_address
 
     values = settings(source, changes)
+    recipe = _requested_recipe(recipe, changes, values)
     is_file = Path(source).suffix.lower() in EXPERIMENT_SUFFIXES and not Path(source).is_dir()
     if recipe is None and (is_address(source) or not is_file):
         recipe = DEFAULT
     if recipe is not None:
         values = complete_settings(values, recipe)
     return experiment_from(values, source)
+
+
+def _requested_recipe(
+    recipe: str | None, changes: Sequence[str], values: Mapping[str, Any]
+) -> str | None:
+    """Return the recipe that ``--recipe`` or a change such as ``recipe=quick`` names, if any."""
+    from cellvision.recipe_experiment import DEFAULT
+
+    if recipe is not None:
+        require_name("--recipe", recipe, "recipe")
+    if not _is_about_recipe(changes):
+        return recipe
+    table = values["recipe"]
+    name = table.get("type") if isinstance(table, Mapping) else table
+    is_named = any(
+        key == "recipe.type"
+        or (key == "recipe" and not isinstance(value, Mapping))
+        or (key == "recipe" and "type" in value)
+        for key, value in (split_change(change, "--set recipe=quick") for change in changes)
+    )
+    if recipe is not None and is_named and name != recipe:
+        raise errors.ExperimentError(
+            f"--recipe {recipe} and --set recipe name two recipes", "Name one of them."
+        )
+    return recipe or name or DEFAULT
+
+
+def _is_about_recipe(changes: Sequence[str]) -> bool:
+    keys = (change.partition("=")[0].strip() for change in changes)
+    return any(key.partition(".")[0] == "recipe" for key in keys)
+
+
+def require_name(option: str, text: str, setting: str) -> None:
+    """Refuse a table of settings where an option takes the name of a plugin.
+
+    Raises
+    ------
+    errors.ExperimentError
+        The text is a table; the hint shows how to change settings.
+    """
+    if text.lstrip().startswith("{"):
+        raise errors.ExperimentError(
+            f"{option} {text}: expected the name of a plugin",
+            f"{option} NAME, and its settings by --set {setting}.KEY=VALUE",
+        )
 
 
 def say_reasons(*experiments: Experiment) -> None:
@@ -100,7 +146,7 @@ def read_for_audit(source: str, changes: Sequence[str], recipe: str | None) -> E
     try:
         return read_with_recipe(source, changes, recipe)
     except errors.InvalidInput:
-        if recipe is not None:
+        if recipe is not None or _is_about_recipe(changes):
             raise
         return read(source, changes)
 

@@ -48,7 +48,7 @@ def plugin_fault(error: BaseException) -> PluginFault | None:
     The innermost frame of either decides: a library that a plugin calls fails on behalf of the
     plugin.
     """
-    from cellvision.local_plugins import LOCAL_MODULE
+    from cellvision.plugin_candidates import LOCAL_MODULE
 
     candidates = _candidates()
     for module, file, line in reversed(_frames(error.__traceback__)):

@@ -6,7 +6,6 @@ import difflib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,7 +70,7 @@ def _show(plugins: list[PluginInfo]) -> None:
 
 
 def _row(info: PluginInfo) -> dict[str, str | int | None]:
-    return {key: value for key, value in asdict(info).items() if key != "module"}
+    return {key: value for key, value in vars(info).items() if key != "module"}
 
 
 def _misspelt_groups() -> Iterator[str]:
@@ -79,19 +78,18 @@ def _misspelt_groups() -> Iterator[str]:
     from cellvision.cli.text import printable
     from cellvision.cli.verbs import GROUP
     from cellvision.data.decoder_plugins import GROUP as DECODERS
-    from cellvision.plugin_candidates import entry_points
+    from cellvision.plugin_candidates import entry_point_groups, entry_points
     from cellvision.schema import REGISTRIES
 
     known = [*(registry.group for registry in REGISTRIES), DECODERS, GROUP]
-    for group, members in entry_points().items():
+    for group in entry_point_groups():
         near = difflib.get_close_matches(group.lower(), known, n=1, cutoff=0.85)
         if group in known or not (near or group.lower().startswith("cellvision")):
             continue
         hint = f" Did it mean {near[0]}?" if near else f" Groups: {', '.join(known)}."
-        for entry_point in members:
-            source = entry_point.dist.name if entry_point.dist else entry_point.value
+        for distribution, (name, _, _) in entry_points(group):
             yield printable(
-                f"{source}: entry point {entry_point.name!r} is in the unknown group {group}.{hint}"
+                f"{distribution.name}: entry point {name!r} is in the unknown group {group}.{hint}"
             )
 
 

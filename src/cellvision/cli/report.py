@@ -59,6 +59,7 @@ def run(
 def _report(folder: Path, names: list[str], changes: list[str], location: str | None) -> None:
     """Report on a local folder; `location` is what the user called it, None to allow any."""
     from cellvision.backends.startup import start_backend
+    from cellvision.plugin_versions import warn_of_differences
     from cellvision.progress import displayed
     from cellvision.results.recorded_dataset import refuse_unknown_addresses
     from cellvision.results.reporting import default_reporters, make_reports
@@ -73,9 +74,10 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         if isinstance(result, Run)
         else result.metadata.experiments[0].experiment
     )
-    if location is not None:
-        runs = (result,) if isinstance(result, Run) else result.runs
-        for run in runs:
+    for run in (result,) if isinstance(result, Run) else result.runs:
+        record = run.metadata.model_dump(include={"environment", "plugins"})
+        warn_of_differences(record, run.folder)
+        if location is not None:
             refuse_unknown_addresses(run.metadata.experiment, location, location)
     declared: Any = experiment.get("reporters") or []
     if not isinstance(declared, list) or not all(

@@ -172,6 +172,8 @@ def _splitter_settings(folds: int | None, leave_out: str | None, splitter: str |
     """Return the splitter as settings, so that a recipe chooses from the folds' training images."""
     from cellvision.studies.folds import requested_splitter
 
+    if splitter is not None:
+        experiments.require_name("--splitter", splitter, "split.splitter")
     requested = requested_splitter(folds, leave_out, splitter)
     if requested is None:
         return []

@@ -28,6 +28,7 @@ from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.preprocessing_warnings import preprocessing_warnings
 from cellvision.data.split import Split
 from cellvision.data.threaded_map import Progress
+from cellvision.interfaces.dataset import SkippedFile
 from cellvision.plurals import counted
 from cellvision.progress import displayed
 
@@ -307,7 +308,7 @@ def build_audit(
         None always searches.
     """
     files = {stat.image: FileRecord.of(stat) for stat in stats}
-    skipped = [file for file in dataset.skipped_files() if file.file not in files]
+    skipped = [file for file in _skipped_files(dataset) if file.file not in files]
     files |= {file.file: FileRecord(file.file, "skipped", file.reason) for file in skipped}
     for image, reason in catalog.left_out.items():
         files.setdefault(image, FileRecord(image, "skipped", reason))
@@ -334,6 +335,18 @@ def build_audit(
         near_duplicates,
         tuple(lines),
     )
+
+
+def _skipped_files(dataset: Dataset) -> list[SkippedFile]:
+    skipped = list(dataset.skipped_files())
+    wrong = [file for file in skipped if not isinstance(file, SkippedFile)]
+    if wrong:
+        raise errors.PluginContractError(
+            f"{dataset.registry.origin_of(type(dataset))}: skipped_files() returned "
+            f"{wrong[0]!r:.80}, not a cellvision.SkippedFile",
+            "Return SkippedFile(file, reason). Its author can test it: cellvision check.",
+        )
+    return skipped
 
 
 def _skipped(reasons: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.image_stats import ImageStats, decode, measure
+from cellvision.data.image_stats import ImageStats, decode, decoded_or_fault, measure
 from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.digests import native_digest
 from cellvision.interfaces.dataset import Dataset
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 B = TypeVar("B")
+
+_log = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable"
 """Fingerprint of an image that cannot be read; decoding it finds the reason."""
@@ -85,29 +89,33 @@ def read_together(
     errors.PluginContractError
         `Dataset.read_many` returned another number of images than it was given.
     """
-    size = max(1, dataset.images_per_read) if reads_in_batches(dataset) else 1
+    size = _images_per_read(dataset) if reads_in_batches(dataset) else 1
     for start in range(0, len(images), size):
         part = images[start : start + size]
-        decoded = _read_part(dataset, part)
+        found = _read_part(dataset, part)
+        decoded = found if isinstance(found, list) else None
         for number, image in enumerate(part):
-            try:
-                yield dataset.decode(image) if decoded is None else _decoded(decoded[number])
-            except errors.UnreadableImage as error:
-                yield error
+            item = None if decoded is None else decoded[number]
+            yield decoded_or_fault(image, functools.partial(_one, dataset, image, item))
             if decoded is not None:
                 decoded[number] = None  # so that the pixels can leave memory
 
 
-def _read_part(dataset: Dataset, images: Sequence[str]) -> list[Any] | None:
-    """Read images in one go; None if they are to be read one by one."""
+def _one(dataset: Dataset, image: str, item: Any) -> DecodedImage:
+    """Return one image of a batch; read it by itself if there is no batch."""
+    return dataset.decode(image) if item is None else _decoded(item)
+
+
+def _read_part(dataset: Dataset, images: Sequence[str]) -> list[Any] | BaseException | None:
+    """Read images in one go; if they are to be read one by one, None or the fault."""
     if not reads_in_batches(dataset):
         return None
     try:
         return _read_many(dataset, images)
     except errors.PluginContractError:
         raise
-    except (Exception, MemoryError):  # noqa: BLE001 - the faulty image is found by itself
-        return None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the faulty image is found by itself
+        return error
 
 
 def scan(
@@ -130,7 +138,7 @@ def fingerprints(dataset: Dataset, images: Sequence[str]) -> Iterator[str]:
             return [native_digest(_pixels(item)) for item in _read_many(dataset, chunk)]
         except errors.PluginContractError:
             raise
-        except Exception:  # noqa: BLE001 - the faulty one is found by itself
+        except (Exception, SystemExit):  # noqa: BLE001 - the faulty one is found by itself
             return [_fingerprint(dataset, image) for image in chunk]
 
     if reads_in_batches(dataset) and reads_for_fingerprints(dataset):
@@ -147,15 +155,32 @@ def fingerprints_of_read(dataset: Dataset, stats: Sequence[ImageStats]) -> Itera
 
 def _fingerprint(dataset: Dataset, image: str) -> str:
     try:
-        return dataset.fingerprint(image)
-    except Exception:  # noqa: BLE001 - decoding the image will find the reason
+        fingerprint = dataset.fingerprint(image)
+    except (Exception, SystemExit):  # noqa: BLE001 - decoding the image will find the reason
         return UNREADABLE
+    if not isinstance(fingerprint, str) or not fingerprint:
+        raise errors.PluginContractError(
+            f"{dataset.registry.origin_of(type(dataset))}: fingerprint() returned "
+            f"{fingerprint!r:.80}, not text",
+            "Return text that changes with the image. Its author can test it: cellvision check.",
+        )
+    return fingerprint
+
+
+def _images_per_read(dataset: Dataset) -> int:
+    size = dataset.images_per_read
+    if not isinstance(size, int) or size < 1:
+        raise errors.PluginContractError(
+            f"{dataset.registry.origin_of(type(dataset))}: images_per_read is {size!r}",
+            "Set it to a number of images, 1 or more.",
+        )
+    return size
 
 
 def _in_chunks(
     dataset: Dataset, images: Sequence[str], work: Callable[[Sequence[str]], list[B]]
 ) -> Iterator[B]:
-    size = max(1, dataset.images_per_read)
+    size = _images_per_read(dataset)
     chunks = [images[start : start + size] for start in range(0, len(images), size)]
     return chain.from_iterable(in_threads(work, chunks))
 
@@ -164,11 +189,24 @@ def _decode_together(
     dataset: Dataset, images: Sequence[str]
 ) -> Iterator[tuple[ImageStats, np.ndarray | None]]:
     found = _read_part(dataset, images)
-    if found is None:
-        yield from (decode(dataset, image) for image in images)
+    if not isinstance(found, list):
+        singly = [decode(dataset, image) for image in images]
+        if found is not None and all(pixels is not None for _, pixels in singly):
+            _warn_of_slow_reads(dataset.registry.origin_of(type(dataset)), errors.summarize(found))
+        yield from singly
         return
     for image, item in zip(images, found, strict=True):
         yield measure(image, lambda item=item: _decoded(item))  # type: ignore[misc]
+
+
+@functools.cache  # once for each fault
+def _warn_of_slow_reads(plugin: str, fault: str) -> None:
+    _log.warning(
+        "%s: read_many() failed (%s), but each image can be read by itself, which takes longer. "
+        "Its author can test it: cellvision check.",
+        plugin,
+        fault,
+    )
 
 
 def _read_many(dataset: Dataset, images: Sequence[str]) -> list[Any]:

@@ -256,6 +256,22 @@ def measure(
     decoded
         Returns the decoded image, or raises.
     """
+    found = decoded_or_fault(image, decoded)
+    if isinstance(found, errors.UnreadableImage):
+        return ImageStats.refused(image, found), None
+    return ImageStats.of(image, found), found.pixels
+
+
+def decoded_or_fault(
+    image: str, decoded: Callable[[], DecodedImage]
+) -> DecodedImage | errors.UnreadableImage:
+    """Return what a function decodes if its pixels can be used, else the fault.
+
+    Parameters
+    ----------
+    image, decoded
+        As for `measure`.
+    """
     try:
         found = decoded()
         pixels: np.ndarray = np.asarray(found.pixels)
@@ -263,14 +279,14 @@ def measure(
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))
         fault = pixel_fault(pixels)
         if not fault:
-            return ImageStats.of(image, replace(found, pixels=pixels)), pixels
+            return replace(found, pixels=pixels)
     except errors.UnreadableImage as error:
-        return ImageStats.refused(image, error), None
+        return error
     except MemoryError:
         fault = "not enough memory to read it"
-    except Exception as error:  # noqa: BLE001 - a plugin's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code
         fault = f"reading it failed: {errors.summarize(error)}"
-    return ImageStats.refused(image, errors.UnreadableImage(image, fault)), None
+    return errors.UnreadableImage(image, fault)
 
 
 def pixel_fault(pixels: np.ndarray) -> str:

@@ -12,6 +12,7 @@ from cellvision import errors
 from cellvision.concurrency import available_processors
 from cellvision.data.catalog import Catalog, is_training, is_validation
 from cellvision.data.fold_assignment import fold_splits
+from cellvision.data.image_stats import decoded_or_fault
 from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.recipe import ImageFacts
@@ -176,10 +177,9 @@ class _SampledImages:
         return errors.CatalogError(f"none of the training images can be read{example}", hint)
 
     def _read(self, name: str) -> _SampledImage | None:
-        try:
-            image = self._dataset.decode(name)
-        except errors.UnreadableImage as fault:
-            self._fault = fault
+        image = decoded_or_fault(name, lambda: self._dataset.decode(name))
+        if isinstance(image, errors.UnreadableImage):
+            self._fault = image
             return None
         pixels = image.pixels
         grid = _grid(pixels) if min(pixels.shape[:2]) >= _GRID else None

@@ -65,7 +65,7 @@ class ImageReader:
         self._preprocessing = run.preprocessing
         self._dtype = _training_dtype(run)
         self._dataset = dataset
-        self._run_dataset = _run_dataset(run) if dataset is None else None
+        self._run_dataset = run_dataset(run) if dataset is None else None
         self._lock = threading.Lock()
         self.unlike = UnlikeImages(run)
 
@@ -212,7 +212,14 @@ def dataset_images(dataset: Dataset) -> tuple[ImageFile, ...]:
     return tuple(ImageFile(Path(name), name, Path()) for name in names)
 
 
-def _run_dataset(run: Run) -> Dataset:
+def run_dataset(run: Run) -> Dataset:
+    """Return the data set of a run, which reads images as those of the training were read.
+
+    Raises
+    ------
+    errors.PluginError, errors.ExperimentError
+        It cannot be loaded.
+    """
     try:
         return recorded_dataset(run.metadata)
     except (errors.PluginError, errors.ExperimentError) as error:

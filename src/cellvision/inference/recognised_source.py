@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
 from cellvision.data.files import IMAGE_SUFFIXES
+from cellvision.inference.image_reader import run_dataset
 from cellvision.inference.image_search import Source
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.recognised_paths import recognising_dataset
@@ -32,6 +33,11 @@ def recognised_source(images: Source | Sequence[Source], run: Run) -> Dataset | 
         What to predict.
     run
         The run.
+
+    Raises
+    ------
+    errors.PluginError, errors.ExperimentError
+        The run's data set cannot be loaded, and no other one recognises the path.
     """
     source = images[0] if isinstance(images, list | tuple) and len(images) == 1 else images
     if not isinstance(source, str | os.PathLike) or Path(source).suffix.lower() in IMAGE_SUFFIXES:
@@ -41,7 +47,11 @@ def recognised_source(images: Source | Sequence[Source], run: Run) -> Dataset | 
     except errors.CellvisionError:
         own = None
     recognised = recognising_dataset(source, own)
-    return None if recognised is None else dataset_like(run, recognised.name, source)
+    if recognised is None:
+        if own is None:
+            run_dataset(run)  # raises the error: nothing else says how to read the images
+        return None
+    return dataset_like(run, recognised.name, source)
 
 
 def dataset_like(run: Run, name: str, path: str | os.PathLike[str]) -> Dataset:

@@ -125,7 +125,7 @@ class Dataset(Component, group="cellvision.datasets"):
 
         Override it if one large read is faster than many small ones, as in HDF5, Zarr and NPZ;
         audit, training and prediction then read by it. If it raises an error, the images are
-        read one by one.
+        read one by one, and a warning says so if each can be read.
 
         Parameters
         ----------

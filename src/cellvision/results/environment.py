@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io
 from cellvision.backends import distributed
@@ -15,8 +15,13 @@ from cellvision.backends.processor import ONEDNN_VARIABLE
 from cellvision.backends.threads import thread_limit
 from cellvision.component import nested_components
 from cellvision.data.decoder_plugins import GROUP, decoders_of
-from cellvision.local_plugins import local_file_of, local_files
+from cellvision.interfaces.recipe import recipes
+from cellvision.local_plugins import loaded_files, local_files, requirement_of
 from cellvision.results.metadata import Environment
+
+if TYPE_CHECKING:
+    from cellvision.experiment import Experiment
+    from cellvision.interfaces.control import Control
 
 
 def keras_environment(precision: str, devices: Sequence[str]) -> Environment:
@@ -80,10 +85,15 @@ def plugin_requirements(settings: Any) -> dict[str, str]:
     for component in nested_components(settings):
         registry = component.registry
         name = registry.name_of(type(component))
-        file = local_file_of(type(component))
-        origin = registry.requirement(name) if file is None else file.path.name
-        requirements[f"{registry.group}:{name}"] = origin
+        requirements[f"{registry.group}:{name}"] = requirement_of(component)
     return requirements
+
+
+def recipe_requirement(experiment: Experiment) -> dict[str, str]:
+    """Return the origin of the recipe that chose the settings, by ``group:name``."""
+    if experiment.recipe is None or experiment.recipe_plugin is None:
+        return {}
+    return {f"{recipes.group}:{experiment.recipe}": experiment.recipe_plugin}
 
 
 def decoder_requirements(images: Iterable[str]) -> dict[str, str]:
@@ -91,15 +101,18 @@ def decoder_requirements(images: Iterable[str]) -> dict[str, str]:
     return {f"{GROUP}:{each.name}": each.requirement for each in decoders_of(images)}
 
 
-def copy_local_plugins(settings: Any, folder: Path) -> dict[str, str]:
-    """Copy the local files that define the components in an experiment or list to a folder.
+def copy_local_plugins(
+    experiment: Experiment, control: Control | None, folder: Path
+) -> dict[str, str]:
+    """Copy the local files of an experiment to a folder: of its components, control and recipe.
 
     Returns
     -------
     dict
         SHA-256 of each file, by its name.
     """
-    files = local_files(settings)
+    files = [file for file in loaded_files() if file.path.name == experiment.recipe_plugin]
+    files += local_files((experiment, control))
     for file in files:
         with atomic_io.path(folder / file.path.name) as temporary:
             temporary.write_bytes(file.source)

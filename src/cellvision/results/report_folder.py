@@ -11,11 +11,14 @@ import contextlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import numpy as np
 
 from cellvision import errors
 from cellvision.results.artifacts import ARTIFACTS_FILE
@@ -195,11 +198,37 @@ class Safeguard:
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Restore the working directory afterwards, and turn ``sys.exit`` into an error."""
-    with contextlib.chdir(Path.cwd()):
+    """Restore afterwards what other reporters depend on, and turn ``sys.exit`` into an error.
+
+    That is the working directory, the settings of matplotlib, and numpy's handling of errors.
+    """
+    with contextlib.chdir(Path.cwd()), np.errstate(), _matplotlib_restored():
         try:
             yield
         except SystemExit as exit_:
             raise errors.PluginContractError(
                 f"it called sys.exit({exit_.code!r})", "Raise an error of cellvision.errors"
             ) from exit_
+
+
+@contextlib.contextmanager
+def _matplotlib_restored() -> Iterator[None]:
+    """Restore the settings of matplotlib; do not import it for that."""
+    before = _settings() if "matplotlib" in sys.modules else None
+    try:
+        yield
+    finally:
+        if "matplotlib" in sys.modules:
+            import matplotlib
+
+            if before is None:  # the reporter imported it
+                matplotlib.rc_file_defaults()
+            elif _settings() != before:
+                matplotlib.rcParams.update(before)
+
+
+def _settings() -> dict[str, Any]:
+    import matplotlib
+
+    # Asking for the backend would choose one.
+    return {key: value for key, value in dict.items(matplotlib.rcParams) if key != "backend"}

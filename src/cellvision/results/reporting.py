@@ -90,13 +90,7 @@ def make_reports(
                 artifacts += _report(finished, reporter, safeguard, again=name in names_run)
             except Exception as error:  # noqa: BLE001 - third-party code; the run is safe
                 again = f"report {finished.folder}" if hasattr(finished, "metadata") else "audit"
-                cure = (
-                    f"{error.hint}, then"
-                    if isinstance(error, errors.UnknownPlugin)
-                    else "Try again"
-                )
-                hint = f"The results are safe. {cure}: cellvision {again}"
-                faults.append(_fault(reporter, error, hint))
+                faults.append(_fault(reporter, error, f"cellvision {again}"))
             names_run.add(name)
             safeguard.remember()
     display.report("", len(selected), len(selected))
@@ -168,7 +162,10 @@ def _record_of(artifact: object, folder: Path, hint: str) -> ArtifactRecord:
         )
     path = Path(artifact.path)
     if not path.is_file():
-        raise errors.PluginContractError(f"it returned {path}, which does not exist", hint)
+        raise errors.PluginContractError(
+            f"it returned {path}, which does not exist",
+            "Write the file, and return its whole path: folder / name",
+        )
     if path.is_symlink() or not path.resolve().is_relative_to(folder):
         raise errors.PluginContractError(
             f"it returned {path}, which is outside its folder",
@@ -179,12 +176,18 @@ def _record_of(artifact: object, folder: Path, hint: str) -> ArtifactRecord:
             f"it returned an artifact of kind {artifact.kind!r}",
             f"Choose one of {', '.join(get_args(ArtifactKind))}",
         )
+    if not isinstance(artifact.order, int) or not str(artifact.title or "").strip():
+        raise errors.PluginContractError(
+            f"it returned an artifact with the title {artifact.title!r} and order "
+            f"{artifact.order!r}",
+            "Give a title of a few words, and a whole number as order",
+        )
     return ArtifactRecord(
         path=path.resolve().relative_to(folder).as_posix(),
         title=str(artifact.title),
         kind=artifact.kind,
         caption=str(artifact.caption),
-        order=int(artifact.order),
+        order=artifact.order,
     )
 
 
@@ -263,8 +266,20 @@ def report_epoch(
     return tuple(remaining)
 
 
-def _fault(reporter: Reporter, error: Exception, hint: str) -> errors.CellvisionError:
-    name = reporters.name_of(type(reporter))
-    fault = errors.CellvisionError(f"reporter {name!r} failed: {errors.summarize(error)}", hint)
+def _fault(reporter: Reporter, error: Exception, again: str) -> errors.CellvisionError:
+    """Return the error of a reporter, with its distribution and cure.
+
+    Parameters
+    ----------
+    reporter, error
+        The reporter, and what it raised.
+    again
+        Command that runs the reporter again; empty while a training continues.
+    """
+    origin = reporters.origin_of(type(reporter))
+    own_hint = error.hint if isinstance(error, errors.CellvisionError) else ""
+    cure = own_hint or "Its author can find the fault with --debug"
+    hint = f"The results are safe. {cure.rstrip('.')}, then: {again}" if again else cure
+    fault = errors.CellvisionError(f"{origin} failed: {errors.summarize(error)}", hint)
     fault.__cause__ = error
     return fault

@@ -265,9 +265,11 @@ class Run(ReportedResults):
         """
         from cellvision.experiment import Experiment, experiment_from
         from cellvision.plain_settings import by_distribution
-        from cellvision.plugin_versions import raise_if_missing
+        from cellvision.plugin_versions import raise_if_missing, warn_of_differences
 
         raise_if_missing(self._metadata.plugins, self.folder)
+        record = self._metadata.model_dump(include={"environment", "plugins"})
+        warn_of_differences(record, self.folder)
         values = by_distribution(self._metadata.experiment, Experiment, self._metadata.plugins)
         return experiment_from(values, str(self.folder / "run.json"))
 

@@ -41,7 +41,18 @@ def prepared_images(run: Run, images: Sequence[str], pixels: np.ndarray) -> Iter
 
 def read_image(run: Run, image: str, digests: Mapping[str, str]) -> np.ndarray:
     """Read an image; refuse other pixels than those of the training. See `Run.read_image`."""
-    pixels = run.dataset.read(image)
+    dataset = run.dataset
+    try:
+        pixels: np.ndarray = np.asarray(dataset.read(image))
+    except errors.CellvisionError:
+        raise
+    except Exception as error:
+        raise errors.UnreadableImage(
+            image,
+            f"reading it failed: {errors.summarize(error)}",
+            "Restore the images of the run; if they are in place, report it to the author of the "
+            f"data set {dataset.registry.name_of(type(dataset))!r}",
+        ) from error
     recorded = digests.get(image)
     if recorded is not None and native_digest(pixels) != recorded:
         raise errors.UnreadableImage(

@@ -173,9 +173,8 @@ def _architecture(run: Run) -> Architecture:
     settings = dict(values) if isinstance(values, dict) else {"type": values}
     name = str(settings.pop("type"))
     requirement = run.metadata.plugins.get(f"{architectures.group}:{name}", name)
-    qualified = architectures.qualified(name, requirement.partition("==")[0])
     try:
-        cls: type[Architecture] = architectures.get(qualified)
+        cls: type[Architecture] = architectures.get(architectures.recorded(name, requirement))
     except errors.PluginError as error:
         raise errors.UnknownPlugin(
             f"{run.folder}: the network has layers of the architecture {name} ({requirement}), "

@@ -55,8 +55,7 @@ class ControlRecord(ResultModel):
     """About how many test groups would decide an open comparison."""
 
     caveat: str = ""
-    """Why it would mean little if the control did as well; the comparison then decides only if the
-    network does more."""
+    """Why it would mean little if the control did as well."""
 
     training_accuracy: float | None = None
     """Accuracy on the training images, mean over runs."""

@@ -21,7 +21,7 @@ VARIABLE = "CELLVISION_ODOMETER"
 _NO_SETTINGS = ("seed", "devices", "vectorize", "steps_per_execution", "checkpoints")
 """Settings of a training that do not make it another setting."""
 
-_NO_SECTIONS = ("about", "reporters", "plugins", "recipe")
+_NO_SECTIONS = ("about", "reporters", "plugins", "recipe", "recipe_plugin")
 
 _log = logging.getLogger(__name__)
 

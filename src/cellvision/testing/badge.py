@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from cellvision import atomic_io, errors
-from cellvision.testing.result import CheckResult
+from cellvision.testing.result import NOT_INSTALLED, CheckResult
 
 _LEFT = "cellvision"
 _PER_CHARACTER = 6.5
@@ -34,7 +34,7 @@ def write_badge(path: Path, results: Sequence[CheckResult], version: str) -> Pat
     errors.ExperimentError
         The suffix is neither.
     errors.CellvisionError
-        A check failed, or none passed.
+        A check failed, none passed, or some need a package that is not installed.
     """
     failed = [result.check for result in results if result.outcome == "failed"]
     if failed or not any(result.outcome == "passed" for result in results):
@@ -42,6 +42,13 @@ def write_badge(path: Path, results: Sequence[CheckResult], version: str) -> Pat
             f"{path}: no badge is written, because {failed[0] if failed else 'no check'} "
             f"{'failed' if failed else 'passed'}",
             "Fix what the checks report, and run the command again.",
+        )
+    omitted = [result for result in results if result.reason.startswith(NOT_INSTALLED)]
+    if omitted:
+        raise errors.CellvisionError(
+            f"{path}: no badge is written, because {omitted[0].check} did not run: "
+            f"{omitted[0].reason}",
+            "Install what is missing, and run the command again.",
         )
     text = f"passes the checks of {'.'.join(version.split('.')[:2])}"
     if path.suffix == ".svg":

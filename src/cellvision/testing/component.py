@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellvision import errors
 from cellvision.local_plugins import local_file_of
-from cellvision.registry import REGISTERED, Registry
+from cellvision.plugin_candidates import REGISTERED
+from cellvision.registry import Registry
 from cellvision.testing.conformance import Checks, conformance_check
 from cellvision.testing.process import Process, ProcessFault, resolve
 from cellvision.testing.result import CheckFailed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sysconfig
 import tempfile
 import traceback
 import unittest
@@ -151,10 +152,31 @@ def _outcome(what: str, compute: Callable[[], T]) -> T | CheckFailed:
     except CheckFailed as failure:
         return failure
     except Exception as error:  # noqa: BLE001 - plugin code may raise anything
-        hint = getattr(error, "hint", "") or "The traceback shows the line."
+        hint = getattr(error, "hint", "") or line_of(error)
         unexpected = CheckFailed(f"{what}: {errors.summarize(error)}", hint)
         unexpected.__cause__ = error
         return unexpected
+
+
+_PACKAGE = Path(__file__).parents[1]
+
+_LIBRARIES = ("jax", "jaxlib", "keras", "numpy", "pandas", "pydantic", "scipy", "tensorflow")
+
+
+def line_of(error: BaseException) -> str:
+    """Return a hint that names the line of the plugin at which an error was raised.
+
+    That is the innermost line that belongs neither to cellvision nor to a library.
+    """
+    root, standard = (Path(sysconfig.get_paths()[name]) for name in ("purelib", "stdlib"))
+    roots = (_PACKAGE, *(root / name for name in _LIBRARIES))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        is_standard = file.is_relative_to(standard) and not file.is_relative_to(root)
+        if is_standard or frame.filename.startswith("<") or any(map(file.is_relative_to, roots)):
+            continue
+        return f"See line {frame.lineno} of {file.parent.name}/{file.name}."
+    return "Run cellvision check --debug to see the traceback."
 
 
 def formatted(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from cellvision import errors
 from cellvision.interfaces.control import Control, ControlData, controls, overridden
 from cellvision.plurals import counted
 from cellvision.testing.component import ComponentChecks, conformance_check
+from cellvision.testing.conformance import line_of
 from cellvision.testing.result import CheckFailed
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class ControlChecks(ComponentChecks):
                     f"change_image() fails for {kind}: {errors.summarize(error)}",
                     "The given image is read-only: change a copy."
                     if is_read_only
-                    else "The traceback shows the line.",
+                    else line_of(error),
                 ) from error
             self.require(
                 np.array_equal(first, second, equal_nan=first.dtype.kind == "f"),

@@ -14,7 +14,7 @@ from cellvision import errors
 from cellvision.inference.convert import installed
 from cellvision.interfaces.exporter import Exporter, exporters
 from cellvision.testing.component import ComponentChecks, conformance_check
-from cellvision.testing.result import CheckFailed
+from cellvision.testing.result import NOT_INSTALLED, CheckFailed
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -53,8 +53,23 @@ class ExporterChecks(ComponentChecks):
         assert isinstance(component, Exporter)
         missing = [module for module in component.packages if not installed(module)]
         if missing:
-            raise unittest.SkipTest(f"not installed: {', '.join(missing)}")
+            raise unittest.SkipTest(f"{NOT_INSTALLED}{', '.join(missing)}")
         return component
+
+    @property
+    def suffix(self) -> str:
+        """Its suffix, a non-empty part of a file name."""
+
+        def read() -> str:
+            suffix = self.cls.suffix
+            if not isinstance(suffix, str) or not suffix.strip() or {"/", "\\"} & set(suffix):
+                raise CheckFailed(
+                    f"suffix is {suffix!r}",
+                    'Set what names end in: suffix: ClassVar[str] = ".onnx"',
+                )
+            return suffix
+
+        return self.once("its suffix", "test_declares_its_suffix", read)
 
     def export(self, kind: str, owner: str) -> _Export:
         """Export an example run.
@@ -68,7 +83,7 @@ class ExporterChecks(ComponentChecks):
         """
         from cellvision.testing.examples import example_plugins, example_run
 
-        exporter = self.exporter
+        exporter, suffix = self.exporter, self.suffix
         world = self.folder / f"export of {kind}"
 
         def write() -> _Export:
@@ -77,10 +92,29 @@ class ExporterChecks(ComponentChecks):
             folder.mkdir()
             with _watched(world, folder) as strays:
                 opened = exporter.export(run, folder)
+            self._require_path(opened, folder / f"model{suffix}")
             return _Export(run, folder, opened, strays)
 
         with example_plugins():
             return self.once(f"export() of a run: {kind}", owner, write)
+
+    def _require_path(self, opened: object, expected: Path) -> None:
+        """Fail if `export` did not return the expected path, or wrote nothing to it."""
+        wrong = opened.name if isinstance(opened, Path) else f"{type(opened).__name__} {opened!r}"
+        if opened != expected:
+            what = f"export() returned {wrong:.100}, not the path of {expected.name} in its folder"
+            raise CheckFailed(what, 'Return folder / f"model{self.suffix}".')
+        if not expected.exists():
+            raise CheckFailed(
+                f"export() wrote nothing to {expected.name}, the path that it returned",
+                "Write the file or folder before returning its path.",
+            )
+        kinds = ("folder", "file") if self.exporter.writes_folder else ("file", "folder")
+        if expected.is_dir() != self.exporter.writes_folder:
+            raise CheckFailed(
+                f"export() wrote the {kinds[1]} {expected.name}, not a {kinds[0]}",
+                "Set writes_folder to what a program opens.",
+            )
 
     def verified(self, kind: str, owner: str) -> Mapping[str, JsonValue]:
         """Return what `verify` returns for an export of `export`; JSON values, not empty."""
@@ -109,41 +143,19 @@ class ExporterChecks(ComponentChecks):
     @conformance_check
     def test_exports_a_run(self) -> None:
         """`export` writes ``model`` with its suffix into the given folder, and returns the path."""
-        exporter = self.exporter
         export = self.export("ordinary", "test_exports_a_run")
-        expected = export.folder / f"model{exporter.suffix}"
-        self.require(
-            export.opened == expected,
-            f"export() returned {export.opened!r}, not {expected.name} in its folder",
-            'Return folder / f"model{self.suffix}".',
-        )
-        self.require(
-            expected.exists(),
-            f"export() wrote nothing to {expected.name}, the path that it returned",
-            "Write the file or folder before returning its path.",
-        )
-        kinds = ("folder", "file") if exporter.writes_folder else ("file", "folder")
-        self.require(
-            expected.is_dir() == exporter.writes_folder,
-            f"export() wrote the {kinds[1]} {expected.name}, not a {kinds[0]}",
-            "Set writes_folder to what a program opens.",
-        )
+        self.require(export.opened, "export() returned nothing", "Return the path.")
 
     @conformance_check
     def test_declares_its_suffix(self) -> None:
         """Its suffix is a non-empty part of a file name."""
-        suffix = self.cls.suffix
-        self.require(
-            isinstance(suffix, str) and suffix.strip() and not {"/", "\\"} & set(suffix),
-            f"suffix is {suffix!r}",
-            'Set what names end in: suffix: ClassVar[str] = ".onnx"',
-        )
+        self.require(self.suffix, "suffix is empty", "Set what names end in.")
 
     @conformance_check
     def test_names_of_files(self) -> None:
         """All names in its folder begin with ``model``, so that they can be renamed together."""
-        folder = self.export("ordinary", "test_exports_a_run").folder
-        others = sorted(path.name for path in folder.iterdir() if path.name[:5] != "model")
+        export = self.export("ordinary", "test_exports_a_run")
+        others = sorted(path.name for path in export.folder.iterdir() if path.name[:5] != "model")
         self.require(
             not others,
             f"it wrote {', '.join(others[:3])}",
@@ -181,7 +193,7 @@ class ExporterChecks(ComponentChecks):
             "Define open_engine, which returns a cellvision.inference.Engine, or leave engine out.",
         )
         if not installed(exporter.engine):
-            raise unittest.SkipTest(f"not installed: {exporter.engine}")
+            raise unittest.SkipTest(f"{NOT_INSTALLED}{exporter.engine}")
         assert self.verified("ordinary", "test_verifies_its_export")
         export = self.export("ordinary", "test_exports_a_run")
         moved = self.folder / "moved"
@@ -209,9 +221,7 @@ class ExporterChecks(ComponentChecks):
         export = self.export("ordinary", "test_exports_a_run")
         folder = self.folder / "damaged"
         shutil.copytree(export.folder, folder)
-        damaged = folder / f"model{self.exporter.suffix}"
-        if not damaged.exists():
-            raise unittest.SkipTest("needs test_exports_a_run to pass first")
+        damaged = folder / f"model{self.suffix}"
         for file in damaged.rglob("*") if damaged.is_dir() else [damaged]:
             if file.is_file():
                 file.write_bytes(b"")

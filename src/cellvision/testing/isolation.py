@@ -7,10 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import importlib_metadata
-
+from cellvision.installed_metadata import only
 from cellvision.schema import REGISTRIES
 
 
@@ -85,30 +83,17 @@ def isolated(folder: Path) -> Iterator[Isolation]:
 
     `folder` is on ``sys.path`` meanwhile. Modules imported from it are removed afterwards.
     """
-    entry_points = importlib_metadata.entry_points
     registered = [dict(registry._registered) for registry in REGISTRIES]
     path, modules = list(sys.path), set(sys.modules)
 
-    def isolated_entry_points(**selection: Any) -> Any:
-        group = selection.get("group", "cellvision.")
-        if not group.startswith("cellvision."):
-            return entry_points(**selection)
-        return [
-            entry_point
-            for distribution in importlib_metadata.distributions(path=[str(folder)])
-            for entry_point in distribution.entry_points
-            if entry_point.group.startswith(group)
-        ]
-
-    importlib_metadata.entry_points = isolated_entry_points
     for registry in REGISTRIES:
         registry._registered.clear()
     sys.path.insert(0, str(folder))
-    forget()
+    forget()  # what was read before
     try:
-        yield Isolation(folder)
+        with only([str(folder)]):
+            yield Isolation(folder)
     finally:
-        importlib_metadata.entry_points = entry_points
         for registry, before in zip(REGISTRIES, registered, strict=True):
             registry._registered.clear()
             registry._registered.update(before)

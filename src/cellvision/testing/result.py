@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+NOT_INSTALLED = "not installed: "
+"""Begins the reason of a check that was skipped because a package is missing."""
+
 
 class CheckFailed(AssertionError):
     """A plugin does not keep its contract.

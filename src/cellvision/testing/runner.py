@@ -11,7 +11,7 @@ from cellvision import errors
 from cellvision.testing.architecture import ArchitectureChecks
 from cellvision.testing.augmenter import AugmenterChecks
 from cellvision.testing.component import ComponentChecks
-from cellvision.testing.conformance import formatted
+from cellvision.testing.conformance import formatted, line_of
 from cellvision.testing.control import ControlChecks
 from cellvision.testing.dataset import DatasetChecks
 from cellvision.testing.exporter import ExporterChecks
@@ -119,7 +119,7 @@ def _one(checks: ComponentChecks, method: str) -> CheckResult:
     except Exception as error:  # noqa: BLE001 - plugin code may raise anything
         if expected is not None:
             return CheckResult(name, demand, "expected", expected)
-        hint = getattr(error, "hint", "") or "Run cellvision check --debug to see the traceback."
+        hint = getattr(error, "hint", "") or line_of(error)
         return CheckResult(name, demand, "failed", errors.summarize(error), hint, formatted(error))
     if expected is not None:
         return CheckResult(

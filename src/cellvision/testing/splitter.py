@@ -84,6 +84,24 @@ class SplitterChecks(ComponentChecks):
 
         return self.once("folds()", "test_divides_a_catalog", divide)
 
+    @property
+    def whole_folds(self) -> list[list[str]]:
+        """The folds of `example_table`, if they divide no block."""
+        folds, table = self.folds, example_table()
+
+        def require_whole() -> list[list[str]]:
+            for number, fold in enumerate(folds, start=1):
+                counts = table.assign(split=fold).groupby("block")["split"].nunique()
+                divided = [str(block) for block in counts[counts > 1].index]
+                if divided:
+                    raise CheckFailed(
+                        f"fold {number} divides {len(divided)} blocks, first: {divided[:1]}",
+                        "Assign splits to blocks, then to their images.",
+                    )
+            return folds
+
+        return self.once("keeping blocks whole", "test_keeps_blocks_whole", require_whole)
+
     @conformance_check
     def test_divides_a_catalog(self) -> None:
         """`folds` returns at least one fold, with one split per image."""
@@ -92,7 +110,7 @@ class SplitterChecks(ComponentChecks):
     @conformance_check
     def test_names_of_splits(self) -> None:
         """Splits are train, validation, test, or empty; every fold trains and tests."""
-        for number, fold in enumerate(self.folds):
+        for number, fold in enumerate(self.folds, start=1):
             unknown = set(fold) - _SPLITS
             self.require(
                 not unknown,
@@ -108,15 +126,7 @@ class SplitterChecks(ComponentChecks):
     @conformance_check
     def test_keeps_blocks_whole(self) -> None:
         """All images of a block are in the same split of a fold."""
-        table = example_table()
-        for number, fold in enumerate(self.folds):
-            counts = table.assign(split=fold).groupby("block")["split"].nunique()
-            divided = [str(block) for block in counts[counts > 1].index]
-            self.require(
-                not divided,
-                f"fold {number} divides {len(divided)} blocks, first: {divided[:1]}",
-                "Assign splits to blocks, then to their images.",
-            )
+        self.require(self.whole_folds, "there are no folds", "")
 
     @conformance_check
     def test_leaves_out_what_it_says(self) -> None:
@@ -129,7 +139,7 @@ class SplitterChecks(ComponentChecks):
             "Name a column of the catalog, 'group' if folds hold out groups; the example divides "
             "by one of example_table().",
         )
-        for number, fold in enumerate(self.folds):
+        for number, fold in enumerate(self.whole_folds, start=1):
             by_split = {
                 split: set(table[column][[each == split for each in fold]])
                 for split in ("train", "test")
@@ -164,7 +174,7 @@ class SplitterChecks(ComponentChecks):
     @conformance_check
     def test_refuses_what_cannot_be_divided(self) -> None:
         """For a single group it raises SplitError with a hint."""
-        assert self.folds
+        assert self.whole_folds
         try:
             folds = self.splitter.folds(example_table(groups=1))
         except errors.SplitError as error:

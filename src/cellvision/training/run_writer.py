@@ -19,6 +19,7 @@ from cellvision.results.environment import (
     decoder_requirements,
     keras_environment,
     plugin_requirements,
+    recipe_requirement,
 )
 from cellvision.results.group_table import group_table
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
@@ -215,10 +216,11 @@ def finish_run(
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),
         plugins={
+            **recipe_requirement(experiment),
             **plugin_requirements((experiment, prepared.control)),
             **decoder_requirements(prepared.catalog.table["image"]),
         },
-        local_plugins=copy_local_plugins((experiment, prepared.control), folder / "plugins"),
+        local_plugins=copy_local_plugins(experiment, prepared.control, folder / "plugins"),
         environment=environment,
         seed=seed,
         restarted_seeds=restarted_seeds,

@@ -154,7 +154,9 @@ def _interrupted_state(folder: Path, experiment: Experiment) -> TrainingState | 
     recorded = with_defaults(metadata.experiment)
     raise_if_changed(metadata.local_plugins, digests_of(experiment), folder, "run")
     current = experiment.model_dump(mode="json")
-    changed = [key for key in current if current[key] != recorded.get(key)]
+    changed = [
+        key for key in current if key != "recipe_plugin" and current[key] != recorded.get(key)
+    ]
     if changed:
         raise errors.FolderError(
             f"{folder}: the interrupted run has other settings ({', '.join(changed)})",

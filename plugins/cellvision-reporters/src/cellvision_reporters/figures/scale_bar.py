@@ -106,7 +106,7 @@ def _scale_bar(
     shapes = {file.file: file.shape for file in audit.files if file.shape is not None}
     sizes: dict[str, float] = {}
     for image in images:
-        size = _number(stated.get(image)) or dataset.pixel_size(image)
+        size = _number(stated.get(image)) or _number(dataset.pixel_size(image))
         if size is None or image not in shapes:
             return None
         sizes[image] = size

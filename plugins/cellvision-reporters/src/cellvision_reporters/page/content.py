@@ -206,6 +206,8 @@ def item_of(artifact: Artifact, reports: Path) -> Item:
         if artifact.kind == "text":
             text = artifact.path.read_text(encoding="utf-8")
             return Item(artifact.title, artifact.caption, link, html=_markdown_to_html(text))
+        if not artifact.path.stat().st_size:
+            raise ValueError("the file is empty")
         return Item(artifact.title, artifact.caption, link, picture=picture_of(artifact))
     except (OSError, ValueError, csv.Error) as error:
         reason = errors.first_line(error)
