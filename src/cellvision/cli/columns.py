@@ -30,9 +30,12 @@ def print_columns(rows: Sequence[Sequence[Text]], console: Console) -> None:
     """
     columns = list(zip(*rows, strict=True))[:-1]
     widths = [max(cell.cell_len for cell in column) for column in columns]
+    if not console.is_terminal:
+        _print_plain(rows, widths, console)
+        return
     start = sum(width + _GAP for width in widths if width)
-    room = console.width - start if console.is_terminal else None
-    is_below = room is not None and room < _LEAST
+    room = console.width - start
+    is_below = room < _LEAST
     if is_below:
         start, room = 2 * _GAP, console.width - 2 * _GAP
     lines: list[Text] = []
@@ -42,7 +45,7 @@ def print_columns(rows: Sequence[Sequence[Text]], console: Console) -> None:
             if width:
                 line.append_text(cell).append(" " * (width - cell.cell_len + _GAP))
         parts = [row[-1]]
-        if room is not None and row[-1].cell_len > room:
+        if row[-1].cell_len > room:
             parts = list(row[-1].wrap(console, room, overflow="fold"))
         if is_below:
             lines.append(line)
@@ -53,3 +56,15 @@ def print_columns(rows: Sequence[Sequence[Text]], console: Console) -> None:
     for line in lines:
         line.rstrip()
     console.print(Text("\n").join(line for line in lines if line), soft_wrap=True)
+
+
+def _print_plain(rows: Sequence[Sequence[Text]], widths: Sequence[int], console: Console) -> None:
+    for row in rows:
+        cells = (
+            cell.plain + " " * (width - cell.cell_len + _GAP)
+            for cell, width in zip(row, widths, strict=False)
+            if width
+        )
+        line = ("".join(cells) + row[-1].plain).rstrip()
+        if line:
+            console.file.write(f"{line}\n")
