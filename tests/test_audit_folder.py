@@ -111,7 +111,7 @@ def test_third_party_reporters_report_on_audits(
         cv.reporters.unregister("counts")
         cv.reporters.unregister("fails")
     assert (tmp_path / "out" / "reports" / "counts.txt").read_text() == "24 images, out"
-    assert "reporter 'fails' failed: RuntimeError: no paper" in caplog.text
+    assert "reporter 'fails' (registered here) failed: RuntimeError: no paper" in caplog.text
     page = (tmp_path / "out" / "reports" / "report.html").read_text(encoding="utf-8")
     assert "counts.txt" in page
     assert "The reporter &#39;fails&#39; failed" in page
