@@ -131,6 +131,28 @@ def test_a_control_decides_by_its_kind(
     assert (result.word, result.sentence) == (word, sentence)
 
 
+def test_an_open_shortcut_comes_before_brightness(rng: np.random.Generator) -> None:
+    """What may be the biology does not hide that it may be the background."""
+    groups = np.repeat(np.arange(16), 4)
+    labels = groups % 2
+    network = predictions_of(rng, labels, 0.97, runs=1)
+    background = network.copy()
+    background[0, ::16] = 1 - background[0, ::16]  # a few more errors, in groups of their own
+    controls = {
+        "background": ControlEvidence(BACKGROUND, background),
+        "intensity": ControlEvidence(BRIGHTNESS, network),
+    }
+    result = statistics.verdict(labels, network, groups, training=1.0, controls=controls)
+    assert [each.finding for each in result.controls] == ["open", "no more"]
+    assert result.word == "learned, open"
+    assert result.sentence.startswith("learned; whether by more than the background is not shown")
+    assert result.sentence.endswith(", and brightness does as well")
+    chance = rng.integers(0, 2, (1, len(labels)))  # a background that tells nothing hides nothing
+    controls["background"] = ControlEvidence(BACKGROUND, chance)
+    result = statistics.verdict(labels, network, groups, training=1.0, controls=controls)
+    assert result.sentence.startswith("learned, and brightness does as well")
+
+
 @pytest.mark.parametrize("right", [0.95, 0.5])
 def test_a_control_with_a_caveat_decides_only_if_the_network_does_more(
     right: float, rng: np.random.Generator

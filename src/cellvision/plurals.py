@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_PLURALS = {"is": "are", "has": "have", "was": "were"}
+_PLURALS = {"is": "are", "has": "have", "was": "were", "does": "do"}
 
 
 def counted(number: int, noun: str, verb: str = "") -> str:

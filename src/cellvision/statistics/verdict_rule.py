@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from cellvision.plurals import agreed
 from cellvision.statistics.batches import BatchTable
 from cellvision.statistics.controls import ControlResult
 from cellvision.statistics.intervals import Interval
@@ -107,8 +108,10 @@ class Case:
         if better:
             return "undertrained", _do_better(better), reasons
         unclear = [r for r in counted if r.finding == "open"]
+        # Brightness may be the biology, so it must not hide an open question about a shortcut.
+        hidden = as_well if any(_may_be_shortcut(r) for r in unclear) else []
         word: Word = "learned"
-        if as_well:
+        if as_well and not hidden:
             word, sentence = "learned, no more", _sentence(as_well[0])
             if len(as_well) > 1 and not any(r.meaning.sentences for r in as_well):
                 sentence = f"learned, and {_subjects(as_well)} do as well"
@@ -120,6 +123,8 @@ class Case:
                 sentence += f", by more than {_subjects(counted)}"
         if unclear:
             sentence += f"; whether by more than {_subjects(unclear)} is not shown{_more(unclear)}"
+        if hidden:
+            sentence += f", and {_subjects(hidden)} {agreed(len(hidden), 'does')} as well"
         if self.groups_unknown:
             rest = sentence.removeprefix("learned").removeprefix(": new groups are told apart")
             sentence = f"learned only if images are independent{rest}"
@@ -155,6 +160,11 @@ class Case:
             return cannot_tell("too few groups", score, reason, *rungs)
         sentence = "memorised: fits training, far below it on new groups"
         return "memorised", sentence, (score, f"{fit}.", *rungs)
+
+
+def _may_be_shortcut(result: ControlResult) -> bool:
+    """Whether a control sees none of the biology and itself beats permuted labels."""
+    return result.meaning.kind == "alternative explanation" and result.test.p <= ALPHA
 
 
 def _is_significant_rung(result: ControlResult) -> bool:
