@@ -137,7 +137,7 @@ def test_an_open_shortcut_comes_before_brightness(rng: np.random.Generator) -> N
     labels = groups % 2
     network = predictions_of(rng, labels, 0.97, runs=1)
     background = network.copy()
-    background[0, ::16] = 1 - background[0, ::16]  # a few more errors, in groups of their own
+    background[0, ::16] = 1 - background[0, ::16]  # a few more errors, each in another group
     controls = {
         "background": ControlEvidence(BACKGROUND, background),
         "intensity": ControlEvidence(BRIGHTNESS, network),
