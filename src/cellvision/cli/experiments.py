@@ -15,7 +15,16 @@ from cellvision.cli.values import parse, split_change, understood
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
 
-__all__ = ["RecipeName", "Set", "Source", "parse", "read", "read_with_recipe", "settings"]
+__all__ = [
+    "AllowNetwork",
+    "RecipeName",
+    "Set",
+    "Source",
+    "parse",
+    "read",
+    "read_with_recipe",
+    "settings",
+]
 
 Source = Annotated[
     str,
@@ -45,6 +54,14 @@ RecipeName = Annotated[
         help="Recipe that chooses the settings left open: standard (default for a folder), "
         "quick, page, or one of a plugin. --set recipe.KEY=VALUE changes its settings.",
         show_default=False,
+    ),
+]
+
+AllowNetwork = Annotated[
+    bool,
+    typer.Option(
+        "--allow-network",
+        help="Read images from an address that a run names and that you never read before.",
     ),
 ]
 

@@ -130,13 +130,7 @@ def run(
         typer.Option("--port", metavar="N", min=1, max=65535, help="Port of the page."),
     ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    allow_network: Annotated[
-        bool,
-        typer.Option(
-            "--allow-network",
-            help="Read images from an address that a run names and that you never read before.",
-        ),
-    ] = False,
+    allow_network: experiments.AllowNetwork = False,
 ) -> None:
     """Label images on a page of this computer, without seeing their names and classes.
 

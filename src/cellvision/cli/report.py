@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cellvision import errors
+from cellvision.cli import experiments
 from cellvision.cli.text import printable
 from cellvision.cli.values import split_change
 
@@ -40,13 +41,7 @@ def run(
             "answers=expert.csv. Other settings stay as in the experiment.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
-    allow_network: Annotated[
-        bool,
-        typer.Option(
-            "--allow-network",
-            help="Read images from an address that a run names and that you never read before.",
-        ),
-    ] = False,
+    allow_network: experiments.AllowNetwork = False,
 ) -> None:
     """Create the reports of a run or study again."""
     from cellvision import remote
