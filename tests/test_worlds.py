@@ -12,8 +12,9 @@ import pytest
 
 from benchmarks.worlds import constants
 from benchmarks.worlds.__main__ import finished_studies, markdown
+from benchmarks.worlds.clustering import KINDS, clustering_figures
 from benchmarks.worlds.conditions import CONDITIONS
-from benchmarks.worlds.images import World, assign_plates, write_images
+from benchmarks.worlds.images import World, assign_plates, write_fixed_split, write_images
 from cellvision.io import read_image
 
 
@@ -82,3 +83,28 @@ def test_rates_of_the_constants_are_those_of_the_records(tmp_path: Path) -> None
         (tmp_path / part / "00.json").write_text(json.dumps(record))
     rates = [figure.value for figure in constants.figures(tmp_path)]
     assert rates == [1.0, 0.0, 0.5, 0.75, 0.5, 0.5, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("stray", [0.0, 1.0])
+def test_only_wells_held_out_carry_the_other_label(tmp_path: Path, stray: float) -> None:
+    table = write_fixed_split(World(wells=3), 0, tmp_path, 2, stray=stray)
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert Counter(row["split"] for row in rows) == {"train": 16, "test": 8}
+    for row in rows:
+        true = row["group"].rpartition("_")[0]
+        assert (row["label"] != true) == (stray == 1 and row["split"] == "test")
+        assert (tmp_path / row["file"]).is_file()
+
+
+def test_coverage_is_counted_by_correlation_and_wells() -> None:
+    limits = dict(zip(KINDS, ([0.7, 0.9], [0.75, 0.85], [0.0, 0.6]), strict=True))
+    small = [{"wells": wells, "limits": limits} for wells in (4, 4, 16)]
+    records = [
+        {"accuracy": 0.8, "correlation": 0.2, "small": small},
+        {"accuracy": 0.72, "correlation": 0.95, "small": small},
+    ]
+    figures = clustering_figures(records)
+    assert [figure.value for figure in figures] == [1.0, 1.0, 0.0] * 2 + [1.0, 0.0, 0.0] * 2
+    assert [figure.simulations for figure in figures] == [2, 2, 2, 1, 1, 1] * 2
+    assert {figure.bound for figure in figures} == {">= 0.93", ">= 0.86", ""}

@@ -1,4 +1,4 @@
-"""Check two constants of the verdict with real networks: the factor 1.3 and the margin 0.10.
+"""Check constants of the verdict with real networks: the factor 1.3, the margin 0.10, the slide.
 
 ``python -m benchmarks.worlds.constants --out FOLDER`` trains networks on synthetic cells of known
 phenotype and measures, on many fresh wells, what the intervals of few wells should contain.
@@ -6,13 +6,13 @@ Finished studies in FOLDER are kept; ``--table`` only prints.
 
 *Folds*: 12 wells of each class, five folds; the truth is the accuracy of the folds' networks on 60
 fresh wells of each class. *Margin*: 12 training wells of each class and 120 test wells, which make
-15 test sets of 8; the truth is the difference of balanced accuracies on all 120.
+15 test sets of 8; the truth is the difference of balanced accuracies on all 120. *Clustering*:
+`benchmarks.worlds.clustering`.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import shutil
@@ -25,8 +25,9 @@ import numpy as np
 
 import cellvision as cv
 from benchmarks.evidence.table import Figure, markdown
+from benchmarks.worlds.clustering import clustering_figures, clustering_record
 from benchmarks.worlds.conditions import experiment_on
-from benchmarks.worlds.images import CLASSES, World, write_images
+from benchmarks.worlds.images import CLASSES, World, write_fixed_split, write_images
 from cellvision.statistics import (
     MARGIN,
     accuracy_interval,
@@ -72,17 +73,9 @@ def fold_record(seed: int, folder: Path) -> dict[str, Any]:
 
 def margin_record(seed: int, folder: Path) -> dict[str, Any]:
     """Compare a network with its controls on many small test sets and on all test wells."""
-    images = folder / "images"
     strength = STRENGTHS[seed % len(STRENGTHS)]
-    write_images(World(strength=strength, wells=WELLS + TEST_WELLS), seed, images)
-    rows = [("file", "label", "split", "group")]
-    for file in sorted(images.glob("*/*.tif")):
-        label, number = file.parent.name, int(file.stem.split("_")[1])
-        split = "train" if number < WELLS else "test"
-        rows.append((f"images/{label}/{file.name}", label, split, f"{label}_{number}"))
-    with (folder / "images.csv").open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows(rows)
-    dataset = cv.datasets.create("table", path=folder / "images.csv")
+    world = World(strength=strength, wells=WELLS + TEST_WELLS)
+    dataset = cv.datasets.create("table", path=write_fixed_split(world, seed, folder, WELLS))
     controls = ("background", "intensity")
     study = cv.study(experiment_on(dataset), 1, folder / "study", controls=controls, progress=False)
     trained = study.experiments[0]
@@ -117,6 +110,7 @@ def _finding(right: np.ndarray, other: np.ndarray, groups: Any) -> dict[str, Any
 PARTS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "folds": fold_record,
     "margin": margin_record,
+    "clustering": clustering_record,
 }
 
 
@@ -167,7 +161,7 @@ def figures(out: Path) -> list[Figure]:
     ]
     return [
         Figure(what, float(np.mean(hits)), len(hits), bound) for what, hits, bound in rates if hits
-    ]
+    ] + clustering_figures(records["clustering"])
 
 
 def _inside(value: float, limits: list[float]) -> bool:

@@ -90,6 +90,30 @@ def write_images(world: World, seed: int, folder: Path) -> None:
         csv.writer(stream).writerows(rows)
 
 
+def write_fixed_split(
+    world: World, seed: int, folder: Path, training_wells: int, stray: float = 0.0
+) -> Path:
+    """Write images and a table that holds out all wells but the first of each class.
+
+    A share `stray` of the wells held out carries the other class's label.
+    """
+    images = folder / "images"
+    write_images(world, seed, images)
+    rng = np.random.default_rng([seed, 3])
+    held_out = np.arange(world.wells) >= training_wells
+    strays = {label: held_out & (rng.random(world.wells) < stray) for label in CLASSES}
+    rows = [("file", "label", "split", "group")]
+    for file in sorted(images.glob("*/*.tif")):
+        true, number = file.parent.name, int(file.stem.split("_")[1])
+        label = CLASSES[CLASSES.index(true) ^ int(strays[true][number])]
+        split = "test" if held_out[number] else "train"
+        rows.append((f"images/{true}/{file.name}", label, split, f"{true}_{number}"))
+    table = folder / "images.csv"
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(rows)
+    return table
+
+
 def assign_plates(world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return the plate of each well, for each class.
 
