@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.worlds import constants
 from benchmarks.worlds.__main__ import finished_studies, markdown
-from benchmarks.worlds.clustering import KINDS, clustering_figures
+from benchmarks.worlds.clustering import KINDS, ClusteringRecord, SmallTestSet, clustering_figures
 from benchmarks.worlds.conditions import CONDITIONS
 from benchmarks.worlds.images import World, assign_plates, write_fixed_split, write_images
 from cellvision.io import read_image
@@ -99,8 +99,8 @@ def test_only_wells_held_out_carry_the_other_label(tmp_path: Path, stray: float)
 
 def test_coverage_is_counted_by_correlation_and_wells() -> None:
     limits = dict(zip(KINDS, ([0.7, 0.9], [0.75, 0.85], [0.0, 0.6]), strict=True))
-    small = [{"wells": wells, "limits": limits} for wells in (4, 4, 16)]
-    records = [
+    small: list[SmallTestSet] = [{"wells": wells, "limits": limits} for wells in (4, 4, 16)]
+    records: list[ClusteringRecord] = [
         {"accuracy": 0.8, "correlation": 0.2, "small": small},
         {"accuracy": 0.72, "correlation": 0.95, "small": small},
     ]

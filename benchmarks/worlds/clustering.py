@@ -2,7 +2,7 @@
 
 The limits of an accuracy slide to Wilson's interval of as many images as there are groups while
 the intraclass correlation goes from 0.5 to 0.8. Here, networks classify cells of wells of which a
-share carries the other class's label, so that wells are all right or all wrong to a known degree.
+share carries the other class's label, so that a network is right or wrong on whole wells.
 The truth is the accuracy on all 240 test wells; the intervals are those of few of them.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from benchmarks.evidence.table import Figure
 from benchmarks.worlds.conditions import experiment_on
 from benchmarks.worlds.images import World, write_fixed_split
 from cellvision.statistics import accuracy_interval, wilson_interval
-from cellvision.statistics.accuracy import beta_binomial_posterior
+from cellvision.statistics.accuracy import BetaBinomialPosterior, beta_binomial_posterior
 
 WELLS, TEST_WELLS = 12, 120
 
@@ -49,7 +49,22 @@ DESIGNS = (
 """One after another over the seeds."""
 
 
-def clustering_record(seed: int, folder: Path) -> dict[str, Any]:
+class SmallTestSet(TypedDict):
+    """Number of wells, and the limits of each kind of interval."""
+
+    wells: int
+    limits: dict[str, list[float]]
+
+
+class ClusteringRecord(TypedDict):
+    """Accuracy and intraclass correlation on all test wells, and the small test sets."""
+
+    accuracy: float
+    correlation: float
+    small: list[SmallTestSet]
+
+
+def clustering_record(seed: int, folder: Path) -> ClusteringRecord:
     """Train a network, and compute the intervals of many small test sets."""
     design = DESIGNS[seed % len(DESIGNS)]
     world = World(design.phenotype, design.strength, wells=WELLS + TEST_WELLS)
@@ -73,7 +88,7 @@ def _small_test_sets(wells: np.ndarray) -> Iterator[np.ndarray]:
         yield from wells.reshape(-1, 2 * per_class)
 
 
-def _interval_record(right: np.ndarray, well: np.ndarray, chosen: np.ndarray) -> dict[str, Any]:
+def _interval_record(right: np.ndarray, well: np.ndarray, chosen: np.ndarray) -> SmallTestSet:
     rows = np.isin(well, chosen)
     right, well = right[rows], well[rows]
     ours, posterior = accuracy_interval(right, well), _posterior(right, well)
@@ -83,16 +98,20 @@ def _interval_record(right: np.ndarray, well: np.ndarray, chosen: np.ndarray) ->
     return {"wells": len(chosen), "limits": dict(zip(KINDS, limits, strict=True))}
 
 
-def _posterior(right: np.ndarray, well: np.ndarray) -> Any:
+def _posterior(right: np.ndarray, well: np.ndarray) -> BetaBinomialPosterior:
     _, index = np.unique(well, return_inverse=True)
     return beta_binomial_posterior(np.bincount(index, right), np.bincount(index).astype(float))
 
 
-def clustering_figures(records: list[dict[str, Any]]) -> list[Figure]:
+def clustering_figures(records: list[ClusteringRecord]) -> list[Figure]:
     """Return the coverage of each interval, by correlation on all wells and number of wells."""
     result = []
-    bands = (("up to 0.5", 0.0, 0.5, ">= 0.93"), ("0.5 to 0.9", 0.5, 0.9, ""))
-    for band, low, high, bound in (*bands, ("0.9 or more", 0.9, 1.0, ">= 0.86")):
+    bands = (
+        ("up to 0.5", 0.0, 0.5, ">= 0.93"),
+        ("0.5 to 0.9", 0.5, 0.9, ""),
+        ("0.9 or more", 0.9, 1.0, ">= 0.86"),
+    )
+    for band, low, high, bound in bands:
         studies = [each for each in records if low < each["correlation"] <= high]
         for wells in (2 * number for number in SMALL):
             for kind in KINDS:

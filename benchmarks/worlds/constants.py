@@ -7,7 +7,7 @@ Finished studies in FOLDER are kept; ``--table`` only prints.
 *Folds*: 12 wells of each class, five folds; the truth is the accuracy of the folds' networks on 60
 fresh wells of each class. *Margin*: 12 training wells of each class and 120 test wells, which make
 15 test sets of 8; the truth is the difference of balanced accuracies on all 120. *Clustering*:
-`benchmarks.worlds.clustering`.
+see `benchmarks.worlds.clustering`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def _finding(right: np.ndarray, other: np.ndarray, groups: Any) -> dict[str, Any
     }
 
 
-PARTS: dict[str, Callable[[int, Path], dict[str, Any]]] = {
+PARTS: dict[str, Callable[[int, Path], Mapping[str, Any]]] = {
     "folds": fold_record,
     "margin": margin_record,
     "clustering": clustering_record,

@@ -93,9 +93,9 @@ def write_images(world: World, seed: int, folder: Path) -> None:
 def write_fixed_split(
     world: World, seed: int, folder: Path, training_wells: int, stray: float = 0.0
 ) -> Path:
-    """Write images and a table that holds out all wells but the first of each class.
+    """Write images, and a table that trains on the first `training_wells` wells of each class.
 
-    A share `stray` of the wells held out carries the other class's label.
+    The others are held out; a share `stray` of them carries the other class's label.
     """
     images = folder / "images"
     write_images(world, seed, images)
