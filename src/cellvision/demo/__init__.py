@@ -126,7 +126,7 @@ def verdict(run: Run) -> tuple[str, str]:
         f"balanced accuracy {_percent(score.balanced_accuracy)}; always predicting the "
         f"most common class: {_percent(result.commonest)}; permutation test: "
         f"p\u00a0=\u00a0{result.test.p:.2g}. The accuracy on training images, "
-        f"{_percent(run.scores['train'].accuracy)}, shows nothing."
+        f"{_percent(run.scores['train'].accuracy)}, is no evidence of learning."
     )
     return headline, evidence
 
