@@ -11,7 +11,7 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "cellvision.augmenters": {
         "cellvision-augmenters": (
             *("brightness", "cutmix", "dihedral", "elastic", "erase", "flip", "mixup", "rotation"),
-            *("shift", "translation"),
+            *("shift", "translation", "zoom"),
         ),
     },
     "cellvision.architectures": {

@@ -26,6 +26,7 @@ ALL: dict[str, dict[str, Any]] = {
     "rotation": {"degrees": 90},
     "shift": {"pixels": 4},
     "translation": {"height": 0.5, "width": 0.25},
+    "zoom": {"most": 2},
 }
 
 MIXING: dict[str, dict[str, Any]] = {"cutmix": {"probability": 1}, "mixup": {"alpha": 1}}
@@ -102,7 +103,7 @@ def test_every_image_is_augmented_differently(name: str) -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("fill_mode", ["reflect", "nearest", "constant"])
-@pytest.mark.parametrize("name", ["elastic", "rotation", "shift", "translation"])
+@pytest.mark.parametrize("name", ["elastic", "rotation", "shift", "translation", "zoom"])
 def test_values_stay_in_their_range(name: str, fill_mode: str, images: Any) -> None:
     bright = images / 2 + 0.5
     changed = augment(name, bright, fill_mode=fill_mode)
@@ -244,6 +245,32 @@ def test_elastic_bends_smoothly_within_its_distance() -> None:
     steps = np.abs(np.diff(moved[:, 10:30, 10:30], axis=1)).max()
     assert steps < 0.02  # far less than the displacements: neighbours move together
     np.testing.assert_allclose(augment("elastic", ramps, distance=0), ramps, atol=1e-6)
+
+
+def test_zoom_enlarges_by_its_factor_at_a_random_place() -> None:
+    rows, columns = np.mgrid[:41, :41].astype("float32")
+    ramps = np.repeat(np.stack([rows, columns], axis=-1)[None], 200, axis=0)
+    zoomed = augment("zoom", ramps, least=2, most=4)
+    steps = zoomed[:, 1, 0, 0] - zoomed[:, 0, 0, 0]
+    assert steps.min() >= 1 / 4 - 1e-4
+    assert steps.max() <= 1 / 2 + 1e-4
+    assert np.quantile(steps, 0.5) == pytest.approx(8**-0.5, abs=0.03)  # uniform in the logarithm
+    np.testing.assert_allclose(zoomed[:, 0, 1, 1] - zoomed[:, 0, 0, 1], steps, atol=1e-4)
+    assert zoomed.min() >= 0  # no pixel is taken from outside
+    assert zoomed.max() <= 40
+    starts = zoomed[:, 0, 0] / (40 * (1 - steps))[:, None]
+    assert starts.std(axis=0) == pytest.approx([12**-0.5] * 2, abs=0.05)  # anywhere
+    assert abs(np.corrcoef(starts.T)[0, 1]) < 0.3
+
+
+def test_zoom_reduces_the_whole_image_into_the_frame() -> None:
+    images = np.ones((20, 40, 40, 1), "float32")
+    reduced = augment("zoom", images, least=0.5, most=0.5, fill_mode="constant")
+    assert reduced.mean(axis=(1, 2, 3)) == pytest.approx(np.full(20, 0.25), abs=0.03)
+
+
+def test_zoom_by_one_changes_nothing(images: Any) -> None:
+    np.testing.assert_allclose(augment("zoom", images, least=1, most=1), images, atol=1e-6)
 
 
 def test_erase_fills_one_rectangle_with_the_mean(images: Any) -> None:
@@ -391,6 +418,8 @@ def test_sixteen_bits_survive_mixed_precision() -> None:
         ("shift", {"pixels": 1.5}),
         ("brightness", {"factor": -0.1}),
         ("elastic", {"grid": 1}),
+        ("zoom", {"most": 20}),
+        ("zoom", {"least": 2, "most": 1}),
         ("erase", {"smallest": 0.5, "largest": 0.1}),
         ("mixup", {"alpha": 0}),
         ("cutmix", {"probability": 1.1}),

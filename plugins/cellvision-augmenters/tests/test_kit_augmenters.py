@@ -44,6 +44,11 @@ class TestElastic(AugmenterChecks):
     invalid_settings = {"distance": -1}
 
 
+class TestZoom(AugmenterChecks):
+    name = "zoom"
+    invalid_settings = {"least": 0}
+
+
 class TestErase(AugmenterChecks):
     name = "erase"
 

@@ -106,6 +106,34 @@ class RotationLayer(SamplingLayer):
         )
 
 
+class ZoomLayer(SamplingLayer):
+    """Shows a window of each image, or more than the image, at its full size.
+
+    Parameters
+    ----------
+    least, most
+        The factor by which the image grows, drawn on a logarithmic scale.
+    """
+
+    def __init__(self, least: float, most: float, fill_mode: str, seed: int, **kwargs: Any) -> None:
+        super().__init__(seed, draws=3, fill_mode=fill_mode, **kwargs)
+        self.least = least
+        self.most = most
+
+    def change(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Take each pixel from its place in the window."""
+        _, height, width, _ = images.shape
+        step = (1 / self.most) * (self.most / self.least) ** draws[:, 0, None, None]
+        rows, columns = (
+            # The distance of the outer pixels' centres, so that a factor of 1 changes nothing.
+            (side - 1) * (1 - step) * draws[:, axis + 1, None, None]
+            + step * ops.cast(pixel_numbers(side)[axis], "float32")
+            for axis, side in enumerate((height, width))
+        )
+        rows = ops.broadcast_to(rows, (ops.shape(images)[0], height, 1))
+        return self.interpolate(images, rows, columns)
+
+
 class ElasticLayer(SamplingLayer):
     """Bends each image by a smooth random field.
 
