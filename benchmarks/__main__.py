@@ -22,8 +22,8 @@ MEASURES = (
 )
 """In the order of their letters."""
 
-ONLY_IF_NAMED = ("accuracy", "answers")
-"""Measures that take long."""
+ONLY_IF_NAMED = ("accuracy", "answers", "gpu")
+"""Measures that take long, or need a GPU."""
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
             options.data,
             set(options.peers.split(",")) if options.peers else None,
         )
-        if not options.quick and set(names) - {"start"}:
+        if not options.quick and set(names) - {"start", "gpu"}:
             about["limits"] = bench.limits
         if options.markdown:
             print(_heading(about))

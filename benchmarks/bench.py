@@ -63,13 +63,15 @@ class Bench:
         """Limits of the machine; see `benchmarks.machine`."""
         return machine.limits()
 
-    def cells(self, train: int = 400, test: int = 100, side: int = 256) -> dict[str, str | int]:
+    def cells(
+        self, train: int = 400, test: int = 100, side: int = 256, suffix: str = ".png"
+    ) -> dict[str, str | int]:
         """Return images of side×side×3 in two classes."""
         if self.quick:
             train, test = max(8, train // 50), 4
         root = self.work / f"cells_{side}_{train}_{test}"
         if root.name not in self.image_sets:
-            self.image_sets[root.name] = images.synthetic_set(root, side, 3, 2, train, test)
+            self.image_sets[root.name] = images.synthetic_set(root, side, 3, 2, train, test, suffix)
         return self.image_sets[root.name]
 
     def clothes(self, train: int = 6000, test: int = 1000) -> dict[str, str | int]:

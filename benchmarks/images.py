@@ -61,9 +61,12 @@ def write_folder(
 
 
 def write_set(
-    root: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]], classes: int
+    root: Path,
+    splits: dict[str, tuple[np.ndarray, np.ndarray]],
+    classes: int,
+    suffix: str = ".png",
 ) -> dict[str, str | int]:
-    """Write images twice: as a folder of PNG files, and as arrays in one file.
+    """Write images twice: as a folder of files, and as arrays in one file.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def write_set(
     """
     root.mkdir(parents=True, exist_ok=True)
     for split, (pixels, labels) in splits.items():
-        write_folder(root / "folder", pixels, labels, split=split)
+        write_folder(root / "folder", pixels, labels, suffix, split)
     arrays = {f"x_{split}": pixels for split, (pixels, _) in splits.items()}
     arrays |= {f"y_{split}": labels for split, (_, labels) in splits.items()}
     np.savez(root / "arrays.npz", **arrays)  # type: ignore[arg-type]
@@ -84,11 +87,17 @@ def write_set(
 
 
 def synthetic_set(
-    root: Path, side: int, channels: int, classes: int, train: int, test: int
+    root: Path,
+    side: int,
+    channels: int,
+    classes: int,
+    train: int,
+    test: int,
+    suffix: str = ".png",
 ) -> dict[str, str | int]:
     """Draw `spots` for training and test and write them; see `write_set`."""
     splits = {}
     for seed, (split, count) in enumerate({"train": train, "test": test}.items()):
         pixels = spots(count, side, channels, classes, seed)
         splits[split] = (pixels, np.arange(count) % classes)
-    return write_set(root, splits, classes)
+    return write_set(root, splits, classes, suffix)

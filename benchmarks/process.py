@@ -77,7 +77,12 @@ def run(
     ProcessFailed
         The command failed; the message contains the end of its standard error.
     """
-    extra = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), **(environment or {})}
+    paths = [str(ROOT), *filter(None, [_ENVIRONMENT.get("PYTHONPATH")])]
+    extra = {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join(paths),
+        **(environment or {}),
+    }
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         start = time.perf_counter()
         process = subprocess.Popen(

@@ -109,6 +109,11 @@ class Training(Settings):
     """Whether the runs of a study train together in one program, which needs the JAX backend.
     ``"auto"``: on a GPU, if a short trial shows that it is faster; true: also on a CPU."""
 
+    images_on_device: Literal["auto"] | bool = "auto"
+    """Whether all training images lie in the memory of the device, which needs the JAX backend
+    and one device. ``"auto"``: on a GPU, if they take at most half of its free memory; true: also
+    on a CPU."""
+
     early_stopping: Count | None = None
     """Stop if the validation loss has not decreased for this many epochs; None never stops."""
 

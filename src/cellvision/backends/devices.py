@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Literal
 
 from cellvision import errors
-from cellvision.backends import distributed
+from cellvision.backends import distributed, memory
 
 Scope = Callable[[], AbstractContextManager[Any]]
 """Returns the context in which a network is built, trained and used on its devices."""
@@ -157,3 +158,17 @@ def accelerator_has_bfloat16() -> bool:
 
         capability = getattr(jax.devices()[0], "compute_capability", "0")
     return float(capability) >= 8
+
+
+def free_memory() -> int:
+    """Return the free bytes of the first device, at most those of main memory (JAX).
+
+    Where neither is known, that is `sys.maxsize`.
+    """
+    import jax
+
+    stats = jax.devices()[0].memory_stats() or {}  # a CPU uses main memory and has none
+    limits = [memory.free_memory()]
+    if "bytes_limit" in stats:
+        limits.append(stats["bytes_limit"] - stats["bytes_in_use"])
+    return min((limit for limit in limits if limit is not None), default=sys.maxsize)

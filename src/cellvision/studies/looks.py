@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 VARIABLE = "CELLVISION_ODOMETER"
 """Environment variable with the path of the log of looks, or ``off``."""
 
-_NO_SETTINGS = ("seed", "devices", "vectorize", "steps_per_execution", "checkpoints")
+_NO_SETTINGS = (
+    *("seed", "devices", "vectorize", "steps_per_execution", "images_on_device", "checkpoints"),
+)
 """Settings of a training that do not make it another setting."""
 
 _NO_SECTIONS = ("about", "reporters", "plugins", "recipe", "recipe_plugin")

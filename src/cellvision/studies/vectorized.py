@@ -180,14 +180,7 @@ def _bytes_of_images(trainer: Trainer) -> int:
 
 def _free_memory() -> int:
     """Return the usable bytes of the device and of main memory, whichever is less."""
-    import jax
-    import psutil
-
-    free = psutil.virtual_memory().available
-    stats = jax.numpy.zeros(()).devices().pop().memory_stats()
-    if stats and "bytes_limit" in stats:  # a CPU uses main memory
-        free = min(free, stats["bytes_limit"] - stats["bytes_in_use"])
-    return int(_USABLE * free)
+    return int(_USABLE * devices.free_memory())
 
 
 def _raise_unless_out_of_memory(error: Exception) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.backends import precision as precisions
 from cellvision.backends.fused_batch_norm import fuse_batch_norm
+from cellvision.backends.fused_pooling import fuse_max_pooling
 from cellvision.backends.seeding import seeded
 from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.architecture_contract import (
@@ -123,17 +124,24 @@ class Network:
         # On separate metrics: those of the training may be spread over devices.
         copies = recipe_metrics(experiment.architecture, plain)
         require_numbers(experiment.architecture, copies, self.classes)
-        self.training_model.compile(
-            optimizer=recipe.optimizer,
-            loss=mixed_loss(recipe.loss, self.classes) if self.mixes_labels else recipe.loss,
-            metrics=self._compiled_metrics(),
-            steps_per_execution=steps_per_execution,
-        )
+        self._steps_per_execution = steps_per_execution
+        self._training_loss, self.optimizer = recipe.loss, recipe.optimizer
+        self.compile(self.training_model)
         recipe.optimizer.build(self.training_model.trainable_variables)
         self._build_metrics()
         self._optimizer_start = [
             keras.ops.convert_to_numpy(variable) for variable in recipe.optimizer.variables
         ]
+
+    def compile(self, model: keras.Model) -> None:
+        """Compile a model with the same weights and outputs as the training model."""
+        loss = self._training_loss
+        model.compile(
+            optimizer=self.optimizer,
+            loss=mixed_loss(loss, self.classes) if self.mixes_labels else loss,
+            metrics=self._compiled_metrics(),
+            steps_per_execution=self._steps_per_execution,
+        )
 
     def _build_metrics(self) -> None:
         """Create the variables of the metrics now.
@@ -171,6 +179,7 @@ class Network:
             network = self.experiment.architecture.build(shape, self.classes)
         require_network(self.experiment.architecture, network, shape, self.classes)
         fuse_batch_norm(network)
+        fuse_max_pooling(network)
         model = keras.Model(pixels, network(scaled), name="cellvision", dtype="float32")
         labels = keras.Input((self.classes,), name="labels", dtype="float32")
         images, targets = scaled, labels

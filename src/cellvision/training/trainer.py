@@ -21,18 +21,19 @@ from cellvision.interfaces.architecture import TrainingPlan
 from cellvision.plurals import counted
 from cellvision.training import dead_network
 from cellvision.training.batch_norm import refresh_batch_norm
-from cellvision.training.batches import BatchLoader, gather, validation_batches
+from cellvision.training.batches import BatchLoader, gather
 from cellvision.training.callbacks import (
     EpochHook,
     Monitoring,
     TrainingMonitor,
-    recipe_callbacks,
     training_monitor,
 )
 from cellvision.training.frozen_fit import fit_frozen
 from cellvision.training.frozen_network import FrozenNetwork
+from cellvision.training.images_on_device import ImagesOnDevice, keeps_images_on_device
 from cellvision.training.kept_weights import needs_validation
-from cellvision.training.network import Network, prediction_batch_size
+from cellvision.training.keras_fit import keras_fit
+from cellvision.training.network import Network
 from cellvision.training.result import TrainingResult
 from cellvision.training.state import TrainingState
 
@@ -45,6 +46,9 @@ _GROUP_VALUES = 2**21
 
 _MOST_STEPS = 50
 """Most batches in a group."""
+
+_MOST_STEPS_ON_DEVICE = 200
+"""Most steps of an execution if the images are on the device. That is about a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +89,11 @@ class Trainer:
             np.zeros(0, np.intp) if validation is None else prepared.rows(validation)
         )
         self._check_settings()
+        self.keeps_images_on_device = keeps_images_on_device(
+            prepared, len(self.rows) + len(self.validation_rows), self.devices
+        )
         self._networks: list[Network] = []
+        self._held: list[ImagesOnDevice] = []
         self._frozen = FrozenNetwork()  # shared with `on`
         self._local: Network | None = None
         # With several processes, one of them evaluates, on its own device.
@@ -167,7 +175,8 @@ class Trainer:
         if len(self.devices) > 1:
             return 1  # TensorFlow 2.21 cannot run several steps at once on several devices
         setting = training.steps_per_execution
-        most = self._group_size() if setting == "auto" else setting
+        automatic = _MOST_STEPS_ON_DEVICE if self.keeps_images_on_device else self._group_size()
+        most = automatic if setting == "auto" else setting
         steps = self._loader(training.seed).steps
         # A divisor of the steps: otherwise Keras ends an epoch with steps of the next one.
         return max(size for size in range(1, most + 1) if steps % size == 0)
@@ -265,7 +274,8 @@ class Trainer:
         interrupted = False
         with loader:
             try:
-                self._keras_fit(network, loader, monitor, first_epoch)
+                on_device = self._images_on_device(network)
+                keras_fit(network, loader, self.validation_rows, monitor, on_device=on_device)
             except KeyboardInterrupt:
                 if not session.keep_interrupted or monitor.state is None:
                     raise
@@ -275,6 +285,18 @@ class Trainer:
         if not monitor.dead:
             monitor.restore_best()
         return monitor, interrupted
+
+    def _images_on_device(self, network: Network) -> ImagesOnDevice | None:
+        """Return the network with its images on the device; None if they are not kept there."""
+        rows = np.concatenate([self.rows, self.validation_rows])
+        # Callbacks of a recipe expect a model that takes pixels.
+        if network.callbacks or not self.keeps_images_on_device:
+            return None
+        held = self._held[0] if self._held else None
+        if held is None or held.network is not network:
+            self._held[:] = [ImagesOnDevice(network, self.prepared, rows)]
+        self._held[0].hold(self.prepared, rows)
+        return self._held[0]
 
     def _monitoring(
         self, network: Network, loader: BatchLoader, dead: tuple[int, ...], session: _Session
@@ -292,24 +314,6 @@ class Trainer:
             len(self.validation_rows),
             session.keep_interrupted,
             dead,
-        )
-
-    def _keras_fit(
-        self, network: Network, loader: BatchLoader, monitor: TrainingMonitor, first_epoch: int
-    ) -> None:
-        network.trained = True
-        network.training_model.fit(
-            self._training_data(loader, network.mixes_labels),
-            steps_per_epoch=loader.steps,
-            epochs=self.prepared.experiment.training.epochs,
-            initial_epoch=first_epoch,
-            validation_data=self._validation_data(network.mixes_labels),
-            callbacks=[
-                *recipe_callbacks(network, validates=len(self.validation_rows) > 0),
-                monitor,
-            ],
-            shuffle=False,  # the loader shuffles
-            verbose=0,
         )
 
     def is_dead(self, network: Network, seed: int) -> bool:
@@ -368,33 +372,4 @@ class Trainer:
         size = self.prepared.experiment.training.batch_size
         return BatchLoader(
             self.prepared, self.rows, size, seed, len(self.devices), self._group_size(), first_epoch
-        )
-
-    def _training_data(self, loader: BatchLoader, mixes_labels: bool) -> Any:
-        """Return the loader's batches for Keras, which may take one to build with first."""
-        import keras
-
-        if keras.backend.backend() != "tensorflow":
-            batches = loader.batches()
-            return (((x, y), y) for x, y in batches) if mixes_labels else batches
-        from cellvision.backends import tensorflow
-
-        prepared, grouped = self.prepared, loader.group_size > 1
-        dataset = tensorflow.dataset(
-            loader.groups if grouped else loader.batches,
-            prepared.experiment.preprocessing.input_shape,
-            str(prepared.pixels.dtype),
-            len(prepared.catalog.class_names),
-            grouped=grouped,
-        )
-        return dataset.map(lambda x, y: ((x, y), y)) if mixes_labels else dataset
-
-    def _validation_data(self, mixes_labels: bool) -> Any:
-        if len(self.validation_rows) == 0:
-            return None
-        # Larger batches than in training: the numbers are the same, and it is faster.
-        size = prediction_batch_size(self.prepared.experiment.preprocessing.input_shape)
-        size -= size % len(self.devices)
-        return validation_batches(
-            self.prepared, self.validation_rows, size, len(self.devices), mixes_labels
         )

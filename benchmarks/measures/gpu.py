@@ -1,0 +1,91 @@
+"""(m) Training and features on a GPU, with Keras on JAX. Needs a GPU, and runs only if named."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+from benchmarks import process
+from benchmarks.bench import Bench, find_row
+from benchmarks.process import Peer, ProcessResult
+from benchmarks.result import Result, compare
+
+_JAX = {"KERAS_BACKEND": "jax"}
+OURS = Peer("cellvision", "cellvision_on_gpu", ("jax",), environment=_JAX)
+TORCH = Peer("PyTorch by hand", "pytorch_on_gpu", ("torch",))
+TWELVE = Peer("study of 12 runs", "cellvision_cli", ("jax",))
+ONE = Peer("one run", "cellvision_cli", ("jax",))
+
+BATCHES = (20, 64, 256)
+SIDES = {"deep": 256, "resnet": 128, "scattering": 128}
+
+
+def measure(bench: Bench) -> list[Result]:
+    """Measure images per second, and the seconds of twelve runs and of one."""
+    limits = process.run([sys.executable, "-m", "benchmarks.peers.gpu_limits"]).output
+    return [_speed(bench, network, limits) for network in SIDES] + [_twelve_runs(bench)]
+
+
+def _speed(bench: Bench, network: str, limits: dict[str, Any]) -> Result:
+    side = SIDES[network]
+    task = {
+        **bench.cells(train=2000 if side == 256 else 4000, test=20, side=side, suffix=".bmp"),
+        "network": network,
+        "shape": [side, side, 3],
+        "batches": BATCHES[:1] if bench.quick else BATCHES,
+        "epochs": 2 if bench.quick else 6,
+    }
+    product, copy = limits["tflops"]["bfloat16"], limits["terabytes_per_s"]
+    work = "Features" if network == "scattering" else "Training"
+    result = Result(
+        f"(m) {work} of {network} on a GPU, {side}×{side}×3",
+        "images/s",
+        f"{limits['device']}: {product:.0f} TFLOP/s in bfloat16, "
+        f"{limits['tflops']['float32']:.0f} in float32, {copy:.2f} TB/s. The first epoch, which "
+        "also compiles, is left out. PyTorch has all images on the GPU and leaves out the last, "
+        "incomplete batch.",
+    )
+    by_peer = bench.interleave((OURS, TORCH), lambda peer, _: peer.run(task, bench.cache("m")))
+    for batch in task["batches"]:
+        rows = [
+            entry.row(f"{label}, batches of {batch}", _images_per_s(batch))
+            for label, entry in by_peer.items()
+        ]
+        result.rows += rows
+        result.ratios.append(compare(f"{rows[0].label} : {TORCH.label}", *rows))
+    return result
+
+
+def _images_per_s(batch: int) -> Any:
+    return lambda done: float(done.output["images_per_s"][str(batch)])
+
+
+def _twelve_runs(bench: Bench) -> Result:
+    epochs = 1 if bench.quick else 9
+    bench = replace(bench, repeats=min(bench.repeats, 2))  # takes long
+    images = bench.cells()
+    result = Result(
+        f"(m) 12 runs of {epochs} epochs of deep on a GPU",
+        "s",
+        "Whole processes, the images of (a), without evaluation reports.",
+    )
+
+    def work(peer: Peer, repeat: int) -> ProcessResult:
+        runs = 12 if peer is TWELVE else 1
+        command = [
+            *process.CELLVISION,
+            *("study", str(images["folder"]), "--recipe", "page", "--runs", str(runs)),
+            *("--out", str(bench.work / "studies" / f"m{repeat}_{runs}")),
+            *("--set", f"training.epochs={epochs}", "--set", "reporters=[]"),
+            *("--set", "split.validation=0"),
+        ]
+        return process.run(command, {**bench.cache("m"), **_JAX})
+
+    result.rows = bench.rows((TWELVE, ONE), work, lambda done: done.wall_s)
+    twelve, one = (find_row(result.rows, peer.label) for peer in (TWELVE, ONE))
+    if one is not None:
+        one = replace(one, values=[12 * value for value in one.values])
+    label = f"{TWELVE.label} : 12 × {ONE.label}"
+    result.ratios.append(compare(label, twelve, one, more_is_better=False))
+    return result
