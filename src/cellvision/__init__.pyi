@@ -15,7 +15,6 @@ from .data.catalog import Catalog as Catalog
 from .data.preprocessing import Preprocessing as Preprocessing
 from .data.split import Split as Split
 from .experiment import Experiment as Experiment
-from .experiment import Training as Training
 from .experiment import load_experiment as load_experiment
 from .experiment import save_experiment as save_experiment
 from .inference.export import export as export
@@ -58,5 +57,6 @@ from .results.study import Study as Study
 from .results.study import load_study as load_study
 from .studies.study import study as study
 from .training.train import train as train
+from .training_settings import Training as Training
 
 __version__: str

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from cellvision import atomic_io, defaults, errors, statistics
 from cellvision.data.audit import Audit, audit
 from cellvision.data.preprocessing import Preprocessing
-from cellvision.experiment import Experiment, Training
+from cellvision.experiment import Experiment
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
 from cellvision.interfaces.dataset import datasets
 from cellvision.results.claimed_folder import clear_folder
 from cellvision.training.train import train
+from cellvision.training_settings import Training
 
 if TYPE_CHECKING:
     from cellvision.interfaces.artifact import ArtifactKind

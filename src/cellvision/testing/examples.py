@@ -17,10 +17,11 @@ from pydantic import Field
 
 from cellvision import errors
 from cellvision.data.preprocessing import Preprocessing
-from cellvision.experiment import Experiment, Training
+from cellvision.experiment import Experiment
 from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.testing.isolation import isolated
+from cellvision.training_settings import Training
 
 if TYPE_CHECKING:
     import keras

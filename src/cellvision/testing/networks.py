@@ -128,9 +128,9 @@ def train_really(
 
     from cellvision.backends.seeding import seeded
     from cellvision.data.preprocessing import Preprocessing
-    from cellvision.experiment import Training
     from cellvision.testing.examples import SyntheticImages, example_experiment, example_plugins
     from cellvision.training.train import train
+    from cellvision.training_settings import Training
 
     height, width, channels = shape
     names = tuple(f"class {number}" for number in range(classes))

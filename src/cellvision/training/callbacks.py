@@ -20,10 +20,10 @@ from cellvision.training.state import TrainingState, values
 if TYPE_CHECKING:
     import keras
 
-    from cellvision.experiment import Training
     from cellvision.progress import Display
     from cellvision.training.batches import BatchLoader
     from cellvision.training.network import Network
+    from cellvision.training_settings import Training
 
 EpochHook = Callable[[int, Mapping[str, float]], None]
 """Called after each epoch with its number (the first is 1) and its row of the history."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.backends import devices
+from cellvision.backends.step_loop import compiled_loop
 
 if TYPE_CHECKING:
     import keras
@@ -134,7 +135,6 @@ def _stored_images(pixels: np.ndarray, depth: int) -> Any:
 
 def _row_model(network: Network, stored: Any) -> keras.Model:
     """Return the training model with rows in place of pixels, compiled like it."""
-    import jax
     import keras
 
     class RowModel(keras.Model):  # type: ignore[misc]
@@ -146,18 +146,7 @@ def _row_model(network: Network, stored: Any) -> keras.Model:
             """Compile a loop over the batches of an execution."""
             if self.train_function is not None and not force:
                 return
-            keras_step = self.train_step
-
-            def step(state: Any, batch: Any) -> tuple[Any, Any]:
-                logs, state = keras_step(state, batch)
-                return state, logs
-
-            def loop(state: Any, batches: list[Any]) -> tuple[Any, Any]:
-                stacked = jax.tree.map(lambda *arrays: jax.numpy.stack(arrays), *batches)
-                state, logs = jax.lax.scan(step, state, stacked)
-                return jax.tree.map(lambda values: values[-1], logs), state
-
-            program = jax.jit(loop, donate_argnums=0)
+            program = compiled_loop(self.train_step)
             self.train_function = _execution(program, lambda: self.steps_per_execution)
 
     rows = keras.Input((), dtype="int32", name="rows")

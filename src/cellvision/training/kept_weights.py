@@ -11,8 +11,8 @@ import numpy as np
 from cellvision.statistics import wilson_interval
 
 if TYPE_CHECKING:
-    from cellvision.experiment import Training
     from cellvision.training.result import TrainingResult
+    from cellvision.training_settings import Training
 
 _FALL = 0.1
 """A training that collapsed ends with a validation accuracy this far below that of its best epoch,

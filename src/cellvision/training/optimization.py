@@ -14,7 +14,8 @@ from cellvision.interfaces.architecture import TrainingPlan, TrainingRecipe
 if TYPE_CHECKING:
     import keras
 
-    from cellvision.experiment import Experiment, Training
+    from cellvision.experiment import Experiment
+    from cellvision.training_settings import Training
 
 
 def training_recipe(
