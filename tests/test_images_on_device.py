@@ -12,6 +12,7 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.training.images_on_device import _steps_together
 
 # Trains in one process, and prints what only this process knows.
 SCRIPT = """
@@ -35,7 +36,7 @@ cases = {{
     "plain": {{"architecture": "mixed", "augmenters": augmenters}},
     "rgb": {{"architecture": "penalised", "preprocessing": {{"channels": "rgb"}}, **stopping}},
     "labels": {{"augmenters": [{{"type": "mixup"}}], "ema": 0.9, "keep": "best"}},
-    "no_validation": {{"split": {{"validation": 0}}}},
+    "left_over": {{"split": {{"validation": 0}}, "steps_per_execution": 3, "batch_size": 4}},
 }}
 with tiny.on_offer():
     for name, settings in cases.items():
@@ -65,7 +66,7 @@ with tiny.on_offer():
 print(json.dumps({{"losses": [first, changed, again, alone], "chosen": chosen}}))
 """
 
-CASES = ("plain", "rgb", "labels", "no_validation")
+CASES = ("plain", "rgb", "labels", "left_over")
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +149,14 @@ print(json.dumps(rows))
     )
     assert [row[:2] for row in output] == [[True, True]] * 4
     assert [row[2] for row in output] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("full", "setting", "together"),
+    [
+        *((0, "auto", 1), (1, "auto", 1), (199, "auto", 199), (200, "auto", 200)),
+        *((211, "auto", 105), (2550, "auto", 170), (100, 7, 7), (5, 7, 5)),
+    ],
+)
+def test_programs_have_few_steps_left_over(full: int, setting: Any, together: int) -> None:
+    assert _steps_together(full, setting) == together

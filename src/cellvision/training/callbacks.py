@@ -206,6 +206,7 @@ class TrainingMonitor:
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Show progress and add the time that the batch was late."""
         loader, now = self.context.loader, time.perf_counter()
+        batch = min(batch, loader.steps - 1)  # the last execution of an epoch may be shorter
         # A batch may have been ready long before, or have become ready after it was due.
         self._waited += max(0.0, loader.ready[self._first_batch + batch] - self._due)
         images = min((batch + 1) * loader.batch_size, loader.usable)

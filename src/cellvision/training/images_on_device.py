@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _USABLE = 0.5
 """Fraction of the free memory that images may take; the network needs the rest."""
+
+_MOST_STEPS = 200
+"""Most steps of an execution by default. On a GPU they take less than a second."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,28 +82,53 @@ class ImagesOnDevice:
     prepared
         The images.
     rows
-        Rows of all images for training and validation in ``prepared.pixels``.
+        Rows of the training images in ``prepared.pixels``, ascending.
+    validation_rows
+        Rows of the validation images.
 
     Attributes
     ----------
     network : Network
         The network.
     model : keras.Model
-        Takes positions in `rows` in place of pixels; compiled.
+        Takes positions in the training and validation rows in place of pixels; compiled.
     """
 
-    def __init__(self, network: Network, prepared: PreparedData, rows: np.ndarray) -> None:
+    def __init__(
+        self,
+        network: Network,
+        prepared: PreparedData,
+        rows: np.ndarray,
+        validation_rows: np.ndarray,
+    ) -> None:
         self.network = network
+        self._rows = np.concatenate([rows, validation_rows])
         self._prepared = prepared
-        stored = _stored_images(prepared.pixels[rows], prepared.experiment.preprocessing.depth)
-        self._pixels = stored.pixels
-        self.model = _row_model(network, stored)
+        training = prepared.experiment.training
+        self._execution = _Execution(
+            -(-len(rows) // training.batch_size),
+            _steps_together(len(rows) // training.batch_size, training.steps_per_execution),
+        )
+        depth = prepared.experiment.preprocessing.depth
+        self._stored = _stored_images(prepared.pixels[self._rows], depth)
+        self.model = _row_model(network, self._stored, self._execution)
 
-    def hold(self, prepared: PreparedData, rows: np.ndarray) -> None:
-        """Replace the images by other pixels of the same images."""
+    def start(self, prepared: PreparedData) -> None:
+        """Prepare for a training, with these pixels of the same images."""
+        self._execution.done = 0
         if prepared.pixels is not self._prepared.pixels:
-            self._pixels.assign(prepared.pixels[rows])
+            self._stored.pixels.assign(prepared.pixels[self._rows])
         self._prepared = prepared
+
+
+def _steps_together(full: int, setting: Literal["auto"] | int) -> int:
+    """Return how many of an epoch's full batches are one program.
+
+    By default as many as leave the fewest over, which are taken one by one.
+    """
+    if setting != "auto" or full <= _MOST_STEPS:
+        return max(1, min(full, _MOST_STEPS if setting == "auto" else setting))
+    return min(range(_MOST_STEPS // 2, _MOST_STEPS + 1), key=lambda size: (full % size, -size))
 
 
 def _stored_images(pixels: np.ndarray, depth: int) -> Any:
@@ -133,7 +162,7 @@ def _stored_images(pixels: np.ndarray, depth: int) -> Any:
     return StoredImages()
 
 
-def _row_model(network: Network, stored: Any) -> keras.Model:
+def _row_model(network: Network, stored: Any, execution: _Execution) -> keras.Model:
     """Return the training model with rows in place of pixels, compiled like it."""
     import keras
 
@@ -144,10 +173,9 @@ def _row_model(network: Network, stored: Any) -> keras.Model:
 
         def make_train_function(self, force: bool = False) -> None:
             """Compile a loop over the batches of an execution."""
-            if self.train_function is not None and not force:
-                return
-            program = compiled_loop(self.train_step)
-            self.train_function = _execution(program, lambda: self.steps_per_execution)
+            if self.train_function is None or force:
+                execution.program = compiled_loop(self.train_step)
+                self.train_function = execution
 
     rows = keras.Input((), dtype="int32", name="rows")
     images = stored(rows)
@@ -157,20 +185,38 @@ def _row_model(network: Network, stored: Any) -> keras.Model:
         model = RowModel([rows, labels], training_model([images, labels]), dtype="float32")
     else:
         model = RowModel(rows, training_model(images), dtype="float32")
-    network.compile(model)
+    network.compile(model, execution.together)
     return model
 
 
-def _execution(program: Any, steps: Callable[[], int]) -> Callable[[Any, Iterator[Any]], Any]:
-    """Return Keras' train function: it takes the steps of one execution."""
+@dataclass(eq=False)
+class _Execution:
+    """Keras' train function: it takes the steps of one execution.
 
-    def execute(state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
-        first = next(iterator)
-        batches = [first, *itertools.islice(iterator, steps() - 1)]
+    Attributes
+    ----------
+    steps : int
+        Steps of an epoch.
+    together : int
+        Steps that are one program.
+    program : callable or None
+        The compiled loop.
+    done : int
+        Steps of the epoch that are done. The last execution of an epoch has what is left.
+    """
+
+    steps: int
+    together: int
+    program: Callable[..., tuple[Any, Any]] | None = None
+    done: int = 0
+
+    def __call__(self, state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
+        """Take steps with batches of the iterator; return the logs and the new state."""
+        assert self.program is not None
         logs: Any = {}
-        # The last batch of an epoch may be smaller, and cannot be part of the loop.
-        for _, group in itertools.groupby(batches, key=lambda batch: len(batch[-1])):
-            logs, state = program(state, list(group))
+        batches = list(itertools.islice(iterator, min(self.together, self.steps - self.done)))
+        self.done = (self.done + len(batches)) % self.steps
+        whole = len(batches) == self.together and len(batches[0][-1]) == len(batches[-1][-1])
+        for group in [batches] if whole else [[batch] for batch in batches]:
+            logs, state = self.program(state, group)
         return logs, state
-
-    return execute

@@ -124,23 +124,22 @@ class Network:
         # On separate metrics: those of the training may be spread over devices.
         copies = recipe_metrics(experiment.architecture, plain)
         require_numbers(experiment.architecture, copies, self.classes)
-        self._steps_per_execution = steps_per_execution
         self._training_loss, self.optimizer = recipe.loss, recipe.optimizer
-        self.compile(self.training_model)
+        self.compile(self.training_model, steps_per_execution)
         recipe.optimizer.build(self.training_model.trainable_variables)
         self._build_metrics()
         self._optimizer_start = [
             keras.ops.convert_to_numpy(variable) for variable in recipe.optimizer.variables
         ]
 
-    def compile(self, model: keras.Model) -> None:
+    def compile(self, model: keras.Model, steps_per_execution: int) -> None:
         """Compile a model with the same weights and outputs as the training model."""
         loss = self._training_loss
         model.compile(
             optimizer=self.optimizer,
             loss=mixed_loss(loss, self.classes) if self.mixes_labels else loss,
             metrics=self._compiled_metrics(),
-            steps_per_execution=self._steps_per_execution,
+            steps_per_execution=steps_per_execution,
         )
 
     def _build_metrics(self) -> None:

@@ -47,9 +47,6 @@ _GROUP_VALUES = 2**21
 _MOST_STEPS = 50
 """Most batches in a group."""
 
-_MOST_STEPS_ON_DEVICE = 200
-"""Most steps of an execution if the images are on the device. That is about a second."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Session:
@@ -93,7 +90,7 @@ class Trainer:
             prepared, len(self.rows) + len(self.validation_rows), self.devices
         )
         self._networks: list[Network] = []
-        self._held: list[ImagesOnDevice] = []
+        self._on_device: list[ImagesOnDevice] = []
         self._frozen = FrozenNetwork()  # shared with `on`
         self._local: Network | None = None
         # With several processes, one of them evaluates, on its own device.
@@ -175,8 +172,7 @@ class Trainer:
         if len(self.devices) > 1:
             return 1  # TensorFlow 2.21 cannot run several steps at once on several devices
         setting = training.steps_per_execution
-        automatic = _MOST_STEPS_ON_DEVICE if self.keeps_images_on_device else self._group_size()
-        most = automatic if setting == "auto" else setting
+        most = self._group_size() if setting == "auto" else setting
         steps = self._loader(training.seed).steps
         # A divisor of the steps: otherwise Keras ends an epoch with steps of the next one.
         return max(size for size in range(1, most + 1) if steps % size == 0)
@@ -288,15 +284,15 @@ class Trainer:
 
     def _images_on_device(self, network: Network) -> ImagesOnDevice | None:
         """Return the network with its images on the device; None if they are not kept there."""
-        rows = np.concatenate([self.rows, self.validation_rows])
         # Callbacks of a recipe expect a model that takes pixels.
         if network.callbacks or not self.keeps_images_on_device:
             return None
-        held = self._held[0] if self._held else None
-        if held is None or held.network is not network:
-            self._held[:] = [ImagesOnDevice(network, self.prepared, rows)]
-        self._held[0].hold(self.prepared, rows)
-        return self._held[0]
+        if not self._on_device or self._on_device[0].network is not network:
+            self._on_device[:] = [
+                ImagesOnDevice(network, self.prepared, self.rows, self.validation_rows)
+            ]
+        self._on_device[0].start(self.prepared)
+        return self._on_device[0]
 
     def _monitoring(
         self, network: Network, loader: BatchLoader, dead: tuple[int, ...], session: _Session
