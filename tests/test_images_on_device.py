@@ -19,6 +19,7 @@ SCRIPT = """
 import json
 from dataclasses import replace
 from pathlib import Path
+import jax
 import numpy as np
 import keras
 import tiny
@@ -26,6 +27,7 @@ import cellvision as cv
 from cellvision.backends import devices
 from cellvision.data.prepared import prepare_data
 from cellvision.progress import Display
+from cellvision.training.duration import DurationEstimate
 from cellvision.training.images_on_device import keeps_images_on_device
 from cellvision.training.trainer import Trainer
 
@@ -54,6 +56,12 @@ with tiny.on_offer():
     trainer = Trainer(prepared)
     first, changed = losses(trainer), losses(trainer.on(inverted))
     again, alone = losses(trainer), losses(Trainer(inverted))
+    left = [array.shape for array in jax.live_arrays() if array.shape == (18, 16, 16, 1)]
+
+    estimates = []
+    DurationEstimate.step = lambda *_: estimates.append("in the first epoch")
+    brief = tiny.experiment(images, images_on_device=True, epochs=1, batch_size=4)
+    Trainer(prepare_data(brief)).fit(0, Display(), lambda *_: None)
 
     chosen = {{}}
     for free in (10**9, 1000):
@@ -63,7 +71,8 @@ with tiny.on_offer():
             auto = prepare_data(tiny.experiment(images))
             chosen[f"{{free}} {{len(accelerators)}}"] = keeps_images_on_device(auto, 24, ["cpu:0"])
 
-print(json.dumps({{"losses": [first, changed, again, alone], "chosen": chosen}}))
+print(json.dumps({{"losses": [first, changed, again, alone], "chosen": chosen, "left": left,
+                  "estimates": estimates}}))
 """
 
 CASES = ("plain", "rgb", "labels", "left_over")
@@ -99,6 +108,19 @@ def test_other_pixels_of_the_same_images_take_their_place(trained: tuple[Path, A
     assert first == pytest.approx(again, rel=1e-5)
     assert changed == pytest.approx(alone, rel=1e-5)
     assert first != pytest.approx(changed, rel=1e-2)
+
+
+@pytest.mark.slow
+def test_images_leave_the_device_after_the_training(trained: tuple[Path, Any]) -> None:
+    assert trained[1]["left"] == []
+
+
+@pytest.mark.slow
+def test_the_first_programs_of_an_epoch_say_nothing_of_its_length(
+    trained: tuple[Path, Any],
+) -> None:
+    """The second one, a smaller batch, is compiled within the epoch."""
+    assert trained[1]["estimates"] == []
 
 
 @pytest.mark.slow

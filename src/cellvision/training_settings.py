@@ -79,7 +79,8 @@ class Training(Settings):
     devices, each with its share of every batch."""
 
     steps_per_execution: Literal["auto"] | Count = "auto"
-    """Number of steps that run without returning to Python."""
+    """Number of steps that run without returning to Python. ``"auto"``: by the size of the images;
+    with images on the device up to 200, which need not divide the steps of an epoch."""
 
     vectorize: Literal["auto"] | bool = "auto"
     """Whether the runs of a study train together in one program, which needs the JAX backend.

@@ -19,7 +19,12 @@ VARIABLE = "CELLVISION_ODOMETER"
 """Environment variable with the path of the log of looks, or ``off``."""
 
 _NO_SETTINGS = (
-    *("seed", "devices", "vectorize", "steps_per_execution", "images_on_device", "checkpoints"),
+    "seed",
+    "devices",
+    "vectorize",
+    "steps_per_execution",
+    "images_on_device",
+    "checkpoints",
 )
 """Settings of a training that do not make it another setting."""
 

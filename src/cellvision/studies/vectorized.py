@@ -74,7 +74,10 @@ def train_vectorized(
         program, capacity = _compile(trainer, seeds, display)
         if program is None:
             return 0
-        return _train_groups(program, capacity, seeds, folders, display)
+        try:
+            return _train_groups(program, capacity, seeds, folders, display)
+        finally:
+            program.close()
 
 
 def _compile(
@@ -92,6 +95,7 @@ def _compile(
             program = VectorizedProgram(trainer, seeds[0])
             capacity = program.runs_that_fit(len(seeds), memory)
             if capacity > 1 and not _is_forced(trainer) and not program.is_faster(capacity):
+                program.close()
                 return None, 0
     except jax.errors.JaxRuntimeError as error:
         _raise_unless_out_of_memory(error)

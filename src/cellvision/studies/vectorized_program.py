@@ -68,6 +68,11 @@ class VectorizedProgram:
         self._compiled: dict[tuple[Any, ...], Any] = {}
         self._steps_per_call = 1.0
 
+    def close(self) -> None:
+        """Free the memory of the images; Keras models wait for the garbage collector."""
+        for array in self._data:
+            array.delete()
+
     def runs_that_fit(self, runs: int, memory: int) -> int:
         """Return how many of the runs fit into memory at once; 0 if not even one does."""
         while runs:

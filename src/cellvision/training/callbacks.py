@@ -105,6 +105,8 @@ class Monitoring:
         Whether to copy the state after every epoch, so that the training can resume.
     restarted_seeds : tuple of int
         Seeds of dead networks so far.
+    has_few_executions : bool
+        Whether an epoch is a few programs, so that nothing can be told from the first ones.
     """
 
     training: Training
@@ -117,6 +119,7 @@ class Monitoring:
     validation_images: int = 0
     keeps_state: bool = False
     restarted_seeds: tuple[int, ...] = ()
+    has_few_executions: bool = False
 
 
 class TrainingMonitor:
@@ -212,7 +215,7 @@ class TrainingMonitor:
         images = min((batch + 1) * loader.batch_size, loader.usable)
         self.context.display.step(images - self._shown)
         self._shown = images
-        if len(self.history) == self._first_epoch:
+        if len(self.history) == self._first_epoch and not self.context.has_few_executions:
             remaining = self._duration.step(images, now)
             if remaining is not None:
                 self._announce(remaining)

@@ -102,7 +102,7 @@ def network_speeds(network: Network) -> EarlierSpeeds:
         experiment.architecture.model_dump(mode="json"),
         [augmenter.model_dump(mode="json") for augmenter in experiment.augmenters],
         list(experiment.preprocessing.input_shape),
-        experiment.training.batch_size,
+        *(experiment.training.batch_size, experiment.training.images_on_device),
     ]
     here = machine(network.precision, experiment.training.devices)
     return EarlierSpeeds(here, work, operations(network.model))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _USABLE = 0.5
 """Fraction of the free memory that images may take; the network needs the rest."""
 
-_MOST_STEPS = 200
+_MOST_STEPS_TOGETHER = 200
 """Most steps of an execution by default. On a GPU they take less than a second."""
 
 _log = logging.getLogger(__name__)
@@ -75,6 +75,8 @@ def keeps_images_on_device(prepared: PreparedData, images: int, used: list[str])
 class ImagesOnDevice:
     """A network that is trained by the rows of images that lie on its device.
 
+    The images are there from `start` to `release`.
+
     Parameters
     ----------
     network
@@ -103,22 +105,28 @@ class ImagesOnDevice:
     ) -> None:
         self.network = network
         self._rows = np.concatenate([rows, validation_rows])
-        self._prepared = prepared
         training = prepared.experiment.training
         self._execution = _Execution(
             -(-len(rows) // training.batch_size),
             _steps_together(len(rows) // training.batch_size, training.steps_per_execution),
         )
-        depth = prepared.experiment.preprocessing.depth
-        self._stored = _stored_images(prepared.pixels[self._rows], depth)
+        pixels = prepared.pixels
+        self._stored = _stored_images(
+            (len(self._rows), *pixels.shape[1:]),
+            str(pixels.dtype),
+            prepared.experiment.preprocessing.depth,
+        )
         self.model = _row_model(network, self._stored, self._execution)
+        self.release()
 
     def start(self, prepared: PreparedData) -> None:
         """Prepare for a training, with these pixels of the same images."""
-        self._execution.done = 0
-        if prepared.pixels is not self._prepared.pixels:
-            self._stored.pixels.assign(prepared.pixels[self._rows])
-        self._prepared = prepared
+        self._execution.steps_done = 0
+        self._stored.pixels.assign(prepared.pixels[self._rows])
+
+    def release(self) -> None:
+        """Free the memory of the images; Keras models wait for the garbage collector."""
+        self._stored.pixels.value.delete()
 
 
 def _steps_together(full: int, setting: Literal["auto"] | int) -> int:
@@ -126,12 +134,15 @@ def _steps_together(full: int, setting: Literal["auto"] | int) -> int:
 
     By default as many as leave the fewest over, which are taken one by one.
     """
-    if setting != "auto" or full <= _MOST_STEPS:
-        return max(1, min(full, _MOST_STEPS if setting == "auto" else setting))
-    return min(range(_MOST_STEPS // 2, _MOST_STEPS + 1), key=lambda size: (full % size, -size))
+    if setting != "auto" or full <= _MOST_STEPS_TOGETHER:
+        return max(1, min(full, _MOST_STEPS_TOGETHER if setting == "auto" else setting))
+    return min(
+        range(_MOST_STEPS_TOGETHER // 2, _MOST_STEPS_TOGETHER + 1),
+        key=lambda size: (full % size, -size),
+    )
 
 
-def _stored_images(pixels: np.ndarray, depth: int) -> Any:
+def _stored_images(shape: tuple[int, ...], dtype: str, depth: int) -> Any:
     """Return a layer that looks images up by their rows."""
     import keras
     from keras import ops
@@ -142,9 +153,9 @@ def _stored_images(pixels: np.ndarray, depth: int) -> Any:
         def __init__(self) -> None:
             super().__init__(trainable=False, dtype="float32", name="images")
             self.pixels = self.add_weight(
-                shape=pixels.shape,
-                dtype=str(pixels.dtype),
-                initializer=lambda *_, **__: ops.convert_to_tensor(pixels),
+                shape=shape,
+                dtype=dtype,
+                initializer="zeros",
                 trainable=False,
                 autocast=False,
                 name="pixels",
@@ -157,7 +168,7 @@ def _stored_images(pixels: np.ndarray, depth: int) -> Any:
             return ops.cast(images, "float32")
 
         def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (*input_shape, *pixels.shape[1:-1], depth)
+            return (*input_shape, *shape[1:-1], depth)
 
     return StoredImages()
 
@@ -185,7 +196,7 @@ def _row_model(network: Network, stored: Any, execution: _Execution) -> keras.Mo
         model = RowModel([rows, labels], training_model([images, labels]), dtype="float32")
     else:
         model = RowModel(rows, training_model(images), dtype="float32")
-    network.compile(model, execution.together)
+    network.compile(model, execution.steps_together)
     return model
 
 
@@ -195,28 +206,31 @@ class _Execution:
 
     Attributes
     ----------
-    steps : int
+    steps_per_epoch : int
         Steps of an epoch.
-    together : int
+    steps_together : int
         Steps that are one program.
     program : callable or None
         The compiled loop.
-    done : int
+    steps_done : int
         Steps of the epoch that are done. The last execution of an epoch has what is left.
     """
 
-    steps: int
-    together: int
+    steps_per_epoch: int
+    steps_together: int
     program: Callable[..., tuple[Any, Any]] | None = None
-    done: int = 0
+    steps_done: int = 0
 
     def __call__(self, state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
         """Take steps with batches of the iterator; return the logs and the new state."""
         assert self.program is not None
         logs: Any = {}
-        batches = list(itertools.islice(iterator, min(self.together, self.steps - self.done)))
-        self.done = (self.done + len(batches)) % self.steps
-        whole = len(batches) == self.together and len(batches[0][-1]) == len(batches[-1][-1])
-        for group in [batches] if whole else [[batch] for batch in batches]:
+        left = self.steps_per_epoch - self.steps_done
+        batches = list(itertools.islice(iterator, min(self.steps_together, left)))
+        self.steps_done = (self.steps_done + len(batches)) % self.steps_per_epoch
+        full = len(batches[0][-1]) == len(batches[-1][-1])
+        # What is left over is taken step by step, so that at most three programs are compiled.
+        is_loop = full and len(batches) == self.steps_together
+        for group in [batches] if is_loop else [[batch] for batch in batches]:
             logs, state = self.program(state, group)
         return logs, state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ from cellvision.training.state import TrainingState
 if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
     from cellvision.progress import Display
+
+_log = logging.getLogger(__name__)
 
 _GROUP_VALUES = 2**21
 """Batches with fewer values than this are grouped, so that Python is not the bottleneck."""
@@ -86,9 +89,8 @@ class Trainer:
             np.zeros(0, np.intp) if validation is None else prepared.rows(validation)
         )
         self._check_settings()
-        self.keeps_images_on_device = keeps_images_on_device(
-            prepared, len(self.rows) + len(self.validation_rows), self.devices
-        )
+        if training.images_on_device is True:
+            self._keeps_images_on_device()  # an impossible setting is refused before the training
         self._networks: list[Network] = []
         self._on_device: list[ImagesOnDevice] = []
         self._frozen = FrozenNetwork()  # shared with `on`
@@ -266,16 +268,22 @@ class Trainer:
             start.restore(network.training_model)
             first_epoch = start.epoch
         loader = self._loader(current, first_epoch)
-        monitor = training_monitor(self._monitoring(network, loader, dead, session), start)
+        on_device = self._images_on_device(network)
+        monitoring = self._monitoring(network, loader, dead, session, on_device is not None)
+        monitor = training_monitor(monitoring, start)
         interrupted = False
         with loader:
             try:
-                on_device = self._images_on_device(network)
+                if on_device is not None:
+                    on_device.start(self.prepared)
                 keras_fit(network, loader, self.validation_rows, monitor, on_device=on_device)
             except KeyboardInterrupt:
                 if not session.keep_interrupted or monitor.state is None:
                     raise
                 interrupted = True
+            finally:
+                if on_device is not None:
+                    on_device.release()
         if interrupted:
             monitor.restore_last()
         if not monitor.dead:
@@ -284,18 +292,29 @@ class Trainer:
 
     def _images_on_device(self, network: Network) -> ImagesOnDevice | None:
         """Return the network with its images on the device; None if they are not kept there."""
-        # Callbacks of a recipe expect a model that takes pixels.
-        if network.callbacks or not self.keeps_images_on_device:
+        if not self._keeps_images_on_device():
+            return None
+        if network.callbacks:  # they expect a model that takes pixels
+            if self.prepared.experiment.training.images_on_device is True:
+                _log.warning("The recipe has callbacks, so images are sent batch by batch.")
             return None
         if not self._on_device or self._on_device[0].network is not network:
             self._on_device[:] = [
                 ImagesOnDevice(network, self.prepared, self.rows, self.validation_rows)
             ]
-        self._on_device[0].start(self.prepared)
         return self._on_device[0]
 
+    def _keeps_images_on_device(self) -> bool:
+        images = len(self.rows) + len(self.validation_rows)
+        return keeps_images_on_device(self.prepared, images, self.devices)
+
     def _monitoring(
-        self, network: Network, loader: BatchLoader, dead: tuple[int, ...], session: _Session
+        self,
+        network: Network,
+        loader: BatchLoader,
+        dead: tuple[int, ...],
+        session: _Session,
+        has_few_executions: bool,
     ) -> Monitoring:
         training = self.prepared.experiment.training
         check_dead = len(dead) < training.restarts
@@ -310,6 +329,7 @@ class Trainer:
             len(self.validation_rows),
             session.keep_interrupted,
             dead,
+            has_few_executions,
         )
 
     def is_dead(self, network: Network, seed: int) -> bool:
