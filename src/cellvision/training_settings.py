@@ -75,8 +75,8 @@ class Training(Settings):
     computes in it, else float32. Weights and probabilities are always float32."""
 
     devices: Literal["auto", "cpu"] | Count = "auto"
-    """Where to train. ``"auto"``: all GPUs, or the CPU if there is none; a number: that many
-    devices, each with its share of every batch."""
+    """Where to train. ``"auto"``: all GPUs, or the CPU if there is none; an integer: the number of
+    devices, which get equal shares of every batch."""
 
     steps_per_execution: Literal["auto"] | Count = "auto"
     """Number of steps that run without returning to Python. ``"auto"``: by the size of the images;
