@@ -19,7 +19,7 @@ from cellvision.cli import main
 from cellvision.cli.experiments import read_with_recipe
 from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.recipe_facts import fold_facts, image_facts
-from cellvision.recipe_experiment import agreed_choice
+from cellvision.recipe_experiment import agreed_choice, as_experiment
 from cellvision.studies.looks import setting_digest
 from cellvision.studies.study_folder import claim_study, study_plan
 from cellvision.testing.recipe import example_facts
@@ -404,6 +404,34 @@ def test_a_recipe_of_a_file_leaves_no_trace_of_the_recipe_before(
     chosen = read_with_recipe(str(path), [], "page")
     assert (chosen.recipe, chosen.recipe_settings) == ("page", {})
     assert chosen.recipe_plugin == cv.recipes.requirement("page")
+
+
+@pytest.mark.parametrize("named", ["quick", {"type": "quick"}])
+def test_a_recipe_that_a_file_names_fills_in_what_is_open(
+    named: Any, images: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "experiment.json"
+    dataset = {"type": "folder", "path": str(images)}
+    path.write_text(json.dumps({"dataset": dataset, "training": {"epochs": 3}, "recipe": named}))
+    chosen = read_with_recipe(str(images), ["training.epochs=3"], "quick")
+    assert read_with_recipe(str(path), [], None) == as_experiment(path) == chosen
+    assert (chosen.recipe, chosen.training.epochs) == ("quick", 3)
+    page = read_with_recipe(str(path), [], "page")
+    assert (page.recipe, page.architecture) == ("page", cv.architectures.create("deep"))
+
+
+def test_loading_a_file_says_that_its_recipe_is_not_applied(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "experiment.json"
+    dataset = {"type": "folder", "path": str(images)}
+    path.write_text(json.dumps({"dataset": dataset, "recipe": "quick"}))
+    assert cv.load_experiment(path).training == cv.Training()
+    assert "names the recipe quick, which is not applied" in caplog.text
+    caplog.clear()
+    cv.save_experiment(as_experiment(path), path)
+    assert cv.load_experiment(path).training != cv.Training()
+    assert not caplog.text
 
 
 def test_a_complete_experiment_keeps_its_recipe(

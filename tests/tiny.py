@@ -81,15 +81,21 @@ class Penalised(Mixed):
     """Adds a penalty on weights to the loss, and an optimiser that ends with averages."""
 
     penalty: ClassVar[str | None] = "l2"
+    averaging: ClassVar[dict[str, Any]] = {"use_ema": True, "ema_momentum": 0.5}
 
     def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         import keras
 
-        averaged = {"use_ema": True, "ema_momentum": 0.5}
         return cv.TrainingRecipe(
-            keras.optimizers.SGD(0.05, 0.9, weight_decay=0.01, clipnorm=1.0, **averaged),
+            keras.optimizers.SGD(0.05, 0.9, weight_decay=0.01, clipnorm=1.0, **self.averaging),
             metrics=[keras.metrics.AUC(name="auc", num_thresholds=50)],
         )
+
+
+class NotAveraged(Penalised):
+    """The same without averages."""
+
+    averaging: ClassVar[dict[str, Any]] = {}
 
 
 class Traced(Level):
@@ -206,7 +212,7 @@ heard: list[tuple[int, dict[str, float], int]] = []
 
 _OFFERED = (
     (cv.architectures, {"level": Level, "mixed": Mixed, "traced": Traced}),
-    (cv.architectures, {"penalised": Penalised}),
+    (cv.architectures, {"penalised": Penalised, "not-averaged": NotAveraged}),
     (cv.architectures, {"wrong-shape": WrongShape, "no-model": NoModel}),
     (cv.augmenters, {"blackout": Blackout}),
     (cv.architectures, {"scaled": Scaled}),

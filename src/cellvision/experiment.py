@@ -188,6 +188,9 @@ def from_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
 def load_experiment(path: str | os.PathLike[str]) -> Experiment:
     """Read an experiment from a TOML, YAML or JSON file, or a run's ``run.json``.
 
+    Settings that the file leaves open get their defaults. A recipe that it names is not applied,
+    with a warning, because that reads the images; `cv.train` and `cv.study` apply it to a file.
+
     Parameters
     ----------
     path
@@ -199,7 +202,38 @@ def load_experiment(path: str | os.PathLike[str]) -> Experiment:
     errors.ExperimentError
         The file is missing, cannot be parsed, or a setting is wrong.
     """
-    return experiment_from(read_settings(path), str(path))
+    settings = read_settings(path)
+    recipe = named_recipe(settings)
+    if recipe is not None:
+        _log.warning(
+            "%s names the recipe %s, which is not applied when a file is loaded. "
+            "cv.train and cv.study apply it to the file; cellvision recipe FILE prints its choice.",
+            *(path, recipe),
+        )
+    return experiment_from(settings, str(path))
+
+
+def named_recipe(settings: Mapping[str, Any]) -> str | None:
+    """Return the recipe that an experiment file names by hand; None if it does not.
+
+    What a recipe has completed names its distribution as well, or, in older records, has all
+    settings. There the name is a record.
+
+    Parameters
+    ----------
+    settings
+        Plain values of the file.
+    """
+    table = settings.get("recipe")
+    is_record = "recipe_plugin" in settings or settings.keys() >= _CHOSEN
+    if table is None or is_record:
+        return None
+    name = table.get("type", defaults.RECIPE) if isinstance(table, Mapping) else table
+    return str(name)
+
+
+_CHOSEN = {"architecture", "augmenters", "preprocessing", "training"}
+"""What recipes choose."""
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -14,7 +14,13 @@ from cellvision import defaults, errors
 from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
-from cellvision.experiment import Experiment, experiment_from, load_experiment
+from cellvision.experiment import (
+    Experiment,
+    experiment_from,
+    load_experiment,
+    named_recipe,
+    read_settings,
+)
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.recipe import Recipe, recipes
 from cellvision.local_plugins import requirement_of
@@ -81,6 +87,8 @@ def as_experiment(
 ) -> Experiment:
     """Return an experiment as it is, and that of a recipe for a folder of images.
 
+    A file that names a recipe gets that one; see `cellvision.experiment.named_recipe`.
+
     Parameters
     ----------
     source
@@ -98,8 +106,14 @@ def as_experiment(
     errors.InvalidInput
         As for `experiment_from_recipe`; or a group is given for an experiment, which has its own.
     """
+    if group is None and not isinstance(source, Experiment) and _is_experiment_file(source):
+        values = read_settings(source)
+        named = named_recipe(values)
+        if named is not None:
+            values = complete_settings(values, named)
+        return experiment_from(values, os.fspath(source))
     experiment = without_recipe(source, group)
-    if isinstance(source, Experiment) or _is_experiment_file(source):
+    if isinstance(source, Experiment):
         return experiment
     settings: dict[str, JsonValue] = {}
     if splitter is not None:

@@ -70,7 +70,8 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
     """Read an experiment; a recipe fills in what is left open.
 
     A folder of images gets the recipe `standard` unless another one is named. An experiment file
-    gets one only if it is named, or if a change sets a recipe or one of its settings.
+    gets one only if it or the option names one, or if a change sets a recipe or one of its
+    settings.
 
     Raises
     ------
@@ -95,13 +96,14 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
 def _requested_recipe(
     recipe: str | None, changes: Sequence[str], values: Mapping[str, Any]
 ) -> str | None:
-    """Return the recipe that ``--recipe`` or a change such as ``recipe=quick`` names, if any."""
+    """Return the recipe that ``--recipe``, a change such as ``recipe=quick`` or the file names."""
+    from cellvision.experiment import named_recipe
     from cellvision.recipe_experiment import DEFAULT
 
     if recipe is not None:
         require_name("--recipe", recipe, "recipe")
     if not _is_about_recipe(changes):
-        return recipe
+        return recipe or named_recipe(values)
     table = values["recipe"]
     name = table.get("type") if isinstance(table, Mapping) else table
     is_named = any(
