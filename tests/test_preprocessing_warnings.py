@@ -1,4 +1,4 @@
-"""What preprocessing does to images is said aloud: enlarged, squashed, scaled, recoloured."""
+"""What preprocessing does to images is said aloud: size, proportions, colours."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def experiment(sizes: Sequence[tuple[int, int]], **settings: Any) -> cv.Experime
     )
 
 
-KINDS = ("enlarged", "squashed", "differ in size", "three pages")
+KINDS = ("enlarged", "squashed", "differ in size", "three pages", "reduced")
 
 
 def kinds(warnings: Sequence[str]) -> dict[str, str]:
@@ -61,7 +61,9 @@ def kinds(warnings: Sequence[str]) -> dict[str, str]:
         ([(40, 40)] * 12, {"size": (256, 256)}, {"enlarged"}),
         ([(40, 40)] * 12, {"size": (79, 79)}, set()),
         ([(40, 40)] * 12, {"size": (80, 80)}, {"enlarged"}),
-        ([(40, 40)] * 12, {"size": (8, 8)}, set()),
+        ([(40, 40)] * 12, {"size": (11, 11)}, set()),
+        ([(40, 40)] * 12, {"size": (10, 10)}, {"reduced"}),
+        ([(40, 40)] * 12, {"size": (10, 10), "fit": "crop"}, set()),
         ([(40, 40)] * 12, {"size": (256, 256), "fit": "pad"}, set()),
         ([(40, 42)] * 12, {"size": (40, 40)}, set()),
         ([(40, 44)] * 12, {"size": (40, 40)}, {"squashed"}),
@@ -100,6 +102,9 @@ def test_counts_and_sizes_are_given() -> None:
     assert "(20 × 20 to 40 × 80 pixels)" in warnings["differ in size"]
     assert "3 of 12 images" in warnings["differ in size"]
     assert "preprocessing.fit to pad or crop" in warnings["differ in size"]
+    fields = kinds(cv.audit(experiment([(100, 100)] * 3 + [(40, 40)], size=(20, 20))).warnings)
+    assert fields["reduced"].startswith("3 images are reduced 4-fold or more for the network")
+    assert "from 100 × 100 to 20 × 20 pixels: what is smaller than 5 pixels" in fields["reduced"]
 
 
 def run(words: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Warn if preprocessing changes what an image shows: enlarged, squashed, scaled, recoloured."""
+"""Warn if preprocessing changes what an image shows: its size, proportions or colours."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ENLARGED = 2.0
 """Magnification from which an image counts as enlarged: most of its pixels are interpolated."""
 
+REDUCED = 4.0
+"""Reduction from which details disappear that a person sees: organelles, the texture of nuclei."""
+
 DIFFERENT = 1.05
 """Factor by which proportions or magnifications may differ before they count as changed."""
 
@@ -23,7 +26,7 @@ DIFFERENT = 1.05
 def preprocessing_warnings(preprocessing: Preprocessing, stats: Sequence[ImageStats]) -> list[str]:
     """Return what preprocessing does to size, proportions and colours, one line per kind.
 
-    Images that are only reduced, or enlarged less than twofold, cause no warning.
+    Images that are reduced less than fourfold, or enlarged less than twofold, cause no warning.
 
     Parameters
     ----------
@@ -39,6 +42,7 @@ def preprocessing_warnings(preprocessing: Preprocessing, stats: Sequence[ImageSt
         factors = np.array(preprocessing.size) / sizes
         warnings += [
             *_enlarged(preprocessing, read, factors),
+            *_reduced(preprocessing, read, factors),
             *_squashed(preprocessing, read, factors),
             *_magnified_differently(preprocessing, read, sizes, factors),
         ]
@@ -58,6 +62,22 @@ def _enlarged(
         f"from {_size(example.shape)} to {_size(preprocessing.size)} pixels. This adds no "
         "detail and makes training slower: choose a smaller preprocessing.size if the "
         "architecture allows it."
+    ]
+
+
+def _reduced(
+    preprocessing: Preprocessing, read: Sequence[ImageStats], factors: np.ndarray
+) -> list[str]:
+    reductions = 1 / np.sqrt(factors.prod(axis=1))
+    rows = np.flatnonzero(reductions >= REDUCED)
+    if not len(rows):
+        return []
+    example = read[rows[np.argmax(reductions[rows])]]
+    return [
+        f"{counted(len(rows), 'image', 'is')} reduced {REDUCED:.0f}-fold or more for the network, "
+        f"such as {example.image!r} from {_size(example.shape)} to {_size(preprocessing.size)} "
+        f"pixels: what is smaller than {reductions.max():.0f} pixels disappears. To keep it, cut "
+        "the images into tiles (cellvision prepare slice), or choose a larger preprocessing.size."
     ]
 
 
