@@ -210,6 +210,10 @@ class Audit:
         content: dict[str, JsonValue] = TypeAdapter(Audit).dump_python(self, mode="json")
         return content
 
+    def to_json_text(self) -> str:
+        """Return `to_json` as the text of ``audit.json``; infinite numbers and NaN become null."""
+        return TypeAdapter(Audit).dump_json(self, indent=2).decode() + "\n"
+
 
 def _copied(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
     return {name: dict(by_class) for name, by_class in counts.items()}

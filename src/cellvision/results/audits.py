@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from pathlib import Path
@@ -135,10 +134,9 @@ def write_report(audit: Audit, folder: Path, display: Display) -> AuditReport:
     display
         Shows progress.
     """
-    content = json.dumps(audit.to_json(), indent=2, ensure_ascii=False)
     with naming_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        atomic_io.text(folder / "audit.json", f"{content}\n")
+        atomic_io.text(folder / "audit.json", audit.to_json_text())
     report = AuditReport(audit, folder)
     selected = [each for each in default_reporters() if type(each).audit is not Reporter.audit]
     for fault in make_reports(report, selected, display)[1]:

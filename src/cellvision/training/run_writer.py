@@ -30,7 +30,6 @@ from cellvision.results.tables import (
     history_table,
     predictions_table,
     provenance_table,
-    write_json,
     write_table,
 )
 from cellvision.training.architecture_contract import architecture_warnings
@@ -212,7 +211,7 @@ def finish_run(
     if prepared.catalog.group_column is not None:
         groups = group_table(predictions, provenance, prepared.catalog.class_names)
         write_table(folder / "groups.csv", groups)
-    write_json(folder / "audit.json", prepared.audit.to_json())
+    atomic_io.text(folder / "audit.json", prepared.audit.to_json_text())
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),
         plugins={
