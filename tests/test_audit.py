@@ -136,6 +136,29 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
     assert "'stray.png' (beside the class folders)" in others
 
 
+def test_an_empty_class_folder_is_warned_of(tmp_path: Path) -> None:
+    """Seen: a class was dropped, and only the list of files said so."""
+    write_folder(tmp_path, {"a": 6, "b": 6})
+    for name in ("DMSO", "masks", ".cache", "b/masks"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "treated").mkdir()
+    (tmp_path / "treated" / ".DS_Store").write_bytes(b"x")
+
+    def warned(**options: Any) -> list[str]:
+        return [line for line in audit(tmp_path, **options)["warnings"] if "skipped" in line]
+
+    assert warned() == [
+        "Folders 'DMSO', 'treated' were skipped: no images, so the class is missing."
+    ]
+    (tmp_path / "treated" / ".DS_Store").unlink()
+    (tmp_path / "treated").rmdir()
+    assert warned() == ["Folder 'DMSO' was skipped: no images, so the class is missing."]
+    assert warned(classes=["a", "b"]) == []
+    dataset = cv.datasets.create("folder", path=tmp_path)
+    experiment = cv.Experiment(dataset=dataset, preprocessing=cv.Preprocessing(size=(8, 8)))
+    assert any("'DMSO' was skipped" in line for line in prepare_data(experiment).warnings)
+
+
 @settings(max_examples=15)
 @given(
     folder=st.sampled_from(["", "a", "b", "new", "a/deep", ".hidden", "b/x/y"]),
@@ -150,8 +173,9 @@ def test_a_file_dropped_anywhere_is_listed(
         root = write_folder(Path(directory), {"a": 2, "b": 2})
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / folder / f"{name}{suffix}").write_bytes(content)
-        report = audit(root)
-        assert sorted(file["file"] for file in report["files"]) == walked(root)
+        listed = [file["file"] for file in audit(root)["files"]]
+        # A folder without images, such as new/ with a hidden file, is listed as well.
+        assert sorted(name for name in listed if not name.endswith("/")) == walked(root)
 
 
 def test_a_group_in_two_splits(tmp_path: Path) -> None:

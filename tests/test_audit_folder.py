@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from images import write_folder
 
 import cellvision as cv
@@ -155,3 +156,18 @@ def test_the_command_prints_the_page(
         main(["audit", str(tmp_path / "imagse"), "--out", str(tmp_path / "new")])
     assert caught.value.code == 2
     assert not (tmp_path / "new").exists()
+
+
+def test_images_that_cannot_be_split_are_prepared_as_in_training(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    for name, count in (("rare", 1), ("common", 6)):
+        for number in range(count):
+            path = tmp_path / "images" / name / f"{number}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, chance.integers(0, 256, (4, 40, 40), np.uint8))
+    audit = cv.audit(tmp_path / "images", progress=False)
+    said = " ".join(audit.warnings)
+    assert "class 'rare' has one image left" in said
+    assert "dataset.classes" in said
+    assert "enlarged" not in said
+    assert "preprocessing.channels" not in said

@@ -189,6 +189,13 @@ def test_columns_that_cannot_be_groups(group: Any) -> None:
     assert fault.hint == "Provenance columns: donor"
 
 
+def test_a_column_in_other_capitals_is_named_and_not_taken() -> None:
+    fault = refused("no column 'well'", list("ab"), {"group": "well"}, Well=[1, 2], Day=[1, 1])
+    assert fault.what == "dataset.group: there is no column 'well'; did you mean 'Well'?"
+    assert fault.hint == "Provenance columns: Well, Day"
+    refused("did you mean 'Day'", list("ab"), {"batch": ("Well", "day")}, Well=[1, 2], Day=[1, 1])
+
+
 def test_no_columns_at_all() -> None:
     assert "groups.csv" in refused("names 'well'", list("ab"), {"group": "well"}).hint
     refused("names no column", list("ab"), {"group": ()}, donor=[1, 2])

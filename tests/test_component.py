@@ -158,6 +158,12 @@ def test_an_unknown_setting_has_a_hint() -> None:
     assert caught.value.hint.startswith("Settings: group, batch, classes, number, share")
 
 
+def test_what_has_no_settings_says_so() -> None:
+    with pytest.raises(errors.ExperimentError, match="there is no setting 'epochs'") as caught:
+        cv.recipes.create("quick", epochs=3)
+    assert caught.value.hint == "recipe 'quick' has no settings"
+
+
 def test_faults_have_their_path_in_the_file() -> None:
     invalid_settings = {
         "dataset": {"type": "scope"},

@@ -192,6 +192,8 @@ def test_a_name_is_sought_and_checked_before_anything_runs(isolation: Isolation)
     assert "cellvision-controls" in known.value.hint
     with pytest.raises(errors.ExperimentError, match="'mirror' is named twice"):
         selected_controls(["mirror", "mirror"], experiments)
+    for one in ("mirror", cv.controls.create("mirror")):
+        assert list(selected_controls(one, experiments)[""]) == ["mirror"]
 
 
 UNAVAILABLE = (

@@ -153,6 +153,9 @@ def test_the_batch_table_counts_groups_and_says_what_matters() -> None:
     assert (
         table.sentence() == "2 of 3 plates hold one class: class cannot be told from plate there."
     )
+    assert table.sentence("the test set") == (
+        "2 of 3 plates of the test set hold one class: class cannot be told from plate there."
+    )
     # Without the well itself, p1 names the other class; p2 and p3 name the right one.
     assert table.naming_accuracy == pytest.approx(8 / 12)
 

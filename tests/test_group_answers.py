@@ -142,5 +142,8 @@ def test_the_worst_batch_of_a_run_is_that_of_its_predictions() -> None:
         *("p2", 0.5, 2, 4, 2),
     )
     assert worst.sentence("plate").startswith("Worst of 2 batches (plate): p2, accuracy 0.50 (")
+    # Batches that are equally accurate have no worst one.
+    run.provenance = provenance.assign(batch=["p1", "p2"] * 4)
+    assert worst_batch_of_run(run, "test") is None
     run.provenance = provenance.assign(batch="p1")
     assert worst_batch_of_run(run, "test") is None

@@ -267,6 +267,8 @@ def test_a_source_without_images_is_refused(run: cv.Run, tmp_path: Path) -> None
         cv.predict(run, tmp_path)
     with pytest.raises(errors.FolderError, match="no such file"):
         cv.predict(run, tmp_path / "missing.png")
+    with pytest.raises(errors.FolderError, match="no images were given"):
+        cv.predict(run, [])
 
 
 # --- reading as the run's data set reads ---------------------------------------------------
@@ -534,6 +536,10 @@ def test_groups_get_the_mean_of_their_images(run: cv.Run, images: Path, tmp_path
     assert len(by_folder.attrs["groups"]["folder"]) == 2
     with pytest.raises(errors.CatalogError, match="no 'donor'"):
         cv.predict(run, folder, by="donor")
+    (folder / "groups.csv").write_text("\n".join(["file;Well", *rows]) + "\n")
+    with pytest.raises(errors.CatalogError, match="no 'well'") as caught:
+        cv.predict(run, folder, by="well")
+    assert "did you mean 'Well'? Its columns are: file, Well" in caught.value.hint
 
 
 def test_an_excel_workbook_is_one(run: cv.Run, images: Path, tmp_path: Path) -> None:

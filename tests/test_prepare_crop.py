@@ -324,6 +324,57 @@ def test_masks_that_do_not_fit(
         prepare.crop_images(image, tmp_path / "out", masks=tmp_path / "m.tif")
 
 
+def test_the_images_are_not_their_own_masks(image: Path, tmp_path: Path) -> None:
+    """Seen: 26,771 crops of nothing."""
+    (tmp_path / "link").symlink_to(image.parent)
+    for source, masks in (
+        (image.parent, image.parent),
+        (image.parent, tmp_path / "images" / ".." / "images"),
+        (image.parent, tmp_path / "link"),
+        (image, image),
+        (image, image.parent),
+    ):
+        with pytest.raises(errors.InvalidInput, match="itself and holds no label masks") as caught:
+            prepare.crop_images(source, tmp_path / "out", masks=masks, size=(4, 4))
+        assert image.parent.name in caught.value.what or "link" in caught.value.what
+        assert "cellvision nuclei" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_microscope_image_is_no_mask(image: Path, tmp_path: Path, dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:40, :60]
+    spot = 150 * np.exp(-((y - 20) ** 2 + (x - 30) ** 2) / 200)
+    tifffile.imwrite(tmp_path / "m.tif", rng.poisson(30 + spot).clip(0, 255).astype(dtype))
+    with pytest.raises(errors.InvalidInput, match=r"mask m\.tif looks like an image") as caught:
+        prepare.crop_images(image, tmp_path / "out", masks=tmp_path / "m.tif", size=(4, 4))
+    assert "0 for background and one number per object" in caught.value.hint
+    result = CliRunner().invoke(
+        app, ["crop", str(image), "--out", str(tmp_path / "o"), "--masks", str(tmp_path / "m.tif")]
+    )
+    assert isinstance(result.exception, errors.InvalidInput)
+
+
+@pytest.mark.parametrize("gap", [0, 1, 5])
+@pytest.mark.parametrize("side", [(3, 3), (2, 2), (1, 3), (3, 1), (1, 1)])
+def test_masks_of_small_objects_pass(
+    image: Path, tmp_path: Path, side: tuple[int, int], gap: int
+) -> None:
+    """Objects of a few pixels that fill the mask, and single pixels that do not touch."""
+    if side == (1, 1) and gap == 0:
+        pytest.skip("that is an image")
+    step = [length + gap for length in side]
+    mask = np.zeros((40, 60), "uint16")
+    number = 0
+    for top in range(0, 40, step[0]):
+        for left in range(0, 60, step[1]):
+            number += 1
+            mask[top : top + side[0], left : left + side[1]] = number
+    tifffile.imwrite(tmp_path / "m.tif", mask)
+    assert len(prepare.crop_images(image, tmp_path / "out", masks=tmp_path / "m.tif")) == number
+
+
 def test_missing_and_double_masks(masked: Path) -> None:
     (masked / "masks" / "b" / "y_mask.tif").write_bytes(b"")
     with pytest.raises(errors.InvalidInput, match=r"b/y\.tif has 2 masks: b/y\.tif, b/y_mask"):

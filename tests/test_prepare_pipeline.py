@@ -189,8 +189,9 @@ def test_unusable_folders_are_refused(fields: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("name,well\na,b\n", "needs one column `file`"),
-        ("file,well,well\na,b,c\n", "no column twice"),
+        ("name,well\na,b\n", "no column 'file'; its columns are: name, well"),
+        ("File;Well;Day\na;b;c\n", "did you mean 'File'.*: File, Well, Day"),
+        ("file,well,well\na,b,c\n", "every column once"),
         ("file,well\ncontrol/a1.tif\n", "line 2: 1 values for 2 columns"),
         ("file,well\ncontrol/a1.tif,a\ncontrol\\a1.tif,b\n", "line 3: control/a1.tif again"),
         ('file,well\ncontrol/a1.tif,"a\n', "not a CSV table"),

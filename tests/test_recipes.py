@@ -420,13 +420,23 @@ def test_a_recipe_that_a_file_names_fills_in_what_is_open(
     assert (page.recipe, page.architecture) == ("page", cv.architectures.create("deep"))
 
 
+def test_the_warm_up_is_scaled_to_the_epochs_that_are_given(images: Path) -> None:
+    chosen = read_with_recipe(str(images), [], None).training
+    shorter = read_with_recipe(str(images), ["training.epochs=6"], None).training
+    assert (chosen.epochs, chosen.warmup_epochs) == (60, 3.6)
+    assert (shorter.epochs, shorter.warmup_epochs) == (6, 0.36)
+    given = ["training.epochs=6", "training.warmup_epochs=2"]
+    assert read_with_recipe(str(images), given, None).training.warmup_epochs == 2
+
+
 def test_loading_a_file_says_that_its_recipe_is_not_applied(
     images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "experiment.json"
     dataset = {"type": "folder", "path": str(images)}
     path.write_text(json.dumps({"dataset": dataset, "recipe": "quick"}))
-    assert cv.load_experiment(path).training == cv.Training()
+    loaded = cv.load_experiment(path)
+    assert (loaded.training, loaded.recipe) == (cv.Training(), None)
     assert "names the recipe quick, which is not applied" in caplog.text
     caplog.clear()
     cv.save_experiment(as_experiment(path), path)
@@ -434,13 +444,16 @@ def test_loading_a_file_says_that_its_recipe_is_not_applied(
     assert not caplog.text
 
 
+@pytest.mark.parametrize("form", ["toml", "json"])
+@pytest.mark.parametrize("recipe", ["page", "standard"])
 def test_a_complete_experiment_keeps_its_recipe(
-    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    recipe: str, form: str, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = tmp_path / "experiment.json"
-    complete = read_with_recipe(str(images), [], "page")
+    path = tmp_path / f"experiment.{form}"
+    complete = read_with_recipe(str(images), [], recipe)
     cv.save_experiment(complete, path)
     assert read_with_recipe(str(path), [], "quick") == complete
+    assert read_with_recipe(str(path), ["recipe=quick"], None) == complete
     assert "The recipe quick changes nothing" in caplog.text
 
 

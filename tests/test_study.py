@@ -220,8 +220,14 @@ def test_another_studys_folder_is_refused(study: cv.Study, images: Path, tmp_pat
 
 
 def test_a_study_needs_runs_and_experiments(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(errors.ExperimentError, match="at least one run"):
-        cv.study(experiment(images), runs=0, out=tmp_path / "study")
+    for runs in (0, "2", 2.0, True, None):
+        with pytest.raises(errors.ExperimentError, match="runs must be a whole number") as caught:
+            cv.study(experiment(images), runs=runs, out=tmp_path / "study")
+        assert repr(runs) in caught.value.what
+        assert "--" not in caught.value.hint
+    with pytest.raises(errors.UnknownPlugin, match="no control is called 'colour'"):
+        cv.study(experiment(images), runs=1, out=tmp_path / "study", controls="colour")
+    assert not (tmp_path / "study").exists()
     with pytest.raises(errors.ExperimentError, match="at least one experiment"):
         cv.study({}, runs=1, out=tmp_path / "study")
 

@@ -94,7 +94,7 @@ def test_a_run_folder_has_the_files_of_the_contract(run: cv.Run) -> None:
         "intensity_scale", "intensity_zero", "group_column", "batch_column", "counts",
         "scores", "timings", "leaks", "warnings", "control", "restarted_seeds", "interrupted",
         "local_plugins", "tta_scores", "folds", "left_out_column", "image_control", "all_images",
-        "control_caveat", "kept_epoch", "test_sets",
+        "control_caveat", "kept_epoch", "test_sets", "solved",
     }  # fmt: skip
     assert record["control"] is None
     assert record["interrupted"] is False
@@ -154,6 +154,15 @@ def test_the_history_agrees_with_the_predictions(level: cv.Run) -> None:
     last, score = level.history.iloc[-1], level.scores["validation"]
     assert last["val_accuracy"] == pytest.approx(score.accuracy)
     assert last["val_loss"] == pytest.approx(score.loss, rel=1e-4)
+
+
+def test_validation_keeps_up_with_few_steps_per_epoch(images: Path, tmp_path: Path) -> None:
+    """Running averages of Keras' momentum would be near their start."""
+    run = cv.train(tiny.experiment(images, "mixed", epochs=4), tmp_path / "run")
+    history, score = run.history, run.scores["validation"]
+    assert score.accuracy == 1
+    assert history["val_accuracy"].iloc[-1] == 1
+    assert history["val_loss"].iloc[-1] == pytest.approx(score.loss, abs=0.1)
 
 
 @pytest.mark.slow
@@ -512,7 +521,9 @@ def test_an_interrupt_keeps_the_run_and_exits_with_130(
     assert "epoch 1 is kept" in error
     run = cv.load_run(tmp_path / "run")
     assert run.interrupted
-    assert len(run.history) == 1
+    assert (len(run.history), run.metadata.kept_epoch) == (1, 1)
+    predicted = cv.predict(run, images, tmp_path / "predictions.csv", progress=False)
+    assert any("interrupted after epoch 1 of" in warning for warning in predicted.warnings)
     assert any("interrupted after epoch 1" in text for text in run.warnings)
     with pytest.raises(errors.FolderError, match="interrupted run"):
         cv.train(experiment, tmp_path / "run")

@@ -264,6 +264,16 @@ def test_class_and_plate_cannot_be_distinguished_if_each_plate_has_one_class() -
     options = {"batches": plates, "batch_name": "plate", "controls": None}
     result = judge(LABELS, **options)
     assert (result.word, result.sentence) == ("class is batch", "cannot tell class from plate")
+    assert result.reasons == (
+        "Every plate of the test set holds one class (4 plates): class cannot be told from plate.",
+    )
+    # The folds of a cross-validation test all images.
+    pooled = judge(LABELS, **options, cross_validated=True)
+    assert pooled.reasons == (
+        "Every plate holds one class (4 plates): class cannot be told from plate.",
+    )
+    (reason,) = result.reasons
+    assert result._repr_html_().count(reason) == 1
     held_out = judge(LABELS, **options, batches_held_out=True)
     assert held_out.test.permuted == "labels of whole batches (each holds one class)"
     assert held_out.word == "may be the batch"

@@ -172,7 +172,7 @@ def _settings_error(
             return cause
         elif details["type"] == "extra_forbidden":
             lines.append(f"there is no setting {name!r}")
-            hints.append(_nearest_setting(path, owner))
+            hints.append(_nearest_setting(path, owner, where))
         elif details["type"] == "missing":
             lines.append(f"{name} is missing")
         else:
@@ -199,8 +199,10 @@ def _message(details: ErrorDetails) -> str:
     return details["msg"].removeprefix("Value error, ")
 
 
-def _nearest_setting(path: Sequence[str], owner: type[BaseModel]) -> str:
+def _nearest_setting(path: Sequence[str], owner: type[BaseModel], where: str) -> str:
     names = [field.alias or name for name, field in owner.model_fields.items()]
+    if not names:
+        return f"{'.'.join(path[:-1]) or where} has no settings"
     near = difflib.get_close_matches(path[-1], names, n=1)
     if near:
         return f"Did you mean {'.'.join((*path[:-1], near[0]))!r}?"

@@ -15,6 +15,9 @@ FORMULA_START = "=+-@\t\r\n"
 """Characters with which spreadsheets start a formula (OWASP, "CSV Injection")."""
 
 _FORMULA = re.compile(rf"'*[{re.escape(FORMULA_START)}]")
+_MOST_COLUMNS = 30
+"""Columns of a table that a message lists."""
+
 _HARMLESS = re.compile(r"[+-]+|[+-]\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?")
 """Signs alone and numbers, which compute nothing: ``+`` and ``-`` are common names of classes."""
 
@@ -54,6 +57,53 @@ def unescape_cell(cell: str) -> str:
     ('=1+1', "'t Hooft")
     """
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def missing_column(name: str, columns: Sequence[str]) -> str:
+    """Say that a table has no such column; name one that differs in capitals only, or list all.
+
+    Parameters
+    ----------
+    name
+        The column that is missing.
+    columns
+        The columns of the table.
+
+    Examples
+    --------
+    >>> missing_column("file", ["File", "Well"])
+    "has no column 'file'; did you mean 'File'? Its columns are: File, Well"
+    >>> missing_column("file", ["name", "well"])
+    "has no column 'file'; its columns are: name, well"
+    """
+    listed = ", ".join(columns[:_MOST_COLUMNS]) + (", ..." if len(columns) > _MOST_COLUMNS else "")
+    near = similar_column(name, columns)
+    if near is None:
+        return f"has no column {name!r}; its columns are: {listed}"
+    return f"has no column {name!r}; did you mean {near!r}? Its columns are: {listed}"
+
+
+def similar_column(name: str, columns: Iterable[str]) -> str | None:
+    """Return the column that differs from a name in capitals or surrounding blanks only, if any.
+
+    Examples
+    --------
+    >>> similar_column("well", ["Plate", "Well"]), similar_column("well", ["wells"])
+    ('Well', None)
+    """
+    wanted = name.strip().casefold()
+    return next((c for c in columns if c != name and c.strip().casefold() == wanted), None)
+
+
+def most_frequent_delimiter(header: str) -> str:
+    """Return which of comma, semicolon and tab is most frequent in the first line of a table.
+
+    Examples
+    --------
+    >>> most_frequent_delimiter("File;Well;Date")
+    ';'
+    """
+    return max(",;\t", key=header.count)
 
 
 def format_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

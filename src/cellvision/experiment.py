@@ -210,6 +210,7 @@ def load_experiment(path: str | os.PathLike[str]) -> Experiment:
             "cv.train and cv.study apply it to the file; cellvision recipe FILE prints its choice.",
             *(path, recipe),
         )
+        settings = {key: value for key, value in settings.items() if key != "recipe"}
     return experiment_from(settings, str(path))
 
 
@@ -225,14 +226,14 @@ def named_recipe(settings: Mapping[str, Any]) -> str | None:
         Plain values of the file.
     """
     table = settings.get("recipe")
-    is_record = "recipe_plugin" in settings or settings.keys() >= _CHOSEN
+    is_record = "recipe_plugin" in settings or settings.keys() >= CHOSEN
     if table is None or is_record:
         return None
     name = table.get("type", defaults.RECIPE) if isinstance(table, Mapping) else table
     return str(name)
 
 
-_CHOSEN = {"architecture", "augmenters", "preprocessing", "training"}
+CHOSEN = {"architecture", "augmenters", "preprocessing", "training"}
 """What recipes choose."""
 
 

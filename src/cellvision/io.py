@@ -11,7 +11,13 @@ from __future__ import annotations
 from cellvision.atomic_io import folder as atomic_folder
 from cellvision.atomic_io import path as atomic_path
 from cellvision.atomic_io import text as write_text
-from cellvision.csv_cells import format_frame, unescape_cell, unescape_frame
+from cellvision.csv_cells import (
+    format_frame,
+    missing_column,
+    most_frequent_delimiter,
+    unescape_cell,
+    unescape_frame,
+)
 from cellvision.data.class_folders import class_folder_depth
 from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
 from cellvision.data.folder_walk import WalkedPath, walk_folder
@@ -36,6 +42,8 @@ __all__ = [
     "format_frame",
     "is_phantom",
     "luma",
+    "missing_column",
+    "most_frequent_delimiter",
     "natural_order",
     "pixel_digest",
     "read_image",

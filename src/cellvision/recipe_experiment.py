@@ -15,6 +15,7 @@ from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
 from cellvision.experiment import (
+    CHOSEN,
     Experiment,
     experiment_from,
     load_experiment,
@@ -24,6 +25,7 @@ from cellvision.experiment import (
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.recipe import Recipe, recipes
 from cellvision.local_plugins import requirement_of
+from cellvision.merged_settings import leaves_open, merge, scale_warmup, table_of
 from cellvision.plain_settings import by_default
 from cellvision.recognised_paths import recognising_dataset
 from cellvision.remote import is_address
@@ -121,6 +123,45 @@ def as_experiment(
     return experiment_from_recipe(experiment.dataset, recipe, settings)
 
 
+def experiment_for_audit(
+    source: Experiment | str | os.PathLike[str], recipe: str, group: str | None
+) -> Experiment:
+    """As `as_experiment`, also for images that cannot be split or that `standard` cannot use.
+
+    Raises
+    ------
+    errors.InvalidInput
+        As for `as_experiment`, if it is not the images that are unsuitable.
+    """
+    try:
+        try:
+            return as_experiment(source, recipe, group)
+        except errors.SplitError:
+            if isinstance(source, Experiment) or _is_experiment_file(source):
+                raise
+            dataset = without_recipe(source, group).dataset.model_dump(mode="json")
+            return experiment_from(
+                complete_for_audit({"dataset": dataset}, recipe), os.fspath(source)
+            )
+    except errors.InvalidInput:
+        if recipe != DEFAULT:
+            raise
+        return without_recipe(source, group)  # raises other faults again
+
+
+def complete_for_audit(settings: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+    """As `complete_settings`, but from all images if they cannot be split as requested.
+
+    An audit describes them nevertheless, prepared as a training would prepare them.
+    """
+    try:
+        return complete_settings(settings, recipe)
+    except errors.SplitError:
+        whole = {**table_of(settings, "split"), "test": 0, "validation": 0}
+        complete = complete_settings({**settings, "split": whole}, recipe)
+        return {**complete, "split": table_of(settings, "split")}
+
+
 def without_recipe(
     source: Experiment | str | os.PathLike[str], group: str | None = None
 ) -> Experiment:
@@ -182,18 +223,20 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
     chooser = recipes.create(name, **options)
     # Check what is given first: a misspelt setting should not wait for the images.
     given = {**settings, "recipe": recipe}
-    if "type" not in _table(settings, "architecture"):
+    if "type" not in table_of(settings, "architecture"):
         # Settings without a name are for the architecture that the recipe will choose.
         given = {key: value for key, value in given.items() if not _is_table(key, value)}
     chosen = _choice(chooser, settings, experiment_from(given, "settings"))
     reasons = chosen.pop("recipe_reasons", {})
     kept = {name: reason for name, reason in reasons.items() if not _is_given(name, settings)}
-    complete = _merge(chosen, settings)
-    if chosen and complete == settings:
+    complete = merge(chosen, settings)
+    scale_warmup(complete, chosen, settings)
+    is_complete = "recipe_plugin" in record and settings.keys() >= CHOSEN
+    if is_complete or (chosen and not leaves_open(settings, chosen)):
         _log.warning(
             "The recipe %s changes nothing: all settings that it chooses are given.", recipe
         )
-        return {**complete, **record}
+        return {**settings, **record}
     complete |= {"recipe": recipe, "recipe_plugin": requirement_of(chooser)}
     if options:
         complete["recipe_settings"] = options
@@ -204,7 +247,7 @@ def _divided(
     settings: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Divide settings of the recipe, what a file records of its recipe, and other settings."""
-    table = _table(settings, "recipe")
+    table = table_of(settings, "recipe")
     options = {key: value for key, value in table.items() if key != "type"}
     record = {key: settings[key] for key in _ABOUT_RECIPE if key in settings}
     if table:
@@ -221,7 +264,7 @@ def _choice(recipe: Recipe, settings: Mapping[str, Any], provisional: Experiment
     split = Split.from_settings(settings.get("split") or {}, "split")
     about_images = {
         "accelerators": _has_gpu(),
-        "channels_selected": "channels" in _table(settings, "preprocessing"),
+        "channels_selected": "channels" in table_of(settings, "preprocessing"),
     }
     dataset = settings["dataset"]
     if split.splitter is None or "fold" in split.model_fields_set:
@@ -306,32 +349,6 @@ def _is_given(name: str, settings: Mapping[str, Any]) -> bool:
 def _is_table(key: str, value: Any) -> bool:
     """Whether a setting is a table of settings of the architecture."""
     return key == "architecture" and isinstance(value, Mapping)
-
-
-def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return one table of settings; empty if it is missing."""
-    table = settings.get(name)
-    return table if isinstance(table, Mapping) else {}
-
-
-def _merge(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two nested tables; what is given takes precedence.
-
-    A component given by another name replaces that of the recipe with all its settings.
-    """
-    merged: dict[str, Any] = {**chosen}
-    for key, value in given.items():
-        before = merged.get(key)
-        if isinstance(value, str) and isinstance(before, Mapping) and before.get("type") == value:
-            continue  # the same component by its name alone
-        if isinstance(before, str) and isinstance(value, Mapping):
-            before = {"type": before}
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            other = "type" in value and value["type"] != before.get("type")
-            merged[key] = dict(value) if other else _merge(before, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def _has_gpu() -> bool:

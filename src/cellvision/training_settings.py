@@ -60,7 +60,8 @@ class Training(Settings):
 
     refresh_batch_norm: bool = True
     """Recompute the statistics of batch normalization on the training images at the end.
-    Running averages lag behind in short trainings."""
+    Running averages lag behind in short trainings; with few steps per epoch, their momentum is
+    lowered, so that validation describes the network of its epoch."""
 
     restarts: Annotated[int, Field(ge=0)] = 3
     """How often to draw new weights if the network outputs the same for every image after the

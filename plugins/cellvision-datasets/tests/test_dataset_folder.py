@@ -198,10 +198,28 @@ def test_every_file_is_in_the_catalog_or_skipped(tmp_path: Path) -> None:
         "a/notes.txt": ("not an image: .txt", False),
         "SOURCE.md": ("not an image: .md", False),
         "b/nothing": ("not an image: no suffix", False),
-        "c/": ("empty folder", True),
+        "c/": ("no images, so the class is missing", False),
     }
     on_disk = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert on_disk == listed | (set(over) - {"c/"})
+
+
+def test_a_class_or_split_without_images_is_missing(tmp_path: Path) -> None:
+    put(tmp_path, "train/a/1.png", "train/b/1.png")
+    for name in ("train/c", "train/b/masks", "test/a", ".hidden/d", "train/@eaDir"):
+        (tmp_path / name).mkdir(parents=True)
+    groups(tmp_path, "", "train/c/.DS_Store")
+    groups(tmp_path, "text", "notes/read.me")
+    over = passed(tmp_path)
+    assert {name: why for name, (why, expected) in over.items() if not expected} == {
+        "train/c/": "no images, so the class is missing from the split 'train'",
+        "test/": "no images, so the split is missing",
+        "test/a/": "no images, so the class is missing from the split 'test'",
+        "notes/read.me": "not an image: .me",
+    }
+    assert {name for name, (_, expected) in over.items() if expected} == {
+        *("train/b/masks/", ".hidden/d/", "train/c/.DS_Store", "train/@eaDir/"),
+    }
 
 
 @pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle", "lost+found"])
@@ -330,6 +348,8 @@ def test_columns_of_the_catalog_are_not_overwritten(two: Path) -> None:
     [
         ("", "is empty"),
         ("name,well\na/1.png,x\n", "no column 'file'.*name, well"),
+        ("File;Well;Datum\na/1.png;x;1\n", "did you mean 'File'.*are: File, Well, Datum"),
+        ("name\tWell\na/1.png\tx\n", "no column 'file'; its columns are: name, Well"),
         ("file,well,well\na/1.png,x,y\n", "column 'well' twice"),
         ("file,well\na/1.png\n", "line 2: 1 values for 2 columns"),
         ("file,well\n,x\n", "line 2: no file"),

@@ -92,6 +92,8 @@ def test_damaged_parquet_is_refused(tmp_path: Path) -> None:
         ("", "cells.csv", "is empty"),
         ("name,label\n1.png,a\n", "cells.csv", "no column 'file'.*name, label"),
         ("file,class\n1.png,a\n", "cells.csv", "no column 'label'.*file, class"),
+        ("file;Label\n1.png;a\n", "cells.csv", "did you mean 'Label'.*: file, Label"),
+        ("FILE;label\n1.png;a\n", "cells.csv", "did you mean 'FILE'.*: FILE, label"),
         ("file,label\n,a\n", "cells.csv", "line 2: no file"),
         ("file,label\n1.png\n", "cells.csv", "line 2: 1 values"),
         ("file,label\n1.png,a\n", "cells.xlsx", "unknown suffix for a table"),
@@ -100,6 +102,12 @@ def test_damaged_parquet_is_refused(tmp_path: Path) -> None:
 def test_tables_that_cannot_be_used(tmp_path: Path, text: str, name: str, says: str) -> None:
     with pytest.raises(errors.CatalogError, match=says):
         catalog(table(tmp_path, text, name))
+
+
+def test_a_table_with_other_capitals_is_recognised(tmp_path: Path) -> None:
+    recognises = cv.datasets.get("table").recognises
+    assert recognises(table(tmp_path, "File;Label\n1.png;a\n", "cells.csv"))
+    assert not recognises(table(tmp_path, "name;label\n1.png;a\n", "other.csv"))
 
 
 def test_a_missing_table_and_a_folder(tmp_path: Path) -> None:

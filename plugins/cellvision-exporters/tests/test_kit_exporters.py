@@ -71,6 +71,20 @@ def test_a_card_states_classes_scores_and_what_is_unknown(tmp_path: Path) -> Non
     assert "Not stated by the people who trained it." in plain
 
 
+def test_a_card_of_a_solved_network_states_no_epochs(tmp_path: Path) -> None:
+    run = example_run(tmp_path / "run")
+    solved = "- Solved exactly; epochs, batch size and optimizer have no effect."
+    text = cv.export(run, "model_card", tmp_path / "trained.md").read_text(encoding="utf-8")
+    assert "- Epochs: " in text
+    assert solved not in text
+    metadata = run.metadata.model_copy(update={"solved": True})
+    (run.folder / "run.json").write_text(metadata.to_json(), encoding="utf-8")
+    run = cv.load_run(run.folder)
+    text = cv.export(run, "model_card", tmp_path / "solved.md").read_text(encoding="utf-8")
+    assert solved in text
+    assert "- Epochs: " not in text
+
+
 def test_a_card_of_another_run_is_refused(tmp_path: Path) -> None:
     exporter = cv.exporters.create("model_card")
     other = example_run(tmp_path / "other", "single epoch")

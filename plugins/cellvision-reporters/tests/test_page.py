@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from written_results import LEAKS, ODD_NAMES, write_run, write_study
+from written_results import LEAKS, ODD_NAMES, mark_solved, write_run, write_study
 
 import cellvision as cv
 from cellvision import Artifact, statistics
@@ -113,6 +113,33 @@ def test_the_page_of_a_run_gives_the_answer_of_the_rule_and_a_complete_command(
     assert words[2] == str(run.folder.resolve() / "run.json")
     assert words[3:] == ["--runs", "5", "--controls", "--out", f"{run.folder.resolve()}-study"]
     assert not Path(words[-1]).exists()
+
+
+def test_every_accuracy_of_the_answer_has_its_n_and_no_sentence_comes_twice(
+    tmp_path: Path,
+) -> None:
+    run = write_run(tmp_path / "run", n=30, wrong=6)
+    study = write_study(tmp_path / "study", {"net": {"n": 20}})
+    for results, n in ((run, 30), (study, 20)):
+        text = " ".join(report_on(results).text.split())
+        answer = text[: text.index("On this page")]
+        for name in ("Accuracy on held-out images", "Balanced accuracy", "training images"):
+            value = answer[answer.index(name) + len(name) :]
+            assert re.match(rf" ?[01]\.\d\d \([^)]*\bn = {n}\)", value), value[:60]
+        assert re.search(r"Worst class ?\S+: \d+ of \d+ images right", answer)
+        assert answer.count("No p below") <= 1
+
+
+def test_settings_without_effect_are_not_listed(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", epochs=1)
+    solved = "solved exactly; epochs, batch size and optimizer have no effect"
+    text = report_on(run).text
+    assert "Batch size" in text
+    assert solved not in text
+    text = report_on(mark_solved(run)).text
+    assert solved in text
+    assert "Batch size" not in text
+    assert "softmax regression was fitted" in text
 
 
 def test_a_damaged_audit_does_not_stop_the_page(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from cellvision_reporters.standards.data_facts import data_facts
 from cellvision_reporters.standards.dome import ABOUT, dome_schema
 from cellvision_reporters.standards.model_facts import evaluation_facts, model_facts
 from cellvision_reporters.standards.subject import Subject
-from written_results import write_run, write_study
+from written_results import mark_solved, write_run, write_study
 
 import cellvision as cv
 from cellvision import errors
@@ -101,6 +101,14 @@ def test_a_study_fills_in_what_it_knows_and_asks_for_the_rest(tmp_path: Path, ou
     assert "- `population`: Cells, tissue, organisms" in files["standards_open.md"]
     assert "cellvision 0.1.0" in files["standards_methods.md"]
     assert "# Model card: study" in files["standards_model_card.md"]
+
+
+def test_settings_without_effect_are_not_stated(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    assert "epochs with batches of" in model_facts(Subject.of(run))["training"]
+    facts = model_facts(Subject.of(mark_solved(run)))
+    assert facts["training"] == ("Solved exactly; epochs, batch size and optimizer have no effect.")
+    assert "epoch" not in facts["selection"]
 
 
 def test_a_file_answers_what_a_person_knows(tmp_path: Path, out: Path) -> None:

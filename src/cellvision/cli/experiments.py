@@ -66,8 +66,12 @@ AllowNetwork = Annotated[
 ]
 
 
-def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) -> Experiment:
+def read_with_recipe(
+    source: str, changes: Sequence[str], recipe: str | None, *, for_audit: bool = False
+) -> Experiment:
     """Read an experiment; a recipe fills in what is left open.
+
+    For an audit, images that cannot be split as requested are no error.
 
     A folder of images gets the recipe `standard` unless another one is named. An experiment file
     gets one only if it or the option names one, or if a change sets a recipe or one of its
@@ -80,43 +84,54 @@ def read_with_recipe(source: str, changes: Sequence[str], recipe: str | None) ->
     """
     from cellvision.data.unusable_path import EXPERIMENT_SUFFIXES
     from cellvision.experiment import experiment_from
-    from cellvision.recipe_experiment import DEFAULT, complete_settings
+    from cellvision.recipe_experiment import DEFAULT, complete_for_audit, complete_settings
     from cellvision.remote import is_address
 
+    recipe, changes = _named_by_change(recipe, changes)
     values = settings(source, changes)
     recipe = _requested_recipe(recipe, changes, values)
     is_file = Path(source).suffix.lower() in EXPERIMENT_SUFFIXES and not Path(source).is_dir()
     if recipe is None and (is_address(source) or not is_file):
         recipe = DEFAULT
     if recipe is not None:
-        values = complete_settings(values, recipe)
+        values = (complete_for_audit if for_audit else complete_settings)(values, recipe)
     return experiment_from(values, source)
+
+
+def _named_by_change(
+    option: str | None, changes: Sequence[str]
+) -> tuple[str | None, Sequence[str]]:
+    """Take ``--set recipe=NAME`` for ``--recipe NAME``; return the name and the other changes."""
+    named, others = None, []
+    for change in changes:
+        key, value = split_change(change, "--set recipe=quick")
+        if key in ("recipe", "recipe.type") and isinstance(value, str):
+            named = value
+            continue
+        if key == "recipe" and isinstance(value, Mapping):
+            named = value.get("type", named)
+        others.append(change)
+    if option is not None and named not in (None, option):
+        raise errors.ExperimentError(
+            f"--recipe {option} and --set recipe name two recipes", "Name one of them."
+        )
+    return option or named, others
 
 
 def _requested_recipe(
     recipe: str | None, changes: Sequence[str], values: Mapping[str, Any]
 ) -> str | None:
-    """Return the recipe that ``--recipe``, a change such as ``recipe=quick`` or the file names."""
+    """Return the recipe that is named, or whose settings change, or that the file names."""
     from cellvision.experiment import named_recipe
     from cellvision.recipe_experiment import DEFAULT
 
     if recipe is not None:
         require_name("--recipe", recipe, "recipe")
+        return recipe
     if not _is_about_recipe(changes):
-        return recipe or named_recipe(values)
+        return named_recipe(values)
     table = values["recipe"]
-    name = table.get("type") if isinstance(table, Mapping) else table
-    is_named = any(
-        key == "recipe.type"
-        or (key == "recipe" and not isinstance(value, Mapping))
-        or (key == "recipe" and "type" in value)
-        for key, value in (split_change(change, "--set recipe=quick") for change in changes)
-    )
-    if recipe is not None and is_named and name != recipe:
-        raise errors.ExperimentError(
-            f"--recipe {recipe} and --set recipe name two recipes", "Name one of them."
-        )
-    return recipe or name or DEFAULT
+    return (table.get("type") if isinstance(table, Mapping) else table) or DEFAULT
 
 
 def _is_about_recipe(changes: Sequence[str]) -> bool:
@@ -163,7 +178,7 @@ def read_for_audit(source: str, changes: Sequence[str], recipe: str | None) -> E
         The source is missing or a setting is wrong.
     """
     try:
-        return read_with_recipe(source, changes, recipe)
+        return read_with_recipe(source, changes, recipe, for_audit=True)
     except errors.InvalidInput:
         if recipe is not None or _is_about_recipe(changes):
             raise

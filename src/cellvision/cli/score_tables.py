@@ -15,19 +15,25 @@ if TYPE_CHECKING:
     from cellvision.results.scores import Score
     from cellvision.results.study import Study
 
+SOLVED = "solved exactly; epochs, batch size and optimizer have no effect"
+"""Says how a network was trained whose softmax layer was solved at once."""
+
 _MOST_CLASSES = 30
 """Most classes in a table; of more, those with the lowest recall are shown."""
 
 
 def score_table(run: Run) -> Table:
     """Return one row per split: images, groups, accuracy with interval, balanced accuracy."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     group = run.metadata.group_column or "groups unknown"
     scored = any(score.group_accuracy is not None for score in run.scores.values())
     further = ("of groups",) if scored else ()
-    columns = ("split", "images", as_markup(group), "accuracy", "95 % interval", "balanced")
-    table = Table(*columns, *further, box=None)
+    table = Table(
+        *("split", "images", as_markup(group), "accuracy"),
+        *(Column("95 % interval", no_wrap=True), "balanced", *further),
+        box=None,
+    )
     averaged = [(f"{split}, averaged*", s) for split, s in run.metadata.tta_scores.items()]
     for split, score in [*run.scores.items(), *averaged]:
         table.add_row(
@@ -65,38 +71,80 @@ def class_table(classes: Mapping[str, ClassScore]) -> Table:
 
 
 def spread_table(study: Study) -> Table:
-    """Return the spread over runs of each experiment and split, and the scores of ensembles."""
-    import pandas as pd
-    from rich.table import Table
-
-    table = Table(
-        *("experiment", "split", "runs", "mean accuracy", "SD", "range", "mean balanced"), box=None
-    )
+    """Return the accuracy over runs of each experiment and split; the spread only if several."""
+    columns: tuple[str, ...] = ("runs", "mean\naccuracy", "SD", "range", "mean\nbalanced")
+    if all(len(experiment.runs) == 1 for experiment in study.experiments):
+        columns = ("accuracy", "balanced")
+    table = _experiment_table(columns)
     for experiment in study.experiments:
+        table.add_row(as_markup(experiment.name))
         for split in experiment.runs[0].scores:
             scores = experiment.scores(split)
-            values = pd.Series([score.accuracy for score in scores])
-            table.add_row(
-                as_markup(experiment.name),
-                as_markup(split),
-                str(len(values)),
-                f"{values.mean():.3f}",
-                f"{values.std():.3f}" if len(values) > 1 else "",
-                f"{values.min():.3f} to {values.max():.3f}",
-                _number(_mean([score.balanced_accuracy for score in scores])),
-            )
+            cells = dict(zip(columns, [""] * len(columns), strict=True)) | _spread(scores)
+            table.add_row(_indented(split), _images(scores), *(cells[name] for name in columns))
+    return table
+
+
+def _spread(scores: Sequence[Score]) -> dict[str, str]:
+    """Return the cells of `spread_table` by column; one run has no spread."""
+    import pandas as pd
+
+    values = pd.Series([score.accuracy for score in scores])
+    accuracy = f"{values.mean():.3f}"
+    balanced = _number(_mean([score.balanced_accuracy for score in scores]))
+    cells = {"runs": str(len(values)), "accuracy": accuracy, "balanced": balanced}
+    cells |= {"mean\naccuracy": accuracy, "mean\nbalanced": balanced}
+    if len(values) > 1:
+        cells["SD"] = f"{values.std():.3f}"
+        cells["range"] = f"{values.min():.3f} to {values.max():.3f}"
+    return cells
+
+
+def ensemble_table(study: Study) -> Table | None:
+    """Return the scores of the mean probabilities over runs; None if there are no ensembles."""
+    if not study.ensembles:
+        return None
+    table = _experiment_table(("accuracy", "95 % interval", "balanced"))
     for ensemble in study.ensembles:
+        table.add_row(as_markup(ensemble.experiment))
         for split, score in ensemble.scores.items():
             table.add_row(
-                as_markup(f"{ensemble.experiment}: mean of all runs"),
-                as_markup(split),
-                "",
+                _indented(split),
+                _images([score]),
                 f"{score.accuracy:.3f}",
-                "",
-                f"95 % interval {score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
+                f"{score.accuracy_low:.3f} to {score.accuracy_high:.3f}",
                 f"{score.balanced_accuracy:.3f}",
             )
     return table
+
+
+def _experiment_table(columns: Sequence[str]) -> Table:
+    """Return a table for a row per experiment, and below it one per split.
+
+    The name of an experiment is the only cell that wraps where the terminal is narrow.
+    """
+    from rich.table import Column, Table
+
+    names = ("images\n(groups)", *columns)
+    return Table(
+        Column("split", overflow="fold"), *(Column(name, no_wrap=True) for name in names), box=None
+    )
+
+
+def _indented(split: str) -> str:
+    return f"  {as_markup(split)}"
+
+
+def _images(scores: Sequence[Score]) -> str:
+    """Return the number of images, and of groups where they are known, such as ``132 (33)``."""
+    images = _least_to_most([score.n for score in scores])
+    groups = [score.groups for score in scores if score.groups is not None]
+    return f"{images} ({_least_to_most(groups)})" if groups else images
+
+
+def _least_to_most(numbers: Sequence[int]) -> str:
+    least, most = min(numbers), max(numbers)
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def mean_class_table(scores: Sequence[Score]) -> Table:

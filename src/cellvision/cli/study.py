@@ -300,18 +300,26 @@ def _facts(verdict: VerdictRecord) -> list[str]:
         images = counted(verdict.n, "image")
         lines.append(f"{verdict.folds} folds by {verdict.folds_by}, {images}, {groups}.")
     accuracy = (
-        f"Accuracy of images {verdict.accuracy:.2f} "
-        f"({verdict.accuracy_low:.2f} to {verdict.accuracy_high:.2f})"
+        f"Accuracy of {counted(verdict.n, 'image')} {verdict.accuracy:.2f} "
+        f"({verdict.accuracy_low:.2f} to {verdict.accuracy_high:.2f}), "
+        f"balanced {verdict.balanced_accuracy:.2f}"
     )
     if verdict.group_accuracy is not None:
         accuracy += (
-            f", of {counted(verdict.groups_scored or 0, 'group')} {verdict.group_accuracy:.2f} "
+            f"; of {counted(verdict.groups_scored or 0, 'group')} {verdict.group_accuracy:.2f} "
             f"({verdict.group_accuracy_low:.2f} to {verdict.group_accuracy_high:.2f})"
         )
-    lines.append(f"{accuracy}. Balanced accuracy {verdict.balanced_accuracy:.2f}.")
+    lines.append(f"{accuracy}.")
     if verdict.worst_batch is not None:
         lines.append(verdict.worst_batch.sentence(verdict.batch_column))
     return lines
+
+
+def _verdict_lines(verdict: VerdictRecord) -> list[str]:
+    """Return what the verdict rests on: facts, reasons, every control and warnings, each once."""
+    controls = [control.sentence for control in verdict.controls]
+    lines = [*_facts(verdict), *verdict.reasons, *controls, *verdict.warnings]
+    return list(dict.fromkeys(line for line in lines if line))
 
 
 def _show_classes(console: Console, experiment: StudyExperiment, *, several: bool) -> None:
@@ -336,19 +344,26 @@ def show(study: Study, out: str) -> None:
     """Print the spread over runs, the verdicts, and where the report is."""
     from rich.console import Console
 
-    from cellvision.cli.score_tables import spread_table
+    from cellvision.cli.score_tables import SOLVED, ensemble_table, spread_table
     from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
 
     console = Console(highlight=False)
     console.print(spread_table(study))
+    ensembles = ensemble_table(study)
+    if ensembles is not None:
+        console.print("\nMean of all runs:", style="bold")
+        console.print(ensembles)
+    solved = [each.name for each in study.experiments if each.networks[0].metadata.solved]
+    if solved:
+        print(f"{printable(', '.join(solved))}: {SOLVED}.")
     for experiment in study.experiments:
         _show_classes(console, experiment, several=len(study.experiments) > 1)
     for verdict in study.verdicts:
         several = len(study.verdicts) > 1
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""
         console.print(f"Verdict: {as_markup(about + verdict.sentence)}", style="bold")
-        for line in (*_facts(verdict), *verdict.reasons, *verdict.warnings):
+        for line in _verdict_lines(verdict):
             console.print(f"  {as_markup(line)}", soft_wrap=True)
     for curve in study.learning_curves:
         console.print(as_markup(f"{curve.split}: {curve.sentences[0]}"), soft_wrap=True)

@@ -68,7 +68,7 @@ def show(run: Run, out: str) -> None:
     """Print a run's warnings and scores, and where its report is."""
     from rich.console import Console
 
-    from cellvision.cli.score_tables import class_table, omitted_classes, score_table
+    from cellvision.cli.score_tables import SOLVED, class_table, omitted_classes, score_table
     from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
     from cellvision.results.worst_batch import worst_batch_of_run
@@ -78,6 +78,8 @@ def show(run: Run, out: str) -> None:
         style = "bold red" if warning.startswith("LEAK") else "yellow"
         console.print(f"Warning: {as_markup(warning)}", style=style)
     console.print(score_table(run))
+    if run.metadata.solved:
+        console.print(f"{SOLVED.capitalize()}.")
     chance = 1 / len(run.class_names)
     console.print(f"Guessing at random gives {chance:.3f}{_majority_baseline(run)}.", markup=False)
     for split in run.test_splits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,10 +18,12 @@ from cellvision.data.batch_confounding import (
 )
 from cellvision.data.batch_reads import scan
 from cellvision.data.catalog import Catalog, is_training
+from cellvision.data.class_differences import MASK_NAMES
 from cellvision.data.image_stats import ImageStats, digests, summarize_notes
 from cellvision.data.image_warnings import image_warnings
 from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import Leak, find_leaks
+from cellvision.data.names import quote_list
 from cellvision.data.near_duplicates import NearDuplicate, find_near_duplicates, warnings_of
 from cellvision.data.pixel_cache import StoredPixels, open_pixels
 from cellvision.data.preprocessing import Preprocessing
@@ -268,7 +270,7 @@ def _split_if_possible(
     try:
         return split.apply(catalog, digests(stats)), []
     except errors.SplitError as error:
-        warnings = [f"These images cannot be split as requested: {error.what}."]
+        warnings = [f"These images cannot be split as requested: {error.what}. {error.hint}."]
         if catalog.has_splits:
             return catalog, warnings
         return replace(catalog, table=catalog.table.assign(split="train")), warnings
@@ -327,7 +329,9 @@ def build_audit(
         *_note_warnings(stats),
         *warnings_of(near_duplicates),
     ]
-    lines += _skipped({file.file: file.reason for file in skipped if not file.expected})
+    unexpected = {file.file: file.reason for file in skipped if not file.expected}
+    lines += _skipped_folders(unexpected, dataset.classes)
+    lines += _skipped({name: unexpected[name] for name in unexpected if not name.endswith("/")})
     return Audit(
         catalog.class_names,
         catalog.counts(),
@@ -351,6 +355,21 @@ def _skipped_files(dataset: Dataset) -> list[SkippedFile]:
             "Return SkippedFile(file, reason). Its author can test it: cellvision check.",
         )
     return skipped
+
+
+def _skipped_folders(reasons: Mapping[str, str], classes: Sequence[str] | None) -> Iterator[str]:
+    """Name the skipped folders, by reason; those that a setting or their name leaves out are not.
+
+    An empty folder called like one of label masks is no missing class.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for folder in (name.rstrip("/") for name in reasons if name.endswith("/")):
+        name = folder.rpartition("/")[2]
+        if (classes is None or name in classes) and name.casefold() not in MASK_NAMES:
+            by_reason.setdefault(reasons[f"{folder}/"], []).append(folder)
+    for reason, names in by_reason.items():
+        folders = "Folder {} was" if len(names) == 1 else "Folders {} were"
+        yield f"{folders.format(quote_list(names))} skipped: {reason}."
 
 
 def _skipped(reasons: Mapping[str, str]) -> list[str]:

@@ -31,7 +31,7 @@ separates them now and then."""
 
 _LISTED = 3
 
-_MASK_NAMES = frozenset(
+MASK_NAMES = frozenset(
     {
         *("annotation", "annotations", "ground_truth", "groundtruth", "label", "labels"),
         *("label_masks", "mask", "masks", "outline", "outlines", "seg", "segmentation"),
@@ -65,7 +65,7 @@ def class_difference_warnings(catalog: Catalog, read: Sequence[ImageStats]) -> l
 
 def _masks(by_class: Mapping[str, Sequence[ImageStats]]) -> list[str]:
     """Name classes whose folder is called like one of label masks."""
-    names = [name for name in sorted(by_class) if name.casefold() in _MASK_NAMES]
+    names = [name for name in sorted(by_class) if name.casefold() in MASK_NAMES]
     others = [name for name in sorted(by_class) if name not in names]
     if not names or len(others) < 2:
         return []

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellvision import errors
+from cellvision.csv_cells import similar_column
 from cellvision.data.names import canonical_name, is_missing, normalize_names, quote_list
 from cellvision.plurals import counted
 
@@ -99,9 +100,12 @@ def _check_columns(table: pd.DataFrame, setting: str, names: Sequence[str]) -> N
     # The class and the split are no provenance, whatever a table calls its columns.
     unknown = [name for name in names if name not in table.columns or name in _RESERVED]
     if unknown:
-        available = [name for name in table.columns if name not in _RESERVED]
+        available = [str(name) for name in table.columns if name not in _RESERVED]
+        near = similar_column(unknown[0], available)
         raise errors.CatalogError(
-            f"dataset.{setting} names {unknown[0]!r}, which is not a provenance column",
+            f"dataset.{setting} names {unknown[0]!r}, which is not a provenance column"
+            if near is None
+            else f"dataset.{setting}: there is no column {unknown[0]!r}; did you mean {near!r}?",
             f"Provenance columns: {', '.join(available)}"
             if available
             else "There are none: put a groups.csv with a column 'file' beside the classes",

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
-from cellvision.csv_cells import unescape_cell
+from cellvision.csv_cells import (
+    missing_column,
+    most_frequent_delimiter,
+    similar_column,
+    unescape_cell,
+)
 from cellvision.data.folder_walk import printable
 from cellvision.data.groups import NESTED_IN, resolve
 from cellvision.data.names import canonical_name, is_missing, normalize_name, quote_list
@@ -65,7 +70,8 @@ def file_groups(images: Sequence[ImageFile], column: str) -> dict[str, str]:
             group = printable(image.path.parent)
         if group is not None:
             groups[image.name] = group
-    _raise_if_missing([image.name for image in images], groups, column)
+    hint = next(filter(None, (_other_capitals(table, column) for table in tables)), "")
+    _raise_if_missing([image.name for image in images], groups, column, hint)
     return groups if column == "folder" else _one_spelling(groups, column)
 
 
@@ -80,8 +86,8 @@ def dataset_groups(dataset: Dataset, column: str) -> dict[str, str]:
     table = dataset.catalog()
     if column not in table.columns or column in ("image", "label", "split"):
         raise errors.CatalogError(
-            f"the data set has no column {column!r}",
-            f"Columns: {', '.join(map(str, table.columns))}",
+            f"the data set {missing_column(column, [str(name) for name in table.columns])}",
+            "Name one of them.",
         )
     names = resolve(table, "group", column).names
     groups = dict(zip(table["image"][names.notna()], names.dropna(), strict=True))
@@ -89,13 +95,15 @@ def dataset_groups(dataset: Dataset, column: str) -> dict[str, str]:
     return _one_spelling(groups, column)
 
 
-def _raise_if_missing(names: Sequence[str], groups: Mapping[str, str], column: str) -> None:
+def _raise_if_missing(
+    names: Sequence[str], groups: Mapping[str, str], column: str, hint: str = ""
+) -> None:
     missing = [name for name in names if name not in groups]
     if missing:
         raise errors.CatalogError(
             f"{len(missing)} of {counted(len(names), 'image')} {agreed(len(missing), 'has')} no "
             f"{column!r}, such as {missing[0]}",
-            f"Add groups.csv with the columns file,{column} to the folder of images.",
+            hint or f"Add groups.csv with the columns file,{column} to the folder of images.",
         )
 
 
@@ -116,6 +124,19 @@ def _look_up(image: ImageFile, column: str, tables: dict[Path, dict[str, str]]) 
     return None
 
 
+def _other_capitals(table: Path, column: str) -> str:
+    """Say that a table has `column` or `file` in other capitals; empty if not."""
+    if not table.is_file():
+        return ""
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+    names = next(csv.reader([first], delimiter=most_frequent_delimiter(first)), [])
+    for name in ("file", column):
+        if name not in names and similar_column(name, names) is not None:
+            return f"{table} {missing_column(name, names)}."
+    return ""
+
+
 def _read(table: Path, column: str) -> dict[str, str]:
     """Read one column of a provenance table by file; empty if it has no such column."""
     if not table.is_file():
@@ -124,7 +145,7 @@ def _read(table: Path, column: str) -> dict[str, str]:
         with table.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
-            delimiter = max(",;\t", key=first.count)
+            delimiter = most_frequent_delimiter(first)
             rows = csv.DictReader(file, delimiter=delimiter, strict=True)
             if not {"file", column} <= set(rows.fieldnames or ()):
                 return {}

@@ -68,9 +68,13 @@ def find_images(sources: Source | Sequence[Source]) -> Iterator[FoundImages]:
     Raises
     ------
     errors.FolderError
-        A source does not exist, or there is no image.
+        No source is given, one does not exist, or there is no image.
     """
     listed = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    if not listed:
+        raise errors.FolderError(
+            "no images were given", "Give at least one file, folder or address of images."
+        )
     images: list[ImageFile] = []
     skipped: list[str] = []
     with ExitStack() as copies:

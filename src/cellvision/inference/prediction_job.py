@@ -162,6 +162,7 @@ class PredictionJob:
         trust: PredictionTrust | None = None,
     ) -> None:
         self.run_of_record = runs[0]
+        self.runs = runs
         self.trust = trust
         self.images = images
         self.options = options
@@ -311,7 +312,13 @@ class PredictionJob:
         return tuple(files)
 
     def _warn(self, faults: Sequence[errors.UnreadableImage]) -> tuple[str, ...]:
-        warnings = self.reader.unlike.warnings()
+        warnings = [
+            f"{run.folder}: the training was interrupted after epoch {len(run.history)} of "
+            f"{run.experiment.training.epochs}; --resume completes it."
+            for run in self.runs
+            if run.interrupted
+        ]
+        warnings += self.reader.unlike.warnings()
         if self.trust is not None:
             warnings += [f"Trust: {note}." for note in self.trust.notes]
         if faults:

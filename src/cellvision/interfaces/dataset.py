@@ -26,12 +26,14 @@ class SkippedFile:
     Attributes
     ----------
     file : str
-        The file, as a path relative to the data set.
+        The file, as a path relative to the data set. The path of a folder that holds no image
+        ends with a slash.
     reason : str
         Why it was skipped, in one line.
     expected : bool
         Whether no warning is needed: files of the operating system (``.DS_Store``, ``._*``,
-        ``Thumbs.db``), empty folders, and provenance tables that are used.
+        ``Thumbs.db``), empty folders other than those of a class or a split, and provenance
+        tables that are used.
     """
 
     file: str

@@ -15,7 +15,7 @@ from cellvision import errors
 from cellvision.plurals import counted
 
 from .crop_table import ColumnMapping, ObjectTable
-from .label_masks import match_masks, objects_of, read_labels
+from .label_masks import match_masks, objects_of, raise_if_same, read_labels
 from .object_tables import Box, ObjectRow
 from .pipeline import Progress, Result, Verb, decoded, run_verb
 from .provenance import read_provenance
@@ -124,8 +124,8 @@ def crop_images(
     Raises
     ------
     cellvision.errors.InvalidInput
-        Contradictory settings, a table or mask that does not fit the images, or an object that
-        lies outside of its image.
+        Contradictory settings, a table or mask that does not fit the images, masks that are the
+        images themselves or look like images, or an object that lies outside of its image.
     cellvision.errors.FolderError
         `source` is missing or empty; `out` is in use or holds anything else.
     cellvision.errors.UnreadableImages
@@ -154,6 +154,7 @@ def crop_images(
         _refuse_table_options(
             label=label, group=group, batch=batch, columns=columns, pixel_size=pixel_size
         )
+        raise_if_same(source, masks)
         verb = _crop_by_masks(masks, settings)
     if size is None:
         warn(

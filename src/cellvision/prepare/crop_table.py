@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellvision import errors
+from cellvision.csv_cells import missing_column
 from cellvision.plurals import counted
 
 from .object_tables import ObjectRow, read_objects
@@ -82,7 +83,7 @@ class ObjectTable:
         for column in mapping.all_columns:
             if column not in header:
                 raise errors.InvalidInput(
-                    f"{path} has no column {column!r}", f"It has {', '.join(header[:30])}."
+                    f"{path} {missing_column(column, header)}", "Name one of its columns."
                 )
         metadata = [name for name in header if name.casefold().startswith("metadata_")]
         extra = tuple(dict.fromkeys((*mapping.extra, *metadata)))

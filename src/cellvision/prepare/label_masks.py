@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
@@ -17,6 +19,27 @@ if TYPE_CHECKING:
 _ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg")
 """What programs append to an image's name for its mask; the longest first."""
 
+_HINT = (
+    "A label mask holds 0 for background and one number per object: cellvision nuclei makes such "
+    "masks."
+)
+
+
+def raise_if_same(source: str | os.PathLike[str], masks: str | os.PathLike[str]) -> None:
+    """Refuse a folder of images, or an image, as its own label masks.
+
+    Raises
+    ------
+    cellvision.errors.InvalidInput
+        Both are the same.
+    """
+    if Path(source).resolve() == Path(masks).resolve():
+        of = "folder of images" if Path(source).is_dir() else "image"
+        raise errors.InvalidInput(
+            f"{masks} is the {of} itself and holds no label masks",
+            f"Give a folder of label masks with --masks. {_HINT}",
+        )
+
 
 def match_masks(
     masks: Sequence[SourceImage], images: Sequence[SourceImage]
@@ -26,9 +49,10 @@ def match_masks(
     Raises
     ------
     cellvision.errors.InvalidInput
-        An image has no mask, or two.
+        An image has no mask, or two, or is its own mask.
     """
     if len(masks) == len(images) == 1:
+        raise_if_same(images[0].path, masks[0].path)
         return {images[0].name: masks[0]}
     by_field: dict[str, list[SourceImage]] = {}
     for mask in masks:
@@ -43,6 +67,7 @@ def match_masks(
                 f"{image.name} has {len(candidates)} masks{listed}",
                 f"Name its mask {image.field}.tif or {image.field}_masks.tif, one per image.",
             )
+        raise_if_same(image.path, candidates[0].path)
         pairs[image.name] = candidates[0]
     return pairs
 
@@ -69,7 +94,8 @@ def read_labels(mask: SourceImage, shape: tuple[int, int]) -> NDArray[Any]:
     cellvision.errors.UnreadableImage
         It cannot be decoded.
     cellvision.errors.InvalidInput
-        Another size than the image, more than one channel, or values that are not whole numbers.
+        Another size than the image, more than one channel, values that are not whole numbers, or
+        values that change from pixel to pixel, as in an image.
     """
     import numpy as np
     from scipy import ndimage
@@ -95,7 +121,32 @@ def read_labels(mask: SourceImage, shape: tuple[int, int]) -> NDArray[Any]:
     top = 1 if labels.dtype == bool else np.iinfo(labels.dtype).max
     if ((labels == 0) | (labels == top)).all():
         labels, _ = ndimage.label(labels, structure=np.ones((3, 3)))
+    elif _looks_like_an_image(labels):
+        raise errors.InvalidInput(
+            f"mask {mask.name} looks like an image: most neighbouring pixels differ in value",
+            _HINT,
+        )
     return np.asarray(labels)
+
+
+def _looks_like_an_image(labels: NDArray[Any]) -> bool:
+    """Whether values change from pixel to pixel: fewer than a third equal their neighbour.
+
+    Compared are nonzero pixels side by side, and one above the other; both must differ. Where
+    objects of K pixels fill a row, a share of (K-1)/K is equal, so that objects of 2x2 pixels and
+    lines pass; of microscope images of 16 bits it is less than 0.1. Single pixels pass unless most
+    touch: a mask with fewer pairs than nonzero pixels is not refused.
+    """
+    import numpy as np
+
+    pairs = 0
+    for first, second in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        both = (first != 0) & (second != 0)
+        count = int(np.count_nonzero(both))
+        if 3 * int(np.count_nonzero(both & (first == second))) >= count:
+            return False
+        pairs += count
+    return pairs >= int(np.count_nonzero(labels))
 
 
 def objects_of(labels: NDArray[Any]) -> list[tuple[int, Box]]:

@@ -11,7 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from cellvision import errors
-from cellvision.csv_cells import escape_cell, unescape_cell
+from cellvision.csv_cells import (
+    escape_cell,
+    missing_column,
+    most_frequent_delimiter,
+    unescape_cell,
+)
 from cellvision.data.names import canonical_name
 
 if TYPE_CHECKING:
@@ -72,7 +77,7 @@ def read_rows(path: Path, delimiter: str = ",") -> list[list[str]]:
 
 
 def delimiter_of(path: Path) -> str:
-    """Return the sign that separates the column `file` of a table from others; else a comma.
+    """Return what separates the column `file` of a table from others; else the most frequent.
 
     Spreadsheets write semicolons in many countries, and a copied table has tabs.
     """
@@ -81,6 +86,7 @@ def delimiter_of(path: Path) -> str:
         for sign in ",;\t":
             if "file" in (name.strip().strip('"') for name in header.split(sign)):
                 return sign
+        return most_frequent_delimiter(header)
     return ","
 
 
@@ -96,10 +102,12 @@ def read_table(path: Path) -> Provenance:
         return Provenance()
     lines = read_rows(path, delimiter_of(path) if path.is_file() else ",")
     header = lines[0] if lines else []
-    if "file" not in header or len(set(header)) < len(header):
+    hint = "List in `file` each image's path below the table's folder."
+    if "file" not in header:
+        raise errors.InvalidInput(f"{path} {missing_column('file', header)}", hint)
+    if len(set(header)) < len(header):
         raise errors.InvalidInput(
-            f"{path} needs one column `file` and no column twice; it has {', '.join(header)}",
-            "List in `file` each image's path below the table's folder.",
+            f"{path} needs every column once; it has {', '.join(header)}", "Rename one of two."
         )
     rows: dict[str, Mapping[str, str]] = {}
     for number, line in enumerate(lines[1:], start=2):

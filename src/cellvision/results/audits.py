@@ -14,7 +14,7 @@ from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.reporter import Reporter
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
-from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
+from cellvision.recipe_experiment import DEFAULT, experiment_for_audit
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.claimed_folder import naming_folder, raise_if_unwritable
 from cellvision.results.reporting import default_reporters, make_reports
@@ -93,7 +93,7 @@ def audit(
     >>> report.plot.sheet(view="network")  # doctest: +SKIP
     """
     if not isinstance(source, Dataset):
-        source = _experiment(source, group, recipe)
+        source = experiment_for_audit(source, recipe, group)
     elif group is not None:
         raise errors.ExperimentError(
             "group is for a folder of images; a data set has its own setting",
@@ -108,18 +108,6 @@ def audit(
         with displayed(progress) as display:
             write_report(report, folder, display)
     return report
-
-
-def _experiment(
-    source: Experiment | str | os.PathLike[str], group: str | None, recipe: str
-) -> Experiment:
-    try:
-        return as_experiment(source, recipe, group)
-    except errors.InvalidInput:
-        if recipe != DEFAULT:
-            raise
-        # An audit describes images that no recipe can use. Other faults are raised again.
-        return without_recipe(source, group)
 
 
 def write_report(audit: Audit, folder: Path, display: Display) -> AuditReport:

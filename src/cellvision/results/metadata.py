@@ -118,6 +118,10 @@ class RunMetadata(ResultModel):
     kept_epoch: int | None = None
     """Epoch whose weights were kept; None if the network was not trained in epochs."""
 
+    solved: bool = False
+    """Whether the network was solved exactly, since only its softmax layer learns: epochs, batch
+    size, optimizer, learning rate, schedule, warm-up and restarts then have no effect."""
+
     interrupted: bool = False
     """Whether training was interrupted; the model is then the best one up to that moment."""
 

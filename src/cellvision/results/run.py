@@ -78,7 +78,7 @@ class Run(ReportedResults):
         return self._metadata.model_copy(deep=True)
 
     def __repr__(self) -> str:
-        scores = ", ".join(f"{name} {s.accuracy:.3f}" for name, s in self.scores.items())
+        scores = ", ".join(f"{name} {s.accuracy:.3f} (n={s.n})" for name, s in self.scores.items())
         interrupted = ", interrupted" if self.interrupted else ""
         return f"<Run {self.folder}: accuracy {scores}{interrupted}>"
 

@@ -85,6 +85,12 @@ def _load_study(folder: Path, storage: str | os.PathLike[str] | None) -> Study:
     return Study(folder, StudyMetadata.from_json(text, str(path)), storage)
 
 
+def _least_to_most(numbers: pd.Series) -> str:
+    """Return whole numbers as one, or as a range if they differ; empty if none is known."""
+    known = sorted({int(number) for number in numbers.dropna()})
+    return " to ".join(str(number) for number in dict.fromkeys([*known[:1], *known[-1:]]))
+
+
 @dataclass(frozen=True, eq=False)
 class StudyExperiment:
     """One experiment of a study with its runs.
@@ -206,13 +212,16 @@ class Study(ReportedResults):
         by_experiment = self.table.groupby(["experiment", "split"], sort=False)
         rows = [
             (
-                *(experiment, split, len(rows), f"{rows['accuracy'].mean():.3f}"),
-                f"{rows['accuracy'].std(ddof=1):.3f}",
+                *(experiment, split, *(_least_to_most(rows[name]) for name in ("n", "groups"))),
+                len(rows),
+                f"{rows['accuracy'].mean():.3f}",
+                f"{rows['accuracy'].std(ddof=1):.3f}" if len(rows) > 1 else "",
                 f"{rows['balanced_accuracy'].mean():.3f}",
             )
             for (experiment, split), rows in by_experiment
         ]
-        head = ("experiment", "split", "runs", "mean accuracy", "SD over runs", "mean balanced")
+        scores = ("runs", "mean accuracy", "SD over runs", "mean balanced")
+        head = ("experiment", "split", "images", "groups", *scores)
         verdicts = self.verdicts if (self.folder / "verdict.json").is_file() else ()
         lines = (f"{each.experiment}, {each.split}: {each.sentence}" for each in verdicts)
         return notebook_html.document(

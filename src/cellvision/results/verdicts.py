@@ -187,7 +187,7 @@ class VerdictRecord(ResultModel):
     """Groups that were scored: those with one label and no tie."""
 
     worst_batch: WorstBatchRecord | None = None
-    """The batch with the lowest accuracy; None if batches are unknown."""
+    """The batch with the lowest accuracy; None if batches are unknown or equally accurate."""
 
     chance: float
     """Mean balanced accuracy of permuted labels."""
@@ -265,8 +265,8 @@ class VerdictRecord(ResultModel):
     def __repr__(self) -> str:
         return (
             f"<Verdict on {self.experiment}, {self.split}: {self.word}; accuracy "
-            f"{self.accuracy:.3f} (95 % {self.accuracy_low:.3f} to {self.accuracy_high:.3f}), "
-            f"p = {self.p:.2g}>"
+            f"{self.accuracy:.3f} (95 % {self.accuracy_low:.3f} to {self.accuracy_high:.3f}; "
+            f"n = {self.n}), p = {self.p:.2g}>"
         )
 
     def _repr_html_(self) -> str:
@@ -290,7 +290,7 @@ class VerdictRecord(ResultModel):
             notebook_html.notes(
                 "Controls", (f"{each.control}: {each.sentence}" for each in self.controls)
             ),
-            notebook_html.notes("Warnings", self.warnings),
+            notebook_html.notes("Warnings", (w for w in self.warnings if w not in self.reasons)),
         )
 
 

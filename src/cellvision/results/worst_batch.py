@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from cellvision.results.run import Run
 
+_ROUNDING = 1e-9
+"""Difference of accuracies up to which batches count as equal."""
+
 
 def worst_batch(
     correct: np.ndarray,
@@ -20,7 +23,7 @@ def worst_batch(
     *,
     cross_validated: bool,
 ) -> dict[str, Any] | None:
-    """Return the batch with the lowest accuracy; None if batches are unknown.
+    """Return the batch with the lowest accuracy; None if batches are unknown or equally accurate.
 
     Parameters
     ----------
@@ -34,7 +37,9 @@ def worst_batch(
     if batches is None:
         return None
     accuracies = batch_accuracies(correct, batches, groups, cross_validated=cross_validated)
-    worst = accuracies[0]
+    worst, best = accuracies[0], accuracies[-1]
+    if best.accuracy.estimate - worst.accuracy.estimate < _ROUNDING:
+        return None
     return {
         "batch": worst.batch,
         "batches": len(accuracies),
@@ -47,7 +52,7 @@ def worst_batch(
 
 
 def worst_batch_of_run(run: Run, split: str) -> WorstBatchRecord | None:
-    """Return the worst batch of one split of a run; None if there are not several batches.
+    """Return the worst batch of one split of a run; None if there are not several that differ.
 
     Parameters
     ----------
@@ -65,4 +70,4 @@ def worst_batch_of_run(run: Run, split: str) -> WorstBatchRecord | None:
     right = (rows["predicted"] == rows["label"]).to_numpy(float)
     groups = None if run.group_column is None else rows["group"].to_numpy()
     content = worst_batch(right, groups, batches.to_numpy(), cross_validated=run.cross_validated)
-    return WorstBatchRecord.model_validate(content)
+    return None if content is None else WorstBatchRecord.model_validate(content)

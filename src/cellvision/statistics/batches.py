@@ -8,6 +8,7 @@ from math import exp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellvision.plurals import agreed
 from cellvision.statistics import validation
 from cellvision.statistics.arrangements import batch_strata, is_nested, linked_batches, log_orders
 from cellvision.statistics.permutation import batch_index
@@ -64,27 +65,34 @@ class BatchTable:
     nested: bool
     mixed_groups: int
 
-    def sentence(self) -> str:
-        """Say what matters most before training."""
+    def sentence(self, images: str = "") -> str:
+        """Say what matters most before training.
+
+        Parameters
+        ----------
+        images
+            The images that were tabulated, such as "the test set", if they are not all images.
+        """
         total, plural = len(self.batches), f"{self.name}s"
+        of = f" of {images}" if images else ""
         if self.nested:
             return (
-                f"Every {self.name} holds one class ({total} {plural}): class cannot be told from "
-                f"{self.name}."
+                f"Every {self.name}{of} holds one class ({total} {plural}): class cannot be told "
+                f"from {self.name}."
             )
         if self.single_class:
             return (
-                f"{self.single_class} of {total} {plural} hold one class: class cannot be told "
-                f"from {self.name} there."
+                f"{self.single_class} of {total} {plural}{of} {agreed(self.single_class, 'holds')} "
+                f"one class: class cannot be told from {self.name} there."
             )
         if self.swappable == 0 or self.smallest_p > 0.05:
             return (
-                f"No p below {self.smallest_p:.2g} is possible within {plural}: class can hardly "
-                f"be told from {self.name}."
+                f"No p below {self.smallest_p:.2g} is possible within {plural}{of}: class can "
+                f"hardly be told from {self.name}."
             )
         return (
-            f"{self.swappable} of {self.groups} groups share a {self.name} with groups of another "
-            f"class (Cramér's V {self.cramers_v:.2f}, p = {self.p:.2g})."
+            f"{self.swappable} of {self.groups} groups{of} share a {self.name} with groups of "
+            f"another class (Cramér's V {self.cramers_v:.2f}, p = {self.p:.2g})."
         )
 
 

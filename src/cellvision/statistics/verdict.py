@@ -99,7 +99,8 @@ class Verdict:
     def __repr__(self) -> str:
         return (
             f"<Verdict: {self.word}; accuracy {self.accuracy.estimate:.3f} (95 % "
-            f"{self.accuracy.low:.3f} to {self.accuracy.high:.3f}), p = {self.p:.2g}>"
+            f"{self.accuracy.low:.3f} to {self.accuracy.high:.3f}; n = {self.accuracy.n}), "
+            f"p = {self.p:.2g}>"
         )
 
     def _repr_html_(self) -> str:
@@ -107,7 +108,8 @@ class Verdict:
         pairs = (
             (
                 "Accuracy",
-                f"{accuracy.estimate:.3f} (95 % {accuracy.low:.3f} to {accuracy.high:.3f})",
+                f"{accuracy.estimate:.3f} (95 % {accuracy.low:.3f} to {accuracy.high:.3f}; "
+                f"n = {accuracy.n})",
             ),
             ("Balanced accuracy", f"{balanced.estimate:.3f}; chance {self.chance:.3f}"),
             ("p", f"{self.p:.2g}"),
@@ -117,7 +119,7 @@ class Verdict:
             notebook_html.notes("", self.reasons),
             notebook_html.facts(pairs),
             notebook_html.notes("Controls", (each.describe() for each in self.controls)),
-            notebook_html.notes("Warnings", self.warnings),
+            notebook_html.notes("Warnings", (w for w in self.warnings if w not in self.reasons)),
         )
 
 
@@ -292,7 +294,7 @@ def _warnings(
     if dead.any():
         warnings.append(f"{int(dead.sum())} of {len(dead)} runs did not train.")
     if case.table is not None and case.table.single_class:
-        warnings.append(case.table.sentence())
+        warnings.append(case.table.sentence(case.images))
     if case.looks is not None and case.looks.settings > 1:
         warnings.append(f"{case.looks.describe().capitalize()}: p is multiplied by the looks.")
     for text in (case.test.warning, accuracy.warning):

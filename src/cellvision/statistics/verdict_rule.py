@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cellvision.plurals import agreed
+from cellvision.plurals import agreed, counted
 from cellvision.statistics.batches import BatchTable
 from cellvision.statistics.controls import ControlResult
 from cellvision.statistics.intervals import Interval
@@ -54,6 +54,11 @@ class Case:
     batches_held_out: bool
     looks: LookCount | None
 
+    @property
+    def images(self) -> str:
+        """What sentences on batches call the held-out images; empty if they are all images."""
+        return "" if self.cross_validated else "the test set"
+
     def decide(self) -> Decision:
         """Return word, sentence and reasons; the first case that applies decides."""
         leaks = [result for result in self.controls if result.finding == "leak"]
@@ -67,7 +72,7 @@ class Case:
         if self.table is not None and self.table.nested and not self.batches_held_out:
             return (
                 *("class is batch", f"cannot tell class from {self.batch_name}"),
-                (self.table.sentence(),),
+                (self.table.sentence(self.images),),
             )
         if self._significant():
             return self._learned()
@@ -88,7 +93,8 @@ class Case:
     def _score(self) -> str:
         adjusted = "" if self.p == self.test.p else f", adjusted {self.p:.2g}"
         return (
-            f"Balanced accuracy {self.balanced.estimate:.2f} ({self.balanced.low:.2f} to "
+            f"Balanced accuracy of {counted(self.balanced.n, 'image')} "
+            f"{self.balanced.estimate:.2f} ({self.balanced.low:.2f} to "
             f"{self.balanced.high:.2f}), {self.test.effect:+.2f} from the mean of permuted labels "
             f"(p = {self.test.p:.2g}{adjusted})."
         )

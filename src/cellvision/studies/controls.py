@@ -61,14 +61,15 @@ def installed_controls(*, kind: str | None = None) -> list[Control]:
 
 
 def selected_controls(
-    requested: bool | Iterable[str | Control], experiments: Mapping[str, Experiment]
+    requested: bool | str | Control | Iterable[str | Control], experiments: Mapping[str, Experiment]
 ) -> dict[str, dict[str, Control]]:
     """Return the controls of each experiment by name, in the order in which they run.
 
     Parameters
     ----------
     requested
-        Controls or their names; those that are unavailable for an experiment are left out there.
+        A control or its name, or several; those that are unavailable for an experiment are left
+        out there.
         True: all that are enabled by default; False: none.
     experiments
         The experiments of the study.
@@ -80,6 +81,8 @@ def selected_controls(
     errors.ExperimentError
         A control is named twice, or is unavailable for every experiment.
     """
+    if isinstance(requested, str | Control):
+        requested = [requested]
     named = [] if isinstance(requested, bool) else list(requested)
     chosen = _by_name(installed_controls() if requested is True else named)
     available, reasons = _available(chosen, experiments)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from cellvision import errors, remote
 from cellvision.backends import distributed
@@ -49,7 +50,7 @@ def study(
     runs: int,
     out: str | os.PathLike[str],
     *,
-    controls: bool | Sequence[str | Control] = (),
+    controls: bool | str | Control | Sequence[str | Control] = (),
     folds: int | None = None,
     leave_out: str | None = None,
     splitter: Splitter | str | None = None,
@@ -78,9 +79,9 @@ def study(
     out
         Folder of the study. An address on remote storage receives the finished study.
     controls
-        Controls to run beside each experiment: names of installed controls, or controls with
-        settings. True runs all that are enabled by default and available, such as
-        ``"permuted_groups"``. They can also be added to a finished study.
+        Controls to run beside each experiment: one or several, each the name of an installed
+        control, or a control with settings. True runs all that are enabled by default and
+        available, such as ``"permuted_groups"``. They can also be added to a finished study.
     folds
         Cross-validate with so many folds of whole groups: every group is tested once, and each
         run trains one network per fold.
@@ -120,7 +121,7 @@ def study(
     errors.FolderError
         The folder holds something else, or is in use.
     errors.ExperimentError
-        A control is unavailable for these experiments.
+        `runs` is no whole number of at least 1, or a control is unavailable for these experiments.
     errors.PluginError
         There is no such control, or it breaks its contract.
     errors.SplitError
@@ -131,8 +132,7 @@ def study(
         The cluster was lost, or its workers differ from this process or fail; or a worker process
         was killed.
     """
-    if runs < 1:
-        raise errors.ExperimentError(f"a study needs at least one run, not {runs}", "--runs 12")
+    runs = _checked_runs(runs)
     check_workers(workers, cluster=client is not None)
     distributed.refuse_several("a study")
     several = experiment if isinstance(experiment, Mapping) else {"": experiment}
@@ -162,6 +162,16 @@ def study(
         for fault in make_reports(finished, first.reporters or (), display)[1]:
             _log.warning("%s", fault.what)
     return finished
+
+
+def _checked_runs(runs: object) -> int:
+    """Return the number of runs as an int, whatever integer type it has."""
+    if isinstance(runs, SupportsIndex) and not isinstance(runs, bool) and index(runs) >= 1:
+        return index(runs)
+    raise errors.ExperimentError(
+        f"runs must be a whole number of at least 1, not {runs!r:.80}",
+        "Give the number of runs of each experiment, such as 5.",
+    )
 
 
 def _unfinished(planned: Sequence[PlannedRun], folder: Path) -> list[PlannedRun]:

@@ -133,6 +133,9 @@ def _split_verdict(
             "split": split,
             "question": _question(first, experiment.name, split),
             **_plain(result),
+            "batches": None
+            if result.batches is None
+            else result.batches.sentence("" if first.cross_validated else "the test set"),
             "controls": [
                 _plain_control(control, control_training_accuracy.get(control.name))
                 for control in result.controls
@@ -281,7 +284,6 @@ def _plain(result: Verdict) -> dict[str, Any]:
         "effect": test.effect,
         "effect_sd": test.effect_sd if np.isfinite(test.effect_sd) else None,
         "training_balanced_accuracy": result.training,
-        "batches": None if result.batches is None else result.batches.sentence(),
         "warnings": list(result.warnings),
     }
 

@@ -20,6 +20,7 @@ from cellvision.training.architecture_contract import (
     require_saveable,
 )
 from cellvision.training.augmenter_contract import augmented
+from cellvision.training.batch_norm import follow_within_epoch
 from cellvision.training.batches import one_hot
 from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
 from cellvision.training.metrics import mixed_metric, recipe_metrics, require_numbers
@@ -125,6 +126,8 @@ class Network:
         copies = recipe_metrics(experiment.architecture, plain)
         require_numbers(experiment.architecture, copies, self.classes)
         self._training_loss, self.optimizer = recipe.loss, recipe.optimizer
+        if experiment.training.refresh_batch_norm:
+            follow_within_epoch(self.training_model, plan.steps_per_epoch)
         self.compile(self.training_model, steps_per_execution)
         recipe.optimizer.build(self.training_model.trainable_variables)
         self._build_metrics()

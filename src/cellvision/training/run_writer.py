@@ -126,6 +126,7 @@ class RunWriter:
                 warnings,
                 result.restarted_seeds,
                 kept_epoch=outcome.kept_epoch,
+                solved=result.is_solved,
                 interrupted=result.interrupted is not None,
                 averaged=averaged,
             )
@@ -179,6 +180,7 @@ def finish_run(
     restarted_seeds: tuple[int, ...] = (),
     *,
     kept_epoch: int | None = None,
+    solved: bool = False,
     interrupted: bool = False,
     averaged: np.ndarray | None = None,
 ) -> Run:
@@ -196,7 +198,7 @@ def finish_run(
         Probabilities of all images, shape (images, classes).
     loss
         Returns the mean loss of labels and probabilities.
-    environment, timings, warnings, restarted_seeds, kept_epoch, interrupted
+    environment, timings, warnings, restarted_seeds, kept_epoch, solved, interrupted
         Go into ``run.json``; the warnings follow those of the images.
     averaged
         Probabilities of which those of held-out images are means over orientations; None if
@@ -224,6 +226,7 @@ def finish_run(
         seed=seed,
         restarted_seeds=restarted_seeds,
         kept_epoch=kept_epoch,
+        solved=solved,
         interrupted=interrupted,
         **_control_fields(prepared.control, prepared.caveat),
         class_names=prepared.catalog.class_names,

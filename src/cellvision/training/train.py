@@ -116,8 +116,8 @@ def train(
         )
         if run.interrupted:
             raise KeyboardInterrupt(
-                f"the network of epoch {len(run.history)} is kept in {folder}; to go on, give the "
-                "same command with --resume"
+                f"the network of epoch {run.metadata.kept_epoch} is kept in {folder}; to go on, "
+                "give the same command with --resume"
             )
         images = trainer.prepared.catalog.table["image"]
         with prepared_images(run, list(images), trainer.prepared.pixels):

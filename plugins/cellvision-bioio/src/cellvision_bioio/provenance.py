@@ -41,7 +41,7 @@ def read_groups(table: Path, files: Collection[str]) -> dict[str, dict[str, str 
         ) from fault
     if "file" not in rows.columns:
         raise errors.CatalogError(
-            f"{table} has no column 'file'; its columns are: {', '.join(rows.columns)}",
+            f"{table} {io.missing_column('file', [str(column) for column in rows.columns])}",
             "It must name the path of each microscope file, relative to the table's folder",
         )
     named = rows["file"].str.strip().str.replace("\\", "/").str.removeprefix("./")

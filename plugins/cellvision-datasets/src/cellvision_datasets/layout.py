@@ -54,7 +54,8 @@ class Layout:
     tables
         Paths of the provenance tables, relative to the folder, outermost first.
     skipped_files
-        All other files, and empty folders; the tables are not among them.
+        All other files, and empty folders; the tables are not among them. Folders of a class or
+        a split that hold no image are warned of.
     """
 
     images: tuple[ImageFile, ...]
@@ -81,7 +82,9 @@ def find_files(root: Path) -> Layout:
     entries = [_judge(found) for found in walk_folder(root)]
     _raise_if_unfinished(root, entries)
     depth = class_folder_depth(root, [entry.parts for entry in entries if entry.is_image])
-    images, tables, others = [], [], []
+    images, tables = [], []
+    missing = _folders_without_images(entries, depth)
+    others = [SkippedFile(name, reason) for name, reason in missing.items()]
     for entry in entries:
         name = "/".join(entry.parts)
         if entry.is_image and len(entry.parts) == depth:
@@ -90,7 +93,7 @@ def find_files(root: Path) -> Layout:
             images.append(ImageFile(name, intern(_composed(entry.parts[-2])), split))
         elif entry.is_table and len(entry.parts) <= depth:
             tables.append(name)
-        else:
+        elif entry.found.name not in missing:
             others.append(entry.skipped_files(depth))
     tables.sort(key=lambda name: name.count("/"))
     return Layout(tuple(images), tuple(tables), tuple(others))
@@ -121,6 +124,29 @@ class _Entry:
             deeper = len(self.parts) > depth
             reason = "deeper than the class folders" if deeper else "beside the class folders"
         return SkippedFile(self.found.name, reason, self.expected)
+
+
+def _folders_without_images(entries: Sequence[_Entry], depth: int) -> dict[str, str]:
+    """Return folders in the place of a class or a split that hold nothing, and what is missing.
+
+    Hidden files count as nothing. Other files do not: each is reported by itself.
+    """
+    holds_nothing: dict[tuple[str, ...], bool] = {}
+    for entry in entries:
+        for level in range(1, min(depth, len(entry.parts))):
+            folder = entry.parts[:level]
+            holds_nothing[folder] = holds_nothing.get(folder, True) and entry.expected
+    missing = {}
+    for folder, is_nothing in holds_nothing.items():
+        if not is_nothing or any(is_phantom(Path(part)) for part in folder):
+            continue
+        name = WalkedPath((*folder, ""), "").name
+        if len(folder) == depth - 1:
+            of_split = "" if depth == 2 else f" from the split {folder[0]!r}"
+            missing[name] = f"no images, so the class is missing{of_split}"
+        else:
+            missing[name] = "no images, so the split is missing"
+    return missing
 
 
 def _judge(found: WalkedPath) -> _Entry:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from cellvision import errors
-from cellvision.io import unescape_cell
+from cellvision.io import missing_column, most_frequent_delimiter, unescape_cell
 
 from .layout import MANIFEST
 
@@ -160,7 +160,8 @@ def read_csv(path: Path, file: str = "file") -> tuple[list[str], list[Row]]:
     if not text.strip():
         raise errors.CatalogError(f"{path} is empty", "Fill it, or remove it.")
     top = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
-    delimiter = next((d for d in _DELIMITERS if file in _names(top, d)), ",")
+    with_file = [d for d in _DELIMITERS if file in _names(top, d)]
+    delimiter = with_file[0] if with_file else most_frequent_delimiter(top)
     # strict: an unclosed quote would silently swallow the rest of the table.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
@@ -195,8 +196,9 @@ def _header(path: Path, cells: Sequence[str], file: str) -> list[str]:
     names = [name.strip() for name in cells]
     if file not in names:
         raise errors.CatalogError(
-            f"{path} has no column {file!r}; its columns are: {', '.join(names)}",
-            "Add it, with the path of each image relative to the table's folder.",
+            f"{path} {missing_column(file, names)}",
+            f"Name the column {file!r} that holds the path of each image, relative to the table's "
+            "folder.",
         )
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from cellvision import errors, remote
+from cellvision.io import missing_column
 
 from .fence import require_allowed
 from .image_files import ImageFiles
@@ -64,12 +65,15 @@ class Table(ImageFiles):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether a path is a CSV or TSV table with the columns ``file`` and ``label``."""
+        """Whether a path is a CSV or TSV table with the columns ``file`` and ``label``.
+
+        Other capitals count, so that the error is about the names of the columns.
+        """
         if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
             return False
         with path.open("rb") as file:
             header = file.readline(_LONGEST_HEADER).decode("utf-8-sig", "replace")
-        columns = {name.strip().strip('"') for name in re.split(r"[,;\t]", header)}
+        columns = {name.strip().strip('"').casefold() for name in re.split(r"[,;\t]", header)}
         return {"file", "label"} <= columns
 
     def catalog(self) -> pd.DataFrame:
@@ -99,7 +103,7 @@ class Table(ImageFiles):
         for name in (self.label, self.split):
             if name is not None and name not in columns:
                 raise errors.CatalogError(
-                    f"{path} has no column {name!r}; its columns are: {', '.join(columns)}",
+                    f"{path} {missing_column(name, list(columns))}",
                     "Name the columns with dataset.file, dataset.label and dataset.split.",
                 )
         split = self.split or ("split" if "split" in columns else None)
@@ -136,7 +140,7 @@ class Table(ImageFiles):
             columns = _read_parquet(path)
             if self.file not in columns:
                 raise errors.CatalogError(
-                    f"{path} has no column {self.file!r}; its columns are: {', '.join(columns)}",
+                    f"{path} {missing_column(self.file, list(columns))}",
                     "Name the column of files with dataset.file.",
                 )
             positions = [f"row {row}" for row in range(len(columns[self.file]))]

@@ -137,7 +137,10 @@ def _evaluation(run: cv.Run) -> Iterator[str]:
 def _training(run: cv.Run) -> Iterator[str]:
     metadata = run.metadata
     environment = metadata.environment
-    yield f"- Epochs: {len(run.history)}{' (interrupted)' if run.interrupted else ''}."
+    if metadata.solved:
+        yield "- Solved exactly; epochs, batch size and optimizer have no effect."
+    else:
+        yield f"- Epochs: {len(run.history)}{' (interrupted)' if run.interrupted else ''}."
     yield (
         f"- Computed in {environment.precision} by Keras {environment.keras} on "
         f"{environment.backend} {environment.backend_version}."

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cellvision.results.scores import Score
 
+SOLVED = "solved exactly; epochs, batch size and optimizer have no effect"
+"""Says how a network was trained whose softmax layer was solved at once."""
+
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _OTHER_PLURALS = ("s", "x", "y", "z", "ch", "sh")
 """Nouns with these ends, such as batch and biopsy, take more than an s in the plural."""

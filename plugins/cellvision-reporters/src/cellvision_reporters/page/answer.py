@@ -96,18 +96,18 @@ def _further_warnings(verdict: VerdictRecord) -> Iterator[str]:
 
 def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator[Fact]:
     interval = format_interval(verdict.accuracy_low, verdict.accuracy_high, 2)
-    accuracy = f"{format_number(verdict.accuracy, 2)} (95 % interval {interval})"
+    accuracy = f"{format_number(verdict.accuracy, 2)} (95 % interval {interval}, n = {verdict.n})"
     if verdict.runs > 1:
         sd = format_number(verdict.sd_over_runs)
         accuracy += f", mean of {verdict.runs} runs, SD over runs {sd}"
     yield "Accuracy on held-out images", accuracy
     yield from _group_facts(verdict, verdict.group_column)
-    yield "Balanced accuracy", format_number(verdict.balanced_accuracy, 2)
+    yield "Balanced accuracy", _with_n(verdict.balanced_accuracy, verdict.n)
     for ensemble in study.ensembles:
         score = ensemble.scores.get(verdict.split)
         if ensemble.experiment == verdict.experiment and score is not None:
             interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
-            text = f"{format_number(score.accuracy, 2)} (95 % interval {interval})"
+            text = f"{format_number(score.accuracy, 2)} (95 % interval {interval}, n = {score.n})"
             yield f"Ensemble of {plural(len(ensemble.runs), 'run')}", text
     yield from _comparison_facts(first, verdict.split, verdict.commonest_class)
     if verdict.folds is None:
@@ -131,8 +131,9 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
         yield "Worst batch", verdict.worst_batch.sentence(verdict.batch_column)
     if verdict.looks is not None:
         yield "Looks at this test set", _looks_text(verdict.looks, verdict.settings_tried or 1)
-    if is_known(verdict.training_accuracy):
-        yield "Accuracy on training images", format_number(verdict.training_accuracy, 2)
+    if is_known(verdict.training_accuracy) and first.training_split is not None:
+        n = first.scores[first.training_split].n
+        yield "Accuracy on training images", _with_n(verdict.training_accuracy, n)
     for control in verdict.controls:
         yield f"Control: {control_label(study, control.control)}", _control_text(control)
     if verdict.missing_controls:
@@ -165,10 +166,10 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
     facts: list[Fact] = [
         (
             "Accuracy on held-out images",
-            f"{format_number(score.accuracy, 2)} (95 % interval {interval})",
+            f"{format_number(score.accuracy, 2)} (95 % interval {interval}, n = {score.n})",
         ),
         *_group_facts(score, run.group_column),
-        ("Balanced accuracy", format_number(score.balanced_accuracy, 2)),
+        ("Balanced accuracy", _with_n(score.balanced_accuracy, score.n)),
         *_averaged_facts(run, split),
         *_comparison_facts(run, split, majority_fraction(run.counts.get(split, {}))),
         ("Test images", _count(score.n, score.groups, run.unit_column)),
@@ -176,9 +177,10 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
     ]
     facts += _worst_batch_facts(run, rows)
     if run.training_split is not None:
-        training = run.scores[run.training_split].accuracy
-        facts.append(("Accuracy on training images", format_number(training, 2)))
+        trained = run.scores[run.training_split]
+        facts.append(("Accuracy on training images", _with_n(trained.accuracy, trained.n)))
     facts += _expert_facts(run, "", split)
+    limits = () if test.warning is None else (f"{capitalise(test.warning)}.",)
     low, high = format_percent(score.accuracy_low), format_percent(score.accuracy_high)
     return Answer(
         split if several else "",
@@ -191,7 +193,7 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
             *verdict.reasons,
         ),
         tuple(facts),
-        () if test.warning is None else (f"{capitalise(test.warning)}.",),
+        tuple(warning for warning in limits if warning not in verdict.reasons),
         study_command(run),
     )
 
@@ -202,7 +204,7 @@ def _averaged_facts(run: Run, split: str) -> Iterator[Fact]:
         interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
         yield (
             "Accuracy of the mean over flips and turns (predict --tta)",
-            f"{format_number(score.accuracy, 2)} (95 % interval {interval})",
+            f"{format_number(score.accuracy, 2)} (95 % interval {interval}, n = {score.n})",
         )
 
 
@@ -220,7 +222,7 @@ def _group_facts(result: VerdictRecord | Score, column: str | None) -> Iterator[
 
 
 def _worst_batch_facts(run: Run, rows: pd.DataFrame) -> Iterator[Fact]:
-    """Name the batch with the lowest accuracy, if there are several."""
+    """Name the batch with the lowest accuracy, if there are several that differ."""
     if run.batch_column is None:
         return
     batches = run.provenance.set_index("image").loc[rows["image"], "batch"]
@@ -229,6 +231,8 @@ def _worst_batch_facts(run: Run, rows: pd.DataFrame) -> Iterator[Fact]:
     right = (rows["predicted"] == rows["label"]).to_numpy(float)
     groups = None if run.group_column is None else rows["group"].to_numpy()
     worst, *others = statistics.batch_accuracies(right, batches.to_numpy(), groups)
+    if others[-1].accuracy.estimate == worst.accuracy.estimate:
+        return
     interval = format_interval(worst.accuracy.low, worst.accuracy.high, 2)
     yield (
         "Worst batch",
@@ -246,6 +250,10 @@ def _comparison_facts(run: Run, split: str, majority: float) -> Iterator[Fact]:
         name, right, total = worst
         percent = format_percent(right / total)
         yield "Worst class", f"{name}: {right} of {plural(total, 'image')} right ({percent})"
+
+
+def _with_n(accuracy: float | None, n: int) -> str:
+    return f"{format_number(accuracy, 2)} (n = {n})"
 
 
 def _count(n: int, groups: int | None, column: str | None) -> str:

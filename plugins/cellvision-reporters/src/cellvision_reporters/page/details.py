@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
-from cellvision_reporters.figures.phrasing import format_groups
+from cellvision_reporters.figures.phrasing import SOLVED, format_groups
 from cellvision_reporters.page.content import Table
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ def _settings(run: Run) -> Table:
         "Image size": " × ".join(map(str, preprocessing.size)) + " pixels",
         "Channels": _plain(preprocessing.channels),
         "Intensity": f"{zero:g} to {one:g} becomes 0 to 1",
-        "Epochs": _epochs(run, training),
-        "Batch size": str(training.get("batch_size", "–")),
+        **_training_facts(run, training),
         "Seed": str(run.seed),
     }
     if experiment.get("recipe"):
@@ -138,6 +137,14 @@ def _settings(run: Run) -> Table:
     for name, reason in (experiment.get("recipe_reasons") or {}).items():
         facts[f"{name}, chosen by recipe {experiment.get('recipe')}"] = reason
     return Table((), tuple((key, value) for key, value in facts.items() if value))
+
+
+def _training_facts(run: Run, training: Mapping[str, Any]) -> dict[str, str]:
+    """Return epochs and batch size, or that they had no effect."""
+    if run.metadata.solved:
+        return {"Training": SOLVED}
+    batch_size = str(training.get("batch_size", "–"))
+    return {"Epochs": _epochs(run, training), "Batch size": batch_size}
 
 
 def _epochs(run: Run, training: Mapping[str, Any]) -> str:

@@ -132,7 +132,12 @@ def _kept(run: Run) -> str:
 
 
 def _is_regression(run: Run, training: Mapping[str, Any]) -> bool:
-    """Whether only a softmax layer was fitted: its history has one row, whatever the epochs."""
+    """Whether only a softmax layer was fitted.
+
+    Older records do not say so, but their history has one row, whatever the epochs.
+    """
+    if run.metadata.solved:
+        return True
     ended_early = run.interrupted or training.get("early_stopping") == 1
     return len(run.history) == 1 < int(training.get("epochs") or 1) and not ended_early
 

@@ -8,7 +8,13 @@ from typing import Any
 from cellvision import errors
 from cellvision_reporters.expert.record import read_expert_record
 from cellvision_reporters.figures.class_warnings import worst_class
-from cellvision_reporters.figures.phrasing import format_interval, format_number, plural
+from cellvision_reporters.figures.phrasing import (
+    SOLVED,
+    capitalise,
+    format_interval,
+    format_number,
+    plural,
+)
 from cellvision_reporters.standards.subject import Subject
 
 _REGULARIZERS = (
@@ -31,7 +37,7 @@ def model_facts(subject: Subject) -> dict[str, str]:
         "meta": "No other model's predictions are an input.",
         "parameters": f"{parameters:,} parameters." if parameters else "",
         "fitting": _fitting(subject, parameters),
-        "training": _training(training),
+        "training": _training(subject, training),
         "regularization": _regularization(subject),
         "initialization": (
             f"Weights are drawn anew for each of {plural(runs, 'run')} from recorded seeds, except "
@@ -39,7 +45,7 @@ def model_facts(subject: Subject) -> dict[str, str]:
         ),
         "runs": f"{plural(runs, 'network')} were trained, with seeds "
         f"{', '.join(map(str, sorted({run.seed for run in subject.networks})))}.",
-        "selection": _selection(training),
+        "selection": _selection(subject, training),
         "ensemble": "Scores are means over runs. The mean of their probabilities is also scored."
         if runs > 1
         else "No ensemble.",
@@ -85,7 +91,9 @@ def _fitting(subject: Subject, parameters: int | None) -> str:
     )
 
 
-def _training(training: Mapping[str, Any]) -> str:
+def _training(subject: Subject, training: Mapping[str, Any]) -> str:
+    if _is_solved(subject):
+        return f"{capitalise(SOLVED)}."
     kept = {
         key: training.get(key)
         for key in ("optimizer", "learning_rate", "schedule", "warmup_epochs")
@@ -114,7 +122,13 @@ def _regularization(subject: Subject) -> str:
     return f"Against overfitting: {', '.join(names) or 'nothing beyond the architecture'}."
 
 
-def _selection(training: Mapping[str, Any]) -> str:
+def _is_solved(subject: Subject) -> bool:
+    return all(run.metadata.solved for run in subject.networks)
+
+
+def _selection(subject: Subject, training: Mapping[str, Any]) -> str:
+    if _is_solved(subject):
+        return "Each run has one solution. No run is selected by its result."
     if training.get("keep") == "best":
         return "Of each run, the epoch with the lowest validation loss is kept. No run is selected."
     if training.get("keep") == "auto":
