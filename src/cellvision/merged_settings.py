@@ -37,6 +37,11 @@ def leaves_open(given: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
         if key not in given:
             return True
         own = given[key]
+        if isinstance(value, Mapping) or isinstance(own, Mapping):
+            # A component may be named alone, and settings be given without the name.
+            value, own = (
+                {"type": each} if isinstance(each, str) else each for each in (value, own)
+            )
         if isinstance(value, Mapping) and isinstance(own, Mapping):
             is_other = "type" in own and own["type"] != value.get("type")
             if not is_other and leaves_open(own, value):
