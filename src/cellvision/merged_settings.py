@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
-def merge(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def merge(chosen: Mapping[str, JsonValue], given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Merge two nested tables; what is given takes precedence.
 
     A component given by another name replaces that of the recipe with all its settings.
     """
-    merged: dict[str, Any] = {**chosen}
+    merged: dict[str, JsonValue] = {**chosen}
     for key, value in given.items():
         before = merged.get(key)
         if isinstance(value, str) and isinstance(before, Mapping) and before.get("type") == value:
@@ -26,7 +29,7 @@ def merge(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def leaves_open(given: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
+def leaves_open(given: Mapping[str, JsonValue], chosen: Mapping[str, JsonValue]) -> bool:
     """Whether settings leave anything to the choice of a recipe.
 
     A choice of None is no choice: files leave it out, because TOML cannot express it.
@@ -37,11 +40,11 @@ def leaves_open(given: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
         if key not in given:
             return True
         own = given[key]
-        if isinstance(value, Mapping) or isinstance(own, Mapping):
-            # A component may be named alone, and settings be given without the name.
-            value, own = (
-                {"type": each} if isinstance(each, str) else each for each in (value, own)
-            )
+        # A component may be named alone, and settings be given without the name.
+        if isinstance(value, str) and isinstance(own, Mapping):
+            value = {"type": value}
+        if isinstance(own, str) and isinstance(value, Mapping):
+            own = {"type": own}
         if isinstance(value, Mapping) and isinstance(own, Mapping):
             is_other = "type" in own and own["type"] != value.get("type")
             if not is_other and leaves_open(own, value):
@@ -50,18 +53,25 @@ def leaves_open(given: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
 
 
 def scale_warmup(
-    complete: dict[str, Any], chosen: Mapping[str, Any], given: Mapping[str, Any]
+    complete: dict[str, JsonValue],
+    chosen: Mapping[str, JsonValue],
+    given: Mapping[str, JsonValue],
 ) -> None:
     """Scale the warm-up that a recipe chose for its number of epochs to the number given."""
     before, own = table_of(chosen, "training"), table_of(given, "training")
-    chosen_epochs, epochs = before.get("epochs"), own.get("epochs")
-    warmup = None if "warmup_epochs" in own else before.get("warmup_epochs")
-    if warmup and isinstance(epochs, int) and chosen_epochs and epochs != chosen_epochs:
+    warmup, epochs, chosen_epochs = (
+        before.get("warmup_epochs"),
+        own.get("epochs"),
+        before.get("epochs"),
+    )
+    if "warmup_epochs" in own or not isinstance(warmup, int | float):
+        return
+    if isinstance(epochs, int) and isinstance(chosen_epochs, int) and chosen_epochs > 0:
         scaled = round(warmup * epochs / chosen_epochs, 2)
-        complete["training"] = {**complete["training"], "warmup_epochs": scaled}
+        complete["training"] = {**table_of(complete, "training"), "warmup_epochs": scaled}
 
 
-def table_of(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def table_of(settings: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
     """Return one table of settings; empty if it is missing."""
     table = settings.get(name)
     return table if isinstance(table, Mapping) else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 _PLURALS = {"is": "are", "has": "have", "was": "were", "does": "do"}
 
 
@@ -37,3 +39,15 @@ def agreed(number: int, verb: str) -> str:
     if number == 1:
         return verb
     return _PLURALS.get(verb, verb.removesuffix("s"))
+
+
+def number_range(numbers: Collection[int]) -> str:
+    """Return whole numbers as one if they are equal, else from the least to the most.
+
+    Examples
+    --------
+    >>> number_range([7, 7]), number_range([9, 7, 8]), number_range([])
+    ('7', '7 to 9', '')
+    """
+    ends = sorted({min(numbers), max(numbers)}) if numbers else []
+    return " to ".join(map(str, ends))

@@ -149,7 +149,7 @@ def experiment_for_audit(
         return without_recipe(source, group)  # raises other faults again
 
 
-def complete_for_audit(settings: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+def complete_for_audit(settings: Mapping[str, JsonValue], recipe: str) -> dict[str, JsonValue]:
     """As `complete_settings`, but from all images if they cannot be split as requested.
 
     An audit describes them nevertheless, prepared as a training would prepare them.
@@ -157,9 +157,9 @@ def complete_for_audit(settings: Mapping[str, Any], recipe: str) -> dict[str, An
     try:
         return complete_settings(settings, recipe)
     except errors.SplitError:
-        whole = {**table_of(settings, "split"), "test": 0, "validation": 0}
-        complete = complete_settings({**settings, "split": whole}, recipe)
-        return {**complete, "split": table_of(settings, "split")}
+        given = dict(table_of(settings, "split"))
+        whole: dict[str, JsonValue] = {**given, "test": 0, "validation": 0}
+        return {**complete_settings({**settings, "split": whole}, recipe), "split": given}
 
 
 def without_recipe(

@@ -76,8 +76,8 @@ class Training(Settings):
     computes in it, else float32. Weights and probabilities are always float32."""
 
     devices: Literal["auto", "cpu"] | Count = "auto"
-    """Where to train. ``"auto"``: all GPUs, or the CPU if there is none; an integer: the number of
-    devices, which get equal shares of every batch."""
+    """Devices that train the network. ``"auto"`` uses all GPUs, or the CPU if there is none. An
+    integer is the number of devices to use. Each device gets an equal share of every batch."""
 
     steps_per_execution: Literal["auto"] | Count = "auto"
     """Number of steps that run without returning to Python. ``"auto"``: by the size of the images;

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cellvision.cli.text import as_markup
+from cellvision.plurals import number_range
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -137,14 +138,9 @@ def _indented(split: str) -> str:
 
 def _images(scores: Sequence[Score]) -> str:
     """Return the number of images, and of groups where they are known, such as ``132 (33)``."""
-    images = _least_to_most([score.n for score in scores])
+    images = number_range([score.n for score in scores])
     groups = [score.groups for score in scores if score.groups is not None]
-    return f"{images} ({_least_to_most(groups)})" if groups else images
-
-
-def _least_to_most(numbers: Sequence[int]) -> str:
-    least, most = min(numbers), max(numbers)
-    return str(least) if least == most else f"{least} to {most}"
+    return f"{images} ({number_range(groups)})" if groups else images
 
 
 def mean_class_table(scores: Sequence[Score]) -> Table:

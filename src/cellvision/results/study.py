@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cellvision import errors, notebook_html, remote
-from cellvision.plurals import counted
+from cellvision.plurals import counted, number_range
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.metadata import (
     STUDY_SCHEMA,
@@ -83,12 +83,6 @@ def _load_study(folder: Path, storage: str | os.PathLike[str] | None) -> Study:
         raise errors.FolderError(f"{path}: cannot be read: {error}", "Restore the file") from None
     check_schema(path, content, STUDY_SCHEMA)
     return Study(folder, StudyMetadata.from_json(text, str(path)), storage)
-
-
-def _least_to_most(numbers: pd.Series) -> str:
-    """Return whole numbers as one, or as a range if they differ; empty if none is known."""
-    known = sorted({int(number) for number in numbers.dropna()})
-    return " to ".join(str(number) for number in dict.fromkeys([*known[:1], *known[-1:]]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +206,14 @@ class Study(ReportedResults):
         by_experiment = self.table.groupby(["experiment", "split"], sort=False)
         rows = [
             (
-                *(experiment, split, *(_least_to_most(rows[name]) for name in ("n", "groups"))),
+                *(
+                    experiment,
+                    split,
+                    *(
+                        number_range(list(rows[name].dropna().astype(int)))
+                        for name in ("n", "groups")
+                    ),
+                ),
                 len(rows),
                 f"{rows['accuracy'].mean():.3f}",
                 f"{rows['accuracy'].std(ddof=1):.3f}" if len(rows) > 1 else "",
