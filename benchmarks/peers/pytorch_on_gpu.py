@@ -5,44 +5,50 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 
 from benchmarks import process
+from benchmarks.turns import Turns
 
 
 def main() -> None:
-    """Train, or compute features, at each batch size, and print the images per second."""
+    """Train, or compute features, in several turns, and print the images per second of each."""
     task = process.read_task()
-    arrays = np.load(task["arrays"])
-    speeds = {str(batch): _speed(task, arrays, batch) for batch in task["batches"]}
+    speeds = _speeds(task, Turns(task["turns"], task["processes"]))
     process.print_output(images_per_s=speeds)
 
 
-def _speed(task: dict[str, Any], arrays: Any, batch: int) -> float:
+def _speeds(task: dict[str, Any], turns: Turns) -> list[float]:
     import torch
 
     torch.manual_seed(0)
-    torch._dynamo.reset()  # type: ignore[no-untyped-call]
     torch.backends.cudnn.benchmark = True
+    arrays, batch = np.load(task["arrays"]), task["batch"]
     x = torch.from_numpy(arrays["x_train"]).cuda()
     y = torch.from_numpy(arrays["y_train"]).cuda()
-    run = _features if task["network"] == "scattering" else _training
-    take = run(task)
-    seconds, full = [], len(x) // batch * batch
-    for _ in range(task["epochs"]):
-        order = torch.randperm(len(x), device="cuda")
+    take = (_features if task["network"] == "scattering" else _training)(task)
+    full = len(x) // batch * batch
+
+    def epochs(number: int) -> None:
+        for _ in range(number):
+            order = torch.randperm(len(x), device="cuda")
+            for first in range(0, full, batch):
+                rows = order[first : first + batch]
+                # As (n, channels, height, width), these are channels last.
+                take(x[rows].permute(0, 3, 1, 2), y[rows])
         torch.cuda.synchronize()
-        start = time.perf_counter()
-        for first in range(0, full, batch):
-            rows = order[first : first + batch]
-            # As (n, channels, height, width), these are channels last.
-            take(x[rows].permute(0, 3, 1, 2), y[rows])
-        torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return float(full * (len(seconds) - 1) / sum(seconds[1:]))
+
+    epochs(1)
+    turns.ready(task["name"])
+    turns.wait()
+    seconds = []
+    for _ in range(task["repeats"]):
+        start = turns.begin()
+        epochs(task["epochs"])
+        seconds.append(turns.end() - start)
+    return [full * task["epochs"] / each for each in seconds]
 
 
 def _training(task: dict[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 
@@ -17,8 +17,8 @@ def compiled_loop(step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[..., 
     Returns
     -------
     callable
-        Takes a state, whose memory it reuses, and a sequence of batches of equal shapes. Returns
-        the logs of the last step and the new state.
+        Takes a state, whose memory it reuses, and the batches of the steps, stacked. Returns the
+        logs of the last step and the new state.
     """
     import jax
 
@@ -26,9 +26,8 @@ def compiled_loop(step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[..., 
         logs, state = step(state, batch)
         return state, logs
 
-    def loop(state: Any, batches: Sequence[Any]) -> tuple[Any, Any]:
-        stacked = jax.tree.map(lambda *arrays: jax.numpy.stack(arrays), *batches)
-        state, logs = jax.lax.scan(swapped, state, stacked)
+    def loop(state: Any, batches: Any) -> tuple[Any, Any]:
+        state, logs = jax.lax.scan(swapped, state, batches)
         return jax.tree.map(lambda values: values[-1], logs), state
 
     program: Callable[..., tuple[Any, Any]] = jax.jit(loop, donate_argnums=0)

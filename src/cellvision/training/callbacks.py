@@ -105,8 +105,9 @@ class Monitoring:
         Whether to copy the state after every epoch, so that the training can resume.
     restarted_seeds : tuple of int
         Seeds of dead networks so far.
-    has_few_executions : bool
-        Whether an epoch is a few programs, so that nothing can be told from the first ones.
+    executions : sequence of int or None
+        Steps of each execution of an epoch, where Keras counts executions: so few that nothing
+        can be told from the first ones. None where it counts steps.
     """
 
     training: Training
@@ -119,7 +120,7 @@ class Monitoring:
     validation_images: int = 0
     keeps_state: bool = False
     restarted_seeds: tuple[int, ...] = ()
-    has_few_executions: bool = False
+    executions: Sequence[int] | None = None
 
 
 class TrainingMonitor:
@@ -208,14 +209,17 @@ class TrainingMonitor:
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Show progress and add the time that the batch was late."""
-        loader, now = self.context.loader, time.perf_counter()
-        batch = min(batch, loader.steps - 1)  # the last execution of an epoch may be shorter
+        loader, executions, now = self.context.loader, self.context.executions, time.perf_counter()
+        if executions is None:
+            batch = min(batch, loader.steps - 1)  # the last execution may be shorter
+        else:
+            batch = sum(executions[: batch + 1]) - 1
         # A batch may have been ready long before, or have become ready after it was due.
         self._waited += max(0.0, loader.ready[self._first_batch + batch] - self._due)
         images = min((batch + 1) * loader.batch_size, loader.usable)
         self.context.display.step(images - self._shown)
         self._shown = images
-        if len(self.history) == self._first_epoch and not self.context.has_few_executions:
+        if len(self.history) == self._first_epoch and executions is None:
             remaining = self._duration.step(images, now)
             if remaining is not None:
                 self._announce(remaining)

@@ -2,15 +2,15 @@
 
 A GPU takes a step of a small network in less time than Python needs to start the step and to send
 its images. Here the images are sent once, a batch is a list of their rows, and the steps of an
-execution are one compiled loop.
+execution are one compiled loop. Keras gets a whole execution as one batch, because it sends every
+batch by itself.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import keras
 
     from cellvision.data.prepared import PreparedData
+    from cellvision.training.batches import BatchLoader
     from cellvision.training.network import Network
 
 _USABLE = 0.5
@@ -94,6 +95,9 @@ class ImagesOnDevice:
         The network.
     model : keras.Model
         Takes positions in the training and validation rows in place of pixels; compiled.
+    steps : list of int
+        The steps of each execution of an epoch. At most three programs are compiled: for as many
+        steps as are taken together, for one step, and for a last, smaller batch.
     """
 
     def __init__(
@@ -106,23 +110,28 @@ class ImagesOnDevice:
         self.network = network
         self._rows = np.concatenate([rows, validation_rows])
         training = prepared.experiment.training
-        self._execution = _Execution(
-            -(-len(rows) // training.batch_size),
-            _steps_together(len(rows) // training.batch_size, training.steps_per_execution),
-        )
+        full, rest = divmod(len(rows), training.batch_size)
+        together = _steps_together(full, training.steps_per_execution)
+        self.steps = [together] * (full // together) + [1] * (full % together + (rest > 0))
         pixels = prepared.pixels
         self._stored = _stored_images(
             (len(self._rows), *pixels.shape[1:]),
             str(pixels.dtype),
             prepared.experiment.preprocessing.depth,
         )
-        self.model = _row_model(network, self._stored, self._execution)
+        self.model = _row_model(network, self._stored)
         self.release()
 
     def start(self, prepared: PreparedData) -> None:
         """Prepare for a training, with these pixels of the same images."""
-        self._execution.steps_done = 0
         self._stored.pixels.assign(prepared.pixels[self._rows])
+
+    def executions(self, loader: BatchLoader) -> Iterator[Any]:
+        """Yield what Keras gets for each execution: its batches, stacked, for ever."""
+        batches = loader.row_batches()
+        for steps in itertools.cycle(self.steps):
+            rows, labels = map(np.stack, zip(*itertools.islice(batches, steps), strict=True))
+            yield ((rows, labels), labels) if self.network.mixes_labels else (rows, labels)
 
     def release(self) -> None:
         """Free the memory of the images; Keras models wait for the garbage collector."""
@@ -173,20 +182,20 @@ def _stored_images(shape: tuple[int, ...], dtype: str, depth: int) -> Any:
     return StoredImages()
 
 
-def _row_model(network: Network, stored: Any, execution: _Execution) -> keras.Model:
+def _row_model(network: Network, stored: Any) -> keras.Model:
     """Return the training model with rows in place of pixels, compiled like it."""
     import keras
 
     class RowModel(keras.Model):  # type: ignore[misc]
-        """Takes several steps as one program."""
+        """Takes the steps of an execution as one program."""
 
         train_function: Any
 
         def make_train_function(self, force: bool = False) -> None:
             """Compile a loop over the batches of an execution."""
             if self.train_function is None or force:
-                execution.program = compiled_loop(self.train_step)
-                self.train_function = execution
+                program = compiled_loop(self.train_step)
+                self.train_function = lambda state, iterator: program(state, next(iterator))
 
     rows = keras.Input((), dtype="int32", name="rows")
     images = stored(rows)
@@ -196,41 +205,5 @@ def _row_model(network: Network, stored: Any, execution: _Execution) -> keras.Mo
         model = RowModel([rows, labels], training_model([images, labels]), dtype="float32")
     else:
         model = RowModel(rows, training_model(images), dtype="float32")
-    network.compile(model, execution.steps_together)
+    network.compile(model, steps_per_execution=1)
     return model
-
-
-@dataclass(eq=False)
-class _Execution:
-    """Keras' train function: it takes the steps of one execution.
-
-    Attributes
-    ----------
-    steps_per_epoch : int
-        Steps of an epoch.
-    steps_together : int
-        Steps that are one program.
-    program : callable or None
-        The compiled loop.
-    steps_done : int
-        Steps of the epoch that are done. The last execution of an epoch has what is left.
-    """
-
-    steps_per_epoch: int
-    steps_together: int
-    program: Callable[..., tuple[Any, Any]] | None = None
-    steps_done: int = 0
-
-    def __call__(self, state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
-        """Take steps with batches of the iterator; return the logs and the new state."""
-        assert self.program is not None
-        logs: Any = {}
-        left = self.steps_per_epoch - self.steps_done
-        batches = list(itertools.islice(iterator, min(self.steps_together, left)))
-        self.steps_done = (self.steps_done + len(batches)) % self.steps_per_epoch
-        full = len(batches[0][-1]) == len(batches[-1][-1])
-        # What is left over is taken step by step, so that at most three programs are compiled.
-        is_loop = full and len(batches) == self.steps_together
-        for group in [batches] if is_loop else [[batch] for batch in batches]:
-            logs, state = self.program(state, group)
-        return logs, state

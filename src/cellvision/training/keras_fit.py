@@ -57,8 +57,8 @@ def keras_fit(
             images = (numbers, labels) if mixed else numbers
             validation = {"validation_data": (images, labels), "validation_batch_size": size}
     model.fit(
-        _row_data(loader, mixed) if on_device is not None else _pixel_data(loader, mixed),
-        steps_per_epoch=loader.steps,
+        _pixel_data(loader, mixed) if on_device is None else on_device.executions(loader),
+        steps_per_epoch=loader.steps if on_device is None else len(on_device.steps),
         epochs=network.experiment.training.epochs,
         initial_epoch=loader.first_epoch,
         callbacks=[*recipe_callbacks(network, validates=len(validation_rows) > 0), monitor],
@@ -66,11 +66,6 @@ def keras_fit(
         verbose=0,
         **validation,
     )
-
-
-def _row_data(loader: BatchLoader, mixed: bool) -> Any:
-    batches = loader.row_batches()
-    return (((rows, y), y) for rows, y in batches) if mixed else batches
 
 
 def _pixel_data(loader: BatchLoader, mixed: bool) -> Any:

@@ -130,7 +130,6 @@ class Network:
             follow_within_epoch(self.training_model, plan.steps_per_epoch)
         self.compile(self.training_model, steps_per_execution)
         recipe.optimizer.build(self.training_model.trainable_variables)
-        self._build_metrics()
         self._optimizer_start = [
             keras.ops.convert_to_numpy(variable) for variable in recipe.optimizer.variables
         ]
@@ -144,16 +143,18 @@ class Network:
             metrics=self._compiled_metrics(),
             steps_per_execution=steps_per_execution,
         )
+        self._build_loss_and_metrics(model)
 
-    def _build_metrics(self) -> None:
-        """Create the variables of the metrics now.
+    def _build_loss_and_metrics(self, model: keras.Model) -> None:
+        """Create their variables now, which Keras would do with the first batch.
 
         TensorFlow traces a step that creates variables twice, which takes seconds.
         """
         targets = np.zeros((1, self.classes), np.float32)
-        outputs = np.zeros((1, *self.training_model.output_shape[1:]), np.float32)
-        self.training_model.compute_metrics(None, targets, outputs, None)
-        self.training_model.reset_metrics()
+        outputs = np.zeros((1, *model.output_shape[1:]), np.float32)
+        model.compute_loss(None, targets, outputs, None)
+        model.compute_metrics(None, targets, outputs, None)
+        model.reset_metrics()
 
     def _compiled_metrics(self) -> list[Any]:
         if not self.mixes_labels:

@@ -269,7 +269,8 @@ class Trainer:
             first_epoch = start.epoch
         loader = self._loader(current, first_epoch)
         on_device = self._images_on_device(network)
-        monitoring = self._monitoring(network, loader, dead, session, on_device is not None)
+        executions = None if on_device is None else on_device.steps
+        monitoring = self._monitoring(network, loader, dead, session, executions)
         monitor = training_monitor(monitoring, start)
         interrupted = False
         with loader:
@@ -314,7 +315,7 @@ class Trainer:
         loader: BatchLoader,
         dead: tuple[int, ...],
         session: _Session,
-        has_few_executions: bool,
+        executions: list[int] | None,
     ) -> Monitoring:
         training = self.prepared.experiment.training
         check_dead = len(dead) < training.restarts
@@ -329,7 +330,7 @@ class Trainer:
             len(self.validation_rows),
             session.keep_interrupted,
             dead,
-            has_few_executions,
+            executions,
         )
 
     def is_dead(self, network: Network, seed: int) -> bool:
