@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.near_duplicates import SIDE, sketch
+from cellvision.data.near_duplicates import SIDE, sketch, sum_dtype
 from cellvision.digests import pixel_digest
 from cellvision.interfaces.decoded_image import Note
 
@@ -214,9 +214,12 @@ def _channel_means(pixels: np.ndarray) -> tuple[float, ...]:
     step = max(1, int(np.sqrt(height * width / _MEAN_PIXELS)))
     sample = pixels[::step, ::step, :_MEAN_CHANNELS]
     height, width, channels = sample.shape
-    # Sums over whole rows: a sum over pixels, a few channels at a time, takes ten times as long.
-    sums = sample.reshape(height, width * channels).sum(axis=0, dtype=np.float64)
-    means = sums.reshape(width, channels).sum(axis=0) / (height * width)
+    # Sums over whole rows: a sum over pixels, a few channels at a time, takes ten times as long,
+    # and so does one of small integers as floats.
+    dtype = sum_dtype(sample.dtype, height)
+    sums = sample.reshape(height, width * channels).sum(axis=0, dtype=dtype)
+    totals = sums.reshape(width, channels).sum(axis=0, dtype=np.float64)
+    means = totals / (height * width)
     return tuple(float(mean) for mean in means)
 
 

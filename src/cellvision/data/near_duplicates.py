@@ -125,7 +125,7 @@ def _edges(length: int) -> np.ndarray:
 def _block_sums(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Sum the samples of each block, shape (SIDE, SIDE), float64; exact for integers."""
     _, width, channels = pixels.shape
-    dtype = _sum_dtype(pixels.dtype, len(pixels) // SIDE + 1)
+    dtype = sum_dtype(pixels.dtype, len(pixels) // SIDE + 1)
     if pixels.size <= _FEW_SAMPLES:
         lines = np.add.reduceat(pixels, rows[:-1], axis=0, dtype=dtype)
         return _sum_columns(lines, columns)
@@ -152,8 +152,16 @@ def _split(band: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
     return [band[:, start:end] for start, end in pairwise(columns)]
 
 
-def _sum_dtype(dtype: np.dtype[Any], rows: int) -> type[np.number[Any]]:
-    """Return the smallest type that can hold the sum of `rows` rows."""
+def sum_dtype(dtype: np.dtype[Any], rows: int) -> type[np.number[Any]]:
+    """Return the smallest type that holds the sum of `rows` values: exact for such integers.
+
+    Parameters
+    ----------
+    dtype
+        Type of the values.
+    rows
+        How many of them are summed.
+    """
     if dtype.kind in "bu" and dtype.itemsize <= 2:
         largest = rows * (2 ** (8 * dtype.itemsize) - 1)
         return np.uint16 if largest < 2**16 else np.uint32 if largest < 2**32 else np.uint64

@@ -45,6 +45,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _STANDALONE = (0x01, *range(0xD0, 0xD8))
 _SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
 _FILL = re.compile(rb"\xff+")
+_ALL_COEFFICIENTS = (1 << 64) - 1
 _MAX_SEGMENTS = 100_000
 """Files have tens of them; millions of empty ones only cost time."""
 _MAX_SCANS = 64
@@ -188,10 +189,10 @@ def _check_scans(data: bytes, frame: Frame) -> None:
     libjpeg takes them for zero, without a warning if the file was cut between two scans. Files
     that are not progressive have one scan, or one for each component.
     """
-    missing = {name: np.full(64, 1) for name in frame.components}
+    missing = dict.fromkeys(frame.components, _ALL_COEFFICIENTS)  # a bit for each coefficient
     position, scans, progressive = frame.end, 0, frame.coding == _PROGRESSIVE
     for _ in range(_MAX_SEGMENTS):
-        if not progressive and not any(bits.any() for bits in missing.values()):
+        if not progressive and not any(missing.values()):
             break
         marker = _MARKER.search(data, position)
         if marker is None:
@@ -204,11 +205,14 @@ def _check_scans(data: bytes, frame: Frame) -> None:
         if data[position - 1] == _SCAN and body and len(body) == 2 * body[0] + 4:
             scans += 1
             first, last, precision = body[-3:] if progressive else (0, 63, 0)
+            covered = _ALL_COEFFICIENTS & ((2 << last) - (1 << first)) if first <= last else 0
             for name in body[1:-3:2]:
-                if name in missing:
-                    missing[name][first : last + 1] = precision & 15
+                if name in missing and precision & 15:
+                    missing[name] |= covered
+                elif name in missing:
+                    missing[name] &= ~covered
         position += length
     if scans > _MAX_SCANS:
         raise damaged("JPEG", f"it has more than {_MAX_SCANS} scans")
-    if any(bits.any() for bits in missing.values()):
+    if any(missing.values()):
         raise damaged("JPEG", "scans are missing (cut off?)")
