@@ -564,7 +564,8 @@ def test_the_command_on_the_page_of_a_run_works(images: Path, tmp_path: Path) ->
     experiment = tiny.experiment(images, reporters=[{"type": "html"}], group="well", epochs=2)
     run = cv.train(experiment, tmp_path / "run")
     page = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
-    (command,) = re.findall(r"cellvision study [^<]*", page)
+    (command,) = re.findall(r"cellvision study .*?(?=</pre>)", page)
+    command = re.sub(r"<[^>]*>", "", command)
     with pytest.raises(SystemExit) as ended:
         main(shlex.split(unescape(command))[1:])
     assert ended.value.code == 0

@@ -164,7 +164,9 @@ class RunWriter:
                 network.model.save(temporary)
             if network.reload_warnings is None:
                 pixels = self.experiment.preprocessing.expand_channels(sample)
-                network.reload_warnings = check_reloads(str(temporary), network.model, pixels)
+                # Where the network was built, JAX has compiled the drawing of weights already.
+                with self.trainer.alone():
+                    network.reload_warnings = check_reloads(str(temporary), network.model, pixels)
             return network.reload_warnings
 
 
