@@ -326,6 +326,28 @@ def test_untrained_runs_are_counted() -> None:
     assert "1 of 3 runs did not train." in result.warnings
 
 
+def test_a_test_set_of_one_class_tests_nothing() -> None:
+    """Answering that class for every image is right, and no sign of a dead network."""
+    truth, groups = np.ones(18, np.intp), np.repeat(np.arange(6), 3)
+    slip = truth.copy()
+    slip[-1] = 0
+    result = statistics.verdict(truth, [truth, slip], groups, batches=groups % 3, training=1.0)
+    assert (result.word, result.p) == ("cannot tell", 1.0)
+    assert result.sentence == "cannot tell: the test set has only one class"
+    assert result.reasons == ("All 18 images are of class 1, so there is nothing to tell apart.",)
+    assert result.spread.dead == 0
+    assert result.retrained is not None
+    assert not result.warnings
+
+
+def test_a_reason_is_no_warning_as_well() -> None:
+    truth, groups = np.array([0, 0, 1, 1, 1, 1]), np.repeat(np.arange(3), 2)
+    result = statistics.verdict(truth, truth, groups, training=1.0)
+    assert result.sentence == "cannot tell: too few groups"
+    assert result.reasons == ("No p below 0.33 is possible with 3 groups.",)
+    assert not set(result.reasons) & set(result.warnings)
+
+
 # --- properties --------------------------------------------------------------------------
 
 

@@ -211,11 +211,11 @@ def verdict(
     balanced = balanced.widened(CROSS_VALIDATION_FACTOR) if cross_validated else balanced
     test = permutation_test(truth, answers, groups, batches=batches, seed=seed)
     overall = None if batches is None else permutation_test(truth, answers, groups, seed=seed)
-    accuracies, dead = right.mean(axis=1), untrained_runs(answers)
+    classes, counts = np.unique(truth, return_counts=True)
+    accuracies, dead = right.mean(axis=1), untrained_runs(answers) & (len(classes) > 1)
     results = _evaluate_controls(controls or {}, test_set, margin, seed)
     p = max(test.p, adjusted_p or 0.0)
     p = p if looks is None else looks.adjust(p)
-    classes, counts = np.unique(truth, return_counts=True)
     chance = 1 / max(len(classes), 2)
     table = None if batches is None else batch_table(truth, batches, groups, name=batch_name)
     case = Case(
@@ -223,6 +223,7 @@ def verdict(
         overall=overall,
         p=p,
         balanced=balanced,
+        classes=tuple(map(str, classes)),
         chance=chance,
         training=training,
         controls=results,
@@ -251,7 +252,7 @@ def verdict(
         training=training,
         controls=results,
         batches=table,
-        warnings=_warnings(case, accuracy, dead, missing_controls),
+        warnings=_warnings(case, accuracy, dead, missing_controls, reasons),
     )
 
 
@@ -278,7 +279,11 @@ def _evaluate_controls(
 
 
 def _warnings(
-    case: Case, accuracy: Interval, dead: NDArray[np.bool_], missing: Sequence[str]
+    case: Case,
+    accuracy: Interval,
+    dead: NDArray[np.bool_],
+    missing: Sequence[str],
+    reasons: Sequence[str],
 ) -> tuple[str, ...]:
     warnings = []
     if case.groups_unknown:
@@ -297,7 +302,7 @@ def _warnings(
         warnings.append(case.table.sentence(case.images))
     if case.looks is not None and case.looks.settings > 1:
         warnings.append(f"{case.looks.describe().capitalize()}: p is multiplied by the looks.")
-    for text in (case.test.warning, accuracy.warning):
-        if text:
-            warnings.append(f"{text[0].upper()}{text[1:]}.")
-    return tuple(dict.fromkeys(warnings))
+    about_test = case.test.warning if len(case.classes) > 1 else None
+    for text in filter(None, (about_test, accuracy.warning)):
+        warnings.append(f"{text[0].upper()}{text[1:]}.")
+    return tuple(each for each in dict.fromkeys(warnings) if each not in reasons)

@@ -43,6 +43,7 @@ class Case:
     overall: PermutationTest | None
     p: float
     balanced: Interval
+    classes: tuple[str, ...]
     chance: float
     training: float | None
     controls: tuple[ControlResult, ...]
@@ -68,6 +69,14 @@ class Case:
             return (
                 *("cannot tell", "cannot tell: these images are not held out"),
                 ("Training and test images share groups or images, because leaks were allowed.",),
+            )
+        if len(self.classes) == 1:
+            return (
+                *("cannot tell", "cannot tell: the test set has only one class"),
+                (
+                    f"All {counted(self.balanced.n, 'image')} are of class {self.classes[0]}, so "
+                    "there is nothing to tell apart.",
+                ),
             )
         if self.table is not None and self.table.nested and not self.batches_held_out:
             return (

@@ -76,8 +76,13 @@ def _adjusted_p(study: Study) -> dict[tuple[str, str], float]:
             )
             adjusted |= {(name, split): test.adjusted_p for name, test in tests.items()}
     for experiment in study.experiments:
-        keys = [(experiment.name, split) for split in experiment.test_splits]
-        corrected = holm([adjusted[key] for key in keys])
+        # A test set of one class can show nothing, so that it is no further chance to.
+        keys = [
+            (experiment.name, split)
+            for split in experiment.test_splits
+            if len(set(split_predictions(experiment.runs[0], split)["label"])) > 1
+        ]
+        corrected = holm([adjusted[key] for key in keys]) if keys else []
         adjusted |= dict(zip(keys, corrected, strict=True))
     return adjusted
 

@@ -1,0 +1,38 @@
+"""p-values of several test sets of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny
+
+import cellvision as cv
+
+
+@pytest.fixture(autouse=True)
+def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tiny networks, and a separate cache."""
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CELLVISION_ODOMETER", "off")
+    with tiny.on_offer():
+        yield
+
+
+@pytest.mark.slow
+def test_a_test_set_of_one_class_is_no_further_test(tmp_path: Path) -> None:
+    both, one = {"dark": 8, "light": 8}, {"light": 6}
+    sets = tiny.make_splits(tmp_path / "sets", {"train": both, "plate": both, "other": one})
+    study = cv.study(tiny.experiment(sets, epochs=2), 1, tmp_path / "study")
+    verdicts = {each.split: each for each in study.verdicts}
+    assert verdicts["plate"].p == verdicts["plate"].unadjusted_p
+    assert (verdicts["other"].p, verdicts["other"].dead_runs) == (1.0, 0)
+
+    third = {"train": both, "plate": both, "day": both, "other": one}
+    sets = tiny.make_splits(tmp_path / "more", third)
+    study = cv.study(tiny.experiment(sets, epochs=2), 1, tmp_path / "more-study")
+    verdicts = {each.split: each for each in study.verdicts}
+    pair = [verdicts["plate"].unadjusted_p, verdicts["day"].unadjusted_p]
+    adjusted = cv.statistics.holm([p for p in pair if p is not None])
+    assert [verdicts["plate"].p, verdicts["day"].p] == adjusted
