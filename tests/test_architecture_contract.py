@@ -19,6 +19,8 @@ from cellvision.training.architecture_contract import (
     require_probabilities,
     require_saveable,
 )
+from cellvision.training.optimization import training_recipe
+from cellvision.training_settings import Training
 
 if TYPE_CHECKING:
     import keras
@@ -168,6 +170,36 @@ def test_a_sound_network_passes() -> None:
     require_sound(Faulty())
     keras.saving.register_keras_serializable(package="tests")(doubled)
     require_sound(Faulty(fault="registered"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ({"callbacks": None}, "the callbacks None"),
+        ({"callbacks": "terminate_on_nan"}, "the callbacks 'terminate_on_nan'"),
+        ({"callbacks": [len]}, "which are not a list of keras.callbacks.Callback"),
+        ({"loss": "categorical_crosentropy"}, "the loss 'categorical_crosentropy'"),
+        ({"loss": None}, "the loss None"),
+        ({"loss": "sparse_categorical_crossentropy"}, "fails for one-hot labels"),
+        ({"callbacks": (), "loss": "mse"}, None),
+    ],
+)
+def test_a_recipe(
+    recipe: dict[str, Any], says: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    made = cv.TrainingRecipe(keras.optimizers.Adam(), **recipe)
+    monkeypatch.setattr(Faulty, "recipe", lambda self, plan: made)
+    plan = cv.TrainingPlan(steps_per_epoch=2, epochs=3, batch_size=4, class_counts=(4, 2))
+    experiment: Any = SimpleNamespace(architecture=Faulty(), training=Training())
+    if says is None:
+        assert training_recipe(experiment, plan, ("a", "b")).loss == "mse"
+        return
+    with pytest.raises(errors.PluginContractError) as caught:
+        training_recipe(experiment, plan, ("a", "b"))
+    assert caught.value.what.startswith("architecture 'faulty' (registered here): recipe()")
+    assert says in caught.value.what
 
 
 @pytest.mark.parametrize("fault", ["train_step", "optimizer", "linear"])

@@ -9,7 +9,7 @@ import pytest
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.training.augmenter_contract import augmented
+from cellvision.training.augmenter_contract import augmented, require_inactive
 
 
 class Wrong(cv.Augmenter):
@@ -72,3 +72,29 @@ def test_a_sound_augmenter_keeps_labels() -> None:
     assert changed.shape == images.shape
     both = augmented(cv.augmenters.create("mixup"), 0, images, labels)
     assert [tuple(each.shape) for each in both] == [(None, 8, 6, 1), (None, 3)]
+
+
+@pytest.mark.parametrize(
+    ("cls", "call", "what"),
+    [
+        (Wrong, lambda x: 1 - x, "images"),
+        (WrongMix, lambda x: (x[0], 1 - x[1]), "labels"),
+    ],
+)
+def test_predictions_are_not_augmented(
+    cls: type[Wrong], call: Callable[[Any], Any], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer that forgets `training` would change the images behind the scores."""
+    monkeypatch.setattr(cls, "build", lambda self, seed: _layer(call))
+    cv.augmenters.register("wrong", cls)
+    try:
+        with pytest.raises(errors.PluginContractError, match=f"changes {what} although") as caught:
+            require_inactive(cls(), (8, 6, 1), 3)
+    finally:
+        cv.augmenters.unregister("wrong")
+    assert "Give call() the argument training=False" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["dihedral", "shift", "brightness", "mixup", "cutmix"])
+def test_sound_augmenters_are_inactive_in_predictions(name: str) -> None:
+    require_inactive(cv.augmenters.create(name), (8, 8, 1), 3)

@@ -245,3 +245,36 @@ def test_the_json_schema_lists_the_names() -> None:
     assert "scope" in dataset["properties"]["type"]["enum"]
     assert schema["$defs"]["Training"]["properties"]["epochs"]["description"]
     assert json.dumps(cv.augmenters.get("rotation").model_json_schema())
+
+
+def test_a_constant_of_the_interface_is_no_setting() -> None:
+    with pytest.raises(TypeError, match=r"'enabled_by_default' is a constant .*: ClassVar"):
+
+        class Eager(cv.Reporter):
+            enabled_by_default: bool = True  # type: ignore[misc]
+
+            def run(self, run: cv.Run, folder: Path) -> list[cv.Artifact]:
+                return []
+
+
+def test_a_setting_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    class Odd(cv.Augmenter):
+        factor: int = 2
+        function: Any = len
+
+        def build(self, seed: int) -> Any:
+            raise NotImplementedError
+
+    cv.augmenters.register("odd", Odd)
+    try:
+        with pytest.raises(errors.PluginContractError) as caught:
+            Odd().model_dump(mode="json")
+        assert "augmenter 'odd' (registered here): the setting 'function'" in caught.value.what
+        experiment = cv.Experiment(
+            dataset=cv.datasets.create("folder", path="x"), augmenters=[Odd()], reporters=()
+        )
+        with pytest.raises(errors.PluginContractError, match="the setting 'function' is <built-in"):
+            cv.save_experiment(experiment, tmp_path / "odd.toml")
+    finally:
+        cv.augmenters.unregister("odd")
+    assert not (tmp_path / "odd.toml").exists()

@@ -20,10 +20,12 @@ from PIL import Image
 from cellvision import Dataset, DecodedImage, errors
 from cellvision.concurrency import available_processors
 from cellvision.data.batch_reads import scan
-from cellvision.data.image_stats import ImageStats, decode, summarize_notes
+from cellvision.data.image_stats import ImageStats, decode, measure, summarize_notes
 from cellvision.data.near_duplicates import sketch
 from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.decoded_image import Note
+
+PIXELS = np.zeros((4, 4, 1), np.uint8)
 
 
 class Made(Dataset):
@@ -187,6 +189,25 @@ def test_an_error_in_a_thread_reaches_the_caller() -> None:
 
     with pytest.raises(errors.CatalogError, match="no such row"):
         list(in_threads(work, range(100)))
+
+
+@pytest.mark.parametrize(
+    ("decoded", "reason"),
+    [
+        (PIXELS, "decode() returned ndarray, not a cellvision.DecodedImage"),
+        (None, "decode() returned NoneType"),
+        (DecodedImage.of_pixels(None), "returned shape (), dtype object"),  # type: ignore[arg-type]
+        (DecodedImage(PIXELS, None), "a bit depth of None for uint8, not from 1 to 8"),  # type: ignore[arg-type]
+        (DecodedImage(PIXELS, "8"), "a bit depth of '8'"),  # type: ignore[arg-type]
+        (DecodedImage(PIXELS, 12), "a bit depth of 12 for uint8"),
+        (DecodedImage(PIXELS, 8, "cropped"), "the notes 'cropped', not a tuple"),  # type: ignore[arg-type]
+        (DecodedImage(PIXELS, 8, None), "the notes None"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_a_data_set_decodes_is_checked(decoded: Any, reason: str) -> None:
+    stats, pixels = measure("a", lambda: decoded)
+    assert (stats.status, pixels) == ("refused", None)
+    assert reason in stats.reason
 
 
 # --- sketches ---------------------------------------------------------------------------------

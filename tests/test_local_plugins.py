@@ -283,3 +283,32 @@ def test_a_class_of_a_session_cannot_reach_other_processes(tmp_path: Path) -> No
             raise_if_unreachable(experiment)
     finally:
         cv.augmenters.unregister("notebook")
+
+
+def test_two_files_of_one_name(net: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / net.name
+    other.parent.mkdir()
+    other.write_text(NET.replace("TinyNet", "OtherNet"))
+    cv.load_plugins(net)
+    with pytest.raises(errors.PluginConflict, match="two files of one name"):
+        cv.load_plugins(other)
+    assert "tiny_net" in cv.architectures.names()
+    net.unlink()  # it was moved, not copied
+    assert ("architecture", "other_net") in cv.load_plugins(other).names
+
+
+def test_one_name_for_two_classes(net: Path, tmp_path: Path) -> None:
+    cv.load_plugins(net)
+    rival = tmp_path / "rival.py"
+    rival.write_text(NET.replace("one_line", "another_line"))
+    with pytest.raises(errors.PluginConflict, match=r"'tiny_net' is both TinyNet of .*rival.py"):
+        cv.load_plugins(rival)
+    body = NET[NET.index("class TinyNet") : NET.index("@cv.")]
+    rival.write_text(
+        "import cellvision as cv\n\n"
+        + body.replace("TinyNet", "HttpNet")
+        + body.replace("TinyNet", "HTTPNet")
+    )
+    with pytest.raises(errors.PluginConflict, match="'http_net' is both HTTPNet"):
+        cv.load_plugins(rival)
+    assert "http_net" not in cv.architectures.names()

@@ -124,14 +124,15 @@ class Settings(BaseModel):
         Raises
         ------
         errors.PluginError
-            A component has no name, so it could not be read back.
+            A component has no name, so it could not be read back, or one of its settings cannot
+            be written.
         """
         try:
             return super().model_dump(**options)
         except PydanticSerializationError as error:
             if isinstance(error.__cause__, errors.CellvisionError):
                 raise error.__cause__ from None
-            raise
+            raise _unwritable(self) or error from None
 
     def model_dump_json(self, **options: Any) -> str:
         """Return JSON, as pydantic does; raises the same errors as `model_dump`."""
@@ -146,6 +147,22 @@ def current_settings(model: type[Settings], values: Mapping[str, Any]) -> dict[s
     """Return settings with the current names of those that were renamed; the order stays."""
     former = model.former_settings
     return {former[key].name if key in former else key: value for key, value in values.items()}
+
+
+def _unwritable(settings: Settings) -> errors.PluginContractError | None:
+    """Return the error that names the setting of a component that cannot be written."""
+    for component in nested_components(settings):
+        for name in type(component).model_fields:
+            try:
+                BaseModel.model_dump(component, include={name}, mode="json")
+            except PydanticSerializationError:
+                origin = component.registry.origin_of(type(component))
+                return errors.PluginContractError(
+                    f"{origin}: the setting {name!r} is {getattr(component, name)!r:.80}, which "
+                    "cannot be written to a file",
+                    "Use text, numbers, paths, or lists and tables of them.",
+                )
+    return None
 
 
 _LIST = "expected a list"
@@ -281,6 +298,17 @@ class Component(Settings):
             raise TypeError(
                 f"{cls.__qualname__}: a setting cannot be called 'type', "
                 "which holds the component's name"
+            )
+        constants = [
+            name
+            for name in cls.model_fields
+            for base in cls.__mro__[1:]
+            if issubclass(base, Component) and name in base.__class_vars__
+        ]
+        if constants:
+            raise TypeError(
+                f"{cls.__qualname__}: {constants[0]!r} is a constant of the class and no setting: "
+                f"write {constants[0]}: ClassVar[...] = ..."
             )
 
     @classmethod

@@ -71,8 +71,7 @@ def load_plugins(path: str | os.PathLike[str]) -> LocalPlugins:
     Every class of the file that derives from an interface is registered: under the name that a
     decorator such as ``@cv.architectures.register("mine")`` gives it, else under its own name in
     lower case, ``MyNet`` as ``my_net``. Classes whose names begin with an underscore are left out.
-    A file of the same name that was loaded before is replaced, so a file may be edited and loaded
-    again.
+    A file may be edited and loaded again, which replaces its plugins.
 
     Parameters
     ----------
@@ -89,7 +88,8 @@ def load_plugins(path: str | os.PathLike[str]) -> LocalPlugins:
     errors.BrokenPlugin
         The file is missing or raises an error, which is chained.
     errors.PluginConflict
-        An installed distribution provides one of the names.
+        An installed distribution, another file or another class of the file provides one of the
+        names, or another loaded file is called the same.
     errors.PluginContractError
         The file contains no plugin, or one that breaks the contract of its interface.
 
@@ -111,6 +111,11 @@ def load_plugins(path: str | os.PathLike[str]) -> LocalPlugins:
     before = _loaded.get(module_name)
     if before is not None and before.source == source:
         return before
+    if before is not None and before.path != path and before.path.exists():
+        raise errors.PluginConflict(
+            f"{path} and {before.path} are two files of one name",
+            "Rename one of them, since the name is that of the module",
+        )
     _forget(module_name)
     try:
         names = _register(_run(path, source, module_name))
@@ -265,6 +270,7 @@ def _register(module: ModuleType) -> tuple[tuple[str, str], ...]:
             continue  # a base class, for example
         for registry in _REGISTRIES:
             if issubclass(cls, registry.base) and not _names(registry, cls):
+                _raise_if_taken(registry, _snake_case(cls.__name__), cls, module)
                 registry.register(_snake_case(cls.__name__), cls)
     names = tuple(
         (registry.kind, name)
@@ -278,6 +284,19 @@ def _register(module: ModuleType) -> tuple[tuple[str, str], ...]:
             "Define one, such as class MyNet(cellvision.Architecture).",
         )
     return names
+
+
+def _raise_if_taken(registry: Registry[Any], name: str, cls: type[Any], module: ModuleType) -> None:
+    """Refuse the name of another class of this file or of another one."""
+    other = registry.registered().get(name)
+    file = None if other is None else local_file_of(other)
+    if other is not None and (file is not None or other.__module__ == module.__name__):
+        raise errors.PluginConflict(
+            f"{registry.kind} {name!r} is both {cls.__name__} of {module.__file__} and "
+            f"{other.__name__} of {module.__file__ if file is None else file.path}",
+            f"Rename one of them, or give it another name: "
+            f'@cellvision.{registry.kind}s.register("mine")',
+        )
 
 
 def _names(registry: Registry[Any], cls: type[Any]) -> list[str]:

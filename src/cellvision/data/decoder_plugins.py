@@ -154,10 +154,10 @@ def _as_image(found: Any, candidate: PluginCandidate) -> DecodedImage:
         pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     if not isinstance(found, DecodedImage):
         return DecodedImage.of_pixels(pixels)
-    depth: object = found.bit_depth
-    if not isinstance(depth, int) or not 1 <= depth <= 8 * pixels.dtype.itemsize:
+    image = replace(found, pixels=pixels)
+    if image.fault:
         raise errors.PluginContractError(
-            f"decoder {candidate.full_name} returned a bit depth of {depth!r} for {pixels.dtype}",
-            f"Give the bits of a sample, from 1 to {8 * pixels.dtype.itemsize}",
+            f"decoder {candidate.full_name} returned {image.fault}",
+            "Give the bits of a sample, and a text for each change that reading made",
         )
-    return replace(found, pixels=pixels)
+    return image

@@ -15,11 +15,10 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.near_duplicates import SIDE, sketch, sum_dtype
 from cellvision.digests import pixel_digest
-from cellvision.interfaces.decoded_image import Note
+from cellvision.interfaces.decoded_image import DecodedImage, Note
 
 if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset
-    from cellvision.interfaces.decoded_image import DecodedImage
 
 MAX_MAGNITUDE = float(np.sqrt(np.finfo(np.float32).max))
 """Largest intensity of float images (1.8e19): larger squares overflow 32 bits."""
@@ -276,13 +275,19 @@ def decoded_or_fault(
         As for `measure`.
     """
     try:
-        found = decoded()
+        found: object = decoded()
+        if not isinstance(found, DecodedImage):
+            fault = f"decode() returned {type(found).__name__}, not a cellvision.DecodedImage"
+            return errors.UnreadableImage(image, fault)
         pixels: np.ndarray = np.asarray(found.pixels)
         if not pixels.dtype.isnative:
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))
         fault = pixel_fault(pixels)
         if not fault:
-            return replace(found, pixels=pixels)
+            found = replace(found, pixels=pixels)
+            if not found.fault:
+                return found
+            fault = f"decode() returned {found.fault}"
     except errors.UnreadableImage as error:
         return error
     except MemoryError:

@@ -65,7 +65,22 @@ class DecodedImage:
     notes: tuple[str, ...] = ()
     compression: str = ""
 
+    @property
+    def fault(self) -> str:
+        """Why the bit depth or the notes cannot be used, in one line; empty if they can."""
+        depth: object = self.bit_depth
+        most = 8 * self.pixels.dtype.itemsize
+        if not isinstance(depth, int) or not 1 <= depth <= most:
+            return f"a bit depth of {depth!r} for {self.pixels.dtype}, not from 1 to {most}"
+        notes: object = self.notes
+        if not isinstance(notes, tuple | list) or not all(isinstance(n, str) for n in notes):
+            return f"the notes {notes!r:.80}, not a tuple of texts"
+        return ""
+
     @classmethod
     def of_pixels(cls, pixels: NDArray[np.generic]) -> DecodedImage:
         """Return an image whose bit depth is that of its dtype."""
+        import numpy as np
+
+        pixels = np.asarray(pixels)
         return cls(pixels, 1 if pixels.dtype == bool else pixels.dtype.itemsize * 8, ())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cellvision import errors
 
 if TYPE_CHECKING:
@@ -51,6 +53,44 @@ def augmented(augmenter: Augmenter, seed: int, images: Any, labels: Any) -> tupl
         _of_shape(augmenter, returned[0], images, "images"),
         _of_shape(augmenter, returned[1], labels, "labels"),
     )
+
+
+def require_inactive(augmenter: Augmenter, input_shape: tuple[int, int, int], classes: int) -> None:
+    """Refuse an augmenter that would change the images of a prediction, and so the scores.
+
+    Parameters
+    ----------
+    augmenter
+        The augmenter.
+    input_shape
+        Height, width and channels of an image.
+    classes
+        Number of classes.
+
+    Raises
+    ------
+    errors.PluginContractError
+        Its layer changes images or labels although it is called with ``training=False``.
+    """
+    import keras
+
+    inputs = [keras.Input(input_shape), keras.Input((classes,))]
+    model = keras.Model(inputs, list(augmented(augmenter, 0, *inputs)))
+    rng = np.random.default_rng(0)
+    given = [
+        rng.random((2, *input_shape)).astype(np.float32),
+        np.eye(classes, dtype=np.float32)[:2],
+    ]
+    for what, before, after in zip(
+        ("images", "labels"), given, model(given, training=False), strict=True
+    ):
+        if not np.allclose(keras.ops.convert_to_numpy(after), before, atol=1e-6):
+            raise _broken(
+                augmenter,
+                f"its layer changes {what} although it is called with training=False, as in "
+                "predictions",
+                f"Give call() the argument training=False, and return {what} unchanged then.",
+            )
 
 
 def _of_shape(augmenter: Augmenter, result: Any, before: Any, what: str) -> Any:

@@ -19,7 +19,7 @@ from cellvision.training.architecture_contract import (
     require_probabilities,
     require_saveable,
 )
-from cellvision.training.augmenter_contract import augmented
+from cellvision.training.augmenter_contract import augmented, require_inactive
 from cellvision.training.batch_norm import follow_within_epoch
 from cellvision.training.batches import one_hot
 from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
@@ -114,6 +114,8 @@ class Network:
         self.training_model, self.model, network = self._build(seed)
         require_probabilities(experiment.architecture, network)
         require_saveable(experiment.architecture, network)
+        for augmenter in experiment.augmenters:
+            require_inactive(augmenter, experiment.preprocessing.input_shape, self.classes)
         recipe = training_recipe(experiment, plan, class_names)
         self.callbacks = recipe.callbacks
         self.trained = False

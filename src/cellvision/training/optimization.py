@@ -65,7 +65,33 @@ def _architecture_recipe(experiment: Experiment, plan: TrainingPlan) -> Training
             "which is not a keras.optimizers.Optimizer",
             "Create the optimizer, such as keras.optimizers.Adam(0.001)",
         )
+    callbacks: object = recipe.callbacks
+    if not isinstance(callbacks, list | tuple) or not all(
+        isinstance(callback, keras.callbacks.Callback) for callback in callbacks
+    ):
+        raise errors.PluginContractError(
+            f"{plugin}: recipe() returned the callbacks {callbacks!r:.80}, which are not a list "
+            "of keras.callbacks.Callback",
+            "Create each callback, such as callbacks=[keras.callbacks.TerminateOnNaN()]",
+        )
+    _require_usable_loss(plugin, recipe.loss, len(plan.class_counts))
     return recipe
+
+
+def _require_usable_loss(plugin: str, loss: Any, classes: int) -> None:
+    """Refuse a loss that does not take one-hot labels and probabilities."""
+    import keras
+
+    try:
+        labels, probabilities = np.eye(classes, dtype=np.float32), np.full((classes,) * 2, 0.5)
+        value = keras.losses.get(loss)(labels, probabilities.astype(np.float32))
+        float(np.mean(keras.ops.convert_to_numpy(value)))
+    except Exception as error:
+        raise errors.PluginContractError(
+            f"{plugin}: recipe() returned the loss {loss!r:.80}, which fails for one-hot labels "
+            f"and probabilities: {errors.first_line(error)}",
+            "Return one that takes them, such as 'categorical_crossentropy'",
+        ) from error
 
 
 def _optimizer(
