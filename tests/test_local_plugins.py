@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -312,3 +313,21 @@ def test_one_name_for_two_classes(net: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.PluginConflict, match="'http_net' is both HTTPNet"):
         cv.load_plugins(rival)
     assert "http_net" not in cv.architectures.names()
+
+
+def test_what_a_plugin_prints_stays_out_of_documents(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "talkative.py"
+    file.write_text(
+        "import cellvision as cv\nprint('importing')\n\n"
+        "class Talkative(cv.Recipe):\n"
+        "    def experiment(self, facts):\n"
+        "        print('choosing')\n"
+        "        return {}\n"
+    )
+    write_images(tmp_path / "images")
+    assert command("--plugin", file, "recipe", tmp_path / "images", "--recipe", "talkative") == 0
+    printed = capsys.readouterr()
+    assert tomllib.loads(printed.out)["recipe"] == "talkative"
+    assert [word in printed.err for word in ("importing", "choosing")] == [True, True]

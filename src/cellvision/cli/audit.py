@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,9 +49,10 @@ def run(
     from cellvision.data.leaks import raise_if_leaking
     from cellvision.results.audits import audit
 
-    experiment = experiments.read_for_audit(source, changes, recipe)
-    with contextlib.nullcontext() if out is None else removed_if_empty(out):
-        report = audit(experiment, out=out)
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not of the report
+        experiment = experiments.read_for_audit(source, changes, recipe)
+        with contextlib.nullcontext() if out is None else removed_if_empty(out):
+            report = audit(experiment, out=out)
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections import Counter
@@ -69,7 +70,10 @@ def run(
     all_results: list[CheckResult] = []
     rows = []
     for plugin in _plugins(name):
-        results = check(plugin.kind, plugin.name, example, on_result=partial(show, plugin=plugin))
+        quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+        with quiet:
+            shown = partial(show, plugin=plugin)
+            results = check(plugin.kind, plugin.name, example, on_result=shown)
         all_results += results
         rows += [{**plugin._asdict(), **asdict(result)} for result in results]
         if not as_json:

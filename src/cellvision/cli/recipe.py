@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Annotated, Literal
 
 import typer
@@ -20,5 +22,6 @@ def run(
     """Print the experiment that a recipe chooses, complete and ready to edit."""
     from cellvision.experiment import format_experiment
 
-    experiment = experiments.read_with_recipe(source, changes, recipe)
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not of the file
+        experiment = experiments.read_with_recipe(source, changes, recipe)
     typer.echo(format_experiment(experiment, form), nl=False)
