@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import os
@@ -242,9 +241,7 @@ def _run(path: Path, source: bytes, module_name: str) -> ModuleType:
     sys.modules[module_name] = module  # pickle and Keras look classes up there
     try:
         # Not by the loader, whose cached bytecode may be older than an edit of the same second.
-        code = compile(source, str(path), "exec")
-        with contextlib.redirect_stdout(sys.stderr):  # as for the plugins of distributions
-            exec(code, module.__dict__)  # noqa: S102 - the user's code
+        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user's code
     except errors.CellvisionError:
         raise
     except (Exception, SystemExit) as error:

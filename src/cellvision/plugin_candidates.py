@@ -5,7 +5,6 @@ Candidates come from the metadata of installed distributions; nothing is importe
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -103,14 +102,8 @@ class PluginCandidate:
         )
 
     def load(self) -> Any:
-        """Import and return the object behind the name.
-
-        What its module prints goes to standard error: the output of a command may be JSON.
-        """
-        if self.entry_point is None:
-            return self.cls
-        with contextlib.redirect_stdout(sys.stderr):
-            return self.entry_point.load()
+        """Import and return the object behind the name."""
+        return self.cls if self.entry_point is None else self.entry_point.load()
 
     def leads_to(self, cls: type[Any]) -> bool:
         """Whether loading gives this class; unrelated packages are not imported to find out."""

@@ -208,7 +208,9 @@ def _load_plugins(files: Sequence[str]) -> None:
             raise errors.ExperimentError("--plugin needs a file", "For example: --plugin my_net.py")
         from cellvision.local_plugins import load_plugins
 
-        load_plugins(file)
+        # Standard output may be a document: what the file prints is not a part of it.
+        with contextlib.redirect_stdout(sys.stderr):
+            load_plugins(file)
 
 
 def _usage_error() -> type[Exception]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import sys
@@ -29,9 +30,10 @@ def run(
     from cellvision.cli.verbs import decoder_plugins, verb_plugins
     from cellvision.schema import REGISTRIES
 
-    plugins = [info for registry in REGISTRIES for info in registry.plugins(load=load)]
     root: Any = context.find_root().command
-    plugins += [*decoder_plugins(), *verb_plugins(frozenset(root.commands))]
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not of the list
+        plugins = [info for registry in REGISTRIES for info in registry.plugins(load=load)]
+        plugins += [*decoder_plugins(), *verb_plugins(frozenset(root.commands))]
     if as_json:
         print(json.dumps([_row(info) for info in plugins], indent=2))
     else:

@@ -216,7 +216,6 @@ def verdict(
     results = _evaluate_controls(controls or {}, test_set, margin, seed)
     p = max(test.p, adjusted_p or 0.0)
     p = p if looks is None else looks.adjust(p)
-    chance = 1 / max(len(classes), 2)
     table = None if batches is None else batch_table(truth, batches, groups, name=batch_name)
     case = Case(
         test=test,
@@ -224,7 +223,7 @@ def verdict(
         p=p,
         balanced=balanced,
         classes=tuple(map(str, classes)),
-        chance=chance,
+        chance=1 / max(len(classes), 2),
         training=training,
         controls=results,
         groups_unknown=groups is None,
@@ -247,7 +246,7 @@ def verdict(
         test=test,
         overall_test=overall,
         p=p,
-        chance=chance,
+        chance=case.chance,
         commonest=float(counts.max() / len(truth)),
         training=training,
         controls=results,

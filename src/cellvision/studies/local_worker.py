@@ -6,6 +6,7 @@ output. The process ends when its input does, so it never outlives the study's p
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -46,6 +47,8 @@ def _take_standard_output() -> Send:
     """Keep standard output for answers; what plugins print goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a worker that is killed has said it all
 
     def send(answer: Mapping[str, Any]) -> None:
         answers.write(json.dumps(answer) + "\n")
