@@ -65,7 +65,7 @@ def _speed(bench: Bench, network: str, limits: dict[str, Any]) -> Result:
 def _in_turns(
     bench: Bench, task: dict[str, Any], batches: Sequence[int]
 ) -> dict[tuple[str, int], list[float] | str]:
-    """Return the images per second of each peer and batch size, or why there are none."""
+    """Return the images per second of each peer and batch size, or the reason for a failure."""
     jobs = [(peer, batch) for batch in batches for peer in (OURS, TORCH)]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(jobs)) as pool:
         turns = Turns(folder, len(jobs))

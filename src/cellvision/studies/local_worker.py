@@ -48,7 +48,7 @@ def _take_standard_output() -> Send:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a worker that is killed has said it all
+        sys.stdout.reconfigure(line_buffering=True)  # lines must survive a kill
 
     def send(answer: Mapping[str, Any]) -> None:
         answers.write(json.dumps(answer) + "\n")

@@ -76,7 +76,7 @@ def _adjusted_p(study: Study) -> dict[tuple[str, str], float]:
             )
             adjusted |= {(name, split): test.adjusted_p for name, test in tests.items()}
     for experiment in study.experiments:
-        # A test set of one class can show nothing, so that it is no further chance to.
+        # On a test set of one class, p is always 1, so it does not count as a further test.
         keys = [
             (experiment.name, split)
             for split in experiment.test_splits
