@@ -146,14 +146,23 @@ def test_auto_converts_if_it_pays_off_and_starts_without_keras_after_that(
     np.testing.assert_allclose(tiny.probabilities(table), tiny.probabilities(few), atol=1e-5)
     (folder,) = conversions(tmp_path)
     script = f"""
-import json, sys
+import collections, json, sys
 from cellvision.cli import main
+opened = collections.Counter()
+def count(event, details):
+    if event == "open" and str(details[0]).endswith(".tif"):
+        opened[str(details[0])] += 1
+sys.addaudithook(count)
 try:
     main(["predict", {str(run.folder)!r}, {str(images)!r}, "--out", {str(tmp_path / "n.csv")!r}])
 except SystemExit as error:
-    print(json.dumps([error.code, "keras" in sys.modules, "tensorflow" in sys.modules]))
+    started = ["keras" in sys.modules, "tensorflow" in sys.modules]
+    print(json.dumps([error.code, *started, sorted(opened.values())]))
 """
-    assert tiny.json_of(script) == [0, False, False]
+    code, keras, tensorflow, reads = tiny.json_of(script)
+    assert (code, keras, tensorflow) == (0, False, False)
+    # Nothing slow starts, so files are not checked beforehand: only the sample is read twice.
+    assert reads == 8 * [1] + 16 * [2]
     again = pd.read_csv(tmp_path / "n.csv")
     np.testing.assert_allclose(tiny.probabilities(again), tiny.probabilities(few), atol=1e-5)
     assert conversions(tmp_path) == [folder]

@@ -45,7 +45,7 @@ _CHUNK = 16
 """Images that a thread reads and predicts at a time, unless an engine prefers more."""
 
 _CHECK_SECONDS = 1.0
-"""Time in which images are checked before an engine starts, which takes several seconds."""
+"""Time in which images are checked before Keras starts, which takes several seconds."""
 
 _LISTED = 3
 """Files that a warning lists by name."""
@@ -180,11 +180,7 @@ class PredictionJob:
             raise_if_no_sheet(Path(options.contact_sheet))
         self.reader = ImageReader(self.run_of_record, dataset)
         sample = self.reader.sample(images)
-        if self.strict:
-            with displayed(options.progress) as display:
-                faults = self.reader.check_files(images, _CHECK_SECONDS, display.decoded)
-            self._raise_if_unreadable(faults)
-        self.engine, self.model = _engine(runs, sample, len(images), options)
+        self.engine, self.model = _engine(runs, sample, len(images), options, self._check_files)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -197,6 +193,14 @@ class PredictionJob:
         if self.options.skip_unreadable is not None:
             return not self.options.skip_unreadable
         return self.run_of_record.preprocessing.on_unreadable == "error"
+
+    def _check_files(self) -> None:
+        """Raise at once if one of the first files is unreadable, before anything slow starts."""
+        if not self.strict:
+            return
+        with displayed(self.options.progress) as display:
+            faults = self.reader.check_files(self.images, _CHECK_SECONDS, display.decoded)
+        self._raise_if_unreadable(faults)
 
     def _groups(self, dataset: Dataset | None) -> GroupAnswers | None:
         by = self.options.by
@@ -330,16 +334,18 @@ class PredictionJob:
 
 
 def _engine(
-    runs: Sequence[Run], sample: np.ndarray, images: int, options: PredictionOptions
+    runs: Sequence[Run],
+    sample: np.ndarray,
+    images: int,
+    options: PredictionOptions,
+    before_keras: Callable[[], None],
 ) -> tuple[Engine, str]:
     """Start the engine of each run; return their average, and what it averages."""
     input_shape = runs[0].preprocessing.input_shape
     work = images * len(runs)
-    engines: list[Engine] = []
-    for run in runs:
-        # All runs get the engine of the first.
-        choice = engines[0].name if engines else options.engine
-        engines.append(choose_engine(choice, run, sample, work))
+    first = choose_engine(options.engine, runs[0], sample, work, before_keras)
+    # All runs get the engine of the first.
+    engines = [first, *(choose_engine(first.name, run, sample, work) for run in runs[1:])]
     if len(engines) == 1 and not options.tta:
         return engines[0], ""
     average = AveragingEngine(engines, options.tta, input_shape)

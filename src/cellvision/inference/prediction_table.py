@@ -122,13 +122,15 @@ def check_table_path(
         )
     if out.is_dir():
         raise errors.FolderError(f"{out}: this is a folder", f"Such as {out / 'predictions.csv'}")
+    if not out.exists():
+        return
     target = out.resolve()
-    if out.exists() and any(image.path.resolve() == target for image in images):
+    if any(image.path.resolve() == target for image in images):
         raise errors.FolderError(f"{out}: this is one of the images", "Name another file.")
     source = getattr(dataset, "path", None)
-    if out.exists() and isinstance(source, Path) and source.expanduser().resolve() == target:
+    if isinstance(source, Path) and source.expanduser().resolve() == target:
         raise errors.FolderError(f"{out}: this lists the images", "Name another file.")
-    if out.exists() and out.name in PROVENANCE_TABLES:
+    if out.name in PROVENANCE_TABLES:
         raise errors.FolderError(
             f"{out}: this table says where images come from", "Name another file."
         )

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import imagecodecs
 import numpy as np
@@ -51,6 +52,11 @@ _DEFLATE_RATIO = 1032
 _AT_ONCE = 2**24
 """Images of more bytes are checked in pieces, so that they are in memory only once."""
 _PIECE_BYTES = 2**14
+_STORED_BYTES = 0xFFFF
+"""Most bytes of an uncompressed block of deflate."""
+
+_Parts: TypeAlias = Sequence[bytes]
+"""Bytes in parts, which are joined once, when libpng's file is put together."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +133,7 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
             raise damaged("PNG", f"it is cut off in its chunk {name.decode('latin-1')!r}")
         body = data[position + 8 : end]
         critical = name in (b"IHDR", b"PLTE", b"IDAT")
-        if (
-            critical
-            and zlib.crc32(body, zlib.crc32(name)).to_bytes(4, "big") != data[end : end + 4]
-        ):
+        if critical and _checksum([name, body]) != data[end : end + 4]:
             raise damaged("PNG", f"the checksum of its chunk {name.decode()} is wrong")
         if not name[:1].islower() and not critical and name != b"IEND":
             raise damaged("PNG", f"it has an unknown chunk {name.decode('latin-1')!r}")
@@ -186,7 +189,7 @@ def _samples(header: _Header, pixel_data: bytes) -> Pixels:
     size = sum(height * (1 + header.row_bytes(width)) for *_, height, width in passes)
     if size > _AT_ONCE and not header.interlaced:
         _check_compression(pixel_data, size)
-        return _unfiltered(header, pixel_data, header.height, header.width)
+        return _unfiltered(header, [pixel_data], header.height, header.width)
     raw = _inflate(pixel_data, size)
     if not header.interlaced:
         return _unfiltered(header, _stored(raw), header.height, header.width)
@@ -236,18 +239,18 @@ def _check_compression(pixel_data: bytes, size: int) -> None:
         raise damaged("PNG", f"it does not hold the {size} bytes of pixels that it declares")
 
 
-def _stored(raw: bytes) -> bytes:
+def _stored(raw: bytes) -> _Parts:
     """Return a zlib stream that holds the bytes uncompressed."""
     parts = [b"\x78\x01"]
-    for start in range(0, len(raw), 0xFFFF):
-        part = raw[start : start + 0xFFFF]
-        last = start + 0xFFFF >= len(raw)
+    for start in range(0, len(raw), _STORED_BYTES):
+        part = raw[start : start + _STORED_BYTES]
+        last = start + _STORED_BYTES >= len(raw)
         parts += [struct.pack("<BHH", last, len(part), 0xFFFF - len(part)), part]
-    parts.append(struct.pack(">I", zlib.adler32(raw)))
-    return b"".join(parts)
+    parts.append(struct.pack(">I", imagecodecs.zlibng_adler32(raw)))
+    return parts
 
 
-def _unfiltered(header: _Header, stream: bytes, height: int, width: int) -> Pixels:
+def _unfiltered(header: _Header, stream: _Parts, height: int, width: int) -> Pixels:
     """Undo the filters of an image or of one pass of it, to (height, width, channels)."""
     depth = header.depth
     if depth >= 8:
@@ -263,15 +266,23 @@ def _unfiltered(header: _Header, stream: bytes, height: int, width: int) -> Pixe
     return values
 
 
-def _libpng(width: int, height: int, depth: int, colour: int, stream: bytes) -> Pixels:
+def _libpng(width: int, height: int, depth: int, colour: int, stream: _Parts) -> Pixels:
     body = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    parts = (_chunk(b"IHDR", body), _chunk(b"IDAT", stream), _chunk(b"IEND", b""))
+    chunks = [*_chunk(b"IHDR", [body]), *_chunk(b"IDAT", stream), *_chunk(b"IEND", [])]
+    file = b"".join((_SIGNATURE, *chunks))
     try:
-        return np.asarray(imagecodecs.png_decode(b"".join((_SIGNATURE, *parts))))
+        return np.asarray(imagecodecs.png_decode(file))
     except imagecodecs.PngError as error:
         raise damaged("PNG", str(error)) from error
 
 
-def _chunk(name: bytes, body: bytes) -> bytes:
-    checksum = imagecodecs.zlibng_crc32(name + body)
-    return b"".join((struct.pack(">I", len(body)), name, body, struct.pack(">I", checksum)))
+def _chunk(name: bytes, body: _Parts) -> _Parts:
+    length = struct.pack(">I", sum(map(len, body)))
+    return [length, name, *body, _checksum([name, *body])]
+
+
+def _checksum(parts: _Parts) -> bytes:
+    checksum = 0
+    for part in parts:
+        checksum = imagecodecs.zlibng_crc32(part, checksum)
+    return struct.pack(">I", checksum)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,13 @@ _GPU_DRIVERS = ("/dev/nvidia0", "/dev/kfd")
 _log = logging.getLogger(__name__)
 
 
-def choose_engine(choice: str, run: Run, pixels: np.ndarray, images: int) -> Engine:
+def choose_engine(
+    choice: str,
+    run: Run,
+    pixels: np.ndarray,
+    images: int,
+    before_keras: Callable[[], None] = lambda: None,
+) -> Engine:
     """Start an engine.
 
     ``"auto"`` selects
@@ -56,6 +62,8 @@ def choose_engine(choice: str, run: Run, pixels: np.ndarray, images: int) -> Eng
         Some of the images, on which a new conversion is compared with Keras.
     images
         Number of images to predict.
+    before_keras
+        Called before Keras starts, which takes seconds.
 
     Raises
     ------
@@ -65,8 +73,13 @@ def choose_engine(choice: str, run: Run, pixels: np.ndarray, images: int) -> Eng
         The named engine cannot compute this network, or computes other probabilities;
         ``"auto"`` warns and tries the next.
     """
-    if choice == "keras":
+
+    def keras() -> KerasEngine:
+        before_keras()
         return KerasEngine(run)
+
+    if choice == "keras":
+        return keras()
     by_engine = engine_exporters()
     if choice != "auto":
         if choice not in by_engine:
@@ -81,12 +94,12 @@ def choose_engine(choice: str, run: Run, pixels: np.ndarray, images: int) -> Eng
         engine = open_converted(run, by_engine[choice])
         if engine is not None:
             return engine
-        expected = predict_in_batches(KerasEngine(run), pixels)
+        expected = predict_in_batches(keras(), pixels)
         return make_converted(run, by_engine[choice], pixels, expected)
     if _has_gpu():
-        return KerasEngine(run)
+        return keras()
     ready = [exporter for name, exporter in by_engine.items() if installed(name)]
-    return _existing(run, ready) or _fastest(run, ready, pixels, images)
+    return _existing(run, ready) or _fastest(keras(), run, ready, pixels, images)
 
 
 def _existing(run: Run, ready: Sequence[Exporter]) -> Engine | None:
@@ -102,9 +115,10 @@ def _existing(run: Run, ready: Sequence[Exporter]) -> Engine | None:
     return None
 
 
-def _fastest(run: Run, ready: Sequence[Exporter], pixels: np.ndarray, images: int) -> Engine:
-    """Start Keras, and convert the network if that pays off."""
-    keras = KerasEngine(run)
+def _fastest(
+    keras: Engine, run: Run, ready: Sequence[Exporter], pixels: np.ndarray, images: int
+) -> Engine:
+    """Return Keras, or convert the network if that pays off."""
     expected = predict_in_batches(keras, pixels)
     if not ready or _seconds_per_image(keras, pixels) * images < CONVERT_ABOVE:
         return keras
