@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 import pytest
 import tiny
@@ -26,6 +27,7 @@ from cellvision.results.claimed_folder import MARK, RESUME
 from cellvision.training import train as train_module
 from cellvision.training.earlier_speeds import EarlierSpeeds, TrainingSpeed
 from cellvision.training.kept_weights import Outcome
+from cellvision.training.network import check_reloads
 from cellvision.training.result import TrainingResult
 
 
@@ -293,6 +295,30 @@ def test_sixteen_bits_reach_the_network(chosen: str, tmp_path: Path) -> None:
     for dtype in (np.uint16, np.float32):
         probabilities = np.asarray(run.model().predict_on_batch(stored.astype(dtype)))
         np.testing.assert_allclose(probabilities, tiny.probabilities(run.predictions), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", ["float32", "bfloat16"])
+def test_a_network_with_batch_normalization_predicts_the_same_after_loading(
+    chosen: str, images: Path, tmp_path: Path
+) -> None:
+    # While training, batch normalization is one operation; in bfloat16 it rounds differently.
+    run = cv.train(tiny.experiment(images, "resnet", epochs=1, precision=chosen), tmp_path / "run")
+    assert run.metadata.environment.precision == chosen
+    assert not any("after loading" in text for text in run.warnings)
+
+
+def test_a_saved_network_that_predicts_differently_is_a_warning(tmp_path: Path) -> None:
+    pixels = keras.Input((2, 2, 1))
+    model = keras.Model(pixels, keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(pixels)))
+    model.save(tmp_path / "model.keras")
+    samples = np.array([[[[1], [2]], [[3], [4]]]], np.uint8)
+    assert check_reloads(str(tmp_path / "model.keras"), model, samples) == []
+    model.layers[-1].set_weights([np.ones((4, 2), np.float32), np.array([0, 1], np.float32)])
+    (warning,) = check_reloads(str(tmp_path / "model.keras"), model, samples)
+    assert warning.startswith("model.keras predicts differently after loading (probabilities diff")
+    (warning,) = check_reloads(str(tmp_path / "no.keras"), model, samples)
+    assert warning.startswith("model.keras cannot be loaded again, so predict will not work: ")
 
 
 def test_precision_is_recorded_and_automatic(images: Path, tmp_path: Path) -> None:
