@@ -318,6 +318,28 @@ def test_correlated_features_have_the_same_optimum_in_few_iterations(
         assert solution.iterations < 50
 
 
+def test_solving_limits_the_threads_of_scipy_only_and_only_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import scipy.optimize
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    solve, within = scipy.optimize.minimize, {}
+
+    def watched(*args: Any, **settings: Any) -> Any:
+        within.update({each["filepath"]: each["num_threads"] for each in threadpool_info()})
+        return solve(*args, **settings)
+
+    monkeypatch.setattr(scipy.optimize, "minimize", watched)
+    with threadpool_limits(2, user_api="blas"):
+        before = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
+        minimize(np.eye(4), np.eye(4), np.ones(4), 0.1)
+        after = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
+    own = {path for path in before if {"scipy", "scipy.libs"} & set(Path(path).parts)}
+    assert after == before
+    assert within == {path: 1 if path in own else count for path, count in before.items()}
+
+
 def test_the_last_layer_is_solved_and_saved_with_the_whole(tmp_path: Path) -> None:
     import keras
 

@@ -42,6 +42,28 @@ _ROUNDING = 0.001
 """Differences of features below this share of their standard deviation are rounding."""
 
 
+class PixelDigests:
+    """Digests of the images of one array, each computed once.
+
+    Parameters
+    ----------
+    pixels
+        The images.
+    """
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = pixels
+        self._known: dict[int, str] = {}
+
+    def of(self, rows: np.ndarray) -> list[str]:
+        """Return the digests of some rows, in hexadecimal digits."""
+        for row in rows.tolist():
+            if row not in self._known:
+                digest = hashlib.sha256(np.ascontiguousarray(self.pixels[row]).data)
+                self._known[row] = digest.hexdigest()
+        return [self._known[row] for row in rows.tolist()]
+
+
 @dataclass(frozen=True, eq=False)
 class FrozenFit:
     """A solved network: its frozen part, the output of that for all images, and the solution.
@@ -56,12 +78,15 @@ class FrozenFit:
         Output of the frozen part, shape (images, ...), in the order of the prepared images.
     weights : sequence of numpy.ndarray
         Kernel and bias of the softmax layer.
+    digests : PixelDigests
+        Digests of the images.
     """
 
     prepared: PreparedData
     split: FrozenSplit
     features: np.ndarray
     weights: Sequence[np.ndarray]
+    digests: PixelDigests
 
     def solves(self, prepared: PreparedData, split: FrozenSplit) -> bool:
         """Whether this is the solution for these images and frozen layers as well."""
@@ -93,7 +118,10 @@ class FrozenFit:
         turns = [partial(oriented, orientation=number) for number in orientations]
 
         def turned_features(pool: np.ndarray) -> np.ndarray:
-            return _features(prepared, self.split, pool, pixels, _silent, turns, "orientations")
+            return _features(
+                *(prepared, self.split, pool, self.digests, pixels, _silent, turns),
+                description="orientations",
+            )
 
         if self._is_invariant(turned_features(np.arange(min(_SAMPLE, len(self.features))))):
             return self._probabilities(self.features[rows])
@@ -172,16 +200,19 @@ def fit_frozen(
     work = (len(prepared.pixels), len(variants) * len(pool))
     shown = _FeatureProgress(display, work, _feature_speeds(prepared, split))
     everything = np.arange(len(prepared.pixels))
-    features = _features(prepared, split, everything, pixels, shown.of(0))[0]
+    digests = PixelDigests(prepared.pixels)
+    if earlier is not None and earlier.digests.pixels is prepared.pixels:
+        digests = earlier.digests
+    features = _features(prepared, split, everything, digests, pixels, shown.of(0))[0]
     learned = features[training][np.newaxis]
     if variants:
         plain = [augmenter.model_dump(mode="json") for augmenter in prepared.experiment.augmenters]
-        varied = _features(prepared, split, pool, pixels, shown.of(1), variants, plain)
+        varied = _features(prepared, split, pool, digests, pixels, shown.of(1), variants, plain)
         learned = varied[:, positions]
     known = earlier.weights if earlier is not None and earlier.solves(prepared, split) else None
     targets = np.tile(training, len(learned))
     weights = _solve(prepared, split, targets, learned.reshape(-1, *learned.shape[2:]), known)
-    fit = FrozenFit(prepared, split, features, weights)
+    fit = FrozenFit(prepared, split, features, weights, digests)
     probabilities = fit.predict()
     logs: dict[str, float] = {}
     for part, prefix in ((training, ""), (validation, "val_")):
@@ -307,6 +338,7 @@ def _features(
     prepared: PreparedData,
     split: FrozenSplit,
     rows: np.ndarray,
+    digests: PixelDigests,
     pixels: Callable[[np.ndarray], np.ndarray],
     progress: Callable[[int, int], None],
     variants: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
@@ -316,7 +348,6 @@ def _features(
 
     The description, a JSON value, says what the variants are.
     """
-    digests = [hashlib.sha256(prepared.pixels[row].tobytes()).hexdigest() for row in rows]
     experiment = prepared.experiment
     settings: list[Any] = [
         experiment.preprocessing.model_dump(mode="json"),
@@ -330,7 +361,7 @@ def _features(
         split,
         pixels,
         rows,
-        feature_key(split, digests, settings),
+        feature_key(split, digests.of(rows), settings),
         variants or (np.asarray,),
         progress,
     )

@@ -8,7 +8,9 @@ come near it.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -180,20 +182,21 @@ def minimize(
         loss, slope = _loss(rotated, *parts(flat), shares, penalties)
         return loss, np.concatenate([slope.bias, slope.kernel.ravel()])
 
-    # Always from zero: where the loss is flat (a constant added to all biases) nothing moves.
-    result: Any = scipy.optimize.minimize(
-        objective,
-        np.zeros(classes * (width + 1)),
-        jac=True,
-        method="L-BFGS-B",
-        options={
-            "maxiter": _MOST_ITERATIONS,
-            "maxfun": 2 * _MOST_ITERATIONS,
-            "maxcor": 20,
-            "gtol": _TOLERANCE,
-            "ftol": 0.0,
-        },
-    )
+    with _one_thread_in_scipy():
+        # Always from zero: where the loss is flat (a constant added to all biases) nothing moves.
+        result: Any = scipy.optimize.minimize(
+            objective,
+            np.zeros(classes * (width + 1)),
+            jac=True,
+            method="L-BFGS-B",
+            options={
+                "maxiter": _MOST_ITERATIONS,
+                "maxfun": 2 * _MOST_ITERATIONS,
+                "maxcor": 20,
+                "gtol": _TOLERANCE,
+                "ftol": 0.0,
+            },
+        )
     rotated_kernel, bias = parts(result.x)
     kernel = axes.restore(rotated_kernel)
     slope = _loss(inputs, kernel, bias, shares, np.full((width, 1), l2))[1]
@@ -206,6 +209,21 @@ def minimize(
         )
     penalty = l2 * float(np.square(kernel).sum())
     return kernel, bias, Solution(float(result.fun) - penalty, penalty, int(result.nit), gradient)
+
+
+def _one_thread_in_scipy() -> AbstractContextManager[Any]:
+    """Let SciPy's own BLAS use one thread: the vectors of L-BFGS are short.
+
+    With two, it takes four times as long, because they also get in the way of NumPy's threads,
+    which compute the loss.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    libraries = ThreadpoolController()
+    paths = [each["filepath"] for each in libraries.info()]
+    own = [path for path in paths if {"scipy", "scipy.libs"} & set(Path(path).parts)]
+    limit: AbstractContextManager[Any] = libraries.select(filepath=own).limit(limits=1)
+    return limit
 
 
 @dataclass(frozen=True)
