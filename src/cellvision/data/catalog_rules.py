@@ -21,25 +21,27 @@ def read_table(dataset: Dataset) -> pd.DataFrame:
     """Return a data set's catalog; raise an error unless it lists images with labels."""
     import pandas as pd
 
-    origin = dataset.registry.origin_of(type(dataset))
+    def origin() -> str:
+        return dataset.registry.origin_of(type(dataset))  # looks at every installed distribution
+
     try:
         catalog: Any = dataset.catalog()
     except errors.CellvisionError:
         raise
     except OSError as error:
         raise errors.FolderError(
-            f"{origin} cannot list its images: {errors.summarize(error)}",
+            f"{origin()} cannot list its images: {errors.summarize(error)}",
             "Check the paths in its settings",
         ) from error
     except Exception as error:
         raise errors.CellvisionError(
-            f"{origin} cannot list its images: {errors.summarize(error)}",
+            f"{origin()} cannot list its images: {errors.summarize(error)}",
             "Run again with --debug for the traceback, and report it to the plugin's author "
             "unless a setting or a file explains it",
         ) from error
     if not isinstance(catalog, pd.DataFrame):
         raise errors.PluginContractError(
-            f"{origin}: catalog() returned {type(catalog).__name__}, not a pandas.DataFrame",
+            f"{origin()}: catalog() returned {type(catalog).__name__}, not a pandas.DataFrame",
             "The plugin's author can check it with cellvision.testing",
         )
     if catalog.empty:
