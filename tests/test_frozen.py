@@ -391,13 +391,24 @@ class EqualFilters(FixedFilters):
     filters: ClassVar[str] = "ones"
 
 
+class LearnedFilters(FixedFilters):
+    """Has no frozen layers."""
+
+    def build(self, input_shape: tuple[int, int, int], classes: int) -> Any:
+        model = super().build(input_shape, classes)
+        for layer in model.layers:
+            layer.trainable = True
+        return model
+
+
 @pytest.fixture
 def fixed_filters() -> Iterator[None]:
-    cv.architectures.register("fixed-filters", FixedFilters)
-    cv.architectures.register("equal-filters", EqualFilters)
+    classes = {"fixed": FixedFilters, "equal": EqualFilters, "learned": LearnedFilters}
+    for name, cls in classes.items():
+        cv.architectures.register(f"{name}-filters", cls)
     yield
-    cv.architectures.unregister("fixed-filters")
-    cv.architectures.unregister("equal-filters")
+    for name in classes:
+        cv.architectures.unregister(f"{name}-filters")
 
 
 @pytest.mark.slow
@@ -438,6 +449,19 @@ def test_equal_frozen_networks_are_built_and_saved_once(tmp_path: Path) -> None:
         np.testing.assert_allclose(outputs, recorded, atol=1e-5)
     saved = [(run.folder / "model.keras").read_bytes() for run in study.runs]
     assert len(set(saved)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fixed_filters")
+def test_a_network_that_is_trained_is_drawn_once_for_each_run(tmp_path: Path) -> None:
+    folder = tiny.make_folder(tmp_path / "images", count=16)
+    experiment = tiny.experiment(folder, "learned-filters", epochs=1)
+    built = []
+    for runs in (2, 4):
+        before = LearnedFilters.built
+        cv.study(experiment, runs, tmp_path / str(runs), workers=1, progress=False)
+        built.append(LearnedFilters.built - before)
+    assert built[1] - built[0] == 2
 
 
 @pytest.mark.slow

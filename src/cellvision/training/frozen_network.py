@@ -35,7 +35,9 @@ class FrozenNetwork:
         """Return the network for a seed and its parts; None if it cannot be solved exactly.
 
         The solution replaces all weights that are not frozen. So a network is not drawn again for
-        the same seed, nor once two seeds have drawn the same frozen layers.
+        the same seed, nor once two seeds have drawn the same frozen layers. One that cannot be
+        solved is not drawn again at all, since the seed changes nothing about that: with None, the
+        weights of the network may be those of another seed.
 
         Parameters
         ----------
@@ -46,8 +48,9 @@ class FrozenNetwork:
         draw
             Returns the network with the weights of a seed.
         """
-        known = self._network is not None and self._split is not None
-        if self._network is None or not known or (self._depends_on_seed and seed != self._seed):
+        if self._network is not None and self._split is None:
+            return self._network, None
+        if self._network is None or (self._depends_on_seed and seed != self._seed):
             before = self._split
             self._network, self._seed = draw(seed), seed
             self._split = is_exactly_solvable(prepared, self._network)
