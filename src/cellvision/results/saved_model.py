@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
+from cellvision.backends.registered_classes import registered
 from cellvision.plugin_versions import how_to_install, other_versions
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def open_model(run: Run, path: Path, verify: bool | None) -> keras.Model:
     if custom:
         _warn_of_versions(run)
     try:
-        with _registered(run, custom):
+        with _own_layers(run, custom):
             model = _load(path)
     except errors.UnknownPlugin:
         raise
@@ -132,10 +133,8 @@ def _raise_if_expanding(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 @contextlib.contextmanager
-def _registered(run: Run, custom: dict[str, str]) -> Iterator[None]:
+def _own_layers(run: Run, custom: dict[str, str]) -> Iterator[None]:
     """Let Keras find the custom layers of the run's own architecture, not namesakes of others."""
-    import keras
-
     if not custom:
         yield
         return
@@ -144,7 +143,7 @@ def _registered(run: Run, custom: dict[str, str]) -> Iterator[None]:
         # Many plugins define and register their layers when they build. If this one fails with
         # today's settings, its layers may still be found by the name of their module.
         architecture.build(run.preprocessing.input_shape, len(run.class_names))
-    with keras.saving.custom_object_scope(_own_classes(type(architecture), custom)):
+    with registered(_own_classes(type(architecture), custom)):
         yield
 
 

@@ -12,6 +12,7 @@ from cellvision import errors
 from cellvision.backends import precision as precisions
 from cellvision.backends.fused_batch_norm import fuse_batch_norm
 from cellvision.backends.fused_pooling import fuse_max_pooling
+from cellvision.backends.registered_classes import classes_of, registered
 from cellvision.backends.seeding import seeded
 from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.architecture_contract import (
@@ -302,7 +303,8 @@ def check_reloads(path: str, model: keras.Model, samples: np.ndarray) -> Sequenc
     import keras
 
     try:
-        loaded = keras.models.load_model(path, compile=False)
+        with registered(classes_of(model)):
+            loaded = keras.models.load_model(path, compile=False)
     except Exception as error:  # noqa: BLE001 - Keras raises many kinds here
         reason = errors.first_line(error)
         return [f"model.keras cannot be loaded again, so predict will not work: {reason}"]
