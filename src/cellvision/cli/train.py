@@ -32,7 +32,7 @@ def run(
         bool,
         typer.Option(
             "--resume",
-            help="Continue the interrupted run in DIR; starts anew if there is none.",
+            help="Continue the interrupted or failed training in DIR; start anew if none is there.",
         ),
     ] = False,
 ) -> None:

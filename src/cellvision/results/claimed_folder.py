@@ -125,7 +125,7 @@ def _leftovers(folder: Path, entries: Sequence[Path]) -> list[Path]:
 
 
 def _raise_if_finished(folder: Path) -> None:
-    if (folder / RESUME).is_file() and (folder / "run.json").is_file():
+    if (folder / RESUME).is_file():
         raise errors.FolderError(
             f"{folder}: this folder holds an interrupted run",
             "Resume it (--resume, or resume=True in Python), or name another folder.",
@@ -196,7 +196,9 @@ def naming_folder(folder: Path) -> Iterator[None]:
     except errors.CellvisionError:  # has its own message; some, such as FolderError, are OSErrors
         raise
     except OSError as error:
-        path = os.fsdecode(error.filename) if error.filename else str(folder)
+        # A file is written under a temporary name and then replaces the one that was meant.
+        named = error.filename2 or error.filename
+        path = os.fsdecode(named) if named else str(folder)
         raise errors.CellvisionError(
             f"{path}: cannot be written: {error.strerror or error}",
             f"Check the permissions of {folder} and the free disk space, then run this again.",

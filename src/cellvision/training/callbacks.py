@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 EpochHook = Callable[[int, Mapping[str, float]], None]
 """Called after each epoch with its number (the first is 1) and its row of the history."""
 
+StateHook = Callable[[TrainingState], None]
+"""Called after each epoch with the state from which the training can resume."""
+
 
 class EarlyStopping:
     """Track the validation loss: which epoch is the best, and when to stop.
@@ -101,8 +104,8 @@ class Monitoring:
         Returns whether the network outputs the same for every image; None skips the check.
     validation_images : int
         Images of the validation split.
-    keeps_state : bool
-        Whether to copy the state after every epoch, so that the training can resume.
+    on_state : callable or None
+        Called with a copy of the state after every epoch; None copies none.
     restarted_seeds : tuple of int
         Seeds of dead networks so far.
     executions : sequence of int or None
@@ -118,7 +121,7 @@ class Monitoring:
     checkpoints: Path | None
     is_dead: Callable[[], bool] | None
     validation_images: int = 0
-    keeps_state: bool = False
+    on_state: StateHook | None = None
     restarted_seeds: tuple[int, ...] = ()
     executions: Sequence[int] | None = None
 
@@ -247,14 +250,20 @@ class TrainingMonitor:
         self.history.append(row)
         self._track_best(row["val_loss"])
         self._save_checkpoint(epoch + 1)
-        if context.keeps_state:
+        if context.on_state is not None:
             self.state = self._current_state()
+            context.on_state(self.state)
         if self._best and context.network.callbacks and not self.model.optimizer.use_ema:
             self._at_epoch_end = values(context.network.model.weights)
         context.on_epoch(epoch + 1, row)
         left = 0 if self.model.stop_training else context.training.epochs - epoch - 1
         context.display.remaining(self._duration.epoch(row["seconds"], left))
         context.display.epoch_done(row, self.images_per_second(), self.data_wait_fraction())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch is left."""
+        return len(self.history) >= self.context.training.epochs or self.early_stopping.is_over
 
     def _is_dead(self, epoch: int) -> bool:
         is_dead = self.context.is_dead
@@ -287,7 +296,7 @@ class TrainingMonitor:
                 self.context.network.model.save(temporary)
 
     def restore_last(self) -> None:
-        """Return to the end of the last finished epoch, after an interruption."""
+        """Return to the end of the last finished epoch, after an interruption or failure."""
         assert self.state is not None
         model = self.context.network.training_model
         self.state.restore(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io, errors
+from cellvision.local_plugins import digests_of, raise_if_changed
+from cellvision.migration import with_defaults
 
 if TYPE_CHECKING:
     import keras
+
+    from cellvision.experiment import Experiment
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +64,8 @@ class TrainingState:
         for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
             variable.assign(value)
 
-    def save(self, path: Path) -> None:
-        """Write the state to a file, whole or not at all."""
+    def save(self, path: Path, experiment: Experiment) -> None:
+        """Write the state and the experiment's settings to a file, whole or not at all."""
         arrays = {
             f"{kind}_{number:06d}": value
             for kind in ("model", "optimizer", "best")
@@ -72,18 +76,20 @@ class TrainingState:
             "restarted_seeds": self.restarted_seeds,
             "best_loss": self.best_loss,
             "since_best": self.since_best,
+            "experiment": experiment.model_dump(mode="json"),
+            "local_plugins": digests_of(experiment),
         }
         with atomic_io.path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> TrainingState:
-        """Read the state from a file.
+    def load(cls, path: Path, experiment: Experiment) -> TrainingState:
+        """Read the state of an experiment's training from a file in the folder of its run.
 
         Raises
         ------
         errors.FolderError
-            The file is missing or damaged.
+            The file is missing or damaged, or another experiment was interrupted.
         """
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -92,18 +98,34 @@ class TrainingState:
                     kind: [archive[name] for name in sorted(archive.files) if name.startswith(kind)]
                     for kind in ("model_", "optimizer_", "best_")
                 }
-            return cls(
+            state = cls(
                 progress["history"],
                 tuple(progress["restarted_seeds"]),
                 progress["best_loss"],
                 progress["since_best"],
                 *arrays.values(),
             )
+            recorded, local_plugins = progress["experiment"], progress["local_plugins"]
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise errors.FolderError(
                 f"{path}: the state of the interrupted training cannot be read: {error}",
                 "Train again in another folder.",
             ) from error
+        raise_if_changed(local_plugins, digests_of(experiment), path.parent, "run")
+        _raise_if_other(with_defaults(recorded), experiment, path.parent)
+        return state
+
+
+def _raise_if_other(recorded: Mapping[str, Any], experiment: Experiment, folder: Path) -> None:
+    current = experiment.model_dump(mode="json")
+    changed = [
+        key for key in current if key != "recipe_plugin" and current[key] != recorded.get(key)
+    ]
+    if changed:
+        raise errors.FolderError(
+            f"{folder}: the interrupted run has other settings ({', '.join(changed)})",
+            "Resume with the same settings, or name another folder.",
+        )
 
 
 def values(variables: Sequence[Any]) -> list[np.ndarray]:

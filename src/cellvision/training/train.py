@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from cellvision import errors, remote
 from cellvision.backends import distributed
 from cellvision.data.prepared import PreparedData, prepare_data
-from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.locks import folder_lock
-from cellvision.migration import with_defaults
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
 from cellvision.results.claimed_folder import RESUME, claim_folder
@@ -42,7 +40,8 @@ def train(
     """Train an experiment's network once, evaluate it on every split, and write the results.
 
     An interrupt (Ctrl-C) after the first epoch keeps the best network so far: the run is written
-    and marked as interrupted before KeyboardInterrupt is raised.
+    and marked as interrupted before KeyboardInterrupt is raised. After any other failure, `resume`
+    continues after the last finished epoch.
 
     Parameters
     ----------
@@ -57,8 +56,8 @@ def train(
     recipe
         For a folder: name of the recipe.
     resume
-        Continue the interrupted run in `out`, with the same result as without the interruption.
-        Starts from the beginning if there is none.
+        Continue the interrupted or failed training in `out`, with the same result as without the
+        interruption. Starts from the beginning if there is none.
     progress
         Show progress; None shows it on a terminal and in a notebook only.
 
@@ -105,15 +104,9 @@ def train(
             trainer.fit(experiment.training.seed, display, lambda *_: None)
             distributed.wait_for_first(folder)
             return load_run(folder)
-        keep_interrupted = distributed.world_size() == 1 and not remote.is_address(out)
-        run = train_once(
-            trainer,
-            experiment.training.seed,
-            folder,
-            display,
-            start=start,
-            keep_interrupted=keep_interrupted,
-        )
+        keep_state = distributed.world_size() == 1 and not remote.is_address(out)
+        seed = experiment.training.seed
+        run = train_once(trainer, seed, folder, display, start=start, keep_state=keep_state)
         if run.interrupted:
             raise KeyboardInterrupt(
                 f"the network of epoch {run.metadata.kept_epoch} is kept in {folder}; to go on, "
@@ -141,28 +134,9 @@ def with_reporters(experiment: Experiment) -> Experiment:
 
 
 def _interrupted_state(folder: Path, experiment: Experiment) -> TrainingState | None:
-    """Load the state of the interrupted run in a folder; None if there is none.
-
-    Raises
-    ------
-    errors.FolderError
-        The run is finished, or another experiment was interrupted.
-    """
-    if not (folder / "run.json").is_file() or not (folder / RESUME).is_file():
-        return None
-    metadata = load_run(folder).metadata
-    recorded = with_defaults(metadata.experiment)
-    raise_if_changed(metadata.local_plugins, digests_of(experiment), folder, "run")
-    current = experiment.model_dump(mode="json")
-    changed = [
-        key for key in current if key != "recipe_plugin" and current[key] != recorded.get(key)
-    ]
-    if changed:
-        raise errors.FolderError(
-            f"{folder}: the interrupted run has other settings ({', '.join(changed)})",
-            "Resume with the same settings, or name another folder.",
-        )
-    return TrainingState.load(folder / RESUME)
+    """Load the state of the interrupted run in a folder; None if there is none."""
+    path = folder / RESUME
+    return TrainingState.load(path, experiment) if path.is_file() else None
 
 
 def train_once(
@@ -172,7 +146,7 @@ def train_once(
     display: Display,
     *,
     start: TrainingState | None = None,
-    keep_interrupted: bool = False,
+    keep_state: bool = False,
 ) -> Run:
     """Train from new weights and write the run's folder, without reports.
 
@@ -188,16 +162,45 @@ def train_once(
         Shows progress.
     start
         State of an interrupted training to resume from.
-    keep_interrupted
-        Whether an interrupt ends the training with a run that is marked as interrupted.
+    keep_state
+        Whether to keep the state of the last finished epoch if anything fails. An interrupt of
+        the training then ends it with a run that is marked as interrupted.
     """
+    latest = start
+
+    def keep(state: TrainingState) -> None:
+        nonlocal latest
+        latest = state
+
     writer = RunWriter(trainer, seed, folder, start)
-    network, result = trainer.fit(
-        seed,
-        display,
-        writer.epoch,
-        writer.checkpoints,
-        start=start,
-        keep_interrupted=keep_interrupted,
+    try:
+        network, result = trainer.fit(
+            seed,
+            display,
+            writer.epoch,
+            writer.checkpoints,
+            start=start,
+            on_state=keep if keep_state else None,
+        )
+        return writer.write(network, result, display)
+    except BaseException as error:
+        if keep_state and latest is not None:
+            _keep_state(latest, folder, writer.experiment, error)
+        raise
+
+
+def _keep_state(
+    state: TrainingState, folder: Path, experiment: Experiment, error: BaseException
+) -> None:
+    """Save the state of a training that failed, and say so."""
+    try:
+        state.save(folder / RESUME, experiment)
+    except OSError:  # such as a full disk, which may be why it failed
+        return
+    kept = (
+        f"the training is kept up to epoch {state.epoch} in {folder}; to finish it, give the same "
+        "command with --resume"
     )
-    return writer.write(network, result, display)
+    if isinstance(error, KeyboardInterrupt):
+        raise KeyboardInterrupt(kept) from error
+    _log.warning("%s", kept[0].upper() + kept[1:])

@@ -26,6 +26,7 @@ from cellvision.training.batches import BatchLoader, gather
 from cellvision.training.callbacks import (
     EpochHook,
     Monitoring,
+    StateHook,
     TrainingMonitor,
     training_monitor,
 )
@@ -58,7 +59,7 @@ class _Session:
     display: Display
     on_epoch: EpochHook
     checkpoints: Path | None
-    keep_interrupted: bool
+    on_state: StateHook | None
 
 
 class Trainer:
@@ -193,7 +194,7 @@ class Trainer:
         checkpoints: Path | None = None,
         *,
         start: TrainingState | None = None,
-        keep_interrupted: bool = False,
+        on_state: StateHook | None = None,
     ) -> tuple[Network, TrainingResult]:
         """Train from new weights, and again from others if the network is dead.
 
@@ -209,15 +210,16 @@ class Trainer:
             Folder for the model of every epoch; None keeps none.
         start
             State of an interrupted training to resume from.
-        keep_interrupted
-            Whether an interrupt (Ctrl-C) after the first epoch ends the training with the best
-            network so far instead of raising KeyboardInterrupt.
+        on_state
+            Called after each epoch with the state to resume from. An interrupt (Ctrl-C) after the
+            first epoch then ends the training with the best network so far instead of raising
+            KeyboardInterrupt.
         """
         exact = self._fit_frozen(seed, display, on_epoch)
         if exact is not None:
             return exact
         begin = time.perf_counter()
-        session = _Session(display, on_epoch, checkpoints, keep_interrupted)
+        session = _Session(display, on_epoch, checkpoints, on_state)
         dead = [] if start is None else list(start.restarted_seeds)
         with self.sharing():
             while True:
@@ -272,20 +274,21 @@ class Trainer:
         executions = None if on_device is None else on_device.steps
         monitoring = self._monitoring(network, loader, dead, session, executions)
         monitor = training_monitor(monitoring, start)
-        interrupted = False
+        interrupted, is_over = False, start is not None and monitor.is_over
         with loader:
             try:
                 if on_device is not None:
                     on_device.start(self.prepared)
-                keras_fit(network, loader, self.validation_rows, monitor, on_device=on_device)
+                if not is_over:
+                    keras_fit(network, loader, self.validation_rows, monitor, on_device=on_device)
             except KeyboardInterrupt:
-                if not session.keep_interrupted or monitor.state is None:
+                if session.on_state is None or monitor.state is None:
                     raise
                 interrupted = True
             finally:
                 if on_device is not None:
                     on_device.release()
-        if interrupted:
+        if interrupted or is_over:
             monitor.restore_last()
         if not monitor.dead:
             monitor.restore_best()
@@ -328,7 +331,7 @@ class Trainer:
             session.checkpoints,
             (lambda: self.is_dead(network, loader.seed)) if check_dead else None,
             len(self.validation_rows),
-            session.keep_interrupted,
+            session.on_state,
             dead,
             executions,
         )

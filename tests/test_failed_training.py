@@ -1,0 +1,120 @@
+"""Trainings that fail after an epoch: the weights are kept, and --resume finishes the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+import cellvision as cv
+from cellvision import errors
+from cellvision.results.claimed_folder import MARK, RESUME
+from cellvision.training.trainer import Trainer
+
+obstacles: list[Path] = []
+"""What stands where a file of the run is to be written; removed by the test."""
+
+
+class Obstructs(cv.Reporter):
+    """Puts a folder where the run's predictions will be written."""
+
+    def on_run_begin(self, folder: Path, experiment: cv.Experiment) -> cv.Reporter:
+        if not obstacles:
+            obstacles.append(folder.parent / "predictions.csv")
+        return self
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        for path in obstacles:
+            path.mkdir(exist_ok=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch, tiny.on_offer():
+        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_folder(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(autouse=True)
+def _obstructs() -> Iterator[None]:
+    cv.reporters.register("obstructs", Obstructs)
+    obstacles.clear()
+    yield
+    cv.reporters.unregister("obstructs")
+
+
+SETTINGS = {
+    "best epoch": {"epochs": 3, "keep": "best"},
+    "moving averages": {"epochs": 3, "keep": "last", "ema": 0.9},
+    "early stopping": {"epochs": 50, "early_stopping": 1, "learning_rate": 1.0},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_training_whose_results_could_not_be_written_resumes(
+    case: str, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings: dict[str, Any] = {**SETTINGS[case], "augmenters": [{"type": "flip"}]}
+    whole = cv.train(tiny.experiment(images, "mixed", **settings), tmp_path / "whole")
+    folder = tmp_path / "run"
+    experiment = tiny.experiment(images, "mixed", reporters=[{"type": "obstructs"}], **settings)
+    with pytest.raises(errors.CellvisionError, match=r"predictions\.csv"):
+        cv.train(experiment, folder)
+    epochs = len(whole.history)
+    assert f"training is kept up to epoch {epochs} in {folder}" in caplog.text
+    with pytest.raises(errors.FolderError, match="interrupted run") as caught:
+        cv.train(experiment, folder)
+    assert "--resume" in caught.value.hint
+    with pytest.raises(errors.FolderError, match=r"other settings \(training"):
+        cv.train(
+            tiny.experiment(images, "mixed", **{**settings, "epochs": 51}), folder, resume=True
+        )
+    obstacles.pop().rmdir()
+    obstacles.append(tmp_path / "unused")
+    resumed = cv.train(experiment, folder, resume=True)
+    assert not resumed.interrupted
+    assert list(resumed.history["epoch"]) == list(range(1, epochs + 1))
+    assert resumed.metadata.kept_epoch == whole.metadata.kept_epoch
+    assert resumed.predictions.equals(whole.predictions)
+    assert not (folder / RESUME).exists()
+    assert not (folder / MARK).exists()
+
+
+def test_an_interrupt_after_the_last_epoch_keeps_the_training(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny.experiment(images, epochs=2)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "predict", interrupted)
+        with pytest.raises(KeyboardInterrupt, match=r"kept up to epoch 2 .* --resume"):
+            cv.train(experiment, tmp_path / "run")
+    run = cv.train(experiment, tmp_path / "run", resume=True)
+    assert len(run.history) == 2
+
+
+def test_a_training_that_fails_in_its_first_epoch_leaves_a_free_folder(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny.experiment(images, epochs=1)
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise MemoryError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cellvision.training.trainer.keras_fit", fails)
+        with pytest.raises(MemoryError):
+            cv.train(experiment, tmp_path / "run")
+    assert not cv.train(experiment, tmp_path / "run").interrupted
