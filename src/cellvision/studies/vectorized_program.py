@@ -122,6 +122,7 @@ class VectorizedProgram:
         for seed in seeds:
             self.trainer.network(seed)
             states.append(self._current())
+        self.network.fresh_seed = None  # it is given the trained weights later
         return _stack(states)
 
     def _current(self) -> State:

@@ -88,6 +88,8 @@ class Network:
         Whether an augmenter mixes labels.
     minimizes_cross_entropy : bool
         Whether the architecture's recipe does nothing but minimize the plain cross-entropy.
+    fresh_seed : int or None
+        Seed of the present weights; None as soon as something may have changed them.
     is_timed : bool
         Whether the speed of a training is recorded.
     reload_warnings : sequence of str or None
@@ -111,6 +113,7 @@ class Network:
         self.classes = len(class_names)
         self.intensity_range = intensity_range
         self.precision = precision
+        self.fresh_seed: int | None = seed
         self.is_timed = False
         self.reload_warnings: Sequence[str] | None = None
         self.saved_as: Path | None = None  # a file with the present weights, if one is known
@@ -201,12 +204,15 @@ class Network:
 
     def draw(self, seed: int) -> None:
         """Reset weights, optimizer and all randomness to those of a new network with this seed."""
+        if self.fresh_seed == seed:
+            return
         fresh, *_ = self._build(seed)
         for variable, start in zip(self.training_model.variables, fresh.variables, strict=True):
             variable.assign(start)
         optimizer = self.training_model.optimizer
         for variable, value in zip(optimizer.variables, self._optimizer_start, strict=True):
             variable.assign(value)
+        self.fresh_seed = seed
 
     def predict(
         self,

@@ -251,6 +251,7 @@ class Trainer:
         network, split = self._frozen.drawn(seed, self.prepared, self.network)
         if split is None:
             return None
+        network.fresh_seed = None
         if earlier is None or not earlier.solves(self.prepared, split):
             network.saved_as = None
         self._frozen.fit, result = fit_frozen(
@@ -265,6 +266,7 @@ class Trainer:
         """Train once; return the monitor and whether the training was interrupted."""
         current = derived_seed(seed, len(dead))
         network = self.network(current)
+        network.fresh_seed = None
         first_epoch = 0
         if start is not None:
             start.restore(network.training_model)
