@@ -105,6 +105,22 @@ def test_an_interrupt_after_the_last_epoch_keeps_the_training(
     assert len(run.history) == 2
 
 
+def test_other_images_are_not_resumed_on(tmp_path: Path) -> None:
+    folder = tiny.make_folder(tmp_path / "images")
+    stopping = [{"type": "stop-once", "after": 1}]
+    experiment = tiny.experiment(folder, epochs=2, reporters=stopping)
+    tiny.stopped.clear()
+    with pytest.raises(KeyboardInterrupt):
+        cv.train(experiment, tmp_path / "run")
+    image = min(folder.rglob("*.png"))
+    content = image.read_bytes()
+    image.unlink()
+    with pytest.raises(errors.FolderError, match="images, their labels or their splits"):
+        cv.train(experiment, tmp_path / "run", resume=True)
+    image.write_bytes(content)
+    assert not cv.train(experiment, tmp_path / "run", resume=True).interrupted
+
+
 def test_a_training_that_fails_in_its_first_epoch_leaves_a_free_folder(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,22 @@ def test_a_network_that_is_solved_at_once_has_no_epoch() -> None:
     assert ended.warnings() == []
 
 
+def test_a_loss_that_is_lost_late_is_told_from_one_that_never_was() -> None:
+    rows = history([0.5, 1.0, 0.9, 0.9])
+    for row in rows[2:]:
+        row["loss"] = row["val_loss"] = np.nan
+    ended = outcome(rows, constant=False, keep="best")
+    assert ended.kept_epoch == 2
+    assert ended.warnings()[0].startswith(
+        "The loss became infinite or NaN in epoch 3; the weights of epoch 2 were kept."
+    )
+    never = history([0.5, 0.5])
+    for row in never:
+        row["loss"] = row["val_loss"] = np.nan
+    (warning,) = outcome(never, constant=True, keep="best").warnings()
+    assert "did not train" in warning
+
+
 def test_losses_that_are_not_finite_are_never_the_best() -> None:
     rows = history([0.5, 0.9, 0.8])
     rows[1]["val_loss"] = np.nan

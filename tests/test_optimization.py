@@ -57,6 +57,56 @@ def test_a_schedule_keeps_the_rate_of_the_recipe(images: Path) -> None:
     )
 
 
+class Scheduled(cv.Architecture):
+    """Has a schedule of Keras, named by a setting, as its recipe."""
+
+    schedule: str
+
+    def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+        raise NotImplementedError
+
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
+        from keras.optimizers import SGD, schedules
+
+        made = {
+            "inverse time": schedules.InverseTimeDecay(0.1, 10, 1.0),
+            "steps": schedules.PiecewiseConstantDecay([10, 20], [0.1, 0.05, 0.01]),
+            "polynomial": schedules.PolynomialDecay(0.1, 40, 0.02),
+            "cosine": schedules.CosineDecay(0.0, 20, warmup_target=0.1, warmup_steps=10),
+        }
+        return cv.TrainingRecipe(SGD(made[self.schedule]), "categorical_crossentropy")
+
+
+@pytest.mark.parametrize("schedule", ["inverse time", "steps", "polynomial", "cosine"])
+def test_a_rate_alone_scales_the_schedule_of_the_recipe(schedule: str, images: Path) -> None:
+    architecture = {"architecture": Scheduled(schedule=schedule)}
+    plain = tiny.experiment(images).model_copy(update=architecture)
+    faster = tiny.experiment(images, learning_rate=0.3).model_copy(update=architecture)
+    optimizers = [
+        training_recipe(one, PLAN, ("dark", "light")).optimizer for one in (plain, faster)
+    ]
+    for step in (1, 5, 15, 25, 39):
+        before, after = (rate_at(optimizer, step) for optimizer in optimizers)
+        assert after == pytest.approx(3 * before, abs=1e-7)
+    constant = tiny.experiment(images, schedule="constant").model_copy(update=architecture)
+    optimizer = training_recipe(constant, PLAN, ("dark", "light")).optimizer
+    assert rate_at(optimizer, 39) == pytest.approx(0.1)
+
+
+def test_a_warm_up_without_a_schedule_is_refused(images: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match="warmup_epochs needs") as caught:
+        recipe(images, warmup_epochs=1)
+    assert "training.schedule" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["optimizer", "lossscaleoptimizer", "adamm"])
+def test_a_name_that_is_no_optimizer_is_refused(name: str, images: Path) -> None:
+    with pytest.raises(errors.ExperimentError, match=name) as caught:
+        recipe(images, optimizer=name)
+    assert "adamw" in caught.value.hint
+    assert "lossscale" not in caught.value.hint
+
+
 def test_a_constant_rate_after_a_warm_up(images: Path) -> None:
     optimizer = recipe(images, schedule="constant", warmup_epochs=2).optimizer
     assert rate_at(optimizer, 0) == pytest.approx(0.1 / 20)
@@ -163,7 +213,7 @@ def test_a_training_with_everything_learns(images: Path, tmp_path: Path) -> None
     assert run.metadata.restarted_seeds == ()
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_augmenters_that_mix_labels_train(name: str, images: Path, tmp_path: Path) -> None:
     experiment = tiny.experiment(images, augmenters=[{"type": name}], epochs=12)
@@ -171,5 +221,6 @@ def test_augmenters_that_mix_labels_train(name: str, images: Path, tmp_path: Pat
     assert run.scores["test"].accuracy == 1.0
     assert run.history["loss"].iloc[-1] > 0.05  # mixed labels are never certain
     names = list(run.predictions["image"][:4])
+    assert run.augmented_input(names).shape == run.network_input(names).shape
     probabilities = run.model().predict(run.model_input(names), verbose=0)
     np.testing.assert_allclose(probabilities, tiny.probabilities(run.predictions)[:4], atol=1e-5)

@@ -160,6 +160,22 @@ def test_a_recipe_gives_reasons_for_what_the_user_leaves_to_it(tmp_path: Path) -
     assert reasons(architecture="resnet", preprocessing={"fit": "pad"}) == {}
 
 
+def test_quick_gives_the_reasons_for_its_own_settings(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        side = 60 + 40 * (number % 2)
+        path = tmp_path / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 200, (side, side), dtype=np.uint8)).save(path)
+    # On its smaller canvas, quick has to resize what standard can crop.
+    fits = {}
+    for name in ("standard", "quick"):
+        chosen = cv.experiment_from_recipe(tmp_path, name)
+        fits[name] = chosen.preprocessing.fit
+        assert ("preprocessing.fit" in chosen.recipe_reasons) == (fits[name] == "crop")
+    assert fits == {"standard": "crop", "quick": "resize"}
+
+
 def test_an_upright_direction_is_recognised(tmp_path: Path) -> None:
     for upright in (True, False):
         root = upright_images(tmp_path / str(upright), upright=upright)

@@ -75,6 +75,9 @@ with tiny.on_offer():
     study("none", 2, "level", augmenters=[], epochs=1, vectorize=True)
     vectorized._free_memory = memory
 
+    larger = {{"preprocessing": {{"size": (64, 64)}}}}
+    study("solved", 2, "scattering", augmenters=[], vectorize=True, **larger)
+
     for name, vectorize in (("restarted", True), ("restarted-alone", False)):
         study(name, 2, "level", augmenters=[], epochs=1, vectorize=vectorize, restarts=1)
 
@@ -217,6 +220,12 @@ def test_a_dead_network_is_restarted_alone(trained: Any) -> None:
     assert restarted == [run.metadata.restarted_seeds for run in alone.runs]
     for one, other in zip(joint.runs, alone.runs, strict=True):
         assert largest_difference(one, other) < 1e-4
+
+
+def test_a_network_that_is_solved_is_not_trained_in_epochs(trained: Any) -> None:
+    for run in cv.load_study(trained[0] / "solved").runs:
+        assert run.metadata.solved
+        assert runs_in_program(run) == 1
 
 
 def test_memory_limits_the_runs_per_program(trained: Any) -> None:

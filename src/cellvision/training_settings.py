@@ -32,7 +32,8 @@ class Training(Settings):
     """Keras optimizer, by name. None: that of the architecture's recipe."""
 
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Highest learning rate. None: that of the architecture's recipe."""
+    """Highest learning rate; without `schedule`, that of the recipe is scaled to it. None: that of
+    the architecture's recipe."""
 
     schedule: Literal["constant", "cosine"] | None = None
     """Learning-rate schedule after the warm-up: ``"constant"``, or ``"cosine"`` decay to 0 at the

@@ -157,7 +157,10 @@ def accelerator_has_bfloat16() -> bool:
         import jax
 
         capability = getattr(jax.devices()[0], "compute_capability", "0")
-    return float(capability) >= 8
+    try:
+        return float(capability) >= 8
+    except ValueError:  # AMD GPUs have names, such as gfx90a
+        return False
 
 
 def free_memory() -> int:

@@ -7,6 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_building = threading.RLock()
+"""Held while a network is built: two threads that replace ``random.randint`` at once would leave
+the replacement of one of them behind."""
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -24,19 +28,20 @@ def seeded(seed: int) -> Iterator[None]:
     """
     import keras
 
-    keras.utils.set_random_seed(seed)
-    builder, generator = threading.get_ident(), random.Random(seed)  # noqa: S311
-    global_randint = random.randint
+    with _building:
+        keras.utils.set_random_seed(seed)
+        builder, generator = threading.get_ident(), random.Random(seed)  # noqa: S311
+        global_randint = random.randint
 
-    def randint(a: int, b: int) -> int:
-        is_builder = threading.get_ident() == builder
-        return generator.randint(a, b) if is_builder else global_randint(a, b)
+        def randint(a: int, b: int) -> int:
+            is_builder = threading.get_ident() == builder
+            return generator.randint(a, b) if is_builder else global_randint(a, b)
 
-    random.randint = randint
-    try:
-        yield
-    finally:
-        random.randint = global_randint
+        random.randint = randint
+        try:
+            yield
+        finally:
+            random.randint = global_randint
 
 
 def derived_seed(seed: int, restart: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,6 +90,13 @@ class PreparedData:
         table = self.catalog.table.iloc[rows]
         pixels = [self.pixel_digests[image] for image in table["image"]]
         return digest_of_test_set(pixels, table["label"])
+
+    def split_digest(self) -> str:
+        """Identify all images by their pixels, labels and splits, in their order."""
+        table = self.catalog.table
+        pixels = [self.pixel_digests.get(image, image) for image in table["image"]]
+        rows = list(zip(pixels, table["label"], table["split"], strict=True))
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     @property
     def label_strata(self) -> pd.Series:

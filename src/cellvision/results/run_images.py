@@ -124,9 +124,15 @@ def augmented_input(run: Run, images: Sequence[str], seed: int) -> np.ndarray:
     import keras
 
     batch = run.network_input(images)
+    truth = run.predictions.set_index("image").loc[list(images), "label"]
+    labels = np.equal.outer(truth.to_numpy(), np.array(run.class_names)).astype(np.float32)
     for number, augmenter in enumerate(_augmenters(run)):
         layer = augmenter.build(seed + number)
-        batch = keras.ops.convert_to_numpy(layer(batch, training=True))
+        if augmenter.mixes_labels:
+            batch, labels = layer((batch, labels), training=True)
+        else:
+            batch = layer(batch, training=True)
+        batch = keras.ops.convert_to_numpy(batch)
     return np.asarray(batch, dtype=np.float32)
 
 

@@ -121,6 +121,7 @@ class Runner:
         self.display = display
         self.prepared = prepare_data(experiment, display.decoded)
         self._changed: PreparedData | None = None
+        self._declines_vectorizing = False
 
     @cached_property
     def _trainer(self) -> Trainer:
@@ -171,7 +172,10 @@ class Runner:
         int
             How many of them, counted from the first, are finished.
         """
-        if not runs:
+        if not runs or self._declines_vectorizing:
             return 0
         folders = [folder / run.name for run in runs]
-        return train_vectorized(self._trainer, [run.seed for run in runs], folders, self.display)
+        seeds = [run.seed for run in runs]
+        finished = train_vectorized(self._trainer, seeds, folders, self.display)
+        self._declines_vectorizing = finished < len(runs)
+        return finished

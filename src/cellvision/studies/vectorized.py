@@ -64,7 +64,7 @@ def train_vectorized(
     errors.ExperimentError
         ``training.vectorize`` is true, but the backend or the devices do not support it.
     """
-    if not _is_requested(trainer) or len(seeds) < 2:
+    if not _is_requested(trainer) or len(seeds) < 2 or trainer.solves_exactly(seeds[0]):
         return 0
     obstacle = _obstacle(trainer, seeds[0])
     if obstacle:
@@ -93,6 +93,7 @@ def _compile(
         memory = _free_memory()
         if _bytes_of_images(trainer) < memory:
             program = VectorizedProgram(trainer, seeds[0])
+            memory = _free_memory()  # without the images, which are on the device now
             capacity = program.runs_that_fit(len(seeds), memory)
             if capacity > 1 and not _is_forced(trainer) and not program.is_faster(capacity):
                 program.close()

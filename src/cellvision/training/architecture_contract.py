@@ -208,7 +208,8 @@ def probability_fault(outputs: np.ndarray, tolerance: float = 1e-4) -> Fault | N
         return Fault("outputs are negative or not numbers: no probabilities", _SOFTMAX)
     sums = outputs.sum(axis=1)
     if not np.allclose(sums, 1, atol=tolerance):
-        return Fault(f"the outputs of an image sum to {sums[0]:.4f}, not 1", _SOFTMAX)
+        worst = sums[np.abs(sums - 1).argmax()]
+        return Fault(f"the outputs of an image sum to {worst:.4f}, not 1", _SOFTMAX)
     return None
 
 

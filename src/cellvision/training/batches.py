@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from array import array
 from collections import deque
@@ -22,6 +23,18 @@ _PREFETCHED_GROUPS = 8
 """Groups of batches that are prepared ahead."""
 
 Batch = tuple[np.ndarray, np.ndarray]
+
+_GROUP_VALUES = 2**21
+"""Batches with fewer values than this are grouped, so that Python is not the bottleneck."""
+
+_MOST_STEPS = 50
+"""Most batches in a group."""
+
+
+def group_size(batch_size: int, input_shape: tuple[int, ...]) -> int:
+    """Return how many batches to pass to Keras at once."""
+    values = batch_size * math.prod(input_shape)
+    return int(np.clip(_GROUP_VALUES // values, 1, _MOST_STEPS))
 
 
 class BatchLoader:

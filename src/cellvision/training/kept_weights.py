@@ -133,7 +133,13 @@ class Outcome:
                 "such as to their moving averages; those of the best epoch replaced them. Use "
                 "training.keep=last, or training.ema for averages that are kept with an epoch."
             )
-        if not all(np.isfinite(row["loss"]) for row in self.result.history):
+        lost = [int(row["epoch"]) for row in self.result.history if not np.isfinite(row["loss"])]
+        if lost and self.kept_epoch is not None and self.kept_epoch < lost[0]:
+            lines.append(
+                f"The loss became infinite or NaN in epoch {lost[0]}; the weights of epoch "
+                f"{self.kept_epoch} were kept. Try a lower learning rate."
+            )
+        elif lost:
             return [*lines, "The loss became infinite or NaN: the network did not train."]
         return [*lines, *(self._parting() or self._collapse()), *self._missing_validation()]
 

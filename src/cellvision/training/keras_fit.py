@@ -49,7 +49,7 @@ def keras_fit(
         if on_device is None:
             shares = loader.multiple_of
             validation["validation_data"] = validation_batches(
-                loader.prepared, validation_rows, size - size % shares, shares, mixed
+                loader.prepared, validation_rows, max(shares, size - size % shares), shares, mixed
             )
         else:
             numbers = np.arange(len(validation_rows), dtype=np.int32) + len(loader.rows)

@@ -119,11 +119,13 @@ def _named_optimizer(name: str) -> keras.optimizers.Optimizer:
 
     try:
         return keras.optimizers.get(name)
-    except ValueError:
+    except (ValueError, TypeError, KeyError):  # the last two: classes that are no whole optimizer
         known = sorted(
             name.lower()
             for name, value in vars(keras.optimizers).items()
-            if isinstance(value, type) and issubclass(value, keras.optimizers.Optimizer)
+            if isinstance(value, type)
+            and issubclass(value, keras.optimizers.Optimizer)
+            and value not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
         )
         raise errors.ExperimentError(
             f"training.optimizer: Keras has no optimizer {name!r}", f"One of {', '.join(known)}"
@@ -134,8 +136,13 @@ def _learning_rate(training: Training, recipe: Any, plan: TrainingPlan) -> Any:
     """Return the learning rate or schedule to use; None keeps the recipe's."""
     import keras
 
-    if training.schedule is None and training.learning_rate is None:
-        return None
+    if training.schedule is None:
+        if training.warmup_epochs:
+            raise errors.ExperimentError(
+                "training.warmup_epochs needs a learning-rate schedule",
+                "--set training.schedule=cosine, or constant",
+            )
+        return _rescaled(recipe, training.learning_rate)
     peak = training.learning_rate if training.learning_rate is not None else _peak(recipe)
     warmup = round(training.warmup_epochs * plan.steps_per_epoch)
     if training.schedule == "cosine":
@@ -153,13 +160,38 @@ def _learning_rate(training: Training, recipe: Any, plan: TrainingPlan) -> Any:
     return peak
 
 
+_RATES = ("initial_learning_rate", "warmup_target", "end_learning_rate", "values")
+"""Settings of Keras' schedules that are learning rates."""
+
+
+def _rescaled(recipe: Any, peak: float | None) -> Any:
+    """Return the recipe's rate or schedule with another highest rate; None keeps it."""
+    if peak is None or not isinstance(recipe, Mapping):
+        return peak
+    factor = peak / _peak(recipe)
+    config = dict(recipe["config"])
+    for name in _RATES:
+        if config.get(name) is not None:
+            value = config[name]
+            config[name] = (
+                [factor * each for each in value] if isinstance(value, list) else factor * value
+            )
+    return {**recipe, "config": config}
+
+
 def _peak(rate: Any) -> float:
     """Return the highest rate of a recipe, which may be a number or the config of a schedule."""
-    if isinstance(rate, Mapping):
-        config = rate.get("config", rate)
-        rates = [config.get("warmup_target"), config.get("initial_learning_rate")]
-        return max(float(value) for value in rates if value is not None)
-    return float(rate)
+    if not isinstance(rate, Mapping):
+        return float(rate)
+    config = rate["config"]
+    rates = [config[name] for name in _RATES if config.get(name) is not None]
+    if rate.get("module") != "keras.optimizers.schedules" or not rates:
+        raise errors.ExperimentError(
+            f"the highest learning rate of the recipe's schedule, {rate.get('class_name')}, is not "
+            "known",
+            "Set both training.schedule and training.learning_rate.",
+        )
+    return float(np.max(np.hstack(rates)))
 
 
 def _smoothed(loss: str | keras.losses.Loss, smoothing: float | None) -> str | keras.losses.Loss:

@@ -104,7 +104,7 @@ class RunWriter:
         averaged = self._averaged(network, probabilities)
         with naming_folder(self.folder):
             if result.interrupted is not None:
-                result.interrupted.save(self.folder / RESUME, self.experiment)
+                result.interrupted.save(self.folder / RESUME, self.trainer.prepared)
             outcome = self._outcome(result, probabilities)
             saved = self._save_model(network)
             network.saved_as = self.folder / "model.keras" if result.is_solved else None

@@ -17,6 +17,7 @@ from cellvision.migration import with_defaults
 if TYPE_CHECKING:
     import keras
 
+    from cellvision.data.prepared import PreparedData
     from cellvision.experiment import Experiment
 
 
@@ -42,6 +43,8 @@ class TrainingState:
         Variables of the training model and of its optimizer.
     best : list of numpy.ndarray
         Weights of the best epoch; empty unless they are kept.
+    images : str or None
+        Identifies the images, their labels and splits; None until it is saved.
     """
 
     history: list[dict[str, float]]
@@ -51,6 +54,7 @@ class TrainingState:
     model: list[np.ndarray]
     optimizer: list[np.ndarray]
     best: list[np.ndarray]
+    images: str | None = None
 
     @property
     def epoch(self) -> int:
@@ -64,8 +68,8 @@ class TrainingState:
         for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
             variable.assign(value)
 
-    def save(self, path: Path, experiment: Experiment) -> None:
-        """Write the state and the experiment's settings to a file, whole or not at all."""
+    def save(self, path: Path, prepared: PreparedData) -> None:
+        """Write the state, the settings and what identifies the images, whole or not at all."""
         arrays = {
             f"{kind}_{number:06d}": value
             for kind in ("model", "optimizer", "best")
@@ -76,8 +80,9 @@ class TrainingState:
             "restarted_seeds": self.restarted_seeds,
             "best_loss": self.best_loss,
             "since_best": self.since_best,
-            "experiment": experiment.model_dump(mode="json"),
-            "local_plugins": digests_of(experiment),
+            "experiment": prepared.experiment.model_dump(mode="json"),
+            "local_plugins": digests_of(prepared.experiment),
+            "images": prepared.split_digest(),
         }
         with atomic_io.path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
@@ -103,7 +108,10 @@ class TrainingState:
                 tuple(progress["restarted_seeds"]),
                 progress["best_loss"],
                 progress["since_best"],
-                *arrays.values(),
+                arrays["model_"],
+                arrays["optimizer_"],
+                arrays["best_"],
+                progress["images"],
             )
             recorded, local_plugins = progress["experiment"], progress["local_plugins"]
         except (OSError, ValueError, KeyError, EOFError) as error:
@@ -114,6 +122,22 @@ class TrainingState:
         raise_if_changed(local_plugins, digests_of(experiment), path.parent, "run")
         _raise_if_other(with_defaults(recorded), experiment, path.parent)
         return state
+
+
+def raise_if_other_images(state: TrainingState, prepared: PreparedData, folder: Path) -> None:
+    """Refuse to resume with other images, labels or splits: test images may have been trained on.
+
+    Raises
+    ------
+    errors.FolderError
+        They have changed since the training was interrupted.
+    """
+    if state.images != prepared.split_digest():
+        raise errors.FolderError(
+            f"{folder}: the images, their labels or their splits have changed since the training "
+            "was interrupted",
+            "Restore the images as they were then, or train again in another folder.",
+        )
 
 
 def _raise_if_other(recorded: Mapping[str, Any], experiment: Experiment, folder: Path) -> None:

@@ -19,7 +19,7 @@ from cellvision.results.reporting import default_reporters, make_reports
 from cellvision.results.run import Run, load_run
 from cellvision.results.run_images import prepared_images
 from cellvision.training.run_writer import RunWriter
-from cellvision.training.state import TrainingState
+from cellvision.training.state import TrainingState, raise_if_other_images
 from cellvision.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -99,7 +99,10 @@ def train(
         start = _interrupted_state(folder, experiment) if resume else None
         if start is None:
             distributed.claim_on_first(claim_folder, folder)
-        trainer = Trainer(_prepared(experiment, display))
+        prepared = _prepared(experiment, display)
+        if start is not None:
+            raise_if_other_images(start, prepared, folder)
+        trainer = Trainer(prepared)
         if not first:
             trainer.fit(experiment.training.seed, display, lambda *_: None)
             distributed.wait_for_first(folder)
@@ -185,16 +188,16 @@ def train_once(
         return writer.write(network, result, display)
     except BaseException as error:
         if keep_state and latest is not None:
-            _keep_state(latest, folder, writer.experiment, error)
+            _keep_state(latest, folder, trainer.prepared, error)
         raise
 
 
 def _keep_state(
-    state: TrainingState, folder: Path, experiment: Experiment, error: BaseException
+    state: TrainingState, folder: Path, prepared: PreparedData, error: BaseException
 ) -> None:
     """Save the state of a training that failed, and say so."""
     try:
-        state.save(folder / RESUME, experiment)
+        state.save(folder / RESUME, prepared)
     except OSError:  # such as a full disk, which may be why it failed
         return
     kept = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from cellvision.interfaces.architecture import TrainingPlan
 from cellvision.plurals import counted
 from cellvision.training import dead_network
 from cellvision.training.batch_norm import refresh_batch_norm
-from cellvision.training.batches import BatchLoader, gather
+from cellvision.training.batches import BatchLoader, gather, group_size
 from cellvision.training.callbacks import (
     EpochHook,
     Monitoring,
@@ -44,12 +43,6 @@ if TYPE_CHECKING:
     from cellvision.progress import Display
 
 _log = logging.getLogger(__name__)
-
-_GROUP_VALUES = 2**21
-"""Batches with fewer values than this are grouped, so that Python is not the bottleneck."""
-
-_MOST_STEPS = 50
-"""Most batches in a group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +174,8 @@ class Trainer:
         return max(size for size in range(1, most + 1) if steps % size == 0)
 
     def _group_size(self) -> int:
-        """Return how many batches to group, so that Python is not the bottleneck."""
         experiment = self.prepared.experiment
-        values = experiment.training.batch_size * math.prod(experiment.preprocessing.input_shape)
-        return int(np.clip(_GROUP_VALUES // values, 1, _MOST_STEPS))
+        return group_size(experiment.training.batch_size, experiment.preprocessing.input_shape)
 
     def fit(
         self,
@@ -259,6 +250,12 @@ class Trainer:
             *(display, on_epoch, network.metrics, earlier),
         )
         return network, result
+
+    def solves_exactly(self, seed: int) -> bool:
+        """Whether the network is frozen but for its softmax layer, which is solved, not trained."""
+        if len(self.devices) > 1 or distributed.world_size() > 1:
+            return False
+        return self._frozen.drawn(seed, self.prepared, self.network)[1] is not None
 
     def _fit_once(
         self, seed: int, dead: tuple[int, ...], session: _Session, start: TrainingState | None

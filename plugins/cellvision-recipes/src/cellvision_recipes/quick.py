@@ -32,6 +32,7 @@ class Quick(Recipe):
         assert isinstance(preprocessing, dict)
         return {
             **settings,
+            "recipe_reasons": standard.reasons(facts, fit),
             "augmenters": standard.augmenters(facts, min(size)),
             "preprocessing": {**preprocessing, "size": list(size), "fit": fit},
             "training": {**training, "epochs": epochs, "warmup_epochs": round(0.06 * epochs, 2)},

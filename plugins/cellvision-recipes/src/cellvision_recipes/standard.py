@@ -46,7 +46,7 @@ class Standard(Recipe):
         """Choose size, augmentation and length of the training from the images."""
         size, fit = input_size(facts)
         return {
-            "recipe_reasons": reasons(facts),
+            "recipe_reasons": reasons(facts, fit),
             "architecture": {"type": architecture(facts)},
             "augmenters": augmenters(facts, min(size)),
             "preprocessing": {
@@ -80,8 +80,16 @@ def has_few_groups(facts: ImageFacts) -> bool:
     return facts.class_groups is not None and median(facts.class_groups.values()) < FEW_GROUPS
 
 
-def reasons(facts: ImageFacts) -> dict[str, JsonValue]:
-    """Say why settings depart from those that most images get."""
+def reasons(facts: ImageFacts, fit: str) -> dict[str, JsonValue]:
+    """Say why settings depart from those that most images get.
+
+    Parameters
+    ----------
+    facts
+        Facts about the images.
+    fit
+        The chosen ``preprocessing.fit``.
+    """
     result: dict[str, JsonValue] = {}
     if facts.class_groups is not None and has_few_groups(facts):
         number = median(facts.class_groups.values())
@@ -90,7 +98,6 @@ def reasons(facts: ImageFacts) -> dict[str, JsonValue]:
             f"fixed features, because classes have {number:g} training {groups} each (median); a "
             f"network that learns its features needs {FEW_GROUPS} or more"
         )
-    fit = input_size(facts)[1]
     if fit == "crop":
         result["preprocessing.fit"] = (
             "images differ in size and are centred on one canvas, not resized, since size may "
