@@ -206,6 +206,20 @@ def test_more_runs_extend_it_and_fewer_are_refused(
     assert len(cv.load_study(folder).runs) == 4
 
 
+def test_a_study_is_not_continued_on_other_images(tmp_path: Path) -> None:
+    folder = tiny.make_folder(tmp_path / "images")
+    study = cv.study(experiment(folder, epochs=1), runs=1, out=tmp_path / "study")
+    image = min(folder.rglob("*.png"))
+    content = image.read_bytes()
+    image.unlink()
+    with pytest.raises(errors.FolderError, match=r"000: this finished run .* other images"):
+        cv.study(experiment(folder, epochs=1), runs=2, out=study.folder)
+    assert not (study.folder / "runs" / "001").exists()
+    image.write_bytes(content)
+    longer = cv.study(experiment(folder, epochs=1), runs=2, out=study.folder)
+    assert longer.runs[0].predictions.equals(study.runs[0].predictions)
+
+
 def test_a_study_is_continued_after_settings_were_added(images: Path, tmp_path: Path) -> None:
     study = cv.study(experiment(images, epochs=1), runs=1, out=tmp_path / "study")
     plan = json.loads((study.folder / ".plan.json").read_text())

@@ -10,6 +10,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cellvision import errors
 from cellvision.backends.memory import free_memory, peak_memory
 from cellvision.concurrency import available_processors
@@ -223,8 +225,28 @@ class _LocalTraining:
         """Return the runner of an experiment; the last one is kept."""
         if self._runner is None or self._runner.prepared.experiment != experiment:
             self._runner = None  # free its images and its network first
-            self._runner = Runner(experiment, self.display)
+            runner = Runner(experiment, self.display)
+            self._raise_if_other_images(runner)
+            self._runner = runner
         return self._runner
+
+    def _raise_if_other_images(self, runner: Runner) -> None:
+        """Refuse to continue a study on other images than those of its finished runs."""
+        experiment = runner.prepared.experiment
+        for planned in self.planned:
+            folder = self.folder / planned.name
+            is_own = planned.control is None and planned.experiment == experiment
+            if not is_own or not (folder / "run.json").is_file():
+                continue
+            trained_on = self._run(planned).metadata.all_images
+            images = runner.prepared.digest(np.arange(len(runner.prepared.labels)))
+            if trained_on is not None and trained_on != images:
+                raise errors.FolderError(
+                    f"{folder}: this finished run was trained on other images than are there now",
+                    "Restore the images or labels as they were then, or name another folder for "
+                    "the study.",
+                )
+            return
 
     def _number_of_folds(self, run: PlannedRun) -> int:
         name = run.experiment_name
