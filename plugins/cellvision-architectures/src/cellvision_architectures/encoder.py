@@ -134,7 +134,10 @@ class Encoder(Architecture):
         return keras.Model(image, probabilities, name="encoder_classifier")
 
     def recipe(self, plan: TrainingPlan) -> TrainingRecipe:  # noqa: ARG002
-        """Train by Adam with rate 0.001, if mixed labels prevent an exact solution."""
+        """Train by Adam with rate 0.001, where no exact solution is computed.
+
+        That is with mixed labels, without `l2`, or on several devices.
+        """
         import keras
 
         return TrainingRecipe(keras.optimizers.Adam(0.001))

@@ -89,7 +89,10 @@ class Scattering(Architecture):
         return keras.Model(image, probabilities, name="scattering")
 
     def recipe(self, plan: TrainingPlan) -> TrainingRecipe:  # noqa: ARG002
-        """Train by Adam with rate 0.01, if mixed labels prevent an exact solution."""
+        """Train by Adam with rate 0.01, where no exact solution is computed.
+
+        That is with mixed labels, without `l2`, or on several devices.
+        """
         import keras
 
         return TrainingRecipe(keras.optimizers.Adam(0.01))
