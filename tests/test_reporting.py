@@ -230,6 +230,34 @@ def test_a_reporter_cannot_overwrite_or_remove_files_of_others(example_run: Run)
     assert record.read_bytes() == before
 
 
+def test_a_large_file_is_restored_or_named(example_run: Run) -> None:
+    large = example_run.folder / "large.bin"
+
+    def write_large() -> None:
+        with large.open("wb") as file:
+            file.truncate(65 * 2**20)
+
+    def remove(run: Run, folder: Path) -> Sequence[Artifact]:
+        (run.folder / "large.bin").unlink()
+        return []
+
+    def change(run: Run, folder: Path) -> Sequence[Artifact]:
+        with (run.folder / "large.bin").open("r+b") as file:
+            file.truncate(70 * 2**20)
+        raise RuntimeError("no ink")
+
+    write_large()
+    faults = make_reports(example_run, [scripted(remove)], Display())[1]
+    assert "'large.bin', which it does not own; the file was restored" in faults[0].what
+    assert faults[0].hint.startswith("The results are safe. ")
+    assert large.stat().st_size == 65 * 2**20
+    faults = make_reports(example_run, [scripted(change)], Display())[1]
+    assert "it changed or removed 'large.bin'" in faults[0].what
+    assert "was not restored" in faults[0].what
+    assert "safe" not in faults[0].hint
+    assert not list((example_run.folder / "reports").glob(".*"))
+
+
 def test_a_reporter_cannot_change_what_others_see(example_run: Run) -> None:
     tables = example_run.predictions, example_run.history
     audit = example_run.audit
