@@ -19,6 +19,7 @@ from cellvision_exporters.engines.openvino_engine import OpenVinoEngine
 import cellvision as cv
 from cellvision import errors
 from cellvision.inference.engines import selection
+from cellvision.testing import Isolation, example_plugins, example_run
 from cellvision.training.network import Network
 
 
@@ -220,3 +221,70 @@ def test_an_engine_with_other_probabilities_is_not_used(
     with pytest.raises(errors.ConversionError, match=r"differ by 0\.002"):
         cv.predict(run, images, engine="openvino")
     assert conversions(tmp_path) == []
+
+
+LAB_EXPORTER = '''
+"""An engine that is Keras under another name, and fails on demand."""
+import os
+from typing import ClassVar
+
+import cellvision as cv
+from cellvision.inference.engines.keras_engine import KerasEngine
+
+class Lab(cv.Exporter):
+    """Copies the network."""
+
+    suffix: ClassVar[str] = ".lab"
+    engine: ClassVar[str] = "lab_engine"
+    engine_order: ClassVar[int] = -1
+
+    def export(self, run, folder):
+        """Copy it."""
+        path = folder / "model.lab"
+        path.write_bytes((run.folder / "model.keras").read_bytes())
+        return path
+
+    def verify(self, run, folder):
+        """Compare nothing."""
+        return {}
+
+    def open_engine(self, path, run):
+        """Open it, unless the test does not want that."""
+        if fault := os.environ.get("LAB_FAULT"):
+            raise getattr(__import__("builtins"), fault)("not now")
+        engine = KerasEngine(run)
+        engine.name = "lab_engine"
+        return engine
+'''
+
+
+@pytest.mark.parametrize("fault", ["MemoryError", "PermissionError", "ImportError", "ValueError"])
+def test_only_a_damaged_conversion_is_removed(
+    fault: str,
+    tmp_path: Path,
+    isolated_registries: Isolation,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    modules = {"lab_exporter": LAB_EXPORTER, "lab_engine": '__version__ = "1"'}
+    isolated_registries.install("lab", {"exporter": {"lab": "lab_exporter:Lab"}}, modules)
+    with example_plugins():
+        run = example_run(tmp_path / "run")
+        assert (
+            cv.predict(run, run.dataset, engine="lab_engine")
+            .attrs["engine"]
+            .startswith("lab_engine ")
+        )
+        (folder,) = conversions(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setenv("LAB_FAULT", fault)
+            patch.setattr(selection, "CONVERT_ABOVE", 0)
+            with pytest.raises(errors.CellvisionError, match="not now"):
+                cv.predict(run, run.dataset, engine="lab_engine")
+            assert cv.predict(run, run.dataset).attrs["engine"].startswith("keras ")
+        assert "lab_engine is not used" in caplog.text
+        assert conversions(tmp_path) == [folder]
+        (folder / "model.lab").write_bytes(b"damaged")
+        assert cv.predict(run, run.dataset).attrs["engine"].startswith("keras ")
+        assert "is damaged and is removed" in caplog.text
+        assert conversions(tmp_path) == []

@@ -89,6 +89,81 @@ def test_all_files_get_the_name_and_the_description(
     assert classes == described["class_names"] == ["alpha", "beta", "gamma"]
 
 
+FOLDER_EXPORTER = '''
+"""An exporter that writes a folder."""
+from typing import ClassVar
+
+import cellvision as cv
+
+class Box(cv.Exporter):
+    """A folder with one file."""
+
+    suffix: ClassVar[str] = "_box"
+    writes_folder: ClassVar[bool] = True
+
+    content: str = "first"
+    """What the file says."""
+
+    def export(self, run, folder):
+        """Write it."""
+        assert self.content != "none", "the conversion has started"
+        path = folder / "model_box"
+        path.mkdir()
+        (path / f"{self.content}.txt").touch()
+        return path
+
+    def verify(self, run, folder):
+        """Compare nothing."""
+        return {"images": 0}
+'''
+
+
+def install_folder_exporter(isolation: Isolation) -> None:
+    isolation.install("lab-box", {"exporter": {"box": "lab_box:Box"}}, {"lab_box": FOLDER_EXPORTER})
+
+
+@pytest.mark.parametrize("out", [None, "boxes"])
+def test_a_second_export_replaces_the_folder_of_the_first(
+    run: cv.Run, isolated_registries: Isolation, tmp_path: Path, out: str | None
+) -> None:
+    install_folder_exporter(isolated_registries)
+    target = None if out is None else tmp_path / out
+    before = set(run.folder.iterdir()) if out is None else set()
+    for content in ("first", "second"):
+        path = cv.export(run, cv.exporters.create("box", content=content), target)
+        assert [file.name for file in path.iterdir()] == [f"{content}.txt"]
+    if out is None:
+        written = {path, path.with_name(f"{path.name}.json")}
+        assert set(run.folder.iterdir()) - before == written
+
+
+@pytest.mark.parametrize("description", [None, "[]", '{"format": "other", "file": "model_box"}'])
+def test_a_folder_that_no_export_wrote_is_refused_before_the_conversion(
+    run: cv.Run, isolated_registries: Isolation, description: str | None
+) -> None:
+    install_folder_exporter(isolated_registries)
+    (run.folder / "model_box").mkdir()
+    (run.folder / "model_box" / "notes.txt").touch()
+    if description is not None:
+        (run.folder / "model_box.json").write_text(description)
+    with pytest.raises(errors.FolderError, match="this one is not empty"):
+        cv.export(run, cv.exporters.create("box", content="none"))
+    assert [file.name for file in (run.folder / "model_box").iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_and_a_file_do_not_replace_each_other(
+    run: cv.Run, isolated_registries: Isolation, tmp_path: Path
+) -> None:
+    install_folder_exporter(isolated_registries)
+    install(isolated_registries)
+    (run.folder / "model.card").mkdir()
+    with pytest.raises(errors.FolderError, match="writes a file, and this is a folder"):
+        cv.export(run, "card")
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.FolderError, match="writes a folder, and this is a file"):
+        cv.export(run, "box", tmp_path / "file")
+
+
 def test_the_command_passes_settings(
     run: cv.Run,
     isolated_registries: Isolation,

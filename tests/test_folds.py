@@ -160,7 +160,9 @@ def test_a_run_becomes_one_run_for_each_fold_grouped_by_fold(tmp_path: Path) -> 
 # --- pooling -------------------------------------------------------------------------------
 
 
-def write_fold(folder: Path, fold: int, tested: Sequence[int], probability: float) -> None:
+def write_fold(
+    folder: Path, fold: int, tested: Sequence[int], probability: float, **recorded: Any
+) -> None:
     """Write a run that tests some of eight images and trains on the others."""
     folder.mkdir(parents=True)
     numbers = list(range(8))
@@ -204,7 +206,7 @@ def write_fold(folder: Path, fold: int, tested: Sequence[int], probability: floa
         scores={"train": score.model_copy(update={"accuracy": fold / 4}), "test": score},
         warnings=("Everywhere.", *(("Here.",) if fold == 1 else ())),
     )
-    (folder / "run.json").write_text(metadata.to_json())
+    (folder / "run.json").write_text(metadata.model_copy(update=recorded).to_json())
 
 
 def planned_run(experiment: cv.Experiment, seed: int, fold: int) -> PlannedRun:
@@ -277,6 +279,32 @@ def test_the_mean_over_seeds_has_their_mean_probabilities(pooled: tuple[cv.Run, 
     assert list(groups["group"]) == [f"w{k}" for k in range(8)]
     assert (groups["predicted"] == groups["label"]).all()
     assert (groups["batch"] == "p1").all()
+
+
+@pytest.mark.parametrize(
+    ("kept", "solved", "interrupted", "expected"),
+    [
+        ((1, 2), (True, False), (False, True), (None, False, True)),
+        ((2, 2), (True, True), (False, False), (2, True, False)),
+    ],
+)
+def test_a_pooled_run_claims_only_what_all_folds_share(
+    kept: tuple[int, int],
+    solved: tuple[bool, bool],
+    interrupted: tuple[bool, bool],
+    expected: tuple[int | None, bool, bool],
+    tmp_path: Path,
+) -> None:
+    with tiny.on_offer():
+        experiment = tiny.experiment(tmp_path)
+    planned = [planned_run(experiment, 0, fold) for fold in (1, 2)]
+    for k, run in enumerate(planned):
+        recorded = {"kept_epoch": kept[k], "solved": solved[k], "interrupted": interrupted[k]}
+        tested = (range(3), range(3, 8))[k]
+        write_fold(tmp_path / "runs" / run.name, k + 1, tested, 0.9, **recorded)
+    write_pooled_runs(tmp_path, planned)
+    metadata = cv.load_run(tmp_path / "out_of_fold" / "000").metadata
+    assert (metadata.kept_epoch, metadata.solved, metadata.interrupted) == expected
 
 
 def test_a_pooled_run_has_no_network_and_says_where_they_are(

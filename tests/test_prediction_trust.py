@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from cellvision import errors
+import cellvision as cv
+from cellvision import cli, errors
 from cellvision.inference.group_likeness import fit_group_likeness, image_features
 from cellvision.inference.image_groups import GroupAnswers
 from cellvision.inference.trust import PredictionTrust
@@ -82,3 +85,16 @@ def test_columns_of_groups() -> None:
     plain = GroupAnswers("well", names, CLASSES.tolist())
     plain.add("a", np.array([0.8, 0.1, 0.1]))
     assert "unlike" not in plain.table()
+
+
+def test_trust_is_refused_with_averages_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "no_such_study"
+    with pytest.raises(errors.ExperimentError, match="does not hold with tta"):
+        cv.predict(missing, tmp_path, tta=True, trust=True)
+    words = ["predict", str(missing), str(tmp_path), "--out", str(tmp_path / "new.csv")]
+    with pytest.raises(SystemExit) as end:
+        cli.main([*words, "--tta", "--trust"])
+    assert end.value.code == 2
+    assert "does not hold with tta" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import cellvision as cv
-from cellvision import Artifact, Run, errors
+from cellvision import Artifact, Run, cli, errors
 from cellvision.progress import Display
 from cellvision.results.artifacts import ReportsRecord, read_reports
 from cellvision.results.reporting import begin_run, make_reports, report_epoch
@@ -228,6 +228,61 @@ def test_a_reporter_cannot_overwrite_or_remove_files_of_others(example_run: Run)
     assert (reports / "plain_plain.txt").read_text() == "plain"
     assert (reports / "plain" / "cache.txt").read_text() == "plain"
     assert record.read_bytes() == before
+
+
+def test_the_command_names_every_reporter_that_fails(
+    example_run: Run, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(cv.Reporter):
+        """Fails, too."""
+
+        def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
+            raise RuntimeError("no paper")
+
+    def fail(run: Run, folder: Path) -> Sequence[Artifact]:
+        raise RuntimeError("no ink")
+
+    scripted(fail)
+    cv.reporters.register("broken", Broken)
+    try:
+        names = ["--reporter", "scripted", "--reporter", "plain", "--reporter", "broken"]
+        with pytest.raises(SystemExit) as end:
+            cli.main(["report", str(example_run.folder), "--allow-network", *names])
+    finally:
+        cv.reporters.unregister("broken")
+    assert end.value.code == 1
+    output, messages = capsys.readouterr()
+    assert "plain_plain.txt" in output
+    assert "no ink" in messages
+    assert "reporter 'broken' (registered here) failed: RuntimeError: no paper" in caplog.messages
+
+
+def test_a_large_file_is_restored_or_named(example_run: Run) -> None:
+    large = example_run.folder / "large.bin"
+
+    def write_large() -> None:
+        with large.open("wb") as file:
+            file.truncate(65 * 2**20)
+
+    def remove(run: Run, folder: Path) -> Sequence[Artifact]:
+        (run.folder / "large.bin").unlink()
+        return []
+
+    def change(run: Run, folder: Path) -> Sequence[Artifact]:
+        with (run.folder / "large.bin").open("r+b") as file:
+            file.truncate(70 * 2**20)
+        raise RuntimeError("no ink")
+
+    write_large()
+    faults = make_reports(example_run, [scripted(remove)], Display())[1]
+    assert "'large.bin', which it does not own; the file was restored" in faults[0].what
+    assert faults[0].hint.startswith("The results are safe. ")
+    assert large.stat().st_size == 65 * 2**20
+    faults = make_reports(example_run, [scripted(change)], Display())[1]
+    assert "it changed or removed 'large.bin'" in faults[0].what
+    assert "was not restored" in faults[0].what
+    assert "safe" not in faults[0].hint
+    assert not list((example_run.folder / "reports").glob(".*"))
 
 
 def test_a_reporter_cannot_change_what_others_see(example_run: Run) -> None:

@@ -332,3 +332,16 @@ def test_limits_have_the_decimals_of_their_quantity(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("auc,auc_low,auc_high,n\n1,0.9,1,20\n")
     assert read_table(path).rows == (("1.000", "0.900", "1.000", "20"),)
+
+
+def test_a_study_claims_the_kept_epoch_of_no_single_training(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"net": {}}, runs=2)
+    for run, kept, scale in zip(study.experiments[0].runs, (1, 3), (255.0, 4095.0), strict=True):
+        changes = {"kept_epoch": kept, "intensity_scale": scale}
+        (run.folder / "run.json").write_text(run.metadata.model_copy(update=changes).to_json())
+    text = report_on(cv.load_study(tmp_path)).text
+    assert "3; the weights of epochs 1–3 were kept" in text
+    assert "The weights of epochs 1–3 were kept: in each training" in text
+    assert "The weights of epoch 1, which" not in text
+    assert "0 to 255 or 0 to 4095 becomes 0 to 1" in text
+    assert "intensities 0 to 255 or 0 to 4095 were scaled" in text

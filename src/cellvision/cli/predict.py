@@ -106,7 +106,8 @@ def run(
         typer.Option(
             "--trust",
             help="Add sets that hold the class of 90 % of images, answers that are right in 90 %, "
-            "and with --by a flag for groups unlike the training images. Needs groups.",
+            "and with --by a flag for groups unlike the training images. Needs groups. "
+            "Not with --tta.",
         ),
     ] = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ from cellvision.cli.values import split_change
 
 if TYPE_CHECKING:
     from cellvision.interfaces.reporter import Reporter
+
+_log = logging.getLogger(__name__)
 
 
 def run(
@@ -95,6 +98,8 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         artifacts, faults = make_reports(result, reporters, display)
     for artifact in artifacts:
         print(printable(artifact.path))
+    for fault in faults[1:]:
+        _log.warning("%s", fault.what)
     if faults:
         raise faults[0]
     if not artifacts:

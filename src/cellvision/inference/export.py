@@ -53,7 +53,7 @@ def export(
         ``cv.exporters.names()`` lists the installed ones.
     out
         File or folder to write. By default ``model`` with the suffix of the format, such as
-        ``model.onnx``, in the run's folder.
+        ``model.onnx``, in the run's folder. A file or an earlier export is replaced.
 
     Returns
     -------
@@ -95,15 +95,28 @@ def _export_into(partial: Path, run: Run, exporter: Exporter, name: str, target:
     description = {**_description(run, name, target), "checked": checked}
     _returned(origin, exporter.embed_description, description, partial)
     new_name = target.name.removesuffix(exporter.suffix)
+    _check_free(target, exporter, name)  # others may have written during the conversion
     # The file that a program opens comes last: if it exists, everything does.
     for path in sorted(partial.iterdir()):
         if path != opened:
             os.replace(path, target.with_name(new_name + path.name.removeprefix(_NAME)))
     text = json.dumps(description, indent=2, ensure_ascii=False)
-    atomic_io.text(target.with_name(f"{target.name}.json"), text + "\n")
+    atomic_io.text(_description_path(target), text + "\n")
     if target.is_dir():
-        target.rmdir()  # it is empty
-    os.replace(opened, target)
+        _replace_folder(opened, target, partial)
+    else:
+        os.replace(opened, target)
+
+
+def _replace_folder(new: Path, target: Path, partial: Path) -> None:
+    """Put a folder in place of an earlier one, which is removed together with `partial`."""
+    earlier = partial / "earlier"
+    os.replace(target, earlier)
+    try:
+        os.replace(new, target)
+    except BaseException:
+        os.replace(earlier, target)
+        raise
 
 
 def _returned(origin: str, method: Callable[..., T], *arguments: Any) -> T:
@@ -162,24 +175,51 @@ def _described(opened: object, folder: Path) -> str:
 
 
 def _target(run: Run, exporter: Exporter, name: str, out: str | os.PathLike[str] | None) -> Path:
-    if out is None:
-        return run.folder / f"{_NAME}{exporter.suffix}"
-    target = Path(out)
+    """Return where to write; raise an error if something else is there."""
+    target = run.folder if out is None else Path(out)
+    if target.is_dir() and (out is None or not exporter.writes_folder):
+        target = target / f"{_NAME}{exporter.suffix}"
+    _check_free(target, exporter, name)
     if exporter.writes_folder:
-        if target.is_file() or (target.is_dir() and any(target.iterdir())):
-            raise errors.FolderError(
-                f"{target}: the format {name} writes a folder, and this one is not empty",
-                "Name a new or an empty folder.",
-            )
         return target
-    if target.is_dir():
-        return target / f"{_NAME}{exporter.suffix}"
     if not target.name.endswith(exporter.suffix) or target.name == exporter.suffix:
         raise errors.ExperimentError(
             f"{target}: the name of a file in the format {name} ends in {exporter.suffix}",
             f"Such as --out {target.with_suffix(exporter.suffix)}",
         )
     return target
+
+
+def _check_free(target: Path, exporter: Exporter, name: str) -> None:
+    """Raise FolderError if an export would replace what no earlier export wrote."""
+    fault = ""
+    if not exporter.writes_folder:
+        fault = "a file, and this is a folder" if target.is_dir() else ""
+    elif target.is_dir():
+        ours = not any(target.iterdir()) or _was_exported(target, name)
+        fault = "" if ours else "a folder, and this one is not empty"
+    elif target.exists():
+        fault = "a folder, and this is a file"
+    if fault:
+        kind = "or an empty folder" if exporter.writes_folder else "file"
+        raise errors.FolderError(
+            f"{target}: the format {name} writes {fault}",
+            f"Name a new {kind} (--out), or remove this one.",
+        )
+
+
+def _was_exported(target: Path, name: str) -> bool:
+    """Whether the description beside a folder says that an export in this format wrote it."""
+    try:
+        description = json.loads(_description_path(target).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    expected = {"format": name, "file": target.name}
+    return isinstance(description, dict) and expected.items() <= description.items()
+
+
+def _description_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.json")
 
 
 def _description(run: Run, name: str, target: Path) -> dict[str, Any]:

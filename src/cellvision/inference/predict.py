@@ -97,7 +97,8 @@ def predict(
         Say how far the predictions can be trusted, from groups that were held out: out of fold in
         a cross-validated study, else in the validation split. Adds the columns ``prediction_set``
         and ``answer`` (None: better not to answer), and, with `by`, ``p_unlike`` and ``unlike`` to
-        the table of groups. A part that has too few groups is left out with a warning.
+        the table of groups. A part that has too few groups is left out with a warning. Not with
+        `tta`: the held-out predictions were not averaged over orientations.
 
     Returns
     -------

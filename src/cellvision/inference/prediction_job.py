@@ -67,6 +67,15 @@ class PredictionOptions:
     progress: bool | None = None
     trust: bool = False
 
+    def __post_init__(self) -> None:
+        """Raise ExperimentError if options exclude each other."""
+        if self.trust and self.tta:
+            # Averaged probabilities are distributed differently than the recorded ones.
+            raise errors.ExperimentError(
+                "trust is fitted on predictions without averaging, so it does not hold with tta",
+                "Omit --tta or --trust.",
+            )
+
 
 @dataclass(frozen=True)
 class PredictionSummary:

@@ -116,7 +116,8 @@ class RunMetadata(ResultModel):
     warm-up."""
 
     kept_epoch: int | None = None
-    """Epoch whose weights were kept; None if the network was not trained in epochs."""
+    """Epoch whose weights were kept; None if the network was not trained in epochs, or if folds
+    that are pooled here differ."""
 
     solved: bool = False
     """Whether the network was solved exactly, since only its softmax layer learns: epochs, batch

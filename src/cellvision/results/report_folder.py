@@ -2,7 +2,8 @@
 
 Each reporter writes to a separate folder below ``reports``. When it has finished, its files move
 to ``reports`` unless another reporter owns a file of that name. Other files that it changed or
-removed are restored from copies.
+removed are restored from copies; large files, which are not copied, from hard links, if they were
+removed or replaced.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from cellvision import errors
 from cellvision.results.artifacts import ARTIFACTS_FILE
 
 _LARGEST_COPY = 64 * 2**20
-"""Size limit in bytes; larger files are monitored but not copied."""
+"""Size limit in bytes; larger files are linked instead of copied."""
+
+_LINKS = ".large.files.working"
+"""Folder of the links, below ``reports``: a link stays on its file system. The names of reporters'
+folders have no second dot."""
 
 
 class Workspace:
@@ -147,42 +152,76 @@ class Safeguard:
 
     def __init__(self, results: Path) -> None:
         self._results = results
+        self._links = results / "reports" / _LINKS
         self._states: dict[Path, tuple[int, int]] = {}
 
     def __enter__(self) -> Self:
         self._copies = Path(tempfile.mkdtemp(prefix="cellvision-reports-"))
+        self._remove_links()  # those of a killed process
         self.remember()
         return self
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._copies, ignore_errors=True)
+        self._remove_links()
 
     def remember(self) -> None:
-        """Copy the files that were added or changed since the last call."""
+        """Copy or link the files that were added or changed since the last call."""
         states = dict(self._files())
         for path, state in states.items():
-            if self._states.get(path) != state and state[0] <= _LARGEST_COPY:
-                copy = self._copies / path.relative_to(self._results)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, copy)
+            if self._states.get(path) != state:
+                self._keep(path, is_large=state[0] > _LARGEST_COPY)
         self._states = states
 
-    def restore(self) -> list[str]:
+    def restore(self) -> tuple[list[str], list[str]]:
         """Restore the files that were changed or removed since the last call of `remember`.
 
         Returns
         -------
-        list of str
-            Paths of the files, relative to the folder of the run or study.
+        restored, lost : list of str
+            Paths of the files, relative to the folder of the run or study. Lost are large files
+            whose content was changed, and large files that the file system could not link.
         """
         present = dict(self._files())
-        damaged = [path for path, state in self._states.items() if present.get(path) != state]
-        for path in damaged:
-            copy = self._copies / path.relative_to(self._results)
-            if copy.is_file():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(copy, path)
-        return [path.relative_to(self._results).as_posix() for path in damaged]
+        restored: list[str] = []
+        lost: list[str] = []
+        for path, state in self._states.items():
+            if present.get(path) != state:
+                name = path.relative_to(self._results).as_posix()
+                (restored if self._restore(path, state) else lost).append(name)
+        return restored, lost
+
+    def _keep(self, path: Path, *, is_large: bool) -> None:
+        inside = path.relative_to(self._results)
+        copy, link = self._copies / inside, self._links / inside
+        for earlier in (copy, link):
+            earlier.unlink(missing_ok=True)
+        if not is_large:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+            return
+        with contextlib.suppress(OSError):  # not every file system has links
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, link)
+
+    def _restore(self, path: Path, state: tuple[int, int]) -> bool:
+        """Restore a file; return False if that is impossible."""
+        inside = path.relative_to(self._results)
+        copy, link = self._copies / inside, self._links / inside
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if copy.is_file():
+            shutil.copy2(copy, path)
+            return True
+        if not link.is_file() or _state(link) != state:
+            return False
+        path.unlink(missing_ok=True)
+        os.link(link, path)
+        return True
+
+    def _remove_links(self) -> None:
+        if self._links.is_symlink():  # results may come from somebody else
+            self._links.unlink()
+        shutil.rmtree(self._links, ignore_errors=True)
 
     def _files(self) -> Iterator[tuple[Path, tuple[int, int]]]:
         """Yield the files of results and reports, without the working folders of reporters."""
@@ -192,8 +231,12 @@ class Safeguard:
                 inside = path.relative_to(self._results).parts
                 if any(part.endswith(".working") for part in inside) or not path.is_file():
                     continue
-                status = path.stat()
-                yield path, (status.st_size, status.st_mtime_ns)
+                yield path, _state(path)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+class _ResultsDamaged(errors.PluginContractError):
+    """A reporter damaged files that could not be restored."""
+
+
 def default_reporters() -> tuple[Reporter, ...]:
     """Return the installed reporters that are enabled by default, in the order they run.
 
@@ -125,14 +129,16 @@ def _report(
         result = result.model_copy(update={"fault": errors.summarize(error)})
         raise
     finally:
-        damaged = safeguard.restore()
+        restored, lost = safeguard.restore()
         files, refused = workspace.close()
         records = tuple(artifact for artifact in result.artifacts if artifact.path not in refused)
         result = result.model_copy(update={"artifacts": records, "files": tuple(files)})
         entries = (*others, result) if files or result.fault else tuple(others)
         write_reports(reports, record.model_copy(update={"reporters": entries}))
-    if refused or damaged:
-        raise _trespass(workspace, refused, damaged)
+        if lost:  # also if the reporter failed
+            raise _damage(lost)
+    if refused or restored:
+        raise _trespass(workspace, refused, restored)
     return [artifact.located_in(reports) for artifact in records]
 
 
@@ -192,7 +198,7 @@ def _record_of(artifact: object, folder: Path, hint: str) -> ArtifactRecord:
 
 
 def _trespass(
-    workspace: Workspace, refused: Sequence[str], damaged: Sequence[str]
+    workspace: Workspace, refused: Sequence[str], restored: Sequence[str]
 ) -> errors.PluginContractError:
     if refused:
         return errors.PluginContractError(
@@ -200,8 +206,16 @@ def _trespass(
             "Start file names with the reporter's name",
         )
     return errors.PluginContractError(
-        f"it changed or removed {damaged[0]!r}, which it does not own; the file was restored",
+        f"it changed or removed {restored[0]!r}, which it does not own; the file was restored",
         "Write only to the folder that is passed to the reporter",
+    )
+
+
+def _damage(lost: Sequence[str]) -> _ResultsDamaged:
+    return _ResultsDamaged(
+        f"it changed or removed {', '.join(map(repr, lost))}, which it does not own; "
+        "so large a file is not copied beforehand, and was not restored",
+        "Restore it from a backup or train again, and report this to the reporter's author",
     )
 
 
@@ -279,7 +293,8 @@ def _fault(reporter: Reporter, error: Exception, again: str) -> errors.Cellvisio
     origin = reporters.origin_of(type(reporter))
     own_hint = error.hint if isinstance(error, errors.CellvisionError) else ""
     cure = own_hint or "Its author can find the fault with --debug"
-    hint = f"The results are safe. {cure.rstrip('.')}, then: {again}" if again else cure
+    safe = "" if isinstance(error, _ResultsDamaged) else "The results are safe. "
+    hint = f"{safe}{cure.rstrip('.')}, then: {again}" if again else cure
     fault = errors.CellvisionError(f"{origin} failed: {errors.summarize(error)}", hint)
     fault.__cause__ = error
     return fault

@@ -229,8 +229,13 @@ def _metadata(
     leaks: dict[str, LeakRecord] = {
         leak.model_dump_json(): leak for each in all_metadata for leak in each.leaks
     }
+    kept_epochs = {each.kept_epoch for each in all_metadata}
     return all_metadata[0].model_copy(
         update={
+            # Each fold is a training of its own.
+            "kept_epoch": kept_epochs.pop() if len(kept_epochs) == 1 else None,
+            "solved": all(each.solved for each in all_metadata),
+            "interrupted": any(each.interrupted for each in all_metadata),
             "folds": folds,
             "counts": counts,
             "scores": {**training, _TEST: score},

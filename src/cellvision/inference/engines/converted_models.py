@@ -65,21 +65,49 @@ def open_converted(run: Run, exporter: Exporter) -> Engine | None:
         The run with the network.
     exporter
         An exporter with an installed engine.
+
+    Raises
+    ------
+    errors.FolderError
+        The conversion cannot be read.
+    errors.ConversionError
+        The engine cannot open it, although it is whole: memory or a part of the engine is missing.
     """
     folder = _cache_folder(run, exporter)
     if not folder.is_dir():
         return None
     try:
-        index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        for name, digest in index["files"].items():
-            if file_digest(folder / name) != digest:
-                raise ValueError(f"the checksum of {name} does not match")
-        return exporter.open_engine(folder / index["opens"], run)
-    except Exception as error:  # noqa: BLE001 - each program has its own errors for a bad file
+        name = _checked_name(folder)
+        return _open_checked(exporter, folder / name, run)
+    except _Damaged as error:
         _log.warning("%s is damaged and is removed: %s", folder, errors.first_line(error))
+    except OSError as error:
+        raise errors.FolderError(
+            f"{folder}: this converted network cannot be read: {error.strerror or error}",
+            "Change permissions, or set CELLVISION_CACHE to another folder.",
+        ) from error
     with suppress(OSError):
         shutil.rmtree(folder)
     return None
+
+
+class _Damaged(Exception):
+    """A folder of a conversion does not match its index."""
+
+
+def _checked_name(folder: Path) -> str:
+    """Compare a folder with its index, and return the name of what to open."""
+    try:
+        index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        name: str = index["opens"]
+        for file, digest in index["files"].items():
+            if file_digest(folder / file) != digest:
+                raise _Damaged(f"the checksum of {file} does not match")
+        if not (folder / name).exists():
+            raise _Damaged(f"{name} is missing")
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _Damaged(errors.summarize(error)) from error
+    return name
 
 
 def make_converted(

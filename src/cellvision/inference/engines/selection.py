@@ -99,20 +99,26 @@ def choose_engine(
     if _has_gpu():
         return keras()
     ready = [exporter for name, exporter in by_engine.items() if installed(name)]
-    return _existing(run, ready) or _fastest(keras(), run, ready, pixels, images)
+    existing, usable = _existing(run, ready)
+    return existing or _fastest(keras(), run, usable, pixels, images)
 
 
-def _existing(run: Run, ready: Sequence[Exporter]) -> Engine | None:
-    """Open the first existing conversion."""
+def _existing(run: Run, ready: Sequence[Exporter]) -> tuple[Engine | None, list[Exporter]]:
+    """Open the first existing conversion, and return the exporters that are worth a new one."""
+    usable = []
     for exporter in ready:
         try:
             engine = open_converted(run, exporter)
         except ImportError as error:
             _log.warning("%s is installed, but cannot be imported: %s", exporter.engine, error)
             continue
+        except errors.CellvisionError as error:
+            _log.warning("%s is not used: %s", exporter.engine, errors.first_line(error))
+            continue
         if engine is not None:
-            return engine
-    return None
+            return engine, usable
+        usable.append(exporter)
+    return None, usable
 
 
 def _fastest(

@@ -57,6 +57,11 @@ def format_range(values: Iterable[Any]) -> str:
     return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
 
 
+def format_intensities(ranges: Iterable[tuple[float, float]]) -> str:
+    """Format the intensities that become 0 and 1; trainings on different images may differ."""
+    return " or ".join(f"{zero:g} to {one:g}" for zero, one in sorted(set(ranges)))
+
+
 def format_chance(chance: float) -> str:
     """Format chance with two decimals, or three if two are not enough: 0.50, 0.125."""
     return f"{chance:.2f}" if math.isclose(chance, round(chance, 2)) else f"{chance:.3f}"

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
-from cellvision_reporters.figures.phrasing import SOLVED, format_groups
+from cellvision_reporters.figures.phrasing import (
+    SOLVED,
+    format_groups,
+    format_intensities,
+    format_range,
+)
 from cellvision_reporters.page.content import Table
 
 if TYPE_CHECKING:
@@ -50,7 +55,7 @@ class Detail:
 def run_details(run: Run) -> list[Detail]:
     """Return the details of a run."""
     return [
-        Detail("Settings", [("", _settings(run))]),
+        Detail("Settings", [("", _settings(run, [run]))]),
         _data_detail([("", run)]),
         Detail("Complete experiment", code=[("", _json(run.metadata.experiment))]),
         Detail("Versions and times", [("", _versions(run))]),
@@ -59,8 +64,9 @@ def run_details(run: Run) -> list[Detail]:
 
 def study_details(study: Study) -> list[Detail]:
     """Return the details of a study, from the first run of each experiment."""
-    first = [(each.name, each.runs[0]) for each in study.experiments if each.runs]
-    settings = _merged([(name, _settings(run)) for name, run in first])
+    finished = [each for each in study.experiments if each.runs]
+    first = [(each.name, each.runs[0]) for each in finished]
+    settings = _merged([(each.name, _settings(each.runs[0], each.networks)) for each in finished])
     experiments = [(each.name, _json(each.record.experiment)) for each in study.experiments]
     return [
         Detail("Settings", settings),
@@ -112,13 +118,14 @@ def failed_reporters(reports: Sequence[ReporterRecord]) -> list[str]:
     ]
 
 
-def _settings(run: Run) -> Table:
+def _settings(run: Run, networks: Sequence[Run]) -> Table:
+    """Return the settings of a run; what trainings may differ in, from all networks."""
     experiment: Mapping[str, Any] = run.metadata.experiment
     training = experiment.get("training", {})
     dataset = experiment.get("dataset", {})
     augmenters = [str(each.get("type")) for each in experiment.get("augmenters") or ()]
     preprocessing = run.preprocessing
-    zero, one = run.intensity_range
+    intensities = format_intensities(each.intensity_range for each in networks)
     facts = {
         "Data": " ".join(str(dataset.get(key) or "") for key in ("type", "path")).strip(),
         "Group": run.group_column or "unknown: images treated as independent",
@@ -128,9 +135,9 @@ def _settings(run: Run) -> Table:
         "Augmentation": ", ".join(augmenters) or "none",
         "Image size": " × ".join(map(str, preprocessing.size)) + " pixels",
         "Channels": _plain(preprocessing.channels),
-        "Intensity": f"{zero:g} to {one:g} becomes 0 to 1",
-        **_training_facts(run, training),
-        "Seed": str(run.seed),
+        "Intensity": f"{intensities} becomes 0 to 1",
+        **_training_facts(networks, training),
+        "Seed": ", ".join(map(str, sorted({each.seed for each in networks}))),
     }
     if experiment.get("recipe"):
         facts["Recipe"] = _with_settings(experiment["recipe"], experiment.get("recipe_settings"))
@@ -139,22 +146,26 @@ def _settings(run: Run) -> Table:
     return Table((), tuple((key, value) for key, value in facts.items() if value))
 
 
-def _training_facts(run: Run, training: Mapping[str, Any]) -> dict[str, str]:
+def _training_facts(networks: Sequence[Run], training: Mapping[str, Any]) -> dict[str, str]:
     """Return epochs and batch size, or that they had no effect."""
-    if run.metadata.solved:
+    if all(run.metadata.solved for run in networks):
         return {"Training": SOLVED}
     batch_size = str(training.get("batch_size", "–"))
-    return {"Epochs": _epochs(run, training), "Batch size": batch_size}
+    return {"Epochs": _epochs(networks, training), "Batch size": batch_size}
 
 
-def _epochs(run: Run, training: Mapping[str, Any]) -> str:
+def _epochs(networks: Sequence[Run], training: Mapping[str, Any]) -> str:
     """Return how many epochs were trained, of how many, and whose weights were kept."""
-    planned, done = training.get("epochs", "–"), len(run.history)
-    kept = run.metadata.kept_epoch
-    if kept is None:
-        return str(planned)
-    ended = f"{done} of {planned}" if done != planned else str(planned)
-    return ended if kept == done else f"{ended}; the weights of epoch {kept} were kept"
+    planned = str(training.get("epochs", "–"))
+    done = [len(run.history) for run in networks]
+    kept = [run.metadata.kept_epoch for run in networks]
+    if None in kept:
+        return planned
+    ended = planned if format_range(done) == planned else f"{format_range(done)} of {planned}"
+    if kept == done:
+        return ended
+    noun = "epoch" if len(set(kept)) == 1 else "epochs"
+    return f"{ended}; the weights of {noun} {format_range(kept)} were kept"
 
 
 def _splitter(split: Mapping[str, Any]) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellvision_reporters.figures.control_styles import control_label
-from cellvision_reporters.figures.phrasing import format_groups, plural
+from cellvision_reporters.figures.phrasing import (
+    format_groups,
+    format_intensities,
+    format_range,
+    plural,
+)
 
 if TYPE_CHECKING:
     from cellvision import Run, Study
@@ -22,9 +27,8 @@ _FITTED = {
 
 def run_methods(run: Run) -> str:
     """Describe how a run was trained and evaluated."""
-    return " ".join(
-        [_data(run), _preprocessing(run), _training(run), f"The seed was {run.seed}.", *_tail(run)]
-    )
+    seed = f"The seed was {run.seed}."
+    return " ".join([_data(run), _preprocessing(run, [run]), _training([run]), seed, *_tail(run)])
 
 
 def study_methods(study: Study) -> str:
@@ -42,7 +46,9 @@ def study_methods(study: Study) -> str:
         controls = ", ".join(control_label(study, name) for name in each.controls)
         added = [f"Controls: {controls}."] if controls else []
         data = _data(run) if each.record.folds is None else _folds(each)
-        parts = [data, _preprocessing(run), _training(run), seeds, *added, *_tail(run)]
+        networks = each.networks
+        parts = [data, _preprocessing(run, networks), _training(networks), seeds]
+        parts += [*added, *_tail(run)]
         paragraphs.append(prefix + " ".join(parts))
     return "\n\n".join(paragraphs)
 
@@ -83,13 +89,13 @@ def _folds(experiment: StudyExperiment) -> str:
     )
 
 
-def _preprocessing(run: Run) -> str:
+def _preprocessing(run: Run, networks: Sequence[Run]) -> str:
     size = " × ".join(map(str, run.preprocessing.size))
-    zero, one = run.intensity_range
+    intensities = format_intensities(each.intensity_range for each in networks)
     scaling = (
         "each image was scaled to its own intensity range"
         if run.preprocessing.intensity == "per_image"
-        else f"intensities {zero:g} to {one:g} were scaled to 0 to 1"
+        else f"intensities {intensities} were scaled to 0 to 1"
     )
     experiment: Mapping[str, Any] = run.metadata.experiment
     augmenters = [str(each.get("type")) for each in experiment.get("augmenters") or ()]
@@ -102,33 +108,47 @@ def _preprocessing(run: Run) -> str:
     return f"Images were {fitted}, and {scaling}. {augmentation}"
 
 
-def _training(run: Run) -> str:
+def _training(networks: Sequence[Run]) -> str:
+    """Describe how the networks of an experiment were trained, each by itself."""
+    run = networks[0]
     experiment: Mapping[str, Any] = run.metadata.experiment
     training = experiment.get("training", {})
     name = experiment.get("architecture", {}).get("type", "unnamed")
     environment = run.metadata.environment
     keras = f", Keras {environment.keras}" if environment.keras else ""
     backend = f", {environment.backend} {environment.backend_version or ''}".rstrip()
-    if _is_regression(run, training):
+    if all(_is_regression(each, training) for each in networks):
         how = (
             f"The features of {name!r} are fixed; on them, softmax regression was fitted to all "
             "training images at once,"
         )
     else:
+        epochs = _epochs([len(each.history) for each in networks])
         how = (
-            f"The network {name!r} was trained for {plural(len(run.history), 'epoch')} with "
+            f"The network {name!r} was trained for {epochs} with "
             f"batches of {training.get('batch_size', '?')} images"
         )
     versions = f"cellvision {environment.cellvision}{keras}{backend}"
-    return f"{how} in {environment.precision} precision ({versions}).{_kept(run)}"
+    return f"{how} in {environment.precision} precision ({versions}).{_kept(networks)}"
 
 
-def _kept(run: Run) -> str:
+def _epochs(numbers: Sequence[int]) -> str:
+    return (
+        plural(numbers[0], "epoch") if len(set(numbers)) == 1 else f"{format_range(numbers)} epochs"
+    )
+
+
+def _kept(networks: Sequence[Run]) -> str:
     """State which epoch's weights were kept, if not those of the last one."""
-    epoch = run.metadata.kept_epoch
-    if epoch is None or epoch == len(run.history):
+    kept = [run.metadata.kept_epoch for run in networks]
+    if all(epoch in (None, len(run.history)) for epoch, run in zip(kept, networks, strict=True)):
         return ""
-    return f" The weights of epoch {epoch}, which had the lowest validation loss, were kept."
+    if len(set(kept)) == 1:
+        return f" The weights of epoch {kept[0]}, which had the lowest validation loss, were kept."
+    return (
+        f" The weights of epochs {format_range(kept)} were kept: in each training, those of its "
+        "last epoch or of the one with the lowest validation loss."
+    )
 
 
 def _is_regression(run: Run, training: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from cellvision_reporters.figures.phrasing import format_groups, plural
+from cellvision_reporters.figures.phrasing import format_groups, format_intensities, plural
 from cellvision_reporters.standards.subject import Subject
 
 
@@ -137,11 +137,11 @@ def _pixels(subject: Subject) -> str:
 
 def _preprocessing(subject: Subject) -> str:
     settings: Mapping[str, Any] = subject.settings.get("preprocessing", {})
-    zero, one = subject.run.intensity_range
+    intensities = format_intensities(run.intensity_range for run in subject.networks)
     size = " × ".join(map(str, subject.run.preprocessing.size))
     return (
         f"Images are resized to {size} pixels (fit: {settings.get('fit')}), channels: "
-        f"{settings.get('channels')}; intensities {zero:g} to {one:g} become 0 to 1 (rule: "
+        f"{settings.get('channels')}; intensities {intensities} become 0 to 1 (rule: "
         f"{settings.get('intensity')}), alike for all splits."
     )
 
