@@ -223,6 +223,16 @@ def test_an_engine_with_other_probabilities_is_not_used(
     assert conversions(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("nvidia0", True), ("nvidia3", True), ("kfd", True), ("dxg", True), ("nvidiactl", False)],
+)
+def test_the_device_file_of_a_gpu_is_found(name: str, expected: bool, tmp_path: Path) -> None:
+    assert not selection.has_gpu_device(tmp_path)
+    (tmp_path / name).touch()
+    assert selection.has_gpu_device(tmp_path) is expected
+
+
 LAB_EXPORTER = '''
 """An engine that is Keras under another name, and fails on demand."""
 import os

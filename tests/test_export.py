@@ -188,3 +188,48 @@ print(json.dumps([keras.backend.backend(), path.name]))
     np.testing.assert_allclose(
         by_onnx(tmp_path / "cells.onnx", pixels), tiny.probabilities(run.predictions), atol=1e-5
     )
+
+
+LAYER_NET = '''
+"""A network with a layer of its own."""
+import cellvision as cv
+import keras
+
+@keras.saving.register_keras_serializable("lab")
+class Doubled(keras.layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+class LayerNet(cv.Architecture):
+    """One dense layer."""
+
+    def build(self, input_shape, classes):
+        """Build it."""
+        return keras.Sequential([
+            keras.Input(input_shape), Doubled(), keras.layers.Flatten(),
+            keras.layers.Dense(classes, activation="softmax", dtype="float32"),
+        ])
+'''
+
+
+@pytest.mark.slow
+def test_the_separate_process_knows_local_plugins_and_no_modules_of_the_current_folder(
+    tmp_path: Path,
+) -> None:
+    root = tiny.make_folder(tmp_path / "images", count=10)
+    (tmp_path / "layer_net.py").write_text(LAYER_NET)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "numpy.py").write_text("raise RuntimeError('a stranger')")
+    script = f"""
+import json, os, sys, tiny
+import cellvision as cv
+cv.load_plugins({str(tmp_path / "layer_net.py")!r})
+with tiny.on_offer():
+    experiment = tiny.experiment({str(root)!r}, "layer_net", epochs=1)
+    run = cv.train(experiment, {str(tmp_path / "run")!r})
+    sys.path.remove("")
+    os.chdir({str(tmp_path / "elsewhere")!r})
+    print(json.dumps(str(cv.export(run, "onnx").name)))
+"""
+    cache = str(tmp_path / "cache")
+    assert tiny.json_of(script, KERAS_BACKEND="jax", CELLVISION_CACHE=cache) == "model.onnx"

@@ -118,6 +118,7 @@ def run(
     from cellvision.cli.text import printable
     from cellvision.inference.predict import predict_blocks
     from cellvision.inference.prediction_job import PredictionOptions
+    from cellvision.results.opening import open_results
 
     counts: Counter[str] = Counter()
 
@@ -135,7 +136,7 @@ def run(
         progress=True,
         trust=trust,
     )
-    model = _open(model_dir)
+    model = open_results(model_dir)
     source = _dataset(model, dataset, images) or images
     summary = predict_blocks(model, source, out, count, options)
     rate = summary.images / max(summary.seconds, 1e-9)
@@ -147,16 +148,6 @@ def run(
         print(f"{number:6d}  {printable(name)}")
     for path in summary.files:
         print(printable(str(path)))
-
-
-def _open(folder: str) -> Run | Study:
-    from cellvision import remote
-    from cellvision.results.run import load_run
-    from cellvision.results.study import load_study
-
-    with remote.finished(folder) as local:
-        is_study = (local / "study.json").is_file()
-    return load_study(folder) if is_study else load_run(folder)
 
 
 def _dataset(model: Run | Study, name: str | None, sources: list[str]) -> Dataset | None:

@@ -273,8 +273,6 @@ def _workers(text: str) -> Workers:
 
 
 def _text(value: Any) -> str:
-    import json
-
     return value if isinstance(value, str) else json.dumps(value)
 
 

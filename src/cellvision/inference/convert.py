@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import logging
 import os
 import subprocess
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
+from cellvision.digests import file_digest
 from cellvision.interfaces.exporter import exporters
+from cellvision.local_plugins import load_plugins, loaded_files
 
 if TYPE_CHECKING:
     import keras
@@ -158,9 +161,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _write_in_other_process(run: Run, format: str, path: Path) -> None:  # noqa: A002
-    arguments = [str(run.folder.resolve()), format, str(path.resolve())]
+    files = json.dumps({str(file.path): file.digest for file in loaded_files()})
+    arguments = [str(run.folder.resolve()), format, str(path.resolve()), files]
     completed = subprocess.run(  # noqa: S603 - this interpreter, this module
-        [sys.executable, "-m", "cellvision.inference.convert", *arguments],
+        # -P: the current folder holds no modules
+        [sys.executable, "-P", "-m", "cellvision.inference.convert", *arguments],
         # This process keeps the GPU.
         env={**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
@@ -175,12 +180,24 @@ def _write_in_other_process(run: Run, format: str, path: Path) -> None:  # noqa:
         )
 
 
+def _load_same_plugins(digests: dict[str, str]) -> None:
+    """Load the files of local plugins, by path, that are as the first process loaded them.
+
+    Code of other files is not run. If the network needs one, its error says so.
+    """
+    for path, digest in digests.items():
+        with contextlib.suppress(OSError):
+            if file_digest(Path(path)) == digest:
+                load_plugins(path)
+
+
 def _main() -> None:
     from cellvision.results.run import load_run
 
-    folder, format, path = sys.argv[1:]  # noqa: A001
+    folder, format, path, files = sys.argv[1:]  # noqa: A001
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
+        _load_same_plugins(json.loads(files))
         convert_network(load_run(folder), format, Path(path))
     except errors.CellvisionError as error:
         sys.exit(error.what)

@@ -47,7 +47,8 @@ class Process:
             environment["KERAS_BACKEND"] = backend
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from cellvision.testing.process import serve; serve()"],
+            # -P: the current folder holds no modules, unless this process's path says so
+            [sys.executable, "-P", "-c", "from cellvision.testing.process import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

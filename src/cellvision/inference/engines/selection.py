@@ -30,7 +30,8 @@ CONVERT_ABOVE = 4.0
 """Seconds of work for Keras above which a conversion pays off: measured, it takes two seconds and
 halves the work."""
 
-_GPU_DRIVERS = ("/dev/nvidia0", "/dev/kfd")
+_GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")
+"""Device files of GPUs: NVIDIA (a container may have any number), AMD, and Windows' for Linux."""
 
 _log = logging.getLogger(__name__)
 
@@ -138,13 +139,18 @@ def _fastest(
 
 def _has_gpu() -> bool:
     """Whether Keras has a GPU; without a driver for one, Keras is not started to find out."""
-    if "keras" not in sys.modules and not any(Path(name).exists() for name in _GPU_DRIVERS):
+    if "keras" not in sys.modules and not has_gpu_device():
         return False
     from cellvision.backends import devices
     from cellvision.backends.startup import start_backend
 
     start_backend()
     return bool(devices.accelerators())
+
+
+def has_gpu_device(folder: Path = Path("/dev")) -> bool:
+    """Whether a folder of device files has one of a GPU."""
+    return any(True for pattern in _GPU_DEVICES for _ in folder.glob(pattern))
 
 
 def _seconds_per_image(engine: Engine, pixels: np.ndarray) -> float:
