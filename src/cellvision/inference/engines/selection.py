@@ -106,7 +106,7 @@ def choose_engine(
 
 def _existing(run: Run, ready: Sequence[Exporter]) -> tuple[Engine | None, list[Exporter]]:
     """Open the first existing conversion, and return the exporters that are worth a new one."""
-    usable = []
+    usable: list[Exporter] = []
     for exporter in ready:
         try:
             engine = open_converted(run, exporter)
