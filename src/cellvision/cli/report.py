@@ -98,15 +98,20 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         artifacts, faults = make_reports(result, reporters, display)
     for artifact in artifacts:
         print(printable(artifact.path))
-    for fault in faults[1:]:
-        _log.warning("%s", fault.what)
-    if faults:
-        raise faults[0]
+    _raise_first(faults)
     if not artifacts:
         raise errors.CellvisionError(
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "List the reporters with cellvision plugins: some report on runs, some on studies.",
         )
+
+
+def _raise_first(faults: Sequence[errors.CellvisionError]) -> None:
+    """Warn of all errors but the first, and raise that one."""
+    for fault in faults[1:]:
+        _log.warning("%s", fault.what)
+    if faults:
+        raise faults[0]
 
 
 def _announce(
