@@ -65,7 +65,7 @@ class TrainingState:
             variable.assign(value)
 
     def save(self, path: Path, experiment: Experiment) -> None:
-        """Write the state and the experiment's settings to a file, whole or not at all."""
+        """Write the state and the experiment's settings to a file atomically."""
         arrays = {
             f"{kind}_{number:06d}": value
             for kind in ("model", "optimizer", "best")
