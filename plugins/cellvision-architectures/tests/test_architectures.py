@@ -29,13 +29,13 @@ SMALLEST = {
     "pretrained": 32,
     "resnet": 1,
 }
-"""The least height and width that each takes."""
+"""Smallest height and width that each accepts."""
 
 SIDES = {**SMALLEST, "perceptron": 28, "resnet": 32}
-"""At which it is trained here."""
+"""Sizes at which they are trained here."""
 
 ON_JAX = ("deep_functional", "fmnist_alexnet", "perceptron", "resnet")
-"""What is tried on JAX: between them they have every kind of layer of the others."""
+"""Architectures to test on JAX: together they have every kind of layer of the others."""
 
 PLAN = cv.TrainingPlan(steps_per_epoch=10, epochs=2, batch_size=5, class_counts=(25, 25))
 
@@ -54,7 +54,7 @@ def create(name: str) -> cv.Architecture:
 
 
 def trains_and_reloads(name: str, policy: str, folder: Path) -> None:
-    """Build under a dtype policy, train one step, save, load, predict the same."""
+    """Build under a dtype policy, train one step, save, load, and compare predictions."""
     import keras
 
     architecture = create(name)
@@ -165,7 +165,7 @@ def test_resnet_shrinks_large_images_before_its_first_stage(
 
 
 def test_resnet_starts_alike_on_dim_and_bright_images() -> None:
-    """Images of 16 bits that use a hundredth of their range train as bright ones do."""
+    """Images of 16 bits that use a hundredth of their range train like bright ones."""
     import keras
 
     images = np.random.default_rng(0).random((16, 16, 16, 1)).astype("float32")
@@ -201,10 +201,10 @@ def test_functional_convolutions_are_used_twice() -> None:
     }
 
 
-def test_layers_of_the_page() -> None:
+def test_layers_of_the_original_experiments() -> None:
     deep = create("deep").build((256, 256, 3), classes=2)
     relus = {layer.name for layer in deep.layers if layer.name.startswith("relu")}
-    assert len(relus) == 8  # behind each pooling; the convolution without one has its own
+    assert len(relus) == 8  # one after each pooling; the convolution without pooling has its own
     assert [layer.name for layer in deep.layers if layer.name not in relus] == [
         *("conv_1", "pool_1", "conv_2", "pool_2", "conv_3", "pool_3", "conv_4", "pool_4"),
         *("conv_5", "conv_6", "pool_6", "conv_7", "pool_7", "conv_8", "pool_8"),
@@ -225,8 +225,8 @@ def test_layers_of_the_page() -> None:
     ]
 
 
-def test_relu_behind_the_pooling_is_the_network_of_the_page() -> None:
-    """The page's order is convolution, ReLU, pooling; one step of training leaves the same."""
+def test_relu_after_pooling_is_the_network_of_the_original_experiments() -> None:
+    """Their order is convolution, ReLU, pooling; a step of training gives the same weights."""
     import keras
     from keras import layers
 
@@ -383,7 +383,7 @@ def test_pretrained_takes_its_weights_from_the_file(tmp_path: Path) -> None:
         "kernel",
         "bias",
     ]
-    # What the new last layer is given, is what the backbone makes of three equal channels.
+    # The input of the new last layer is the backbone's output for three equal channels.
     gray = np.random.default_rng(1).random((2, 32, 32, 1)).astype("float32")
     features = keras.Model(frozen.inputs, frozen.layers[-1].input)
     expected = original.predict_on_batch(
@@ -419,7 +419,7 @@ def test_pretrained_takes_its_weights_from_the_file(tmp_path: Path) -> None:
 def test_pretrained_shows_images_as_the_backbone_knows_them(
     family: str, backbone: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A stand-in backbone that hands its input through shows what it is given."""
+    """A stand-in backbone that returns its input shows which input it gets."""
     import keras
 
     def stand_in(input_shape: Any, **_: Any) -> keras.Model:

@@ -22,7 +22,7 @@ def batch() -> tuple[Any, Any]:
 @pytest.fixture(scope="module")
 def network() -> plain_python.Network:
     drawn = plain_python.Network.draw(WIDTHS, seed=2)
-    # Biases start at 0; with others a mistake in how they are used would show.
+    # Biases start at 0; other values reveal mistakes in how they are used.
     for layer, biases in enumerate(drawn.biases):
         drawn.biases[layer] = [0.01 * number for number in range(len(biases))]
     return drawn
@@ -36,7 +36,7 @@ def as_numpy(network: plain_python.Network) -> with_numpy.Network:
 
 
 def mean_of_plain_gradients(network: plain_python.Network, batch: Any) -> list[Any]:
-    """Weights and biases by turns, one neuron a column, mean over the batch."""
+    """Weights and biases in turn, one neuron per column, mean over the batch."""
     images, labels = batch[0].tolist(), batch[1].tolist()
     gradients = [network.gradients(*pair) for pair in zip(images, labels, strict=True)]
     means = []
@@ -54,7 +54,7 @@ def test_all_three_give_the_same_gradients(network: Any, batch: Any) -> None:
     ]
     by_keras = keras_gradients(as_numpy(network), batch)
 
-    assert max(abs(array).max() for array in plain) > 1e-2  # else equal zeros would do
+    assert max(abs(array).max() for array in plain) > 1e-2  # zeros would be equal too
     for one, two, three in zip(plain, by_hand, by_keras, strict=True):
         np.testing.assert_allclose(one, two, rtol=0, atol=1e-12)
         np.testing.assert_allclose(one, three, rtol=0, atol=1e-6)

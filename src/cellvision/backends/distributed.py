@@ -217,12 +217,15 @@ def claim_on_first(claim: Callable[[Path], Path], folder: Path) -> Path:
 
 
 def check_same_data(prepared: PreparedData) -> None:
-    """Check that all processes have the same images in the same order.
+    """Check that all processes train on the same list of images, with the same settings.
+
+    The check compares the names, splits and labels of the images in their order, the settings of
+    the training, and the shape, dtype and `zero` of the pixels, but not the pixels themselves.
 
     Raises
     ------
     errors.ExperimentError
-        They do not.
+        They differ.
     """
     if world_size() == 1:
         return

@@ -81,7 +81,7 @@ class LeakRecord(ResultModel):
     """A group or image that several splits share."""
 
     kind: str
-    """``group`` or ``image``."""
+    """``shared_group`` or ``identical_pixels``."""
 
     splits: tuple[str, ...]
     """Splits that share it."""
@@ -120,8 +120,10 @@ class RunMetadata(ResultModel):
     that are pooled here differ."""
 
     solved: bool = False
-    """Whether the network was solved exactly, since only its softmax layer learns: epochs, batch
-    size, optimizer, learning rate, schedule, warm-up and restarts then have no effect."""
+    """Whether the network was solved exactly, since only its softmax layer learns. Then `epochs`,
+    `batch_size`, `optimizer`, `learning_rate`, `schedule`, `warmup_epochs`, `weight_decay`,
+    `clip_norm`, `ema`, `refresh_batch_norm`, `restarts`, `early_stopping`, `keep` and `checkpoints`
+    of the training have no effect."""
 
     interrupted: bool = False
     """Whether training was interrupted; the model is then the best one up to that moment."""

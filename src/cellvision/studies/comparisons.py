@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def compare_experiments(study: Study) -> tuple[PairRecord, ...]:
     """Return the difference of each pair of experiments on each test set.
 
-    The intervals of one test set hold together with 95 %: any pair whose interval excludes 0
-    differs.
+    The intervals of one test set are simultaneous 95 % confidence intervals: a pair whose
+    interval excludes 0 differs.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TOLERANCE = 1e-3
-"""How far the probabilities of an image may be from a sum of 1."""
+"""Largest difference from 1 of the sum of an image's probabilities."""
 
 
 def _broken(control: Control, what: str, hint: str) -> errors.PluginContractError:
@@ -39,7 +39,7 @@ def _returned(control: Control, method: Callable[..., T], *arguments: Any) -> T:
 
 
 def checked_meaning(control: Control) -> ControlMeaning:
-    """Return the meaning of a control that changes something and says what.
+    """Return the meaning of a control; check that it fits what the control changes.
 
     Raises
     ------
@@ -86,18 +86,18 @@ def checked_unavailable(control: Control, catalog: pd.DataFrame) -> str:
     Raises
     ------
     errors.PluginContractError
-        Its reason is no text.
+        Its reason is not text.
     """
     return _text(control, control.unavailable, catalog)
 
 
 def checked_caveat(control: Control, data: ControlData) -> str:
-    """Return what a control says against itself; empty if nothing.
+    """Return the caveat of a control; empty if there is none.
 
     Raises
     ------
     errors.PluginContractError
-        It is no text.
+        It is not text.
     """
     return _text(control, control.caveat, data)
 
@@ -114,7 +114,7 @@ def _text(control: Control, method: Callable[[Any], str], argument: Any) -> str:
 
 
 def checked_image(control: Control, pixels: np.ndarray) -> np.ndarray:
-    """Return what a control leaves of an image.
+    """Return an image as changed by a control.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def checked_labels(control: Control, data: ControlData, seed: int) -> list[str]:
     Raises
     ------
     errors.PluginContractError
-        There is not one of the known classes for each image, or no training image of a class.
+        The labels are not one known class for each image, or a class has no training image.
     """
     returned: object = _returned(control, control.change_labels, data, seed)
     if isinstance(returned, str) or not isinstance(returned, Iterable):
@@ -188,7 +188,7 @@ def checked_probabilities(control: Control, data: ControlData, seed: int) -> np.
     Raises
     ------
     errors.PluginContractError
-        They are no probabilities, or not one for each image and class.
+        They are not probabilities, or not one for each image and class.
     """
     returned = np.asarray(_returned(control, control.predict, data, seed))
     expected = (len(data.table), len(data.class_names))
@@ -215,7 +215,7 @@ def checked_experiment(control: Control, experiment: Experiment) -> Experiment:
     Raises
     ------
     errors.PluginContractError
-        It is none, or its data set or split is another one.
+        It is not an experiment, or it has another data set or split.
     """
     changed = _returned(control, control.change_experiment, experiment)
     if not isinstance(changed, type(experiment)):

@@ -1,4 +1,4 @@
-"""What the record of a study says of its controls, and of those that were not run."""
+"""Describe the controls of a study for its record, including those that were not run."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cellvision.results.run import Run
 
 _SMALLEST_PROBABILITY = 1e-7
-"""Where Keras clips probabilities in the cross-entropy."""
+"""Keras clips probabilities at this value in the cross-entropy."""
 
 
 def predict_control(control: Control, prepared: PreparedData, seed: int, folder: Path) -> Run:

@@ -68,9 +68,8 @@ def selected_controls(
     Parameters
     ----------
     requested
-        A control or its name, or several; those that are unavailable for an experiment are left
-        out there.
-        True: all that are enabled by default; False: none.
+        A control or its name, or several. True: all that are enabled by default; False: none.
+        Controls that are unavailable for an experiment are left out there.
     experiments
         The experiments of the study.
 
@@ -174,7 +173,7 @@ def obstacles(
 
 
 def control_label(control: Control) -> str:
-    """Return the name of a control for people."""
+    """Return the display name of a control."""
     return control.label or controls.name_of(type(control)).replace("_", " ")
 
 
@@ -264,7 +263,7 @@ def control_view(prepared: PreparedData) -> ControlData:
 
 
 def _changed_images(control: Control, pixels: np.ndarray, progress: Progress | None) -> np.ndarray:
-    """Change all images; the result lives in a file that vanishes with its last user."""
+    """Change all images; return them memory-mapped from a temporary file."""
     folder = cache_folder()
     images: Sequence[np.ndarray] = list(pixels)
     try:

@@ -104,9 +104,10 @@ def train_on_cluster(
     Raises
     ------
     errors.CellvisionError
-        The scheduler does not answer, a run killed several workers, or workers have other
-        versions or other images than this process; also any error that a run raises. Runs that
-        have started are finished first, and all finished runs are kept.
+        The scheduler does not answer, a run killed several workers, a worker has other versions
+        than this process, or a run was trained on other images than the first finished run of
+        its experiment in this call; also any error that a run raises. Runs that have started are
+        finished first, and all finished runs are kept.
     """
     _check_client(client)
     for run in waiting:
@@ -161,7 +162,7 @@ class _Collector:
             self.count += 1
 
     def _check_images(self, run: PlannedRun, files: Mapping[str, bytes]) -> None:
-        """Raise an error if a worker has other images under the same path."""
+        """Raise an error if a run's images differ from those of the first finished run."""
         images = json.loads(files["audit.json"])["files"]
         key = run.experiment.model_dump_json()
         first, first_images = self._images.setdefault(key, (run.name, images))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def requested_splitter(
     folds: int | None, leave_out: str | None, splitter: Splitter | str | None
 ) -> Splitter | None:
-    """Return the splitter that a study is asked for; None if it is asked for none.
+    """Return the splitter that is requested for a study; None if none is.
 
     Parameters
     ----------

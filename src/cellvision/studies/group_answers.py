@@ -1,4 +1,4 @@
-"""Answers for groups, beside the accuracy of images in a verdict."""
+"""Answers for groups, which a verdict has in addition to the accuracy of images."""
 
 from __future__ import annotations
 

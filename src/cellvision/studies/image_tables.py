@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def write_image_tables(study: Study) -> None:
-    """Write the out-of-fold predictions, and the answers for groups of known groups.
+    """Write the out-of-fold predictions and, if groups are known, the answers for groups.
 
     Both are means over the runs of an experiment.
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cellvision.studies.plan import PlannedRun
 
 _ENDING_SECONDS = 10
-"""Seconds within which an idle worker ends by itself, to write what it still holds."""
+"""Seconds that an idle worker has to write its remaining output and end by itself."""
 
 _MODULE = "cellvision.studies.local_worker"
 
@@ -139,7 +139,7 @@ class LocalWorkers:
             ) from error
 
     def _environment(self, number: int) -> dict[str, str]:
-        """Return the environment of a worker; what the user has set in it stays."""
+        """Return the environment of a worker; variables that the user has set are kept."""
         share = max(1, available_processors() // number)
         shares = {
             "TF_NUM_INTRAOP_THREADS": suitable_threads(self.experiments, share),
@@ -164,7 +164,7 @@ class LocalWorkers:
                 return self._messages.get(timeout=1)
 
     def _show(self, run: PlannedRun | None, warning: str) -> None:
-        """Show a warning with the run's name; once, although every worker has it."""
+        """Show a warning with the run's name; once, even if every worker sends it."""
         if warning not in self._shown:
             self._shown.add(warning)
             _log.warning("%s%s", "" if run is None else f"run {run.name}: ", warning)
@@ -179,7 +179,7 @@ class LocalWorkers:
 
 
 class _Worker:
-    """One worker process, and threads that read what it says."""
+    """One worker process, and threads that read its output."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ _NO_SETTINGS = (
     "images_on_device",
     "checkpoints",
 )
-"""Settings of a training that do not make it another setting."""
+"""Training settings that are ignored when settings are counted."""
 
 _NO_SECTIONS = ("about", "reporters", "plugins", "recipe", "recipe_plugin")
 

@@ -149,7 +149,7 @@ def _write(
     folds: int,
     left_out: str | None,
 ) -> None:
-    """Write the folder of a pooled run; `parts` are what it is pooled or averaged from."""
+    """Write the folder of a pooled run; `parts` are the runs that are pooled or averaged."""
     first = parts[0]
     first_columns = ["image", "split", "group", "label", "predicted"]
     table = table[first_columns + [name for name in table.columns if name not in first_columns]]
@@ -178,7 +178,7 @@ def _score(first: Run, table: pd.DataFrame, units: np.ndarray | None) -> Score:
     score = Score.from_predictions(labels, probabilities, groups, loss, **options)
     if units is None:
         return score
-    # Answers are for groups, intervals over what the folds leave out.
+    # Groups get answers; intervals treat the values that folds leave out as independent.
     over = Score.from_predictions(labels, probabilities, units, loss, **options)
     names = ("accuracy_low", "accuracy_high", "interval", "groups", "classes")
     return score.model_copy(update={name: getattr(over, name) for name in names})
@@ -200,7 +200,7 @@ def _mean_score(scores: Sequence[Score]) -> Score:
 
 
 def _mean_history(parts: Sequence[Run]) -> pd.DataFrame:
-    """Return the mean over folds of each epoch, of those that trained so long."""
+    """Return the mean of each epoch over the folds that reached it."""
     import pandas as pd
 
     histories = [run.history for run in parts if not run.history.empty]

@@ -27,14 +27,14 @@ _START_SECONDS = 15.0
 took 8 s (imports 5.9 s, tracing 1.8 s); several at once compete."""
 
 _WORTH_STARTS = 10
-"""A trial needs so many times the work that starting takes: if it fails, little is lost."""
+"""A trial is made only if the remaining work takes this many times as long as starting workers."""
 
 _LONGEST_STEP = 0.1
 """Seconds of a training step above which no trial is made, on the assumption that the operations
 themselves keep several processors busy."""
 
 _LEAST_GAIN = 1.1
-"""Gain in speed from which runs are trained side by side."""
+"""Smallest gain in speed for which runs are trained side by side."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class FirstRun:
 
     @classmethod
     def of(cls, run: Run, batch_size: int) -> FirstRun | None:
-        """Read them from a run; None without a second epoch or a network."""
+        """Read the speed of a run; None if it has fewer than two epochs or was vectorized."""
         timings = run.metadata.timings
         speed = timings.train_images_per_s
         if not speed or timings.vectorized > 1 or len(run.history) < 2:
@@ -68,7 +68,7 @@ class FirstRun:
 
 @dataclass(frozen=True)
 class Machine:
-    """What this machine has.
+    """Resources of this machine.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ _NOTHING_TO_GAIN = Choice(1)
 
 
 def workers_to_try(first: FirstRun | None, waiting: int, machine: Machine) -> Choice:
-    """Choose with how many workers a trial is worth its time.
+    """Choose the number of workers of a trial; 1 if a trial is not worth its time.
 
     Parameters
     ----------

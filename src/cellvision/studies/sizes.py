@@ -1,4 +1,4 @@
-"""Accuracy against the number of training groups: the experiments, and the curve they give."""
+"""Accuracy against the number of training groups: the experiments, and the fitted curve."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def size_experiments(
     experiment
         The experiment.
     sizes
-        Numbers of training groups; None: an eighth, a quarter, half and all of them, as far as
-        every class has two.
+        Numbers of training groups; None: an eighth, a quarter, half and all of them, if that is
+        at least two per class.
     progress
         Called with the number of decoded images and the number of all.
 

@@ -70,12 +70,12 @@ def study(
     Parameters
     ----------
     experiment
-        The experiment, or several experiments by name (architectures, data sets, options). An
-        experiment file, or a folder of images, for which a recipe chooses the settings, stands
-        for an experiment.
+        The experiment, or several experiments by name (architectures, data sets, options). Each
+        can also be an experiment file, or a folder of images, for which a recipe chooses the
+        settings.
     runs
-        Number of runs of each. Their seeds are the experiment's ``training.seed`` and the
-        numbers that follow it.
+        Number of runs of each experiment. Their seeds are its ``training.seed`` and the numbers
+        that follow it.
     out
         Folder of the study. An address on remote storage receives the finished study.
     controls
@@ -83,14 +83,14 @@ def study(
         control, or a control with settings. True runs all that are enabled by default and
         available, such as ``"permuted_groups"``. They can also be added to a finished study.
     folds
-        Cross-validate with so many folds of whole groups: every group is tested once, and each
+        Cross-validate with this many folds of whole groups: every group is tested once, and each
         run trains one network per fold.
     leave_out
         Cross-validate by leaving out one value of this column at a time, such as ``"compound"``,
         ``"group"`` or ``"batch"``.
     splitter
-        Cross-validate with this splitter, or the splitter of this name. None of these: as
-        ``split.splitter`` of the experiment says, and without it, with the experiment's test sets.
+        Cross-validate with this splitter, or the splitter of this name. Without `folds`,
+        `leave_out` and `splitter`, ``split.splitter`` of the experiment applies, if it is set.
     sizes
         Train on nested subsets of the training groups, of these numbers of groups, to see how
         accuracy grows with them (`Study.learning_curves`). True chooses the numbers.
@@ -121,7 +121,8 @@ def study(
     errors.FolderError
         The folder holds something else, or is in use.
     errors.ExperimentError
-        `runs` is no whole number of at least 1, or a control is unavailable for these experiments.
+        `runs` is not a whole number of at least 1, or a control is unavailable for these
+        experiments.
     errors.PluginError
         There is no such control, or it breaks its contract.
     errors.SplitError
@@ -129,8 +130,8 @@ def study(
     errors.InvalidInput, errors.LeakError
         As for `train`.
     errors.CellvisionError
-        The cluster was lost, or its workers differ from this process or fail; or a worker process
-        was killed.
+        The cluster was lost, its workers fail, have other versions than this process or images
+        that differ between them; or a worker process was killed.
     """
     runs = _checked_runs(runs)
     check_workers(workers, cluster=client is not None)
@@ -175,7 +176,7 @@ def _checked_runs(runs: object) -> int:
 
 
 def _unfinished(planned: Sequence[PlannedRun], folder: Path) -> list[PlannedRun]:
-    """Return the runs to train; remove the marks of runs that were killed when they had ended."""
+    """Return the runs to train; release the folders of finished runs."""
     waiting = []
     for run in planned:
         if (folder / run.name / "run.json").is_file():

@@ -131,7 +131,7 @@ def _unchangeable(plan: Plan) -> Any:
     """Return the part of a plan that cannot change once a study has started."""
     plain = json.loads(json.dumps(plan))
     plain["experiments"] = [
-        # A newer version of the recipe that chooses the same is no other study.
+        # A newer version of the recipe with the same choices does not make another study.
         {**entry, "experiment": {**with_defaults(entry["experiment"]), "recipe_plugin": None}}
         for entry in plain["experiments"]
     ]

@@ -167,7 +167,7 @@ def _is_requested(trainer: Trainer) -> bool:
 
 
 def _obstacle(trainer: Trainer, seed: int) -> str:
-    """Return what Keras does in Python between steps and no compiled program can; else nothing."""
+    """Return what Keras does in Python and a compiled program cannot; empty if nothing."""
     if any(augmenter.mixes_labels for augmenter in trainer.prepared.experiment.augmenters):
         return "Augmenters that mix labels"
     network = trainer.network(seed)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cellvision.training.trainer import Trainer
 
 _CALL_SECONDS = 1.0
-"""Duration of one call of the program, so that progress shows and Ctrl-C is heard."""
+"""Duration of one call of the program: short enough to show progress and react to Ctrl-C."""
 
 _TRIAL_SECONDS = 0.5
 """Duration of the trial of each program to see which is faster."""
@@ -50,7 +50,7 @@ class VectorizedProgram:
         self.classes = len(prepared.catalog.class_names)
         self.batch_size = prepared.experiment.training.batch_size
         model = self.network.training_model
-        # Metrics create their variables on first use, which no program may do.
+        # Metrics create their variables on first use, which a compiled program cannot do.
         sample = np.eye(1, self.classes, dtype=np.float32)
         logs = model.compute_metrics(None, sample, sample)
         self._no_logs = {name: np.zeros_like(np.asarray(value)) for name, value in logs.items()}
@@ -122,7 +122,7 @@ class VectorizedProgram:
         for seed in seeds:
             self.trainer.network(seed)
             states.append(self._current())
-        self.network.fresh_seed = None  # it is given the trained weights later
+        self.network.fresh_seed = None  # `load` sets trained weights later
         return _stack(states)
 
     def _current(self) -> State:
@@ -213,7 +213,7 @@ class VectorizedProgram:
 
         key = (kind, len(state[0][0]), order.shape)
         if key not in self._compiled:
-            # Every run has its own order; that of the validation is the same for all.
+            # Every run has its own order of training; validation has one order for all.
             axes = (0, 0, 0 if order.ndim == 3 else None, None, None, None, None)
             program = jax.jit(jax.vmap(self._loop(kind), axes), donate_argnums=(0,))
             bounds = np.int32(0), np.int32(0)

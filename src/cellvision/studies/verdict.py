@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 def study_verdicts(study: Study, looks: Looks = MappingProxyType({})) -> tuple[VerdictRecord, ...]:
     """Return a verdict for each experiment and each of its test sets.
 
-    Several experiments on the same test set are adjusted for by max-T, several test sets by
-    Holm's method, and several studies of one test set by the number of looks.
+    P-values are adjusted for several experiments on the same test set by max-T, for several test
+    sets by Holm's method, and for several studies of one test set by the number of looks.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def _split_verdict(
 
 
 def _held_out(experiment: StudyExperiment, images: pd.DataFrame, split: str) -> dict[str, Any]:
-    """Return what is said of the held-out images beside the verdict."""
+    """Return the further fields of a record about the held-out images."""
     first, record = experiment.runs[0], experiment.record
     groups, batches = groups_and_batches(first, images)
     right = run_column(experiment.runs, images, split, "predicted") == images["label"].to_numpy()

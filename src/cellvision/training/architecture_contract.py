@@ -93,7 +93,7 @@ def _stock(model: keras.Model) -> type[keras.Model]:
 
 
 def saving_fault(model: keras.Model) -> Fault | None:
-    """Return why a saved network could not be loaded again, or as another one; None if it can."""
+    """Return why a saved network could not be loaded as the same network; None if it could."""
     import keras
 
     for layer in model._flatten_layers():
@@ -125,14 +125,14 @@ def saving_fault(model: keras.Model) -> Fault | None:
 def settings_fault(model: keras.Model) -> Fault | None:
     """Return which setting of a layer could not be loaded again; None if all could.
 
-    Such as an activation, initializer or regularizer of the plugin's own, or a subclass of
-    ``keras.Model`` that is not registered.
+    Examples are an activation, initializer or regularizer that the plugin defines, or a subclass
+    of ``keras.Model``, if it is not registered.
     """
     import keras
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras warns of lambdas, which are refused below
+            warnings.simplefilter("ignore")  # Keras warns about lambdas, refused below
             config = keras.saving.serialize_keras_object(model)
     except Exception as error:  # noqa: BLE001 - of a plugin's get_config
         return Fault(
@@ -193,7 +193,7 @@ def _is_code(entry: dict[str, Any]) -> bool:
 
 
 def probability_fault(outputs: np.ndarray, tolerance: float = 1e-4) -> Fault | None:
-    """Return why outputs are no probabilities; None if they are.
+    """Return why outputs are not probabilities; None if they are.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def probability_fault(outputs: np.ndarray, tolerance: float = 1e-4) -> Fault | N
 def require_network(
     architecture: Architecture, network: Any, shape: Sequence[int], classes: int
 ) -> None:
-    """Refuse a network that cannot be trained as it is, or not be loaded again.
+    """Refuse a network that cannot be trained as it is, or could not be loaded again.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def require_saveable(architecture: Architecture, network: keras.Model) -> None:
     Raises
     ------
     errors.PluginContractError
-        A function or class of the plugin's own is not registered.
+        A function or class that the plugin defines is not registered.
     """
     fault = settings_fault(network)
     if fault is not None:
@@ -247,7 +247,7 @@ def architecture_warnings(architecture: Architecture) -> tuple[str, ...]:
     Raises
     ------
     errors.PluginContractError
-        They are no list of text.
+        They are not a list of text.
     """
     lines: Any = architecture.warnings()
     if not isinstance(lines, list | tuple) or not all(isinstance(line, str) for line in lines):
@@ -257,25 +257,25 @@ def architecture_warnings(architecture: Architecture) -> tuple[str, ...]:
 
 
 def require_probabilities(architecture: Architecture, network: keras.Model) -> None:
-    """Refuse a network whose outputs for a few images are no probabilities.
+    """Refuse a network whose outputs for a few images are not probabilities.
 
-    A network that ends with a softmax is taken at its word, because running it costs time.
+    A network that ends with a softmax is not run, which saves time.
 
     Raises
     ------
     errors.PluginContractError
-        The outputs are no probabilities.
+        The outputs are not probabilities.
     """
     if _ends_with_softmax(network):
         return
     shape = tuple(network.input_shape[1:])
-    # Of several levels, and unlike each other: new weights may sum to 1 for one image by chance.
+    # Different images of several intensities: outputs for a single one may sum to 1 by chance.
     levels = np.linspace(0.1, 1, 8, dtype=np.float32).reshape(-1, *(1 for _ in shape))
     images = levels * np.random.default_rng(0).random((8, *shape), np.float32)
     import keras
 
     outputs = keras.ops.convert_to_numpy(network(images, training=False))
-    # Numbers of 8 bits sum to 1 within about a hundredth.
+    # Probabilities in bfloat16, with 8 significant bits, sum to 1 within about 0.01.
     fault = probability_fault(outputs.astype(np.float32), tolerance=0.02)
     if fault is not None:
         raise _contract_error(architecture, fault)

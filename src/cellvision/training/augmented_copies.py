@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
 
 COPIES = 8
-"""Augmented copies of each training image: as many as an image has orientations."""
+"""Augmented copies of each training image: the number of orientations of an image."""
 
 
 def augmentation(prepared: PreparedData) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that augments a batch of pixels, in the experiment's way.
+    """Return a function that augments a batch of pixels with the experiment's augmenters.
 
     The sequence of its results is the same for every seed of a training, so that the features
     of the copies can be cached and shared by the runs of a study.
@@ -28,7 +28,7 @@ def augmentation(prepared: PreparedData) -> Callable[[np.ndarray], np.ndarray]:
     Returns
     -------
     callable
-        Maps native pixels, shape (n, height, width, channels), to varied ones in float32.
+        Maps native pixels, shape (n, height, width, channels), to augmented ones in float32.
     """
     import keras
 
@@ -48,5 +48,5 @@ def augmentation(prepared: PreparedData) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def copies(prepared: PreparedData) -> Sequence[Callable[[np.ndarray], np.ndarray]]:
-    """Return functions that make the copies of a batch, one after the other."""
+    """Return one function for each copy of a batch, to call in this order."""
     return (augmentation(prepared),) * COPIES

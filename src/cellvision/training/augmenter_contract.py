@@ -1,4 +1,4 @@
-"""What the trainer demands of an augmenter, checked where its layer joins the network."""
+"""What the trainer demands of an augmenter, checked when its layer joins the network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AUTHOR = "Its author can test it: cellvision check."
 
 
 def augmented(augmenter: Augmenter, seed: int, images: Any, labels: Any) -> tuple[Any, Any]:
-    """Return symbolic images and labels behind the layer of an augmenter.
+    """Return symbolic images and labels after the layer of an augmenter.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def augmented(augmenter: Augmenter, seed: int, images: Any, labels: Any) -> tupl
     Raises
     ------
     errors.PluginContractError
-        It builds no layer, or the layer returns something of another shape.
+        It does not build a layer, or the layer returns another shape.
     """
     import keras
 

@@ -1,8 +1,8 @@
 """Statistics of batch normalization, recomputed at the end of a training.
 
 Running averages follow the activations slowly: with Keras' momentum of 0.99 they are still near
-their start after 80 updates, and a network that fits its training images is then evaluated at
-chance. The averages over batches of training images do not lag. Wu and Johnson (2021),
+their start after 80 updates, and a network that fits its training images then scores at chance
+level in evaluation. The averages over batches of training images do not lag. Wu and Johnson (2021),
 Rethinking "Batch" in BatchNorm, arXiv 2105.07576, section 3.
 
 During the training, validation needs running averages that describe the network of this epoch.
@@ -23,31 +23,26 @@ _MOST_IMAGES = 2048
 
 
 _LEAST_MOMENTUM = 0.5
-"""Of a training with few steps per epoch; a mean over fewer batches would be too noisy."""
+"""Momentum with few steps per epoch; a mean over fewer batches would be too noisy."""
 
 
 def follow_within_epoch(model: keras.Model, steps_per_epoch: int) -> None:
     """Lower the momentum of running averages so that they follow within an epoch.
 
     With few steps per epoch they would describe the network of some epochs ago, and validation
-    would call a network that learns one that is at chance. What they are in the end does not
-    matter, since `refresh_batch_norm` sets them.
+    would score a learning network at chance level. Their final values do not matter, since
+    `refresh_batch_norm` replaces them.
 
     Parameters
     ----------
     model
         The training model.
     steps_per_epoch
-        Training steps of an epoch, after which about a seventh of the old averages is left.
+        Training steps per epoch. After an epoch, the old averages have a weight of about 1/7.
     """
     momentum = max(1 - 2 / steps_per_epoch, _LEAST_MOMENTUM)
     for layer in _layers(model):
         layer.momentum = min(layer.momentum, momentum)
-
-
-def has_batch_norm(model: keras.Model) -> bool:
-    """Whether the model has batch normalization that trains."""
-    return any(True for _ in _layers(model))
 
 
 def refresh_batch_norm(

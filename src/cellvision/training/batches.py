@@ -55,8 +55,8 @@ class BatchLoader:
         Seed of the order; every epoch has a different order.
     multiple_of
         Make the size of every batch a multiple of this, so that devices get equal shares. Up to
-        one less than that are left out of an epoch, different ones each time. `batch_size` must
-        be a multiple.
+        ``multiple_of - 1`` images are left out of an epoch, different ones each time.
+        `batch_size` must be a multiple.
     group_size
         Batches that are gathered at once, which saves Python overhead for small ones.
     first_epoch
@@ -211,9 +211,9 @@ def validation_batches(
     size
         Images per batch.
     multiple_of
-        Number of devices, of which all batches are multiples.
+        Number of devices; the size of every batch is a multiple of it.
     mixes_labels
-        Whether the network takes labels beside the pixels.
+        Whether the network takes labels in addition to the pixels.
     """
     import keras
 

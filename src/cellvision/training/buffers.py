@@ -25,7 +25,7 @@ _UNUSED = _references([np.empty(0)], 0)
 
 
 class BufferPool:
-    """Provides arrays, in memory of earlier ones if those and all views of them are gone.
+    """Provides arrays that reuse the memory of earlier ones if those and all their views are gone.
 
     Every array and every view of it holds a reference to its memory, in Python or elsewhere, so
     memory that can still be read is never overwritten.

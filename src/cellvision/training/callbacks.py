@@ -109,8 +109,8 @@ class Monitoring:
     restarted_seeds : tuple of int
         Seeds of dead networks so far.
     executions : sequence of int or None
-        Steps of each execution of an epoch, where Keras counts executions: so few that nothing
-        can be told from the first ones. None where it counts steps.
+        Steps per execution when images are on the device; None otherwise. No duration is
+        estimated from them, because there are too few per epoch.
     """
 
     training: Training
@@ -239,7 +239,7 @@ class TrainingMonitor:
         self._end_of_training()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Record the epoch, keep what is to be kept, and report."""
+        """Record the epoch, keep its weights and state if requested, and report."""
         context = self.context
         self._end_of_training()
         seconds = time.perf_counter() - self._begin
@@ -300,7 +300,7 @@ class TrainingMonitor:
         assert self.state is not None
         model = self.context.network.training_model
         self.state.restore(model)
-        # As Keras ends a training: moving averages become the weights.
+        # As at the end of Keras' fit: moving averages become the weights.
         model.optimizer.finalize_variable_values(model.trainable_weights)
 
     def restore_best(self) -> None:
@@ -333,7 +333,7 @@ def training_monitor(context: Monitoring, start: TrainingState | None = None) ->
     Returns
     -------
     TrainingMonitor
-        Which is also a ``keras.callbacks.Callback``.
+        It is also a ``keras.callbacks.Callback``.
     """
     import keras
 
@@ -356,7 +356,7 @@ def recipe_callbacks(network: Network, *, validates: bool) -> list[Any]:
     import keras
 
     swap = keras.callbacks.SwapEMAWeights
-    # One that the recipe brings along would undo ours.
+    # A second one, from the recipe, would undo ours.
     callbacks = [each for each in network.callbacks if not isinstance(each, swap)]
     averages = network.training_model.optimizer.use_ema and validates
     return [*callbacks, swap()] if averages else callbacks
@@ -368,9 +368,9 @@ def restart_epoch(training: Training) -> int:
 
 
 def averaged_weights(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> list[np.ndarray]:
-    """Return the weights of a model, with the optimizer's moving averages in their place.
+    """Return the optimizer's moving averages of the weights of a model.
 
-    Without an exponential moving average these are the current weights.
+    Weights without a moving average are returned as they are.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""Networks that output nearly the same for every image: they do not learn, and are drawn again."""
+"""Networks that output nearly the same for every image: they do not learn and get new weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_constant(probabilities: np.ndarray) -> bool:
 
 @contextmanager
 def restored_statistics(model: keras.Model) -> Iterator[None]:
-    """Restore all that is not trained by gradients, such as moving averages, afterwards."""
+    """Restore non-trainable variables, such as moving averages, afterwards."""
     import keras
 
     before = [keras.ops.convert_to_numpy(v).copy() for v in model.non_trainable_variables]

@@ -1,4 +1,4 @@
-"""Speeds of earlier trainings on this machine, so that the next one says how long it takes."""
+"""Speeds of earlier trainings on this machine, to estimate the duration of the next one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cellvision.training.network import Network
 
 _COMPARABLE = 4.0
-"""Another network is no guide if its operations per image differ by more than this factor."""
+"""Another network is ignored if its operations per image differ by more than this factor."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Frozen layers: split a model in front of its first trainable layer.
+"""Frozen layers: split a model before its first trainable layer.
 
 Layers that never change give the same output for the same image in every epoch, seed, fold and
-control. This module finds them by the structure of the model; `frozen_features` computes their
-output once and keeps it on disk, and the rest of the model is trained on that output. Both parts
-share their layers with the whole model, so training the rest trains the whole, and the whole is
-what is saved.
+control. This module finds them by the structure of the model. If the only layer that learns can be
+solved exactly (`frozen_fit`), `frozen_features` computes their output once and keeps it on disk.
+Other networks, such as a frozen backbone with a new last layer without an L2 penalty, compute it in
+every epoch. Both parts share their layers with the whole model, so solving the rest changes the
+whole, which is what is saved.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class FrozenSplit:
         """Set the adaptable layers of the rest to mean and variance of these features.
 
         Only layers (see `is_adaptable`) that are fed by frozen layers alone are set. A constant
-        feature gets variance 1, so that rounding is not blown up.
+        feature gets variance 1, so that rounding errors are not amplified.
 
         Parameters
         ----------
@@ -84,14 +85,14 @@ class FrozenSplit:
             self._adapted[id(layer)] = (mean, variance)
             if known and all(map(np.array_equal, known, (mean, variance))):
                 continue
-            # Keras bakes these statistics into compiled functions; it makes them again if needed.
+            # Compiled functions hold these statistics as constants: let Keras compile them again.
             for model in (self.model, self.rest, *self._before.values()):
                 model.train_function = model.test_function = model.predict_function = None
 
     def rest_inputs(
         self, layer: keras.layers.Layer, features: np.ndarray, batch_size: int = 1024
     ) -> Iterator[np.ndarray]:
-        """Yield, in batches, what a layer of the rest is given for features."""
+        """Yield, in batches, the inputs of a layer of the rest for these features."""
         node = next(node for node in _nodes(self.rest) if node.operation is layer)
         return self._values(node.input_tensors[0], features, batch_size)
 
@@ -109,7 +110,7 @@ class FrozenSplit:
 
 
 def split_frozen(model: keras.Model) -> FrozenSplit | None:
-    """Split a built model behind its last frozen layer.
+    """Split a built model after its last frozen layer.
 
     A layer is *frozen* if it and everything before it stays the same during training:
 
@@ -117,7 +118,7 @@ def split_frozen(model: keras.Model) -> FrozenSplit | None:
       as in inference (its ``call`` takes no ``training`` argument), and
     - it does not take its statistics from the training images (see `is_adaptable`).
 
-    The cut is the last frozen tensor through which everything behind it passes. Nested models
+    The cut is the last frozen tensor that every path to the output passes through. Nested models
     are entered, so a model may scale its pixels and then call the network of an architecture.
 
     Parameters
@@ -129,7 +130,7 @@ def split_frozen(model: keras.Model) -> FrozenSplit | None:
     -------
     FrozenSplit or None
         None if there is nothing worth computing once: no weights before the cut, the model is
-        not functional, or nothing behind the cut learns.
+        not functional, or nothing after the cut learns.
     """
     cut = _cut(model)
     if cut is None:
@@ -141,7 +142,7 @@ def split_frozen(model: keras.Model) -> FrozenSplit | None:
 
 
 def _cut(model: Any) -> tuple[keras.Model, keras.Model] | None:
-    """Both parts of a model, or None if not even its input can be passed on."""
+    """Return both parts of a model; None if it has no graph of one input and one output."""
     import keras
 
     if isinstance(model, keras.Sequential):
@@ -165,7 +166,7 @@ def _cut(model: Any) -> tuple[keras.Model, keras.Model] | None:
 
 
 def _enter(model: keras.Model, tensor: Any) -> tuple[keras.Model, keras.Model] | None:
-    """Continue the cut within a nested model that is all that follows a tensor."""
+    """Move the cut into a nested model, if only that model uses the tensor."""
     import keras
 
     following = [node for node in _nodes(model) if any(x is tensor for x in node.input_tensors)]
@@ -178,8 +179,8 @@ def _enter(model: keras.Model, tensor: Any) -> tuple[keras.Model, keras.Model] |
     head = keras.Model(model.inputs[0], inner[0](tensor))
     if after is model.outputs[0]:
         return head, inner[1]
-    behind = keras.Model(after, model.outputs[0])
-    return head, keras.Model(inner[1].inputs[0], behind(inner[1].outputs[0]))
+    end = keras.Model(after, model.outputs[0])
+    return head, keras.Model(inner[1].inputs[0], end(inner[1].outputs[0]))
 
 
 def _nodes(model: keras.Model) -> list[Any]:
@@ -214,7 +215,7 @@ def is_frozen(operation: Any) -> bool:
 
 
 def is_adaptable(layer: Any) -> bool:
-    """Whether all that a layer takes from training images is their mean and variance.
+    """Whether a layer takes only the mean and the variance from training images.
 
     That is `BatchNormalization` without scale and center, or `Normalization` without given
     statistics, if its ``trainable`` is True. Prefer the first: Keras keeps the statistics of the
@@ -247,7 +248,7 @@ def _separates(tensor: Any, source: Any, output: Any) -> bool:
 
 
 def _adaptable(rest: keras.Model) -> list[tuple[Any, Any]]:
-    """The layers to adapt, with the tensor that each is given."""
+    """The layers to adapt, each with its input tensor."""
     frozen = {id(x) for x in _frozen_tensors(rest)}
     return [
         (node.operation, node.input_tensors[0])
@@ -259,8 +260,8 @@ def _adaptable(rest: keras.Model) -> list[tuple[Any, Any]]:
 def _moments(batches: Iterator[np.ndarray], layer: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance in float64 over all axes but the layer's, in one pass.
 
-    Batches are merged as by Chan, Golub and LeVeque (1983), which loses no digits where the
-    mean is large against the spread.
+    Batches are merged as by Chan, Golub and LeVeque (1983), which stays accurate if the mean is
+    large compared with the spread.
     """
     count, mean, squares = 0, np.zeros(()), np.zeros(())
     for batch in batches:
@@ -283,7 +284,7 @@ def _moments(batches: Iterator[np.ndarray], layer: Any) -> tuple[np.ndarray, np.
 def head_digest(head: keras.Model) -> str:
     """Identify what a frozen part computes, by its layers' configuration and weights.
 
-    Names of layers do not count: Keras numbers them within a process.
+    Names of layers are ignored, because Keras numbers layers within a process.
     """
     import keras
 
@@ -307,7 +308,7 @@ def _add_graph(digest: Any, model: keras.Model) -> None:
         for tensor in node.output_tensors:
             numbers[id(tensor)] = len(numbers)
         operation = node.operation
-        # Arguments that are no tensors, such as the axis of keras.ops.concatenate.
+        # Arguments that are not tensors, such as the axis of keras.ops.concatenate.
         call = [_plain(value) for value in (node.arguments.args, node.arguments.kwargs)]
         inputs = [numbers.get(id(tensor), -1) for tensor in node.input_tensors]
         digest.update(json.dumps([type(operation).__name__, inputs, call], default=str).encode())
@@ -342,7 +343,7 @@ def _anonymous(config: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Arguments of a call with a mark in the place of tensors, which the digest has by number."""
+    """Arguments of a call, with type names for tensors, whose numbers are in the digest."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -29,7 +29,7 @@ def feature_key(split: FrozenSplit, content: Sequence[str], settings: Sequence[A
     content
         A digest of each image's pixels, in order.
     settings
-        What else decides what the model is given, as JSON values: preprocessing, augmentation.
+        Other settings that determine the model's input, as JSON values, such as preprocessing.
 
     Returns
     -------
@@ -61,14 +61,14 @@ def frozen_features(
     split
         The model.
     pixels
-        Gives the model's input for some rows, shape (n, height, width, channels).
+        Returns the model's input for some rows, shape (n, height, width, channels).
     rows
         The images; features come in this order.
     key
         From `feature_key`; names the entry of the cache.
     variants
         Functions that change a batch of images, such as augmentation, one for each set of
-        features. What they do must be part of the key.
+        features. The key must identify them.
     progress
         Called with the number of images done and their total, first with 0.
 

@@ -1,4 +1,4 @@
-"""Training of networks that are frozen but for a softmax layer: on cached features, exactly."""
+"""Exact training, on cached features, of networks in which only a softmax layer learns."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _STEADY_SECONDS = 1.0
 """Seconds of steady work before the time for the rest is estimated."""
 
 _SAMPLE = 16
-"""The first so many images show whether features depend on the orientation."""
+"""Number of images that show whether features depend on the orientation."""
 
 _ROUNDING = 0.001
-"""Differences of features below this share of their standard deviation are rounding."""
+"""Differences of features below this share of their standard deviation are rounding errors."""
 
 
 class PixelDigests:
@@ -66,7 +66,7 @@ class PixelDigests:
 
 @dataclass(frozen=True, eq=False)
 class FrozenFit:
-    """A solved network: its frozen part, the output of that for all images, and the solution.
+    """A solved network: its frozen part, the features of all images, and the solution.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class FrozenFit:
         return mean
 
     def _is_invariant(self, turned: np.ndarray) -> bool:
-        """Whether features of the turned first images are those of the images, but for rounding."""
+        """Whether turning the first images leaves their features unchanged, except for rounding."""
         difference = np.abs(turned - self.features[: turned.shape[1]])
         return bool((difference <= _ROUNDING * self.features.std(axis=0)).all())
 
@@ -190,7 +190,7 @@ def fit_frozen(
     metrics
         Further metrics of the architecture's recipe.
     earlier
-        An earlier fit. Its solution is taken if it is the same problem: that of another seed.
+        An earlier fit. Its solution is reused if images and frozen layers are the same.
     """
     start = time.perf_counter()
     training, validation = rows
@@ -291,9 +291,9 @@ def _solve(
     features: np.ndarray,
     known: Sequence[np.ndarray] | None,
 ) -> Sequence[np.ndarray]:
-    """Give the softmax layer its solution, known or not, for features of some rows.
+    """Set the softmax layer to the solution for features of some rows; compute it unless known.
 
-    A row may have several features. Returns the solution.
+    A row occurs once for each of its augmented copies. Returns the solution.
     """
     split.adapt(features)
     layer = softmax_layer(split)
@@ -321,9 +321,9 @@ def _scores(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[
 
 
 def _shared_rows(prepared: PreparedData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows whose features to compute for some rows, and where the latter are in them.
+    """Return the rows to compute features of, and the positions of the given rows among them.
 
-    In a cross-validation these are all rows, so that the folds share the features.
+    In a cross-validation, features of all rows are computed, so that the folds share them.
     """
     if prepared.experiment.split.splitter is None:
         return rows, np.arange(len(rows))

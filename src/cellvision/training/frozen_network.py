@@ -1,4 +1,4 @@
-"""The network of a trainer, if only a softmax layer behind frozen layers learns."""
+"""The network of a trainer if only a softmax layer after frozen layers learns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FrozenNetwork:
-    """Draws and splits such a network no more often than its seeds differ, and keeps its solution.
+    """Rebuilds the network only if the seed changes its frozen layers, and keeps its solution.
 
     Attributes
     ----------
@@ -34,10 +34,10 @@ class FrozenNetwork:
     ) -> tuple[Network, FrozenSplit | None]:
         """Return the network for a seed and its parts; None if it cannot be solved exactly.
 
-        The solution replaces all weights that are not frozen. So a network is not drawn again for
-        the same seed, nor once two seeds have drawn the same frozen layers. One that cannot be
-        solved is not drawn again at all, since the seed changes nothing about that: with None, the
-        weights of the network may be those of another seed.
+        The solution replaces all weights that are not frozen. So a network is not rebuilt for the
+        same seed, nor after two seeds have given the same frozen layers. A network that cannot be
+        solved is not rebuilt at all, because another seed would not change that; its weights may
+        then be those of another seed.
 
         Parameters
         ----------

@@ -74,9 +74,9 @@ def keeps_images_on_device(prepared: PreparedData, images: int, used: list[str])
 
 
 class ImagesOnDevice:
-    """A network that is trained by the rows of images that lie on its device.
+    """A network that is trained on images in the memory of its device, addressed by row.
 
-    The images are there from `start` to `release`.
+    The images are in that memory from `start` to `release`.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class ImagesOnDevice:
         self._stored.pixels.assign(prepared.pixels[self._rows])
 
     def executions(self, loader: BatchLoader) -> Iterator[Any]:
-        """Yield what Keras gets for each execution: its batches, stacked, for ever."""
+        """Yield, endlessly, what Keras gets for each execution: its batches, stacked."""
         batches = loader.row_batches()
         for steps in itertools.cycle(self.steps):
             rows, labels = map(np.stack, zip(*itertools.islice(batches, steps), strict=True))
@@ -141,7 +141,7 @@ class ImagesOnDevice:
 def _steps_together(full: int, setting: Literal["auto"] | int) -> int:
     """Return how many of an epoch's full batches are one program.
 
-    By default as many as leave the fewest over, which are taken one by one.
+    By default, the number that leaves the fewest batches over, which are run one by one.
     """
     if setting != "auto" or full <= _MOST_STEPS_TOGETHER:
         return max(1, min(full, _MOST_STEPS_TOGETHER if setting == "auto" else setting))
@@ -152,7 +152,7 @@ def _steps_together(full: int, setting: Literal["auto"] | int) -> int:
 
 
 def _stored_images(shape: tuple[int, ...], dtype: str, depth: int) -> Any:
-    """Return a layer that looks images up by their rows."""
+    """Return a layer that gathers stored images by row index."""
     import keras
     from keras import ops
 

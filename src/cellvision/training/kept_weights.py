@@ -144,7 +144,7 @@ class Outcome:
         return [*lines, *(self._parting() or self._collapse()), *self._missing_validation()]
 
     def _parting(self) -> list[str]:
-        """Say that the network is right less often than it was in training."""
+        """Warn if the network is right less often in evaluation than in training."""
         logged = {int(row["epoch"]): row["accuracy"] for row in self.result.history}
         accuracy = logged.get(self.kept_epoch or 0)
         evaluated = float((self.probabilities.argmax(axis=1) == self.labels).mean())
@@ -152,13 +152,13 @@ class Outcome:
             return []
         return [
             f"While it trained, the network had {accuracy:.3f} of the training images right, and "
-            f"evaluated on the same images it has {evaluated:.3f}: layers that work differently "
-            "in training, such as batch normalization, do not agree with themselves. Leave "
+            f"evaluated on the same images it has {evaluated:.3f}: layers such as batch "
+            "normalization behave differently in training and evaluation. Leave "
             "training.refresh_batch_norm on, train for more epochs, or choose another network."
         ]
 
     def _collapse(self) -> list[str]:
-        """Tell a training that collapsed from one that never started."""
+        """Distinguish a training that collapsed from one that never started."""
         name = "val_accuracy" if self.validation_images else "accuracy"
         where = "on validation images" if self.validation_images else "in training"
         best = max(self.result.history, key=lambda row: row[name])

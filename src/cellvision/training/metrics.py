@@ -73,7 +73,7 @@ def require_numbers(architecture: Architecture, metrics: Sequence[Any], classes:
     architecture
         The architecture whose recipe names them.
     metrics
-        The metrics; their state is used up.
+        The metrics; their state is reset.
     classes
         Number of classes.
 

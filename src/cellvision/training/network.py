@@ -89,7 +89,7 @@ class Network:
     minimizes_cross_entropy : bool
         Whether the architecture's recipe does nothing but minimize the plain cross-entropy.
     fresh_seed : int or None
-        Seed of the present weights; None as soon as something may have changed them.
+        Seed of the current weights; None as soon as something may have changed them.
     is_timed : bool
         Whether the speed of a training is recorded.
     reload_warnings : sequence of str or None
@@ -131,7 +131,7 @@ class Network:
         plain = experiment.architecture.recipe(plan)
         self._loss = keras.losses.get(plain.loss)
         self.minimizes_cross_entropy = not self.callbacks and _is_plain_cross_entropy(self._loss)
-        # On separate metrics: those of the training may be spread over devices.
+        # Check separate instances: those of the training may be spread over devices.
         copies = recipe_metrics(experiment.architecture, plain)
         require_numbers(experiment.architecture, copies, self.classes)
         self._training_loss, self.optimizer = recipe.loss, recipe.optimizer
@@ -155,7 +155,7 @@ class Network:
         self._build_loss_and_metrics(model)
 
     def _build_loss_and_metrics(self, model: keras.Model) -> None:
-        """Create their variables now, which Keras would do with the first batch.
+        """Create the variables of loss and metrics now; Keras would do so with the first batch.
 
         TensorFlow traces a step that creates variables twice, which takes seconds.
         """
@@ -222,6 +222,8 @@ class Network:
     ) -> np.ndarray:
         """Return the probabilities of images, shape (images, classes), float32.
 
+        Without rows, the shape is (0, 0).
+
         Parameters
         ----------
         pixels
@@ -231,7 +233,7 @@ class Network:
         step
             Called with the number of images of each finished batch.
         """
-        # Without label mixing, the compiled training model serves both, augmenters being inactive.
+        # Without label mixing, the compiled training model predicts too: augmenters are inactive.
         model = self.model if self.mixes_labels else self.training_model
         return predict_rows(model.predict_on_batch, pixels, rows, step)
 
@@ -280,7 +282,10 @@ def predict_rows(
     rows: np.ndarray,
     step: Callable[[int], None],
 ) -> np.ndarray:
-    """Predict in batches of one size, so that the program is compiled once."""
+    """Predict in batches of one size, so that the program is compiled once.
+
+    Returns an array of shape (0, 0) without rows.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     probabilities: list[np.ndarray] = []
@@ -314,7 +319,7 @@ def check_reloads(path: str, model: keras.Model, samples: np.ndarray) -> Sequenc
     except Exception as error:  # noqa: BLE001 - Keras raises many kinds here
         reason = errors.first_line(error)
         return [f"model.keras cannot be loaded again, so predict will not work: {reason}"]
-    # In the same operations: in bfloat16, others round to probabilities that differ by 0.001.
+    # Use the same operations: in bfloat16, others give probabilities that differ by 0.001.
     _fuse(loaded)
     numbers = samples.astype(np.float32)
     before = keras.ops.convert_to_numpy(model(numbers))
@@ -330,6 +335,6 @@ def check_reloads(path: str, model: keras.Model, samples: np.ndarray) -> Sequenc
 
 
 def _fuse(model: keras.Model) -> None:
-    """Let layers of a model compute in faster operations; the layers stay as they are."""
+    """Make layers of a model use faster operations; their configuration does not change."""
     fuse_batch_norm(model)
     fuse_max_pooling(model)

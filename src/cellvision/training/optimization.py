@@ -26,7 +26,7 @@ def training_recipe(
     Parameters
     ----------
     experiment
-        Its architecture gives the recipe, its training settings override it.
+        Its architecture gives the recipe, and its training settings override it.
     plan
         Length of the training and class counts.
     class_names

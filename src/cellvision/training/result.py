@@ -23,7 +23,7 @@ class TrainingResult:
         Fraction of training time spent waiting for data. An upper bound on GPUs and where
         several steps run at once, since Python then runs ahead of the device.
     vectorized : int
-        Number of runs trained as one program; times and speed are of all of them.
+        Number of runs trained as one program; times and speed refer to all of them.
     restarted_seeds : tuple of int
         Seeds whose networks were dead after the warm-up and were drawn again.
     interrupted : TrainingState or None

@@ -164,7 +164,7 @@ class RunWriter:
                 network.model.save(temporary)
             if network.reload_warnings is None:
                 pixels = self.experiment.preprocessing.expand_channels(sample)
-                # Where the network was built, JAX has compiled the drawing of weights already.
+                # JAX has already compiled weight initialization on this device.
                 with self.trainer.alone():
                     network.reload_warnings = check_reloads(str(temporary), network.model, pixels)
             return network.reload_warnings
@@ -263,7 +263,7 @@ def _never_predicted(scores: Mapping[str, Score]) -> list[str]:
 
 
 def _digests(prepared: PreparedData) -> dict[str, Any]:
-    """Identify the test sets and all images; empty for a control, whose labels may be others."""
+    """Identify the test sets and all images; empty for a control, whose labels may differ."""
     if prepared.control is not None:
         return {}
     splits = [split for split in prepared.catalog.splits() if is_test(split)]
@@ -275,7 +275,7 @@ def _digests(prepared: PreparedData) -> dict[str, Any]:
 
 
 def _control_fields(control: Control | None, caveat: str) -> dict[str, Any]:
-    """Return what the record says of a control; its settings if it changed the images."""
+    """Return the record's fields about a control; its settings if it changed the images."""
     if control is None:
         return {}
     return {

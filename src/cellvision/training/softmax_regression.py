@@ -1,4 +1,4 @@
-"""Softmax regression with an L2 penalty, solved to its one optimum.
+"""Softmax regression with an L2 penalty, solved to its only optimum.
 
 If the only layer that learns is a softmax layer with an L2 penalty on its kernel, the training
 loss is convex: there is one best answer, whatever the seed, the order of images or the learning
@@ -29,7 +29,7 @@ _WORST_GRADIENT = 1e-4
 """A component of the gradient of the mean loss above this means that no solution was found."""
 
 _MOST_ROTATED = 2048
-"""Features of which the principal axes are computed: in seconds, not minutes."""
+"""Principal axes of up to this many features are computed, which takes seconds, not minutes."""
 
 _MOST_ITERATIONS = 5000
 
@@ -57,11 +57,11 @@ class Solution:
 
 
 def softmax_layer(split: FrozenSplit) -> keras.layers.Dense | None:
-    """Return the layer to solve for, or None if training the rest is no such problem.
+    """Return the layer to solve for, or None if the rest is no such regression.
 
     It is the last layer of the rest and the only one that learns; a dense softmax layer with a
-    kernel that carries an L2 penalty, without penalties on anything else. What stands before it
-    in the rest does not change in training.
+    kernel that carries an L2 penalty, without penalties on anything else. The layers before it
+    in the rest do not change in training.
     """
     import keras
 
@@ -93,9 +93,9 @@ def solve_softmax_layer(
     targets: np.ndarray,
     weights: np.ndarray | None = None,
 ) -> Solution:
-    """Give the last layer the weights that minimize the training loss.
+    """Set the last layer's weights to those that minimize the training loss.
 
-    The loss is the mean cross-entropy plus the layer's penalty, as Keras has it. Adapt the
+    The loss is the mean cross-entropy plus the layer's penalty, as Keras computes it. Adapt the
     split first (`FrozenSplit.adapt`).
 
     Parameters
@@ -103,7 +103,7 @@ def solve_softmax_layer(
     split
         A model for which `softmax_layer` returns a layer.
     features
-        Of the training images, shape (n, ...).
+        Features of the training images, shape (n, ...).
     targets
         One-hot or smoothed labels, shape (n, classes).
     weights
@@ -112,7 +112,7 @@ def solve_softmax_layer(
     Returns
     -------
     Solution
-        How it went. The layer of the split, and so its whole model, has the new weights.
+        Loss and convergence. The layer of the split, and so its whole model, has the new weights.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def minimize(
     kernel, bias : numpy.ndarray
         Shapes (features, classes) and (classes,).
     solution : Solution
-        How it went.
+        Loss and convergence.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def minimize(
         return loss, np.concatenate([slope.bias, slope.kernel.ravel()])
 
     with _one_thread_in_scipy():
-        # Always from zero: where the loss is flat (a constant added to all biases) nothing moves.
+        # Start at zero: L-BFGS does not move in flat directions (a constant added to all biases).
         result: Any = scipy.optimize.minimize(
             objective,
             np.zeros(classes * (width + 1)),
@@ -214,7 +214,7 @@ def minimize(
 def _one_thread_in_scipy() -> AbstractContextManager[Any]:
     """Let SciPy's own BLAS use one thread: the vectors of L-BFGS are short.
 
-    With two, it takes four times as long, because they also get in the way of NumPy's threads,
+    With two, it takes four times as long, because they also compete with NumPy's threads,
     which compute the loss.
     """
     from threadpoolctl import ThreadpoolController
@@ -250,7 +250,7 @@ class _Axes:
         return np.asarray(projected * self.scale)
 
     def restore(self, kernel: np.ndarray) -> np.ndarray:
-        """Return the kernel of the features from one of the axes."""
+        """Convert a kernel for the axes to one for the features."""
         scaled: np.ndarray = kernel * self.scale[:, None]
         return scaled if self.rotation is None else np.asarray(self.rotation @ scaled)
 
@@ -267,7 +267,7 @@ def _principal_axes(inputs: np.ndarray, share: np.ndarray, l2: float, classes: i
 
 
 class _Slope(NamedTuple):
-    """The gradient of the loss by the kernel and by the bias."""
+    """The gradient of the loss with respect to the kernel and to the bias."""
 
     kernel: np.ndarray
     bias: np.ndarray

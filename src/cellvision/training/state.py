@@ -69,7 +69,7 @@ class TrainingState:
             variable.assign(value)
 
     def save(self, path: Path, prepared: PreparedData) -> None:
-        """Write the state, the settings and what identifies the images, whole or not at all."""
+        """Write the state, the settings and what identifies the images to a file atomically."""
         arrays = {
             f"{kind}_{number:06d}": value
             for kind in ("model", "optimizer", "best")

@@ -187,7 +187,7 @@ class Trainer:
         start: TrainingState | None = None,
         on_state: StateHook | None = None,
     ) -> tuple[Network, TrainingResult]:
-        """Train from new weights, and again from others if the network is dead.
+        """Train from new weights; if the network is dead, draw other weights and train again.
 
         Parameters
         ----------
@@ -235,7 +235,7 @@ class Trainer:
     def _fit_frozen(
         self, seed: int, display: Display, on_epoch: EpochHook
     ) -> tuple[Network, TrainingResult] | None:
-        """Solve a network that is frozen but for its softmax layer; None for any other."""
+        """Solve a network in which only the softmax layer learns; None for any other."""
         earlier, self._frozen.fit = self._frozen.fit, None
         if len(self.devices) > 1 or distributed.world_size() > 1:
             return None

@@ -1,1 +1,1 @@
-"""Architectures for cellvision: those of the page, a small residual network, pretrained ones."""
+"""Networks of the original experiments, a small residual network, and pretrained networks."""

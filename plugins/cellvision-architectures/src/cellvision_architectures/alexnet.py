@@ -1,4 +1,7 @@
-"""AlexNet as a single column, with the recipe that the page trained it by."""
+"""AlexNet as a single column, with the recipe of the original experiments.
+
+The original experiments are those that ``docs/reproduction.md`` repeats.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ ENTRY = sizes.Window("conv_1", size=11, stride=4)
 def column(
     name: str, input_shape: tuple[int, int, int], classes: int, pooled: Collection[int]
 ) -> keras.Model:
-    """AlexNet with a 3×3 max pooling, stride 2, behind the convolutions that are `pooled`.
+    """Build AlexNet with a 3×3 max pooling, stride 2, after the convolutions in `pooled`.
 
     Raises
     ------
@@ -67,10 +70,9 @@ def column(
 
 
 def momentum_sgd() -> keras.optimizers.Optimizer:
-    """SGD with momentum 0.9 and rate 0.01, which decays at every update.
+    """Return SGD with momentum 0.9 and a rate that decays at every update.
 
-    At update t the rate is 0.01 / (1 + 0.3 t): the ``decay=0.3`` of earlier releases of Keras.
-    After ten updates a quarter of it is left, after a thousand 0.3 %.
+    At update t the rate is 0.01 / (1 + 0.3 t).
     """
     import keras
 
@@ -89,7 +91,7 @@ class AlexNet(Architecture):
     batch normalisation, which are not trained.
 
     SGD with momentum 0.9 trains it, at a rate of 0.01 with inverse-time decay of 0.3 for each
-    update. That is the page's recipe, and it all but stops the training after some hundred
+    update. This recipe of the original experiments almost stops the training after some hundred
     updates; an experiment may choose another optimiser.
 
     The idea is that of A. Krizhevsky, I. Sutskever and G. E. Hinton (2012), ImageNet
@@ -104,7 +106,7 @@ class AlexNet(Architecture):
     """
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make the network; see `cellvision.Architecture.build`.
+        """Build the network; see `cellvision.Architecture.build`.
 
         Raises
         ------

@@ -25,11 +25,10 @@ def plain_network(
     dense: int | None,
     initializer: str = "glorot_uniform",
 ) -> keras.Model:
-    """Nine convolutions with a 2×2 max pooling behind those whose number (from 1) is `pooled`.
+    """Build nine convolutions, with a 2×2 max pooling after those whose number is in `pooled`.
 
-    Where there is a pooling, ReLU comes behind it: the largest of four values that are cut off
-    at zero is the largest of the four, cut off at zero, and so are the gradients. It is a
-    quarter of the work, on the largest arrays of the network.
+    Convolutions are numbered from 1. ReLU follows the pooling if there is one: outputs and
+    gradients are the same as in the usual order, and ReLU then processes a quarter of the values.
 
     Raises
     ------
@@ -80,7 +79,7 @@ class Deep(Architecture):
     optional one of `dense`, and softmax. Adam trains it. At 256×256×3 with two classes it has
     154,882 weights, 179,608 with ``dense=50``.
 
-    Each pooling halves the image, so that 256 pixels are the least.
+    Each pooling halves the image, so height and width must be at least 256 pixels.
 
     Examples
     --------
@@ -94,7 +93,7 @@ class Deep(Architecture):
     """Width of a second dense layer, such as 50; none by default."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make the network; see `cellvision.Architecture.build`.
+        """Build the network; see `cellvision.Architecture.build`.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The functional variant of the deep network, in which convolutions are used twice."""
+"""The functional variant of the deep network, in which some layers are applied twice."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class DeepFunctional(Architecture):
 
     A convolution of 16 filters at the entry; twice one of 16 and a pooling; one of 32 and a
     pooling; twice one of 32; a pooling; one of 64; twice one of 64; dense layers of 512 and 50;
-    softmax. What is done twice is done by one and the same layer, whose weights count once.
+    softmax. A convolution that is applied twice is one layer, whose weights count once.
     ReLU and same padding throughout; Adam trains it.
 
-    There are four 2×2 poolings, so that 16 pixels are the least. The dense layer of 512 grows
-    with the image: 131,232 weights at 28×28×1 with ten classes, 8,486,952 at 256×256×3 with
-    two.
+    There are four 2×2 poolings, so height and width must be at least 16 pixels. The dense layer
+    of 512 grows with the image: 131,232 weights at 28×28×1 with ten classes, 8,486,952 at
+    256×256×3 with two.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class DeepFunctional(Architecture):
     """
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make the network; see `cellvision.Architecture.build`.
+        """Build the network; see `cellvision.Architecture.build`.
 
         Raises
         ------
@@ -65,5 +65,6 @@ class DeepFunctional(Architecture):
         x = layers.Flatten(name="flat")(x)
         x = layers.Dense(512, activation="relu", name="dense_1")(x)
         x = layers.Dense(50, activation="relu", name="dense_2")(x)
-        chances = layers.Dense(classes, activation="softmax", dtype="float32", name="classes")(x)
-        return keras.Model(image, chances, name="deep_functional")
+        output = layers.Dense(classes, activation="softmax", dtype="float32", name="classes")
+        probabilities = output(x)
+        return keras.Model(image, probabilities, name="deep_functional")

@@ -32,7 +32,7 @@ class Encoder(Architecture):
     """A frozen encoder from a Keras or ONNX file, with softmax regression on its features.
 
     The file holds a network from images to features: one input (height, width, channels), and
-    one output of either numbers per image or maps, which are averaged. The encoder does not
+    one output: either numbers per image, or maps, which are averaged. The encoder does not
     learn; its features are standardized on the training images, and softmax regression with an
     L2 penalty is trained on them. Nothing is downloaded.
 
@@ -58,7 +58,7 @@ class Encoder(Architecture):
 
     channels: Literal["auto", "each"] | tuple[Annotated[int, Field(ge=0)], ...] = "auto"
     """How image channels map to those of the encoder. ``each``: every channel alone, copied to
-    all inputs, features side by side. A list names the image channel for each input, such as
+    all inputs, with concatenated features. A list names the image channel for each input, such as
     ``[0, 0, 1]``. ``auto``: unchanged where the numbers agree, else as ``each``."""
 
     scaling: Literal["unit", "byte", "symmetric", "imagenet"] = "unit"
@@ -214,7 +214,7 @@ class Encoder(Architecture):
             )
 
     def _mapped(self, name: str, image: Any, depth: int) -> tuple[Any, int]:
-        """Give the encoder's channels, and how many times each image passes the encoder."""
+        """Return the encoder's input, and how many times each image passes through the encoder."""
         from keras import layers, ops
 
         height, width, available = image.shape[1:]

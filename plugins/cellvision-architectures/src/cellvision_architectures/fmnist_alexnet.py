@@ -27,7 +27,7 @@ class FmnistAlexNet(Architecture):
     """
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make the network; see `cellvision.Architecture.build`.
+        """Build the network; see `cellvision.Architecture.build`.
 
         Raises
         ------

@@ -32,17 +32,17 @@ class FmnistDeep(Architecture):
     """Width of the second dense layer; none with ``None``."""
 
     pooled: tuple[Annotated[int, Field(ge=1, le=9)], ...] = (1, 2, 3, 4)
-    """The convolutions, 1 to 9, behind which a 2×2 max pooling halves the image. With the first
-    four, five convolutions see an image of 28×28 pixels as a single one; ``(3, 6, 9)`` leaves
-    them more to look at."""
+    """Numbers of the convolutions, 1 to 9, that are followed by a 2×2 max pooling, which halves
+    the image. After the first four, an image of 28×28 pixels is reduced to a single pixel, the
+    input of the other five convolutions; with ``(3, 6, 9)`` these get 14×14 or 7×7 pixels."""
 
     initializer: Literal["glorot_uniform", "he_uniform"] = "glorot_uniform"
-    """Distribution of the first weights. ``"he_uniform"`` keeps the scale of what passes through
+    """Distribution of the initial weights. ``"he_uniform"`` keeps the scale of the activations of
     ReLU layers, so that a network does not start dead (He et al., 2015, Delving deep into
     rectifiers); Keras' default halves it at every layer."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make the network; see `cellvision.Architecture.build`.
+        """Build the network; see `cellvision.Architecture.build`.
 
         Raises
         ------

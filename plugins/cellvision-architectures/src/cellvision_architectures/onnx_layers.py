@@ -1,7 +1,7 @@
 """Rebuild a convolutional ONNX network from stock Keras layers.
 
 ONNX orders images as (channels, height, width), Keras as (height, width, channels). Maps are kept
-in Keras' order throughout, and whatever flattens maps has its weights or its input reordered.
+in Keras' order throughout, and are reordered before they are flattened.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _require(condition: bool, what: str) -> None:
 
 
 def _padded(x: Any, attributes: Mapping[str, Any], fill: float = 0.0) -> Any:
-    """Pad as the attributes say; ONNX lists both begins, then both ends."""
+    """Pad as the attributes say; ONNX lists top and left before bottom and right."""
     from keras import ops
 
     automatic = attributes.get("auto_pad", b"NOTSET")
@@ -145,7 +145,7 @@ def _conv(state: _Graph, node: Any, attributes: Mapping[str, Any]) -> Any:
     x = _padded(x, attributes)
     filters, inputs = kernel.shape[:2]
     if groups > 1 and inputs == 1 and groups == x.shape[-1]:
-        # Filters of one channel are neighbours in both orders.
+        # Filters of one channel are adjacent in both orders.
         multiplier = filters // groups
         layer = _layers().DepthwiseConv2D(kernel.shape[2:], depth_multiplier=multiplier, **settings)
         depthwise = kernel.reshape(groups, multiplier, *kernel.shape[2:]).transpose(2, 3, 0, 1)

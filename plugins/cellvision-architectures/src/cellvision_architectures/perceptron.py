@@ -19,15 +19,14 @@ class Perceptron(Architecture):
     With the default width and images of 28×28×1 in ten classes it is the network 784-20-10.
     The same is written out in pure Python and in NumPy in `cellvision_architectures.teaching`.
 
-    The cost of an image is ½ Σ (a − y)²; a step goes down its mean over the batch. Weights
-    start as Keras has it (Glorot, uniform), biases at 0.
+    The cost of an image is ½ Σ (a − y)²; a step lowers its mean over the batch. Initial weights
+    are drawn as by Keras' default (Glorot, uniform); biases start at 0.
 
-    A neuron of the last layer answers for its class alone, by a number from 0 to 1, and
-    training compares these answers with the label. They need not add up to 1. Whenever the
-    network is *used*, they are therefore divided by their sum, which gives probabilities like
-    those of the other architectures and leaves the strongest answer the strongest. Costs of
-    validation and test images are those of the probabilities, and not quite comparable with
-    the cost while training; accuracies are.
+    Each neuron of the last layer outputs a number from 0 to 1 for its class, and training
+    compares these outputs with the label. They need not add up to 1. Outside of training, they
+    are divided by their sum, which makes them probabilities and changes no prediction. The cost
+    of validation and test images is that of the probabilities, and therefore not quite comparable
+    with the training cost; accuracies are comparable.
 
     Examples
     --------
@@ -44,7 +43,7 @@ class Perceptron(Architecture):
     """Learning rate of the gradient descent."""
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make the network; see `cellvision.Architecture.build`.
+        """Build the network; see `cellvision.Architecture.build`.
 
         Raises
         ------
@@ -61,9 +60,9 @@ class Perceptron(Architecture):
             x = layers.Dense(width, activation="sigmoid", name=f"hidden_{number}")(x)
         answers = layers.Dense(classes, activation="sigmoid", dtype="float32", name="classes")(x)
 
-        # Answers become probabilities when they are multiplied by 1 / sum = 1 + surplus.
-        # Dropping all of the surplus while training leaves the answers, and so the gradients
-        # of the network that is meant; and stock layers save and load.
+        # Multiplied by 1 / sum = 1 + surplus, the outputs become probabilities. In training, the
+        # dropout removes the surplus, so outputs and gradients are those without the division.
+        # All layers are Keras' own, so the model can be saved and loaded.
         total = keras.ops.sum(answers, axis=-1, keepdims=True)
         surplus = keras.ops.stop_gradient(1 / keras.ops.maximum(total, 1e-30) - 1)
         surplus = layers.Dropout(1.0, dtype="float32", name="only_when_used")(surplus)

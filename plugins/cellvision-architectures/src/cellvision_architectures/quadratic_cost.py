@@ -10,8 +10,8 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="cellvision_architectures")
 class QuadraticCost(keras.losses.Loss):  # type: ignore[misc]
-    """Half the squared distance between answer and label: ½ Σ (a − y)², mean over the batch."""
+    """Half the squared distance between output and label: ½ Σ (a − y)², mean over the batch."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The cost of each image: (batch, classes) twice, to (batch,)."""
+        """Return the cost of each image, shape (batch,)."""
         return ops.sum(ops.square(y_pred - ops.cast(y_true, y_pred.dtype)), axis=-1) / 2

@@ -16,16 +16,16 @@ _LEAST_SIDE = 20
 """`reduction="auto"` leaves at least this many pixels along the shorter side."""
 
 MOMENTUM = 0.9
-"""Of the running statistics. Keras' 0.99 needs some hundred updates to follow the data."""
+"""Momentum of the running statistics. Keras' 0.99 needs some hundred updates to follow the data."""
 
 
 class ResNet(Architecture):
     """A small residual network for images of any size and some hundred images or more.
 
-    The input is standardised by batch normalisation without weights, so that dim 16-bit images
-    start as bright ones do. An entry convolution of 3×3 shrinks the image by `reduction`. Then
-    come four stages of `depth` pre-activation blocks (batch normalisation, ReLU, 3×3
-    convolution, twice; added to the input). Each stage has twice the filters of the one before,
+    The input is standardised by batch normalisation without weights, so that training starts
+    alike for dim and bright 16-bit images. An entry convolution of 3×3 shrinks the image by
+    `reduction`. Four stages of `depth` pre-activation blocks follow (batch normalisation, ReLU,
+    3×3 convolution, twice; added to the input). Each stage has twice the filters of the one before,
     and all but the first halve the image; shortcuts average before they halve, so that no pixel
     is skipped. The mean over the image and softmax end the network, so the number of weights
     does not depend on the size of the image. There are 702,008 weights at 128×128×3 and two
@@ -53,7 +53,7 @@ class ResNet(Architecture):
     """Filters in the first stage; the last has eight times as many."""
 
     reduction: Literal["auto", 1, 2, 4, 8] = "auto"
-    """By how much the image shrinks before the first stage."""
+    """Factor by which the image shrinks before the first stage."""
 
     def reduction_of(self, input_shape: tuple[int, int, int]) -> int:
         """Return the reduction for images of a shape."""
@@ -63,7 +63,7 @@ class ResNet(Architecture):
         return next((factor for factor in (8, 4, 2) if side >= factor * _LEAST_SIDE), 1)
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        """Make the network; see `cellvision.Architecture.build`.
+        """Build the network; see `cellvision.Architecture.build`.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Wavelet scattering with intensity statistics: nothing learns but the last layer."""
+"""Wavelet scattering with intensity statistics: only the last layer learns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import keras
 
 _SMALLEST_SCALE = 4
-"""The pyramid ends before a side falls below this: the wavelets reach as far to each side."""
+"""The pyramid ends before a side falls below this: wavelets extend this far to each side."""
 
 _FLOOR = 1e-4
 """Added before the logarithm. Well above rounding, well below the texture of any image."""
@@ -33,9 +33,9 @@ class Scattering(Architecture):
     response is filtered once more at all coarser scales. Averages over positions and over
     rotations and mirror images of the whole pattern (the angle between the two wavelets stays)
     give the texture of an image, whatever its position and orientation; their logarithm is used.
-    Beside them stand mean, standard deviation and nine quantiles of the intensity of each channel,
-    and the correlation of each two channels at every scale. All of them are standardized on the
-    training images. Softmax regression with an L2 penalty follows, and only that is trained.
+    Further features are mean, standard deviation and nine quantiles of the intensity of each
+    channel, and the correlation of each pair of channels at every scale. All are standardized on
+    the training images. Softmax regression with an L2 penalty follows, and only that is trained.
 
     The problem is convex: there is one best answer, and the seed does not matter. There are no
     weights to download. At 128×128×3 there are 249 features.
@@ -104,7 +104,7 @@ class Scattering(Architecture):
         height, width, channels = image.shape[1:]
         filters = _Filters(self.orientations)
         count, scales = self.orientations, _scales(height, width)
-        # Wavelets do not see the mean; without it there is less rounding.
+        # Wavelets ignore the mean; subtracting it reduces rounding errors.
         level = _planes(image - ops.mean(image, axis=(1, 2), keepdims=True))
         averages, correlations = [], []
         pairs = _Pairs(channels)
@@ -126,7 +126,7 @@ class Scattering(Architecture):
 
 
 def _scales(height: int, width: int) -> int:
-    """How many scales the pyramid has."""
+    """Return the number of scales of the pyramid."""
     side, scales = min(height, width), 0
     while side >= _SMALLEST_SCALE:
         side, scales = side // 2, scales + 1
@@ -172,7 +172,7 @@ class _Filters:
         return self._lowpass[images.shape[-1]](_mirrored(images, len(LOWPASS) // 2 - 1))
 
     def fill(self) -> None:
-        """Give the layers their weights, once they are built."""
+        """Set the weights of the layers, once they are built."""
         import numpy as np
 
         self._wavelets.set_weights([kernels(self.orientations)])
@@ -185,7 +185,7 @@ class _Filters:
 
 
 def _mirrored(images: Any, border: int) -> Any:
-    """Continue images beyond their edges by their mirror image."""
+    """Pad images with their mirror image."""
     from keras import ops
 
     around = (border, border)
@@ -193,7 +193,7 @@ def _mirrored(images: Any, border: int) -> Any:
 
 
 class _Pairs:
-    """Correlations of each two channels; the layers are used at every scale."""
+    """Correlations of each pair of channels; the layers are used at every scale."""
 
     def __init__(self, channels: int) -> None:
         from keras import layers

@@ -1,4 +1,4 @@
-"""Is an image large enough for a network? Asked before Keras is."""
+"""Check that an image is large enough for a network, before Keras is imported."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from cellvision import errors
 
 @dataclass(frozen=True)
 class Window:
-    """A layer whose window slides over the picture without padding, so that it shrinks.
+    """A layer whose window slides over its input without padding, so that the output is smaller.
 
     Attributes
     ----------
     layer : str
         The layer's name in the model.
     size : int
-        Side of its square window, in pixels of the picture it is given.
+        Side of its square window, in pixels of its input.
     stride : int
-        How many of them the window moves at a time.
+        Pixels by which the window moves.
     """
 
     layer: str
@@ -27,21 +27,21 @@ class Window:
     stride: int
 
     def after(self, side: int) -> int:
-        """The picture's side behind this layer; 0 where the window does not fit once."""
+        """Output size of this layer; 0 if the window does not fit into the input."""
         return max(0, (side - self.size) // self.stride + 1)
 
     def before(self, side: int) -> int:
-        """The least side from which this layer makes at least `side`."""
+        """Smallest input size for which the output size is at least `side`."""
         return (side - 1) * self.stride + self.size
 
 
 def halving(layers: Sequence[int]) -> list[Window]:
-    """The 2×2 max poolings behind the convolutions of these numbers."""
+    """The 2×2 max poolings after the convolutions with these numbers."""
     return [Window(f"pool_{number}", 2, 2) for number in layers]
 
 
 def smallest(windows: Sequence[Window]) -> int:
-    """The least height and width from which something is left behind all windows."""
+    """Smallest height and width of which at least one pixel is left after all windows."""
     side = 1
     for window in reversed(windows):
         side = window.before(side)
@@ -60,14 +60,15 @@ def check(
     input_shape
         Height, width and channels.
     classes
-        How many classes there are.
+        Number of classes.
     windows
         Its shrinking layers, first to last.
 
     Raises
     ------
     errors.ArchitectureError
-        Nothing of the image is left behind some layer, or there are fewer than two classes.
+        The image vanishes at one of the layers, it has no pixels, or there are fewer than two
+        classes.
     """
     if classes < 2:
         raise errors.ArchitectureError(

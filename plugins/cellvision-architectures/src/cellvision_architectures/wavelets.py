@@ -1,4 +1,4 @@
-"""Morlet wavelets and what goes with them, as weights of stock Keras layers."""
+"""Morlet wavelets and the filters used with them, as weights of stock Keras layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WIDTH = 0.8
 """Standard deviation of the envelope along the wave, in pixels."""
 
 _FREQUENCY = 3 * np.pi / 4
-"""Central frequency, in radians per pixel: the octave below the finest that pixels can hold."""
+"""Central frequency, in radians per pixel: the middle of the highest octave, π/2 to π."""
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -1,4 +1,7 @@
-"""The recipe of the original experiments."""
+"""The recipe of the original experiments, which ``docs/reproduction.md`` repeats.
+
+It is named after the page that described them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Page(Recipe):
-    """The original settings: `deep` at 256×256, 9 epochs, batches of 20, Adam, no augmentation.
+    """The original experiments: `deep` at 256×256, 9 epochs, batches of 20, Adam, no augmentation.
 
     A baseline, not a recommendation: nothing is adapted to the images.
     """

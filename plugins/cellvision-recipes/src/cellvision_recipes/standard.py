@@ -105,9 +105,11 @@ def reasons(facts: ImageFacts, fit: str) -> dict[str, JsonValue]:
         )
     if facts.empty_channels and isinstance(channels(facts), list):
         numbers = " and ".join(map(str, facts.empty_channels))
+        several = len(facts.empty_channels) > 1
         result["preprocessing.channels"] = (
-            f"without the empty channel {numbers}, from which a network learns nothing, so that it "
-            "answers at random if something is there"
+            f"channels {numbers} are empty in all sampled training images and were left out"
+            if several
+            else f"channel {numbers} is empty in all sampled training images and was left out"
         )
     if facts.upside_down >= ORIENTED:
         result["augmenters"] = (
@@ -154,8 +156,8 @@ def differ_in_size(facts: ImageFacts) -> bool:
 def channels(facts: ImageFacts) -> JsonValue:
     """Return ``"gray"`` or ``"rgb"`` for such images, and the numbers of other channels.
 
-    Empty channels are left out. A network learns nothing from them and answers at random as soon
-    as something is there, such as the noise of a camera or of JPEG.
+    Empty channels are left out. A network learns nothing from them, and predicts at random for
+    images in which they are not empty, such as by the noise of a camera or of JPEG.
     """
     if facts.is_grey:
         return "gray"

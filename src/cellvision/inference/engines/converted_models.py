@@ -1,10 +1,10 @@
 """Converted networks, kept in the cache folder.
 
-There is one folder for each network and engine, named after the content of ``model.keras`` and
-the versions of the engine and of its exporter and the source code of the latter, so that it cannot
-be stale. It holds the converted
-files and ``index.json`` with their checksums. The folder is written under a temporary name,
-compared with Keras, and then renamed. A folder that does not match its checksums is removed.
+There is one folder for each network and engine, named after the content of ``model.keras``, the
+versions of the engine and of its exporter, and the exporter's source code, so that it cannot be
+stale. It holds the converted files and ``index.json`` with their checksums. The folder is written
+under a temporary name, compared with Keras, and then renamed. A folder that does not match its
+checksums is removed.
 """
 
 from __future__ import annotations

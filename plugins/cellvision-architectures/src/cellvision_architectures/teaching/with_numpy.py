@@ -1,7 +1,7 @@
 """The same network in NumPy: a whole batch at once, as products of matrices.
 
 Read `plain_python` first; names and steps are the same here. A batch of images is a matrix
-with one image a row, and the weights of a layer are a matrix with one neuron a *column*, as in
+with one image per row, and the weights of a layer are a matrix with one neuron per *column*, as in
 Keras. The weighted inputs of all neurons for all images are then one product::
 
     z = a_before @ weights + biases
@@ -20,7 +20,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def sigmoid(z: Array) -> Array:
-    """Squash numbers into 0 to 1.
+    """Squash any numbers to the range 0 to 1.
 
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
@@ -33,7 +33,7 @@ def sigmoid(z: Array) -> Array:
 
 @dataclass
 class Gradients:
-    """How the mean cost of a batch grows with each weight and each bias, layer by layer."""
+    """Derivatives of the mean cost of a batch with respect to each weight and bias, by layer."""
 
     weights: list[Array]
     biases: list[Array]
@@ -41,14 +41,14 @@ class Gradients:
 
 @dataclass
 class Network:
-    """Layers of sigmoid neurons, each connected with all of the layer before.
+    """Layers of sigmoid neurons, each connected to all neurons of the previous layer.
 
     Attributes
     ----------
     weights : list of Array
-        One float64 matrix a layer: (neurons of the layer before, neurons).
+        One float64 matrix per layer: (neurons of the previous layer, neurons).
     biases : list of Array
-        One float64 vector a layer: (neurons,).
+        One float64 vector per layer: (neurons,).
 
     Examples
     --------
@@ -66,28 +66,28 @@ class Network:
 
     @classmethod
     def draw(cls, widths: Sequence[int], seed: int) -> Network:
-        """Make a network of these widths (inputs first) with random weights."""
-        chance = np.random.default_rng(seed)
+        """Create a network of these widths (inputs first) with random weights."""
+        rng = np.random.default_rng(seed)
         pairs = list(itertools.pairwise(widths))
         return cls(
-            [chance.normal(0, 1 / np.sqrt(inputs), (inputs, neurons)) for inputs, neurons in pairs],
+            [rng.normal(0, 1 / np.sqrt(inputs), (inputs, neurons)) for inputs, neurons in pairs],
             [np.zeros(neurons) for _, neurons in pairs],
         )
 
     def activations(self, images: Array) -> list[Array]:
-        """The answers of all layers: the images themselves first, (images, neurons) each."""
+        """Return the images and the activations of all layers, each of shape (images, neurons)."""
         answers = [images]
         for weights, biases in zip(self.weights, self.biases, strict=True):
             answers.append(sigmoid(answers[-1] @ weights + biases))
         return answers
 
     def cost(self, images: Array, labels: Array) -> float:
-        """How wrong the network is: 1/2 × sum of (a - y)², mean over the batch."""
+        """Return the mean cost of a batch: 1/2 × sum of (a - y)², mean over images."""
         answers = self.activations(images)[-1]
         return float(np.sum((answers - labels) ** 2) / 2 / len(images))
 
     def gradients(self, images: Array, labels: Array) -> Gradients:
-        """Find how the mean cost grows with each weight and bias: backpropagation.
+        """Compute the gradients of the mean cost by backpropagation.
 
         Parameters
         ----------
@@ -111,9 +111,9 @@ class Network:
             weight_gradients.insert(0, before.T @ errors)
 
             if layer == 0:
-                break  # Before the first layer there are only pixels.
+                break  # The inputs of the first layer are pixels, which do not learn.
 
-            # One layer back, through the same weights in the other direction.
+            # Back to the previous layer, through the same weights.
             errors = (errors @ self.weights[layer].T) * before * (1 - before)
         return Gradients(weight_gradients, bias_gradients)
 
