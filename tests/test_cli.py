@@ -706,7 +706,7 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("ignored", [False, True])
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signals_that_end_a_process_are_treated_like_an_interrupt(name: str, ignored: bool) -> None:
     work = f"import os, signal; os.kill(os.getpid(), signal.{name}); print('work')"
     prelude = f"import signal; signal.signal(signal.{name}, signal.SIG_IGN)\n" if ignored else ""
@@ -715,7 +715,25 @@ def test_signals_that_end_a_process_are_treated_like_an_interrupt(name: str, ign
         assert done.stdout == "work\n"
     else:
         assert (done.returncode, done.stdout) == (130, "")
-        assert done.stderr == f"error: interrupted\n  ended by {name}\n"
+        ended = "" if name == "SIGINT" else f"  ended by {name}\n"
+        assert done.stderr == "error: interrupted\n" + ended
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupt_that_a_library_turns_into_another_error_is_an_interrupt() -> None:
+    work = """import os, signal
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ImportError('initialization failed') from None"""
+    done = process("-c", REPLACED.format(work))
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
+
+
+def test_running_out_of_memory_is_said_plainly() -> None:
+    done = process("-c", REPLACED.format("raise MemoryError"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: out of memory\n  Use smaller images")
 
 
 def test_warnings_follow_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

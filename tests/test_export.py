@@ -191,7 +191,7 @@ print(json.dumps([keras.backend.backend(), path.name]))
 
 
 LAYER_NET = '''
-"""A network with a layer of its own."""
+"""A network with a custom layer."""
 import cellvision as cv
 import keras
 

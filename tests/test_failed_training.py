@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 
 import cellvision as cv
 from cellvision import errors
 from cellvision.results.claimed_folder import MARK, RESUME
+from cellvision.training.state import TrainingState
 from cellvision.training.trainer import Trainer
 
 obstacles: list[Path] = []
@@ -119,6 +121,28 @@ def test_other_images_are_not_resumed_on(tmp_path: Path) -> None:
         cv.train(experiment, tmp_path / "run", resume=True)
     image.write_bytes(content)
     assert not cv.train(experiment, tmp_path / "run", resume=True).interrupted
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "list"])
+def test_a_damaged_state_is_named(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / RESUME
+    np.savez(path, progress=np.array("[1]"), model_000000=np.zeros(99))
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[:-30]
+    elif damage == "flipped":
+        content[40:120] = bytes(80)
+    path.write_bytes(content)
+    experiment = tiny.experiment(tmp_path)
+    with pytest.raises(errors.FolderError, match=r"\.resume\.npz: the state .* cannot be read"):
+        TrainingState.load(path, experiment)
+
+
+def test_a_folder_with_other_files_is_named_once(images: Path) -> None:
+    with pytest.raises(errors.FolderError) as caught:
+        cv.train(tiny.experiment(images), images)
+    assert str(caught.value).count("\n") == 1
+    assert "permissions" not in str(caught.value)
 
 
 def test_a_training_that_fails_in_its_first_epoch_leaves_a_free_folder(

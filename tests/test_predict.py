@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -515,6 +516,36 @@ def test_two_predictions_into_one_table_exclude_each_other(
             pytest.raises(errors.FolderError, match="in use by: predict"),
         ):
             cv.predict(run, images, **{option: tmp_path / "new"})
+
+
+def test_tables_of_results_are_never_overwritten(run: cv.Run, images: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    before = (folder / "predictions.csv").read_bytes()
+    for name in ("predictions.csv", "history.csv"):
+        with pytest.raises(errors.FolderError, match="a table of a run or study"):
+            cv.predict(run, images, folder / name)
+    assert (folder / "predictions.csv").read_bytes() == before
+    cv.predict(run, images, folder / "new.csv", progress=False)
+
+
+def test_a_network_that_gives_no_numbers_is_refused(
+    run: cv.Run, images: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    model = run.model()
+    model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
+    model.save(folder / "model.keras")
+    with pytest.raises(errors.CellvisionError, match="gives no numbers"):
+        cv.predict(cv.load_run(folder), images, tmp_path / "out.csv", engine="keras")
+
+
+def test_a_model_of_another_run_is_refused(run: cv.Run, images: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    record = json.loads((folder / "run.json").read_text())
+    record["class_names"] = record["class_names"][:1]
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(errors.FolderError, match=r"model\.keras: this network takes images"):
+        cv.predict(cv.load_run(folder), images, engine="keras", progress=False)
 
 
 def test_groups_get_the_mean_of_their_images(run: cv.Run, images: Path, tmp_path: Path) -> None:

@@ -86,10 +86,20 @@ def test_shares_are_near(size: int, validation: float, test: float) -> None:
             assert result.get(split, {}).get(name, 0) / total == pytest.approx(share, abs=0.04)
 
 
-def test_a_rare_class_does_not_change_the_shares_of_the_others() -> None:
-    result = cv.Split().apply(catalog(["a"] * 200 + ["b"] * 3)).counts()
-    assert result["test"]["a"] == pytest.approx(40, abs=4)
-    assert [by_class["b"] for by_class in result.values()] == [1, 1, 1]
+@pytest.mark.parametrize("rare", ["0", "b", "z"])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_rare_class_does_not_change_the_shares_of_the_others(
+    rare: str, seed: int, size: int
+) -> None:
+    """Wherever its name stands in the alphabet; once 40 % of the others were for validation."""
+    labels = ["a"] * 200 * size + ["c"] * 120 * size + [rare] * 3 * size
+    groups = [number // size for number in range(len(labels))] if size > 1 else None
+    result = cv.Split(seed=seed).apply(catalog(labels, groups)).counts()
+    for name, number in (("a", 200 * size), ("c", 120 * size)):
+        assert result["test"][name] / number == pytest.approx(0.2, abs=0.03)
+        assert result["validation"][name] / number == pytest.approx(0.15, abs=0.03)
+    assert [by_class[rare] for by_class in result.values()] == [size] * 3
 
 
 def test_groups_of_several_classes() -> None:

@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for terminals without Unicode
-    _treat_like_ctrl_c("SIGTERM", "SIGHUP")
+    _interrupts.clear()
+    _treat_like_ctrl_c("SIGINT", "SIGTERM", "SIGHUP")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up messages of TensorFlow
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # Pydantic looks for its own plugins in every installed distribution, for a tenth of a second.
@@ -97,8 +98,16 @@ def _without_plugins(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return rest, files
 
 
+_interrupts: list[str] = []
+"""Signals that have interrupted this command. Some libraries replace KeyboardInterrupt by another
+error, such as an ImportError while they are loaded."""
+
+
 def _treat_like_ctrl_c(*names: str) -> None:
-    """Lose nothing when a batch system ends a job (SIGTERM), or a connection breaks (SIGHUP)."""
+    """Lose nothing when a batch system ends a job (SIGTERM), or a connection breaks (SIGHUP).
+
+    Ctrl-C itself (SIGINT) is also handled here, so that it is remembered.
+    """
     for name in names:
         number = getattr(signal, name, None)
         # nohup has a process ignore SIGHUP.
@@ -115,7 +124,8 @@ def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
         for stream in filter(os.isatty, (1, 2)):
             os.dup2(nowhere, stream)
         os.close(nowhere)
-    raise KeyboardInterrupt(f"ended by {name}")
+    _interrupts.append(name)
+    raise KeyboardInterrupt("" if name == "SIGINT" else f"ended by {name}")
 
 
 class _WarningHandler(logging.Handler):
@@ -178,6 +188,14 @@ def _run(words: list[str], files: Sequence[str], *, debug: bool) -> int:
             return _report_usage(error, words)
         if debug:
             traceback.print_exc()
+        if _interrupts:
+            complain("interrupted", "")
+            return 130
+        if isinstance(error, MemoryError):
+            complain(
+                "out of memory", "Use smaller images (preprocessing.size), fewer images or workers."
+            )
+            return 1
         return _report_unexpected(error)
     return 0
 

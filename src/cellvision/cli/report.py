@@ -16,6 +16,7 @@ from cellvision.cli.values import split_change
 
 if TYPE_CHECKING:
     from cellvision.interfaces.reporter import Reporter
+    from cellvision.results.run import Run
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
     elif is_study and not declared:
         reporters = default_reporters()
     else:
+        first = result if isinstance(result, Run) else result.runs[0]
+        declared = _installed(declared, first)
         reporters = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
         _announce(folder, declared, reporters)
     start_backend()
@@ -104,6 +107,26 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "List the reporters with cellvision plugins: some report on runs, some on studies.",
         )
+
+
+def _installed(declared: Sequence[Mapping[str, Any]], run: Run) -> list[Mapping[str, Any]]:
+    """Leave out recorded reporters that are not installed, with a warning."""
+    from cellvision.interfaces.reporter import reporters
+    from cellvision.plugin_versions import how_to_install
+
+    present = []
+    for settings in declared:
+        name = settings["type"]
+        requirement = run.metadata.plugins.get(f"{reporters.group}:{name}")
+        if name in reporters or requirement is None:
+            present.append(settings)
+        else:
+            _log.warning(
+                "the reporter %r is not installed, so its report stays as it is. %s",
+                name,
+                how_to_install([requirement], run.folder),
+            )
+    return present
 
 
 def _raise_first(faults: Sequence[errors.CellvisionError]) -> None:

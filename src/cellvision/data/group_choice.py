@@ -81,12 +81,30 @@ def _chosen(
         choices += _choices(cells, numbers, fraction, seed)
     best = min(choices, key=distance)
     if distance(best) >= len(totals):
-        # A class is missing on one side. With as many folds as the rarest class has groups,
-        # every fold can contain it, though the fraction is met less closely.
+        # A class is missing on one side.
         pairs = np.unique(np.stack([classes, numbers]), axis=1)
-        rarest = int(np.bincount(pairs[0]).min())
-        best = min(best, *_choices(classes, numbers, fraction, seed, rarest), key=distance)
+        counts = np.bincount(pairs[0])
+        if np.median(counts) * fraction >= 1:  # only some classes have so few groups
+            best = min(best, _completed(best, classes, numbers, seed), key=distance)
+        if distance(best) >= len(totals):
+            # With as many folds as the rarest class has groups, every fold can contain it, though
+            # the fraction is met less closely.
+            rarest = _choices(classes, numbers, fraction, seed, int(counts.min()))
+            best = min(best, *rarest, key=distance)
     return best
+
+
+def _completed(rows: np.ndarray, classes: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Move one group of each class that is missing among the chosen rows, or among the others."""
+    generator = np.random.default_rng([seed, 1])
+    chosen = np.zeros(len(classes), bool)
+    chosen[rows] = True
+    for label in range(int(classes.max()) + 1):
+        own = classes == label
+        if len(np.unique(chosen[own])) == 1:
+            moved = generator.choice(np.unique(groups[own]))
+            chosen[groups == moved] = not chosen[own][0]
+    return np.flatnonzero(chosen)
 
 
 def _cells(classes: np.ndarray, batches: np.ndarray) -> np.ndarray:

@@ -281,6 +281,7 @@ class PredictionJob:
             if readable and not (outputs.faults and self.strict):  # else only faults are listed
                 pixels = np.stack([item.pixels for item in readable])
                 rows = self.engine.predict(pixels)
+                self._raise_unless_numbers(rows)
                 results += [
                     _Result(
                         *(item.image, self._thumbnail(outputs, item.pixels), row),
@@ -296,6 +297,16 @@ class PredictionJob:
                 if isinstance(item, errors.UnreadableImage)
             ]
         return results
+
+    def _raise_unless_numbers(self, probabilities: np.ndarray) -> None:
+        """Refuse the predictions of a network whose training diverged."""
+        if not np.isfinite(probabilities).all():
+            folders = ", ".join(str(run.folder) for run in self.runs)
+            raise errors.CellvisionError(
+                f"{folders}: the network gives no numbers (NaN) as probabilities; its training "
+                "diverged",
+                "Train again with a lower learning rate.",
+            )
 
     def _distances(self, pixels: np.ndarray) -> Sequence[float | None]:
         """Return how far images are from those of the training, if groups are flagged by that."""

@@ -12,6 +12,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.file_search import PROVENANCE_TABLES
 from cellvision.inference.table_files import SUFFIXES, TableFile
+from cellvision.results.claimed_folder import is_table_of_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +114,8 @@ def check_table_path(
     errors.ExperimentError
         The name has another ending.
     errors.FolderError
-        It is a folder, one of the images, the data set's own file, or a table of their groups.
+        It is a folder, one of the images, the data set's own file, a table of their groups, or a
+        table of a run or study.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise errors.ExperimentError(
@@ -130,6 +132,8 @@ def check_table_path(
     source = getattr(dataset, "path", None)
     if isinstance(source, Path) and source.expanduser().resolve() == target:
         raise errors.FolderError(f"{out}: this lists the images", "Name another file.")
+    if is_table_of_results(out):
+        raise errors.FolderError(f"{out}: this is a table of a run or study", "Name another file.")
     if out.name in PROVENANCE_TABLES:
         raise errors.FolderError(
             f"{out}: this table says where images come from", "Name another file."

@@ -101,13 +101,13 @@ def _check_not_taken(name: str, kind: str, package: str) -> None:
     registry = _REGISTRIES[kind]
     if name in registry:
         raise errors.PluginConflict(
-            f"{registry.requirement(name)} already provides a {kind} {name!r}",
+            f"{registry.requirement(name)} already provides the {kind} {name!r}",
             "Choose another name.",
         )
     for distribution, names in KNOWN_DISTRIBUTIONS.get(registry.group, {}).items():
         if name in names:
             raise errors.PluginConflict(
-                f"{distribution} already provides a {kind} {name!r}",
+                f"{distribution} already provides the {kind} {name!r}",
                 f"Choose another name, or install it: python -m pip install {distribution}",
             )
     known = {distribution for group in KNOWN_DISTRIBUTIONS.values() for distribution in group}

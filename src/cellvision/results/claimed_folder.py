@@ -35,6 +35,19 @@ _RUN_FILES = frozenset(
 )
 """What a training writes before ``run.json``."""
 
+_TABLES = frozenset(
+    {"history.csv", "predictions.csv", "provenance.csv", "groups.csv", "runs.csv", "images.csv"}
+)
+"""Tables of runs and studies."""
+
+
+def is_table_of_results(path: Path) -> bool:
+    """Whether a file is a table of a run or study."""
+    folder = path.resolve().parent
+    is_results = any((folder / name).is_file() for name in ("run.json", "study.json"))
+    return is_results and path.name in _TABLES
+
+
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[a-z]+)?")
 """Temporary names of `cellvision.atomic_io`."""
 
@@ -94,6 +107,8 @@ def clear_folder(folder: Path) -> Path:
             else:
                 path.unlink()
         folder.mkdir(parents=True, exist_ok=True)
+    except errors.CellvisionError:  # has its own message; a FolderError is an OSError, too
+        raise
     except OSError as error:
         raise _not_writable(folder, error) from error
     return folder

@@ -86,14 +86,19 @@ def make_reports(
     artifacts: list[Artifact] = []
     faults: list[errors.CellvisionError] = []
     names_run: set[str] = set()
+    again = f"report {finished.folder}" if hasattr(finished, "metadata") else "audit"
     with Safeguard(finished.folder) as safeguard:
         for number, reporter in enumerate(_in_order(selected)):
             name = reporters.name_of(type(reporter))
             display.report(name, number, len(selected))
             try:
                 artifacts += _report(finished, reporter, safeguard, again=name in names_run)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(
+                    f"the results in {finished.folder} are complete; to make the reports: "
+                    f"cellvision {again}"
+                ) from None
             except Exception as error:  # noqa: BLE001 - third-party code; the run is safe
-                again = f"report {finished.folder}" if hasattr(finished, "metadata") else "audit"
                 faults.append(_fault(reporter, error, f"cellvision {again}"))
             names_run.add(name)
             safeguard.remember()

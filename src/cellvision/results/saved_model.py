@@ -78,9 +78,22 @@ def open_model(run: Run, path: Path, verify: bool | None) -> keras.Model:
             f"{path}: the model cannot be read: {errors.summarize(error):.300}",
             "Install the plugin versions of the run (run.json), restore the file or train again.",
         ) from error
+    _raise_unless_matching(run, path, model)
     if verify or (verify is None and custom):
         _verify(run, model, strict=bool(verify))
     return model
+
+
+def _raise_unless_matching(run: Run, path: Path, model: keras.Model) -> None:
+    """Refuse a network that does not take the images or give the classes of ``run.json``."""
+    shape, outputs = tuple(model.input_shape[1:]), model.output_shape[-1]
+    expected, classes = tuple(run.preprocessing.input_shape), len(set(run.class_names))
+    if shape != expected or outputs != classes:
+        raise errors.FolderError(
+            f"{path}: this network takes images of shape {shape} and gives {outputs} classes, but "
+            f"run.json says {expected} and {classes}",
+            "Restore the model.keras and the run.json of one run.",
+        )
 
 
 def _load(path: Path) -> keras.Model:

@@ -232,7 +232,7 @@ def _metadata(
     kept_epochs = {each.kept_epoch for each in all_metadata}
     return all_metadata[0].model_copy(
         update={
-            # Each fold is a training of its own.
+            # Each fold is trained separately.
             "kept_epoch": kept_epochs.pop() if len(kept_epochs) == 1 else None,
             "solved": all(each.solved for each in all_metadata),
             "interrupted": any(each.interrupted for each in all_metadata),

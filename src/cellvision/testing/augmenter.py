@@ -227,9 +227,9 @@ class AugmenterChecks(ComponentChecks):
     @conformance_check
     def test_works_on_the_other_backend(self) -> None:
         """On the other Keras backend too: shape kept, off at inference, trains jitted."""
+        assert self.layer() is not None
         backend, process = other_backend()
         arguments = self.to_reference()
-        assert self.layer() is not None
         try:
             kept, off, loss = process.call(_check_here, **arguments)
         except ProcessFault as fault:

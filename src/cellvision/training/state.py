@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
     from cellvision.data.prepared import PreparedData
     from cellvision.experiment import Experiment
+
+
+_DAMAGE = (OSError, ValueError, LookupError, EOFError, TypeError)
+"""What reading a damaged file may raise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +69,17 @@ class TrainingState:
 
     def restore(self, model: keras.Model) -> None:
         """Set the variables of a compiled training model and of its optimizer."""
-        for variable, value in zip(model.variables, self.model, strict=True):
-            variable.assign(value)
-        for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
-            variable.assign(value)
+        try:
+            for variable, value in zip(model.variables, self.model, strict=True):
+                variable.assign(value)
+            for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
+                variable.assign(value)
+        except ValueError as error:
+            raise errors.FolderError(
+                "the state of the interrupted training does not fit the network: "
+                f"{errors.first_line(error)}",
+                "Install the plugin versions of the run, or train again in another folder.",
+            ) from error
 
     def save(self, path: Path, prepared: PreparedData) -> None:
         """Write the state, the settings and what identifies the images to a file atomically."""
@@ -114,7 +127,7 @@ class TrainingState:
                 progress["images"],
             )
             recorded, local_plugins = progress["experiment"], progress["local_plugins"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (*_DAMAGE, zipfile.BadZipFile, zlib.error) as error:
             raise errors.FolderError(
                 f"{path}: the state of the interrupted training cannot be read: {error}",
                 "Train again in another folder.",
