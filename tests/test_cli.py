@@ -221,6 +221,7 @@ def test_unreadable_files_do_not_stop_an_audit(cellvision: Command, images: Path
         ("nowhere", "nowhere: no such file or folder"),
         ("nowhere.toml", "nowhere.toml: No such file"),
         ("experiment.txt", "neither a folder nor an experiment file"),
+        ("tabelle.csv", "lacks the columns file and label"),
         ("broken.toml", "not valid TOML"),
     ],
 )
@@ -234,6 +235,7 @@ def test_sources_that_cannot_be_used(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiment.txt").write_text("x")
+    (tmp_path / "tabelle.csv").write_text("Datei;Klasse\na.png;x\n")
     (tmp_path / "broken.toml").write_text("[x")
     words = [] if verb == "audit" else ["--out", "out"]
     assert says in cellvision.refused(verb, source, *words)[0]

@@ -409,6 +409,11 @@ def test_an_interrupted_crop_resumes(masked: Path) -> None:
         ("image,x,y\nb.tif,1,1\n", {}, "no row names one of the images; the first names b.tif"),
         ("image,x,y\na.tif,1,nan\n", {}, "line 2: y is 'nan'"),
         ("image,x,y\na.tif,1,\n", {}, "line 2: y is ''"),
+        (
+            "image;x;y\na.tif;1,5;2\n",
+            {},
+            "not a position\nWrite numbers with a decimal",
+        ),
         ("image,x,y\na.tif,1\n", {}, "line 2: 2 values for 3 columns"),
         ("image,x\na.tif,1\n", {}, "columns of positions are incomplete"),
         ("name,where\na.tif,1\n", {}, "has no columns with positions; it has name, where"),
@@ -437,7 +442,7 @@ def test_unusable_tables_and_options(
 
 
 def test_options_of_tables_do_not_go_with_masks(image: Path, tmp_path: Path) -> None:
-    with pytest.raises(errors.InvalidInput, match="either a table of objects or label masks"):
+    with pytest.raises(errors.InvalidInput, match="one of the two"):
         prepare.crop_images(image, tmp_path / "out")
     for options in ({"label": "x"}, {"group": ["x"]}, {"pixel_size": 0.5}):
         with pytest.raises(errors.InvalidInput, match="describes a table"):

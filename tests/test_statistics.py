@@ -808,3 +808,15 @@ def test_invalid_input_is_named(call: object, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
         call()  # type: ignore[operator]
     assert len(str(caught.value).splitlines()) >= 2  # what, and how to fix it
+
+
+def test_an_accuracy_that_depends_on_the_size_of_groups_is_said() -> None:
+    """The interval is of the mean over groups, and the accuracy that of the images."""
+    sizes = [1] * 100 + [10] * 20
+    groups = np.repeat(np.arange(120), sizes)
+    interval = statistics.accuracy_interval(groups < 100, groups)
+    assert interval.estimate == pytest.approx(1 / 3)
+    assert interval.warning is not None
+    assert "large groups are right at another rate" in interval.warning
+    even = statistics.accuracy_interval(groups % 2 == 0, groups)
+    assert even.warning is None

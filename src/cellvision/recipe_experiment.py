@@ -327,7 +327,7 @@ def agreed_choice(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         texts = [json.dumps(choice.get(key), sort_keys=True) for choice in choices]
         counts = Counter(texts)
         common = counts.most_common(1)[0][0]
-        if len(counts) > 1:
+        if len(counts) > 1 and key != "recipe_reasons":
             _log.warning(
                 "The recipe would choose %s differently for %d of %d folds; all folds get the "
                 "choice of the others, which saw images that these folds test.",

@@ -35,6 +35,11 @@ def unusable(path: Path) -> errors.CellvisionError | None:
             f"{path}: the plugin bioio reads {suffix} files, from folders of classes",
             how_to_read(suffix),
         )
+    if suffix in (".csv", ".tsv"):
+        return errors.FolderError(
+            f"{path}: this is no table of images: it lacks the columns file and label",
+            "Name the columns file (paths from the table's folder) and label.",
+        )
     return errors.FolderError(
         f"{path}: this is neither a folder nor an experiment file (.toml, .yaml, .json)",
         "Give the folder that contains the class folders.",

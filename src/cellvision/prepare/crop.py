@@ -322,8 +322,8 @@ def _check(
 ) -> None:
     if (table is None) == (masks is None):
         raise errors.InvalidInput(
-            "crop needs either a table of objects or label masks",
-            "Give --table FILE.csv or --masks DIR.",
+            "crop needs a table of objects or label masks, one of the two",
+            "Give either --table FILE.csv or --masks DIR.",
         )
     if settings.size is not None and min(settings.size) < 1:
         raise errors.InvalidInput("size must be at least 1", "Give a positive number.")

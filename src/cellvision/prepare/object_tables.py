@@ -361,7 +361,9 @@ def _number(path: Path, line: int, column: str, row: Mapping[str, str]) -> float
     if not abs(value) < 2**31:
         raise errors.InvalidInput(
             f"{path}, line {line}: {column} is {row[column]!r}, not a position",
-            "Correct or remove the line.",
+            "Write numbers with a decimal point."
+            if re.fullmatch(r"\s*-?[0-9]+,[0-9]+\s*", row[column])
+            else "Correct or remove the line.",
         )
     return value
 

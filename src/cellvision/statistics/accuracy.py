@@ -81,6 +81,8 @@ def accuracy_interval(
     start, end = _CLUSTERED
     slide = float(np.clip((posterior.correlation - start) / (end - start), 0, 1))
     whole = wilson_interval(estimate * count, count, confidence)
+    over_groups = float((right / sizes).mean())
+    is_unequal = low <= over_groups <= high and not low <= estimate <= high
     return Interval(
         estimate,
         max(min(low, low + (whole.low - low) * slide, estimate), 0.0),
@@ -88,8 +90,14 @@ def accuracy_interval(
         "beta-binomial over groups",
         n,
         count,
-        _few_groups(count),
+        _few_groups(count) or (_UNEQUAL if is_unequal else None),
     )
+
+
+_UNEQUAL = (
+    "large groups are right at another rate than small ones, and the interval is of the mean over "
+    "groups: it says little about the accuracy over images"
+)
 
 
 def _few_groups(count: int) -> str | None:
