@@ -57,13 +57,10 @@ def test_a_schedule_keeps_the_rate_of_the_recipe(images: Path) -> None:
     )
 
 
-class Scheduled(cv.Architecture):
+class Scheduled(tiny.Level):
     """Has a schedule of Keras, named by a setting, as its recipe."""
 
     schedule: str
-
-    def build(self, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        raise NotImplementedError
 
     def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
         from keras.optimizers import SGD, schedules

@@ -32,7 +32,7 @@ def run(
         bool,
         typer.Option(
             "--resume",
-            help="Continue the interrupted or failed training in DIR; start anew if none is there.",
+            help="Continue an interrupted or failed training in DIR, or train from the beginning.",
         ),
     ] = False,
 ) -> None:

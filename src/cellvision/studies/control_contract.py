@@ -92,7 +92,7 @@ def checked_unavailable(control: Control, catalog: pd.DataFrame) -> str:
 
 
 def checked_caveat(control: Control, data: ControlData) -> str:
-    """Return the caveat of a control; empty if there is none.
+    """Return the caveat of a control, or an empty string.
 
     Raises
     ------

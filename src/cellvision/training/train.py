@@ -57,7 +57,7 @@ def train(
         For a folder: name of the recipe.
     resume
         Continue the interrupted or failed training in `out`, with the same result as without the
-        interruption. Starts from the beginning if there is none.
+        interruption. A folder without one is trained from the beginning.
     progress
         Show progress; None shows it on a terminal and in a notebook only.
 
@@ -137,7 +137,7 @@ def with_reporters(experiment: Experiment) -> Experiment:
 
 
 def _interrupted_state(folder: Path, experiment: Experiment) -> TrainingState | None:
-    """Load the state of the interrupted run in a folder; None if there is none."""
+    """Load the state from which a folder's training can resume, or return None."""
     path = folder / RESUME
     return TrainingState.load(path, experiment) if path.is_file() else None
 
