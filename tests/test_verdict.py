@@ -307,6 +307,24 @@ def test_cross_validation_widens_intervals_and_needs_a_limit_above_chance() -> N
     assert result.word != "learned"
 
 
+def test_groups_of_several_classes_need_a_limit_above_chance(rng: np.random.Generator) -> None:
+    """Inside two plates, images are told apart; two plates say little about a third."""
+    plates = np.repeat([0, 1], 60)
+    truth = np.tile([0, 1], 60)
+    wrong = rng.random(120) < np.where(plates == 0, 0.1, 0.5)
+    answers = np.where(wrong, 1 - truth, truth)
+    result = statistics.verdict(truth, answers, plates, training=1.0)
+    assert result.test.inside_groups
+    assert result.p <= 0.05
+    assert result.balanced_accuracy.low < 0.5
+    assert result.sentence == "cannot tell: too few groups"
+    assert "The interval includes chance (0.50)." in result.reasons[0]
+    unknown = statistics.verdict(truth, answers, plates)
+    assert unknown.sentence == "cannot tell: too few groups"
+    many = np.repeat(np.arange(20), 6)
+    assert statistics.verdict(truth, truth, many, training=1.0).word == "learned"
+
+
 def test_many_looks_multiply_p_and_withhold_the_word() -> None:
     twice = judge(LABELS, looks=LookCount(looks=4, settings=2))
     assert twice.p == pytest.approx(4 * twice.test.p)
@@ -323,6 +341,7 @@ def test_untrained_runs_are_counted() -> None:
     result = judge(runs)
     assert result.spread.dead == 1
     assert result.retrained is None
+    assert result.sentence == "learned: new groups are told apart; 1 of 3 runs did not train"
     assert "1 of 3 runs did not train." in result.warnings
 
 

@@ -331,7 +331,10 @@ def _shuffled(
     for start in range(0, size, rows):
         some = min(rows, size - start)
         tables = random_table.rvs(counts, times, size=some, random_state=rng)
-        parts.append(np.einsum("mck,kac->mac", tables.reshape(some, classes, -1), kinds))
+        # A product of matrices for each class: einsum adds up one number at a time.
+        by_class = tables.reshape(some, classes, -1).astype(np.float64).swapaxes(0, 1)
+        sums = by_class @ kinds.transpose(2, 0, 1)
+        parts.append(sums.transpose(1, 2, 0))
     return np.concatenate(parts)
 
 

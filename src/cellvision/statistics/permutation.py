@@ -52,6 +52,9 @@ class PermutationTest:
         Number of images and of groups (of batches if whole batches swap).
     warning : str or None
         Why the test is less reliable than usual; None if it is not.
+    inside_groups : bool
+        Whether most groups hold several classes, so that labels move mostly inside groups. The
+        p-value then says little about other groups.
     """
 
     statistic: float
@@ -69,6 +72,7 @@ class PermutationTest:
     n: int
     groups: int
     warning: str | None = None
+    inside_groups: bool = False
 
 
 def permutation_test(
@@ -296,6 +300,7 @@ def summarise(
         len(first.label),
         first.groups,
         _warning(smallest, nulls),
+        _is_mostly_mixed(first),
     )
 
 
@@ -317,6 +322,11 @@ def _score(tally: Tally, statistic: Statistic) -> Floats:
     return recall
 
 
+def _is_mostly_mixed(arrangements: Arrangements) -> bool:
+    """Whether most groups hold several classes."""
+    return bool(arrangements.mixed.sum() > arrangements.groups / 2)
+
+
 def _warning(smallest: float, nulls: list[NullDistribution]) -> str | None:
     first = nulls[0].arrangements
     if max(len(np.unique(part.arrangements.label)) for part in nulls) < 2:
@@ -326,10 +336,9 @@ def _warning(smallest: float, nulls: list[NullDistribution]) -> str | None:
         plural = ("es" if first.whole_batches else "s") * (first.groups > 1)
         where = " within batches" if first.within_batches else ""
         return f"no p below {smallest:.2g} is possible with {first.groups} {noun}{plural}{where}"
-    mixed = int(first.mixed.sum())
-    if mixed > first.groups / 2:
+    if _is_mostly_mixed(first):
         return (
-            f"{mixed} of {first.groups} groups hold several classes: if classes were assigned to "
+            f"{int(first.mixed.sum())} of {first.groups} groups hold several classes: if classes were assigned to "
             "something smaller (wells of a plate), name that as group and this as batch"
         )
     return None

@@ -172,7 +172,8 @@ def verdict(
         Names of controls that were not run, to warn about.
     cross_validated
         Whether predictions are pooled over folds. Intervals are then widened, and *learned* also
-        requires that the lower limit of the balanced accuracy is above chance.
+        requires that the lower limit of the balanced accuracy is above chance, as it does where
+        most groups hold several classes.
     shared
         Whether training and held-out images are known to share groups or images.
     adjusted_p
@@ -233,6 +234,8 @@ def verdict(
         batch_name=batch_name,
         batches_held_out=batches_held_out,
         looks=looks,
+        runs=len(dead),
+        untrained_runs=int(dead.sum()),
     )
     word, sentence, reasons = case.decide()
     return Verdict(

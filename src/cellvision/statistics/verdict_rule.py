@@ -54,6 +54,8 @@ class Case:
     batch_name: str
     batches_held_out: bool
     looks: LookCount | None
+    runs: int
+    untrained_runs: int
 
     @property
     def images(self) -> str:
@@ -84,7 +86,8 @@ class Case:
                 (self.table.sentence(self.images),),
             )
         if self._significant():
-            return self._learned()
+            word, sentence, reasons = self._learned()
+            return word, sentence + self._untrained(), reasons
         if self.overall is not None and self.overall.p <= ALPHA < self.test.p:
             return (
                 *("may be the batch", f"may be the {self.batch_name}"),
@@ -96,8 +99,14 @@ class Case:
         return self._not_learned()
 
     def _significant(self) -> bool:
-        above = not self.cross_validated or self.balanced.low > self.chance
-        return self.p <= ALPHA and above
+        # Where p is no test of new groups, the interval has to be above chance as well.
+        needs_interval = self.cross_validated or self.test.inside_groups
+        return self.p <= ALPHA and (self.balanced.low > self.chance or not needs_interval)
+
+    def _untrained(self) -> str:
+        if not self.untrained_runs:
+            return ""
+        return f"; {self.untrained_runs} of {counted(self.runs, 'run')} did not train"
 
     def _score(self) -> str:
         adjusted = "" if self.p == self.test.p else f", adjusted {self.p:.2g}"
@@ -154,13 +163,16 @@ class Case:
             limit = f"No {(self.test.warning or '').removeprefix('no ')}."
             return cannot_tell("too few groups", limit)
         score = self._score()
+        if self.p <= ALPHA:
+            score += f" The interval includes chance ({self.chance:.2f})."
         better = [r for r in self.controls if _is_significant_rung(r) and r.finding == "worse"]
         if better:
             reasons = (score, *(result.describe() for result in better))
             return "undertrained", _do_better(better), reasons
         if self.training is None:
             reason = "The accuracy on training images is unknown."
-            return cannot_tell("not better than permuted labels", score, reason)
+            cause = "too few groups" if self.p <= ALPHA else "not better than permuted labels"
+            return cannot_tell(cause, score, reason)
         rungs = tuple(r.describe() for r in self.controls if _is_significant_rung(r))
         fit = f"The balanced accuracy on training images is {self.training:.2f}"
         if self.training < (1 + self.chance) / 2:

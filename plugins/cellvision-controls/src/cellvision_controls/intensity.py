@@ -64,9 +64,13 @@ def intensity_summaries(pixels: np.ndarray) -> np.ndarray:
     """
     rows = []
     for image in pixels:
-        intensities = np.asarray(image, dtype=np.float64).reshape(-1, image.shape[-1])
-        percentiles = np.percentile(intensities, PERCENTILES, axis=0)
+        # One row per channel: NumPy reduces contiguous values up to ten times as fast.
+        native = np.ascontiguousarray(np.moveaxis(image, -1, 0)).reshape(image.shape[-1], -1)
+        values = native.astype(np.float64)
+        # Partitioning small integers is faster, too; floats are interpolated in 64 bits.
+        sortable = values if native.dtype.kind in "bf" else native
+        percentiles = np.percentile(sortable, PERCENTILES, axis=1)
         rows.append(
-            np.concatenate([intensities.mean(axis=0), intensities.std(axis=0), percentiles.ravel()])
+            np.concatenate([values.mean(axis=1), values.std(axis=1), percentiles.ravel()])
         )
     return np.stack(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -123,6 +124,7 @@ def _autoscaled(scale: DisplayRange) -> str:
     )
 
 
+@lru_cache(maxsize=8)  # several figures of a run need it, and it reads images
 def run_display_range(run: Run) -> DisplayRange:
     """Choose the display range of a run's images as acquired, from a sample of them."""
     names = balanced_sample(run.predictions, _MEASURED)["image"]

@@ -101,10 +101,10 @@ def _draw_plate(axes: Any, wells: pd.DataFrame, shape: tuple[int, int], run: Run
     axes.set_yticks(range(0, rows, step), [chr(ord("A") + k) for k in range(0, rows, step)])
     axes.xaxis.tick_top()
     axes.tick_params(labelsize=7, length=0, pad=2)
-    axes.set_xticks(np.arange(-0.5, columns), minor=True)
-    axes.set_yticks(np.arange(-0.5, rows), minor=True)
-    axes.grid(which="minor", color="#D8D8D8", linewidth=0.5)
-    axes.tick_params(which="minor", length=0)
+    # Two sets of lines are drawn faster than a grid of minor ticks.
+    lines = {"color": "#D8D8D8", "linewidth": 0.5}
+    axes.hlines(np.arange(-0.5, rows), -0.5, columns - 0.5, **lines)
+    axes.vlines(np.arange(-0.5, columns), -0.5, rows - 0.5, **lines)
     for spine in axes.spines.values():
         spine.set_color(GREY)
     return image
