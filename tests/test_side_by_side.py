@@ -23,6 +23,7 @@ from cellvision import cli, concurrency, errors, local_plugins
 from cellvision.backends import memory
 from cellvision.progress import LineDisplay
 from cellvision.studies import local_training, local_workers
+from cellvision.studies.failed_controls import FailedControls
 from cellvision.studies.local_training import train_locally
 from cellvision.studies.local_workers import LocalWorkers, WorkerKilled
 from cellvision.studies.plan import PlannedRun
@@ -202,7 +203,7 @@ def test_workers_share_the_processors(
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     experiment = tiny.experiment(images, "perceptron", preprocessing={"size": (side, side)})
-    environment = LocalWorkers(tmp_path, [experiment])._environment(number)
+    environment = LocalWorkers(tmp_path, [experiment], FailedControls())._environment(number)
     assert environment["TF_NUM_INTRAOP_THREADS"] == threads
     assert environment["TF_NUM_INTEROP_THREADS"] == str(max(1, 8 // number))
     assert environment["OMP_NUM_THREADS"] == "3"  # the user's
@@ -284,7 +285,7 @@ def plan(images: Path, runs: int = 6, architecture: str = "perceptron") -> list[
 
 
 def train(machinery: Machinery, runs: Sequence[PlannedRun], workers: Any = "auto") -> None:
-    train_locally(runs, runs, machinery.folder, LineDisplay(), workers)
+    train_locally(runs, runs, machinery.folder, LineDisplay(), FailedControls(), workers)
     assert sorted([*machinery.here, *machinery.in_workers]) == sorted(run.name for run in runs)
 
 

@@ -254,7 +254,11 @@ class ExperimentRecord(ResultModel):
     """Folder in ``out_of_fold`` with the mean out-of-fold predictions over seeds."""
 
     missing_controls: tuple[str, ...] = ()
-    """Controls that are enabled by default and available for it, and were not run."""
+    """Controls that are enabled by default and available for it and were not run, and those that
+    failed."""
+
+    failed_controls: Annotated[dict[str, str], Field(default_factory=dict)]
+    """Why requested controls failed, by name."""
 
 
 class RunRecord(ResultModel):

@@ -338,7 +338,8 @@ def _warning(smallest: float, nulls: list[NullDistribution]) -> str | None:
         return f"no p below {smallest:.2g} is possible with {first.groups} {noun}{plural}{where}"
     if _is_mostly_mixed(first):
         return (
-            f"{int(first.mixed.sum())} of {first.groups} groups hold several classes: if classes were assigned to "
-            "something smaller (wells of a plate), name that as group and this as batch"
+            f"{int(first.mixed.sum())} of {first.groups} groups hold several classes: if classes "
+            "were assigned to something smaller (wells of a plate), name that as group and this as "
+            "batch"
         )
     return None

@@ -27,9 +27,17 @@ def _broken(control: Control, what: str, hint: str) -> errors.PluginContractErro
 
 
 def _returned(control: Control, method: Callable[..., T], *arguments: Any) -> T:
-    """Call a method of a control, which must not end the process."""
+    """Call a method of a control; whatever else it raises becomes an error that names it."""
     try:
         return method(*arguments)
+    except errors.CellvisionError:
+        raise
+    except Exception as error:
+        raise _broken(
+            control,
+            f"{method.__name__}() failed: {errors.summarize(error)}",
+            "Its author can find the fault with --debug, or with: cellvision check.",
+        ) from error
     except SystemExit as error:
         raise _broken(
             control,

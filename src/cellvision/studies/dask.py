@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from cellvision.progress import Display
+    from cellvision.studies.failed_controls import FailedControls
     from cellvision.studies.plan import PlannedRun
 
 _CONNECTION_TIMEOUT = 10
@@ -85,6 +86,7 @@ def train_on_cluster(
     folder: Path,
     done: int,
     display: Display,
+    failed: FailedControls,
 ) -> None:
     """Train runs on the workers of a cluster; each appears in `folder` when complete.
 
@@ -100,21 +102,23 @@ def train_on_cluster(
         Number of runs of the study that are already finished.
     display
         Shows progress.
+    failed
+        Receives the controls that fail.
 
     Raises
     ------
     errors.CellvisionError
         The scheduler does not answer, a run killed several workers, a worker has other versions
         than this process, or a run was trained on other images than the first finished run of
-        its experiment in this call; also any error that a run raises. Runs that have started are
-        finished first, and all finished runs are kept.
+        its experiment in this call; also any error that a run of an experiment raises. Runs that
+        have started are finished first, and all finished runs are kept.
     """
     _check_client(client)
     for run in waiting:
         raise_if_unreachable((run.experiment, run.component))
     total = done + len(waiting)
     pending = _submit(client, waiting)
-    collector = _Collector(folder)
+    collector = _Collector(folder, failed)
     warned: set[str] = set()
     try:
         while pending:
@@ -140,10 +144,13 @@ class _Collector:
     ----------
     folder
         Folder ``runs`` of the study.
+    failed
+        Receives the controls that fail.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, failed: FailedControls) -> None:
         self.folder = folder
+        self.failed = failed
         self.count = 0
         self.fault: Exception | None = None
         self._images: dict[str, tuple[str, Any]] = {}
@@ -155,6 +162,8 @@ class _Collector:
             self._check_images(run, files)
             _store(run, files, self.folder)
         except Exception as error:  # noqa: BLE001 - raised when the other runs have ended
+            if self.failed.add(run, error):
+                return
             if self.fault is None and others:
                 _log.warning("%s; no further run is started", errors.first_line(error))
             self.fault = self.fault or error

@@ -19,6 +19,7 @@ from cellvision.data.batch_reads import reads_for_fingerprints
 from cellvision.data.split import Split
 from cellvision.results.claimed_folder import claim_folder
 from cellvision.results.run import load_run
+from cellvision.studies.failed_controls import FailedControls
 from cellvision.studies.local_workers import LocalWorkers, WorkerKilled
 from cellvision.studies.plan import PlannedRun, Runner
 from cellvision.studies.side_by_side import (
@@ -44,6 +45,7 @@ def train_locally(
     planned: Sequence[PlannedRun],
     folder: Path,
     display: Display,
+    failed: FailedControls,
     workers: Workers = "auto",
 ) -> None:
     """Train runs in this process, or in worker processes of this machine.
@@ -58,6 +60,8 @@ def train_locally(
         Folder ``runs`` of the study.
     display
         Shows progress.
+    failed
+        Receives the controls that fail; their other runs are left out.
     workers
         Number of worker processes; 1 trains in this process, and ``"auto"`` chooses by a trial.
 
@@ -66,14 +70,14 @@ def train_locally(
     errors.ExperimentError
         Workers are requested, but this machine trains on a GPU or they cannot import a class.
     errors.CellvisionError
-        A run fails, or the worker that trains it is killed.
+        A run of an experiment fails, or the worker that trains a run is killed.
     """
     if isinstance(workers, int) and workers > 1:
         for run in waiting:
             raise_if_unavailable(run)
     experiments = list({id(run.experiment): run.experiment for run in waiting}.values())
-    with LocalWorkers(folder, experiments) as processes:
-        training = _LocalTraining(waiting, planned, folder, display, processes)
+    with LocalWorkers(folder, experiments, failed) as processes:
+        training = _LocalTraining(waiting, planned, folder, display, failed, processes)
         for network, group in itertools.groupby(waiting, _but_for_the_split):
             training.train(network, list(group), workers)
 
@@ -92,11 +96,13 @@ class _LocalTraining:
         planned: Sequence[PlannedRun],
         folder: Path,
         display: Display,
+        failed: FailedControls,
         processes: LocalWorkers,
     ) -> None:
         self.planned = planned
         self.folder = folder
         self.display = display
+        self.failed = failed
         self.processes = processes
         self._finished = len(planned) - len(waiting)
         self._runner: Runner | None = None
@@ -129,11 +135,15 @@ class _LocalTraining:
             if done:
                 yield remaining[:done]
             for run in remaining[done:]:  # runs of the experiment itself come first
+                if run in self.failed:
+                    continue
                 number = self.planned.index(run) + 1
                 self.display.run(number, len(self.planned), run.seed, run.control)
-                runner.train(run.seed, run.component, claim_folder(self.folder / run.name))
-                self._finished += 1
-                yield [run]
+                with self.failed.catching(run):
+                    runner.train(run.seed, run.component, claim_folder(self.folder / run.name))
+                if run not in self.failed:
+                    self._finished += 1
+                    yield [run]
 
     def _side_by_side(
         self,
@@ -163,16 +173,24 @@ class _LocalTraining:
             if not is_optional:
                 raise
             _log.warning("%s; the other runs train one after the other", error.what)
-        left = [run for run in runs if not (self.folder / run.name / "run.json").is_file()]
+        left = self._left(runs)
         if left:
             self.processes.end()
         return left
+
+    def _left(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+        """Return the runs that are neither finished nor of a control that failed."""
+        return [
+            run
+            for run in self.failed.without(runs)
+            if not (self.folder / run.name / "run.json").is_file()
+        ]
 
     def _choose(self, network: str, runs: Sequence[PlannedRun]) -> Sequence[PlannedRun]:
         """Train the first run alone, and the others in workers if worth it; return what is left."""
         self._chosen[network] = 1
         for finished in self._one_after_the_other(runs):
-            runs = runs[len(finished) :]
+            runs = self._left(runs)
             if len(finished) > 1:
                 continue  # one program has trained them
             batch_size = finished[0].experiment.training.batch_size

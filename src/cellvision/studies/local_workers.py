@@ -32,6 +32,7 @@ from cellvision.studies.dask_worker import keras_backend, local_plugin_digests
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
+    from cellvision.studies.failed_controls import FailedControls
     from cellvision.studies.plan import PlannedRun
 
 _ENDING_SECONDS = 10
@@ -55,11 +56,16 @@ class LocalWorkers:
         The folder ``runs`` of the study.
     experiments
         All experiments of the study.
+    failed
+        Receives the controls that fail; their other runs are not started.
     """
 
-    def __init__(self, folder: Path, experiments: Sequence[Experiment]) -> None:
+    def __init__(
+        self, folder: Path, experiments: Sequence[Experiment], failed: FailedControls
+    ) -> None:
         self.folder = folder
         self.experiments = experiments
+        self.failed = failed
         self._study = uuid.uuid4().hex
         self._workers: list[_Worker] = []
         self._messages: queue.SimpleQueue[tuple[_Worker, Mapping[str, Any]]] = queue.SimpleQueue()
@@ -90,7 +96,7 @@ class LocalWorkers:
         WorkerKilled
             A worker was killed. No further run is started, and started ones are finished first.
         errors.CellvisionError
-            A run failed; likewise.
+            A run of an experiment failed; likewise.
         """
         self._start(number)
         fault: errors.CellvisionError | None = None
@@ -106,8 +112,13 @@ class LocalWorkers:
                 yield worker.number, run
                 self._submit(worker, runs)
             elif run is not None:
-                runs.clear()
-                fault = fault or self._fault(run, worker, message)
+                error = _fault(run, worker, message)
+                if self.failed.add(run, error):
+                    self._submit(worker, runs)
+                else:
+                    runs.clear()
+                    self._announce(error)
+                    fault = fault or error
             if "ended" in message:
                 self._workers.remove(worker)
         if fault is not None:
@@ -155,8 +166,11 @@ class LocalWorkers:
         }
 
     def _submit(self, worker: _Worker, runs: deque[PlannedRun]) -> None:
-        if runs:
-            worker.submit(runs.popleft(), self._study, self.folder)
+        while runs:
+            run = runs.popleft()
+            if run not in self.failed:
+                worker.submit(run, self._study, self.folder)
+                return
 
     def _receive(self) -> tuple[_Worker, Mapping[str, Any]]:
         while True:
@@ -169,13 +183,9 @@ class LocalWorkers:
             self._shown.add(warning)
             _log.warning("%s%s", "" if run is None else f"run {run.name}: ", warning)
 
-    def _fault(
-        self, run: PlannedRun, worker: _Worker, message: Mapping[str, Any]
-    ) -> errors.CellvisionError:
-        fault = _fault(run, worker, message)
+    def _announce(self, fault: errors.CellvisionError) -> None:
         if any(worker.run is not None for worker in self._workers):
             _log.warning("%s; no further run is started", fault.what)
-        return fault
 
 
 class _Worker:

@@ -19,6 +19,7 @@ from cellvision.results.reporting import make_reports
 from cellvision.results.study import Study
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls
+from cellvision.studies.failed_controls import FailedControls
 from cellvision.studies.folds import (
     count_folds,
     plan_folds,
@@ -81,7 +82,9 @@ def study(
     controls
         Controls to run beside each experiment: one or several, each the name of an installed
         control, or a control with settings. True runs all that are enabled by default and
-        available, such as ``"permuted_groups"``. They can also be added to a finished study.
+        available, such as ``"permuted_groups"``. They can also be added to a finished study. If
+        a control fails, a warning says so, and the study is finished without it; the same call
+        tries it again.
     folds
         Cross-validate with this many folds of whole groups: every group is tested once, and each
         run trains one network per fold.
@@ -130,8 +133,8 @@ def study(
     errors.InvalidInput, errors.LeakError
         As for `train`.
     errors.CellvisionError
-        The cluster was lost, its workers fail, have other versions than this process or images
-        that differ between them; or a worker process was killed.
+        A run of an experiment fails, the cluster was lost, its workers fail, have other versions
+        than this process or images that differ between them; or a worker process was killed.
     """
     runs = _checked_runs(runs)
     check_workers(workers, cluster=client is not None)
@@ -157,8 +160,9 @@ def study(
         claim_study(folder, plan)
         run_folder = folder / "runs"
         waiting = _unfinished(planned, run_folder)
-        _train(waiting, planned, run_folder, display, client, workers)
-        finished = finish_study(folder, plan, planned)
+        failed = FailedControls()
+        _train(waiting, planned, run_folder, display, failed, client, workers)
+        finished = finish_study(folder, plan, planned, failed)
         first = next(iter(experiments.values()))
         for fault in make_reports(finished, first.reporters or (), display)[1]:
             _log.warning("%s", fault.what)
@@ -191,16 +195,17 @@ def _train(
     planned: Sequence[PlannedRun],
     folder: Path,
     display: Display,
+    failed: FailedControls,
     client: Client | None,
     workers: Workers,
 ) -> None:
     """Train runs on this machine or on a cluster; say after an interrupt how to resume."""
     try:
         if client is None:
-            train_locally(waiting, planned, folder, display, workers)
+            train_locally(waiting, planned, folder, display, failed, workers)
         else:
             done = len(planned) - len(waiting)
-            dask.train_on_cluster(client, waiting, folder, done, display)
+            dask.train_on_cluster(client, waiting, folder, done, display, failed)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"finished runs are kept in {folder.parent}; the same command resumes the study"

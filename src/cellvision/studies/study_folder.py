@@ -25,6 +25,7 @@ from cellvision.studies.comparisons import compare_experiments
 from cellvision.studies.control_description import described_controls, missing_controls
 from cellvision.studies.controls import in_order
 from cellvision.studies.ensemble import ensemble_records
+from cellvision.studies.failed_controls import FailedControls
 from cellvision.studies.folds import folds_by
 from cellvision.studies.image_tables import write_image_tables
 from cellvision.studies.looks import record_looks
@@ -139,7 +140,9 @@ def _unchangeable(plan: Plan) -> Any:
     return {key: value for key, value in plain.items() if key not in _COMPARED_APART}
 
 
-def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Study:
+def finish_study(
+    folder: Path, plan: Plan, planned: Sequence[PlannedRun], failed: FailedControls
+) -> Study:
     """Write tables, ensembles, verdicts and the record of a study.
 
     Parameters
@@ -149,11 +152,14 @@ def finish_study(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> Stu
     plan
         Its plan.
     planned
-        Its runs, all of them finished.
+        Its runs, all of them finished but those of the controls that failed.
+    failed
+        These controls.
     """
+    finished_runs = failed.without(planned)
     with naming_folder(folder):
-        _write_all_tables(folder, planned)
-        metadata = _metadata(folder, plan, planned)
+        _write_all_tables(folder, finished_runs)
+        metadata = _metadata(folder, plan, finished_runs, failed)
         finished = Study(folder, metadata)
         write_image_tables(finished)
         looks = record_looks(finished, plan["id"])
@@ -177,14 +183,23 @@ def _write_all_tables(folder: Path, planned: Sequence[PlannedRun]) -> None:
         _write_tables(folder, control_runs, "control_runs.csv", "control_history.csv", columns)
 
 
-def _metadata(folder: Path, plan: Plan, planned: Sequence[PlannedRun]) -> StudyMetadata:
+def _metadata(
+    folder: Path, plan: Plan, planned: Sequence[PlannedRun], failed: FailedControls
+) -> StudyMetadata:
     missing = {
-        run.experiment_name: missing_controls(run, planned, load_run(folder / "runs" / run.name))
-        for run in {run.experiment_name: run for run in planned if run.control is None}.values()
+        name: in_order(
+            missing_controls(run, planned, load_run(folder / "runs" / run.name))
+            | dict(failed.components(name))
+        )
+        for name, run in {r.experiment_name: r for r in planned if r.control is None}.items()
     }
     pooled, means = write_pooled_runs(folder, planned)
+    records = tuple(
+        record.model_copy(update={"failed_controls": dict(failed.reasons(record.name))})
+        for record in _experiment_records(folder, plan, planned, means, missing)
+    )
     metadata = StudyMetadata(
-        experiments=_experiment_records(folder, plan, planned, means, missing),
+        experiments=records,
         seeds=tuple(plan["seeds"]),
         expert=plan["expert"],
         runs=tuple(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -119,9 +120,10 @@ class ControlChecks(ComponentChecks):
             kind = f"{image.dtype}, {counted(image.shape[-1], 'channel')}"
             before = image.copy()
             try:
-                first, second = (checked_image(control, image) for _ in range(2))
-            except errors.PluginContractError as error:
-                raise CheckFailed(error.what, error.hint) from error
+                with _as_raised():
+                    first, second = (checked_image(control, image) for _ in range(2))
+            except CheckFailed:
+                raise
             except Exception as error:
                 is_read_only = isinstance(error, ValueError) and "read-only" in str(error)
                 raise CheckFailed(
@@ -148,10 +150,8 @@ class ControlChecks(ComponentChecks):
         data = example_control_data()
 
         def labels(seed: int) -> Sequence[str]:
-            try:
+            with _as_raised():
                 return checked_labels(control, data, seed)
-            except errors.PluginContractError as error:
-                raise CheckFailed(error.what, error.hint) from error
 
         self.require(
             labels(0) != list(data.table["label"]),
@@ -203,13 +203,14 @@ class ControlChecks(ComponentChecks):
         from cellvision.studies.control_contract import checked_probabilities
 
         control = self._changing("predict")
+
+        def predicted(given: ControlData) -> np.ndarray:
+            with _as_raised():
+                return checked_probabilities(control, given, 0)
+
         if data is not None:
-            return checked_probabilities(control, data, 0)
-        return self.once(
-            "predict()",
-            "test_predicts",
-            lambda: checked_probabilities(control, example_control_data(), 0),
-        )
+            return predicted(data)
+        return self.once("predict()", "test_predicts", lambda: predicted(example_control_data()))
 
     @conformance_check
     def test_changes_the_experiment(self) -> None:
@@ -218,10 +219,8 @@ class ControlChecks(ComponentChecks):
         from cellvision.testing.examples import example_experiment
 
         control = self._changing("change_experiment")
-        try:
+        with _as_raised():
             changed = checked_experiment(control, example_experiment())
-        except errors.PluginContractError as error:
-            raise CheckFailed(error.what, error.hint) from error
         self.require(
             changed != example_experiment(),
             "change_experiment() returns the experiment as it is",
@@ -262,8 +261,11 @@ class ControlChecks(ComponentChecks):
             except errors.CellvisionError as error:
                 raise CheckFailed(error.what, error.hint) from error
         name = controls.name_of(type(control))
-        record = next(each for each in load_study(folder).metadata.controls if each.name == name)
-        finding = load_study(folder).verdicts[0].controls[0]
+        finished = load_study(folder)
+        failed = finished.metadata.experiments[0].failed_controls
+        self.require(name not in failed, failed.get(name, ""), "Correct what it says.")
+        record = next(each for each in finished.metadata.controls if each.name == name)
+        finding = finished.verdicts[0].controls[0]
         self.require(
             (finding.control, finding.kind) == (name, record.kind),
             f"the verdict has {finding.control!r}, {finding.kind}",
@@ -286,6 +288,17 @@ class ControlChecks(ComponentChecks):
                 continue
             except Exception as error:
                 raise unittest.SkipTest(f"needs {check.__name__} to pass first") from error
+
+
+@contextmanager
+def _as_raised() -> Iterator[None]:
+    """Turn a broken contract into a failed check; raise an error of the control's own code."""
+    try:
+        yield
+    except errors.PluginContractError as error:
+        if isinstance(error.__cause__, Exception):
+            raise error.__cause__ from None
+        raise CheckFailed(error.what, error.hint) from error
 
 
 def _images() -> list[np.ndarray]:

@@ -70,7 +70,5 @@ def intensity_summaries(pixels: np.ndarray) -> np.ndarray:
         # Partitioning small integers is faster, too; floats are interpolated in 64 bits.
         sortable = values if native.dtype.kind in "bf" else native
         percentiles = np.percentile(sortable, PERCENTILES, axis=1)
-        rows.append(
-            np.concatenate([values.mean(axis=1), values.std(axis=1), percentiles.ravel()])
-        )
+        rows.append(np.concatenate([values.mean(axis=1), values.std(axis=1), percentiles.ravel()]))
     return np.stack(rows)

@@ -137,11 +137,20 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
     for control in verdict.controls:
         yield f"Control: {control_label(study, control.control)}", _control_text(control)
     if verdict.missing_controls:
-        names = ", ".join(control_label(study, name) for name in verdict.missing_controls)
-        yield "Controls not run", names
+        yield "Controls not run", _missing_controls(study, verdict)
     if is_known(verdict.expert):
         yield "Human expert, as given", format_number(verdict.expert, 2)
     yield from _expert_facts(study, verdict.experiment, verdict.split)
+
+
+def _missing_controls(study: Study, verdict: VerdictRecord) -> str:
+    """Name the controls that were not run, and say why those that failed did."""
+    named = (each for each in study.experiments if each.name == verdict.experiment)
+    failed = next(named).record.failed_controls
+    return ", ".join(
+        control_label(study, name) + (f" (failed: {failed[name]})" if name in failed else "")
+        for name in verdict.missing_controls
+    )
 
 
 def folds_text(verdict: VerdictRecord) -> str:

@@ -1,0 +1,89 @@
+"""Controls that failed in a study: it is finished without them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cellvision import errors
+
+if TYPE_CHECKING:
+    from cellvision.interfaces.control import Control
+    from cellvision.studies.plan import PlannedRun
+
+_log = logging.getLogger(__name__)
+
+
+class FailedControls:
+    """Controls that failed, by experiment, and why.
+
+    A control accompanies networks that may have trained for hours, so its failure does not end
+    their study. The same call of `study` tries it again.
+    """
+
+    def __init__(self) -> None:
+        self._failed: dict[tuple[str, str], tuple[Control, str]] = {}
+
+    def __contains__(self, run: PlannedRun) -> bool:
+        """Whether a run belongs to a control that failed for its experiment."""
+        return (run.experiment_name, run.control) in self._failed
+
+    def add(self, run: PlannedRun, error: BaseException) -> bool:
+        """Record the error of a run, if it is the fault of a control.
+
+        Parameters
+        ----------
+        run
+            The run.
+        error
+            What it raised. Full disks and killed processes are no fault of a control.
+
+        Returns
+        -------
+        bool
+            Whether the study goes on without the control.
+        """
+        is_fault = isinstance(error, errors.InvalidInput) and not isinstance(error, OSError)
+        if run.control is None or run.component is None or not is_fault:
+            return False
+        if run not in self:
+            reason = error.what if isinstance(error, errors.CellvisionError) else str(error)
+            self._failed[run.experiment_name, run.control] = run.component, reason
+            _log.warning(
+                "the control %r failed, and the study goes on without it: %s. When this is "
+                "corrected, the same command runs it.",
+                run.control,
+                reason.removesuffix("."),
+            )
+        return True
+
+    @contextmanager
+    def catching(self, run: PlannedRun) -> Iterator[None]:
+        """Record what a run raises if it is the fault of a control; raise it otherwise."""
+        try:
+            yield
+        except errors.InvalidInput as error:
+            if not self.add(run, error):
+                raise
+
+    def without(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+        """Return the runs that belong to no failed control."""
+        return [run for run in runs if run not in self]
+
+    def reasons(self, experiment_name: str) -> Mapping[str, str]:
+        """Return why controls of an experiment failed, by the name of the control."""
+        return {
+            control: reason
+            for (name, control), (_, reason) in self._failed.items()
+            if name == experiment_name
+        }
+
+    def components(self, experiment_name: str) -> Mapping[str, Control]:
+        """Return the controls of an experiment that failed, by name."""
+        return {
+            control: component
+            for (name, control), (component, _) in self._failed.items()
+            if name == experiment_name
+        }

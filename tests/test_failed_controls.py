@@ -1,0 +1,81 @@
+"""A control that fails does not cost the study: it is finished without it, and retried."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import cellvision as cv
+from tests import tiny
+
+pytestmark = pytest.mark.slow
+
+CONTROL = '''
+"""A control of ours."""
+from pathlib import Path
+import cellvision as cv
+from cellvision.statistics import ControlMeaning
+
+class Mirror(cv.Control):
+    """Trains on mirror images."""
+
+    def meaning(self):
+        return ControlMeaning("alternative explanation", "the mirror image")
+
+    def change_image(self, pixels):
+        if Path(__file__).with_name("fails").exists():
+            raise ValueError("no mirror")
+        return pixels[:, ::-1]
+'''
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_folder(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> str:
+    (tmp_path / "mirror.py").write_text(CONTROL)
+    (tmp_path / "fails").touch()
+    ((_, name),) = cv.load_plugins(tmp_path / "mirror.py").names
+    return name
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failed_control_is_left_out_and_tried_again(
+    images: Path,
+    mirror: str,
+    tmp_path: Path,
+    workers: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "study"
+    experiment = tiny.experiment(images, "perceptron", reporters=(cv.reporters.create("html"),))
+
+    def study() -> cv.Study:
+        wanted = [mirror, "intensity"]
+        return cv.study(experiment, 2, folder, controls=wanted, workers=workers, progress=False)
+
+    first = study()
+    assert list(first.controls) == ["intensity"]
+    assert first.verdicts[0].missing_controls.count(mirror) == 1
+    (record,) = first.metadata.experiments
+    assert list(record.failed_controls) == [mirror]
+    assert "ValueError: no mirror" in record.failed_controls[mirror]
+    warnings = [line for line in caplog.messages if "goes on without it" in line]
+    assert len(warnings) == 1
+    assert "no mirror" in warnings[0]
+    page = (folder / "reports" / "report.html").read_text(encoding="utf-8")
+    assert "(failed: " in page
+    assert cv.load_study(folder).controls.keys() == {"intensity"}
+
+    done = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
+    (tmp_path / "fails").unlink()
+    again = study()
+    assert set(again.controls) == {mirror, "intensity"}
+    assert len(again.controls[mirror]) == 2
+    assert again.metadata.experiments[0].failed_controls == {}
+    assert mirror not in again.verdicts[0].missing_controls
+    assert {path: path.stat().st_mtime_ns for path in done} == done
