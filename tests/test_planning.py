@@ -20,7 +20,7 @@ from cellvision.cli import main
 from cellvision.data.catalog import Catalog
 from cellvision.data.training_subset import keep_training_groups
 from cellvision.results.verdicts import LearningCurveRecord
-from cellvision.statistics import Pilot, groups_for_interval
+from cellvision.statistics import Pilot, accuracy_interval, groups_for_interval
 
 
 def table(sizes: list[int], splits: int = 4) -> pd.DataFrame:
@@ -160,3 +160,15 @@ def test_a_study_of_sizes_and_a_plan_from_it(
     content = plan(str(study.folder), "--experiment", "12 groups", capsys=capsys)
     assert content["classes"] == 2
     assert content["pilot"]["images"] == 1
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.99, 1.0])
+def test_a_pilot_without_errors_does_not_plan_two_groups(accuracy: float) -> None:
+    """Independent images, one to a group: the planned number gives the interval asked for."""
+    pilot = Pilot(accuracy, correlation=0.0, images=1)
+    for half_width in (0.02, 0.05, 0.2):
+        n = groups_for_interval(pilot, half_width)
+        right = np.arange(n) < round(accuracy * n)
+        interval = accuracy_interval(right)
+        assert (interval.high - interval.low) / 2 <= half_width + 0.003
+        assert n > 0.4 / half_width

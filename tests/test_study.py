@@ -256,6 +256,26 @@ def test_a_study_needs_runs_and_experiments(images: Path, tmp_path: Path) -> Non
         cv.study({}, runs=1, out=tmp_path / "study")
 
 
+def test_an_impossible_experiment_is_found_before_the_first_training(
+    images: Path, tmp_path: Path
+) -> None:
+    """An AlexNet needs larger images, and the last setting a validation split."""
+    possible = tiny.experiment(images, "perceptron")
+    small = tiny.experiment(images, "alexnet")
+    with pytest.raises(errors.ArchitectureError, match="experiment 'alexnet'"):
+        cv.study({"perceptron": possible, "alexnet": small}, 1, tmp_path / "study")
+    keeps_best = possible.training.model_copy(update={"keep": "best"})
+    no_validation = possible.model_copy(
+        update={
+            "training": keeps_best,
+            "split": possible.split.model_copy(update={"validation": 0}),
+        }
+    )
+    with pytest.raises(errors.ExperimentError, match=r"experiment 'best': .* need a validation"):
+        cv.study({"last": possible, "best": no_validation}, 1, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
 @pytest.mark.slow
 def test_a_failing_reporter_loses_no_run(
     images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -73,12 +73,15 @@ def summarise_pilot(correct: ArrayLike, groups: ArrayLike) -> Pilot:
 def groups_for_interval(pilot: Pilot, half_width: float, confidence: float = 0.95) -> int:
     """Return how many test groups give an accuracy to within `half_width`.
 
-    Groups = z² p (1 - p) (ICC + (1 - ICC) / images) / half_width².
+    Groups = z² p (1 - p) (ICC + (1 - ICC) / images) / half_width², and close to an accuracy of 0
+    or 1, where that vanishes, as many as Wilson's interval needs.
 
     Examples
     --------
     >>> groups_for_interval(Pilot(accuracy=0.8, correlation=0.2, images=20), half_width=0.05)
     60
+    >>> groups_for_interval(Pilot(accuracy=1.0, correlation=0.2, images=20), half_width=0.05)
+    9
     """
     validation.check_confidence(confidence)
     if not 0 < half_width < 1:
@@ -86,7 +89,19 @@ def groups_for_interval(pilot: Pilot, half_width: float, confidence: float = 0.9
     variance = pilot.accuracy * (1 - pilot.accuracy)
     design = pilot.correlation + (1 - pilot.correlation) / pilot.images
     z = resampling.normal_critical(confidence)
-    return max(ceil(z**2 * variance * design / half_width**2), 2)
+    images = max(z**2 * variance / half_width**2, _images_for_wilson(variance, half_width, z))
+    return max(ceil(images * design), 2)
+
+
+def _images_for_wilson(variance: float, half_width: float, z: float) -> float:
+    """Return how many independent images give Wilson's interval a half-width."""
+    if half_width >= 0.5:
+        return 0.0
+    # half_width² (1 + z² / n)² = z² variance / n + z⁴ / (4 n²), solved for 1 / n
+    square = z**4 * (half_width**2 - 0.25)
+    linear = z**2 * (2 * half_width**2 - variance)
+    root = (-linear - (linear**2 - 4 * square * half_width**2) ** 0.5) / (2 * square)
+    return 1 / root
 
 
 @dataclass(frozen=True)

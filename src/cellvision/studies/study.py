@@ -19,6 +19,7 @@ from cellvision.results.reporting import make_reports
 from cellvision.results.study import Study
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls
+from cellvision.studies.experiment_checks import check_experiments
 from cellvision.studies.failed_controls import FailedControls
 from cellvision.studies.folds import (
     count_folds,
@@ -157,8 +158,10 @@ def study(
         counts = count_folds(experiments, display.decoded)
         plan = study_plan(experiments, runs, chosen, expert or {}, counts)
         planned = plan_folds(plan_runs(experiments, runs, chosen), counts)
-        claim_study(folder, plan)
         run_folder = folder / "runs"
+        if client is None:
+            check_experiments(_experiments_to_train(planned, run_folder), display)
+        claim_study(folder, plan)
         waiting = _unfinished(planned, run_folder)
         failed = FailedControls()
         _train(waiting, planned, run_folder, display, failed, client, workers)
@@ -177,6 +180,15 @@ def _checked_runs(runs: object) -> int:
         f"runs must be a whole number of at least 1, not {runs!r:.80}",
         "Give the number of runs of each experiment, such as 5.",
     )
+
+
+def _experiments_to_train(planned: Sequence[PlannedRun], folder: Path) -> dict[str, Experiment]:
+    """Return the experiments of runs that are not finished, without those of controls."""
+    return {
+        run.experiment_name: run.experiment
+        for run in reversed(planned)  # so that the first fold of each counts
+        if run.control is None and not (folder / run.name / "run.json").is_file()
+    }
 
 
 def _unfinished(planned: Sequence[PlannedRun], folder: Path) -> list[PlannedRun]:
