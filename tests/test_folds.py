@@ -143,6 +143,22 @@ def test_the_three_options_name_a_splitter() -> None:
         requested_splitter(None, None, "nowhere")
 
 
+def test_the_seed_of_the_split_divides_the_folds(tmp_path: Path) -> None:
+    images = tiny.make_folder(tmp_path / "images", count=24, wells=12)
+    plain = tiny.experiment(images)
+    dealt = []
+    for seed in (0, 7):
+        split = type(plain.split)(seed=seed)
+        seeded = plain.model_copy(update={"split": split})
+        splitter = with_splitter(seeded, requested_splitter(3, None, None)).split.splitter
+        assert splitter is not None
+        dealt.append(fold_splits(splitter, Catalog.of(plain.dataset), {}))
+    assert dealt[0] != dealt[1]
+    own = cv.splitters.create("group_k_fold", k=3, seed=0)
+    kept = with_splitter(seeded, own).split.splitter
+    assert fold_splits(kept, Catalog.of(plain.dataset), {}) == dealt[0]
+
+
 def test_a_run_becomes_one_run_for_each_fold_grouped_by_fold(tmp_path: Path) -> None:
     with tiny.on_offer():
         one = with_splitter(tiny.experiment(tmp_path), cv.splitters.create("group_k_fold", k=2))

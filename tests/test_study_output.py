@@ -36,6 +36,7 @@ def printed(capsys: pytest.CaptureFixture[str], *words: object) -> list[str]:
 def settings(tmp_path: Path) -> Path:
     """An experiment with two wells of a class in the test set: p is 0.17 at least."""
     images = tiny.make_folder(tmp_path / "images", count=12, wells=4)
+    (images / "notes.txt").touch()
     experiment = tiny.experiment(
         images, "level", group="well", epochs=2, split={"validation": 0, "test": 0.5}
     )
@@ -47,6 +48,9 @@ def test_a_study_of_several_runs(
 ) -> None:
     out = tmp_path / "study"
     lines = printed(capsys, "study", settings, "--runs", 2, "--out", out, "--control", "intensity")
+    assert [line for line in lines if "notes.txt" in line] == [
+        "Warning: 1 file was skipped: 'notes.txt' (not an image: .txt)."
+    ]
     study = cv.load_study(out)
     (verdict,), (ensemble,) = study.verdicts, study.ensembles
     score = ensemble.scores["test"]

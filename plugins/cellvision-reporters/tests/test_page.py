@@ -126,7 +126,7 @@ def test_every_accuracy_of_the_answer_has_its_n_and_no_sentence_comes_twice(
         for name in ("Accuracy on held-out images", "Balanced accuracy", "training images"):
             value = answer[answer.index(name) + len(name) :]
             assert re.match(rf" ?[01]\.\d\d \([^)]*\bn = {n}\)", value), value[:60]
-        assert re.search(r"Worst class ?\S+: \d+ of \d+ images right", answer)
+        assert re.search(r"Worst class ?\S+: \d+\s% of \d+ images right, mean of \d+ runs", answer)
         assert answer.count("No p below") <= 1
 
 

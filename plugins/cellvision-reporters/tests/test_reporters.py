@@ -147,7 +147,10 @@ def test_classes_that_are_never_predicted_are_reported(tmp_path: Path) -> None:
     (sentence,) = never_predicted(changed, "test")
     assert "class 'b' is never predicted (5 images of it are wrong)" in sentence
     assert never_predicted(run, "test") == []
-    assert worst_class(changed, "test") == ("b", 0, 5)
+    assert worst_class([changed], "test") == "b: 0 of 5 images right (0\N{NO-BREAK SPACE}%)"
+    mean = "b: 50\N{NO-BREAK SPACE}% of 5 images right, mean of 2 runs"
+    assert worst_class([changed, run], "test") == mean
+    assert worst_class([run], "none") is None
 
 
 def test_the_panel_keeps_proportions_within_each_class() -> None:

@@ -339,14 +339,16 @@ def _show_classes(console: Console, experiment: StudyExperiment, *, several: boo
 
 
 def show(study: Study, out: str) -> None:
-    """Print the spread over runs, the verdicts, and where the report is."""
+    """Print warnings, the spread over runs, the verdicts, and where the report is."""
     from rich.console import Console
 
+    from cellvision.cli.result_warnings import print_warnings
     from cellvision.cli.score_tables import SOLVED, ensemble_table, spread_table
     from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
 
     console = Console(highlight=False)
+    print_warnings(console, study.runs)
     console.print(spread_table(study))
     ensembles = ensemble_table(study)
     if ensembles is not None:

@@ -68,15 +68,14 @@ def show(run: Run, out: str) -> None:
     """Print a run's warnings and scores, and where its report is."""
     from rich.console import Console
 
+    from cellvision.cli.result_warnings import print_warnings
     from cellvision.cli.score_tables import SOLVED, class_table, omitted_classes, score_table
     from cellvision.cli.text import as_markup, printable
     from cellvision.remote import is_address
     from cellvision.results.worst_batch import worst_batch_of_run
 
     console = Console(highlight=False)
-    for warning in run.warnings:
-        style = "bold red" if warning.startswith("LEAK") else "yellow"
-        console.print(f"Warning: {as_markup(warning)}", style=style)
+    print_warnings(console, [run])
     console.print(score_table(run))
     if run.metadata.solved:
         console.print(f"{SOLVED.capitalize()}.")

@@ -34,7 +34,8 @@ class Split(Settings):
     """Fraction of the images for the test set. Unused if the data set names its splits."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of the partition; the same in every run of a study."""
+    """Seed of the partition, also of a splitter that names no seed of its own; the same in every
+    run of a study."""
 
     splitter: Splitter | None = None
     """Divides the images in one or several folds, in place of the fractions above and of splits
@@ -55,6 +56,16 @@ class Split(Settings):
     def _room_for_training(self) -> Self:
         if self.validation + self.test >= 1:
             raise ValueError("validation and test leave nothing to train on")
+        return self
+
+    @model_validator(mode="after")
+    def _seed_of_the_splitter(self) -> Self:
+        splitter = self.splitter
+        if self.seed == 0 or splitter is None or "seed" in splitter.model_fields_set:
+            return self
+        if "seed" in type(splitter).model_fields:
+            seeded = splitter.model_copy(update={"seed": self.seed})
+            object.__setattr__(self, "splitter", seeded)  # settings are frozen once they exist
         return self
 
     def apply(self, catalog: Catalog, digests: Mapping[str, str] = MappingProxyType({})) -> Catalog:

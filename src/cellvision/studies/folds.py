@@ -145,5 +145,6 @@ def _column(experiment: Experiment) -> str:
 
 
 def _with_split(experiment: Experiment, **changes: object) -> Experiment:
-    split = experiment.split.model_copy(update=changes)
+    # Not a copy with changes, which nothing would validate.
+    split = type(experiment.split)(**{**dict(experiment.split), **changes})
     return experiment.model_copy(update={"split": split})

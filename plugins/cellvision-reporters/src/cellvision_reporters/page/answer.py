@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from cellvision import Run, Study
     from cellvision.results.scores import Score
+    from cellvision.results.study import StudyExperiment
     from cellvision.results.verdicts import ControlRecord, VerdictRecord
 
 Fact = tuple[str, str]
@@ -71,7 +72,7 @@ class Answer:
 def study_answers(study: Study) -> list[Answer]:
     """Return an answer for each verdict of a study."""
     several = len(study.verdicts) > 1
-    examples = {each.name: each.example for each in study.experiments}
+    experiments = {each.name: each for each in study.experiments}
     return [
         Answer(
             f"{verdict.experiment}, {verdict.split}" if several else "",
@@ -79,7 +80,7 @@ def study_answers(study: Study) -> list[Answer]:
             f"{capitalise(verdict.sentence.rstrip('.'))}.",
             verdict.word.replace(" ", "-"),
             tuple(verdict.reasons),
-            tuple(_verdict_facts(study, verdict, examples[verdict.experiment])),
+            tuple(_verdict_facts(study, verdict, experiments[verdict.experiment])),
             tuple(_further_warnings(verdict)),
         )
         for verdict in study.verdicts
@@ -94,7 +95,10 @@ def _further_warnings(verdict: VerdictRecord) -> Iterator[str]:
             yield warning
 
 
-def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator[Fact]:
+def _verdict_facts(
+    study: Study, verdict: VerdictRecord, experiment: StudyExperiment
+) -> Iterator[Fact]:
+    first = experiment.example
     interval = format_interval(verdict.accuracy_low, verdict.accuracy_high, 2)
     accuracy = f"{format_number(verdict.accuracy, 2)} (95 % interval {interval}, n = {verdict.n})"
     if verdict.runs > 1:
@@ -109,7 +113,7 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
             interval = format_interval(score.accuracy_low, score.accuracy_high, 2)
             text = f"{format_number(score.accuracy, 2)} (95 % interval {interval}, n = {score.n})"
             yield f"Ensemble of {plural(len(ensemble.runs), 'run')}", text
-    yield from _comparison_facts(first, verdict.split, verdict.commonest_class)
+    yield from _comparison_facts(experiment.runs, verdict.split, verdict.commonest_class)
     if verdict.folds is None:
         yield (
             "Test images",
@@ -137,16 +141,15 @@ def _verdict_facts(study: Study, verdict: VerdictRecord, first: Run) -> Iterator
     for control in verdict.controls:
         yield f"Control: {control_label(study, control.control)}", _control_text(control)
     if verdict.missing_controls:
-        yield "Controls not run", _missing_controls(study, verdict)
+        yield "Controls not run", _missing_controls(study, experiment, verdict)
     if is_known(verdict.expert):
         yield "Human expert, as given", format_number(verdict.expert, 2)
     yield from _expert_facts(study, verdict.experiment, verdict.split)
 
 
-def _missing_controls(study: Study, verdict: VerdictRecord) -> str:
+def _missing_controls(study: Study, experiment: StudyExperiment, verdict: VerdictRecord) -> str:
     """Name the controls that were not run, and say why those that failed did."""
-    named = (each for each in study.experiments if each.name == verdict.experiment)
-    failed = next(named).record.failed_controls
+    failed = experiment.record.failed_controls
     return ", ".join(
         control_label(study, name) + (f" (failed: {failed[name]})" if name in failed else "")
         for name in verdict.missing_controls
@@ -180,7 +183,7 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         *_group_facts(score, run.group_column),
         ("Balanced accuracy", _with_n(score.balanced_accuracy, score.n)),
         *_averaged_facts(run, split),
-        *_comparison_facts(run, split, majority_fraction(run.counts.get(split, {}))),
+        *_comparison_facts([run], split, majority_fraction(run.counts.get(split, {}))),
         ("Test images", _count(score.n, score.groups, run.unit_column)),
         ("Permutation test", _test_text(test.p, test.smallest_p, test.exact, test.permuted)),
     ]
@@ -250,15 +253,13 @@ def _worst_batch_facts(run: Run, rows: pd.DataFrame) -> Iterator[Fact]:
     )
 
 
-def _comparison_facts(run: Run, split: str, majority: float) -> Iterator[Fact]:
-    chance = format_chance(1 / len(run.class_names))
+def _comparison_facts(runs: Sequence[Run], split: str, majority: float) -> Iterator[Fact]:
+    chance = format_chance(1 / len(runs[0].class_names))
     common = f"; always predicting the most common class: {format_number(majority, 2)}"
     yield "Chance", f"{chance}{common if is_known(majority) else ''}"
-    worst = worst_class(run, split)
+    worst = worst_class(runs, split)
     if worst is not None:
-        name, right, total = worst
-        percent = format_percent(right / total)
-        yield "Worst class", f"{name}: {right} of {plural(total, 'image')} right ({percent})"
+        yield "Worst class", worst
 
 
 def _with_n(accuracy: float | None, n: int) -> str:

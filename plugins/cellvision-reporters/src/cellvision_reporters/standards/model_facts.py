@@ -243,9 +243,9 @@ def _uncertainty(subject: Subject) -> str:
 
 def _failures(subject: Subject) -> str:
     parts = []
+    runs = [subject.run] if subject.experiment is None else subject.experiment.runs
     for split in subject.run.test_splits:
-        worst = worst_class(subject.run, split)
+        worst = worst_class(runs, split)
         if worst is not None:
-            name, right, total = worst
-            parts.append(f"{split}: the worst class is {name}, {right} of {total} right.")
+            parts.append(f"The worst class of {split} is {worst}.")
     return " ".join([*parts, "Wrong answers are listed by the reporter mistakes."]) if parts else ""
