@@ -145,7 +145,7 @@ def test_the_three_options_name_a_splitter() -> None:
 
 def test_the_seed_of_the_split_divides_the_folds(tmp_path: Path) -> None:
     images = tiny.make_folder(tmp_path / "images", count=24, wells=12)
-    plain = tiny.experiment(images)
+    plain = tiny.experiment(images, "perceptron")
     dealt = []
     for seed in (0, 7):
         split = type(plain.split)(seed=seed)

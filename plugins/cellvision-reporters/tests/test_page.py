@@ -120,13 +120,14 @@ def test_every_accuracy_of_the_answer_has_its_n_and_no_sentence_comes_twice(
 ) -> None:
     run = write_run(tmp_path / "run", n=30, wrong=6)
     study = write_study(tmp_path / "study", {"net": {"n": 20}})
-    for results, n in ((run, 30), (study, 20)):
+    one, several = r"\d+ of \d+ images right", r"\d+\s% of \d+ images right, mean of \d+ runs"
+    for results, n, right in ((run, 30, one), (study, 20, several)):
         text = " ".join(report_on(results).text.split())
         answer = text[: text.index("On this page")]
         for name in ("Accuracy on held-out images", "Balanced accuracy", "training images"):
             value = answer[answer.index(name) + len(name) :]
             assert re.match(rf" ?[01]\.\d\d \([^)]*\bn = {n}\)", value), value[:60]
-        assert re.search(r"Worst class ?\S+: \d+\s% of \d+ images right, mean of \d+ runs", answer)
+        assert re.search(rf"Worst class ?\S+: {right}", answer)
         assert answer.count("No p below") <= 1
 
 
