@@ -229,6 +229,11 @@ def test_the_mean_of_a_study_is_over_its_runs(study: cv.Study, tmp_path: Path, o
     assert alexnet["difference"]["estimate"] == pytest.approx((6 - np.mean([12, 13, 14])) / 40)
     assert [test["only_b"] for test in alexnet["mcnemar"]] == [6, 7, 8]
     assert np.sum(deep["agreement"]) == pytest.approx(40)
+    tested = study.runs[0].predictions_of("test")
+    right = [run.predictions_of("test").eval("label == predicted") for run in study.runs[:3]]
+    groups = tested["group"] if study.runs[0].group_column else None
+    same = statistics.accuracy_interval(np.mean(right, axis=0), groups)
+    assert (deep["network"]["low"], deep["network"]["high"]) == (same.low, same.high)
     first = report(study, out, answers=table, declared="run")["comparisons"][0]
     assert first["runs"] == ["000"]
     assert first["network"]["estimate"] == pytest.approx(36 / 40)

@@ -213,13 +213,9 @@ def _intervals(
     cross_validated: bool,
 ) -> tuple[statistics.Interval, statistics.Interval]:
     """Return the intervals of the network's accuracy and of the difference, over all runs."""
-    if len(right) == 1:
-        network = statistics.accuracy_interval(right[0], groups)
-        difference = statistics.paired_difference(right[0], expert_right, groups)
-    else:
-        mean = right.mean(axis=0)
-        network = statistics.group_bootstrap(mean, groups, bounds=(0, 1))
-        difference = statistics.group_bootstrap(mean - expert_right, groups, bounds=(-1, 1))
+    mean = right.mean(axis=0)
+    network = statistics.accuracy_interval(mean, groups)
+    difference = statistics.paired_difference(mean, expert_right, groups)
     if not cross_validated:
         return network, difference
     factor = statistics.CROSS_VALIDATION_FACTOR
