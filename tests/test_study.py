@@ -215,6 +215,7 @@ def test_a_study_is_not_continued_on_other_images(tmp_path: Path) -> None:
     with pytest.raises(errors.FolderError, match=r"000: this finished run .* other images"):
         cv.study(experiment(folder, epochs=1), runs=2, out=study.folder)
     assert not (study.folder / "runs" / "001").exists()
+    assert len(cv.load_study(study.folder).runs) == 1
     image.write_bytes(content)
     longer = cv.study(experiment(folder, epochs=1), runs=2, out=study.folder)
     assert longer.runs[0].predictions.equals(study.runs[0].predictions)

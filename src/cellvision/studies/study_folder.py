@@ -90,7 +90,6 @@ def claim_study(folder: Path, plan: Plan) -> None:
         clear_folder(folder)
     with naming_folder(folder):
         write_json(path, plan)
-        (folder / "study.json").unlink(missing_ok=True)
 
 
 def _read_plan(path: Path) -> Plan:
@@ -158,6 +157,8 @@ def finish_study(
     """
     finished_runs = failed.without(planned)
     with naming_folder(folder):
+        # Until now, the study is readable as it was before it was continued.
+        (folder / "study.json").unlink(missing_ok=True)
         _write_all_tables(folder, finished_runs)
         metadata = _metadata(folder, plan, finished_runs, failed)
         finished = Study(folder, metadata)
