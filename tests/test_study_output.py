@@ -11,6 +11,7 @@ import tiny
 
 import cellvision as cv
 from cellvision.cli import main
+from cellvision.data.prepared import prepare_data
 
 SOLVED = "solved exactly; epochs, batch size and optimizer have no effect."
 
@@ -107,3 +108,30 @@ def test_a_solved_network_says_that_its_settings_have_no_effect(
     del record["solved"]  # as in an older record
     (folder / "run.json").write_text(json.dumps(record))
     assert not cv.load_run(folder).metadata.solved
+
+
+def test_groups_of_several_labels_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tiny.make_folder(tmp_path / "images", count=12, wells=4)
+    table = (images / "groups.csv").read_text()
+    mixed = table.replace(",light", ",light_").replace(",light_3", ",dark3")
+    (images / "groups.csv").write_text(mixed)
+    experiment = tiny.experiment(
+        images, "level", group="well", split={"validation": 0, "test": 0.5}, reporters=None
+    )
+    settings = cv.save_experiment(experiment, tmp_path / "experiment.json")
+    for seed in range(20):  # until the well of both classes is tested
+        split = experiment.split.model_copy(update={"seed": seed})
+        prepared = prepare_data(experiment.model_copy(update={"split": split}))
+        tested = prepared.catalog.table.query("split == 'test'")["group"]
+        if "dark3" in set(tested):
+            break
+    out = tmp_path / "study"
+    words = ("--runs", 1, "--out", out, "--set", f"split.seed={seed}")
+    lines = printed(capsys, "study", settings, *words)
+    (verdict,) = cv.load_study(out).verdicts
+    assert verdict.groups == (verdict.groups_scored or 0) + 1
+    said = "without 1 group of several labels or a tie"
+    assert sum(said in line for line in lines) == 1
+    assert said in (out / "reports" / "report.html").read_text(encoding="utf-8")

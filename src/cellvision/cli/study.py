@@ -303,10 +303,14 @@ def _facts(verdict: VerdictRecord) -> list[str]:
         f"balanced {verdict.balanced_accuracy:.2f}"
     )
     if verdict.group_accuracy is not None:
+        scored = verdict.groups_scored or 0
         accuracy += (
-            f"; of {counted(verdict.groups_scored or 0, 'group')} {verdict.group_accuracy:.2f} "
+            f"; of {counted(scored, 'group')} {verdict.group_accuracy:.2f} "
             f"({verdict.group_accuracy_low:.2f} to {verdict.group_accuracy_high:.2f})"
         )
+        left_out = (verdict.groups or 0) - scored
+        if left_out > 0:
+            accuracy += f", without {counted(left_out, 'group')} of several labels or a tie"
     lines.append(f"{accuracy}.")
     if verdict.worst_batch is not None:
         lines.append(verdict.worst_batch.sentence(verdict.batch_column))

@@ -226,10 +226,12 @@ def _group_facts(result: VerdictRecord | Score, column: str | None) -> Iterator[
         return
     interval = format_interval(result.group_accuracy_low, result.group_accuracy_high, 2)
     groups = format_groups(result.groups_scored, column)
+    rest = (result.groups or 0) - result.groups_scored
+    left_out = f"; without {plural(rest, 'group')} of several labels or a tie" if rest > 0 else ""
     yield (
         "Accuracy of groups",
         f"{format_number(result.group_accuracy, 2)} (95 % interval {interval}) of {groups}, by the "
-        "mean probability of their images",
+        f"mean probability of their images{left_out}",
     )
 
 
