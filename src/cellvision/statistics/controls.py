@@ -175,7 +175,9 @@ class ControlResult:
                 self.finding,
                 f"could not have shown a leak ({self._why_no_leak_shows()})",
             )
-            return f"{_capital(subject)}: accuracy {accuracy:.0%}, which {clause}."
+            # Of unequal classes, the accuracy of guessing can look like a result.
+            balanced = f"balanced {self.test.statistic:.0%}"
+            return f"{_capital(subject)}: accuracy {accuracy:.0%}, {balanced}, which {clause}."
         gap = self.difference
         comparison = {
             "more": "the network does more",
