@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tiny
 
 import cellvision as cv
-from tests import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +27,16 @@ class Mirror(cv.Control):
         if Path(__file__).with_name("fails").exists():
             raise ValueError("no mirror")
         return pixels[:, ::-1]
+
+class Eighth(cv.Control):
+    """Trains on a channel that the images lack."""
+
+    def meaning(self):
+        return ControlMeaning("lower rung", "the eighth channel")
+
+    def change_experiment(self, experiment):
+        channels = experiment.preprocessing.model_copy(update={"channels": (7,)})
+        return experiment.model_copy(update={"preprocessing": channels})
 '''
 
 
@@ -39,8 +49,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mirror(tmp_path: Path) -> str:
     (tmp_path / "mirror.py").write_text(CONTROL)
     (tmp_path / "fails").touch()
-    ((_, name),) = cv.load_plugins(tmp_path / "mirror.py").names
-    return name
+    cv.load_plugins(tmp_path / "mirror.py")
+    return "mirror"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -79,3 +89,19 @@ def test_a_failed_control_is_left_out_and_tried_again(
     assert again.metadata.experiments[0].failed_controls == {}
     assert mirror not in again.verdicts[0].missing_controls
     assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_a_control_with_an_impossible_experiment_is_left_out(
+    images: Path, mirror: str, tmp_path: Path
+) -> None:
+    (tmp_path / "fails").unlink()
+    study = cv.study(
+        tiny.experiment(images, "perceptron"),
+        *(1, tmp_path / "study"),
+        controls=["eighth", mirror],
+        progress=False,
+    )
+    assert list(study.controls) == [mirror]
+    ((name, reason),) = study.metadata.experiments[0].failed_controls.items()
+    assert name == "eighth"
+    assert "channel" in reason

@@ -166,7 +166,11 @@ class ControlResult:
 
     def describe(self) -> str:
         """Say in a sentence what was found."""
-        subject, accuracy = self.meaning.subject, self.accuracy.estimate
+        subject = self.meaning.subject
+        accuracy = (
+            f"{self.accuracy.estimate:.0%} ({self.accuracy.low:.2f} to {self.accuracy.high:.2f}; "
+            f"n = {self.accuracy.n})"
+        )
         if self.difference is None:
             clause = {
                 "leak": f"beats chance (p = {self.test.p:.2g})",
@@ -177,7 +181,7 @@ class ControlResult:
             )
             # Of unequal classes, the accuracy of guessing can look like a result.
             balanced = f"balanced {self.test.statistic:.0%}"
-            return f"{_capital(subject)}: accuracy {accuracy:.0%}, {balanced}, which {clause}."
+            return f"{_capital(subject)}: accuracy {accuracy}, {balanced}, which {clause}."
         gap = self.difference
         comparison = {
             "more": "the network does more",
@@ -187,7 +191,7 @@ class ControlResult:
         needed = f"; about {self.groups_needed} groups would show it" if self.groups_needed else ""
         limit = "" if self.counts else f" It decides nothing: {self.caveat}."
         return (
-            f"{_capital(subject)}: accuracy {accuracy:.0%}; network minus control, balanced "
+            f"{_capital(subject)}: accuracy {accuracy}; network minus control, balanced "
             f"accuracy: {gap.estimate:+.2f} ({gap.low:+.2f} to {gap.high:+.2f}): "
             f"{comparison}{needed}.{limit}"
         )

@@ -115,7 +115,7 @@ class _LocalTraining:
         else:
             number = workers if isinstance(workers, int) else self._chosen[network]
             if number > 1 and len(runs) > 1:
-                self._require_processor(runs[0])
+                self._require_processor(runs)
                 runs = self._side_by_side(runs, number, is_optional=workers == "auto")
         for _ in self._one_after_the_other(runs):
             pass
@@ -127,7 +127,9 @@ class _LocalTraining:
         """
         for experiment, group in itertools.groupby(runs, attrgetter("experiment")):
             remaining = list(group)
-            runner = self._runner_of(experiment)
+            runner = self._usable_runner(experiment, remaining)
+            if runner is None:
+                continue
             self.display.fold(remaining[0].fold, self._number_of_folds(remaining[0]))
             own_runs = [run for run in remaining if run.control is None]
             done = runner.train_vectorized(own_runs, self.folder)
@@ -248,6 +250,16 @@ class _LocalTraining:
             self._runner = runner
         return self._runner
 
+    def _usable_runner(self, experiment: Experiment, runs: Sequence[PlannedRun]) -> Runner | None:
+        """Return the runner; None if it is impossible and all runs are of controls."""
+        try:
+            return self._runner_of(experiment)
+        except errors.InvalidInput as error:
+            are_of_controls = [self.failed.add(run, error) for run in runs]
+            if not all(are_of_controls):
+                raise
+            return None
+
     def _raise_if_other_images(self, runner: Runner) -> None:
         """Refuse to continue a study on other images than those of its finished runs."""
         experiment = runner.prepared.experiment
@@ -270,9 +282,12 @@ class _LocalTraining:
         name = run.experiment_name
         return len({other.fold for other in self.planned if other.experiment_name == name})
 
-    def _require_processor(self, run: PlannedRun) -> None:
+    def _require_processor(self, runs: Sequence[PlannedRun]) -> None:
         # Reads all images as well, so that the workers find them in the cache.
-        if not self._runner_of(run.experiment).trains_on_one_processor:
+        experiment = runs[0].experiment
+        sharing = [run for run in runs if run.experiment == experiment]
+        runner = self._usable_runner(experiment, sharing)
+        if runner is not None and not runner.trains_on_one_processor:
             raise errors.ExperimentError(
                 "workers train on processors, and this process has other or several devices",
                 "Leave out --workers, or hide the GPUs: CUDA_VISIBLE_DEVICES=-1",

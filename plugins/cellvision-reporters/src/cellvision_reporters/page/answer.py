@@ -292,8 +292,8 @@ def _control_text(control: ControlRecord) -> str:
     interval = format_interval(control.accuracy_low, control.accuracy_high, 2)
     sentence = getattr(control, "sentence", "")
     if sentence:
-        p = "" if "(p = " in sentence else f"; p = {control.p:.2g} against chance"
-        return f"{sentence} 95 % interval of its accuracy: {interval}{p}."
+        tested = "" if "(p = " in sentence else f" Against chance, p = {control.p:.2g}."
+        return f"{sentence}{tested}"
     numbers = f"{format_number(control.accuracy, 2)} ({interval}), p = {control.p:.2g}"
     if control.difference is not None:
         gap = control.difference
