@@ -201,9 +201,17 @@ def test_more_runs_extend_it_and_fewer_are_refused(
     longer = cv.study(experiment(images), runs=4, out=folder, expert=expert)
     assert longer.metadata.seeds == (5, 6, 7, 8)
     assert all(same(*pair) for pair in zip(study.runs, longer.runs[:3], strict=True))
-    with pytest.raises(errors.FolderError, match="4 runs"):
+    with pytest.raises(errors.FolderError, match="4 runs of this study of 4 have ended"):
         cv.study(experiment(images), runs=2, out=folder, expert=expert)
     assert len(cv.load_study(folder).runs) == 4
+    # As if it had been interrupted in its fourth run: three runs can be a study, two cannot.
+    (folder / "runs" / "003" / "run.json").unlink()
+    with pytest.raises(errors.FolderError, match="3 runs of this study of 4 have ended") as refused:
+        cv.study(experiment(images), runs=2, out=folder, expert=expert)
+    assert "Request 3 runs or more" in refused.value.hint
+    shorter = cv.study(experiment(images), runs=3, out=folder, expert=expert)
+    assert shorter.metadata.seeds == (5, 6, 7)
+    assert all(same(*pair) for pair in zip(study.runs, shorter.runs, strict=True))
 
 
 def test_a_study_is_not_continued_on_other_images(tmp_path: Path) -> None:

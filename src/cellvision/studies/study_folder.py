@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cellvision import atomic_io, errors
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.migration import with_defaults
+from cellvision.plurals import agreed, counted
 from cellvision.results.claimed_folder import (
     clear_folder,
     naming_folder,
@@ -109,13 +111,19 @@ def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
         raise errors.FolderError(
             f"{folder}: another study was started here", "Name another folder, or remove this one."
         )
-    has_fewer_runs = any(seed not in plan["seeds"] for seed in started["seeds"])
-    has_several = len(plan["experiments"]) > 1 and started["seeds"] != plan["seeds"]
-    if has_fewer_runs or has_several:
-        count = len(started["seeds"])
+    count = len(started["seeds"])
+    if len(plan["experiments"]) > 1 and started["seeds"] != plan["seeds"]:
         raise errors.FolderError(
-            f"{folder}: a study of {count} runs was started here",
-            f"Request {count} runs again, or name another folder.",
+            f"{folder}: a study of {counted(count, 'run')} was started here",
+            f"Request {counted(count, 'run')} again, or name another folder.",
+        )
+    # Finished runs stay, because leaving some out would be a choice by their results.
+    finished = max((k for k in range(count) if _has_run(folder, k)), default=-1) + 1
+    if finished > len(plan["seeds"]):
+        raise errors.FolderError(
+            f"{folder}: {counted(finished, 'run')} of this study of {count} "
+            f"{agreed(finished, 'has')} ended",
+            f"Request {counted(finished, 'run')} or more, or name another folder.",
         )
     omitted = [each for each in started.get("controls", ()) if each not in plan["controls"]]
     if omitted:
@@ -125,6 +133,12 @@ def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
             "this one lacks it or has other settings for it",
             f"Request its controls again ({names}), or name another folder.",
         )
+
+
+def _has_run(folder: Path, number: int) -> bool:
+    """Whether a run of this number is finished, in some fold or of some control."""
+    name = re.compile(rf"(.*_)?{number:03d}(_fold\d+)?")
+    return any(name.fullmatch(path.parent.name) for path in folder.glob("runs/*/run.json"))
 
 
 def _unchangeable(plan: Plan) -> Any:
