@@ -208,15 +208,14 @@ def verdict(
     right = answers == truth
     test_set = HeldOutSet(truth, right.mean(axis=0), groups, batches, cross_validated)
     accuracy = test_set.interval(test_set.correct)
-    balanced = balanced_accuracy_interval(truth, answers, groups)
-    balanced = balanced.widened(CROSS_VALIDATION_FACTOR) if cross_validated else balanced
+    balanced = _balanced_interval(truth, answers, groups, cross_validated)
     test = permutation_test(truth, answers, groups, batches=batches, seed=seed)
     overall = None if batches is None else permutation_test(truth, answers, groups, seed=seed)
     classes, counts = np.unique(truth, return_counts=True)
     accuracies, dead = right.mean(axis=1), untrained_runs(answers) & (len(classes) > 1)
+    spread = seed_spread(accuracies, dead=dead)
     results = _evaluate_controls(controls or {}, test_set, margin, seed)
-    p = max(test.p, adjusted_p or 0.0)
-    p = p if looks is None else looks.adjust(p)
+    p = _decisive_p(test.p, adjusted_p, looks)
     table = None if batches is None else batch_table(truth, batches, groups, name=batch_name)
     case = Case(
         test=test,
@@ -234,8 +233,7 @@ def verdict(
         batch_name=batch_name,
         batches_held_out=batches_held_out,
         looks=looks,
-        runs=len(dead),
-        untrained_runs=int(dead.sum()),
+        spread=spread,
     )
     word, sentence, reasons = case.decide()
     return Verdict(
@@ -245,7 +243,7 @@ def verdict(
         accuracy=accuracy,
         balanced_accuracy=balanced,
         retrained=retrained_interval(accuracy, accuracies, dead=dead),
-        spread=seed_spread(accuracies, dead=dead),
+        spread=spread,
         test=test,
         overall_test=overall,
         p=p,
@@ -254,8 +252,21 @@ def verdict(
         training=training,
         controls=results,
         batches=table,
-        warnings=_warnings(case, accuracy, dead, missing_controls, reasons),
+        warnings=_warnings(case, accuracy, missing_controls, reasons),
     )
+
+
+def _balanced_interval(
+    truth: NDArray[Any], answers: NDArray[Any], groups: ArrayLike | None, cross_validated: bool
+) -> Interval:
+    interval = balanced_accuracy_interval(truth, answers, groups)
+    return interval.widened(CROSS_VALIDATION_FACTOR) if cross_validated else interval
+
+
+def _decisive_p(p: float, adjusted_p: float | None, looks: LookCount | None) -> float:
+    """Return p, adjusted for arms and looks."""
+    largest = max(p, adjusted_p or 0.0)
+    return largest if looks is None else looks.adjust(largest)
 
 
 def _checked(
@@ -283,7 +294,6 @@ def _evaluate_controls(
 def _warnings(
     case: Case,
     accuracy: Interval,
-    dead: NDArray[np.bool_],
     missing: Sequence[str],
     reasons: Sequence[str],
 ) -> tuple[str, ...]:
@@ -298,8 +308,8 @@ def _warnings(
     warnings += [
         result.describe() for result in case.controls if result.finding == "could not show a leak"
     ]
-    if dead.any():
-        warnings.append(f"{int(dead.sum())} of {len(dead)} runs did not train.")
+    if case.spread.dead:
+        warnings.append(f"{case.spread.dead} of {case.spread.runs} runs did not train.")
     if case.table is not None and case.table.single_class:
         warnings.append(case.table.sentence(case.images))
     if case.looks is not None and case.looks.settings > 1:

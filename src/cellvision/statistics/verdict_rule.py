@@ -12,6 +12,7 @@ from cellvision.statistics.controls import ControlResult
 from cellvision.statistics.intervals import Interval
 from cellvision.statistics.looks_at_test_sets import LookCount
 from cellvision.statistics.permutation import PermutationTest
+from cellvision.statistics.seeds import SeedSpread
 
 Word = Literal[
     "learned",
@@ -54,8 +55,7 @@ class Case:
     batch_name: str
     batches_held_out: bool
     looks: LookCount | None
-    runs: int
-    untrained_runs: int
+    spread: SeedSpread
 
     @property
     def images(self) -> str:
@@ -104,9 +104,9 @@ class Case:
         return self.p <= ALPHA and (self.balanced.low > self.chance or not needs_interval)
 
     def _untrained(self) -> str:
-        if not self.untrained_runs:
+        if not self.spread.dead:
             return ""
-        return f"; {self.untrained_runs} of {counted(self.runs, 'run')} did not train"
+        return f"; {self.spread.dead} of {counted(self.spread.runs, 'run')} did not train"
 
     def _score(self) -> str:
         adjusted = "" if self.p == self.test.p else f", adjusted {self.p:.2g}"
