@@ -101,7 +101,7 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         artifacts, faults = make_reports(result, reporters, display)
     for artifact in artifacts:
         print(printable(artifact.path))
-    _raise_first(faults)
+    _raise_first(sorted(faults, key=lambda fault: not isinstance(fault, errors.ReportError)))
     if not artifacts:
         raise errors.CellvisionError(
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",

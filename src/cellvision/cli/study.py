@@ -12,7 +12,7 @@ import typer
 
 from cellvision import errors
 from cellvision.cli import experiments
-from cellvision.cli.output_folder import removed_if_empty
+from cellvision.cli.output_folder import removed_if_empty, shown_without_reports
 from cellvision.cli.train import Out
 from cellvision.plurals import counted
 
@@ -151,7 +151,7 @@ def run(
 
     with nullcontext() if scheduler is None else connect(scheduler) as client:
         start_backend(partial(configure_threads, *experiments_by_name.values()))
-        with removed_if_empty(out):
+        with removed_if_empty(out), shown_without_reports(show, out):
             result = study(
                 experiments_by_name if vary else next(iter(experiments_by_name.values())),
                 runs,

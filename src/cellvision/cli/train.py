@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellvision.cli import experiments
-from cellvision.cli.output_folder import removed_if_empty
+from cellvision.cli.output_folder import removed_if_empty, shown_without_reports
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
@@ -55,7 +55,7 @@ def run(
         typer.echo(f"process {rank} of {total}: waiting for the others", err=True)
     if rank == 0:
         experiments.say_reasons(experiment)
-    with removed_if_empty(out):
+    with removed_if_empty(out), shown_without_reports(show, out):
         # One process reads and checks the images first: importing TensorFlow takes seconds.
         if total > 1:
             start_backend(prepare)
