@@ -597,7 +597,7 @@ def test_identical_images_of_one_group_are_warned_of(
     run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = shutil.copytree(images / "dark", tmp_path / "images")
-    for number in range(3):  # one in a well of its own, which counts once
+    for number in range(3):  # one in another well, where it counts once
         shutil.copy(folder / "s1.tif", folder / f"copy{number}.tif")
     for number in range(2):
         tiny.write(folder / f"empty{number}.tif", np.full((32, 32), 900, np.uint16))

@@ -14,6 +14,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.csv_cells import (
+    compose_name,
     missing_column,
     most_frequent_delimiter,
     similar_column,
@@ -70,6 +71,7 @@ def file_groups(
     errors.CatalogError
         No table has the column, or it lacks images.
     """
+    column = compose_name(column)
     tables: dict[Path, dict[str, str]] = {}
     groups = {}
     for image in images:
@@ -103,7 +105,8 @@ def dataset_groups(
     errors.CatalogError
         The catalog has no such column, or it lacks images.
     """
-    table = dataset.catalog()
+    column = compose_name(column)
+    table = dataset.catalog().rename(columns=lambda name: compose_name(str(name)))
     if column not in table.columns or column in ("image", "label", "split"):
         raise errors.CatalogError(
             f"the data set {missing_column(column, [str(name) for name in table.columns])}",
@@ -156,6 +159,7 @@ def _other_capitals(table: Path, column: str) -> str:
     with table.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
     names = next(csv.reader([first], delimiter=most_frequent_delimiter(first)), [])
+    names = [compose_name(name).strip() for name in names]
     for name in ("file", column):
         if name not in names and similar_column(name, names) is not None:
             return f"{table} {missing_column(name, names)}."
@@ -172,6 +176,7 @@ def _read(table: Path, column: str) -> dict[str, str]:
             file.seek(0)
             delimiter = most_frequent_delimiter(first)
             rows = csv.DictReader(file, delimiter=delimiter, strict=True)
+            rows.fieldnames = [compose_name(name).strip() for name in rows.fieldnames or ()]
             if not {"file", column} <= set(rows.fieldnames or ()):
                 return {}
             parent = NESTED_IN.get(column)
