@@ -49,8 +49,10 @@ def run(
 ) -> None:
     """Create the reports of a run or study again."""
     from cellvision import remote
+    from cellvision.backends.startup import raise_if_no_backend
     from cellvision.locks import folder_lock
 
+    raise_if_no_backend()
     with remote.results(folder) as local, folder_lock(local, "report"):
         _report(local, names, changes, None if allow_network else folder)
 

@@ -139,12 +139,14 @@ def run(
 
     Every run has its own seed. An interrupted study resumes.
     """
+    from cellvision.backends.startup import raise_if_no_backend, start_backend
+
+    raise_if_no_backend()
     number_of_workers = _workers(workers)
     changes = [*_splitter_settings(folds, leave_out, splitter), *changes]
     experiments_by_name = grid(source, changes, vary, recipe)
     expert_accuracy = dict(_accuracy(text) for text in expert)
     experiments.say_reasons(*experiments_by_name.values())
-    from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
     from cellvision.studies.dask import connect
     from cellvision.studies.study import study

@@ -40,9 +40,11 @@ def run(
 
     Evaluates it on every split and writes the run's folder with all results.
     """
+    from cellvision.backends.startup import raise_if_no_backend, start_backend
+
+    raise_if_no_backend()
     experiment = experiments.read_with_recipe(source, changes, recipe)
     from cellvision.backends import distributed
-    from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
     from cellvision.training.train import train
 
