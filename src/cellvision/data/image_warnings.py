@@ -139,10 +139,10 @@ def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
             " = ".join(map(repr, images[:_NAMED])) + (" = ..." if len(images) > _NAMED else "")
             for images in sets[:_NAMED]
         ]
-        more = f" and {len(sets) - _NAMED} more sets" if len(sets) > _NAMED else ""
+        rest = f" and {len(sets) - _NAMED} more sets" if len(sets) > _NAMED else ""
         warnings.append(
             f"{counted(repeats, 'image', 'is')} identical to another one: "
-            f"{', '.join(listed)}{more}."
+            f"{', '.join(listed)}{rest}."
         )
     label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
     contradictory = [
