@@ -202,7 +202,8 @@ def test_identical_images_in_two_splits(tmp_path: Path) -> None:
     (leak,) = report["leaks"]
     assert leak["kind"] == "identical_pixels"
     assert sorted(leak["files"]) == ["test/a/again.tif", "test/a/copy.png", "train/a/0.png"]
-    assert "2 images are identical to another one." in report["warnings"]
+    same = "'test/a/again.tif' = 'test/a/copy.png' = 'train/a/0.png'"
+    assert f"2 images are identical to another one: {same}." in report["warnings"]
 
 
 def test_identical_images_stay_on_one_side_of_our_own_split(tmp_path: Path) -> None:
@@ -221,6 +222,9 @@ def test_identical_images_of_two_classes(tmp_path: Path) -> None:
     assert "Identical images have different labels: 'a/0.png', 'b/copy 0.png'." in torn
     assert torn[-1] == "3 more sets of identical images have different labels."
     assert len(torn) == 6
+    first = "'a/0.png' = 'b/copy 0.png', 'a/1.png' = 'b/copy 1.png', 'a/2.png' = 'b/copy 2.png'"
+    whole = f"8 images are identical to another one: {first} and 5 more sets."
+    assert whole in report["warnings"]
 
 
 def in_memory(pixels: dict[str, Any], **columns: Any) -> dict[str, Any]:
@@ -238,8 +242,8 @@ def test_warnings_of_pixels() -> None:
     pixels["b1"] = noise(3, (4, 4, 1), np.uint16) // 2
     warnings = in_memory(pixels)["warnings"]
     assert any("differ in pixel type (9 uint8, 1 uint16)" in w for w in warnings)
-    assert any(w.startswith("2 images have a single intensity, such as 'a1'") for w in warnings)
-    assert any("of samples are saturated" in w for w in warnings)
+    assert any(w.startswith("2 images have a single intensity: 'a1', 'a2'") for w in warnings)
+    assert any("of samples are saturated: 'a2'" in w for w in warnings)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,7 @@ def test_unreadable_images_count_in_no_split() -> None:
     pixels: dict[str, Any] = {f"{c}{n}": noise(n + ord(c), (4, 4, 1)) for c in "ab" for n in (1, 2)}
     report = in_memory({**pixels, "a3": unreadable("a3")}, split=["train"] * 5)
     assert sum(n for by_class in report["counts"].values() for n in by_class.values()) == 4
-    assert "1 image cannot be read." in report["warnings"]
+    assert "1 image cannot be read: 'a3'." in report["warnings"]
     nothing = in_memory({"a": unreadable("a"), "b": unreadable("b")})
     assert nothing["counts"] == {}
     assert "No image can be read." in nothing["warnings"]

@@ -49,7 +49,7 @@ def test_a_folder_of_masks_beside_two_classes_is_named(tmp_path: Path) -> None:
         for name in ("control", "treated"):
             save(tmp_path / name / f"{number}.png", noise(number + len(name), (12, 12)))
         save(tmp_path / "masks" / f"{number}.png", noise(number, (12, 12)) // 128 * 255)
-    (said,) = [warning for warning in audit(tmp_path) if "masks" in warning]
+    (said,) = [warning for warning in audit(tmp_path) if "of masks" in warning]
     assert "'masks' counts as a class, but is named like a folder of masks" in said
     assert "--set dataset.classes=[control,treated]" in said
     chosen = cv.datasets.create("folder", path=tmp_path, classes=("control", "treated"))

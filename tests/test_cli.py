@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import io
 import json
 import logging
@@ -579,6 +580,41 @@ def test_whatever_goes_wrong_is_two_lines(
 
 
 # --- new processes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "IMAGES", "--out", "OUT"),
+        ("study", "IMAGES", "--out", "OUT"),
+        ("predict", "RUN", "IMAGES", "--out", "OUT.csv"),
+        ("export", "RUN", "--format", "onnx"),
+        ("report", "RUN"),
+        ("demo", "--out", "OUT"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["tortch", "torch"])
+def test_a_backend_that_is_missing_is_refused_before_anything_is_read(
+    words: tuple[str, ...],
+    backend: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else find_spec(name)
+    )
+    monkeypatch.chdir(tmp_path)  # where neither run nor images exist
+    with pytest.raises(SystemExit) as end:
+        main(list(words))
+    assert end.value.code == 2
+    message = capsys.readouterr().err
+    assert f"error: KERAS_BACKEND is {backend!r}, which" in message
+    assert "tensorflow or jax" in message
+    assert list(tmp_path.iterdir()) == []
 
 
 def process(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:

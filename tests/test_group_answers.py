@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from images import InMemory
 
 from cellvision import errors, statistics
+from cellvision.data.catalog import Catalog
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
 from cellvision.inference.image_search import ImageFile
 from cellvision.results.group_table import group_table
@@ -80,6 +82,17 @@ def test_one_group_in_two_spellings_gets_one_answer(
     assert "'A01', 'a1', which look like spellings of one name" in caplog.text
     dataset = InMemory.of({"image": ["a", "b"], "label": ["x", "y"], "donor": ["7", "7.0"]})
     assert dataset_groups(dataset, "donor") == {"a": "7", "b": "7"}
+
+
+@pytest.mark.parametrize("forms", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_decomposed_accents_name_the_same_column(tmp_path: Path, forms: tuple[str, str]) -> None:
+    written, asked = (unicodedata.normalize(form, "Präparat") for form in forms)
+    (tmp_path / "groups.csv").write_text(f"file,{written}\na.png,P1\n", encoding="utf-8")
+    assert file_groups([ImageFile(tmp_path / "a.png", "a", tmp_path)], asked) == {"a": "P1"}
+    dataset = InMemory.of({"image": ["a"], "label": ["x"], written: ["P1"]})
+    assert dataset_groups(dataset, asked) == {"a": "P1"}
+    two = {"image": ["a", "b"], "label": ["x", "y"], written: ["P1", "P2"]}
+    assert Catalog.of(InMemory.of(two, group=asked)).group_column == "Präparat"
 
 
 @pytest.mark.parametrize("word", ["NA", "#N/A", "?", "none", " "])

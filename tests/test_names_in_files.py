@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -55,6 +58,54 @@ def test_tables_of_results_are_read_as_they_were_written(
     assert list(again.columns) == names
     assert [tuple(row) for row in again[names[:2]].to_numpy()] == rows
     assert (again["p"].astype(float) == 0.25).all()
+
+
+def _saved_by_excel(path: Path, *, comma: bool, sign: str) -> None:
+    """Write a table again as a spreadsheet does: mark at the start, carriage returns, signs."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    if comma:
+        rows = [[re.sub(r"^(-?\d+)\.(\d+(e-?\d+)?)$", r"\1,\2", c) for c in row] for row in rows]
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=sign, lineterminator="\r\n").writerows(rows)
+
+
+def test_tables_that_a_spreadsheet_saved_are_read_or_refused_by_name(
+    example_run: cv.Run, example_study: cv.Study
+) -> None:
+    results: list[tuple[Path, Callable[[], Any]]] = [
+        (
+            example_run.folder / "predictions.csv",
+            lambda: cv.load_run(example_run.folder).predictions,
+        ),
+        (example_run.folder / "history.csv", lambda: cv.load_run(example_run.folder).history),
+        (example_run.folder / "provenance.csv", lambda: cv.load_run(example_run.folder).provenance),
+        (example_study.folder / "runs.csv", lambda: cv.load_study(example_study.folder).table),
+    ]
+    for path, read in results:
+        before, content = read(), path.read_bytes()
+        _saved_by_excel(path, comma=False, sign=",")
+        pd.testing.assert_frame_equal(read(), before)
+        for comma, sign, what in (
+            (True, ";", "semicolons separate its columns"),
+            (False, "\t", "tabs separate its columns"),
+            (True, ",", "has decimal commas"),
+        ):
+            path.write_bytes(content)
+            _saved_by_excel(path, comma=comma, sign=sign)
+            if what == "has decimal commas" and path.name == "provenance.csv":
+                continue  # its values are text, whatever they look like
+            with pytest.raises(errors.FolderError, match=f"{path.name}: .*{what}") as caught:
+                read()
+            assert "A spreadsheet saved it" in caught.value.hint
+        path.write_bytes(content)
+    path, read = results[0]
+    for value in ("1234", "0.1.2", "-3"):
+        table = pd.read_csv(path, dtype=str)
+        table.iloc[2, -1] = value
+        table.to_csv(path, index=False)
+        with pytest.raises(errors.FolderError, match=rf"holds {value}(\.0)?, which is no"):
+            read()
 
 
 def test_missing_values_and_columns_of_one_name_survive() -> None:

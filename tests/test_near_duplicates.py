@@ -116,6 +116,28 @@ def test_a_copy_is_warned_of_and_not_refused(
     assert "'test/a/dim.png' and 'train/a/4.png'" in " ".join(capsys.readouterr().out.split())
 
 
+def test_empty_tiles_are_called_empty(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :96]
+    for split, count in (("train", 30), ("test", 12)):
+        for label in "ab":
+            for k in range(count):
+                tile = 20 + rng.normal(0, 2, (96, 96)) + (x + y) / 32  # of uneven light
+                for row, column in rng.integers(10, 86, (4 if k else 0, 2)):
+                    tile += 150 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 60)
+                file = tmp_path / split / label / f"{k}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.clip(tile, 0, 255).astype(np.uint8)).save(file)
+    (warning,) = [line for line in cv.audit(tmp_path).warnings if "of test look" in line]
+    assert "'test/a/0.png'" in warning
+    assert "have almost no contrast: they may be empty tiles, not copies." in warning
+    brighter = np.asarray(Image.open(tmp_path / "train/a/5.png")) // 2 + 40
+    Image.fromarray(brighter).save(tmp_path / "test/b/5.png")
+    (warning,) = [line for line in cv.audit(tmp_path).warnings if "of test look" in line]
+    assert "train: 'test/b/5.png' and 'train/a/5.png'; 'test/" in warning  # the copy comes first
+    assert " 2 of 3 pairs have almost no contrast" in warning
+
+
 def test_equal_pixels_are_a_leak_and_no_near_duplicate(tmp_path: Path) -> None:
     report = audit(make(tmp_path, {"same": cell(4)}))
     assert [leak.kind for leak in report.leaks] == ["identical_pixels"]

@@ -9,6 +9,7 @@ import resource
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -505,6 +506,28 @@ def test_a_full_disk(cache: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert entries(cache) == []
     assert open_all(dataset, cv.Preprocessing(size=(200, 200))).pixels.shape == (1, 200, 200, 1)
+
+
+def test_sizes_that_nothing_can_hold_are_refused_before_an_image_is_read(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(self: InMemory, image: str) -> np.ndarray:
+        pytest.fail("an image is read")
+
+    dataset = data(noise_images(20))
+    monkeypatch.setattr(InMemory, "fingerprint", lambda self, image: image)
+    monkeypatch.setattr(InMemory, "read", read)
+    what = r"preprocessing.size is \[100000,100000\]: an image of 10.0 GB"
+    with pytest.raises(errors.PreprocessingError, match=what) as caught:
+        open_all(dataset, cv.Preprocessing(size=(100_000, 100_000)))
+    assert "prepare slice" in caught.value.hint
+    space = SimpleNamespace(free=2_000_000_000)
+    monkeypatch.setattr("cellvision.data.cache_space.shutil.disk_usage", lambda path: space)
+    what = r"20 images take at least 4\.0 GB, but 2\.0 GB are free in the cache"
+    with pytest.raises(errors.PreprocessingError, match=what) as caught:
+        open_all(dataset, cv.Preprocessing(size=(10_000, 10_000), channels=(0, 1)))
+    assert "CELLVISION_CACHE" in caught.value.hint
+    assert not (cache / "pixels").exists()
 
 
 def test_an_interruption_leaves_no_entry(cache: Path) -> None:

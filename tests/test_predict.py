@@ -573,6 +573,46 @@ def test_groups_get_the_mean_of_their_images(run: cv.Run, images: Path, tmp_path
     assert "did you mean 'Well'? Its columns are: file, Well" in caught.value.hint
 
 
+def test_skipped_files_need_no_group(run: cv.Run, images: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(images / "dark", tmp_path / "images")
+    (folder / "bad.tif").write_bytes(b"not an image")
+    rows = [f"s{k}.tif,A{k % 2}" for k in range(16)]
+    (folder / "groups.csv").write_text("\n".join(["file,well", *rows]) + "\n")
+    table = cv.predict(run, folder, by="well", skip_unreadable=True)
+    assert sorted(table.attrs["groups"]["images"]) == [8, 8]
+    dataset = cv.datasets.create("table", path=tmp_path / "table.csv", root=folder)
+    lines = [f"s{k}.tif,{('dark', 'light')[k // 8]},A{k % 2}" for k in range(16)]
+    lines = ["file,label,well", "bad.tif,dark,", *lines]
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    table = cv.predict(run, dataset, by="well", skip_unreadable=True)
+    assert sorted(table.attrs["groups"]["images"]) == [8, 8]
+    with pytest.raises(errors.CatalogError, match=r"no 'well', such as .*bad\.tif"):
+        cv.predict(run, folder, by="well", skip_unreadable=False)
+    (folder / "groups.csv").write_text("\n".join(["file,well", *rows[1:]]) + "\n")
+    with pytest.raises(errors.CatalogError, match=r"1 of 17 images has no 'well', such as .*s0"):
+        cv.predict(run, folder, by="well", skip_unreadable=True)
+
+
+def test_identical_images_of_one_group_are_warned_of(
+    run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = shutil.copytree(images / "dark", tmp_path / "images")
+    for number in range(3):  # one in another well, where it counts once
+        shutil.copy(folder / "s1.tif", folder / f"copy{number}.tif")
+    for number in range(2):
+        tiny.write(folder / f"empty{number}.tif", np.full((32, 32), 900, np.uint16))
+    rows = [f"s{k}.tif,A1" for k in range(16)] + ["copy0.tif,A1", "copy1.tif,A1", "copy2.tif,A2"]
+    rows += ["empty0.tif,A1", "empty1.tif,A1"]  # flat images are no copies
+    (folder / "groups.csv").write_text("\n".join(["file,well", *rows]) + "\n")
+    with caplog.at_level("WARNING"):
+        cv.predict(run, folder)
+    assert "identical" not in caplog.text
+    with caplog.at_level("WARNING"):
+        cv.predict(run, folder, by="well")
+    assert "2 images are identical to another one of their 'well'" in caplog.text
+    assert f"{folder / 'copy0.tif'} = {folder / 'copy1.tif'}" in caplog.text
+
+
 def test_an_excel_workbook_is_one(run: cv.Run, images: Path, tmp_path: Path) -> None:
     table = cv.predict(run, images, tmp_path / "new.xlsx", by="folder")
     head, *rows = sheet_of(tmp_path / "new.xlsx")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,6 +137,18 @@ def test_images_of_one_name_are_told_apart_by_their_folder(tmp_path: Path) -> No
     table.write_text("x,y\n4,4\n")
     with pytest.raises(errors.InvalidInput, match="does not say which image"):
         prepare.crop_images(tmp_path / "in", tmp_path / "out2", table=table, size=(3, 3))
+
+
+@pytest.mark.parametrize("forms", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_decomposed_accents_name_the_same_column(
+    image: Path, tmp_path: Path, forms: tuple[str, str]
+) -> None:
+    written, asked = (unicodedata.normalize(form, "Präparat") for form in forms)
+    table = write_table(image, f"Image,Class,X,Y,{written}\na.tif,A,14,23,P1\n")
+    out = tmp_path / "out"
+    options: dict[str, Any] = {"label": "Class", "group": asked, "columns": [asked]}
+    prepare.crop_images(image.parent, out, table=table, size=(4, 4), **options)
+    assert [(row["group"], row["Präparat"]) for row in manifest(out)] == [("P1", "P1")]
 
 
 def test_class_group_and_batch_go_into_the_manifest(image: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import tiny
 
 import cellvision as cv
 from cellvision import Artifact, Run, cli, errors
@@ -255,6 +257,61 @@ def test_the_command_names_every_reporter_that_fails(
     assert "plain_plain.txt" in output
     assert "no ink" in messages
     assert "reporter 'broken' (registered here) failed: RuntimeError: no paper" in caplog.messages
+
+
+@tiny.on_offer()
+def test_a_full_disk_ends_commands_with_an_error_after_the_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill(run: Run, folder: Path) -> Sequence[Artifact]:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", str(folder / "page.html"))
+        except OSError as error:
+            raise RuntimeError("the page is lost") from error
+
+    scripted(fill)
+    images, out = tiny.make_folder(tmp_path / "images"), tmp_path / "out"
+    experiment = tmp_path / "experiment.json"
+    cv.save_experiment(
+        tiny.experiment(images, epochs=1, reporters=(Scripted(), Plain())), experiment
+    )
+
+    def run(*words: str) -> tuple[str, str]:
+        with pytest.raises(SystemExit) as end:
+            cli.main([*words])
+        assert end.value.code == 1
+        return capsys.readouterr()
+
+    output, messages = run("train", str(experiment), "--out", str(out / "run"))
+    assert "Guessing at random" in output
+    assert "error: reporter 'scripted' (registered here) failed" in messages
+    assert f"The results in {out / 'run'} are complete." in messages
+    assert f"cellvision report {out / 'run'}" in messages
+    assert [each.title for each in cv.load_run(out / "run").artifacts] == ["Plain"]
+    run("report", str(out / "run"), "--allow-network")
+    with pytest.raises(errors.ReportError) as caught:
+        cv.train(cv.load_experiment(experiment), out / "again")
+    assert caught.value.finished.folder == out / "again"
+    Scripted.study = lambda self, study, folder: fill(study, folder)  # type: ignore[method-assign]
+    try:
+        words = ("--runs", "1", "--workers", "1", "--out", str(out / "study"))
+        output, messages = run("study", str(experiment), *words)
+    finally:
+        del Scripted.study
+    assert "accuracy" in output
+    assert f"cellvision report {out / 'study'}" in messages
+
+
+def test_a_disk_too_full_for_copies_of_the_results_is_named(
+    example_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cellvision.results.report_folder.tempfile.mkdtemp", full)
+    _, (fault,) = make_reports(example_run, [Plain()], Display())
+    assert isinstance(fault, errors.ReportError)
+    assert "reports cannot be written: No space left on device" in fault.what
 
 
 def test_a_large_file_is_restored_or_named(example_run: Run) -> None:

@@ -458,7 +458,7 @@ def test_unreadable_files_stop_it_or_are_skipped_with_a_warning(
     experiment = tiny.experiment(spoiled, epochs=1, preprocessing={"on_unreadable": "skip"})
     run = cv.train(experiment, tmp_path / "run")
     assert len(run.predictions) == 46
-    assert "2 images cannot be read." in run.warnings
+    assert "2 images cannot be read: 'dark/s3.png', 'light/s7.png'." in run.warnings
     assert run.audit is not None
     refused = {file.file for file in run.audit.files if file.status == "refused"}
     assert refused == {"dark/s3.png", "light/s7.png"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
@@ -20,9 +21,13 @@ from pydantic import (
 from pydantic_core import CoreSchema, ErrorDetails, PydanticSerializationError, core_schema
 
 from cellvision import errors
+from cellvision.csv_cells import compose_name
 from cellvision.registry import Registry
 
 _log = logging.getLogger(__name__)
+
+ColumnName = Annotated[str, AfterValidator(compose_name)]
+"""Type of a setting that names a column of a table: accents are composed, as in catalogs."""
 
 
 class FormerSetting(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,19 @@ def unescape_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
+def compose_name(name: str) -> str:
+    r"""Return a column's name with its accents composed (Unicode NFC), as keyboards write them.
+
+    macOS and some spreadsheets write decomposed ones, which look alike and are not equal.
+
+    Examples
+    --------
+    >>> compose_name("Pr\u0061\u0308parat") == "Pr\u00e4parat"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def missing_column(name: str, columns: Sequence[str]) -> str:
     """Say that a table has no such column; name one that differs in capitals only, or list all.
 
@@ -84,15 +98,17 @@ def missing_column(name: str, columns: Sequence[str]) -> str:
 
 
 def similar_column(name: str, columns: Iterable[str]) -> str | None:
-    """Return the column that differs from a name in capitals or surrounding blanks only, if any.
+    """Return the column that differs in capitals, blanks around it or kind of accents, if any.
 
     Examples
     --------
     >>> similar_column("well", ["Plate", "Well"]), similar_column("well", ["wells"])
     ('Well', None)
     """
-    wanted = name.strip().casefold()
-    return next((c for c in columns if c != name and c.strip().casefold() == wanted), None)
+    wanted = compose_name(name).strip().casefold()
+    return next(
+        (c for c in columns if c != name and compose_name(c).strip().casefold() == wanted), None
+    )
 
 
 def most_frequent_delimiter(header: str) -> str:

@@ -18,6 +18,7 @@
     │       ├── BrokenPlugin                 the plugin is installed but cannot be imported
     │       └── PluginContractError          the plugin imports but breaks its contract
     ├── ConversionError                      a network that another engine cannot reproduce
+    ├── ReportError                          reports that cannot be written, such as on a full disk
     └── LeakError                   exit 3   splits that share groups or images
 
 Each error has two lines: what went wrong, and how to fix it. `InvalidInput` is also a
@@ -32,7 +33,7 @@ import re
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from cellvision.plurals import counted
 
@@ -179,6 +180,18 @@ class PluginContractError(PluginError):
 
 class ConversionError(CellvisionError):
     """A network cannot be converted, or gives different numbers after conversion."""
+
+
+class ReportError(CellvisionError):
+    """Reports cannot be written, such as on a full disk; the results are complete.
+
+    Attributes
+    ----------
+    finished : Run, Study, AuditReport or None
+        What the reports are about.
+    """
+
+    finished: Any = None
 
 
 class LeakError(CellvisionError):

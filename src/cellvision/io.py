@@ -11,7 +11,9 @@ from __future__ import annotations
 from cellvision.atomic_io import folder as atomic_folder
 from cellvision.atomic_io import path as atomic_path
 from cellvision.atomic_io import text as write_text
+from cellvision.component import ColumnName
 from cellvision.csv_cells import (
+    compose_name,
     format_frame,
     missing_column,
     most_frequent_delimiter,
@@ -31,11 +33,13 @@ from cellvision.markdown_text import escape_markdown
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "ColumnName",
     "WalkedPath",
     "atomic_folder",
     "atomic_path",
     "begins_like_an_image",
     "class_folder_depth",
+    "compose_name",
     "escape_markdown",
     "file_digest",
     "folder_lock",

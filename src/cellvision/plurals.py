@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+
+_LISTED = 3
+"""Names that a message lists."""
 
 _PLURALS = {"is": "are", "has": "have", "was": "were", "does": "do"}
 
@@ -51,3 +54,14 @@ def number_range(numbers: Collection[int]) -> str:
     """
     ends = sorted({min(numbers), max(numbers)}) if numbers else []
     return " to ".join(map(str, ends))
+
+
+def abbreviated(names: Sequence[str]) -> str:
+    """List the first few names.
+
+    Examples
+    --------
+    >>> abbreviated(["a.tif", "b.tif"]), abbreviated(["a", "b", "c", "d"])
+    ('a.tif; b.tif', 'a; b; c; ...')
+    """
+    return "; ".join(names[:_LISTED]) + ("; ..." if len(names) > _LISTED else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,28 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
         "label_in_table": "A",
         "image_in_table": "i",
     }
+
+
+@pytest.mark.parametrize("forms", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_decomposed_accents_name_the_same_column(tmp_path: Path, forms: tuple[str, str]) -> None:
+    names = ["préparation", "Präparat", "étage", "Tür"]
+    written, given_ = ([unicodedata.normalize(form, name) for name in names] for form in forms)
+    lines = [",".join(written), "1.png,a,train,t1", "2.png,b,train,t2"]
+    file, label, split, group = given_
+    dataset = cv.datasets.create(
+        "table",
+        path=table(tmp_path, "\n".join(lines) + "\n"),
+        file=file,
+        label=label,
+        split=split,
+        group=group,
+    )
+    rows = Catalog.of(dataset)
+    assert rows.group_column == "Tür"
+    assert rows.table[["image", "label", "split", "group"]].to_numpy().tolist() == [
+        ["1.png", "a", "train", "t1"],
+        ["2.png", "b", "train", "t2"],
+    ]
 
 
 def test_pixels_come_from_the_tables_folder_or_root(tmp_path: Path) -> None:

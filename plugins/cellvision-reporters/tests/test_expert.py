@@ -199,6 +199,9 @@ def test_answers_that_do_not_fit_are_refused(tmp_path: Path, out: Path) -> None:
         change(good).to_csv(bad, index=False)
         with pytest.raises(errors.InvalidInput, match=reason):
             report(run, out, answers=bad)
+    text = table.read_text().replace(",", ";").replace("2.5", "2,5")
+    (tmp_path / "sheet.csv").write_text(text, encoding="utf-8-sig", newline="\r\n")
+    assert report(run, out, answers=tmp_path / "sheet.csv") == report(run, out, answers=table)
     with pytest.raises(errors.InvalidInput, match="No such file"):
         report(run, out, answers=tmp_path / "none.csv")
     with pytest.raises(errors.InvalidInput, match="no answers by 'Eve'"):

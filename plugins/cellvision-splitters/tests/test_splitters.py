@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import pandas as pd
@@ -132,6 +133,14 @@ def test_numbered_days_are_sorted_as_numbers() -> None:
     table["day"] = table.index % 36 // 3  # 0 to 11: as text, 10 would come before 2
     (fold,) = cv.splitters.create("temporal", column="day", test=0.2).folds(table)
     assert set(table.loc[[s == "test" for s in fold], "day"]) == {9, 10, 11}
+
+
+def test_columns_are_named_with_composed_accents() -> None:
+    """As in catalogs, whatever the file or the keyboard wrote."""
+    name = unicodedata.normalize("NFD", "Präparat")
+    left_out = cv.splitters.create("leave_one_out", column=name, not_same=(name,))
+    assert left_out.column == left_out.not_same[0] == "Präparat"
+    assert cv.splitters.create("temporal", column=name).column == "Präparat"
 
 
 def test_unknown_time_is_refused() -> None:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from cellvision import errors
+
+
+def raise_if_no_backend() -> None:
+    """Refuse a ``KERAS_BACKEND`` that Keras cannot import, which takes no time to find out.
+
+    Raises
+    ------
+    errors.InvalidInput
+        There is no such backend, or it is not installed.
+    """
+    name = os.environ.get("KERAS_BACKEND")
+    if not name or "keras" in sys.modules:
+        return
+    hint = "Unset KERAS_BACKEND, or set it to tensorflow or jax: cellvision supports these two."
+    if name not in ("tensorflow", "jax", "torch"):
+        raise errors.InvalidInput(f"KERAS_BACKEND is {name!r}, which cannot train", hint)
+    if importlib.util.find_spec(name) is None:
+        raise errors.InvalidInput(f"KERAS_BACKEND is {name!r}, which is not installed", hint)
 
 
 def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
@@ -20,10 +41,16 @@ def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
     ----------
     prepare
         Called before devices are looked for; its output is shown.
+
+    Raises
+    ------
+    errors.InvalidInput
+        As for `raise_if_no_backend`.
     """
     logging.getLogger("tensorflow").addFilter(_is_no_retracing_warning)
     if "keras" in sys.modules:
         return
+    raise_if_no_backend()
     # Later, XLA logs that it has started. Errors are still shown.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with suppressed_stderr():

@@ -44,11 +44,13 @@ def run(
 
     Checks that the exported network predicts the same.
     """
+    from cellvision.backends.startup import raise_if_no_backend
     from cellvision.cli.text import printable
     from cellvision.inference.export import export
     from cellvision.interfaces.exporter import exporters
     from cellvision.results.run import load_run
 
+    raise_if_no_backend()
     settings = dict(split_change(change, "--set KEY=VALUE") for change in changes)
     exporter = exporters.create(format, **settings)
     print(printable(export(load_run(run_dir), exporter, out)))

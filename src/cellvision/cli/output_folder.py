@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -23,6 +24,27 @@ def removed_if_empty(out: str | os.PathLike[str]) -> Iterator[None]:
     except BaseException:
         if created:
             _remove_empty(path, created)
+        raise
+
+
+@contextlib.contextmanager
+def shown_without_reports(show: Callable[[Any, str], None], out: str) -> Iterator[None]:
+    """Show the results of a command also if their reports cannot be written; the error remains.
+
+    Parameters
+    ----------
+    show
+        Prints a run or study.
+    out
+        Its folder or address, as the user named it.
+    """
+    from cellvision import errors
+
+    try:
+        yield
+    except errors.ReportError as error:
+        if error.finished is not None:
+            show(error.finished, out)
         raise
 
 

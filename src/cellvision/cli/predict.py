@@ -115,11 +115,13 @@ def run(
 
     Writes a table with image, predicted class and the probability of each class.
     """
+    from cellvision.backends.startup import raise_if_no_backend
     from cellvision.cli.text import printable
     from cellvision.inference.predict import predict_blocks
     from cellvision.inference.prediction_job import PredictionOptions
     from cellvision.results.opening import open_results
 
+    raise_if_no_backend()
     counts: Counter[str] = Counter()
 
     def count(block: pd.DataFrame) -> None:

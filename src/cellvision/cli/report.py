@@ -49,8 +49,10 @@ def run(
 ) -> None:
     """Create the reports of a run or study again."""
     from cellvision import remote
+    from cellvision.backends.startup import raise_if_no_backend
     from cellvision.locks import folder_lock
 
+    raise_if_no_backend()
     with remote.results(folder) as local, folder_lock(local, "report"):
         _report(local, names, changes, None if allow_network else folder)
 
@@ -101,7 +103,7 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         artifacts, faults = make_reports(result, reporters, display)
     for artifact in artifacts:
         print(printable(artifact.path))
-    _raise_first(faults)
+    _raise_first(sorted(faults, key=lambda fault: not isinstance(fault, errors.ReportError)))
     if not artifacts:
         raise errors.CellvisionError(
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",

@@ -12,7 +12,7 @@ import typer
 
 from cellvision import errors
 from cellvision.cli import experiments
-from cellvision.cli.output_folder import removed_if_empty
+from cellvision.cli.output_folder import removed_if_empty, shown_without_reports
 from cellvision.cli.train import Out
 from cellvision.plurals import counted
 
@@ -139,19 +139,21 @@ def run(
 
     Every run has its own seed. An interrupted study resumes.
     """
+    from cellvision.backends.startup import raise_if_no_backend, start_backend
+
+    raise_if_no_backend()
     number_of_workers = _workers(workers)
     changes = [*_splitter_settings(folds, leave_out, splitter), *changes]
     experiments_by_name = grid(source, changes, vary, recipe)
     expert_accuracy = dict(_accuracy(text) for text in expert)
     experiments.say_reasons(*experiments_by_name.values())
-    from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
     from cellvision.studies.dask import connect
     from cellvision.studies.study import study
 
     with nullcontext() if scheduler is None else connect(scheduler) as client:
         start_backend(partial(configure_threads, *experiments_by_name.values()))
-        with removed_if_empty(out):
+        with removed_if_empty(out), shown_without_reports(show, out):
             result = study(
                 experiments_by_name if vary else next(iter(experiments_by_name.values())),
                 runs,

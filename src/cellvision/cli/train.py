@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellvision.cli import experiments
-from cellvision.cli.output_folder import removed_if_empty
+from cellvision.cli.output_folder import removed_if_empty, shown_without_reports
 
 if TYPE_CHECKING:
     from cellvision.results.run import Run
@@ -40,9 +40,11 @@ def run(
 
     Evaluates it on every split and writes the run's folder with all results.
     """
+    from cellvision.backends.startup import raise_if_no_backend, start_backend
+
+    raise_if_no_backend()
     experiment = experiments.read_with_recipe(source, changes, recipe)
     from cellvision.backends import distributed
-    from cellvision.backends.startup import start_backend
     from cellvision.backends.threads import configure_threads
     from cellvision.training.train import train
 
@@ -55,7 +57,7 @@ def run(
         typer.echo(f"process {rank} of {total}: waiting for the others", err=True)
     if rank == 0:
         experiments.say_reasons(experiment)
-    with removed_if_empty(out):
+    with removed_if_empty(out), shown_without_reports(show, out):
         # One process reads and checks the images first: importing TensorFlow takes seconds.
         if total > 1:
             start_backend(prepare)

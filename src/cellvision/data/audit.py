@@ -327,7 +327,7 @@ def build_audit(
         *warnings,
         *image_warnings(catalog, stats),
         *_note_warnings(stats),
-        *warnings_of(near_duplicates),
+        *warnings_of(near_duplicates, stats),
     ]
     unexpected = {file.file: file.reason for file in skipped if not file.expected}
     lines += _skipped_folders(unexpected, dataset.classes)

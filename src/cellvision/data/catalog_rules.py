@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
+from cellvision.csv_cells import compose_name
 from cellvision.data.names import quote_list, visible_name
 from cellvision.data.split_names import is_training, is_validation
 from cellvision.plurals import counted
@@ -49,7 +50,7 @@ def read_table(dataset: Dataset) -> pd.DataFrame:
             "the data set contains no images",
             "Expected FOLDER/<class>/* or FOLDER/<split>/<class>/*",
         )
-    table = catalog.reset_index(drop=True).rename(columns=str)
+    table = catalog.reset_index(drop=True).rename(columns=lambda name: compose_name(str(name)))
     missing = [name for name in ("image", "label") if name not in table.columns]
     repeated = list(table.columns[table.columns.duplicated()])
     if missing or repeated:

@@ -14,6 +14,9 @@ from cellvision.plurals import counted
 _SATURATED = 0.001
 """Fraction of saturated samples from which an image is reported."""
 
+_NAMED = 3
+"""Images, or sets of identical ones, that a warning names."""
+
 _MOST = 5
 """Groups of identical images that are listed one by one."""
 
@@ -22,7 +25,7 @@ def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
     """Return what a reader should know about the images and their splits, one line each."""
     read = [stat for stat in stats if stat.status == "read"]
     return [
-        *_unreadable(len(stats) - len(read)),
+        *_unreadable([stat.image for stat in stats if stat.status != "read"]),
         *_missing_classes(catalog),
         *_mixed_dtypes(read),
         *_mixed_channels(read),
@@ -33,8 +36,10 @@ def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
     ]
 
 
-def _unreadable(count: int) -> list[str]:
-    return [f"{counted(count, 'image')} cannot be read."] if count else []
+def _unreadable(images: Sequence[str]) -> list[str]:
+    if not images:
+        return []
+    return [f"{counted(len(images), 'image')} cannot be read: {quote_list(images, _NAMED)}."]
 
 
 def _missing_classes(catalog: Catalog) -> list[str]:
@@ -107,16 +112,16 @@ def _mixed_planes(read: Sequence[ImageStats]) -> list[str]:
 
 def _extreme_intensities(read: Sequence[ImageStats]) -> list[str]:
     warnings = []
-    saturated = sum((stat.saturated_fraction or 0) > _SATURATED for stat in read)
+    saturated = [stat.image for stat in read if (stat.saturated_fraction or 0) > _SATURATED]
     if saturated:
         warnings.append(
-            f"In {counted(saturated, 'image')}, more than {_SATURATED:.1%} of samples are "
-            "saturated."
+            f"In {counted(len(saturated), 'image')}, more than {_SATURATED:.1%} of samples are "
+            f"saturated: {quote_list(saturated, _NAMED)}."
         )
     flat = [stat.image for stat in read if stat.low == stat.high]
     if flat:
         warnings.append(
-            f"{counted(len(flat), 'image', 'has')} a single intensity, such as {flat[0]!r}."
+            f"{counted(len(flat), 'image', 'has')} a single intensity: {quote_list(flat, _NAMED)}."
         )
     return warnings
 
@@ -129,7 +134,16 @@ def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
     warnings = []
     repeats = len(read) - len(same)
     if repeats:
-        warnings.append(f"{counted(repeats, 'image', 'is')} identical to another one.")
+        sets = [images for images in same.values() if len(images) > 1]
+        listed = [
+            " = ".join(map(repr, images[:_NAMED])) + (" = ..." if len(images) > _NAMED else "")
+            for images in sets[:_NAMED]
+        ]
+        rest = f" and {len(sets) - _NAMED} more sets" if len(sets) > _NAMED else ""
+        warnings.append(
+            f"{counted(repeats, 'image', 'is')} identical to another one: "
+            f"{', '.join(listed)}{rest}."
+        )
     label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
     contradictory = [
         images

@@ -34,6 +34,7 @@ from cellvision.data.batch_reads import (
     fingerprints_of_read,
     reads_for_fingerprints,
 )
+from cellvision.data.cache_space import raise_if_too_large
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import STANDARD_BIT_DEPTHS, counts_above
 from cellvision.data.pixel_index import IndexWriter, read_index
@@ -110,7 +111,7 @@ def open_pixels(
     Raises
     ------
     errors.PreprocessingError
-        Images lack a requested channel, do not fit, or differ in dtype.
+        Images lack a requested channel, do not fit, differ in dtype, or become too large.
     errors.FolderError
         The cache cannot be written: no permission, or no space.
     """
@@ -284,6 +285,7 @@ def _make(shelf: Path, name: str, job: _Job, home: Path | None) -> Path:
     If another process made the same folder first, that one stays.
     """
     _remove_abandoned(shelf)
+    raise_if_too_large(job.preprocessing, len(job.images), shelf)
     with atomic_io.workspace(shelf / name) as partial:
         with (partial / _PIXELS).open("w+b") as file, IndexWriter(partial / _INDEX) as index:
             whole = _write(file, index, _prepared(job), job.preprocessing)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import logging
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import dropwhile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.csv_cells import (
+    compose_name,
     missing_column,
     most_frequent_delimiter,
     similar_column,
@@ -22,7 +24,7 @@ from cellvision.data.folder_walk import printable
 from cellvision.data.groups import NESTED_IN, resolve
 from cellvision.data.names import canonical_name, is_missing, normalize_name, quote_list
 from cellvision.inference.image_search import ImageFile
-from cellvision.plurals import agreed, counted
+from cellvision.plurals import abbreviated, agreed, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +40,11 @@ _TABLES = ("groups.csv", "manifest.csv")
 _log = logging.getLogger(__name__)
 
 
-def file_groups(images: Sequence[ImageFile], column: str) -> dict[str, str]:
+def file_groups(
+    images: Sequence[ImageFile],
+    column: str,
+    is_skipped: Callable[[str], bool] = lambda _: False,
+) -> dict[str, str]:
     """Look up the group of each image in the provenance tables beside and above it.
 
     A table ``groups.csv`` or ``manifest.csv`` has a column ``file``, relative to its folder.
@@ -51,6 +57,9 @@ def file_groups(images: Sequence[ImageFile], column: str) -> dict[str, str]:
         The images.
     column
         Name of the column.
+    is_skipped
+        Whether an image, by its name, is left out and so needs no group. Called for images
+        without a group.
 
     Returns
     -------
@@ -62,6 +71,7 @@ def file_groups(images: Sequence[ImageFile], column: str) -> dict[str, str]:
     errors.CatalogError
         No table has the column, or it lacks images.
     """
+    column = compose_name(column)
     tables: dict[Path, dict[str, str]] = {}
     groups = {}
     for image in images:
@@ -71,19 +81,32 @@ def file_groups(images: Sequence[ImageFile], column: str) -> dict[str, str]:
         if group is not None:
             groups[image.name] = group
     hint = next(filter(None, (_other_capitals(table, column) for table in tables)), "")
-    _raise_if_missing([image.name for image in images], groups, column, hint)
+    names = [image.name for image in images]
+    _raise_if_missing(names, groups, column, is_skipped, hint)
     return groups if column == "folder" else _one_spelling(groups, column)
 
 
-def dataset_groups(dataset: Dataset, column: str) -> dict[str, str]:
+def dataset_groups(
+    dataset: Dataset, column: str, is_skipped: Callable[[str], bool] = lambda _: False
+) -> dict[str, str]:
     """Return the group of each image of a data set from a column of its catalog.
+
+    Parameters
+    ----------
+    dataset
+        The data set.
+    column
+        Name of the column.
+    is_skipped
+        As for `file_groups`.
 
     Raises
     ------
     errors.CatalogError
         The catalog has no such column, or it lacks images.
     """
-    table = dataset.catalog()
+    column = compose_name(column)
+    table = dataset.catalog().rename(columns=lambda name: compose_name(str(name)))
     if column not in table.columns or column in ("image", "label", "split"):
         raise errors.CatalogError(
             f"the data set {missing_column(column, [str(name) for name in table.columns])}",
@@ -91,14 +114,19 @@ def dataset_groups(dataset: Dataset, column: str) -> dict[str, str]:
         )
     names = resolve(table, "group", column).names
     groups = dict(zip(table["image"][names.notna()], names.dropna(), strict=True))
-    _raise_if_missing(list(table["image"]), groups, column)
+    _raise_if_missing(list(table["image"]), groups, column, is_skipped)
     return _one_spelling(groups, column)
 
 
 def _raise_if_missing(
-    names: Sequence[str], groups: Mapping[str, str], column: str, hint: str = ""
+    names: Sequence[str],
+    groups: Mapping[str, str],
+    column: str,
+    is_skipped: Callable[[str], bool],
+    hint: str = "",
 ) -> None:
-    missing = [name for name in names if name not in groups]
+    without = (name for name in names if name not in groups)
+    missing = list(dropwhile(is_skipped, without))  # the first one that is used is enough
     if missing:
         raise errors.CatalogError(
             f"{len(missing)} of {counted(len(names), 'image')} {agreed(len(missing), 'has')} no "
@@ -131,6 +159,7 @@ def _other_capitals(table: Path, column: str) -> str:
     with table.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
     names = next(csv.reader([first], delimiter=most_frequent_delimiter(first)), [])
+    names = [compose_name(name).strip() for name in names]
     for name in ("file", column):
         if name not in names and similar_column(name, names) is not None:
             return f"{table} {missing_column(name, names)}."
@@ -147,6 +176,7 @@ def _read(table: Path, column: str) -> dict[str, str]:
             file.seek(0)
             delimiter = most_frequent_delimiter(first)
             rows = csv.DictReader(file, delimiter=delimiter, strict=True)
+            rows.fieldnames = [compose_name(name).strip() for name in rows.fieldnames or ()]
             if not {"file", column} <= set(rows.fieldnames or ()):
                 return {}
             parent = NESTED_IN.get(column)
@@ -225,14 +255,48 @@ class GroupAnswers:
         self._counts: dict[str, int] = {}
         self._trust = trust
         self._distances: dict[str, list[float]] = {}
+        self._first: dict[tuple[str, str], str] = {}
+        self._copies: list[str] = []
 
-    def add(self, image: str, probabilities: np.ndarray, distance: float | None = None) -> None:
-        """Add an image, and its distance from the training images if it is known."""
+    def add(
+        self,
+        image: str,
+        probabilities: np.ndarray,
+        distance: float | None = None,
+        digest: str | None = None,
+    ) -> None:
+        """Add an image.
+
+        Parameters
+        ----------
+        image
+            Its name.
+        probabilities
+            Of the classes.
+        distance
+            From the training images, if it is known.
+        digest
+            Of its pixels, by which copies are found; None if they are not looked for.
+        """
         group = self.groups[image]
+        if digest is not None:
+            original = self._first.setdefault((group, digest), image)
+            if original != image:
+                self._copies.append(f"{original} = {image}")
         self._sums[group] = self._sums.get(group, 0.0) + probabilities.astype(np.float64)
         self._counts[group] = self._counts.get(group, 0) + 1
         if distance is not None:
             self._distances.setdefault(group, []).append(distance)
+
+    def warnings(self) -> list[str]:
+        """Return a line about identical images within groups, if there are any."""
+        if not self._copies:
+            return []
+        return [
+            f"{counted(len(self._copies), 'image', 'is')} identical to another one of "
+            f"{'its' if len(self._copies) == 1 else 'their'} {self.column!r}, and counted again "
+            f"in its mean: {abbreviated(self._copies)}. Remove copies."
+        ]
 
     def table(self) -> pd.DataFrame:
         """Return one row per group: group, images, predicted, p_<class>...

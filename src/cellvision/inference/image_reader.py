@@ -16,6 +16,7 @@ from cellvision import errors
 from cellvision.data.batch_reads import read_together, reads_in_batches
 from cellvision.data.image_stats import pixel_fault
 from cellvision.data.threaded_map import Progress, in_threads
+from cellvision.digests import native_digest
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.unlike_images import UnlikeImages
 from cellvision.interfaces.decoded_image import DecodedImage
@@ -39,10 +40,13 @@ class InputImage:
         The image.
     pixels : numpy.ndarray
         Shape (height, width, channels), native intensities.
+    digest : str or None
+        Of the decoded pixels; None for a flat image, or if copies are not looked for.
     """
 
     image: ImageFile
     pixels: np.ndarray
+    digest: str | None = None
 
 
 class ImageReader:
@@ -55,13 +59,19 @@ class ImageReader:
     dataset
         The data set whose images are read; None reads files, as the run's data set does.
 
+    find_copies
+        Whether to compute digests, by which identical images are found.
+
     Raises
     ------
     errors.PluginError, errors.ExperimentError
         The run's data set cannot be loaded, so it is unknown how it reads images.
     """
 
-    def __init__(self, run: Run, dataset: Dataset | None = None) -> None:
+    def __init__(
+        self, run: Run, dataset: Dataset | None = None, *, find_copies: bool = False
+    ) -> None:
+        self._find_copies = find_copies
         self._preprocessing = run.preprocessing
         self._dtype = _training_dtype(run)
         self._dataset = dataset
@@ -121,11 +131,18 @@ class ImageReader:
         preprocessing = self._preprocessing
         try:
             channels = preprocessing.select_channels(pixels)
-            return InputImage(image, preprocessing.expand_channels(preprocessing.resize(channels)))
+            resized = preprocessing.expand_channels(preprocessing.resize(channels))
+            return InputImage(image, resized, self._digest(pixels))
         except errors.PreprocessingError as error:
             raise errors.PreprocessingError(
                 f"{image.name}: {error.what}", "Predict images like those of the training."
             ) from error
+
+    def _digest(self, pixels: np.ndarray) -> str | None:
+        """Return the digest of an image; none of a flat one: background is no copy."""
+        if not self._find_copies or pixels.min() == pixels.max():
+            return None
+        return native_digest(pixels)
 
     def _decode_file(self, image: ImageFile) -> DecodedImage | errors.UnreadableImage:
         assert self._run_dataset is not None
@@ -188,6 +205,12 @@ class ImageReader:
                     break
         self.unlike.clear()  # these images are read again
         return faults
+
+    def is_unreadable(self, image: ImageFile) -> bool:
+        """Whether reading an image fails; the image is not counted."""
+        fault = self._fault_of(image)
+        self.unlike.clear()  # the image is read again
+        return fault is not None
 
     def _fault_of(self, image: ImageFile) -> errors.UnreadableImage | None:
         result = self.read(image)

@@ -16,14 +16,13 @@ from cellvision.inference.prediction_job import (
     PredictionJob,
     PredictionOptions,
     PredictionSummary,
-    abbreviated,
 )
 from cellvision.inference.prediction_table import check_table_path
 from cellvision.inference.recognised_source import recognised_source
 from cellvision.inference.trust import fit_trust
 from cellvision.interfaces.dataset import Dataset
 from cellvision.locks import folder_lock
-from cellvision.plurals import counted
+from cellvision.plurals import abbreviated, counted
 from cellvision.results.opening import open_results
 from cellvision.results.run import Run
 from cellvision.results.study import Study

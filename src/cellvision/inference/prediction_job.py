@@ -31,7 +31,7 @@ from cellvision.inference.sorting import (
     thumbnail,
 )
 from cellvision.inference.table_files import table_file, write_whole_table
-from cellvision.plurals import counted
+from cellvision.plurals import abbreviated, counted
 from cellvision.progress import displayed
 
 if TYPE_CHECKING:
@@ -46,9 +46,6 @@ _CHUNK = 16
 
 _CHECK_SECONDS = 1.0
 """Time in which images are checked before Keras starts, which takes several seconds."""
-
-_LISTED = 3
-"""Files that a warning lists by name."""
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +114,7 @@ class _Result:
     probabilities: np.ndarray | None = None
     fault: errors.UnreadableImage | None = None
     distance: float | None = None
+    digest: str | None = None
 
 
 @dataclass
@@ -137,7 +135,7 @@ class _Outputs:
         assert result.probabilities is not None
         self.table.add(result.image.name, result.probabilities)
         if self.groups is not None:
-            self.groups.add(result.image.name, result.probabilities, result.distance)
+            self.groups.add(result.image.name, result.probabilities, result.distance, result.digest)
         if self.sheet is not None and result.thumbnail is not None:
             self.sheet.add(result.thumbnail, result.probabilities)
         if self.folders is not None:
@@ -175,6 +173,7 @@ class PredictionJob:
         self.trust = trust
         self.images = images
         self.options = options
+        self.reader = ImageReader(self.run_of_record, dataset, find_copies=options.by is not None)
         self.groups = self._groups(dataset)
         if dataset is not None and options.sort_into is not None:
             raise errors.ExperimentError(
@@ -187,7 +186,6 @@ class PredictionJob:
         )
         if options.contact_sheet is not None:
             raise_if_no_sheet(Path(options.contact_sheet))
-        self.reader = ImageReader(self.run_of_record, dataset)
         sample = self.reader.sample(images)
         self.engine, self.model = _engine(runs, sample, len(images), options, self._check_files)
 
@@ -215,7 +213,17 @@ class PredictionJob:
         by = self.options.by
         if by is None:
             return None
-        groups = file_groups(self.images, by) if dataset is None else dataset_groups(dataset, by)
+        by_name = {image.name: image for image in self.images}
+
+        def is_skipped(name: str) -> bool:
+            image = by_name.get(name)
+            return not self.strict and image is not None and self.reader.is_unreadable(image)
+
+        groups = (
+            file_groups(self.images, by, is_skipped)
+            if dataset is None
+            else dataset_groups(dataset, by, is_skipped)
+        )
         return GroupAnswers(by, groups, self.class_names, self.trust)
 
     def run(self, out: Path | None, on_block: Callable[[pd.DataFrame], None]) -> PredictionSummary:
@@ -286,6 +294,7 @@ class PredictionJob:
                     _Result(
                         *(item.image, self._thumbnail(outputs, item.pixels), row),
                         distance=distance,
+                        digest=item.digest,
                     )
                     for item, row, distance in zip(
                         readable, rows, self._distances(pixels), strict=True
@@ -343,6 +352,7 @@ class PredictionJob:
             if run.interrupted
         ]
         warnings += self.reader.unlike.warnings()
+        warnings += [] if self.groups is None else self.groups.warnings()
         if self.trust is not None:
             warnings += [f"Trust: {note}." for note in self.trust.notes]
         if faults:
@@ -372,8 +382,3 @@ def _engine(
     parts = [f"{len(runs)} runs"] if len(runs) > 1 else []
     parts += [f"{len(average.orientations)} orientations"] if options.tta else []
     return average, f"mean of {' and '.join(parts)}"
-
-
-def abbreviated(names: Sequence[str]) -> str:
-    """List the first few names."""
-    return "; ".join(names[:_LISTED]) + ("; ..." if len(names) > _LISTED else "")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from cellvision import errors
-from cellvision.component import Component
+from cellvision.component import ColumnName, Component
 from cellvision.digests import native_digest
 from cellvision.interfaces.decoded_image import DecodedImage
 from cellvision.registry import Registry
@@ -48,11 +48,11 @@ class Dataset(Component, group="cellvision.datasets"):
     ignore them.
     """
 
-    group: str | tuple[str, ...] | None = None
+    group: ColumnName | tuple[ColumnName, ...] | None = None
     """The provenance column that names the group, the independent unit (well, slide, donor), or
     several columns whose combination does. Splits never divide a group."""
 
-    batch: str | tuple[str, ...] | None = None
+    batch: ColumnName | tuple[ColumnName, ...] | None = None
     """The provenance column that names the batch (plate, day), or several columns whose
     combination does: what groups share and what a network must not learn in place of the class."""
 

@@ -147,7 +147,7 @@ def crop_images(
     settings = _Settings(size, margin, edge, background)
     _check(settings, table, masks)
     if table is not None:
-        mapping = ColumnMapping(label, _names(group), _names(batch), tuple(columns))
+        mapping = ColumnMapping.of(label, _names(group), _names(batch), columns)
         verb = _crop_by_table(Path(source), Path(table), mapping, pixel_size, settings)
     else:
         assert masks is not None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellvision import errors
-from cellvision.csv_cells import missing_column
+from cellvision.csv_cells import compose_name, missing_column
 from cellvision.plurals import counted
 
 from .object_tables import ObjectRow, read_objects
@@ -36,6 +36,18 @@ class ColumnMapping:
     group: tuple[str, ...] = ()
     batch: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        label: str | None,
+        group: Sequence[str],
+        batch: Sequence[str],
+        extra: Sequence[str],
+    ) -> ColumnMapping:
+        """Return the mapping of names as somebody types them: accents are composed."""
+        several = (tuple(compose_name(name) for name in names) for names in (group, batch, extra))
+        return cls(None if label is None else compose_name(label), *several)
 
     @property
     def all_columns(self) -> tuple[str, ...]:

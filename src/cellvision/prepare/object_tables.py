@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cellvision import errors
+from cellvision.csv_cells import compose_name
 
 from .provenance import read_rows
 
@@ -208,7 +209,7 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         lines = read_rows(path, separator)
     if len(lines) < 2:
         raise errors.InvalidInput(f"{path} has no rows", _EXPECTED)
-    header = lines[0]
+    header = [compose_name(name) for name in lines[0]]
     numbered = [(number, line) for number, line in enumerate(lines[1:], start=2) if line]
     for number, line in numbered:
         if len(line) != len(header):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -17,9 +16,7 @@ from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, experiment_for_audit
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.claimed_folder import naming_folder, raise_if_unwritable
-from cellvision.results.reporting import default_reporters, make_reports
-
-_log = logging.getLogger(__name__)
+from cellvision.results.reporting import default_reporters, make_reports, warn_of_faults
 
 _FILES = frozenset({"audit.json", "reports"})
 """What an audit writes to its folder."""
@@ -127,8 +124,7 @@ def write_report(audit: Audit, folder: Path, display: Display) -> AuditReport:
         atomic_io.text(folder / "audit.json", audit.to_json_text())
     report = AuditReport(audit, folder)
     selected = [each for each in default_reporters() if type(each).audit is not Reporter.audit]
-    for fault in make_reports(report, selected, display)[1]:
-        _log.warning("%s", fault.what)
+    warn_of_faults(report, make_reports(report, selected, display)[1])
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from cellvision.results.study import Study
 
 _log = logging.getLogger(__name__)
+
+_NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""Numbers of errors by which a system says that a disk is full, or cannot be written at all."""
 
 
 class _ResultsDamaged(errors.PluginContractError):
@@ -75,18 +79,38 @@ def make_reports(
     artifacts : list of Artifact
         Artifacts of all reporters.
     faults : list of errors.CellvisionError
-        One error per reporter that failed, with its cause chained.
+        One error per reporter that failed, with its cause chained; an `errors.ReportError` if the
+        disk is full. `warn_of_faults` treats them.
     """
     reports = finished.folder / "reports"
     if reports.is_symlink():  # what is there may not be replaced
         raise errors.FolderError(
             f"{reports} is a link to another folder", "Remove the link, then run this again."
         )
-    reports.mkdir(exist_ok=True)
     artifacts: list[Artifact] = []
     faults: list[errors.CellvisionError] = []
+    try:
+        reports.mkdir(exist_ok=True)
+        _run_all(finished, selected, display, artifacts, faults)
+    except OSError as error:  # such as a disk that is too full for copies of the results
+        fault = errors.ReportError(
+            f"{reports}: reports cannot be written: {error.strerror or error}", _cure(finished)
+        )
+        fault.__cause__ = error
+        faults.append(fault)
+    return artifacts, faults
+
+
+def _run_all(
+    finished: Run | Study | AuditReport,
+    selected: Sequence[Reporter],
+    display: Display,
+    artifacts: list[Artifact],
+    faults: list[errors.CellvisionError],
+) -> None:
+    """Run reporters one after another, and add their artifacts and faults."""
     names_run: set[str] = set()
-    again = f"report {finished.folder}" if hasattr(finished, "metadata") else "audit"
+    again = f"cellvision {_command(finished)}"
     with Safeguard(finished.folder) as safeguard:
         for number, reporter in enumerate(_in_order(selected)):
             name = reporters.name_of(type(reporter))
@@ -95,15 +119,64 @@ def make_reports(
                 artifacts += _report(finished, reporter, safeguard, again=name in names_run)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(
-                    f"the results in {finished.folder} are complete; to make the reports: "
-                    f"cellvision {again}"
+                    f"the results in {finished.folder} are complete; to make the reports: {again}"
                 ) from None
             except Exception as error:  # noqa: BLE001 - third-party code; the run is safe
-                faults.append(_fault(reporter, error, f"cellvision {again}"))
+                fault = _fault(reporter, error, again)
+                if _is_full_disk(error):
+                    fault = errors.ReportError(fault.what, _cure(finished))
+                    fault.__cause__ = error
+                faults.append(fault)
             names_run.add(name)
             safeguard.remember()
     display.report("", len(selected), len(selected))
-    return artifacts, faults
+
+
+def _command(finished: Run | Study | AuditReport) -> str:
+    """Return the command that makes the reports again."""
+    return f"report {finished.folder}" if hasattr(finished, "metadata") else "audit"
+
+
+def _cure(finished: Run | Study | AuditReport) -> str:
+    return (
+        f"The results in {finished.folder} are complete. Check the free disk space and "
+        f"permissions, then make the reports: cellvision {_command(finished)}"
+    )
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is that of a disk that cannot be written."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def warn_of_faults(
+    finished: Run | Study | AuditReport, faults: Sequence[errors.CellvisionError]
+) -> None:
+    """Warn of reporters that failed; the fault of a plugin does not spoil finished results.
+
+    Parameters
+    ----------
+    finished
+        What the reports are about.
+    faults
+        As `make_reports` returns them.
+
+    Raises
+    ------
+    errors.ReportError
+        The disk is full, so a command must not end as if all had been written.
+    """
+    full = next((fault for fault in faults if isinstance(fault, errors.ReportError)), None)
+    for fault in faults:
+        if fault is not full:
+            _log.warning("%s", fault.what)
+    if full is not None:
+        full.finished = finished
+        raise full
 
 
 def _report(

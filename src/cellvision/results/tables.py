@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.csv_cells import format_frame, unescape_frame
+from cellvision.csv_cells import format_frame, most_frequent_delimiter, unescape_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,17 @@ HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 _PREDICTIONS = ("image", "split", "group", "label", "predicted")
 
 _CATALOG_COLUMNS = ("image", "label", "split", "group", "batch")
+
+
+_ONE = 1.001
+"""Largest probability; the sum of rounded ones may exceed 1."""
+
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+([eE][+-]?\d+)?")
+
+_SAVED_AGAIN = (
+    "A spreadsheet saved it: restore the file, or save it as CSV with commas between columns and "
+    "decimal points."
+)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -69,17 +81,42 @@ def read_table(path: Path, dtype: type[str] | Mapping[str, type[str]]) -> pd.Dat
     Raises
     ------
     errors.FolderError
-        The file holds no table.
+        The file holds no table, or one that a spreadsheet saved in another form.
     """
     import pandas as pd
 
     try:
+        _raise_if_separated(path, list(pd.read_csv(path, nrows=0).columns))
         table = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[""])
+    except errors.FolderError:
+        raise
     except ValueError as error:  # of pandas' parser, and text that is not UTF-8
         raise errors.FolderError(
             f"{path}: cannot be read: {errors.first_line(error)}", "Restore the file."
         ) from error
+    if isinstance(dtype, Mapping):
+        _raise_if_decimal_commas(path, table, dtype)
     return unescape_frame(table)
+
+
+def _raise_if_separated(path: Path, columns: Sequence[str]) -> None:
+    """Refuse other separators than commas, which spreadsheets write in many countries."""
+    sign = most_frequent_delimiter(columns[0])
+    if len(columns) == 1 and sign in columns[0]:
+        name = {",": "quotes surround", ";": "semicolons separate", "\t": "tabs separate"}[sign]
+        raise errors.FolderError(f"{path}: {name} its columns, not commas alone", _SAVED_AGAIN)
+
+
+def _raise_if_decimal_commas(path: Path, table: pd.DataFrame, text: Container[str]) -> None:
+    if any(table[name].dtype.kind == "f" and table[name].notna().any() for name in table.columns):
+        return  # where some decimals have points, others are text
+    for name in table.columns:
+        values = () if name in text else table[name].dropna()
+        comma = next(filter(_DECIMAL_COMMA.fullmatch, map(str, values)), None)
+        if comma is not None:
+            raise errors.FolderError(
+                f"{path}: the column {name!r} has decimal commas ({comma})", _SAVED_AGAIN
+            )
 
 
 def read_predictions(path: Path, class_names: Sequence[str]) -> pd.DataFrame:
@@ -88,8 +125,10 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     errors.FolderError
-        The file holds no table, or a column is missing.
+        The file holds no table, a column is missing, or a probability is none.
     """
+    import pandas as pd
+
     table = read_table(path, dict.fromkeys(_PREDICTIONS, str))
     expected = (*_PREDICTIONS, *(f"p_{name}" for name in class_names))
     missing = [name for name in expected if name not in table.columns]
@@ -97,6 +136,15 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> pd.DataFrame:
         raise errors.FolderError(
             f"{path}: the column {missing[0]!r} is missing", "Restore the file or train again."
         )
+    for name in expected[len(_PREDICTIONS) :]:
+        # A spreadsheet may drop points: 0.1234 becomes 1234, or a text.
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        wrong = table[name][table[name].notna() & ~numbers.between(0, _ONE)]
+        if len(wrong):
+            raise errors.FolderError(
+                f"{path}: the column {name!r} holds {wrong.iloc[0]}, which is no probability",
+                _SAVED_AGAIN,
+            )
     return table
 
 

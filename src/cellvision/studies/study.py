@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from operator import index
@@ -15,7 +14,7 @@ from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
 from cellvision.results.claimed_folder import release_folder
-from cellvision.results.reporting import make_reports
+from cellvision.results.reporting import make_reports, warn_of_faults
 from cellvision.results.study import Study
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.interfaces.control import Control
     from cellvision.interfaces.splitter import Splitter
-
-_log = logging.getLogger(__name__)
 
 
 def study(
@@ -131,7 +128,7 @@ def study(
         There is no such control, or it breaks its contract.
     errors.SplitError
         The images cannot be divided into these folds.
-    errors.InvalidInput, errors.LeakError
+    errors.InvalidInput, errors.LeakError, errors.ReportError
         As for `train`.
     errors.CellvisionError
         A run of an experiment fails, the cluster was lost, its workers fail, have other versions
@@ -167,8 +164,8 @@ def study(
         _train(waiting, planned, run_folder, display, failed, client, workers)
         finished = finish_study(folder, plan, planned, failed)
         first = next(iter(experiments.values()))
-        for fault in make_reports(finished, first.reporters or (), display)[1]:
-            _log.warning("%s", fault.what)
+        faults = make_reports(finished, first.reporters or (), display)[1]
+    warn_of_faults(finished, faults)  # results at an address are uploaded before
     return finished
 
 

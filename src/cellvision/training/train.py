@@ -15,7 +15,7 @@ from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
 from cellvision.results.claimed_folder import RESUME, claim_folder
-from cellvision.results.reporting import default_reporters, make_reports
+from cellvision.results.reporting import default_reporters, make_reports, warn_of_faults
 from cellvision.results.run import Run, load_run
 from cellvision.results.run_images import prepared_images
 from cellvision.training.run_writer import RunWriter
@@ -72,6 +72,8 @@ def train(
         A file is unreadable, a plugin is missing, the folder is not free or in use, ...
     errors.LeakError
         Splits share a group or an image.
+    errors.ReportError
+        The disk is too full for the reports. The run is complete.
     KeyboardInterrupt
         The training was interrupted. ``load_run(out)`` opens what was kept.
 
@@ -117,9 +119,9 @@ def train(
             )
         images = trainer.prepared.catalog.table["image"]
         with prepared_images(run, list(images), trainer.prepared.pixels):
-            for fault in make_reports(run, experiment.reporters or (), display)[1]:
-                _log.warning("%s", fault.what)
+            faults = make_reports(run, experiment.reporters or (), display)[1]
         distributed.wait_for_first(folder)
+    warn_of_faults(run, faults)  # results at an address are uploaded before
     return run
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from cellvision import errors
-from cellvision.io import missing_column, most_frequent_delimiter, unescape_cell
+from cellvision.io import compose_name, missing_column, most_frequent_delimiter, unescape_cell
 
 from .layout import MANIFEST
 
@@ -189,11 +189,11 @@ def read_csv(path: Path, file: str = "file") -> tuple[list[str], list[Row]]:
 
 
 def _names(line: str, delimiter: str) -> list[str]:
-    return [name.strip().strip('"') for name in line.split(delimiter)]
+    return [compose_name(name.strip().strip('"')) for name in line.split(delimiter)]
 
 
 def _header(path: Path, cells: Sequence[str], file: str) -> list[str]:
-    names = [name.strip() for name in cells]
+    names = [compose_name(name.strip()) for name in cells]
     if file not in names:
         raise errors.CatalogError(
             f"{path} {missing_column(file, names)}",

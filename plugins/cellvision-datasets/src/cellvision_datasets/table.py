@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from cellvision import errors, remote
-from cellvision.io import missing_column
+from cellvision.io import ColumnName, compose_name, missing_column
 
 from .fence import require_allowed
 from .image_files import ImageFiles
@@ -47,13 +47,13 @@ class Table(ImageFiles):
     """Table, or its address on remote storage: CSV or TSV (`.csv`, `.tsv`, `.txt`; UTF-8)
     or Parquet (`.parquet`, `.pq`)."""
 
-    file: str = "file"
+    file: ColumnName = "file"
     """Column of the image files."""
 
-    label: str = "label"
+    label: ColumnName = "label"
     """Column of the classes."""
 
-    split: str | None = None
+    split: ColumnName | None = None
     """Column of the splits. None: a column ``split``, if the table has one."""
 
     root: remote.Location | None = None
@@ -170,6 +170,6 @@ def _read_parquet(path: Path) -> dict[str, list[str | None]]:
             f"{path} cannot be read as Parquet: {reason}", "Write it again, or save it as CSV."
         ) from fault
     return {
-        str(name): [None if pd.isna(value) else str(value) for value in table[name]]
+        compose_name(str(name)): [None if pd.isna(value) else str(value) for value in table[name]]
         for name in table.columns
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from cellvision import Splitter, errors
+from cellvision import Splitter, errors, io
 from cellvision_splitters.validation import hold_out_validation
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ class LeaveOneOut(Splitter):
     'compound'
     """
 
-    column: str = "group"
+    column: io.ColumnName = "group"
     """Provenance column whose values are left out one by one."""
 
-    not_same: tuple[str, ...] = ()
+    not_same: tuple[io.ColumnName, ...] = ()
     """Columns in which training images must differ from every test image."""
 
     validation: float = Field(default=0.15, ge=0, lt=0.5)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from cellvision import Splitter, errors
+from cellvision import Splitter, errors, io
 from cellvision_splitters.validation import hold_out_validation
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Temporal(Splitter):
     """Trains on earlier days and tests on later ones, as if the model were used next month."""
 
-    column: str = "batch"
+    column: io.ColumnName = "batch"
     """Provenance column that tells the time; sorted as numbers, dates (ISO 8601) or text."""
 
     test: float = Field(default=0.3, gt=0, lt=1)

@@ -18,6 +18,12 @@ CANNOT_SAY = ""
 _COLUMNS = ("image", "split", "label", "rater", "answer", "repeat")
 
 
+def _delimiter(path: Path) -> str:
+    """Return what separates the columns: spreadsheets write semicolons in many countries."""
+    with path.open(encoding="utf-8-sig") as file:
+        return io.most_frequent_delimiter(file.readline())
+
+
 def read_answers(path: Path, rater: str | None = None) -> pd.DataFrame:
     """Read a table of answers.
 
@@ -40,6 +46,7 @@ def read_answers(path: Path, rater: str | None = None) -> pd.DataFrame:
         table = io.unescape_frame(
             pd.read_csv(
                 path,
+                sep=_delimiter(path),
                 dtype=dict.fromkeys((*_COLUMNS[:5], "group"), str),
                 keep_default_na=False,
                 na_values=[],

@@ -222,7 +222,7 @@ def read_table(path: Path) -> Table:
     path
         The file.
     """
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         head = next(reader, [])
         rows = list(itertools.islice(reader, _MOST_ROWS))
