@@ -34,7 +34,7 @@ class Split(Settings):
     """Fraction of the images for the test set. Unused if the data set names its splits."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of the partition, also for a splitter without a seed; the same in every run of a study."""
+    """Seed of the partition, also for a splitter without one; the same in every run of a study."""
 
     splitter: Splitter | None = None
     """Divides the images in one or several folds, in place of the fractions above and of splits
