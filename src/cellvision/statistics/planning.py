@@ -100,7 +100,7 @@ def _images_for_wilson(variance: float, half_width: float, z: float) -> float:
     # half_width² (1 + z² / n)² = z² variance / n + z⁴ / (4 n²), solved for 1 / n
     square = z**4 * (half_width**2 - 0.25)
     linear = z**2 * (2 * half_width**2 - variance)
-    root = (-linear - (linear**2 - 4 * square * half_width**2) ** 0.5) / (2 * square)
+    root: float = (-linear - (linear**2 - 4 * square * half_width**2) ** 0.5) / (2 * square)
     return 1 / root
 
 
