@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import cellvision as cv
-from cellvision import errors, local_plugins
+from cellvision import errors, local_plugins, plugin_versions
 from cellvision.cli import main
 from cellvision.plugin_candidates import LOCAL_MODULE
 from cellvision.studies.dask_worker import load_same_plugins
@@ -148,7 +148,10 @@ def test_an_experiment_names_files_relative_to_itself(
 
 @pytest.mark.slow
 def test_a_run_keeps_a_copy_and_does_not_run_it(
-    net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    net: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     write_images(tmp_path / "images")
     words = ["--set", "architecture=tiny_net", "--set", "reporters=one_line"]
@@ -162,6 +165,19 @@ def test_a_run_keeps_a_copy_and_does_not_run_it(
     copy = out / "plugins" / "my_net.py"
     assert copy.read_text() == NET
     assert cv.load_run(out).experiment.architecture.model_dump()["width"] == 3
+    assert "has changed" not in caplog.text
+    net.write_text(NET.replace("One dense", "Another dense"))
+    predict = ("predict", out, tmp_path / "images", "--out", tmp_path / "p.csv")
+    for verb in (predict, ("report", out)):
+        caplog.clear()
+        plugin_versions._logged.clear()
+        assert command("--plugin", net, *verb) == 0
+        assert f"{out}: my_net.py has changed since this run" in caplog.text
+    plugin_versions._logged.clear()
+    caplog.clear()
+    assert cv.load_run(out).experiment
+    (warning,) = caplog.messages
+    assert f"{out}: my_net.py has changed since this run" in warning
 
     local_plugins._forget(LOCAL_MODULE + "my_net")
     capsys.readouterr()

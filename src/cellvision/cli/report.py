@@ -74,8 +74,7 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         else result.metadata.experiments[0].experiment
     )
     for run in (result,) if isinstance(result, Run) else result.runs:
-        record = run.metadata.model_dump(include={"environment", "plugins"})
-        warn_of_differences(record, run.folder)
+        warn_of_differences(run.metadata, run.folder)
         if location is not None:
             refuse_unknown_addresses(run.metadata.experiment, location, location)
     declared: Any = experiment.get("reporters") or []
