@@ -78,7 +78,7 @@ def component_schema(registry: Registry[Any], name: str) -> dict[str, Any]:
 
 def _component(registry: Registry[Any], name: str, references: str) -> dict[str, Any]:
     cls = registry.get(name)
-    schema: dict[str, Any] = cls.model_json_schema(ref_template=references)
+    schema: dict[str, Any] = cls.model_json_schema(by_alias=False, ref_template=references)
     description = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
     type_schema = {"const": name, "description": description}
     return {
