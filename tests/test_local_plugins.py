@@ -347,3 +347,18 @@ def test_what_a_plugin_prints_stays_out_of_documents(
     printed = capsys.readouterr()
     assert tomllib.loads(printed.out)["recipe"] == "talkative"
     assert [word in printed.err for word in ("importing", "choosing")] == [True, True]
+
+
+def test_a_path_with_a_class_says_the_names_of_the_file(net: Path, tmp_path: Path) -> None:
+    cv.load_plugins(net)
+    for name in (f"{net}:TinyNet", "my_net.py:TinyNet", "my_net.py:tiny_net", str(net)):
+        with pytest.raises(errors.UnknownPlugin, match=r"my_net\.py is loaded") as caught:
+            cv.architectures.create(name)
+        assert caught.value.hint == "Did you mean 'tiny_net'? (of this file: tiny_net)"
+    with pytest.raises(errors.UnknownPlugin, match=r"is loaded") as caught:
+        cv.reporters.create(f"{net}:Writer")
+    assert "Did you mean 'one_line'?" in caught.value.hint
+    with pytest.raises(errors.UnknownPlugin, match="is loaded and has no control"):
+        cv.controls.create(f"{net}:TinyNet")
+    with pytest.raises(errors.UnknownPlugin, match="is not loaded"):
+        cv.architectures.create(f"{tmp_path}/other/my_net.py:TinyNet")
