@@ -362,3 +362,27 @@ def test_a_path_with_a_class_says_the_names_of_the_file(net: Path, tmp_path: Pat
         cv.controls.create(f"{net}:TinyNet")
     with pytest.raises(errors.UnknownPlugin, match="is not loaded"):
         cv.architectures.create(f"{tmp_path}/other/my_net.py:TinyNet")
+
+
+def test_the_kit_takes_settings_with_dots(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "dotted.py"
+    file.write_text(
+        "import cellvision as cv\n"
+        "class Dotted(cv.Splitter):\n"
+        '    """Every n-th block."""\n'
+        "    every: dict[str, int] = {}\n"
+        "    def folds(self, catalog):\n"
+        '        """Divide."""\n'
+        '        blocks = sorted(set(catalog["block"]))\n'
+        "        if len(blocks) < 2:\n"
+        "            raise cv.errors.SplitError('too few', 'Use more.')\n"
+        '        test = set(blocks[:: self.every["test"]])\n'
+        '        return [["test" if b in test else "train" for b in catalog["block"]]]\n'
+    )
+    command("check", file, "--json", "--set", "every.test=3", "--set", "every.rest=1")
+    rows = {row["check"]: row["outcome"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["divides_a_catalog"] == rows["takes_its_example"] == "passed"
+    assert command("check", file, "--set", "every=1", "--set", "every.test=3") == 2
+    assert "--set every.test=3: 1 has no settings" in capsys.readouterr().err

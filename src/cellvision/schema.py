@@ -164,8 +164,9 @@ def named(name: str) -> tuple[Registry[Any], str]:
         )
     if f".{name.lower()}" in plugin_suffixes():
         raise errors.UnknownPlugin(
-            f"{name!r} is a decoder: it has no settings, and its checks need a file",
-            "Its author writes the file in a test: see cellvision.testing.DecoderChecks",
+            f"{name!r} is a decoder, which has no settings",
+            f"Check it with a file of the format: cellvision check {name} --set path=FILE; its "
+            "author can write one in a test: see cellvision.testing.DecoderChecks",
         )
     names = [known for registry in REGISTRIES for known in registry.names()]
     near = difflib.get_close_matches(name, names, n=1)

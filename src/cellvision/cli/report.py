@@ -12,7 +12,7 @@ import typer
 from cellvision import errors
 from cellvision.cli import experiments
 from cellvision.cli.text import printable
-from cellvision.cli.values import split_change
+from cellvision.cli.values import with_changes
 
 if TYPE_CHECKING:
     from cellvision.interfaces.reporter import Reporter
@@ -159,6 +159,6 @@ def _named(name: str, declared: Sequence[Mapping[str, Any]], changes: Sequence[s
 
     settings = next((dict(entry) for entry in declared if entry["type"] == name), {})
     settings.pop("type", None)
-    settings |= dict(split_change(change, "--set answers=expert.csv") for change in changes)
+    settings = with_changes(settings, changes, "--set answers=expert.csv")
     reporter: Reporter = reporters.create(name, **settings)
     return reporter
