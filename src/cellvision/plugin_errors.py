@@ -118,7 +118,7 @@ def _of_loaded_file(
         )
     near = [name for name, class_name in own.items() if cls in (name, class_name)] or list(own)
     return errors.UnknownPlugin(
-        f"{what}: {path} is loaded, and its plugins have names of their own",
+        f"{what}: {path} is loaded, and its plugins have other names",
         f"Did you mean {near[0]!r}? (of this file: {', '.join(sorted(own))})",
     )
 
