@@ -15,11 +15,14 @@ import tomli_w
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 import cellvision as cv
 from cellvision import errors
 from cellvision.component import Settings
+from cellvision.schema import component_schema
+from cellvision.testing import Isolation
+from cellvision.testing.examples import example_experiment, example_plugins
 
 
 class Optics(Settings):
@@ -278,3 +281,37 @@ def test_a_setting_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     finally:
         cv.augmenters.unregister("odd")
     assert not (tmp_path / "odd.toml").exists()
+
+
+def test_a_setting_with_an_alias_round_trips(
+    tmp_path: Path, isolated_registries: Isolation
+) -> None:
+    class Renamed(cv.Augmenter):
+        """Has settings with aliases of every kind."""
+
+        width: int = Field(default=1, alias="breadth")
+        source: Path = Field(default=Path("here"), validation_alias="from")
+        length: int = Field(default=1, serialization_alias="extent")
+
+        def build(self, seed: int) -> object:
+            return None
+
+    cv.augmenters.register("renamed", Renamed)
+    component = cv.augmenters.create("renamed", breadth=2, source="there", length=3)
+    assert component == cv.augmenters.create("renamed", **{"width": 2, "from": "there"}, length=3)
+    plain = component.model_dump(mode="json")
+    assert plain == {"type": "renamed", "width": 2, "source": "there", "length": 3}
+    assert json.loads(component.model_dump_json()) == plain
+    with example_plugins():
+        experiment = example_experiment(augmenters=(component,))
+        for name in ("saved.json", "saved.toml", "saved.yaml"):
+            saved = cv.load_experiment(cv.save_experiment(experiment, tmp_path / name))
+            assert saved.augmenters[0].model_dump()["width"] == 2
+            assert Path(saved.augmenters[0].model_dump()["source"]).name == "there"
+    properties = component_schema(cv.augmenters, "renamed")["properties"]
+    assert set(properties) == {"type", "width", "source", "length"}
+    with pytest.raises(errors.ExperimentError, match="no setting 'widht'") as caught:
+        cv.augmenters.create("renamed", widht=2)
+    assert "width" in caught.value.hint
+    with pytest.raises(errors.ExperimentError, match="breadth: Input should be a valid integer"):
+        cv.augmenters.create("renamed", breadth="wide")

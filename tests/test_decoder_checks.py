@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import unittest
 from pathlib import Path
 
 import pytest
 
 from cellvision import errors, schema
+from cellvision.cli import main
 from cellvision.testing import CheckFailed, DecoderChecks, Isolation
 
 SOURCE = """
@@ -118,3 +120,29 @@ def test_the_check_of_the_command_says_where_the_kit_is(isolated_registries: Iso
     with pytest.raises(errors.UnknownPlugin, match="'raw' is a decoder") as caught:
         schema.named("raw")
     assert "DecoderChecks" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["raw", "decoder:raw", "RAW"])
+def test_the_command_checks_a_decoder_with_a_file(
+    isolated_registries: Isolation, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    outcomes(isolated_registries)
+    frame = tmp_path / "mine.raw"
+    frame.write_bytes(bytes(range(64)))
+
+    def status(*words: str) -> int:
+        with pytest.raises(SystemExit) as end:
+            main(["check", name, *words])
+        return int(end.value.code or 0)
+
+    status("--json", "--set", f"path={frame}")
+    rows = json.loads(capsys.readouterr().out)
+    passed = {row["check"] for row in rows if row["outcome"] == "passed"}
+    assert passed >= {"reads_its_example", "reads_from_threads", "refuses_damaged_files"}
+    assert {row["kind"] for row in rows} == {"decoder"}
+    assert status() == 2
+    assert "is checked with a file" in capsys.readouterr().err
+    assert status("--set", f"path={tmp_path}/gone.raw") == 2
+    assert "gone.raw: no such file" in capsys.readouterr().err
+    assert status("--set", "size=3") == 2
+    assert "has no setting 'size'" in capsys.readouterr().err

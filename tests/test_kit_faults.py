@@ -13,17 +13,20 @@ import pytest
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.data.catalog import Catalog
 from cellvision.testing import (
     ArchitectureChecks,
     AugmenterChecks,
     CheckFailed,
     CheckResult,
     DatasetChecks,
+    Isolation,
     ReporterChecks,
     check,
 )
 from cellvision.testing import dataset as dataset_checks
 from cellvision.testing.badge import write_badge
+from cellvision.testing.examples import example_experiment
 
 if TYPE_CHECKING:
     import keras
@@ -319,3 +322,27 @@ def test_figures_must_carry_the_warnings(drawn: bool, missing: str) -> None:
                 checks.test_figures_carry_the_warnings()
     finally:
         cv.reporters.unregister("dots")
+
+
+class ByGroup(cv.Splitter):
+    """Keeps groups whole, and divides groups that share an image."""
+
+    tables: ClassVar[list[pd.DataFrame]] = []
+
+    def folds(self, catalog: pd.DataFrame) -> Sequence[Sequence[str]]:
+        self.tables.append(catalog)
+        groups = sorted(set(catalog["group"]))
+        if len(groups) < 2:
+            raise errors.SplitError("too few groups", "Add some.")
+        return [["test" if g in groups[: len(groups) // 4] else "train" for g in catalog["group"]]]
+
+
+def test_blocks_in_the_kit_are_those_of_a_training(isolated_registries: Isolation) -> None:
+    cv.splitters.register("by_group", ByGroup)
+    failed = {each.check: each.reason for each in check("splitter", "by_group") if each.reason}
+    assert failed["keeps_blocks_whole"] == "fold 1 divides 1 blocks, first: ['0']"
+    in_kit = ByGroup.tables[0]
+    cv.Split(splitter=ByGroup()).apply(Catalog.of(example_experiment().dataset), {})
+    in_training = ByGroup.tables[-1]
+    assert in_training is not in_kit
+    assert in_training["block"].dtype == in_kit["block"].dtype == np.int64

@@ -146,7 +146,7 @@ def failures(base: type[Any], returns: Any) -> list[CheckResult]:
             Folds,
             lambda t: [["test" if row % 2 else "train" for row in range(len(t))]],
             "keeps_blocks_whole",
-            "fold 1 divides 24 blocks",
+            "fold 1 divides 23 blocks",
             "Assign splits to blocks",
         ),
         (Folds, lambda t: None, "divides_a_catalog", "returned NoneType, not", "Return a split"),

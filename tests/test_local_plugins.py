@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import cellvision as cv
-from cellvision import errors, local_plugins
+from cellvision import errors, local_plugins, plugin_versions
 from cellvision.cli import main
 from cellvision.plugin_candidates import LOCAL_MODULE
 from cellvision.studies.dask_worker import load_same_plugins
@@ -148,7 +148,10 @@ def test_an_experiment_names_files_relative_to_itself(
 
 @pytest.mark.slow
 def test_a_run_keeps_a_copy_and_does_not_run_it(
-    net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    net: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     write_images(tmp_path / "images")
     words = ["--set", "architecture=tiny_net", "--set", "reporters=one_line"]
@@ -162,6 +165,19 @@ def test_a_run_keeps_a_copy_and_does_not_run_it(
     copy = out / "plugins" / "my_net.py"
     assert copy.read_text() == NET
     assert cv.load_run(out).experiment.architecture.model_dump()["width"] == 3
+    assert "has changed" not in caplog.text
+    net.write_text(NET.replace("One dense", "Another dense"))
+    predict = ("predict", out, tmp_path / "images", "--out", tmp_path / "p.csv")
+    for verb in (predict, ("report", out)):
+        caplog.clear()
+        plugin_versions._logged.clear()
+        assert command("--plugin", net, *verb) == 0
+        assert f"{out}: my_net.py has changed since this run" in caplog.text
+    plugin_versions._logged.clear()
+    caplog.clear()
+    assert cv.load_run(out).experiment
+    (warning,) = caplog.messages
+    assert f"{out}: my_net.py has changed since this run" in warning
 
     local_plugins._forget(LOCAL_MODULE + "my_net")
     capsys.readouterr()
@@ -331,3 +347,42 @@ def test_what_a_plugin_prints_stays_out_of_documents(
     printed = capsys.readouterr()
     assert tomllib.loads(printed.out)["recipe"] == "talkative"
     assert [word in printed.err for word in ("importing", "choosing")] == [True, True]
+
+
+def test_a_path_with_a_class_says_the_names_of_the_file(net: Path, tmp_path: Path) -> None:
+    cv.load_plugins(net)
+    for name in (f"{net}:TinyNet", "my_net.py:TinyNet", "my_net.py:tiny_net", str(net)):
+        with pytest.raises(errors.UnknownPlugin, match=r"my_net\.py is loaded") as caught:
+            cv.architectures.create(name)
+        assert caught.value.hint == "Did you mean 'tiny_net'? (of this file: tiny_net)"
+    with pytest.raises(errors.UnknownPlugin, match=r"is loaded") as caught:
+        cv.reporters.create(f"{net}:Writer")
+    assert "Did you mean 'one_line'?" in caught.value.hint
+    with pytest.raises(errors.UnknownPlugin, match="is loaded and has no control"):
+        cv.controls.create(f"{net}:TinyNet")
+    with pytest.raises(errors.UnknownPlugin, match="is not loaded"):
+        cv.architectures.create(f"{tmp_path}/other/my_net.py:TinyNet")
+
+
+def test_the_kit_takes_settings_with_dots(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "dotted.py"
+    file.write_text(
+        "import cellvision as cv\n"
+        "class Dotted(cv.Splitter):\n"
+        '    """Every n-th block."""\n'
+        "    every: dict[str, int] = {}\n"
+        "    def folds(self, catalog):\n"
+        '        """Divide."""\n'
+        '        blocks = sorted(set(catalog["block"]))\n'
+        "        if len(blocks) < 2:\n"
+        "            raise cv.errors.SplitError('too few', 'Use more.')\n"
+        '        test = set(blocks[:: self.every["test"]])\n'
+        '        return [["test" if b in test else "train" for b in catalog["block"]]]\n'
+    )
+    command("check", file, "--json", "--set", "every.test=3", "--set", "every.rest=1")
+    rows = {row["check"]: row["outcome"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["divides_a_catalog"] == rows["takes_its_example"] == "passed"
+    assert command("check", file, "--set", "every=1", "--set", "every.test=3") == 2
+    assert "--set every.test=3: 1 has no settings" in capsys.readouterr().err

@@ -85,6 +85,7 @@ def test_their_types_hold(rendered: list[Path], tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed: python -m pip install mypy")
     settings = str(rendered[0] / "pyproject.toml")
     sources = [str(next((folder / "src").glob("*/py.typed")).parent) for folder in rendered]
+    sources += [str(test) for folder in rendered for test in (folder / "tests").glob("*.py")]
     done = within(
         rendered, "-m", "mypy", "--config-file", settings, "--cache-dir", str(tmp_path), *sources
     )

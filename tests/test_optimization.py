@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ import tiny
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.data.prepared import prepare_data
 from cellvision.training.optimization import class_weights, training_recipe
+from cellvision.training.trainer import Trainer
 
 if TYPE_CHECKING:
     import keras
@@ -160,6 +163,26 @@ def test_class_weights_scale_the_loss_of_their_images(images: Path) -> None:
     assert float(weighted(light, guess)) == pytest.approx(
         0.5 * float(plain(light, guess)), rel=1e-5
     )
+
+
+@pytest.mark.slow
+def test_a_control_with_other_labels_gets_its_own_class_weights(images: Path) -> None:
+    prepared = prepare_data(tiny.experiment(images, class_weights="balanced"))
+    trainer = Trainer(prepared)
+    labels = prepared.labels.copy()
+    labels[trainer.rows[:4]] = 0
+    labels[trainer.rows[4:]] = 1
+    control = trainer.on(replace(prepared, labels=labels))
+    dark, guess = np.array([[1.0, 0]], np.float32), np.array([[0.5, 0.5]], np.float32)
+
+    def weight(trainer: Trainer, seed: int) -> float:
+        return float(trainer.network(seed).training_model.loss(dark, guess)) / float(np.log(2))
+
+    assert weight(trainer, 0) == pytest.approx(1, rel=1e-4)
+    assert trainer.network(1) is trainer.network(0)
+    assert weight(control, 0) == pytest.approx(len(trainer.rows) / 2 / 4, rel=1e-4)
+    assert control.network(1) is control.network(0)
+    assert weight(trainer, 2) == pytest.approx(1, rel=1e-4)
 
 
 class NamedOptimizer(cv.Architecture):

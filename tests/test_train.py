@@ -529,6 +529,9 @@ def test_failing_reporters_do_not_lose_a_run(
     assert len(run.history) == 2
     reports = sorted(path.name for path in (run.folder / "reports").iterdir())
     assert reports == ["artifacts.json", "heard.txt"]
+    first, second = cv.load_run(run.folder).reports
+    assert ("no ink" in first.training_fault, "no paper" in first.fault) == (True, True)
+    assert (second.training_fault, second.fault) == ("", "")
 
 
 def test_an_interrupt_keeps_the_run_and_exits_with_130(

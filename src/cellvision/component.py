@@ -18,6 +18,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, ErrorDetails, PydanticSerializationError, core_schema
 
 from cellvision import errors
@@ -48,7 +49,8 @@ class FormerSetting(NamedTuple):
 class Settings(BaseModel):
     """A frozen group of settings; unknown names are refused, docstrings document the fields.
 
-    Text settings accept numbers, as their digits: classes and wells may be called 1.
+    Text settings accept numbers, as their digits: classes and wells may be called 1. A setting
+    with an alias is written by its name, and read by either.
     """
 
     model_config = ConfigDict(
@@ -58,6 +60,7 @@ class Settings(BaseModel):
         validate_default=True,
         allow_inf_nan=False,
         coerce_numbers_to_str=True,
+        populate_by_name=True,
         protected_namespaces=(),
     )
 
@@ -170,6 +173,13 @@ def _unwritable(settings: Settings) -> errors.PluginContractError | None:
     return None
 
 
+def fields_by_key(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a model by the keys that are read: names and aliases."""
+    fields = dict(model.model_fields)
+    aliases = {field.validation_alias: field for field in fields.values()}
+    return {key: field for key, field in aliases.items() if isinstance(key, str)} | fields
+
+
 _LIST = "expected a list"
 
 
@@ -225,7 +235,7 @@ def _nearest_setting(path: Sequence[str], owner: type[BaseModel], where: str) ->
     names = [field.alias or name for name, field in owner.model_fields.items()]
     if not names:
         return f"{'.'.join(path[:-1]) or where} has no settings"
-    near = difflib.get_close_matches(path[-1], names, n=1)
+    near = difflib.get_close_matches(path[-1], list(fields_by_key(owner)), n=1)
     if near:
         return f"Did you mean {'.'.join((*path[:-1], near[0]))!r}?"
     return f"Settings: {', '.join(names)}"
@@ -244,8 +254,7 @@ def _location(
     for part in loc:
         if inner is not None:
             owner = inner
-            fields = {field.alias or name: field for name, field in inner.model_fields.items()}
-            field = fields.get(str(part))
+            field = fields_by_key(inner).get(str(part))
             kind = field.annotation if field is not None else None
             inner = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
         elif isinstance(part, str):

@@ -24,7 +24,7 @@ from cellvision.interfaces.exporter import exporters
 from cellvision.interfaces.recipe import recipes
 from cellvision.interfaces.reporter import reporters
 from cellvision.interfaces.splitter import splitters
-from cellvision.plugin_candidates import LOCAL_MODULE
+from cellvision.plugin_candidates import local_module
 from cellvision.registry import Registry
 
 _REGISTRIES: tuple[Registry[Any], ...] = (
@@ -53,7 +53,7 @@ class LocalPlugins:
     @property
     def module(self) -> str:
         """Name of its module."""
-        return LOCAL_MODULE + re.sub(r"\W", "_", self.path.stem)
+        return local_module(self.path)
 
     @property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from cellvision import errors
-from cellvision.component import Component, Settings, current_settings
+from cellvision.component import Component, Settings, current_settings, fields_by_key
 from cellvision.registry import Registry
 
 T = TypeVar("T")
@@ -215,7 +215,7 @@ def _model(model: type[Settings], values: Any, changes: _Changes) -> Any:
         for former in model.former_settings.keys() & values.keys():
             changes.renamed(former, model.former_settings[former].name)
         values = current_settings(model, values)
-    kinds = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+    kinds = {key: field.annotation for key, field in fields_by_key(model).items()}
     kinds |= {name: kinds[new.name] for name, new in model.former_settings.items()}
     return {
         key: _value(kinds[key], value, changes) if key in kinds else value

@@ -6,6 +6,7 @@ Candidates come from the metadata of installed distributions; nothing is importe
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,20 @@ REGISTERED = "(registered here)"
 PREFER = "CELLVISION_PREFER"
 """Environment variable with plugins to choose where several distributions provide a name, in the
 same form."""
+
+
+def local_module(path: str | os.PathLike[str]) -> str:
+    """Return the name of the module of a Python file with plugins."""
+    return LOCAL_MODULE + re.sub(r"\W", "_", Path(path).stem)
+
+
+def is_loaded_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a Python file with plugins is loaded; a bare name stands for any folder."""
+    file = getattr(sys.modules.get(local_module(path)), "__file__", None)
+    if file is None:
+        return False
+    named, loaded = Path(path).expanduser(), Path(file)
+    return named.absolute() == loaded or (named.parent == Path() and named.name == loaded.name)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from cellvision.plugin_candidates import (
     PluginCandidate,
     installed_candidates,
     is_disabled,
+    is_loaded_file,
+    local_module,
 )
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -76,6 +78,9 @@ def unknown(
             f"{what} here; {provider} provides it",
             f"Install it: python -m pip install --upgrade {provider}",
         )
+    path, _, cls = name.rpartition(":") if ".py:" in name else (name, "", "")
+    if path.endswith(".py") and is_loaded_file(path):
+        return _of_loaded_file(what, kind, path, cls, candidates)
     others = [f"{c.distribution}:{bare}" for c in candidates if c.name == bare]
     if distribution:
         return _not_of_distribution(what, distribution, others)
@@ -84,6 +89,38 @@ def unknown(
     if near:
         return errors.UnknownPlugin(what, f"Did you mean {near[0]!r}? ({installed})")
     return errors.UnknownPlugin(what, installed[0].upper() + installed[1:])
+
+
+def _of_loaded_file(
+    what: str, kind: str, path: str, cls: str, candidates: Sequence[PluginCandidate]
+) -> errors.UnknownPlugin:
+    """Return the error for a name that contains the path of a local file which is loaded.
+
+    Parameters
+    ----------
+    what
+        First line of the message.
+    kind
+        Singular noun of the plugins.
+    path
+        The file as it is named.
+    cls
+        What follows the path: a class or a name of the file; may be empty.
+    candidates
+        All that is available in the group.
+    """
+    prefix = f"{local_module(path)}:"
+    own = {c.name: c.module.removeprefix(prefix) for c in candidates if c.module.startswith(prefix)}
+    if not own:
+        return errors.UnknownPlugin(
+            f"{what}: {path} is loaded and has no {kind}",
+            f"Add a class to the file that derives from the interface, or name another {kind}",
+        )
+    near = [name for name, class_name in own.items() if cls in (name, class_name)] or list(own)
+    return errors.UnknownPlugin(
+        f"{what}: {path} is loaded, and its plugins have other names",
+        f"Did you mean {near[0]!r}? (of this file: {', '.join(sorted(own))})",
+    )
 
 
 def _not_of_distribution(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import importlib_metadata
 
@@ -18,7 +18,11 @@ from cellvision.interfaces.dataset import datasets
 from cellvision.interfaces.recipe import recipes
 from cellvision.interfaces.reporter import reporters
 from cellvision.interfaces.splitter import splitters
+from cellvision.local_plugins import loaded_files
 from cellvision.registry import Registry
+
+if TYPE_CHECKING:
+    from cellvision.results.metadata import RunMetadata
 
 _REGISTRIES: dict[str, Registry[Any]] = {
     registry.group: registry
@@ -88,23 +92,72 @@ def differences(record: Mapping[str, Any]) -> list[str]:
     versions = "; ".join(other_versions(record))
     lines = [missing_recipe(record.get("plugins", {}))]
     lines += [f"made with other versions: {versions}"] if versions else []
-    return [line for line in lines if line]
+    return [line for line in [*lines, *changed_files(record)] if line]
 
 
-def warn_of_differences(record: Mapping[str, Any], folder: Path) -> None:
-    """Log what `differences` finds; for several runs with the same ones, only once.
+def changed_files(record: Mapping[str, Any], *groups: str) -> list[str]:
+    """Say, in a line each, which loaded local plugin files have changed since a run.
+
+    A file that provides none of the recorded plugins does not count.
 
     Parameters
     ----------
     record
-        As for `differences`.
+        The content of ``run.json``.
+    groups
+        Entry-point groups of the plugins to compare; all if there are none.
+    """
+    used = {
+        requirement
+        for full_name, requirement in record.get("plugins", {}).items()
+        if not groups or full_name.partition(":")[0] in groups
+    }
+    current = {file.path.name: file.digest for file in loaded_files()}
+    return [
+        f"{name} has changed since this run was trained, so its plugins may behave differently "
+        f"than then; the run keeps the file as it was: plugins/{name}"
+        for name, digest in record.get("local_plugins", {}).items()
+        if name in used and current.get(name, digest) != digest
+    ]
+
+
+def warn_of_differences(metadata: RunMetadata, folder: Path) -> None:
+    """Log what `differences` finds; for several runs with the same ones, only once.
+
+    Parameters
+    ----------
+    metadata
+        The content of ``run.json``.
     folder
         Folder of the run.
     """
-    for difference in differences(record):
-        if difference not in _logged:
-            _logged.add(difference)
-            _log.warning("%s: %s", folder, difference)
+    _warn(differences(_record(metadata)), folder)
+
+
+def warn_of_changed_files(metadata: RunMetadata, folder: Path, *groups: str) -> None:
+    """Log what `changed_files` finds; for several runs with the same changes, only once.
+
+    Parameters
+    ----------
+    metadata
+        The content of ``run.json``.
+    folder
+        Folder of the run.
+    groups
+        As for `changed_files`.
+    """
+    _warn(changed_files(_record(metadata), *groups), folder)
+
+
+def _record(metadata: RunMetadata) -> dict[str, Any]:
+    return metadata.model_dump(include={"environment", "plugins", "local_plugins"})
+
+
+def _warn(lines: Iterable[str], folder: Path) -> None:
+    for line in lines:
+        if line not in _logged:
+            _logged.add(line)
+            _log.warning("%s: %s", folder, line)
 
 
 _logged: set[str] = set()

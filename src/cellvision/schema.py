@@ -78,7 +78,7 @@ def component_schema(registry: Registry[Any], name: str) -> dict[str, Any]:
 
 def _component(registry: Registry[Any], name: str, references: str) -> dict[str, Any]:
     cls = registry.get(name)
-    schema: dict[str, Any] = cls.model_json_schema(ref_template=references)
+    schema: dict[str, Any] = cls.model_json_schema(by_alias=False, ref_template=references)
     description = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
     type_schema = {"const": name, "description": description}
     return {
@@ -164,8 +164,9 @@ def named(name: str) -> tuple[Registry[Any], str]:
         )
     if f".{name.lower()}" in plugin_suffixes():
         raise errors.UnknownPlugin(
-            f"{name!r} is a decoder: it has no settings, and its checks need a file",
-            "Its author writes the file in a test: see cellvision.testing.DecoderChecks",
+            f"{name!r} is a decoder, which has no settings",
+            f"Check it with a file of the format: cellvision check {name} --set path=FILE; its "
+            "author can write one in a test: see cellvision.testing.DecoderChecks",
         )
     names = [known for registry in REGISTRIES for known in registry.names()]
     near = difflib.get_close_matches(name, names, n=1)

@@ -18,7 +18,7 @@ from written_results import LEAKS, ODD_NAMES, mark_solved, write_run, write_stud
 import cellvision as cv
 from cellvision import Artifact, statistics
 from cellvision.progress import Display
-from cellvision.results.reporting import make_reports
+from cellvision.results.reporting import make_reports, record_training_faults
 
 
 class ParsedPage(HTMLParser):
@@ -275,6 +275,15 @@ def test_the_page_names_reporters_that_failed(
     assert "The reporter 'panel' failed: UnreadableImage" in page.text
     assert "it is <gone>" in page.text
     assert len(page.sources) == 1
+
+
+def test_the_page_names_reporters_that_failed_during_the_training(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    panel = cv.reporters.create("panel")
+    record_training_faults(run.folder / "reports", [(panel, RuntimeError("no ink"))])
+    make_reports(run, [panel, cv.reporters.create("html")], Display())
+    page = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
+    assert "failed during the training: RuntimeError: no ink" in page
 
 
 def test_the_page_of_a_study(tmp_path: Path) -> None:

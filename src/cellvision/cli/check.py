@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from cellvision.cli.text import printable
-from cellvision.cli.values import split_change
+from cellvision.cli.values import with_changes
 
 if TYPE_CHECKING:
     from cellvision.testing import CheckResult
@@ -37,7 +37,8 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Check the plugin with this setting, such as path=images. Repeat for several.",
+            help="Check the plugin with this setting, such as path=images or spot.size=3. "
+            "A decoder needs a file: path=FILE. Repeat for several.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
@@ -58,7 +59,7 @@ def run(
     """
     from cellvision.testing import check
 
-    example = dict(split_change(change, "--set path=images") for change in changes)
+    example = with_changes({}, changes, "--set path=images")
     debug = bool((context.obj or {}).get("debug"))
 
     def show(result: CheckResult, plugin: _Plugin) -> None:
@@ -110,10 +111,30 @@ def _plugins(name: str) -> list[_Plugin]:
 
         file = Path(name).name
         return [_Plugin(kind, plugin, file) for kind, plugin in load_plugins(name).names]
+    decoder = _decoder(name)
+    if decoder is not None:
+        return [decoder]
     from cellvision.schema import named
 
     registry, plugin = named(name)
     return [_Plugin(registry.kind, plugin, registry.requirement(plugin).strip("()"))]
+
+
+def _decoder(name: str) -> _Plugin | None:
+    """Return the decoder of a name such as ``nd2`` or ``decoder:nd2``; None for other plugins."""
+    from cellvision.data.decoder_plugins import decoders_of, find_decoder
+    from cellvision.schema import REGISTRIES
+
+    kind, _, suffix = name.rpartition(":")
+    is_other = kind == "" and any(name in registry for registry in REGISTRIES)
+    if kind not in ("", "decoder", "decoders") or is_other:
+        return None
+    candidates = decoders_of([f"image.{suffix}"])
+    if not candidates and not kind:
+        return None
+    # Several, or none of this name, are an error.
+    candidate = candidates[0] if len(candidates) == 1 else find_decoder(suffix)[0]
+    return _Plugin("decoder", candidate.name, candidate.requirement)
 
 
 def _show(result: CheckResult, plugin: _Plugin) -> None:

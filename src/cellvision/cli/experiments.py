@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cellvision import errors
-from cellvision.cli.values import parse, split_change, understood
+from cellvision.cli.values import changed, parse, split_change, understood
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -206,7 +206,7 @@ def settings(source: str, changes: Sequence[str]) -> dict[str, Any]:
         key, value = split_change(change, "--set training.epochs=20")
         path = key.split(".")
         _check_section(path, values, change)
-        values = _changed(values, path, understood(key, value), change)
+        values = changed(values, path, understood(key, value), change)
     return _with_loaded_plugins(values)
 
 
@@ -272,30 +272,3 @@ def _check_section(path: Sequence[str], values: dict[str, Any], change: str) -> 
             f"--set {change}: an experiment has no setting {name!r} at the top",
             f"Write --set {full}={value}",
         )
-
-
-def _changed(values: Any, path: Sequence[str], value: Any, change: str) -> Any:
-    """Return a copy of nested settings with one value changed; missing tables are created."""
-    if not path:
-        return value
-    first, *rest = path
-    if isinstance(values, list):
-        if not (first.isascii() and first.isdigit()) or int(first) >= len(values):
-            raise errors.ExperimentError(
-                f"--set {change}: a list of {len(values)} has no item {first!r}",
-                "Items are numbered from 0.",
-            )
-        index = int(first)
-        return [
-            _changed(item, rest, value, change) if number == index else item
-            for number, item in enumerate(values)
-        ]
-    if isinstance(values, str) and rest == []:
-        values = {"type": values}  # a component given by its name alone
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise errors.ExperimentError(
-            f"--set {change}: {values!r} has no settings, so no {first!r}", "Check the key."
-        )
-    return {**values, first: _changed(values.get(first), rest, value, change)}

@@ -12,7 +12,7 @@ import typer
 from cellvision import errors
 from cellvision.cli import experiments
 from cellvision.cli.text import printable
-from cellvision.cli.values import split_change
+from cellvision.cli.values import with_changes
 
 if TYPE_CHECKING:
     from cellvision.interfaces.reporter import Reporter
@@ -76,8 +76,7 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         else result.metadata.experiments[0].experiment
     )
     for run in (result,) if isinstance(result, Run) else result.runs:
-        record = run.metadata.model_dump(include={"environment", "plugins"})
-        warn_of_differences(record, run.folder)
+        warn_of_differences(run.metadata, run.folder)
         if location is not None:
             refuse_unknown_addresses(run.metadata.experiment, location, location)
     declared: Any = experiment.get("reporters") or []
@@ -162,6 +161,6 @@ def _named(name: str, declared: Sequence[Mapping[str, Any]], changes: Sequence[s
 
     settings = next((dict(entry) for entry in declared if entry["type"] == name), {})
     settings.pop("type", None)
-    settings |= dict(split_change(change, "--set answers=expert.csv") for change in changes)
+    settings = with_changes(settings, changes, "--set answers=expert.csv")
     reporter: Reporter = reporters.create(name, **settings)
     return reporter

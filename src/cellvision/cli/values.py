@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -124,3 +125,64 @@ def understood(key: str, value: Any) -> Any:
     if key in ("augmenters", "reporters", "dataset.classes") and isinstance(value, str | dict):
         return [value] if isinstance(value, dict) else [part.strip() for part in value.split(",")]
     return value
+
+
+def with_changes(
+    settings: Mapping[str, Any], changes: Sequence[str], example: str
+) -> dict[str, Any]:
+    """Return settings of a plugin with changes ``KEY=VALUE``, whose keys may have dots.
+
+    Raises
+    ------
+    errors.ExperimentError
+        A text has another form, for which the hint shows `example`; or a key does not fit.
+    """
+    values: Any = dict(settings)
+    for change in changes:
+        key, value = split_change(change, example)
+        values = changed(values, key.split("."), value, change)
+    return dict(values)
+
+
+def changed(values: Any, path: Sequence[str], value: Any, change: str) -> Any:
+    """Return a copy of nested settings with one value changed; missing tables are created.
+
+    Parameters
+    ----------
+    values
+        The settings.
+    path
+        The parts of the key, which dots separate.
+    value
+        The new value.
+    change
+        The text of ``--set``, for errors.
+
+    Raises
+    ------
+    errors.ExperimentError
+        The key does not fit the settings.
+    """
+    if not path:
+        return value
+    first, *rest = path
+    if isinstance(values, list):
+        if not (first.isascii() and first.isdigit()) or int(first) >= len(values):
+            raise errors.ExperimentError(
+                f"--set {change}: a list of {len(values)} has no item {first!r}",
+                "Items are numbered from 0.",
+            )
+        index = int(first)
+        return [
+            changed(item, rest, value, change) if number == index else item
+            for number, item in enumerate(values)
+        ]
+    if isinstance(values, str) and rest == []:
+        values = {"type": values}  # a component given by its name alone
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise errors.ExperimentError(
+            f"--set {change}: {values!r} has no settings, so no {first!r}", "Check the key."
+        )
+    return {**values, first: changed(values.get(first), rest, value, change)}

@@ -31,6 +31,7 @@ from cellvision.inference.sorting import (
     thumbnail,
 )
 from cellvision.inference.table_files import table_file, write_whole_table
+from cellvision.plugin_versions import changed_files
 from cellvision.plurals import abbreviated, counted
 from cellvision.progress import displayed
 
@@ -351,6 +352,7 @@ class PredictionJob:
             for run in self.runs
             if run.interrupted
         ]
+        warnings += self._changed_plugins()
         warnings += self.reader.unlike.warnings()
         warnings += [] if self.groups is None else self.groups.warnings()
         if self.trust is not None:
@@ -361,6 +363,15 @@ class PredictionJob:
         for warning in warnings:
             _log.warning("%s", warning)
         return tuple(warnings)
+
+    def _changed_plugins(self) -> list[str]:
+        """Name the local plugin files that have changed since the first run of several."""
+        groups = ("cellvision.datasets", "cellvision.architectures")
+        folders: dict[str, Path] = {}
+        for run in self.runs:
+            for line in changed_files(run.metadata.model_dump(), *groups):
+                folders.setdefault(line, run.folder)
+        return [f"{folder}: {line}" for line, folder in folders.items()]
 
 
 def _engine(

@@ -75,6 +75,9 @@ class ReporterRecord(ResultModel):
     fault: str = ""
     """Why it failed; empty if it did not. The artifacts are then those of an earlier report."""
 
+    training_fault: str = ""
+    """Why it failed during the training, after which it followed no epoch; empty if it did not."""
+
     @field_validator("files")
     @classmethod
     def _relative_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from cellvision import errors
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.plain_settings import by_distribution
+from cellvision.plugin_versions import warn_of_changed_files
 from cellvision.remote import is_address, was_read
 from cellvision.results.metadata import RunMetadata
 
 
-def recorded_dataset(metadata: RunMetadata) -> Dataset:
+def recorded_dataset(metadata: RunMetadata, folder: Path | None = None) -> Dataset:
     """Create the data set of a run, whatever addresses it names: it reads nothing yet.
+
+    Parameters
+    ----------
+    metadata
+        The content of ``run.json``.
+    folder
+        Folder of the run, to warn if a local plugin file of the data set has changed since.
 
     Raises
     ------
@@ -24,6 +33,8 @@ def recorded_dataset(metadata: RunMetadata) -> Dataset:
     errors.ExperimentError
         The installed plugin no longer understands a recorded setting.
     """
+    if folder is not None:
+        warn_of_changed_files(metadata, folder, datasets.group)
     recorded: Any = metadata.experiment["dataset"]
     values = by_distribution(recorded, Dataset, metadata.plugins)
     settings = dict(values) if isinstance(values, dict) else {"type": values}

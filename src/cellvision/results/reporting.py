@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -193,7 +193,11 @@ def _report(
     workspace = Workspace(reports, name, [f for entry in earlier for f in entry.files], owners)
     workspace.open()
     safeguard.remember()
-    entry = ReporterRecord(reporter=name, settings=reporter.model_dump(mode="json"))
+    entry = ReporterRecord(
+        reporter=name,
+        settings=reporter.model_dump(mode="json"),
+        training_fault=earlier[0].training_fault if earlier else "",
+    )
     result = earlier[0] if earlier else entry  # recorded if the reporter fails
     try:
         with contained():
@@ -211,7 +215,8 @@ def _report(
         files, refused = workspace.close()
         records = tuple(artifact for artifact in result.artifacts if artifact.path not in refused)
         result = result.model_copy(update={"artifacts": records, "files": tuple(files)})
-        entries = (*others, result) if files or result.fault else tuple(others)
+        worth_recording = files or result.fault or result.training_fault
+        entries = (*others, result) if worth_recording else tuple(others)
         write_reports(reports, record.model_copy(update={"reporters": entries}))
         if lost:  # also if the reporter failed
             raise _damage(lost)
@@ -297,8 +302,46 @@ def _damage(lost: Sequence[str]) -> _ResultsDamaged:
     )
 
 
+OnFault = Callable[[Reporter, Exception], None]
+"""Called with each reporter that fails during a training, and what it raised."""
+
+
+def log_fault(reporter: Reporter, error: Exception) -> None:
+    """Warn that a reporter failed during a training, which continues."""
+    _log.warning("%s", _fault(reporter, error, "").what)
+
+
+def record_training_faults(reports: Path, faults: Sequence[tuple[Reporter, Exception]]) -> None:
+    """Record which reporters failed during a training, in ``artifacts.json``.
+
+    Parameters
+    ----------
+    reports
+        Folder ``reports`` of the run.
+    faults
+        The reporters, and what they raised.
+    """
+    if not faults:
+        return
+    reports.mkdir(exist_ok=True)
+    record = read_reports(reports)
+    entries = list(record.reporters)
+    for reporter, error in faults:
+        name = reporters.name_of(type(reporter))
+        settings = reporter.model_dump(mode="json")
+        earlier = next((entry for entry in entries if entry.reporter == name), None)
+        entry = earlier or ReporterRecord(reporter=name, settings=settings)
+        entries = [each for each in entries if each is not earlier]
+        fault = errors.summarize(error)
+        entries.append(entry.model_copy(update={"training_fault": fault}))
+    write_reports(reports, record.model_copy(update={"reporters": tuple(entries)}))
+
+
 def begin_run(
-    selected: Sequence[Reporter], run: Path, experiment: Experiment
+    selected: Sequence[Reporter],
+    run: Path,
+    experiment: Experiment,
+    on_fault: OnFault = log_fault,
 ) -> tuple[Reporter, ...]:
     """Call `Reporter.on_run_begin`, and return the reporters that follow the run's epochs.
 
@@ -310,6 +353,8 @@ def begin_run(
         Folder of the run.
     experiment
         Experiment, with the run's seed.
+    on_fault
+        Called with each reporter that fails, and what it raised.
     """
     followers = []
     for reporter in selected:
@@ -323,12 +368,15 @@ def begin_run(
                 )
             followers.append(follower)
         except Exception as error:  # noqa: BLE001 - third-party code; training continues
-            _log.warning("%s", _fault(reporter, error, "").what)
+            on_fault(reporter, error)
     return tuple(followers)
 
 
 def report_epoch(
-    followers: Sequence[Reporter], epoch: int, row: Mapping[str, float]
+    followers: Sequence[Reporter],
+    epoch: int,
+    row: Mapping[str, float],
+    on_fault: OnFault = log_fault,
 ) -> tuple[Reporter, ...]:
     """Call `Reporter.on_epoch_end`, and return the reporters that did not fail.
 
@@ -342,6 +390,8 @@ def report_epoch(
         Number of the epoch.
     row
         Row of the history. Validation metrics that are NaN are left out.
+    on_fault
+        Called with each reporter that fails, and what it raised.
     """
     validated = row["val_loss"] == row["val_loss"] or row["val_accuracy"] == row["val_accuracy"]
     metrics = [name for name in row if name not in ("epoch", "seconds")]
@@ -352,7 +402,7 @@ def report_epoch(
             with contained():
                 reporter.on_epoch_end(epoch, {name: row[name] for name in names})
         except Exception as error:  # noqa: BLE001 - third-party code; training continues
-            _log.warning("%s", _fault(reporter, error, "").what)
+            on_fault(reporter, error)
         else:
             remaining.append(reporter)
     return tuple(remaining)

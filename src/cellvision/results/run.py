@@ -268,8 +268,7 @@ class Run(ReportedResults):
         from cellvision.plugin_versions import raise_if_missing, warn_of_differences
 
         raise_if_missing(self._metadata.plugins, self.folder)
-        record = self._metadata.model_dump(include={"environment", "plugins"})
-        warn_of_differences(record, self.folder)
+        warn_of_differences(self._metadata, self.folder)
         values = by_distribution(self._metadata.experiment, Experiment, self._metadata.plugins)
         return experiment_from(values, str(self.folder / "run.json"))
 
@@ -297,7 +296,7 @@ class Run(ReportedResults):
 
         if self._storage is not None:
             refuse_unknown_addresses(self._metadata.experiment, self._storage, str(self.folder))
-        return recorded_dataset(self._metadata)
+        return recorded_dataset(self._metadata, self.folder)
 
     def model(self, *, verify: bool | None = None) -> keras.Model:
         """Load the trained model: native pixels (n, height, width, channels) to probabilities.

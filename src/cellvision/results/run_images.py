@@ -140,11 +140,12 @@ def _augmenters(run: Run) -> list[Augmenter]:
     """Return the augmenters of a run; needs none of its other plugins."""
     from cellvision.interfaces.augmenter import Augmenter, augmenters
     from cellvision.plain_settings import by_distribution
-    from cellvision.plugin_versions import raise_if_missing
+    from cellvision.plugin_versions import raise_if_missing, warn_of_changed_files
 
     plugins = run.metadata.plugins
     needed = {name: plugins[name] for name in plugins if name.startswith(f"{augmenters.group}:")}
     raise_if_missing(needed, run.folder)
+    warn_of_changed_files(run.metadata, run.folder, augmenters.group)
     created = []
     listed = run.metadata.experiment.get("augmenters")
     for recorded in listed if isinstance(listed, list) else ():

@@ -19,7 +19,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.backends.registered_classes import registered
-from cellvision.plugin_versions import how_to_install, other_versions
+from cellvision.plugin_versions import how_to_install, other_versions, warn_of_changed_files
 
 if TYPE_CHECKING:
     import keras
@@ -213,7 +213,9 @@ def _architecture(run: Run) -> Architecture:
 
 def _warn_of_versions(run: Run) -> None:
     """Warn if the plugin with the network's layers had another version at training."""
-    prefix = "cellvision.architectures:"
+    group = "cellvision.architectures"
+    warn_of_changed_files(run.metadata, run.folder, group)
+    prefix = f"{group}:"
     plugins = {name: v for name, v in run.metadata.plugins.items() if name.startswith(prefix)}
     differences = other_versions({"plugins": plugins})
     if differences:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import unittest
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from cellvision import errors
 from cellvision.testing.architecture import ArchitectureChecks
 from cellvision.testing.augmenter import AugmenterChecks
 from cellvision.testing.component import ComponentChecks
-from cellvision.testing.conformance import formatted, line_of
+from cellvision.testing.conformance import Checks, formatted, line_of
 from cellvision.testing.control import ControlChecks
 from cellvision.testing.dataset import DatasetChecks
+from cellvision.testing.decoder import DecoderChecks
 from cellvision.testing.exporter import ExporterChecks
 from cellvision.testing.recipe import RecipeChecks
 from cellvision.testing.reporter import ReporterChecks
@@ -45,12 +48,13 @@ def check(
     Parameters
     ----------
     kind
-        ``architecture``, ``augmenter``, ``control``, ``dataset``, ``exporter``, ``recipe``,
-        ``reporter`` or ``splitter``.
+        ``architecture``, ``augmenter``, ``control``, ``dataset``, ``decoder``, ``exporter``,
+        ``recipe``, ``reporter`` or ``splitter``.
     name
         Name of the plugin, or ``"distribution:name"``.
     example
-        Settings to check it with. Default: those of the plugin.
+        Settings to check it with. Default: those of the plugin. A decoder is checked with a file
+        of its format: ``{"path": "frame.raw"}``.
     expected_failures
         As for `ComponentChecks`.
     on_result
@@ -66,7 +70,7 @@ def check(
     errors.UnknownPlugin
         No installed distribution provides the name.
     errors.ExperimentError
-        The example's settings are wrong.
+        The example's settings are wrong, or a decoder gets no file.
 
     Examples
     --------
@@ -75,18 +79,7 @@ def check(
     >>> {result.outcome for result in results}  # doctest: +SKIP
     {'passed'}
     """
-    if kind not in KINDS:
-        raise errors.ExperimentError(
-            f"no kind of plugin is called {kind!r}", f"Choose one of {', '.join(KINDS)}."
-        )
-    base = KINDS[kind]
-    try:
-        # A wrong example is an error of the caller; the checks report all other faults.
-        base.registry.create(name, **(example or {}))
-    except (errors.UnknownPlugin, errors.ExperimentError):
-        raise
-    except Exception:  # noqa: BLE001, S110 - see above
-        pass
+    base = _checks_of(kind, name, example or {})
     attributes = {
         "name": name,
         "example": dict(example or {}),
@@ -103,7 +96,52 @@ def check(
     return results
 
 
-def _one(checks: ComponentChecks, method: str) -> CheckResult:
+def _checks_of(kind: str, name: str, example: Mapping[str, Any]) -> type[Checks]:
+    """Return the checks of a plugin; raise an error if the example is wrong."""
+    if kind == "decoder":
+        return _decoder_checks(name, example)
+    if kind not in KINDS:
+        raise errors.ExperimentError(
+            f"no kind of plugin is called {kind!r}", f"Choose one of {', '.join(KINDS)}, decoder."
+        )
+    try:
+        # A wrong example is an error of the caller; the checks report all other faults.
+        KINDS[kind].registry.create(name, **example)
+    except (errors.UnknownPlugin, errors.ExperimentError):
+        raise
+    except Exception:  # noqa: BLE001, S110 - see above
+        pass
+    return KINDS[kind]
+
+
+def _decoder_checks(name: str, example: Mapping[str, Any]) -> type[DecoderChecks]:
+    """Return the checks of a decoder, with a copy of a file as their example."""
+    file = Path(str(example.get("path", "")))
+    unknown = sorted(set(example) - {"path"})
+    what = ""
+    if unknown:
+        what = f"decoder {name!r} has no setting {unknown[0]!r}"
+    elif "path" not in example:
+        what = f"decoder {name!r} is checked with a file"
+    elif not file.is_file():
+        what = f"{file}: no such file to check decoder {name!r} with"
+    if what:
+        raise errors.ExperimentError(
+            what,
+            f"Name a small file of the format: --set path=image.{name}; its author can write one "
+            "in a test: see cellvision.testing.DecoderChecks",
+        )
+
+    class ChecksWithFile(DecoderChecks):
+        """Checks of a decoder with a file that is given."""
+
+        def write_example(self, folder: Path) -> Path:
+            return Path(shutil.copy(file, folder))
+
+    return ChecksWithFile
+
+
+def _one(checks: Checks, method: str) -> CheckResult:
     run = getattr(checks, method)
     name, demand = method.removeprefix("test_"), (inspect.getdoc(run) or "").partition("\n")[0]
     expected = checks.expected_failures.get(method)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cellvision import errors
 from cellvision.data.fold_assignment import checked_folds
+from cellvision.data.split import Split
 from cellvision.interfaces.splitter import Splitter, splitters
 from cellvision.testing.component import ComponentChecks, conformance_check
 from cellvision.testing.result import CheckFailed
@@ -18,6 +19,9 @@ _SPLITS = {"train", "validation", "test", ""}
 
 def example_table(groups: int = 24, images: int = 4) -> pd.DataFrame:
     """Return a catalog as splitters receive it: two classes, six plates, wells on plates.
+
+    The first and the seventh well share an image, so that they are one block: the column
+    ``block`` has integers, as in a training.
 
     Parameters
     ----------
@@ -34,7 +38,6 @@ def example_table(groups: int = 24, images: int = 4) -> pd.DataFrame:
             "label": ("control", "treated")[group % 2],
             "group": f"w{group:02}",
             "batch": f"plate {group % 6}",
-            "block": f"w{group:02}",
             "plate": f"plate {group % 6}",
             "well": f"w{group:02}",
             "date": f"2024-03-{1 + group % 6:02}",
@@ -42,7 +45,9 @@ def example_table(groups: int = 24, images: int = 4) -> pd.DataFrame:
         for group in range(groups)
         for number in range(images)
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    copies = {f"w{group:02}/0.tif": "copied pixels" for group in (0, 6)}
+    return table.assign(block=Split.linked_groups(table, copies))
 
 
 class SplitterChecks(ComponentChecks):

@@ -25,7 +25,7 @@ from cellvision.training.batch_norm import follow_within_epoch
 from cellvision.training.batches import one_hot
 from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
 from cellvision.training.metrics import mixed_metric, recipe_metrics, require_numbers
-from cellvision.training.optimization import training_recipe
+from cellvision.training.optimization import class_weights, training_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,6 +111,7 @@ class Network:
 
         self.experiment = experiment
         self.classes = len(class_names)
+        self._class_names = class_names
         self.intensity_range = intensity_range
         self.precision = precision
         self.fresh_seed: int | None = seed
@@ -124,6 +125,7 @@ class Network:
         for augmenter in experiment.augmenters:
             require_inactive(augmenter, experiment.preprocessing.input_shape, self.classes)
         recipe = training_recipe(experiment, plan, class_names)
+        self._class_weights = self._class_weights_of(plan)
         self.callbacks = recipe.callbacks
         self.trained = False
         self.metrics = recipe_metrics(experiment.architecture, recipe)
@@ -142,6 +144,20 @@ class Network:
         self._optimizer_start = [
             keras.ops.convert_to_numpy(variable) for variable in recipe.optimizer.variables
         ]
+
+    def _class_weights_of(self, plan: TrainingPlan) -> list[float] | None:
+        setting = self.experiment.training.class_weights
+        weights = class_weights(setting, plan.class_counts, self._class_names)
+        return None if weights is None else [float(weight) for weight in weights]
+
+    def can_train_again(self, plan: TrainingPlan) -> bool:
+        """Whether the compiled network fits another training.
+
+        It does not if its callbacks have a state, or if balanced class weights differ because a
+        control changes labels: the weights are constants of the compiled loss.
+        """
+        same_weights = self._class_weights_of(plan) == self._class_weights
+        return same_weights and not (self.trained and self.callbacks)
 
     def compile(self, model: keras.Model, steps_per_execution: int) -> None:
         """Compile a model with the same weights and outputs as the training model."""

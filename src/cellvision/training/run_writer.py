@@ -23,7 +23,7 @@ from cellvision.results.environment import (
 )
 from cellvision.results.group_table import group_table
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
-from cellvision.results.reporting import begin_run, report_epoch
+from cellvision.results.reporting import begin_run, log_fault, record_training_faults, report_epoch
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
 from cellvision.results.tables import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
     from cellvision.experiment import Experiment
     from cellvision.interfaces.control import Control
+    from cellvision.interfaces.reporter import Reporter
     from cellvision.progress import Display
     from cellvision.training.network import Network
     from cellvision.training.result import TrainingResult
@@ -71,7 +72,15 @@ class RunWriter:
         self.experiment = with_seed(trainer.prepared.experiment, seed)
         self._warnings = architecture_warnings(self.experiment.architecture)
         self._rows: list[Mapping[str, float]] = [] if start is None else list(start.history)
-        self._listeners = begin_run(self.experiment.reporters or (), folder, self.experiment)
+        self._faults: list[tuple[Reporter, Exception]] = []
+        self._listeners = begin_run(
+            self.experiment.reporters or (), folder, self.experiment, self._note_fault
+        )
+
+    def _note_fault(self, reporter: Reporter, error: Exception) -> None:
+        """Keep the fault of a reporter until the run is written."""
+        log_fault(reporter, error)
+        self._faults.append((reporter, error))
 
     @property
     def checkpoints(self) -> Path | None:
@@ -85,7 +94,7 @@ class RunWriter:
         self._rows.append(row)
         with naming_folder(self.folder):
             write_table(self.folder / "history.csv", history_table(self._rows))
-        self._listeners = report_epoch(self._listeners, epoch, row)
+        self._listeners = report_epoch(self._listeners, epoch, row, self._note_fault)
 
     def write(self, network: Network, result: TrainingResult, display: Display) -> Run:
         """Write the model, the predictions of all images, and the record.
@@ -108,6 +117,7 @@ class RunWriter:
             outcome = self._outcome(result, probabilities)
             saved = self._save_model(network)
             network.saved_as = self.folder / "model.keras" if result.is_solved else None
+            record_training_faults(self.folder / "reports", self._faults)
             warnings = [*self._warnings, *saved, *outcome.warnings()]
             return finish_run(
                 trainer.prepared,

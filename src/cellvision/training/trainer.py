@@ -116,9 +116,9 @@ class Trainer:
         return other
 
     def network(self, seed: int) -> Network:
-        """Return the network with new weights, compiled once if it has no callbacks."""
+        """Return the network with new weights; it is compiled again only if it must be."""
         with self.sharing():
-            if self._networks and not (self._networks[0].trained and self._networks[0].callbacks):
+            if self._networks and self._networks[0].can_train_again(self.plan):
                 self._networks[0].draw(seed)
             else:
                 self._networks[:] = [self._build(seed)]

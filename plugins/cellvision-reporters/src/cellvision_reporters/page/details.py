@@ -114,7 +114,10 @@ def reporter_settings(reports: Sequence[ReporterRecord]) -> list[tuple[str, str]
 def failed_reporters(reports: Sequence[ReporterRecord]) -> list[str]:
     """Return a warning for each reporter that failed."""
     return [
-        f"The reporter {entry.reporter!r} failed: {entry.fault}" for entry in reports if entry.fault
+        f"The reporter {entry.reporter!r} failed{when}: {fault}"
+        for entry in reports
+        for when, fault in (("", entry.fault), (" during the training", entry.training_fault))
+        if fault
     ]
 
 
