@@ -18,7 +18,8 @@ import cellvision as cv
 from cellvision import Artifact, Run, cli, errors
 from cellvision.progress import Display
 from cellvision.results.artifacts import ReportsRecord, read_reports
-from cellvision.results.reporting import begin_run, make_reports, report_epoch
+from cellvision.results.following_reporters import begin_run, report_epoch
+from cellvision.results.reporting import make_reports
 from cellvision.testing.examples import example_audit, example_study
 
 

@@ -18,7 +18,8 @@ from written_results import LEAKS, ODD_NAMES, mark_solved, write_run, write_stud
 import cellvision as cv
 from cellvision import Artifact, statistics
 from cellvision.progress import Display
-from cellvision.results.reporting import make_reports, record_training_faults
+from cellvision.results.following_reporters import record_training_faults
+from cellvision.results.reporting import make_reports
 
 
 class ParsedPage(HTMLParser):

@@ -1,10 +1,10 @@
-"""Run the reporters of a finished run or study, and pass epochs to them during training."""
+"""Run the reporters of a finished run, study or audit."""
 
 from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -21,7 +21,6 @@ from cellvision.results.artifacts import (
 from cellvision.results.report_folder import Safeguard, Workspace, contained
 
 if TYPE_CHECKING:
-    from cellvision.experiment import Experiment
     from cellvision.results.audits import AuditReport
     from cellvision.results.run import Run
     from cellvision.results.study import Study
@@ -302,112 +301,6 @@ def _damage(lost: Sequence[str]) -> _ResultsDamaged:
     )
 
 
-OnFault = Callable[[Reporter, Exception], None]
-"""Called with each reporter that fails during a training, and what it raised."""
-
-
-def log_fault(reporter: Reporter, error: Exception) -> None:
-    """Warn that a reporter failed during a training, which continues."""
-    _log.warning("%s", _fault(reporter, error, "").what)
-
-
-def record_training_faults(reports: Path, faults: Sequence[tuple[Reporter, Exception]]) -> None:
-    """Record which reporters failed during a training, in ``artifacts.json``.
-
-    Parameters
-    ----------
-    reports
-        Folder ``reports`` of the run.
-    faults
-        The reporters, and what they raised.
-    """
-    if not faults:
-        return
-    reports.mkdir(exist_ok=True)
-    record = read_reports(reports)
-    entries = list(record.reporters)
-    for reporter, error in faults:
-        name = reporters.name_of(type(reporter))
-        settings = reporter.model_dump(mode="json")
-        earlier = next((entry for entry in entries if entry.reporter == name), None)
-        entry = earlier or ReporterRecord(reporter=name, settings=settings)
-        entries = [each for each in entries if each is not earlier]
-        fault = errors.summarize(error)
-        entries.append(entry.model_copy(update={"training_fault": fault}))
-    write_reports(reports, record.model_copy(update={"reporters": tuple(entries)}))
-
-
-def begin_run(
-    selected: Sequence[Reporter],
-    run: Path,
-    experiment: Experiment,
-    on_fault: OnFault = log_fault,
-) -> tuple[Reporter, ...]:
-    """Call `Reporter.on_run_begin`, and return the reporters that follow the run's epochs.
-
-    Parameters
-    ----------
-    selected
-        Reporters of the experiment.
-    run
-        Folder of the run.
-    experiment
-        Experiment, with the run's seed.
-    on_fault
-        Called with each reporter that fails, and what it raised.
-    """
-    followers = []
-    for reporter in selected:
-        try:
-            with contained():
-                follower: object = reporter.on_run_begin(run / "reports", experiment)
-            if not isinstance(follower, Reporter):
-                raise errors.PluginContractError(
-                    f"on_run_begin() returned {type(follower).__name__}, not a reporter",
-                    "Return self, or a copy that keeps the state of this run",
-                )
-            followers.append(follower)
-        except Exception as error:  # noqa: BLE001 - third-party code; training continues
-            on_fault(reporter, error)
-    return tuple(followers)
-
-
-def report_epoch(
-    followers: Sequence[Reporter],
-    epoch: int,
-    row: Mapping[str, float],
-    on_fault: OnFault = log_fault,
-) -> tuple[Reporter, ...]:
-    """Call `Reporter.on_epoch_end`, and return the reporters that did not fail.
-
-    A reporter that fails is dropped with a warning, and training continues.
-
-    Parameters
-    ----------
-    followers
-        Reporters that follow the run's epochs.
-    epoch
-        Number of the epoch.
-    row
-        Row of the history. Validation metrics that are NaN are left out.
-    on_fault
-        Called with each reporter that fails, and what it raised.
-    """
-    validated = row["val_loss"] == row["val_loss"] or row["val_accuracy"] == row["val_accuracy"]
-    metrics = [name for name in row if name not in ("epoch", "seconds")]
-    names = [name for name in metrics if validated or not name.startswith("val_")]
-    remaining = []
-    for reporter in followers:
-        try:
-            with contained():
-                reporter.on_epoch_end(epoch, {name: row[name] for name in names})
-        except Exception as error:  # noqa: BLE001 - third-party code; training continues
-            on_fault(reporter, error)
-        else:
-            remaining.append(reporter)
-    return tuple(remaining)
-
-
 def _fault(reporter: Reporter, error: Exception, again: str) -> errors.CellvisionError:
     """Return the error of a reporter, with its distribution and cure.
 
@@ -416,13 +309,13 @@ def _fault(reporter: Reporter, error: Exception, again: str) -> errors.Cellvisio
     reporter, error
         The reporter, and what it raised.
     again
-        Command that runs the reporter again; empty while a training continues.
+        Command that runs the reporter again.
     """
     origin = reporters.origin_of(type(reporter))
     own_hint = error.hint if isinstance(error, errors.CellvisionError) else ""
     cure = own_hint or "Its author can find the fault with --debug"
     safe = "" if isinstance(error, _ResultsDamaged) else "The results are safe. "
-    hint = f"{safe}{cure.rstrip('.')}, then: {again}" if again else cure
+    hint = f"{safe}{cure.rstrip('.')}, then: {again}"
     fault = errors.CellvisionError(f"{origin} failed: {errors.summarize(error)}", hint)
     fault.__cause__ = error
     return fault

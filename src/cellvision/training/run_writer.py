@@ -21,9 +21,14 @@ from cellvision.results.environment import (
     plugin_requirements,
     recipe_requirement,
 )
+from cellvision.results.following_reporters import (
+    begin_run,
+    log_fault,
+    record_training_faults,
+    report_epoch,
+)
 from cellvision.results.group_table import group_table
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
-from cellvision.results.reporting import begin_run, log_fault, record_training_faults, report_epoch
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
 from cellvision.results.tables import (

@@ -1,0 +1,124 @@
+"""Reporters that follow a training: tell them of its start and epochs, and record their faults."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellvision import errors
+from cellvision.interfaces.reporter import Reporter, reporters
+from cellvision.results.artifacts import ReporterRecord, read_reports, write_reports
+from cellvision.results.report_folder import contained
+
+if TYPE_CHECKING:
+    from cellvision.experiment import Experiment
+
+_log = logging.getLogger(__name__)
+
+OnFault = Callable[[Reporter, Exception], None]
+"""Called with each reporter that fails during a training, and what it raised."""
+
+
+def log_fault(reporter: Reporter, error: Exception) -> None:
+    """Warn that a reporter failed during a training, which continues."""
+    origin = reporters.origin_of(type(reporter))
+    _log.warning("%s failed: %s", origin, errors.summarize(error))
+
+
+def record_training_faults(reports: Path, faults: Sequence[tuple[Reporter, Exception]]) -> None:
+    """Record which reporters failed during a training, in ``artifacts.json``.
+
+    Parameters
+    ----------
+    reports
+        Folder ``reports`` of the run.
+    faults
+        The reporters, and what they raised.
+    """
+    if not faults:
+        return
+    reports.mkdir(exist_ok=True)
+    record = read_reports(reports)
+    entries = list(record.reporters)
+    for reporter, error in faults:
+        name = reporters.name_of(type(reporter))
+        settings = reporter.model_dump(mode="json")
+        earlier = next((entry for entry in entries if entry.reporter == name), None)
+        entry = earlier or ReporterRecord(reporter=name, settings=settings)
+        entries = [each for each in entries if each is not earlier]
+        fault = errors.summarize(error)
+        entries.append(entry.model_copy(update={"training_fault": fault}))
+    write_reports(reports, record.model_copy(update={"reporters": tuple(entries)}))
+
+
+def begin_run(
+    selected: Sequence[Reporter],
+    run: Path,
+    experiment: Experiment,
+    on_fault: OnFault = log_fault,
+) -> tuple[Reporter, ...]:
+    """Call `Reporter.on_run_begin`, and return the reporters that follow the run's epochs.
+
+    Parameters
+    ----------
+    selected
+        Reporters of the experiment.
+    run
+        Folder of the run.
+    experiment
+        Experiment, with the run's seed.
+    on_fault
+        Called with each reporter that fails, and what it raised.
+    """
+    followers = []
+    for reporter in selected:
+        try:
+            with contained():
+                follower: object = reporter.on_run_begin(run / "reports", experiment)
+            if not isinstance(follower, Reporter):
+                raise errors.PluginContractError(
+                    f"on_run_begin() returned {type(follower).__name__}, not a reporter",
+                    "Return self, or a copy that keeps the state of this run",
+                )
+            followers.append(follower)
+        except Exception as error:  # noqa: BLE001 - third-party code; training continues
+            on_fault(reporter, error)
+    return tuple(followers)
+
+
+def report_epoch(
+    followers: Sequence[Reporter],
+    epoch: int,
+    row: Mapping[str, float],
+    on_fault: OnFault = log_fault,
+) -> tuple[Reporter, ...]:
+    """Call `Reporter.on_epoch_end`, and return the reporters that did not fail.
+
+    A reporter that fails is dropped with a warning, and training continues.
+
+    Parameters
+    ----------
+    followers
+        Reporters that follow the run's epochs.
+    epoch
+        Number of the epoch.
+    row
+        Row of the history. Validation metrics that are NaN are left out.
+    on_fault
+        Called with each reporter that fails, and what it raised.
+    """
+    validated = row["val_loss"] == row["val_loss"] or row["val_accuracy"] == row["val_accuracy"]
+    metrics = [name for name in row if name not in ("epoch", "seconds")]
+    names = [name for name in metrics if validated or not name.startswith("val_")]
+    remaining = []
+    for reporter in followers:
+        try:
+            with contained():
+                reporter.on_epoch_end(epoch, {name: row[name] for name in names})
+        except Exception as error:  # noqa: BLE001 - third-party code; training continues
+            on_fault(reporter, error)
+        else:
+            remaining.append(reporter)
+    return tuple(remaining)
