@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from test_failed_controls import CONTROL
 
 import cellvision as cv
 from cellvision import cli, errors
@@ -222,6 +223,25 @@ def test_a_run_that_fails_ends_the_study_with_its_own_error(
     study = cv.study(grid, runs=2, out=tmp_path / "study", client=client)
     assert list(study.table["experiment"].unique()) == ["good", "bad"]
     assert len(study.runs) == 4
+
+
+@pytest.mark.exhaustive
+def test_a_control_that_fails_on_a_worker_is_left_out(
+    client: distributed.Client, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mirror.py").write_text(CONTROL)
+    (tmp_path / "fails").touch()
+    cv.load_plugins(tmp_path / "mirror.py")
+    study = cv.study(
+        experiment(images, epochs=1),
+        *(2, tmp_path / "study"),
+        controls=["mirror", "intensity"],
+        client=client,
+    )
+    assert list(study.controls) == ["intensity"]
+    ((name, reason),) = study.metadata.experiments[0].failed_controls.items()
+    assert name == "mirror"
+    assert "ValueError: no mirror" in reason
 
 
 @pytest.mark.exhaustive
