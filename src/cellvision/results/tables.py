@@ -125,7 +125,7 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     errors.FolderError
-        The file holds no table, a column is missing, or a probability is none.
+        The file holds no table, a column is missing, or a value is no probability.
     """
     import pandas as pd
 
