@@ -74,7 +74,7 @@ def test_a_failed_control_is_left_out_and_tried_again(
     (record,) = first.metadata.experiments
     assert list(record.failed_controls) == [mirror]
     assert "ValueError: no mirror" in record.failed_controls[mirror]
-    warnings = [line for line in caplog.messages if "goes on without it" in line]
+    warnings = [line for line in caplog.messages if "goes on without the control" in line]
     assert len(warnings) == 1
     assert "no mirror" in warnings[0]
     page = (folder / "reports" / "report.html").read_text(encoding="utf-8")

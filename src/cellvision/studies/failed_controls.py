@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cellvision import errors
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+class FailedControl(NamedTuple):
+    """A control that failed, and why."""
+
+    control: Control
+    reason: str
+
+
 class FailedControls:
     """Controls that failed, by experiment, and why.
 
@@ -24,7 +31,7 @@ class FailedControls:
     """
 
     def __init__(self) -> None:
-        self._failed: dict[tuple[str, str], tuple[Control, str]] = {}
+        self._failed: dict[tuple[str, str], FailedControl] = {}
 
     def __contains__(self, run: PlannedRun) -> bool:
         """Whether a run belongs to a control that failed for its experiment."""
@@ -50,10 +57,10 @@ class FailedControls:
             return False
         if run not in self:
             reason = error.what if isinstance(error, errors.CellvisionError) else str(error)
-            self._failed[run.experiment_name, run.control] = run.component, reason
+            self._failed[run.experiment_name, run.control] = FailedControl(run.component, reason)
             _log.warning(
-                "the control %r failed, and the study goes on without it: %s. When this is "
-                "corrected, the same command runs it.",
+                "the study goes on without the control %r: %s. When this is corrected, the same "
+                "command runs it.",
                 run.control,
                 reason.removesuffix("."),
             )
@@ -72,18 +79,10 @@ class FailedControls:
         """Return the runs that belong to no failed control."""
         return [run for run in runs if run not in self]
 
-    def reasons(self, experiment_name: str) -> Mapping[str, str]:
-        """Return why controls of an experiment failed, by the name of the control."""
-        return {
-            control: reason
-            for (name, control), (_, reason) in self._failed.items()
-            if name == experiment_name
-        }
-
-    def components(self, experiment_name: str) -> Mapping[str, Control]:
+    def of(self, experiment_name: str) -> dict[str, FailedControl]:
         """Return the controls of an experiment that failed, by name."""
         return {
-            control: component
-            for (name, control), (component, _) in self._failed.items()
+            control: failed
+            for (name, control), failed in self._failed.items()
             if name == experiment_name
         }

@@ -204,13 +204,17 @@ def _metadata(
     missing = {
         name: in_order(
             missing_controls(run, planned, load_run(folder / "runs" / run.name))
-            | dict(failed.components(name))
+            | {control: each.control for control, each in failed.of(name).items()}
         )
         for name, run in {r.experiment_name: r for r in planned if r.control is None}.items()
     }
     pooled, means = write_pooled_runs(folder, planned)
+    reasons = {
+        name: {control: each.reason for control, each in failed.of(name).items()}
+        for name in missing
+    }
     records = tuple(
-        record.model_copy(update={"failed_controls": dict(failed.reasons(record.name))})
+        record.model_copy(update={"failed_controls": reasons[record.name]})
         for record in _experiment_records(folder, plan, planned, means, missing)
     )
     metadata = StudyMetadata(
