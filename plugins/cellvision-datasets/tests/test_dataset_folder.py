@@ -116,7 +116,7 @@ def test_fingerprint_follows_the_content(tmp_path: Path) -> None:
         (["a/b/c/1.png"], "too deep"),
         (["train/1.png", "test/1.png"], "no class folders"),
         (["a/1.png", "b/sub/1.png"], "two layouts"),
-        (["a/notes.txt"], "contains no images"),
+        (["a/notes.txt"], r"contains no images, but 1 file: \.txt"),
     ],
 )
 def test_other_layouts_are_refused(tmp_path: Path, names: list[str], says: str) -> None:
@@ -128,6 +128,17 @@ def test_other_layouts_are_refused(tmp_path: Path, names: list[str], says: str) 
     with pytest.raises(errors.FolderError, match=says) as caught:
         Folder(path=tmp_path).catalog()
     assert caught.value.hint
+
+
+def test_a_folder_without_images_says_what_it_contains(tmp_path: Path) -> None:
+    for name in ("a/1.npy", "b/2.npy", "b/README"):
+        groups(tmp_path, "", name)
+    with pytest.raises(errors.FolderError, match=r"but 3 files: \.npy, no suffix"):
+        Folder(path=tmp_path).catalog()
+    groups(tmp_path, "", "t10k-images-idx3-ubyte.gz")
+    with pytest.raises(errors.FolderError) as caught:
+        Folder(path=tmp_path).catalog()
+    assert f"dataset.type=fashion_mnist --set dataset.path={tmp_path}" in caught.value.hint
 
 
 def test_missing_folder_and_file(tmp_path: Path) -> None:

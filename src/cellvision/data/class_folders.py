@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from cellvision import errors
+from cellvision.data.folder_walk import walk_folder
 from cellvision.data.names import natural_order
+from cellvision.plurals import counted
 
 _SPLIT_NAMES = frozenset({"train", "training", "validation", "valid", "val", "test", "testing"})
 
@@ -107,7 +110,7 @@ def _some(names: Sequence[str]) -> str:
 
 def _no_classes(root: Path, images: Sequence[tuple[str, ...]], noun: str) -> errors.FolderError:
     if not images:
-        return errors.FolderError(f"{root} contains no {noun}", f"{_EXPECTED}.")
+        return errors.FolderError(f"{root} contains no {noun}{_found_instead(root)}", _hint(root))
     first = images[0]
     if len(first) == 1:
         return errors.FolderError(
@@ -118,3 +121,27 @@ def _no_classes(root: Path, images: Sequence[tuple[str, ...]], noun: str) -> err
         f"{root}: the {noun} are too deep (first: {'/'.join(first)})",
         f"{_EXPECTED}; perhaps FOLDER is {root.joinpath(*first[:-2])}.",
     )
+
+
+def _found_instead(root: Path) -> str:
+    """Return the kinds of the files of a folder without images, such as ``, but 4 files: .gz``."""
+    names = _file_names(root)
+    if not names:
+        return ""
+    kinds = Counter(Path(name).suffix.lower() or "no suffix" for name in names)
+    return (
+        f", but {counted(len(names), 'file')}: {_some([kind for kind, _ in kinds.most_common()])}"
+    )
+
+
+def _hint(root: Path) -> str:
+    if any("-idx3-ubyte" in name for name in _file_names(root)):
+        return (
+            f"For the files of Fashion-MNIST: --set dataset.type=fashion_mnist "
+            f"--set dataset.path={root}"
+        )
+    return f"{_EXPECTED}."
+
+
+def _file_names(root: Path) -> list[str]:
+    return [found.parts[-1] for found in walk_folder(root) if found.is_file]
