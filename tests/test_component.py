@@ -238,7 +238,7 @@ def test_the_json_schema_lists_the_names() -> None:
     schema = cv.Experiment.model_json_schema()
     assert set(schema["properties"]) == {
         *("schema", "about", "recipe", "recipe_plugin", "recipe_settings", "recipe_reasons"),
-        *("plugins", "dataset"),
+        *("recipe_choices", "plugins", "dataset"),
         "augmenters",
         "architecture",
         *("training", "preprocessing", "split", "reporters"),

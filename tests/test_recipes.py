@@ -160,6 +160,30 @@ def test_a_recipe_gives_reasons_for_what_the_user_leaves_to_it(tmp_path: Path) -
     assert reasons(architecture="resnet", preprocessing={"fit": "pad"}) == {}
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "left"),
+    [
+        ("orientations = 6", "orientations = 4", {"architecture", "preprocessing.fit"}),
+        ('fit = "crop"', 'fit = "pad"', {"architecture"}),
+        ('"scattering"\norientations = 6\nl2 = 0.001', '"resnet"', {"preprocessing.fit"}),
+    ],
+)
+def test_the_reason_for_a_setting_goes_with_its_value(
+    tmp_path: Path, before: str, after: str, left: set[str]
+) -> None:
+    dataset = cv.datasets.create("folder", path=two_plates(tmp_path), group="well")
+    chosen = cv.experiment_from_recipe(dataset, settings={"split": {"validation": 0, "test": 0}})
+    assert set(chosen.recipe_reasons) == {"architecture", "preprocessing.fit"}
+    file = cv.save_experiment(chosen, tmp_path / "experiment.toml")
+    assert cv.load_experiment(file) == chosen
+    text = file.read_text("utf-8")
+    assert before in text
+    file.write_text(text.replace(before, after), encoding="utf-8")
+    edited = cv.load_experiment(file)
+    assert set(edited.recipe_reasons) == left
+    assert edited.recipe == "standard"
+
+
 def test_quick_gives_the_reasons_for_its_own_settings(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(24):

@@ -29,6 +29,7 @@ from cellvision.plain_settings import (
     with_absolute_paths,
 )
 from cellvision.plugin_versions import differences, how_to_install, missing_plugins
+from cellvision.recipe_reasons import without_outdated_reasons
 from cellvision.settings_file import parse_settings, without_none
 from cellvision.training_settings import Training
 
@@ -104,6 +105,11 @@ class Experiment(Settings):
     reporters: tuple[Reporter, ...] | None = None
     """What to make of a finished run. None: every installed reporter that is enabled by default."""
 
+    # Last, so that nobody who edits a file takes these for the settings that apply.
+    recipe_choices: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the recipe chose for its reasons, for the record. A reason is left out once its setting
+    has another value."""
+
     def __repr__(self) -> str:
         source = getattr(self.dataset, "path", None) or type(self.dataset).__name__
         training = self.training
@@ -142,7 +148,7 @@ class Experiment(Settings):
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """Return plain values without what is empty and missing in older records."""
         values = super().model_dump(**options)
-        for name in ("plugins", "recipe_plugin", "recipe_settings", "recipe_reasons"):
+        for name in ("plugins", *ABOUT_RECIPE[1:]):
             if not values.get(name):
                 values.pop(name, None)
         if self.about == About():
@@ -233,6 +239,15 @@ def named_recipe(settings: Mapping[str, Any]) -> str | None:
     return str(name)
 
 
+ABOUT_RECIPE = (
+    "recipe",
+    "recipe_plugin",
+    "recipe_settings",
+    "recipe_reasons",
+    "recipe_choices",
+)
+"""Settings that record which recipe chose the others."""
+
 CHOSEN = {"architecture", "augmenters", "preprocessing", "training"}
 """What recipes choose."""
 
@@ -275,7 +290,7 @@ def _compare(path: Path, record: Mapping[str, Any]) -> None:
 
 def experiment_from(settings: Mapping[str, Any], where: str) -> Experiment:
     """Create an experiment from plain values; `where` names their origin in errors."""
-    return Experiment.from_settings(settings, where)
+    return Experiment.from_settings(without_outdated_reasons(settings), where)
 
 
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> Path:

@@ -15,6 +15,7 @@ from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
 from cellvision.experiment import (
+    ABOUT_RECIPE,
     CHOSEN,
     Experiment,
     experiment_from,
@@ -27,6 +28,7 @@ from cellvision.interfaces.recipe import Recipe, recipes
 from cellvision.local_plugins import requirement_of
 from cellvision.merged_settings import leaves_open, merge, scale_warmup, table_of
 from cellvision.plain_settings import by_default
+from cellvision.recipe_reasons import choices
 from cellvision.recognised_paths import recognising_dataset
 from cellvision.remote import is_address
 
@@ -240,7 +242,9 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
     complete |= {"recipe": recipe, "recipe_plugin": requirement_of(chooser)}
     if options:
         complete["recipe_settings"] = options
-    return {**complete, "recipe_reasons": kept} if kept else complete
+    if kept:
+        complete |= {"recipe_reasons": kept, "recipe_choices": choices(chosen, kept)}
+    return complete
 
 
 def _divided(
@@ -249,14 +253,10 @@ def _divided(
     """Divide settings of the recipe, what a file records of its recipe, and other settings."""
     table = table_of(settings, "recipe")
     options = {key: value for key, value in table.items() if key != "type"}
-    record = {key: settings[key] for key in _ABOUT_RECIPE if key in settings}
+    record = {key: settings[key] for key in ABOUT_RECIPE if key in settings}
     if table:
         record["recipe"] = table.get("type")
-    return options, record, {key: v for key, v in settings.items() if key not in _ABOUT_RECIPE}
-
-
-_ABOUT_RECIPE = ("recipe", "recipe_plugin", "recipe_settings", "recipe_reasons")
-"""Settings that record which recipe chose the others."""
+    return options, record, {key: v for key, v in settings.items() if key not in ABOUT_RECIPE}
 
 
 def _choice(recipe: Recipe, settings: Mapping[str, Any], provisional: Experiment) -> dict[str, Any]:
