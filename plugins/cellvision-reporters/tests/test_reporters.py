@@ -346,6 +346,16 @@ def test_figures_of_a_study_are_whole(
     assert any("human expert" in text for text in texts(drawn[0]))
 
 
+def test_accuracies_over_epochs_name_the_numbers_of_images(
+    study: cv.Study, tmp_path: Path, out: Path
+) -> None:
+    (curves,) = cv.reporters.create("learning").study(study, out)
+    assert "every run, 20 training and 20 validation images." in curves.caption
+    run = write_run(tmp_path / "run", n=7, splits=("train", "test"))
+    (curves,) = cv.reporters.create("curves").run(run, out)
+    assert "Curves: 7 training images. There is no validation split." in curves.caption
+
+
 @pytest.mark.parametrize(
     "name", ["boxplot", "learning", "summary", "tables", "html", "panel", "confusion"]
 )

@@ -10,7 +10,7 @@ from cellvision import Artifact
 from cellvision_reporters.figures.axes import epoch_ticks, style_axes
 from cellvision_reporters.figures.colours import BLUE, GREY, ORANGE, PURPLE
 from cellvision_reporters.figures.figure import CaptionedFigure, fit_text
-from cellvision_reporters.figures.phrasing import plural
+from cellvision_reporters.figures.phrasing import format_training_images, plural
 from cellvision_reporters.figures.reporter import Composed, FigureReporter
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _compose(run: Run) -> Composed | None:
     if history.empty:
         return None
     tests = run.test_splits
-    caption = _caption(history, tests)
+    caption = _caption(history, tests, format_training_images([run]))
     further = _further_metrics(history)
     rows = 1 + (len(further) + 1) // 2
     height = 3.9 * rows + 0.2 * max(len(tests) - 2, 0)
@@ -136,7 +136,8 @@ def _draw_legend(axes: Any) -> None:
     )
 
 
-def _caption(history: pd.DataFrame, tests: Sequence[str]) -> str:
+def _caption(history: pd.DataFrame, tests: Sequence[str], images: str) -> str:
+    curves = f"Curves: {images}. " if images else ""
     validation = history.get("val_loss")
     unvalidated = validation is None or not validation.notna().any()
     first = "There is no validation split. " if unvalidated else ""
@@ -146,4 +147,4 @@ def _caption(history: pd.DataFrame, tests: Sequence[str]) -> str:
         if tests
         else "There is no test set."
     )
-    return first + second
+    return curves + first + second

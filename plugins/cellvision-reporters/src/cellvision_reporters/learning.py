@@ -11,7 +11,7 @@ from cellvision_reporters.expert.record import expert_accuracies
 from cellvision_reporters.figures.axes import epoch_ticks, style_axes
 from cellvision_reporters.figures.colours import BLUE, GREY, ORANGE, VERMILION
 from cellvision_reporters.figures.figure import CaptionedFigure, fit_text
-from cellvision_reporters.figures.phrasing import plural
+from cellvision_reporters.figures.phrasing import format_training_images, plural
 from cellvision_reporters.figures.reporter import FigureReporter
 
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ class Learning(FigureReporter):
             return []
         columns = min(len(trained), 3 if len(trained) != 4 else 2)
         rows = -(-len(trained) // columns)
+        images = format_training_images(run for each, _ in trained for run in each.runs)
+        points = f"Points: every run, {images}." if images else "Points: every run."
         caption = (
-            "Points: every run. Line: mean over runs. Band: 95 % interval of that mean over seeds "
+            f"{points} Line: mean over runs. Band: 95 % interval of that mean over seeds "
             "(Student's t); a single run has none."
         )
         figure = CaptionedFigure(

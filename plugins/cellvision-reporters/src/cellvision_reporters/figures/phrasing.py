@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cellvision import Run
     from cellvision.results.scores import Score
 
 SOLVED = "solved exactly; epochs, batch size and optimizer have no effect"
@@ -55,6 +56,20 @@ def format_range(values: Iterable[Any]) -> str:
     if not numbers:
         return "–"
     return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
+
+
+def format_training_images(runs: Iterable[Run]) -> str:
+    """Say how many images runs train and validate on; empty if they name neither split.
+
+    Such as ``462 training and 66 validation images``.
+    """
+    counts: dict[str, list[int]] = {}
+    for run in runs:
+        for role, split in (("training", run.training_split), ("validation", run.validation_split)):
+            if split is not None:
+                counts.setdefault(role, []).append(sum(run.counts[split].values()))
+    listed = " and ".join(f"{format_range(numbers)} {role}" for role, numbers in counts.items())
+    return listed and f"{listed} images"
 
 
 def format_intensities(ranges: Iterable[tuple[float, float]]) -> str:
