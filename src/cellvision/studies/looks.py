@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
+from cellvision.experiment import ABOUT_RECIPE
 from cellvision.statistics import LookCount, Odometer
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _NO_SETTINGS = (
 )
 """Training settings that are ignored when settings are counted."""
 
-_NO_SECTIONS = ("about", "reporters", "plugins", "recipe", "recipe_plugin")
+_NO_SECTIONS = ("about", "reporters", "plugins", *ABOUT_RECIPE)
 
 _log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
+from cellvision.experiment import ABOUT_RECIPE
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.migration import with_defaults
 from cellvision.plurals import agreed, counted
@@ -145,12 +146,17 @@ def _unchangeable(plan: Plan) -> Any:
     """Return the part of a plan that cannot change once a study has started."""
     plain = json.loads(json.dumps(plan))
     plain["experiments"] = [
-        # A newer version of the recipe with the same choices does not make another study.
-        {**entry, "experiment": {**with_defaults(entry["experiment"]), "recipe_plugin": None}}
+        {**entry, "experiment": _settings_alone(entry["experiment"])}
         for entry in plain["experiments"]
     ]
     plain.setdefault("folds", {})
     return {key: value for key, value in plain.items() if key not in _COMPARED_APART}
+
+
+def _settings_alone(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out which recipe chose the settings: the same choices do not make another study."""
+    settings = with_defaults(experiment)
+    return {name: value for name, value in settings.items() if name not in ABOUT_RECIPE}
 
 
 def finish_study(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io, errors
+from cellvision.experiment import ABOUT_RECIPE
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.migration import with_defaults
 
@@ -156,7 +157,7 @@ def raise_if_other_images(state: TrainingState, prepared: PreparedData, folder: 
 def _raise_if_other(recorded: Mapping[str, Any], experiment: Experiment, folder: Path) -> None:
     current = experiment.model_dump(mode="json")
     changed = [
-        key for key in current if key != "recipe_plugin" and current[key] != recorded.get(key)
+        key for key in current if key not in ABOUT_RECIPE and current[key] != recorded.get(key)
     ]
     if changed:
         raise errors.FolderError(
