@@ -283,6 +283,17 @@ def test_pairs_of_experiments_have_simultaneous_intervals(rng: np.random.Generat
     )
 
 
+def test_intervals_of_pairs_hold_where_one_group_has_most_images(rng: np.random.Generator) -> None:
+    sizes = [200, *[10] * 9]
+    groups = np.repeat(np.arange(10), sizes)
+    covered = []
+    for _ in range(60):
+        first, second = (rng.beta(2.8, 1.2, 10)[groups] > rng.random(len(groups)) for _ in "ab")
+        pair = statistics.pairwise_differences({"a": first, "b": second}, groups)["a", "b"]
+        covered.append(pair.low <= 0 <= pair.high)
+    assert np.mean(covered) >= 0.93  # 0.56 if the variance is linearised
+
+
 def test_looks_and_settings_are_counted(tmp_path: Path) -> None:
     odometer = Odometer(tmp_path / "data" / "odometer.jsonl")
     test_set = statistics.digest_of_test_set(["d1", "d2"], ["a", "b"])

@@ -325,7 +325,34 @@ def test_groups_of_several_classes_need_a_limit_above_chance(rng: np.random.Gene
     assert statistics.verdict(truth, truth, many, training=1.0).word == "learned"
 
 
+def test_groups_whose_size_depends_on_the_class_need_a_limit_above_chance() -> None:
+    """A treatment that kills cells leaves few images in its wells, whose recall then scatters."""
+    truth = np.repeat([0, 1], [8 * 5, 8 * 50])
+    wells = np.repeat(np.arange(16), [5] * 8 + [50] * 8)
+    results = []
+    for seed in range(40):
+        guesses = np.random.default_rng(seed).integers(0, 2, len(truth))
+        results.append(statistics.verdict(truth, guesses, wells, training=1.0))
+    assert all(each.test.sizes_depend_on_class for each in results)
+    assert sum(each.p <= 0.05 for each in results) > 4  # of 40, with nothing to learn
+    assert sum(each.word == "learned" for each in results) <= 2
+    assert statistics.verdict(truth, truth, wells, training=1.0).word == "learned"
+    even = statistics.verdict(LABELS, LABELS, GROUPS, training=1.0)
+    assert not even.test.sizes_depend_on_class
+
+
+def test_permuted_labels_of_pooled_folds_need_a_limit_above_chance() -> None:
+    weak = np.where((np.arange(240) % 12 * 5) % 12 < 7, LABELS, 1 - LABELS)  # 0.58
+    evidence = {"permuted_groups": ControlEvidence(PERMUTED, weak, LABELS)}
+    results = [judge(LABELS, controls=evidence, cross_validated=folds) for folds in (False, True)]
+    assert [each.controls[0].test.p <= 0.01 for each in results] == [True, True]
+    assert [each.controls[0].finding for each in results] == ["leak", "no leak"]
+
+
 def test_many_looks_multiply_p_and_withhold_the_word() -> None:
+    seeds = judge(LABELS, looks=LookCount(looks=3, settings=1))
+    assert seeds.p == seeds.test.p
+    assert any("p is not adjusted for them" in warning for warning in seeds.warnings)
     twice = judge(LABELS, looks=LookCount(looks=4, settings=2))
     assert twice.p == pytest.approx(4 * twice.test.p)
     assert twice.word == "learned"

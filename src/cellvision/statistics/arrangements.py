@@ -95,6 +95,17 @@ class Arrangements:
         several: NDArray[np.bool_] = (self.compositions > 0).sum(axis=1) > 1
         return several[self.composition]
 
+    @property
+    def largest_size_ratio(self) -> float:
+        """Mean size of the groups of the class with the largest ones, over that of the smallest.
+
+        Mixed groups do not count; 1 if fewer than two classes have pure groups.
+        """
+        own_class = self.compositions.argmax(axis=1)[self.composition]
+        pure = [~self.mixed & (own_class == number) for number in range(self.classes)]
+        means = [self.sizes[of_class].mean() for of_class in pure if of_class.any()]
+        return float(max(means, default=1.0) / min(means, default=1.0))
+
     def describe(self) -> str:
         """Say what is permuted, in words fit for a report."""
         if self.whole_batches:

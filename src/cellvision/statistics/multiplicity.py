@@ -164,7 +164,8 @@ def pairwise_differences(
 
     All intervals together hold with the given confidence: any pair whose interval excludes zero
     differs. Standard errors come from the jackknife over groups; the common critical value is
-    the quantile of the largest of the correlated t statistics, by a multiplier bootstrap.
+    the quantile of the largest of the correlated t statistics, by a multiplier bootstrap, with
+    as many degrees of freedom as there are effective groups, less one.
 
     Parameters
     ----------
@@ -205,10 +206,12 @@ def pairwise_differences(
     pairs = list(combinations(arms, 2))
     totals = np.stack([resampling.group_sums(index, arms[a] - arms[b]) for a, b in pairs])
     estimate = totals.sum(axis=1) / n
+    left_out = np.stack([resampling.jackknife_ratio(each, sizes) for each in totals])
+    variance = np.array([resampling.jackknife_variance(each) for each in left_out])
     # One pseudo-observation in each direction keeps pairs that never differ from certainty.
-    residual = totals - estimate[:, None] * sizes
-    error = np.sqrt(count / (count - 1) * (residual**2).sum(axis=1) + 1) / n
-    critical = _largest_t(residual, count, confidence, seed)
+    error = np.sqrt(variance + 1 / n**2)
+    deviation = left_out - left_out.mean(axis=1, keepdims=True)
+    critical = _largest_t(deviation, sizes, confidence, seed)
     return {
         pair: Interval(
             float(value),
@@ -222,12 +225,12 @@ def pairwise_differences(
     }
 
 
-def _largest_t(residual: Floats, groups: int, confidence: float, seed: int) -> float:
+def _largest_t(deviation: Floats, sizes: Floats, confidence: float, seed: int) -> float:
     rng = np.random.default_rng(seed)
-    length = np.sqrt((residual**2).sum(axis=1, keepdims=True))
-    unit = residual / np.where(length > 0, length, 1)
-    normal = rng.standard_normal((_DRAWS, groups)) @ unit.T
-    freedom = groups - 1
+    length = np.sqrt((deviation**2).sum(axis=1, keepdims=True))
+    unit = deviation / np.where(length > 0, length, 1)
+    normal = rng.standard_normal((_DRAWS, len(sizes))) @ unit.T
+    freedom = max(resampling.effective_groups(sizes) - 1, 1.0)
     largest = np.abs(normal).max(axis=1) / np.sqrt(rng.chisquare(freedom, _DRAWS) / freedom)
-    floor = resampling.t_critical(confidence, np.ones(groups))
+    floor = resampling.t_critical(confidence, sizes)
     return float(max(np.quantile(largest, confidence), floor))

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from cellvision import notebook_html
 from cellvision.errors import InvalidInput
 from cellvision.statistics import validation
-from cellvision.statistics.accuracy import CROSS_VALIDATION_FACTOR, balanced_accuracy_interval
 from cellvision.statistics.batches import BatchTable, batch_table
 from cellvision.statistics.controls import (
     MARGIN,
@@ -173,7 +172,7 @@ def verdict(
     cross_validated
         Whether predictions are pooled over folds. Intervals are then widened, and *learned* also
         requires that the lower limit of the balanced accuracy is above chance, as it does where
-        most groups hold several classes.
+        most groups hold several classes, or groups of one class many more images than others.
     shared
         Whether training and held-out images are known to share groups or images.
     adjusted_p
@@ -208,7 +207,7 @@ def verdict(
     right = answers == truth
     test_set = HeldOutSet(truth, right.mean(axis=0), groups, batches, cross_validated)
     accuracy = test_set.interval(test_set.correct)
-    balanced = _balanced_interval(truth, answers, groups, cross_validated)
+    balanced = test_set.balanced(truth, answers)
     test = permutation_test(truth, answers, groups, batches=batches, seed=seed)
     overall = None if batches is None else permutation_test(truth, answers, groups, seed=seed)
     classes, counts = np.unique(truth, return_counts=True)
@@ -254,13 +253,6 @@ def verdict(
         batches=table,
         warnings=_warnings(case, accuracy, missing_controls, reasons),
     )
-
-
-def _balanced_interval(
-    truth: NDArray[Any], answers: NDArray[Any], groups: ArrayLike | None, cross_validated: bool
-) -> Interval:
-    interval = balanced_accuracy_interval(truth, answers, groups)
-    return interval.widened(CROSS_VALIDATION_FACTOR) if cross_validated else interval
 
 
 def _decisive_p(p: float, adjusted_p: float | None, looks: LookCount | None) -> float:
@@ -312,8 +304,13 @@ def _warnings(
         warnings.append(f"{case.spread.dead} of {case.spread.runs} runs did not train.")
     if case.table is not None and case.table.single_class:
         warnings.append(case.table.sentence(case.images))
-    if case.looks is not None and case.looks.settings > 1:
-        warnings.append(f"{case.looks.describe().capitalize()}: p is multiplied by the looks.")
+    if case.looks is not None and case.looks.looks > 1:
+        consequence = (
+            "p is multiplied by the looks"
+            if case.looks.settings > 1
+            else "p is not adjusted for them, so do not choose the best"
+        )
+        warnings.append(f"{case.looks.describe().capitalize()}: {consequence}.")
     about_test = case.test.warning if len(case.classes) > 1 else None
     for text in filter(None, (about_test, accuracy.warning)):
         warnings.append(f"{text[0].upper()}{text[1:]}.")

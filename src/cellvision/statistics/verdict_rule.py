@@ -100,7 +100,8 @@ class Case:
 
     def _significant(self) -> bool:
         # Where p is no test of new groups, the interval has to be above chance as well.
-        needs_interval = self.cross_validated or self.test.inside_groups
+        test = self.test
+        needs_interval = self.cross_validated or test.inside_groups or test.sizes_depend_on_class
         return self.p <= ALPHA and (self.balanced.low > self.chance or not needs_interval)
 
     def _untrained(self) -> str:
