@@ -11,6 +11,7 @@ import pytest
 import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
+from cellvision.studies.study_folder import claim_study, study_plan
 from cellvision.testing import Isolation, example_plugins, example_run
 
 PLUGINS = '''
@@ -198,6 +199,23 @@ def test_a_rival_ends_no_default_and_no_old_run(
         assert after.model_dump()["architecture"]["type"] == "cellvision-architectures:deep"
         assert class_of(cv.load_run(run.folder).experiment.architecture) == "fake_lab_net"
         assert class_of(cv.load_experiment(run.folder / "run.json").architecture) == "fake_lab_net"
+
+
+def test_a_rival_ends_no_interrupted_study(isolated_registries: Isolation, tmp_path: Path) -> None:
+    install_net(isolated_registries, "cellvision-architectures")
+    with example_plugins():
+        dataset = example_run(tmp_path / "run").dataset
+
+        def start(architecture: str) -> None:
+            experiment = cv.Experiment(dataset=dataset, architecture=architecture, reporters=())
+            plan = study_plan({"": experiment}, 1, {"": {}}, {}, {})
+            claim_study(tmp_path / "study", plan)
+
+        start("deep")
+        install_net(isolated_registries, "lab-net")
+        start("cellvision-architectures:deep")
+        with pytest.raises(errors.FolderError, match="another study was started here"):
+            start("lab-net:deep")
 
 
 def test_a_disabled_plugin_is_as_good_as_uninstalled(

@@ -13,17 +13,27 @@ from typing import Any
 from cellvision import atomic_io, errors
 from cellvision.experiment import Experiment
 from cellvision.local_plugins import load_named_plugins
-from cellvision.plain_settings import migrated
+from cellvision.plain_settings import by_distribution, migrated
 from cellvision.settings_file import parse_settings, parse_text
 
 
-def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded experiment with the defaults of settings that are newer than the record.
+def with_defaults(recorded: Mapping[str, Any], plugins: Mapping[str, str]) -> dict[str, Any]:
+    """Return a recorded experiment as it would be recorded now.
 
-    It stays as it is if it cannot be read, such as without a plugin.
+    Settings that are newer than the record have their defaults, and names that several plugins
+    have by now are those of the recorded plugins. It stays as it is if it cannot be read, such as
+    without a plugin.
+
+    Parameters
+    ----------
+    recorded
+        Plain values of the experiment.
+    plugins
+        Its plugins: ``group:name`` to ``distribution==version``.
     """
     try:
-        return Experiment.model_validate(recorded).model_dump(mode="json")
+        current = by_distribution(dict(recorded), Experiment, plugins)
+        return Experiment.model_validate(current).model_dump(mode="json")
     except (errors.InvalidInput, ValueError):
         return dict(recorded)
 

@@ -12,6 +12,7 @@ from cellvision import errors
 from cellvision.data.threaded_map import in_threads
 from cellvision.digests import native_digest
 from cellvision.interfaces.control import Control, read_control
+from cellvision.plain_settings import by_distribution
 from cellvision.plugin_versions import how_to_install
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _image_control(run: Run) -> Control | None:
         return None
     name = metadata.image_control["type"]
     try:
-        return read_control(metadata.image_control)
+        return read_control(by_distribution(metadata.image_control, Control, metadata.plugins))
     except errors.UnknownPlugin as error:
         requirement = metadata.plugins.get(f"cellvision.controls:{name}")
         raise errors.UnknownPlugin(

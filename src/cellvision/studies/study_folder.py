@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
 from cellvision.experiment import ABOUT_RECIPE
+from cellvision.interfaces.control import Control
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.migration import with_defaults
+from cellvision.plain_settings import by_distribution
 from cellvision.plurals import agreed, counted
 from cellvision.results.claimed_folder import (
     clear_folder,
     naming_folder,
     remove_temporaries,
 )
+from cellvision.results.environment import plugin_requirements
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.run import load_run
 from cellvision.results.study import PLAN, Study
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from cellvision.studies.controls import Controls
     from cellvision.studies.plan import PlannedRun
 
-_COMPARED_APART = ("id", "seeds", "controls", "local_plugins")
+_COMPARED_APART = ("id", "seeds", "controls", "plugins", "local_plugins")
 """Keys of a plan that may change, or have their own rules."""
 
 Plan = dict[str, Any]
@@ -68,6 +71,7 @@ def study_plan(
         "controls": [control.model_dump(mode="json") for control in chosen.values()],
         "expert": dict(expert),
         "folds": dict(folds),
+        "plugins": plugin_requirements([*experiments.values(), *chosen.values()]),
         "local_plugins": digests_of([*experiments.values(), *chosen.values()]),
     }
 
@@ -126,9 +130,11 @@ def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
             f"{agreed(finished, 'has')} ended",
             f"Request {counted(finished, 'run')} or more, or name another folder.",
         )
-    omitted = [each for each in started.get("controls", ()) if each not in plan["controls"]]
+    plugins = started.get("plugins", {})
+    recorded = [by_distribution(each, Control, plugins) for each in started["controls"]]
+    omitted = [each for each in recorded if each not in plan["controls"]]
     if omitted:
-        names = ", ".join(each["type"] for each in started["controls"])
+        names = ", ".join(each["type"] for each in recorded)
         raise errors.FolderError(
             f"{folder}: a study with the control {omitted[0]['type']!r} was started here, and "
             "this one lacks it or has other settings for it",
@@ -146,16 +152,16 @@ def _unchangeable(plan: Plan) -> Any:
     """Return the part of a plan that cannot change once a study has started."""
     plain = json.loads(json.dumps(plan))
     plain["experiments"] = [
-        {**entry, "experiment": _settings_alone(entry["experiment"])}
+        {**entry, "experiment": _settings_alone(entry["experiment"], plain.get("plugins", {}))}
         for entry in plain["experiments"]
     ]
     plain.setdefault("folds", {})
     return {key: value for key, value in plain.items() if key not in _COMPARED_APART}
 
 
-def _settings_alone(experiment: Mapping[str, Any]) -> dict[str, Any]:
+def _settings_alone(experiment: Mapping[str, Any], plugins: Mapping[str, str]) -> dict[str, Any]:
     """Leave out which recipe chose the settings: the same choices do not make another study."""
-    settings = with_defaults(experiment)
+    settings = with_defaults(experiment, plugins)
     return {name: value for name, value in settings.items() if name not in ABOUT_RECIPE}
 
 

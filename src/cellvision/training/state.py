@@ -16,6 +16,7 @@ from cellvision import atomic_io, errors
 from cellvision.experiment import ABOUT_RECIPE
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.migration import with_defaults
+from cellvision.results.environment import plugin_requirements
 
 if TYPE_CHECKING:
     import keras
@@ -95,6 +96,7 @@ class TrainingState:
             "best_loss": self.best_loss,
             "since_best": self.since_best,
             "experiment": prepared.experiment.model_dump(mode="json"),
+            "plugins": plugin_requirements(prepared.experiment),
             "local_plugins": digests_of(prepared.experiment),
             "images": prepared.split_digest(),
         }
@@ -128,13 +130,14 @@ class TrainingState:
                 progress["images"],
             )
             recorded, local_plugins = progress["experiment"], progress["local_plugins"]
+            plugins = progress.get("plugins", {})
         except (*_DAMAGE, zipfile.BadZipFile, zlib.error) as error:
             raise errors.FolderError(
                 f"{path}: the state of the interrupted training cannot be read: {error}",
                 "Train again in another folder.",
             ) from error
         raise_if_changed(local_plugins, digests_of(experiment), path.parent, "run")
-        _raise_if_other(with_defaults(recorded), experiment, path.parent)
+        _raise_if_other(with_defaults(recorded, plugins), experiment, path.parent)
         return state
 
 
