@@ -133,6 +133,8 @@ def test_groups_by_a_column() -> None:
         "set dataset.group; columns that may name it: donor"
         in catalog(list("ab"), donor=[1, 2]).warnings[0]
     )
+    # The class itself, as many tables repeat it, is no group.
+    assert "may name it: donor)" in catalog(list("ab"), class_=list("ab"), donor=[1, 2]).warnings[0]
 
 
 def test_groups_by_the_data_sets_own_column() -> None:

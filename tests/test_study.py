@@ -258,6 +258,8 @@ def test_a_study_needs_runs_and_experiments(images: Path, tmp_path: Path) -> Non
             cv.study(experiment(images), runs=runs, out=tmp_path / "study")
         assert repr(runs) in caught.value.what
         assert "--" not in caught.value.hint
+    with pytest.raises(errors.ExperimentError, match="for 'tset', but there is no such split"):
+        cv.study(experiment(images), runs=1, out=tmp_path / "study", expert={"tset": 0.9})
     with pytest.raises(errors.UnknownPlugin, match="no control is called 'colour'"):
         cv.study(experiment(images), runs=1, out=tmp_path / "study", controls="colour")
     assert not (tmp_path / "study").exists()
@@ -325,6 +327,13 @@ def test_folders_without_a_study(study: cv.Study, tmp_path: Path) -> None:
         cv.load_study(tmp_path)
     with pytest.raises(errors.FolderError, match="this is a study"):
         cv.load_run(study.folder)
+    with pytest.raises(errors.FolderError, match="this is the folder of a study, not of images"):
+        cv.audit(study.folder)
+    with pytest.raises(errors.FolderError, match="this is the folder of a run, not of images"):
+        cv.audit(study.runs[0].folder)
+    (tmp_path / ".plan.json").write_text("{}")
+    with pytest.raises(errors.FolderError, match="a study that is not finished"):
+        cv.load_run(tmp_path)
     for text, what in (("{", "cannot be read"), ('{"schema": 99}', "99")):
         (tmp_path / "study.json").write_text(text)
         with pytest.raises(errors.FolderError, match=what):

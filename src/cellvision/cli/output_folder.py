@@ -49,8 +49,7 @@ def shown_without_reports(show: Callable[[Any, str], None], out: str) -> Iterato
 
 
 def _remove_empty(path: Path, created: list[Path]) -> None:
-    from cellvision.results.claimed_folder import MARK
-    from cellvision.results.study import PLAN
+    from cellvision.results.claimed_folder import MARK, PLAN
 
     with contextlib.suppress(OSError):  # a folder that is not empty stays
         for folder, _, files in os.walk(path, topdown=False):

@@ -168,7 +168,11 @@ class Catalog:
 
 
 def _unknown_groups(table: pd.DataFrame) -> str:
-    columns = [name for name in table.columns if name not in _COLUMNS]
+    columns = [
+        name
+        for name in table.columns
+        if name not in _COLUMNS and list(table[name]) != list(table["label"])
+    ]
     hint = f"; columns that may name it: {', '.join(columns)}" if columns else ""
     return (
         "Groups (field, well, slide, donor) are unknown: images are treated as independent, so "

@@ -38,7 +38,8 @@ def unusable(path: Path) -> errors.CellvisionError | None:
     if suffix in (".csv", ".tsv"):
         return errors.FolderError(
             f"{path}: this is no table of images: it lacks the columns file and label",
-            "Name the columns file (paths from the table's folder) and label.",
+            "Name the columns file (paths from the table's folder) and label, or say what they are "
+            "called: --set dataset.type=table --set dataset.file=NAME --set dataset.label=NAME",
         )
     return errors.FolderError(
         f"{path}: this is neither a folder nor an experiment file (.toml, .yaml, .json)",

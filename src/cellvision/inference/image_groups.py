@@ -17,7 +17,6 @@ from cellvision.csv_cells import (
     compose_name,
     missing_column,
     most_frequent_delimiter,
-    similar_column,
     unescape_cell,
 )
 from cellvision.data.folder_walk import printable
@@ -80,7 +79,7 @@ def file_groups(
             group = printable(image.path.parent)
         if group is not None:
             groups[image.name] = group
-    hint = next(filter(None, (_other_capitals(table, column) for table in tables)), "")
+    hint = next(filter(None, (_other_columns(table, column) for table in tables)), "")
     names = [image.name for image in images]
     _raise_if_missing(names, groups, column, is_skipped, hint)
     return groups if column == "folder" else _one_spelling(groups, column)
@@ -152,8 +151,8 @@ def _look_up(image: ImageFile, column: str, tables: dict[Path, dict[str, str]]) 
     return None
 
 
-def _other_capitals(table: Path, column: str) -> str:
-    """Say that a table has `column` or `file` in other capitals; empty if not."""
+def _other_columns(table: Path, column: str) -> str:
+    """Say that a table lacks `column` or `file`, with the columns that it has; empty if not."""
     if not table.is_file():
         return ""
     with table.open(encoding="utf-8-sig", newline="") as file:
@@ -161,7 +160,7 @@ def _other_capitals(table: Path, column: str) -> str:
     names = next(csv.reader([first], delimiter=most_frequent_delimiter(first)), [])
     names = [compose_name(name).strip() for name in names]
     for name in ("file", column):
-        if name not in names and similar_column(name, names) is not None:
+        if name not in names:
             return f"{table} {missing_column(name, names)}."
     return ""
 

@@ -41,7 +41,7 @@ class InputImage:
     pixels : numpy.ndarray
         Shape (height, width, channels), native intensities.
     digest : str or None
-        Of the decoded pixels; None for a flat image, or if copies are not looked for.
+        Of the decoded pixels; None for a flat image.
     """
 
     image: ImageFile
@@ -59,19 +59,13 @@ class ImageReader:
     dataset
         The data set whose images are read; None reads files, as the run's data set does.
 
-    find_copies
-        Whether to compute digests, by which identical images are found.
-
     Raises
     ------
     errors.PluginError, errors.ExperimentError
         The run's data set cannot be loaded, so it is unknown how it reads images.
     """
 
-    def __init__(
-        self, run: Run, dataset: Dataset | None = None, *, find_copies: bool = False
-    ) -> None:
-        self._find_copies = find_copies
+    def __init__(self, run: Run, dataset: Dataset | None = None) -> None:
         self._preprocessing = run.preprocessing
         self._dtype = _training_dtype(run)
         self._dataset = dataset
@@ -132,17 +126,11 @@ class ImageReader:
         try:
             channels = preprocessing.select_channels(pixels)
             resized = preprocessing.expand_channels(preprocessing.resize(channels))
-            return InputImage(image, resized, self._digest(pixels))
+            return InputImage(image, resized, _digest(pixels))
         except errors.PreprocessingError as error:
             raise errors.PreprocessingError(
                 f"{image.name}: {error.what}", "Predict images like those of the training."
             ) from error
-
-    def _digest(self, pixels: np.ndarray) -> str | None:
-        """Return the digest of an image; none of a flat one: background is no copy."""
-        if not self._find_copies or pixels.min() == pixels.max():
-            return None
-        return native_digest(pixels)
 
     def _decode_file(self, image: ImageFile) -> DecodedImage | errors.UnreadableImage:
         assert self._run_dataset is not None
@@ -264,3 +252,8 @@ def _training_dtype(run: Run) -> str | None:
 def _comparable(dtype: object) -> str:
     """Return the name of a pixel type; black and white images are scaled as 8 bits are."""
     return "uint8" if str(dtype) == "bool" else str(dtype)
+
+
+def _digest(pixels: np.ndarray) -> str | None:
+    """Return the digest of an image; none of a flat one: background is no copy."""
+    return None if pixels.min() == pixels.max() else native_digest(pixels)

@@ -24,6 +24,7 @@ from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file
 from cellvision.inference.image_reader import ImageReader, InputImage, unreadable
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.prediction_table import PredictionTable, group_table_path
+from cellvision.inference.run_warnings import run_warnings
 from cellvision.inference.sorting import (
     ClassFolders,
     ContactSheet,
@@ -31,7 +32,7 @@ from cellvision.inference.sorting import (
     thumbnail,
 )
 from cellvision.inference.table_files import table_file, write_whole_table
-from cellvision.plugin_versions import changed_files
+from cellvision.inference.training_images import TrainingImages
 from cellvision.plurals import abbreviated, counted
 from cellvision.progress import displayed
 
@@ -127,6 +128,7 @@ class _Outputs:
     folders: ClassFolders | None
     sheet: ContactSheet | None
     class_names: Sequence[str]
+    trained_on: TrainingImages
     faults: list[errors.UnreadableImage] = field(default_factory=list)
 
     def add(self, result: _Result) -> None:
@@ -134,6 +136,7 @@ class _Outputs:
             self.faults.append(result.fault)
             return
         assert result.probabilities is not None
+        self.trained_on.add(result.image.name, result.digest)
         self.table.add(result.image.name, result.probabilities)
         if self.groups is not None:
             self.groups.add(result.image.name, result.probabilities, result.distance, result.digest)
@@ -174,7 +177,7 @@ class PredictionJob:
         self.trust = trust
         self.images = images
         self.options = options
-        self.reader = ImageReader(self.run_of_record, dataset, find_copies=options.by is not None)
+        self.reader = ImageReader(self.run_of_record, dataset)
         self.groups = self._groups(dataset)
         if dataset is not None and options.sort_into is not None:
             raise errors.ExperimentError(
@@ -250,7 +253,10 @@ class PredictionJob:
                 trust=self.trust,
             )
             sheet = None if self.options.contact_sheet is None else ContactSheet(self.class_names)
-            outputs = _Outputs(table, self.groups, self.folders, sheet, self.class_names)
+            outputs = _Outputs(
+                *(table, self.groups, self.folders, sheet, self.class_names),
+                TrainingImages(self.runs),
+            )
             self._predict_all(outputs)
             self._raise_if_unreadable(outputs.faults)
             table.flush()
@@ -263,7 +269,7 @@ class PredictionJob:
             seconds,
             None if self.groups is None else self.groups.table(),
             written,
-            self._warn(outputs.faults),
+            self._warn(outputs),
         )
 
     def _predict_all(self, outputs: _Outputs) -> None:
@@ -345,14 +351,10 @@ class PredictionJob:
             files.append(outputs.sheet.save(Path(self.options.contact_sheet)))
         return tuple(files)
 
-    def _warn(self, faults: Sequence[errors.UnreadableImage]) -> tuple[str, ...]:
-        warnings = [
-            f"{run.folder}: the training was interrupted after epoch {len(run.history)} of "
-            f"{run.experiment.training.epochs}; --resume completes it."
-            for run in self.runs
-            if run.interrupted
-        ]
-        warnings += self._changed_plugins()
+    def _warn(self, outputs: _Outputs) -> tuple[str, ...]:
+        faults = outputs.faults
+        warnings = run_warnings(self.runs)
+        warnings += outputs.trained_on.warnings()
         warnings += self.reader.unlike.warnings()
         warnings += [] if self.groups is None else self.groups.warnings()
         if self.trust is not None:
@@ -363,15 +365,6 @@ class PredictionJob:
         for warning in warnings:
             _log.warning("%s", warning)
         return tuple(warnings)
-
-    def _changed_plugins(self) -> list[str]:
-        """Name the local plugin files that have changed since the first run of several."""
-        groups = ("cellvision.datasets", "cellvision.architectures")
-        folders: dict[str, Path] = {}
-        for run in self.runs:
-            for line in changed_files(run.metadata.model_dump(), *groups):
-                folders.setdefault(line, run.folder)
-        return [f"{folder}: {line}" for line, folder in folders.items()]
 
 
 def _engine(

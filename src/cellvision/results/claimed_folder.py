@@ -13,6 +13,9 @@ from pathlib import Path
 
 from cellvision import atomic_io, errors
 
+PLAN = ".plan.json"
+"""File of a study that says what was requested, from before its first run on."""
+
 MARK = ".cellvision.json"
 """File that is written into a run's folder first and removed last: it says that the other files
 are ours. A folder with this mark and without ``run.json`` is an unfinished training."""
@@ -226,6 +229,11 @@ def no_run(folder: Path) -> errors.FolderError:
         return errors.FolderError(
             f"{folder}: this is a study; its runs are in {folder / 'runs'}",
             "Open it with load_study, or name one of its runs.",
+        )
+    if (folder / PLAN).is_file():
+        return errors.FolderError(
+            f"{folder}: a study that is not finished; its runs are in {folder / 'runs'}",
+            "The command that started it continues it. Or name one of its runs.",
         )
     return errors.FolderError(
         f"{folder}: no finished run here (it has no run.json)",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cellvision import errors, notebook_html, remote
 from cellvision.plurals import counted, number_range
 from cellvision.results.artifacts import ReportedResults
+from cellvision.results.claimed_folder import PLAN
 from cellvision.results.metadata import (
     STUDY_SCHEMA,
     EnsembleRecord,
@@ -42,9 +43,6 @@ _TEXT_COLUMNS = (
     *("run", "experiment", "control", "split"),
     *("image", "group", "batch", "label", "predicted"),
 )
-
-PLAN = ".plan.json"
-"""File that is written first, so that an interrupted study can resume."""
 
 
 def load_study(folder: str | os.PathLike[str], *, allow_network: bool = False) -> Study:

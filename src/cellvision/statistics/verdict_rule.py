@@ -115,8 +115,14 @@ class Case:
             f"Balanced accuracy of {counted(self.balanced.n, 'image')} "
             f"{self.balanced.estimate:.2f} ({self.balanced.low:.2f} to "
             f"{self.balanced.high:.2f}), {self.test.effect:+.2f} from the mean of permuted labels "
-            f"(p = {self.test.p:.2g}{adjusted})."
+            f"(p = {self.test.p:.2g}{adjusted}).{self._beside_chance()}"
         )
+
+    def _beside_chance(self) -> str:
+        """Say that p alone speaks for the network, where the interval does not."""
+        if self.p > ALPHA or self.balanced.low > self.chance:
+            return ""
+        return f" The interval includes chance ({self.chance:.2f})."
 
     def _learned(self) -> Decision:
         compared = [r for r in self.controls if r.difference is not None]
@@ -164,8 +170,6 @@ class Case:
             limit = f"No {(self.test.warning or '').removeprefix('no ')}."
             return cannot_tell("too few groups", limit)
         score = self._score()
-        if self.p <= ALPHA:
-            score += f" The interval includes chance ({self.chance:.2f})."
         better = [r for r in self.controls if _is_significant_rung(r) and r.finding == "worse"]
         if better:
             reasons = (score, *(result.describe() for result in better))

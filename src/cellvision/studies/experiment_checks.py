@@ -7,12 +7,42 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cellvision import errors
+from cellvision.data.catalog import Catalog
 from cellvision.data.prepared import PreparedData, prepare_data
 from cellvision.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.progress import Display
+
+
+def check_expert(expert: Mapping[str, float], experiments: Mapping[str, Experiment]) -> None:
+    """Refuse the accuracy of an expert on a split that no experiment has.
+
+    Parameters
+    ----------
+    expert
+        The accuracies by split.
+    experiments
+        The experiments, by name.
+
+    Raises
+    ------
+    errors.ExperimentError
+        There is no such split.
+    """
+    if not expert:
+        return
+    splits: set[str] = set()
+    for experiment in experiments.values():
+        named = Catalog.of(experiment.dataset).table["split"].dropna()
+        splits |= set(named) or {"train", "validation", "test"}
+    for split in expert:
+        if split not in splits:
+            raise errors.ExperimentError(
+                f"the accuracy of an expert is for {split!r}, but there is no such split",
+                f"Splits: {', '.join(sorted(splits))}.",
+            )
 
 
 def check_experiments(experiments: Mapping[str, Experiment], display: Display) -> None:

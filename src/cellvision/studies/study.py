@@ -18,7 +18,7 @@ from cellvision.results.reporting import make_reports, warn_of_faults
 from cellvision.results.study import Study
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls
-from cellvision.studies.experiment_checks import check_experiments
+from cellvision.studies.experiment_checks import check_experiments, check_expert
 from cellvision.studies.failed_controls import FailedControls
 from cellvision.studies.folds import (
     count_folds,
@@ -150,6 +150,7 @@ def study(
         remote.results(out) as folder,
         folder_lock(folder, "study"),
     ):
+        check_expert(expert or {}, experiments)
         experiments = _by_size(experiments, sizes, display)
         chosen = selected_controls(controls, experiments)
         counts = count_folds(experiments, display.decoded)

@@ -17,6 +17,7 @@ from cellvision.migration import with_defaults
 from cellvision.plain_settings import by_distribution
 from cellvision.plurals import agreed, counted
 from cellvision.results.claimed_folder import (
+    PLAN,
     clear_folder,
     naming_folder,
     remove_temporaries,
@@ -24,7 +25,7 @@ from cellvision.results.claimed_folder import (
 from cellvision.results.environment import plugin_requirements
 from cellvision.results.metadata import STUDY_SCHEMA, ExperimentRecord, RunRecord, StudyMetadata
 from cellvision.results.run import load_run
-from cellvision.results.study import PLAN, Study
+from cellvision.results.study import Study
 from cellvision.results.tables import write_json, write_table
 from cellvision.results.verdicts import VerdictFile
 from cellvision.studies.comparisons import compare_experiments

@@ -79,6 +79,7 @@ def find_files(root: Path) -> Layout:
                 f"{root} is a file, not a folder", "For a list of files, use the data set 'table'."
             )
         raise errors.FolderError(f"there is no folder {root}", "Check the path.")
+    _raise_if_results(root)
     entries = [_judge(found) for found in walk_folder(root)]
     _raise_if_unfinished(root, entries)
     depth = class_folder_depth(root, [entry.parts for entry in entries if entry.is_image])
@@ -97,6 +98,22 @@ def find_files(root: Path) -> Layout:
             others.append(entry.skipped_files(depth))
     tables.sort(key=lambda name: name.count("/"))
     return Layout(tuple(images), tuple(tables), tuple(others))
+
+
+def _raise_if_results(root: Path) -> None:
+    """Refuse the folder of a run or of a study, whose figures and tables are no images to train on.
+
+    Raises
+    ------
+    errors.FolderError
+        It is one.
+    """
+    for kind, beside in (("run", "predictions.csv"), ("study", "runs")):
+        if (root / f"{kind}.json").is_file() and (root / beside).exists():
+            raise errors.FolderError(
+                f"{root}: this is the folder of a {kind}, not of images",
+                "Give its images, or the file run.json of a run for its experiment.",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,52 @@
+"""Count the predicted images that the networks were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cellvision.data.split_names import is_test
+from cellvision.plurals import agreed, counted
+
+if TYPE_CHECKING:
+    from cellvision.results.run import Run
+
+
+class TrainingImages:
+    """The images of the training and the validation split, known by their pixels.
+
+    Parameters
+    ----------
+    runs
+        The runs whose networks predict. All images of a cross-validated study count, since each
+        was trained on in some fold.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        run = runs[0]
+        files = () if run.audit is None else run.audit.files
+        if run.metadata.experiment["split"].get("splitter") is None:
+            table = run.predictions
+            used = set(table["image"][[not is_test(split) for split in table["split"]]])
+            files = tuple(file for file in files if file.file in used)
+        self._digests = {file.digest for file in files if file.digest}
+        self._example = ""
+        self._found = 0
+        self._count = 0
+
+    def add(self, name: str, digest: str | None) -> None:
+        """Count an image by the digest of its decoded pixels; None never matches."""
+        self._count += 1
+        if digest in self._digests:
+            self._found += 1
+            self._example = self._example or name
+
+    def warnings(self) -> list[str]:
+        """Say how many images were trained on; empty if none was."""
+        if not self._found:
+            return []
+        return [
+            f"{self._found} of {counted(self._count, 'image')} {agreed(self._found, 'is')} of the "
+            f"training or validation split, such as {self._example}: that the network is right on "
+            "them says nothing about new images."
+        ]
