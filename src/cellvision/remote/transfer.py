@@ -108,7 +108,7 @@ def finished(location: str | os.PathLike[str]) -> Iterator[Path]:
         return
     copies = LocalCopies(location)
     with copies.address_in_errors():
-        if not copies.download(results_only=True):
+        if not copies.download(results=True):
             raise _missing(location)
         yield copies.files
 
@@ -132,7 +132,7 @@ def results(location: str | os.PathLike[str]) -> Iterator[Path]:
         return
     copies = LocalCopies(location)
     with copies.address_in_errors():
-        copies.download(results_only=True)
+        copies.download(results=True)
         yield copies.files
     copies.upload()
 
