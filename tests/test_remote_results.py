@@ -9,8 +9,10 @@ from typing import Any
 
 import fsspec
 import pytest
+import tiny
 from fsspec.implementations.memory import MemoryFileSystem
 
+import cellvision as cv
 from cellvision import errors, remote
 
 ADDRESS = "memory://bucket/run"
@@ -147,3 +149,24 @@ def test_deleted_copies_are_downloaded_again() -> None:
     folder = write(page="a")
     os.remove(folder / "reports" / "page.txt")  # noqa: PTH107
     assert opened() == {"run": "{}", "page": "a"}
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_resumes_before_anything_is_uploaded(tmp_path: Path) -> None:
+    images = tiny.make_folder(tmp_path / "images")
+    with tiny.on_offer():
+        experiment = tiny.experiment(
+            images, epochs=3, reporters=[{"type": "stop-once", "after": 1}]
+        )
+        tiny.stopped.clear()
+        with pytest.raises(KeyboardInterrupt, match=r"epoch 1 is kept in .*--resume"):
+            cv.train(experiment, ADDRESS)
+        assert stored() == []
+        with pytest.raises(errors.FolderError, match=r"memory://bucket/run: .*interrupted run"):
+            cv.train(experiment, ADDRESS)
+        resumed = cv.train(experiment, ADDRESS, resume=True)
+        assert list(resumed.history["epoch"]) == [1, 2, 3]
+        assert not resumed.interrupted
+        assert "run.json" in stored()
+        assert not [name for name in stored() if name.startswith(".")]
+        assert cv.load_run(ADDRESS).predictions.equals(resumed.predictions)

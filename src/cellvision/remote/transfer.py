@@ -117,8 +117,9 @@ def finished(location: str | os.PathLike[str]) -> Iterator[Path]:
 def results(location: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a folder to write results to; they are uploaded when the block succeeds.
 
-    Results that exist at the address are downloaded first. If the block raises, its results
-    stay on this machine, and the same command resumes from them.
+    Results that exist at the address are downloaded first, except those that were changed here
+    and not uploaded. If the block raises, its results stay on this machine, and the same command
+    (of a training: with ``--resume``) resumes from them.
 
     Raises
     ------
