@@ -269,6 +269,37 @@ def test_the_digest_sees_the_arguments_of_operations() -> None:
     assert len({digest(1, "reflect"), digest(1, "symmetric"), digest(2, "reflect")}) == 3
 
 
+def test_the_digest_sees_the_code_of_layers() -> None:
+    import keras
+    from keras import layers, ops
+
+    def shifted(by: float) -> type[layers.Layer]:
+        class Adjusted(layers.Layer):
+            def call(self, inputs: Any) -> Any:
+                return inputs + by
+
+        return Adjusted
+
+    def squared() -> type[layers.Layer]:
+        class Adjusted(layers.Layer):
+            def call(self, inputs: Any) -> Any:
+                return ops.square(inputs)
+
+        return Adjusted
+
+    def digest(kind: type[layers.Layer], nested: bool = False) -> str:
+        keras.utils.set_random_seed(0)
+        image = keras.Input(SHAPE)
+        x = layers.Conv2D(2, 3, trainable=False)(image)
+        x = keras.Sequential([kind()])(x) if nested else kind()(x)
+        x = layers.GlobalAveragePooling2D()(x)
+        return split_of(keras.Model(image, layers.Dense(3)(x))).digest
+
+    assert digest(shifted(1.0)) == digest(shifted(1.0))
+    assert len({digest(shifted(1.0)), digest(shifted(2.0)), digest(squared())}) == 3
+    assert digest(shifted(1.0), nested=True) != digest(squared(), nested=True)
+
+
 def test_the_eight_orientations_are_all_there_are() -> None:
     turned = [oriented(IMAGES[:1], number) for number in range(ORIENTATIONS)]
     assert len({image.tobytes() for image in turned}) == 8
