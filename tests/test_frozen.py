@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -212,6 +214,18 @@ def test_batches_of_one_shape_give_every_image(monkeypatch: pytest.MonkeyPatch) 
     split = split_of(classifier())
     features = frozen_features(split, lambda rows: IMAGES[rows], np.arange(12), "many")
     np.testing.assert_allclose(features[0], features_of(split), atol=1e-6)
+
+
+def test_what_killed_processes_left_is_removed(cache_folder: Path) -> None:
+    split = split_of(classifier())
+    shelf = cache_folder / "features"
+    shelf.mkdir(parents=True)
+    for name, age in (("fresh", 60.0), ("stale", 2 * 3600.0)):
+        unfinished = shelf / f".key.{name}.npy"
+        unfinished.write_bytes(b"half")
+        os.utime(unfinished, (time.time() - age, time.time() - age))
+    frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key")
+    assert sorted(path.name for path in shelf.iterdir()) == [".key.fresh.npy", "key.npy"]
 
 
 def test_a_damaged_entry_is_computed_again(caplog: pytest.LogCaptureFixture) -> None:

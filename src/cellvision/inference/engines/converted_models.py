@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io, errors
+from cellvision.data.cache_space import remove_abandoned
 from cellvision.data.code_digests import source_digest
 from cellvision.digests import file_digest
 from cellvision.inference.convert import check_installed
@@ -135,6 +136,7 @@ def make_converted(
     """
     check_installed((exporter.engine, *exporter.packages), "predictions are computed")
     folder = _cache_folder(run, exporter)
+    remove_abandoned(folder.parent)
     try:
         with atomic_io.folder(folder, exist_ok=True) as partial:
             name = _export(exporter, run, partial)
