@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -173,6 +174,11 @@ except SystemExit as error:
 def test_a_damaged_conversion_is_made_again(
     run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    left = tmp_path / "cache" / "engines" / ".conversion.of-a-killed-process"
+    (left / "variables").mkdir(parents=True)
+    (left / "variables" / "weights.bin").write_bytes(b"half")
+    for path in (left / "variables" / "weights.bin", left / "variables", left):
+        os.utime(path, (0, 0))
     whole = cv.predict(run, images, engine="openvino")
     (folder,) = conversions(tmp_path)
     weights = folder / "model.bin"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -214,6 +216,18 @@ def test_batches_of_one_shape_give_every_image(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(features[0], features_of(split), atol=1e-6)
 
 
+def test_what_killed_processes_left_is_removed(cache_folder: Path) -> None:
+    split = split_of(classifier())
+    shelf = cache_folder / "features"
+    shelf.mkdir(parents=True)
+    for name, age in (("fresh", 60.0), ("stale", 2 * 3600.0)):
+        unfinished = shelf / f".key.{name}.npy"
+        unfinished.write_bytes(b"half")
+        os.utime(unfinished, (time.time() - age, time.time() - age))
+    frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key")
+    assert sorted(path.name for path in shelf.iterdir()) == [".key.fresh.npy", "key.npy"]
+
+
 def test_a_damaged_entry_is_computed_again(caplog: pytest.LogCaptureFixture) -> None:
     split = split_of(classifier())
 
@@ -267,6 +281,37 @@ def test_the_digest_sees_the_arguments_of_operations() -> None:
 
     assert digest(1, "reflect") == digest(1, "reflect")
     assert len({digest(1, "reflect"), digest(1, "symmetric"), digest(2, "reflect")}) == 3
+
+
+def test_the_digest_sees_the_code_of_layers() -> None:
+    import keras
+    from keras import layers, ops
+
+    def shifted(by: float) -> type[layers.Layer]:
+        class Adjusted(layers.Layer):
+            def call(self, inputs: Any) -> Any:
+                return inputs + by
+
+        return Adjusted
+
+    def squared() -> type[layers.Layer]:
+        class Adjusted(layers.Layer):
+            def call(self, inputs: Any) -> Any:
+                return ops.square(inputs)
+
+        return Adjusted
+
+    def digest(kind: type[layers.Layer], nested: bool = False) -> str:
+        keras.utils.set_random_seed(0)
+        image = keras.Input(SHAPE)
+        x = layers.Conv2D(2, 3, trainable=False)(image)
+        x = keras.Sequential([kind()])(x) if nested else kind()(x)
+        x = layers.GlobalAveragePooling2D()(x)
+        return split_of(keras.Model(image, layers.Dense(3)(x))).digest
+
+    assert digest(shifted(1.0)) == digest(shifted(1.0))
+    assert len({digest(shifted(1.0)), digest(shifted(2.0)), digest(squared())}) == 3
+    assert digest(shifted(1.0), nested=True) != digest(squared(), nested=True)
 
 
 def test_the_eight_orientations_are_all_there_are() -> None:

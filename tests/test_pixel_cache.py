@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
 import resource
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -436,6 +438,51 @@ def test_an_edited_local_plugin_is_noticed(tmp_path: Path, cache: Path) -> None:
     finally:
         cv.datasets.unregister("edited")
     assert len(entries(cache)) == 2
+
+
+PACKAGE = """
+import cellvision as cv
+from .decoding import helpers
+
+
+class Packaged(cv.Dataset):
+    def catalog(self):
+        raise NotImplementedError
+
+    def fingerprint(self, image):
+        return image
+
+    def read(self, image):
+        return helpers.decode(image)
+"""
+HELPERS = """
+import numpy as np
+
+
+def decode(image):
+    return np.full((6, 5, 1), int(image[0]) + {level}, np.uint8)
+"""
+
+
+def test_an_edit_of_another_module_of_the_plugin_is_noticed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "packaged_images"
+    (package / "decoding").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "decoding" / "__init__.py").write_text("")
+    (package / "data.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(tmp_path)
+    for level in (1, 20, 300, 1):  # of other lengths, so that Python compiles them again
+        helpers = package / "decoding" / "helpers.py"
+        helpers.write_text(HELPERS.format(level=f"{level} % 256"))
+        for name in [name for name in sys.modules if name.startswith("packaged_images")]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        dataset = importlib.import_module("packaged_images.data").Packaged()
+        stored = open_pixels(dataset, ["0.png", "1.png"], SMALL)
+        assert list(stored.pixels[:, 0, 0, 0]) == [level % 256, level % 256 + 1]
+    assert len(entries(cache)) == 3
 
 
 class WithoutFingerprint(InMemory):

@@ -1,8 +1,10 @@
-"""Refuse sizes of images that neither memory nor the disk of the cache can hold."""
+"""Space in the cache: remove what killed processes left, and refuse images that are too large."""
 
 from __future__ import annotations
 
 import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,30 @@ if TYPE_CHECKING:
 _LARGEST_IMAGE = 2**28
 """Bytes of a prepared image: 16,384 × 16,384 samples, of which the first layer of a network already
 makes tens of gigabytes."""
+
+_ABANDONED = 3600.0
+"""Age in seconds after which an unfinished file or folder counts as abandoned. A process at work
+writes to it with every image, batch or file."""
+
+
+def remove_abandoned(shelf: Path) -> None:
+    """Remove the hidden files and folders in which killed processes prepared entries of the cache.
+
+    Parameters
+    ----------
+    shelf
+        A folder of the cache, which need not exist, with entries that `cellvision.atomic_io`
+        writes. Those of processes at work stay.
+    """
+    for path in shelf.glob(".*"):
+        with suppress(OSError):  # another process was faster, or the cache is read-only
+            written = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+            if time.time() - written < _ABANDONED:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def raise_if_too_large(preprocessing: Preprocessing, images: int, folder: Path) -> None:

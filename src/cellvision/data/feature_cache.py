@@ -7,15 +7,14 @@ its bytes. A file that does not match its checksum or the expected shape is comp
 from __future__ import annotations
 
 import logging
-import os
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from cellvision import atomic_io, errors
+from cellvision.data.cache_space import remove_abandoned
 from cellvision.user_folders import cache_folder
 
 _TRAILER = 12
@@ -74,6 +73,7 @@ def open_features(
 
 
 def _write(path: Path, shape: tuple[int, ...], compute: Callable[[np.ndarray], None]) -> None:
+    remove_abandoned(path.parent)
     with atomic_io.path(path) as temporary:
         if 0 in shape:
             np.save(temporary, np.zeros(shape, np.float32))
@@ -103,8 +103,6 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     except Exception as error:  # noqa: BLE001 - the file may hold anything
         _log.warning("%s is damaged and is computed again: %s", path, errors.summarize(error))
         return None
-    with suppress(OSError):  # the cache may be read-only
-        os.utime(path)
     opened: np.ndarray = features
     return opened
 

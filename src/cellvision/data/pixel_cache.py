@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,7 +33,7 @@ from cellvision.data.batch_reads import (
     fingerprints_of_read,
     reads_for_fingerprints,
 )
-from cellvision.data.cache_space import raise_if_too_large
+from cellvision.data.cache_space import raise_if_too_large, remove_abandoned
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import STANDARD_BIT_DEPTHS, counts_above
 from cellvision.data.pixel_index import IndexWriter, read_index
@@ -48,10 +47,6 @@ if TYPE_CHECKING:
 
 _FORMAT = 6
 """Incremented whenever stored pixels or statistics would change."""
-
-_ABANDONED = 3600.0
-"""Age in seconds after which an unfinished folder counts as abandoned. A process at work writes
-to it with every image."""
 
 _PIXELS, _INDEX = "pixels.bin", "index.json"
 
@@ -202,8 +197,6 @@ def _open(home: Path, images: Sequence[str], preprocessing: Preprocessing) -> St
     except Exception as error:  # noqa: BLE001 - an index may hold anything
         _log.warning("%s is damaged and is made again: %s", home, errors.summarize(error))
         return None
-    with suppress(OSError):  # another user's cache may be read-only
-        os.utime(home)
     return stored
 
 
@@ -270,21 +263,12 @@ def _discard(home: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _remove_abandoned(shelf: Path) -> None:
-    """Remove what killed processes left."""
-    for other in shelf.glob(".*"):
-        with suppress(OSError):
-            written = max(path.stat().st_mtime for path in (other, *other.iterdir()))
-            if time.time() - written > _ABANDONED:
-                shutil.rmtree(other, ignore_errors=True)
-
-
 def _make(shelf: Path, name: str, job: _Job, home: Path | None) -> Path:
     """Prepare images, and return their folder; None: the one that their content turns out to have.
 
     If another process made the same folder first, that one stays.
     """
-    _remove_abandoned(shelf)
+    remove_abandoned(shelf)
     raise_if_too_large(job.preprocessing, len(job.images), shelf)
     with atomic_io.workspace(shelf / name) as partial:
         with (partial / _PIXELS).open("w+b") as file, IndexWriter(partial / _INDEX) as index:

@@ -8,16 +8,13 @@ compares a few images before it uses what other code has read.
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cellvision.component import Component, nested_components
 from cellvision.data.batch_reads import reads_for_fingerprints
+from cellvision.data.code_digests import module_digest, source_digest
 from cellvision.data.decoder_plugins import decoders_of
 from cellvision.data.image_stats import ImageStats, decode
-from cellvision.plugin_source import source_file
 
 if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset
@@ -37,19 +34,8 @@ def reader_digest(dataset: Dataset, images: Sequence[str]) -> str:
         Ids of its images, which may end in the suffix of a decoder.
     """
     digest = hashlib.sha256(f"{dataset!r} {source_digest(dataset)}".encode())
-    for source in _decoder_sources(images):
-        digest.update(hashlib.sha256(source).digest())
-    return digest.hexdigest()[:16]
-
-
-def source_digest(settings: Any) -> str:
-    """Return a digest of the source code of the components in some settings, at any depth.
-
-    Their own modules count, and those of their base classes; cellvision's do not.
-    """
-    digest = hashlib.sha256()
-    for source in _sources(settings):
-        digest.update(hashlib.sha256(source).digest())
+    for decoder in _decoders(images):
+        digest.update(decoder)
     return digest.hexdigest()[:16]
 
 
@@ -70,34 +56,7 @@ def reads_alike(dataset: Dataset, stats: Sequence[ImageStats]) -> bool:
     return all(decode(dataset, stat.image)[0].digest == stat.digest for stat in readable[::step])
 
 
-def _sources(settings: Any) -> Iterator[bytes]:
-    """Yield the source code of the components' classes, without those of cellvision itself."""
-    kinds = {
-        kind: None
-        for component in nested_components(settings)
-        for kind in type(component).__mro__
-        if issubclass(kind, Component) and not kind.__module__.startswith("cellvision.")
-    }
-    for kind in kinds:
-        # The whole module: a class may call functions beside it.
-        source = _module_source(kind.__module__)
-        if source is None:
-            with suppress(OSError, TypeError):
-                source = inspect.getsource(kind).encode()
-        yield source or b""
-
-
-def _decoder_sources(images: Sequence[str]) -> Iterator[bytes]:
+def _decoders(images: Sequence[str]) -> Iterator[bytes]:
     for decoder in decoders_of(images):
-        module = decoder.module.partition(":")[0]
-        yield f"{decoder.full_name}".encode()
-        yield _module_source(module) or b""
-
-
-def _module_source(name: str) -> bytes | None:
-    """Return the content of a module's file; None if it has none, such as a notebook."""
-    try:
-        file = source_file(name)
-        return None if file is None else file.read_bytes()
-    except (ImportError, OSError):
-        return None
+        yield decoder.full_name.encode()
+        yield module_digest(decoder.module.partition(":")[0])

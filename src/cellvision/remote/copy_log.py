@@ -20,7 +20,8 @@ class CopyRecord:
     remote : str or None
         Identifies its content at the address; None if the storage reports nothing suitable.
     local : list of int
-        Size and modification time of the copy, in bytes and nanoseconds.
+        Size and modification time of the copy, in bytes and nanoseconds; empty if there is none,
+        or it is to be uploaded.
     """
 
     name: str
@@ -34,6 +35,11 @@ def local_state(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
+def removed(name: str) -> CopyRecord:
+    """Return the line of a file that was removed at the address."""
+    return CopyRecord(name, None, [])
+
+
 def read_log(path: Path) -> dict[str, CopyRecord]:
     """Read the log; later lines win, and a line that was cut off is ignored."""
     records: dict[str, CopyRecord] = {}
@@ -41,7 +47,9 @@ def read_log(path: Path) -> dict[str, CopyRecord]:
         for line in path.read_text("utf-8").splitlines():
             with contextlib.suppress(ValueError, TypeError):
                 record = CopyRecord(**json.loads(line))
-                records[record.name] = record
+                records.pop(record.name, None)
+                if record.local:
+                    records[record.name] = record
     return records
 
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -130,6 +131,10 @@ class Storage:
         self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
         self._system.put_file(source, target)
 
+    def remove(self, name: str) -> None:
+        """Remove a file at the address."""
+        self._system.rm_file(self.path(name))
+
     def version(self, name: str) -> str | None:
         """Return what identifies a file's content at the address now; see `version_of`."""
         self.forget_listings()
@@ -158,7 +163,12 @@ class Storage:
 
 def version_of(details: FileDetails) -> str | None:
     """Return what identifies a file's content; None if the storage reports nothing suitable."""
-    markers = {key: str(details[key]) for key in _CHANGE_MARKERS if details.get(key) is not None}
+    values = {key: details[key] for key in _CHANGE_MARKERS if details.get(key) is not None}
+    # The drivers of some storages list times as numbers and look them up as dates.
+    markers = {
+        key: str(value.timestamp() if isinstance(value, datetime) else value)
+        for key, value in values.items()
+    }
     if not markers:
         return None
     return json.dumps({**markers, "size": details.get("size")}, sort_keys=True)

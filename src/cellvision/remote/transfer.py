@@ -108,7 +108,7 @@ def finished(location: str | os.PathLike[str]) -> Iterator[Path]:
         return
     copies = LocalCopies(location)
     with copies.address_in_errors():
-        if not copies.download(results_only=True):
+        if not copies.download(results=True):
             raise _missing(location)
         yield copies.files
 
@@ -117,8 +117,9 @@ def finished(location: str | os.PathLike[str]) -> Iterator[Path]:
 def results(location: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a folder to write results to; they are uploaded when the block succeeds.
 
-    Results that exist at the address are downloaded first. If the block raises, its results
-    stay on this machine, and the same command resumes from them.
+    Results that exist at the address are downloaded first, except those that were changed here
+    and not uploaded. If the block raises, its results stay on this machine, and the same command
+    (of a training: with ``--resume``) resumes from them.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def results(location: str | os.PathLike[str]) -> Iterator[Path]:
         return
     copies = LocalCopies(location)
     with copies.address_in_errors():
-        copies.download(results_only=True)
+        copies.download(results=True)
         yield copies.files
     copies.upload()
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellvision.data.code_digests import layers_digest
+
 if TYPE_CHECKING:
     import keras
 
@@ -44,7 +46,7 @@ class FrozenSplit:
     rest : keras.Model
         Features to probabilities; starts with the first layer that learns or is adapted.
     digest : str
-        Identifies the computation of the head: configuration and weights of its layers.
+        Identifies the computation of the head: configuration, weights and code of its layers.
     """
 
     model: keras.Model
@@ -282,7 +284,7 @@ def _moments(batches: Iterator[np.ndarray], layer: Any) -> tuple[np.ndarray, np.
 
 
 def head_digest(head: keras.Model) -> str:
-    """Identify what a frozen part computes, by its layers' configuration and weights.
+    """Identify what a frozen part computes, by its layers' configuration, weights and code.
 
     Names of layers are ignored, because Keras numbers layers within a process.
     """
@@ -290,6 +292,8 @@ def head_digest(head: keras.Model) -> str:
 
     digest = hashlib.sha256(f"{_FORMAT} {keras.__version__}".encode())
     _add_graph(digest, head)
+    layers = [*head._flatten_layers(), *getattr(head, "operations", ())]  # inner ones, too
+    digest.update(layers_digest(layers).encode())
     return digest.hexdigest()[:32]
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellvision.data.code_digests import source_digest
 from cellvision.data.orientations import orientations_of, oriented
-from cellvision.data.pixel_reader import source_digest
 from cellvision.training.augmented_copies import copies
 from cellvision.training.batches import one_hot
 from cellvision.training.callbacks import EpochHook, history_row

@@ -50,7 +50,7 @@ def train(
         settings.
     out
         Folder of the run: a new or empty one, or that of an unfinished training. An address on
-        remote storage receives the finished run.
+        remote storage receives the finished run; an unfinished one stays on this machine.
     group
         For a folder: provenance column that names the groups, such as ``well``.
     recipe
@@ -75,7 +75,8 @@ def train(
     errors.ReportError
         The disk is too full for the reports. The run is complete.
     KeyboardInterrupt
-        The training was interrupted. ``load_run(out)`` opens what was kept.
+        The training was interrupted. ``load_run`` opens what was kept, in the folder that the
+        message names.
 
     Examples
     --------
@@ -109,7 +110,7 @@ def train(
             trainer.fit(experiment.training.seed, display, lambda *_: None)
             distributed.wait_for_first(folder)
             return load_run(folder)
-        keep_state = distributed.world_size() == 1 and not remote.is_address(out)
+        keep_state = distributed.world_size() == 1
         seed = experiment.training.seed
         run = train_once(trainer, seed, folder, display, start=start, keep_state=keep_state)
         if run.interrupted:

@@ -1,10 +1,10 @@
 """Converted networks, kept in the cache folder.
 
 There is one folder for each network and engine, named after the content of ``model.keras``, the
-versions of the engine and of its exporter, and the exporter's source code, so that it cannot be
-stale. It holds the converted files and ``index.json`` with their checksums. The folder is written
-under a temporary name, compared with Keras, and then renamed. A folder that does not match its
-checksums is removed.
+versions of the engine and of its exporter, and the source code of the exporter's package, so that
+an edited exporter converts again. It holds the converted files and ``index.json`` with their
+checksums. The folder is written under a temporary name, compared with Keras, and then renamed. A
+folder that does not match its checksums is removed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.data.pixel_reader import source_digest
+from cellvision.data.cache_space import remove_abandoned
+from cellvision.data.code_digests import source_digest
 from cellvision.digests import file_digest
 from cellvision.inference.convert import check_installed
 from cellvision.inference.engines import Engine
@@ -135,6 +136,7 @@ def make_converted(
     """
     check_installed((exporter.engine, *exporter.packages), "predictions are computed")
     folder = _cache_folder(run, exporter)
+    remove_abandoned(folder.parent)
     try:
         with atomic_io.folder(folder, exist_ok=True) as partial:
             name = _export(exporter, run, partial)
