@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def train_on_worker(
     from distributed import get_worker
 
     worker = get_worker()
-    with _one_run_at_a_time:
+    with _one_run_at_a_time, _portable_errors():
         _check_versions(worker.address, installed, backend)
         load_same_plugins(worker.address, local_plugins)
         runner = runner_of(call, settings)
@@ -74,6 +75,33 @@ def train_on_worker(
                 for path in sorted(folder.rglob("*"))
                 if path.is_file() and path.name != MARK
             }
+
+
+@contextlib.contextmanager
+def _portable_errors() -> Iterator[None]:
+    try:
+        yield
+    except errors.CellvisionError as error:
+        converted = portable(error)
+        if converted is error:
+            raise
+        raise converted from error
+
+
+def portable(error: errors.CellvisionError) -> errors.CellvisionError:
+    """Return an error as one of `cellvision.errors`, which every process can read.
+
+    A plugin's subclass may be unknown to the study's process, or be made from other values. It
+    counts as the nearest class that it is derived from, so that a control which fails is left out.
+    """
+    public = vars(errors)
+    kind = next(base for base in type(error).__mro__ if public.get(base.__name__) is base)
+    if kind is type(error):
+        return error
+    if kind.__init__ is not errors.CellvisionError.__init__:  # made from other values
+        kind = errors.InvalidInput
+    converted: errors.CellvisionError = kind(error.what, error.hint)
+    return converted
 
 
 @lru_cache(maxsize=1)
