@@ -35,7 +35,7 @@ class NoPane(cv.errors.InvalidInput):
         super().__init__(f"no pane {number}")
 
 class Pane(Mirror):
-    """Fails with an error of its own."""
+    """Fails with that error."""
 
     def change_image(self, pixels):
         raise NoPane(4)

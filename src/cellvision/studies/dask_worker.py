@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,30 +61,31 @@ def train_on_worker(
     from distributed import get_worker
 
     worker = get_worker()
-    with _one_run_at_a_time, _portable_errors():
-        _check_versions(worker.address, installed, backend)
-        load_same_plugins(worker.address, local_plugins)
-        runner = runner_of(call, settings)
-        with tempfile.TemporaryDirectory(prefix="run-", dir=worker.local_directory) as scratch:
-            folder = Path(scratch)
-            component = None if control is None else read_control(control)
-            runner.train(seed, component, folder)
-            return {
-                path.relative_to(folder).as_posix(): path.read_bytes()
-                for path in sorted(folder.rglob("*"))
-                if path.is_file() and path.name != MARK
-            }
+    with _one_run_at_a_time:
+        try:
+            _check_versions(worker.address, installed, backend)
+            load_same_plugins(worker.address, local_plugins)
+            return _trained_files(runner_of(call, settings), seed, control, worker.local_directory)
+        except errors.CellvisionError as error:
+            fault = portable(error)
+    # Its cause may be of a class that the study's process cannot read.
+    fault.__cause__ = fault.__context__ = None
+    raise fault
 
 
-@contextlib.contextmanager
-def _portable_errors() -> Iterator[None]:
-    try:
-        yield
-    except errors.CellvisionError as error:
-        converted = portable(error)
-        if converted is error:
-            raise
-        raise converted from error
+def _trained_files(
+    runner: Runner, seed: int, control: Mapping[str, Any] | None, home: str
+) -> dict[str, bytes]:
+    """Train a run in a temporary folder, and return its files."""
+    with tempfile.TemporaryDirectory(prefix="run-", dir=home) as scratch:
+        folder = Path(scratch)
+        component = None if control is None else read_control(control)
+        runner.train(seed, component, folder)
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != MARK
+        }
 
 
 def portable(error: errors.CellvisionError) -> errors.CellvisionError:
