@@ -204,9 +204,11 @@ def test_an_unfinished_fold_is_finished(tmp_path: Path) -> None:
     try:
         run = cv.train(experiment, tmp_path / "run", progress=False)
         fold = run.folder / "reports" / "suspicious_labels" / "fold_0"
-        Stops.faults[:] = [RuntimeError("failed")]
-        assert make_reports(run, reporter, Display())[1] != []
-        assert not (fold / "run.json").exists()
+        other_folds = [cv.reporters.create("suspicious_labels", folds=2, seed=1)]
+        for selected in (other_folds, reporter):
+            Stops.faults[:] = [RuntimeError("failed")]
+            assert "failed" in make_reports(run, selected, Display())[1][0].what
+            assert not (fold / "run.json").exists()
         Stops.faults[:] = [KeyboardInterrupt()]
         with pytest.raises(KeyboardInterrupt):
             make_reports(run, reporter, Display())
