@@ -593,10 +593,14 @@ def test_whatever_goes_wrong_is_two_lines(
         ("demo", "--out", "OUT"),
     ],
 )
-@pytest.mark.parametrize("backend", ["tortch", "torch"])
-def test_a_backend_that_is_missing_is_refused_before_anything_is_read(
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [("tortch", "cannot train"), ("torch", "cannot train"), ("jax", "is not installed")],
+)
+def test_a_backend_that_is_missing_or_unsupported_is_refused_before_anything_is_read(
     words: tuple[str, ...],
     backend: str,
+    reason: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -605,14 +609,14 @@ def test_a_backend_that_is_missing_is_refused_before_anything_is_read(
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else find_spec(name)
+        importlib.util, "find_spec", lambda name, *a: None if name == "jax" else find_spec(name)
     )
     monkeypatch.chdir(tmp_path)  # where neither run nor images exist
     with pytest.raises(SystemExit) as end:
         main(list(words))
     assert end.value.code == 2
     message = capsys.readouterr().err
-    assert f"error: KERAS_BACKEND is {backend!r}, which" in message
+    assert f"error: KERAS_BACKEND is {backend!r}, which {reason}" in message
     assert "tensorflow or jax" in message
     assert list(tmp_path.iterdir()) == []
 

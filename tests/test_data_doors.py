@@ -344,13 +344,23 @@ def test_text_is_no_skipped_file(wrong: type[Wrong], store: Path) -> None:
         cv.audit(cv.Experiment(dataset=dataset))
 
 
-@pytest.mark.parametrize("size", [0, "many", None])
+@pytest.mark.parametrize("size", [0, "many", None, True])
 def test_images_per_read_is_a_number(
     wrong: type[Wrong], store: Path, size: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wrong, "images_per_read", size)
     with pytest.raises(errors.PluginContractError, match="images_per_read is "):
         scan(wrong(path=store, how=""), ["0"])
+
+
+def test_numpy_integers_are_numbers(
+    wrong: type[Wrong], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wrong, "images_per_read", np.int64(7))
+    (stats,) = scan(wrong(path=store, how=""), ["0"])
+    assert stats.status == "read"
+    image = cv.DecodedImage(np.zeros((2, 2, 1), np.uint16), np.uint8(12))  # type: ignore[arg-type]
+    assert (image.bit_depth, type(image.bit_depth), image.fault) == (12, int, "")
 
 
 def test_a_data_set_that_recognises_paths_needs_a_setting_path(

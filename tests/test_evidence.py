@@ -320,9 +320,12 @@ def test_damaged_line_of_looks_is_named(tmp_path: Path) -> None:
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole + '{"test_set": "cut o', encoding="utf-8")
     assert odometer.count("t") == LookCount(1, 1)  # cut off while it was written
+    assert odometer.record("t", "s", "b") == LookCount(2, 1)
+    assert odometer.record("t", "s", "c") == LookCount(3, 1)
     path.write_text("nonsense\n" + whole, encoding="utf-8")
-    with pytest.raises(FolderError, match="line 1 is not a look"):
-        odometer.read()
+    with pytest.raises(FolderError, match="line 1 is not a look") as caught:
+        odometer.record("t", "s", "d")
+    assert caught.value.hint == "Restore or remove that line."
 
 
 def test_looks_of_several_processes_are_all_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Card(cv.Exporter):
         path = folder / "model.card"
         path.write_text(json.dumps([self.title, run.predictions.to_csv(index=False)]))
         (folder / "model.notes.txt").write_text("notes")
+        (folder / "model.parts").mkdir()
+        (folder / "model.parts" / f"{{self.title}}.txt").touch()
         {export}
         return path
 
@@ -80,6 +83,7 @@ def test_all_files_get_the_name_and_the_description(
         "my.card.json",
         "my.notes.txt",
         "my.classes.json",
+        "my.parts",
     }
     described = json.loads((path.parent / "my.card.json").read_text())
     assert described["format"] == "card"
@@ -87,6 +91,49 @@ def test_all_files_get_the_name_and_the_description(
     assert described["checked"] == {"rows": len(run.predictions)}
     classes = json.loads((path.parent / "my.classes.json").read_text())
     assert classes == described["class_names"] == ["alpha", "beta", "gamma"]
+
+
+def test_a_second_export_replaces_folders_beside_the_file(
+    run: cv.Run,
+    isolated_registries: Isolation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(isolated_registries)
+    path = tmp_path / "my.card"
+
+    def content() -> dict[str, bytes]:
+        files = [*tmp_path.glob("my.*/*"), *tmp_path.glob("my.*")]
+        return {str(file): file.read_bytes() for file in files if file.is_file()}
+
+    for title in ("first", "second"):
+        cv.export(run, cv.exporters.create("card", title=title), path)
+        assert [file.name for file in (tmp_path / "my.parts").iterdir()] == [f"{title}.txt"]
+    before = content()
+
+    def fails(source: Path, place: Path) -> None:
+        if place == path and source.name == "model.card":
+            raise OSError(28, "No space left on device")
+        replace(source, place)
+
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(errors.CellvisionError, match="No space left"):
+        cv.export(run, cv.exporters.create("card", title="third"), path)
+    assert content() == before
+    assert not list(tmp_path.glob(".my*"))
+
+
+def test_a_folder_beside_the_file_that_no_export_wrote_stays(
+    run: cv.Run, isolated_registries: Isolation, tmp_path: Path
+) -> None:
+    install(isolated_registries)
+    (tmp_path / "my.parts").mkdir()
+    (tmp_path / "my.parts" / "notes.txt").touch()
+    with pytest.raises(errors.FolderError, match=r"my\.parts: .* no earlier export"):
+        cv.export(run, "card", tmp_path / "my.card")
+    assert (tmp_path / "my.parts" / "notes.txt").exists()
+    assert not (tmp_path / "my.card").exists()
 
 
 FOLDER_EXPORTER = '''

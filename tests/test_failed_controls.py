@@ -28,6 +28,18 @@ class Mirror(cv.Control):
             raise ValueError("no mirror")
         return pixels[:, ::-1]
 
+class NoPane(cv.errors.InvalidInput):
+    """An error that is made from other values."""
+
+    def __init__(self, number):
+        super().__init__(f"no pane {number}")
+
+class Pane(Mirror):
+    """Fails with that error."""
+
+    def change_image(self, pixels):
+        raise NoPane(4)
+
 class Eighth(cv.Control):
     """Trains on a channel that the images lack."""
 
@@ -89,6 +101,19 @@ def test_a_failed_control_is_left_out_and_tried_again(
     assert again.metadata.experiments[0].failed_controls == {}
     assert mirror not in again.verdicts[0].missing_controls
     assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_workers_send_a_plugins_own_error(images: Path, mirror: str, tmp_path: Path) -> None:
+    study = cv.study(
+        tiny.experiment(images, "perceptron"),
+        *(2, tmp_path / "study"),
+        controls=["pane"],
+        workers=2,
+        progress=False,
+    )
+    ((name, reason),) = study.metadata.experiments[0].failed_controls.items()
+    assert name == "pane"
+    assert "no pane 4" in reason
 
 
 def test_a_control_with_an_impossible_experiment_is_left_out(

@@ -199,6 +199,7 @@ def test_an_error_in_a_thread_reaches_the_caller() -> None:
         (DecodedImage.of_pixels(None), "returned shape (), dtype object"),  # type: ignore[arg-type]
         (DecodedImage(PIXELS, None), "a bit depth of None for uint8, not from 1 to 8"),  # type: ignore[arg-type]
         (DecodedImage(PIXELS, "8"), "a bit depth of '8'"),  # type: ignore[arg-type]
+        (DecodedImage(PIXELS, True), "a bit depth of True"),
         (DecodedImage(PIXELS, 12), "a bit depth of 12 for uint8"),
         (DecodedImage(PIXELS, 8, "cropped"), "the notes 'cropped', not a tuple"),  # type: ignore[arg-type]
         (DecodedImage(PIXELS, 8, None), "the notes None"),  # type: ignore[arg-type]

@@ -450,7 +450,10 @@ def test_invalid_commands_are_refused(
     (tmp_path / "text.sqlite").write_text("SQLite it is not")
     group = ("--set", "dataset.group=well")
     size = ("--set", "preprocessing.size=[16,16]", "--set", "preprocessing.channels=gray")
-    sqlite3.connect(tmp_path / "other.sqlite").execute("create table t (c)").connection.close()
+    other = tmp_path / "other.sqlite"
+    with contextlib.closing(sqlite3.connect(other)) as connection:
+        connection.execute("create table t (c)")
+    content = other.read_bytes()
     for words, reason in (
         ([images], "--out is missing"),
         ([tmp_path / "nowhere", "--out", new], "no such file or folder"),
@@ -460,7 +463,8 @@ def test_invalid_commands_are_refused(
         ([images, "--out", new, "--split", "train", "--practice", "3"], "practice"),
         ([many, "--out", new, "--set", "split.validation=0"], "35 classes"),
         ([images, "--out", tmp_path / "text.sqlite"], "not an answer file"),
-        ([tmp_path / "other.sqlite"], "not written by"),
+        ([other], "not written by"),
+        ([images, "--out", other], "not written by"),
         ([images, "--out", file, *size], "other images"),
         ([images, "--out", file, *size, *group, "--images", "7"], "images"),
         ([file, "--breaks", "7"], "fixed at its start"),
@@ -471,6 +475,8 @@ def test_invalid_commands_are_refused(
         assert label(*words) == 2, words
         assert reason in capsys.readouterr().err, words
     assert not new.exists()
+    assert other.read_bytes() == content
+    assert not list(file.parent.glob(f"{file.name}-*"))  # SQLite's log of an open file
 
 
 def test_a_run_folder_stands_for_its_own_split(tmp_path: Path) -> None:

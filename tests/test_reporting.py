@@ -48,7 +48,8 @@ class Plain(cv.Reporter):
         (folder / "plain" / "cache.txt").write_text(self.text)
         path = folder / f"plain_{self.text}.txt"
         path.write_text(self.text)
-        return [Artifact(path, "Plain", "data", order=600)]
+        order: Any = np.int64(600)  # as computed
+        return [Artifact(path, "Plain", "data", order=order)]
 
 
 @pytest.fixture(autouse=True)

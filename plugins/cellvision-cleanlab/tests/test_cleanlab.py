@@ -177,6 +177,48 @@ def test_networks_are_reused_and_trained_again_if_the_folds_differ(
     assert [each.kind for each in run.artifacts] == ["figure", "data"]
 
 
+class Stops(Level):
+    """Its second epoch raises `fault`, once for each entry."""
+
+    faults: ClassVar[list[BaseException]] = []
+
+    def recipe(self, plan: cv.TrainingPlan) -> cv.TrainingRecipe:
+        import keras
+
+        def stop(epoch: int, logs: object) -> None:
+            if epoch == 1 and self.faults:
+                raise self.faults.pop()
+
+        callback = keras.callbacks.LambdaCallback(on_epoch_begin=stop)
+        return cv.TrainingRecipe(keras.optimizers.Adam(0.5), callbacks=(callback,))
+
+
+@pytest.mark.slow
+def test_an_unfinished_fold_is_finished(tmp_path: Path) -> None:
+    cv.architectures.register("stops", Stops)
+    training = cv.Training(epochs=3, batch_size=10, precision="float32", devices="cpu")
+    experiment = example_experiment(
+        dataset=Brightness(), architecture=Stops(), training=training, reporters=()
+    )
+    reporter = [cv.reporters.create("suspicious_labels", folds=2)]
+    try:
+        run = cv.train(experiment, tmp_path / "run", progress=False)
+        fold = run.folder / "reports" / "suspicious_labels" / "fold_0"
+        other_folds = [cv.reporters.create("suspicious_labels", folds=2, seed=1)]
+        for selected in (other_folds, reporter):
+            Stops.faults[:] = [RuntimeError("failed")]
+            assert "failed" in make_reports(run, selected, Display())[1][0].what
+            assert not (fold / "run.json").exists()
+        Stops.faults[:] = [KeyboardInterrupt()]
+        with pytest.raises(KeyboardInterrupt):
+            make_reports(run, reporter, Display())
+        report(run, folds=2)
+        assert list(cv.load_run(fold).history["epoch"]) == [1, 2, 3]
+        assert not cv.load_run(fold).interrupted
+    finally:
+        cv.architectures.unregister("stops")
+
+
 def images(groups: dict[str, list[str | None]]) -> pd.DataFrame:
     rows = [
         {"image": f"{label}{index}", "label": label, "group": group}

@@ -135,6 +135,20 @@ def test_numbered_days_are_sorted_as_numbers() -> None:
     assert set(table.loc[[s == "test" for s in fold], "day"]) == {9, 10, 11}
 
 
+def test_days_of_several_time_zones_are_sorted() -> None:
+    table = catalog()
+    zones = ["+01:00", "+02:00", ""]
+    table["day"] = [
+        f"2025-03-{1 + k % 36 // 3:02}T12:00{zones[k % 36 // 3 % 3]}" for k in table.index
+    ]
+    (fold,) = cv.splitters.create("temporal", column="day", test=0.2).folds(table)
+    assert {day[8:10] for day in table.loc[[s == "test" for s in fold], "day"]} == {
+        "10",
+        "11",
+        "12",
+    }
+
+
 def test_columns_are_named_with_composed_accents() -> None:
     """As in catalogs, whatever the file or the keyboard wrote."""
     name = unicodedata.normalize("NFD", "Präparat")

@@ -275,6 +275,28 @@ def test_mlflow_follows_the_training_and_a_killed_run_stays_open(
     assert sorted(run.info.status for run in runs_of(store)) == ["FINISHED", "RUNNING"]
 
 
+class Stops(cv.Reporter):
+    """Interrupts a training after its first epoch, once."""
+
+    def on_epoch_end(self, epoch: int, logs: Any) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_mlflow_goes_on_with_the_run_of_a_training_that_resumes(tmp_path: Path, store: str) -> None:
+    cv.reporters.register("stops", Stops)
+    try:
+        followed = experiment({"type": "mlflow", "uri": store}, "stops")
+        with pytest.raises(KeyboardInterrupt):
+            cv.train(followed, tmp_path / "run")
+        cv.train(followed, tmp_path / "run", resume=True)
+    finally:
+        cv.reporters.unregister("stops")
+    (mlflow_run,) = runs_of(store)
+    assert mlflow_run.info.status == "FINISHED"
+    assert sorted(curve_of(store, mlflow_run, "loss")) == [1, 2]
+
+
 def test_mlflow_puts_the_runs_of_a_study_below_one(tmp_path: Path, store: str) -> None:
     study = cv.study(experiment({"type": "mlflow", "uri": store}), 2, tmp_path / "study")
     parent, *runs = runs_of(store)

@@ -12,23 +12,27 @@ from contextlib import contextmanager
 
 from cellvision import errors
 
+_SUPPORTED = ("tensorflow", "jax")
+"""Keras finds and shares devices for these alone (`keras.distribution`)."""
+
+_HINT = "Unset KERAS_BACKEND, or set it to tensorflow or jax: cellvision supports these two."
+
 
 def raise_if_no_backend() -> None:
-    """Refuse a ``KERAS_BACKEND`` that Keras cannot import, which takes no time to find out.
+    """Refuse a ``KERAS_BACKEND`` that cannot train, which takes no time to find out.
 
     Raises
     ------
     errors.InvalidInput
-        There is no such backend, or it is not installed.
+        It is not one of the supported backends, or is not installed.
     """
     name = os.environ.get("KERAS_BACKEND")
     if not name or "keras" in sys.modules:
         return
-    hint = "Unset KERAS_BACKEND, or set it to tensorflow or jax: cellvision supports these two."
-    if name not in ("tensorflow", "jax", "torch"):
-        raise errors.InvalidInput(f"KERAS_BACKEND is {name!r}, which cannot train", hint)
+    if name not in _SUPPORTED:
+        raise errors.InvalidInput(f"KERAS_BACKEND is {name!r}, which cannot train", _HINT)
     if importlib.util.find_spec(name) is None:
-        raise errors.InvalidInput(f"KERAS_BACKEND is {name!r}, which is not installed", hint)
+        raise errors.InvalidInput(f"KERAS_BACKEND is {name!r}, which is not installed", _HINT)
 
 
 def start_backend(prepare: Callable[[], None] = lambda: None) -> None:

@@ -14,6 +14,7 @@ from cellvision import errors
 from cellvision.data.image_stats import ImageStats, decode, decoded_or_fault, measure
 from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.digests import native_digest
+from cellvision.integers import as_int
 from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.decoded_image import DecodedImage
 
@@ -168,10 +169,11 @@ def _fingerprint(dataset: Dataset, image: str) -> str:
 
 
 def _images_per_read(dataset: Dataset) -> int:
-    size = dataset.images_per_read
-    if not isinstance(size, int) or size < 1:
+    size = as_int(dataset.images_per_read)
+    if size is None or size < 1:
         raise errors.PluginContractError(
-            f"{dataset.registry.origin_of(type(dataset))}: images_per_read is {size!r}",
+            f"{dataset.registry.origin_of(type(dataset))}: images_per_read is "
+            f"{dataset.images_per_read!r}",
             "Set it to a number of images, 1 or more.",
         )
     return size

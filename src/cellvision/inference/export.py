@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -96,27 +97,53 @@ def _export_into(partial: Path, run: Run, exporter: Exporter, name: str, target:
     _returned(origin, exporter.embed_description, description, partial)
     new_name = target.name.removesuffix(exporter.suffix)
     _check_free(target, exporter, name)  # others may have written during the conversion
-    # The file that a program opens comes last: if it exists, everything does.
-    for path in sorted(partial.iterdir()):
-        if path != opened:
-            os.replace(path, target.with_name(new_name + path.name.removeprefix(_NAME)))
+    places = {
+        target.with_name(new_name + path.name.removeprefix(_NAME)): path
+        for path in sorted(partial.iterdir())
+        if path != opened
+    }
+    for place in places:
+        if place.is_dir() and not _was_exported(target, name):
+            raise errors.FolderError(
+                f"{place}: the format {name} writes this beside {target.name}, and no earlier "
+                "export wrote what is there",
+                "Name a new file (--out), or remove this folder.",
+            )
+    described = partial / "description"
     text = json.dumps(description, indent=2, ensure_ascii=False)
-    atomic_io.text(_description_path(target), text + "\n")
-    if target.is_dir():
-        _replace_folder(opened, target, partial)
-    else:
-        os.replace(opened, target)
+    described.write_bytes(f"{text}\n".encode())
+    _put({**places, _description_path(target): described}, opened, target, partial)
 
 
-def _replace_folder(new: Path, target: Path, partial: Path) -> None:
-    """Put a folder in place of an earlier one, which is removed together with `partial`."""
+def _put(beside: dict[Path, Path], opened: Path, target: Path, partial: Path) -> None:
+    """Put an export in place of an earlier one, whole or not at all.
+
+    What a program opens is removed first and comes last, so that it is never beside companions
+    of another export, even if this process is killed.
+
+    Parameters
+    ----------
+    beside
+        Companions and, last, the description, by their place.
+    opened, target
+        What a program opens, and its place.
+    partial
+        Temporary folder, removed afterwards together with the earlier export.
+    """
     earlier = partial / "earlier"
-    os.replace(target, earlier)
-    try:
-        os.replace(new, target)
-    except BaseException:
-        os.replace(earlier, target)
-        raise
+    earlier.mkdir()
+    # A single file is replaced at once, so that programs can always open it.
+    places = [target] if len(beside) > 1 or target.is_dir() else []
+    with contextlib.ExitStack() as undo:
+        for place in [*places, *beside]:
+            if os.path.lexists(place):
+                os.replace(place, earlier / place.name)
+                undo.callback(os.replace, earlier / place.name, place)
+        # The description first: it says whose the companions are.
+        for place, path in [*reversed(beside.items()), (target, opened)]:
+            os.replace(path, place)
+            undo.callback(os.replace, place, path)
+        undo.pop_all()
 
 
 def _returned(origin: str, method: Callable[..., T], *arguments: Any) -> T:

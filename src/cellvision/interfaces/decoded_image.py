@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cellvision.integers import as_int
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -65,12 +67,17 @@ class DecodedImage:
     notes: tuple[str, ...] = ()
     compression: str = ""
 
+    def __post_init__(self) -> None:
+        depth = as_int(self.bit_depth)
+        if depth is not None:  # a NumPy integer could not be written to the audit's JSON
+            object.__setattr__(self, "bit_depth", depth)
+
     @property
     def fault(self) -> str:
         """Why the bit depth or the notes cannot be used, in one line; empty if they can."""
         depth: object = self.bit_depth
         most = 8 * self.pixels.dtype.itemsize
-        if not isinstance(depth, int) or not 1 <= depth <= most:
+        if as_int(depth) is None or not 1 <= self.bit_depth <= most:
             return f"a bit depth of {depth!r} for {self.pixels.dtype}, not from 1 to {most}"
         notes: object = self.notes
         if not isinstance(notes, tuple | list) or not all(isinstance(n, str) for n in notes):

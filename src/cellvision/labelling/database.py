@@ -44,10 +44,14 @@ class Database:
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._identity = _identity(path)
-            self._connection.execute("pragma journal_mode=wal")
-            self._connection.execute("pragma synchronous=full")
-            self._connection.execute("pragma wal_autocheckpoint=1")
-            self._connection.execute("pragma foreign_keys=on")
+            try:
+                self._connection.execute("pragma journal_mode=wal")
+                self._connection.execute("pragma synchronous=full")
+                self._connection.execute("pragma wal_autocheckpoint=1")
+                self._connection.execute("pragma foreign_keys=on")
+            except BaseException:
+                self._connection.close()
+                raise
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

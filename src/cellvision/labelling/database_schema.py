@@ -17,6 +17,10 @@ _MAGIC = b"SQLite format 3\0"
 _APPLICATION = 0x63764C62  # "cvLb"
 _VERSION = 2
 
+_HEADER_BYTES = 100
+_IN_HEADER = {60: _VERSION, 68: _APPLICATION}
+"""Values by offset: https://www.sqlite.org/fileformat.html#the_database_header"""
+
 _TABLES = """
 create table metadata (name text primary key, value text not null);
 create table images (
@@ -55,21 +59,29 @@ def is_database(path: Path) -> bool:
         return False
 
 
-def check_version(path: Path, connection: sqlite3.Connection) -> None:
-    """Check that a database is an answer file of this version.
+def check_version(path: Path) -> None:
+    """Check that a database is an answer file of this version, without opening it in SQLite.
+
+    A connection could change a database of another program, and leave files beside it.
 
     Raises
     ------
     errors.FolderError
-        It is not.
+        It is not, or cannot be read.
     """
-    (application,) = connection.execute("pragma application_id").fetchone()
-    (version,) = connection.execute("pragma user_version").fetchone()
-    if application != _APPLICATION or version != _VERSION:
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
         raise errors.FolderError(
-            f"{path}: this database was not written by this version of cellvision label",
-            "Name another file",
-        )
+            f"{path}: {error.strerror or error}", "Check its permissions."
+        ) from error
+    for offset, value in _IN_HEADER.items():
+        if header[offset : offset + 4] != value.to_bytes(4, "big"):
+            raise errors.FolderError(
+                f"{path}: this database was not written by this version of cellvision label",
+                "Name another file",
+            )
 
 
 def create_file(path: Path, plan: Plan) -> None:

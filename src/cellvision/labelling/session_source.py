@@ -63,7 +63,13 @@ def open_session(
     # Otherwise the file of the slower one would replace that of the other, with its answers.
     with folder_lock(out, "label"):
         if out.exists():
-            return _resume(Store(out), source, rules, experiment, classes, run_folder)
+            store = Store(out)
+            try:
+                _check_session(store, source, rules, experiment, classes, run_folder)
+            except BaseException:
+                store.close()
+                raise
+            return store
         raise_if_unwritable(out)
         ranking = None
         if run_folder is not None:
@@ -119,14 +125,14 @@ def _plan(
         return plan_experiment(chosen, rules, ranking, display.decoded)
 
 
-def _resume(
+def _check_session(
     store: Store,
     source: str,
     rules: Rules,
     experiment: Callable[[], Experiment],
     classes: Sequence[str],
     run_folder: Path | None,
-) -> Store:
+) -> None:
     """Check that an existing answer file belongs to the images and rules."""
     plan = store.plan()
     run = None if run_folder is None else str(run_folder.resolve())
@@ -148,4 +154,3 @@ def _resume(
             f"{store.path}: this session was started with another value of {', '.join(different)}",
             f"Resume it as it is: cellvision label {store.path}",
         )
-    return store

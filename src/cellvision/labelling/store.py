@@ -56,9 +56,8 @@ class Store:
                 f"{path}: this is not an answer file",
                 "Name a file that cellvision label --out created",
             )
+        check_version(path)
         self._database = Database(path)
-        with self._database.read() as connection:
-            check_version(path, connection)
 
     @classmethod
     def create(cls, path: Path, plan: Plan) -> Store:

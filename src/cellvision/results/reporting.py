@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from cellvision import errors
+from cellvision.integers import as_int
 from cellvision.interfaces.artifact import Artifact, ArtifactKind
 from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.progress import Display
@@ -264,7 +265,8 @@ def _record_of(artifact: object, folder: Path, hint: str) -> ArtifactRecord:
             f"it returned an artifact of kind {artifact.kind!r}",
             f"Choose one of {', '.join(get_args(ArtifactKind))}",
         )
-    if not isinstance(artifact.order, int) or not str(artifact.title or "").strip():
+    order = as_int(artifact.order)
+    if order is None or not str(artifact.title or "").strip():
         raise errors.PluginContractError(
             f"it returned an artifact with the title {artifact.title!r} and order "
             f"{artifact.order!r}",
@@ -275,7 +277,7 @@ def _record_of(artifact: object, folder: Path, hint: str) -> ArtifactRecord:
         title=str(artifact.title),
         kind=artifact.kind,
         caption=str(artifact.caption),
-        order=artifact.order,
+        order=order,
     )
 
 

@@ -143,13 +143,21 @@ class Odometer:
                 else:
                     time = datetime.now(UTC).isoformat(timespec="seconds")
                     looks.append(Look(test_set, setting, study, time))
-                    with self.path.open("a", encoding="utf-8", newline="\n") as file:
-                        file.write(json.dumps(asdict(looks[-1])) + "\n")
+                    self._append(looks[-1])
+        except FolderError:  # is an OSError too, and has its own hint
+            raise
         except OSError as error:
             raise FolderError(
                 f"{self.path}: {error.strerror or error}", "Make the folder writable."
             ) from error
         return count_looks(looks, test_set)
+
+    def _append(self, look: Look) -> None:
+        content = self.path.read_bytes() if self.path.exists() else b""
+        # A newline first after a line that was cut off, so that it spoils no other.
+        newline = "\n" if content and not content.endswith(b"\n") else ""
+        with self.path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(f"{newline}{json.dumps(asdict(look))}\n")
 
     def count(self, test_set: str) -> LookCount:
         """Count the looks of a test set without recording one."""
@@ -161,22 +169,28 @@ class Odometer:
         Raises
         ------
         FolderError
-            A line is not a look.
+            A line is not a look. One that was cut off is skipped.
         """
         if not self.path.exists():
             return []
         looks = []
-        lines = self.path.read_text(encoding="utf-8").splitlines()
+        # A line that was cut off may end within a character.
+        lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
         for number, line in enumerate(lines, start=1):
+            if not line.strip() or _is_torn(line):
+                continue
             try:
                 looks.append(Look(**json.loads(line)))
             except (ValueError, TypeError) as error:
-                if number == len(lines):  # cut off while it was written
-                    continue
                 raise FolderError(
                     f"{self.path}: line {number} is not a look", "Restore or remove that line."
                 ) from error
         return looks
+
+
+def _is_torn(line: str) -> bool:
+    """Whether a line was cut off because its process was killed: an object that does not end."""
+    return line.startswith("{") and not line.rstrip().endswith("}")
 
 
 def default_path() -> Path:

@@ -62,18 +62,46 @@ def train_on_worker(
 
     worker = get_worker()
     with _one_run_at_a_time:
-        _check_versions(worker.address, installed, backend)
-        load_same_plugins(worker.address, local_plugins)
-        runner = runner_of(call, settings)
-        with tempfile.TemporaryDirectory(prefix="run-", dir=worker.local_directory) as scratch:
-            folder = Path(scratch)
-            component = None if control is None else read_control(control)
-            runner.train(seed, component, folder)
-            return {
-                path.relative_to(folder).as_posix(): path.read_bytes()
-                for path in sorted(folder.rglob("*"))
-                if path.is_file() and path.name != MARK
-            }
+        try:
+            _check_versions(worker.address, installed, backend)
+            load_same_plugins(worker.address, local_plugins)
+            return _trained_files(runner_of(call, settings), seed, control, worker.local_directory)
+        except errors.CellvisionError as error:
+            fault = portable(error)
+    # Its cause may be of a class that the study's process cannot read.
+    fault.__cause__ = fault.__context__ = None
+    raise fault
+
+
+def _trained_files(
+    runner: Runner, seed: int, control: Mapping[str, Any] | None, home: str
+) -> dict[str, bytes]:
+    """Train a run in a temporary folder, and return its files."""
+    with tempfile.TemporaryDirectory(prefix="run-", dir=home) as scratch:
+        folder = Path(scratch)
+        component = None if control is None else read_control(control)
+        runner.train(seed, component, folder)
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != MARK
+        }
+
+
+def portable(error: errors.CellvisionError) -> errors.CellvisionError:
+    """Return an error as one of `cellvision.errors`, which every process can read.
+
+    A plugin's subclass may be unknown to the study's process, or be made from other values. It
+    counts as the nearest class that it is derived from, so that a control which fails is left out.
+    """
+    public = vars(errors)
+    kind = next(base for base in type(error).__mro__ if public.get(base.__name__) is base)
+    if kind is type(error):
+        return error
+    if kind.__init__ is not errors.CellvisionError.__init__:  # made from other values
+        kind = errors.InvalidInput
+    converted: errors.CellvisionError = kind(error.what, error.hint)
+    return converted
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,7 @@ from typing import Any
 from cellvision import errors
 from cellvision.interfaces.control import read_control
 from cellvision.results.claimed_folder import claim_folder
-from cellvision.studies.dask_worker import load_same_plugins, runner_of
+from cellvision.studies.dask_worker import load_same_plugins, portable, runner_of
 
 Send = Callable[[Mapping[str, Any]], None]
 """Sends an answer to the study's process."""
@@ -80,7 +80,8 @@ class _Forwarder(logging.Handler):
 def _answer(task: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         _train(task)
-    except errors.CellvisionError as error:
+    except errors.CellvisionError as fault:
+        error = portable(fault)
         return {"fault": [type(error).__name__, error.what, error.hint]}
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the study reports it
         frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -287,7 +287,7 @@ def _fault(run: PlannedRun, worker: _Worker, message: Mapping[str, Any]) -> erro
             "is too little memory; --workers 1 trains one run at a time.",
         )
     name, what, hint = message["fault"]
-    kind = getattr(errors, name, errors.CellvisionError)
+    kind = getattr(errors, name)
     if kind.__init__ is not errors.CellvisionError.__init__:  # made from other values
         kind = errors.InvalidInput
     error: errors.CellvisionError = kind(f"{about}: {what}", hint)

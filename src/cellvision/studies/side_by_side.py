@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cellvision import errors
 from cellvision.component import nested_components
+from cellvision.integers import as_int
 from cellvision.local_plugins import local_file_of, raise_if_unreachable
 
 if TYPE_CHECKING:
@@ -182,8 +183,8 @@ def choose_after_trial(alone: float, side_by_side: list[float]) -> Choice:
     )
 
 
-def check_workers(workers: Workers, *, cluster: bool) -> None:
-    """Refuse an impossible number of workers.
+def checked_workers(workers: Workers, *, cluster: bool) -> Workers:
+    """Return the number of workers as an int; refuse an impossible one.
 
     Parameters
     ----------
@@ -198,8 +199,9 @@ def check_workers(workers: Workers, *, cluster: bool) -> None:
         It is no positive number, or a cluster has its own workers.
     """
     if workers == "auto":
-        return
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        return "auto"
+    number = as_int(workers)
+    if number is None or number < 1:
         raise errors.ExperimentError(
             f"workers: expected auto or a number from 1, not {workers!r}",
             "For example: --workers 2",
@@ -209,6 +211,7 @@ def check_workers(workers: Workers, *, cluster: bool) -> None:
             "workers are processes of this machine, and a Dask cluster has its own",
             "Leave out --workers or --scheduler.",
         )
+    return number
 
 
 def raise_if_unavailable(run: PlannedRun) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
 from cellvision.backends import distributed
+from cellvision.integers import as_int
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
@@ -28,7 +28,7 @@ from cellvision.studies.folds import (
 )
 from cellvision.studies.local_training import train_locally
 from cellvision.studies.plan import PlannedRun, plan_runs
-from cellvision.studies.side_by_side import Workers, check_workers
+from cellvision.studies.side_by_side import Workers, checked_workers
 from cellvision.studies.sizes import size_experiments
 from cellvision.studies.study_folder import claim_study, finish_study, study_plan
 from cellvision.training.train import with_reporters
@@ -135,7 +135,7 @@ def study(
         than this process or images that differ between them; or a worker process was killed.
     """
     runs = _checked_runs(runs)
-    check_workers(workers, cluster=client is not None)
+    workers = checked_workers(workers, cluster=client is not None)
     distributed.refuse_several("a study")
     several = experiment if isinstance(experiment, Mapping) else {"": experiment}
     division = requested_splitter(folds, leave_out, splitter)
@@ -172,8 +172,9 @@ def study(
 
 def _checked_runs(runs: object) -> int:
     """Return the number of runs as an int, whatever integer type it has."""
-    if isinstance(runs, SupportsIndex) and not isinstance(runs, bool) and index(runs) >= 1:
-        return index(runs)
+    number = as_int(runs)
+    if number is not None and number >= 1:
+        return number
     raise errors.ExperimentError(
         f"runs must be a whole number of at least 1, not {runs!r:.80}",
         "Give the number of runs of each experiment, such as 5.",

@@ -155,7 +155,7 @@ class ExporterChecks(ComponentChecks):
     def test_names_of_files(self) -> None:
         """All names in its folder begin with ``model``, so that they can be renamed together."""
         export = self.export("ordinary", "test_exports_a_run")
-        others = sorted(path.name for path in export.folder.iterdir() if path.name[:5] != "model")
+        others = _foreign_names(export.folder)
         self.require(
             not others,
             f"it wrote {', '.join(others[:3])}",
@@ -177,6 +177,29 @@ class ExporterChecks(ComponentChecks):
         """`verify` returns what it compared, as JSON values."""
         checked = self.verified("ordinary", "test_verifies_its_export")
         self.require(checked, "verify() returned nothing", "Return what was compared.")
+
+    @conformance_check
+    def test_exports_again(self) -> None:
+        """A second `cellvision.export` to the same path replaces all files of the first."""
+        from cellvision.inference.export import export
+        from cellvision.testing.examples import example_plugins
+
+        assert self.verified("ordinary", "test_verifies_its_export")
+        first = self.export("ordinary", "test_exports_a_run")
+        if _foreign_names(first.folder):
+            raise unittest.SkipTest("needs test_names_of_files to pass first")
+        target = self.folder / "exported twice" / f"model{self.suffix}"
+        names = []
+        with example_plugins():
+            for _ in range(2):
+                with contextlib.chdir(self.folder):
+                    export(first.run, self.exporter, target)
+                names.append(sorted(path.name for path in target.parent.iterdir()))
+        self.require(
+            names[0] == names[1],
+            f"the second export leaves {', '.join(names[1])}, the first {', '.join(names[0])}",
+            "Write the same names whenever the settings are the same.",
+        )
 
     @conformance_check
     def test_its_engine_predicts(self) -> None:
@@ -254,6 +277,11 @@ class ExporterChecks(ComponentChecks):
                 raise CheckFailed(f"it raises {errors.summarize(error)}", hint) from error
             else:
                 self.require(False, what, hint)
+
+
+def _foreign_names(folder: Path) -> list[str]:
+    """List the names in an export's folder that do not begin with ``model``."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("model"))
 
 
 def _other_probabilities(run: Run, folder: Path) -> Run:

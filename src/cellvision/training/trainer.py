@@ -1,4 +1,4 @@
-"""The trainer: any architecture, any images, any Keras backend."""
+"""The trainer: any architecture, any images, TensorFlow or JAX."""
 
 from __future__ import annotations
 

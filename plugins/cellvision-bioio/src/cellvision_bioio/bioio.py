@@ -159,7 +159,7 @@ class Bioio(Dataset):
     def skipped_files(self) -> Sequence[SkippedFile]:
         """List every file that is not a microscope file, or misplaced."""
         layout = find_files(self._root)
-        table = [SkippedFile(GROUPS, "provenance table")] if layout.table else []
+        table = [SkippedFile(GROUPS, "provenance table", expected=True)] if layout.table else []
         return [*layout.skipped_files, *table]
 
     @property

@@ -20,7 +20,7 @@ from cellvision_reporters.figures import (
 from pydantic import Field
 
 import cellvision as cv
-from cellvision import Artifact, io
+from cellvision import Artifact, errors
 from cellvision_cleanlab.folds import OneFold, assign_folds, pixel_digests
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from cellvision import Experiment, Run
 
 _NAME = "suspicious_labels"
+
+_RESUME = ".resume.npz"
+"""State of an interrupted training, in the folder of its run."""
 
 
 class SuspiciousLabels(FigureReporter):
@@ -208,21 +211,25 @@ def _fold_experiment(experiment: Experiment, table: Path, fold: int) -> Experime
 
 
 def _trained(experiment: Experiment, folder: Path) -> Run:
-    """Return the run of one fold; reuse the stored one if images and settings are the same."""
+    """Return the run of one fold; reuse or finish the stored one if images and settings agree."""
     if (folder / "run.json").is_file():
         stored = cv.load_run(folder)
         same = stored.metadata.experiment == experiment.model_dump(mode="json")
-        if same and _membership(stored.predictions) == _membership(experiment.dataset.catalog()):
+        if not same or _membership(stored.predictions) != _membership(experiment.dataset.catalog()):
+            shutil.rmtree(folder)
+        elif not stored.interrupted:
             return stored
+    try:
+        return cv.train(experiment, folder, resume=True)
+    except errors.FolderError:
+        if not (folder / _RESUME).is_file():  # such as a folder that is not writable
+            raise
+        # What an interrupt or a failure left is of other images or settings, or damaged.
         shutil.rmtree(folder)
-    return cv.train(experiment, folder)
+        return cv.train(experiment, folder)
 
 
 def _membership(table: pd.DataFrame) -> dict[str, tuple[str, bool]]:
     """Return the label of each image, and whether it is in the test set."""
     is_test = table["split"] == "test"
     return dict(zip(table["image"], zip(table["label"], is_test, strict=True), strict=True))
-
-
-def _write(table: pd.DataFrame, target: Path) -> Path:
-    return io.write_text(target, io.format_frame(table, "%.6g"))

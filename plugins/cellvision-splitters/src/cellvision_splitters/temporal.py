@@ -19,7 +19,8 @@ class Temporal(Splitter):
     """Trains on earlier days and tests on later ones, as if the model were used next month."""
 
     column: io.ColumnName = "batch"
-    """Provenance column that tells the time; sorted as numbers, dates (ISO 8601) or text."""
+    """Provenance column that tells the time; sorted as numbers, dates (ISO 8601, in UTC
+    unless they name a time zone) or text."""
 
     test: float = Field(default=0.3, gt=0, lt=1)
     """Fraction of the images in the test set, at least; whole days are taken."""
@@ -60,5 +61,6 @@ def _sortable(column: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.notna().all():
         return numbers
-    dates = pd.to_datetime(column, errors="coerce", format="ISO8601")
-    return dates if dates.notna().all() else column.astype(str)
+    # Without utc, several time zones raise ValueError.
+    dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+    return dates.dt.tz_localize(None) if dates.notna().all() else column.astype(str)

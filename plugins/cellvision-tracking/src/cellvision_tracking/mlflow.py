@@ -65,13 +65,19 @@ class Mlflow(Reporter):
         return follower
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Send the metrics of an epoch; the first epoch creates the run in MLflow."""
+        """Send the metrics of an epoch; the first epoch creates the run in MLflow.
+
+        A training that resumes also resumes its run.
+        """
         if self._folder is None:
             return
         if self._live is None:
-            self._live = self._open(self._folder.parent)
-            _write_record(self._folder, {"run": self._live.id})
-            self._live.log_settings(self._settings)
+            run = self._folder.parent
+            known = _read_record(run, self._folder).get("run") if epoch > 1 else None
+            self._live = self._open(run, known)
+            if self._live.id != known:
+                _write_record(self._folder, {"run": self._live.id})
+                self._live.log_settings(self._settings)
         self._live.log(logs, epoch, time.time())
 
     def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
