@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cellvision.data.split_names import is_test
+from cellvision.merged_settings import table_of
 from cellvision.plurals import agreed, counted
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class TrainingImages:
     def __init__(self, runs: Sequence[Run]) -> None:
         run = runs[0]
         files = () if run.audit is None else run.audit.files
-        if run.metadata.experiment["split"].get("splitter") is None:
+        if not table_of(run.metadata.experiment, "split").get("splitter"):
             table = run.predictions
             used = set(table["image"][[not is_test(split) for split in table["split"]]])
             files = tuple(file for file in files if file.file in used)
