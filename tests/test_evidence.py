@@ -269,6 +269,26 @@ def test_holm_is_that_of_statsmodels_by_hand() -> None:
     assert statistics.holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]
 
 
+@quick
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_one_family_is_left_alone_and_families_of_one_test_are_those_of_holm(
+    p_values: list[float],
+) -> None:
+    (one,) = statistics.holm_over_families([sorted(p_values)])
+    assert one == pytest.approx(sorted(p_values), abs=1e-11)
+    several = statistics.holm_over_families([[p] for p in p_values])
+    assert several == [[p] for p in statistics.holm(p_values)]
+
+
+def test_arms_that_learn_leave_no_level_to_those_that_do_not(rng: np.random.Generator) -> None:
+    """On each of three test sets one arm learns and another does not."""
+    families = [[[0.0, p] for p in row] for row in rng.random((2000, 3))]
+    any_false = [
+        min(row[1] for row in statistics.holm_over_families(family)) <= 0.05 for family in families
+    ]
+    assert np.mean(any_false) == pytest.approx(0.05, abs=0.015)
+
+
 def test_pairs_of_experiments_have_simultaneous_intervals(rng: np.random.Generator) -> None:
     groups = np.repeat(np.arange(20), 10)
     good, same, bad = (rng.random(200) < p for p in (0.95, 0.95, 0.5))

@@ -42,6 +42,7 @@ from cellvision.statistics.curves import (
     precision_recall_curve,
     roc_curve,
 )
+from cellvision.statistics.families import holm_over_families
 from cellvision.statistics.group_level import (
     GroupPredictions,
     GroupScores,
@@ -138,6 +139,7 @@ __all__ = [
     "groups_for_interval",
     "groups_for_test",
     "holm",
+    "holm_over_families",
     "kappa_interval",
     "learning_curve",
     "max_t_test",
