@@ -147,6 +147,7 @@ def _split_verdict(
         missing_controls=experiment.record.missing_controls,
         shared=_has_leak(first, split),
         adjusted_p=adjusted_p,
+        dead=experiment.untrained,
         looks=looks,
     )
     control_training_accuracy = {
