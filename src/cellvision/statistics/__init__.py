@@ -59,14 +59,13 @@ from cellvision.statistics.metrics import (
 from cellvision.statistics.multiplicity import ArmTest, holm, max_t_test, pairwise_differences
 from cellvision.statistics.paired import McNemar, balanced_weights, mcnemar, paired_difference
 from cellvision.statistics.permutation import PermutationTest, permutation_test, permuted_labels
+from cellvision.statistics.pilot import Pilot, summarise_pilot
 from cellvision.statistics.planning import (
     LearningCurve,
-    Pilot,
     PowerEstimate,
     groups_for_interval,
     groups_for_test,
     learning_curve,
-    summarise_pilot,
 )
 from cellvision.statistics.prediction_trust import (
     AbstentionRule,
