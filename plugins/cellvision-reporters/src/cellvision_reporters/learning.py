@@ -42,7 +42,7 @@ class Learning(FigureReporter):
             return []
         columns = min(len(trained), 3 if len(trained) != 4 else 2)
         rows = -(-len(trained) // columns)
-        images = format_training_images(run for each, _ in trained for run in each.runs)
+        images = format_training_images(run for each, _ in trained for run in each.networks)
         points = f"Points: every run, {images}." if images else "Points: every run."
         caption = (
             f"{points} Line: mean over runs. Band: 95 % interval of that mean over seeds "
