@@ -1,4 +1,4 @@
-"""p-values of several test sets of a study."""
+"""p-values of several experiments and test sets of a study."""
 
 from __future__ import annotations
 
@@ -36,3 +36,18 @@ def test_a_test_set_of_one_class_is_no_further_test(tmp_path: Path) -> None:
     pair = [verdicts["plate"].unadjusted_p, verdicts["day"].unadjusted_p]
     adjusted = cv.statistics.holm([p for p in pair if p is not None])
     assert [verdicts["plate"].p, verdicts["day"].p] == adjusted
+
+
+@pytest.mark.slow
+def test_experiments_on_other_images_are_adjusted_for_each_other(tmp_path: Path) -> None:
+    images = tiny.make_folder(tmp_path / "images")
+    experiments = {
+        f"seed {seed}": tiny.experiment(images, group="well", split=cv.Split(seed=seed, test=0.5))
+        for seed in range(3)
+    }
+    study = cv.study(experiments, 1, tmp_path / "study")
+    assert len({frozenset(run.predictions_of("test")["image"]) for run in study.runs}) == 3
+    alone = [[each.unadjusted_p] for each in study.verdicts]
+    adjusted = cv.statistics.holm_over_families(alone)
+    assert [[each.p] for each in study.verdicts] == adjusted
+    assert min(each.p for each in study.verdicts) == pytest.approx(3 * min(p for (p,) in alone))

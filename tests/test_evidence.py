@@ -269,6 +269,26 @@ def test_holm_is_that_of_statsmodels_by_hand() -> None:
     assert statistics.holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]
 
 
+@quick
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_one_family_is_left_alone_and_families_of_one_test_are_those_of_holm(
+    p_values: list[float],
+) -> None:
+    (one,) = statistics.holm_over_families([sorted(p_values)])
+    assert one == pytest.approx(sorted(p_values), abs=1e-11)
+    several = statistics.holm_over_families([[p] for p in p_values])
+    assert several == [[p] for p in statistics.holm(p_values)]
+
+
+def test_arms_that_learn_leave_no_level_to_those_that_do_not(rng: np.random.Generator) -> None:
+    """On each of three test sets one arm learns and another does not."""
+    families = [[[0.0, p] for p in row] for row in rng.random((2000, 3))]
+    any_false = [
+        min(row[1] for row in statistics.holm_over_families(family)) <= 0.05 for family in families
+    ]
+    assert np.mean(any_false) == pytest.approx(0.05, abs=0.015)
+
+
 def test_pairs_of_experiments_have_simultaneous_intervals(rng: np.random.Generator) -> None:
     groups = np.repeat(np.arange(20), 10)
     good, same, bad = (rng.random(200) < p for p in (0.95, 0.95, 0.5))
@@ -373,15 +393,30 @@ def test_groups_swap_within_batches() -> None:
 
 def test_groups_for_an_interval_follow_the_design_effect() -> None:
     alone = statistics.groups_for_interval(Pilot(0.8, 0.0, 1), 0.05)
-    assert alone == 246  # z^2 p (1 - p) / h^2
-    assert statistics.groups_for_interval(Pilot(0.8, 1.0, 50), 0.05) == 246
-    assert statistics.groups_for_interval(Pilot(0.8, 0.2, 20), 0.05) == 60
+    assert alone == pytest.approx(246, abs=4)  # z^2 p (1 - p) / h^2
+    clustered = statistics.groups_for_interval(Pilot(0.8, 1.0, 50), 0.05)
+    assert clustered == pytest.approx(246, abs=8)
+    assert statistics.groups_for_interval(Pilot(0.8, 0.2, 20), 0.02) == pytest.approx(369, abs=8)
+
+
+@pytest.mark.parametrize(("accuracy", "correlation"), [(1.0, 0.2), (0.95, 0.2), (0.9, 0.5)])
+def test_planned_groups_give_the_interval_that_is_reported(
+    accuracy: float, correlation: float, rng: np.random.Generator
+) -> None:
+    number = statistics.groups_for_interval(Pilot(accuracy, correlation, 20), 0.05)
+    groups = np.repeat(np.arange(number), 20)
+    total, half_widths = 1 / correlation - 1, []
+    for _ in range(25):
+        wrong = rng.beta((1 - accuracy) * total + 1e-9, accuracy * total, number)
+        interval = statistics.accuracy_interval(rng.random(len(groups)) >= wrong[groups], groups)
+        half_widths.append((interval.high - interval.low) / 2)
+    assert np.mean(half_widths) == pytest.approx(0.05, abs=0.006)
 
 
 def test_a_pilot_is_summarised(rng: np.random.Generator) -> None:
     groups = np.repeat(np.arange(60), 15)
     accuracy = rng.beta(0.8 * 4, 0.2 * 4, 60)  # correlation 0.2
-    pilot = statistics.summarise_pilot(rng.random(900) < accuracy[groups], groups)
+    pilot = statistics.summarise_pilot(rng.random(900) < accuracy[groups], groups, groups % 2)
     assert pilot.accuracy == pytest.approx(0.8, abs=0.06)
     assert pilot.correlation == pytest.approx(0.2, abs=0.1)
     assert pilot.images == 15
@@ -394,6 +429,28 @@ def test_groups_for_a_test_are_simulated() -> None:
     assert hard.groups_per_class is not None
     assert hard.groups_per_class > 4
     assert all(0 <= power <= 1 for power in hard.power.values())
+
+
+def test_a_constant_network_is_at_chance_however_many_groups_are_planned() -> None:
+    groups = np.repeat(np.arange(20), 20)
+    labels = np.where(groups < 18, "a", "b")
+    pilot = statistics.summarise_pilot(labels == "a", groups, labels)
+    assert (pilot.accuracy, pilot.recalls) == (0.9, (1.0, 0.0))
+    result = statistics.groups_for_test(pilot)
+    assert (result.groups_per_class, result.power, result.at_chance) == (None, {}, True)
+    assert statistics.groups_for_test(Pilot(0.25, 0.1, 10), 4).at_chance
+    with pytest.raises(InvalidInput, match="3 classes, and the pilot has recalls of 2"):
+        statistics.groups_for_test(pilot, 3)
+
+
+def test_classes_of_unequal_recall_do_not_count_as_correlation(rng: np.random.Generator) -> None:
+    groups = np.repeat(np.arange(40), 20)
+    labels = groups % 2
+    correct = rng.random(800) < np.where(labels == 1, 0.95, 0.6)
+    pilot = statistics.summarise_pilot(correct, groups, labels)
+    assert pilot.correlation > 0.12
+    assert pilot.within_classes is not None
+    assert pilot.within_classes < 0.05
 
 
 def test_a_learning_curve_is_extended_with_limits_and_not_too_far(

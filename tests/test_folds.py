@@ -323,6 +323,22 @@ def test_a_pooled_run_claims_only_what_all_folds_share(
     assert (metadata.kept_epoch, metadata.solved, metadata.interrupted) == expected
 
 
+def test_a_pooled_run_counts_its_networks_that_did_not_train(tmp_path: Path) -> None:
+    """Each fold tests images of one class, so only the other images show who did not train."""
+    with tiny.on_offer():
+        experiment = tiny.experiment(tmp_path)
+    planned = [planned_run(experiment, seed, fold) for seed in (0, 1) for fold in (1, 2)]
+    for run, tested in zip(planned, 2 * [range(0, 8, 2), range(1, 8, 2)], strict=True):
+        write_fold(tmp_path / "runs" / run.name, run.fold or 0, tested, 0.9)
+    file = tmp_path / "runs" / planned[1].name / "predictions.csv"
+    constant = pd.read_csv(file).assign(predicted="dark", p_dark=0.6, p_light=0.4)
+    constant.to_csv(file, index=False)
+    records, means = write_pooled_runs(tmp_path, planned)
+    names = [*(record.name for record in records), means["net"]]
+    runs = [cv.load_run(tmp_path / "out_of_fold" / name) for name in names]
+    assert [run.metadata.untrained_networks for run in runs] == [1, 0, 1]
+
+
 def test_a_pooled_run_has_no_network_and_says_where_they_are(
     pooled: tuple[cv.Run, cv.Run],
 ) -> None:

@@ -118,11 +118,21 @@ def test_guesses_are_enough_for_a_plan(capsys: pytest.CaptureFixture[str]) -> No
     words = ("--accuracy", "0.9", "--correlation", "0.1", "--images", "10")
     content = plan(*words, "--half-width", "0.1", capsys=capsys)
     pilot = Pilot(0.9, 0.1, 10)
-    assert content["pilot"] == {"accuracy": 0.9, "correlation": 0.1, "images": 10}
+    guesses = {"accuracy": 0.9, "correlation": 0.1, "images": 10}
+    assert content["pilot"] == {**guesses, "recalls": None, "within_classes": None}
     assert content["groups_for_interval"] == groups_for_interval(pilot, 0.1)
     assert content["groups_for_interval_cross_validated"] == groups_for_interval(pilot, 0.1 / 1.3)
     assert content["groups_per_class_for_test"] == 3  # of 20 arrangements one is the true one
     assert content["simulated_power"]["3"] >= 0.8
+
+
+def test_a_guess_at_chance_has_no_number_of_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--accuracy", "0.5", "--correlation", "0.1", "--images", "10")
+    content = plan(*words, "--half-width", "0.2", capsys=capsys)
+    assert (content["at_chance"], content["groups_per_class_for_test"]) == (True, None)
+    with pytest.raises(SystemExit):
+        main(["plan", *words, "--half-width", "0.2"])
+    assert "no number of groups is enough" in capsys.readouterr().out
 
 
 def test_an_incomplete_guess_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

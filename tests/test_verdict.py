@@ -372,6 +372,22 @@ def test_untrained_runs_are_counted() -> None:
     assert "1 of 3 runs did not train." in result.warnings
 
 
+def test_a_run_with_an_untrained_fold_has_no_t_interval() -> None:
+    """In each fold the network answers one class, though not the same one in all."""
+    fold = GROUPS % 5
+    runs = np.stack([LABELS, np.isin(fold, (0, 3)).astype(int), LABELS])
+    result = judge(runs, cross_validated=True, dead=[False, True, False])
+    assert result.spread.dead == 1
+    assert result.retrained is None
+    assert result.sentence.endswith("; 1 of 3 runs did not train in some folds")
+
+
+def test_a_trained_network_may_answer_one_class_on_the_test_images() -> None:
+    result = judge(np.stack([LABELS, np.zeros_like(LABELS)]), dead=[False, False])
+    assert result.spread.dead == 0
+    assert result.retrained is not None
+
+
 def test_a_test_set_of_one_class_tests_nothing() -> None:
     """Answering that class for every image is right, and no sign of a dead network."""
     truth, groups = np.ones(18, np.intp), np.repeat(np.arange(6), 3)

@@ -381,6 +381,28 @@ def test_a_study_shows_the_first_run_of_each_experiment(
     assert "deep, test: accuracy 0.90" in prose(drawn[0])
 
 
+def test_a_run_that_did_not_train_leaves_no_t_interval(
+    study: cv.Study, out: Path, drawn: list[Any]
+) -> None:
+    run = study.experiments[0].runs[1]
+    constant = run.predictions.assign(predicted="control", p_control=0.6, p_treated=0.4)
+    constant.to_csv(run.folder / "predictions.csv", index=False)
+    study = cv.load_study(study.folder)
+    cv.reporters.create("summary").study(study, out)
+    table = pd.read_csv(out / "summary.csv").set_index(["experiment", "split"])
+    one, others = table.loc[study.names[0]], table.loc[study.names[1]]
+    assert set(one["dead_runs"]) == {1}
+    assert one[["seeds_low", "seeds_high"]].isna().all(axis=None)
+    assert one.loc["test", "median"] == pytest.approx(0.85)
+    assert set(others["dead_runs"]) == {0}
+    assert others[["seeds_low", "seeds_high"]].notna().all(axis=None)
+    assert "runs that did not train" in (out / "summary.md").read_text(encoding="utf-8")
+    cv.reporters.create("learning").study(study, out)
+    first, second = drawn[0].axes[:2]
+    assert not first.collections
+    assert second.collections
+
+
 def test_the_summary_is_over_all_runs(study: cv.Study, out: Path) -> None:
     cv.reporters.create("summary").study(study, out)
     table = pd.read_csv(out / "summary.csv").set_index(["experiment", "split"])

@@ -88,7 +88,7 @@ def _pilot(
     from cellvision.statistics import Pilot
 
     guesses = {"accuracy": accuracy, "correlation": correlation, "images": images}
-    values: dict[str, float] = {}
+    values: dict[str, Any] = {}
     classes = None
     if results is not None:
         from cellvision.results.opening import open_results
@@ -98,8 +98,13 @@ def _pilot(
         opened = open_results(results)
         pilot = pilot_of(opened, experiment, split)
         values = {name: getattr(pilot, name) for name in guesses}
+        # A guess stands for all classes.
+        if accuracy is None:
+            values["recalls"] = pilot.recalls
+        if accuracy is None and correlation is None:
+            values["within_classes"] = pilot.within_classes
         run = opened.runs[0] if isinstance(opened, Study) else opened
-        classes = len(run.class_names)
+        classes = len(pilot.recalls or run.class_names)
     values |= {name: value for name, value in guesses.items() if value is not None}
     missing = [name for name in guesses if name not in values]
     if missing:
@@ -131,30 +136,44 @@ def _plan(pilot: Pilot, classes: int, half_width: float, power: float) -> dict[s
         ),
         "power": power,
         "groups_per_class_for_test": test.groups_per_class,
+        "at_chance": test.at_chance,
         "simulated_power": {str(number): value for number, value in test.power.items()},
     }
 
 
 def _lines(content: dict[str, Any]) -> list[str]:
-    pilot, test = content["pilot"], content["groups_per_class_for_test"]
-    simulated = ", ".join(
-        f"{number}: {value:.2f}" for number, value in content["simulated_power"].items()
-    )
-    needed = (
-        f"about {test} test groups of each class"
-        if test is not None
-        else f"more than {max(map(int, content['simulated_power']))} test groups of each class"
-    )
+    pilot = content["pilot"]
     return [
-        f"Expected: accuracy {pilot['accuracy']:.2f}, correlation within groups "
-        f"{pilot['correlation']:.2f}, {pilot['images']:.3g} images per group, "
-        f"{content['classes']} classes.",
+        f"Expected: accuracy {pilot['accuracy']:.2f}, balanced accuracy "
+        f"{_balanced_accuracy(pilot):.2f}, correlation within groups {pilot['correlation']:.2f}, "
+        f"{pilot['images']:.3g} images per group, {content['classes']} classes.",
         f"For an interval of the accuracy of ±{content['half_width']:g}: about "
         f"{content['groups_for_interval']} test groups, or "
         f"{content['groups_for_interval_cross_validated']} groups in all in a cross-validated "
         "study.",
-        f"For p <= 0.05 with probability {content['power']:g}: {needed}.",
-        f"  Probability of p <= 0.05 by test groups of each class: {simulated}",
+        *_lines_of_test(content),
         "These are test groups, with a network as good as this one. How accuracy grows with more "
         "training groups: cellvision study --sizes auto",
     ]
+
+
+def _lines_of_test(content: dict[str, Any]) -> list[str]:
+    needed, power = content["groups_per_class_for_test"], content["simulated_power"]
+    aim = f"For p <= 0.05 with probability {content['power']:g}:"
+    if content["at_chance"]:
+        return [
+            f"{aim} no number of groups is enough, because the balanced accuracy of "
+            f"{_balanced_accuracy(content['pilot']):.2f} is not above chance "
+            f"({1 / content['classes']:.2f})."
+        ]
+    number = f"more than {max(map(int, power))}" if needed is None else f"about {needed}"
+    simulated = ", ".join(f"{groups}: {value:.2f}" for groups, value in power.items())
+    return [
+        f"{aim} {number} test groups of each class.",
+        f"  Probability of p <= 0.05 by test groups of each class: {simulated}",
+    ]
+
+
+def _balanced_accuracy(pilot: dict[str, Any]) -> float:
+    recalls = pilot["recalls"] or [pilot["accuracy"]]
+    return float(sum(recalls) / len(recalls))

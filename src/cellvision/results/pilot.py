@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def pilot_of(
     results: Run | Study, experiment: str | None = None, split: str | None = None
 ) -> Pilot:
-    """Estimate accuracy, correlation within groups and group size from held-out predictions.
+    """Estimate accuracy, recalls, correlation and group size from held-out predictions.
 
     Parameters
     ----------
@@ -46,7 +46,9 @@ def pilot_of(
         (table["predicted"] == table["label"]).set_axis(table["image"]).loc[images].to_numpy(float)
         for table in tables
     ]
-    return summarise_pilot(np.mean(right, axis=0), tables[0]["group"].to_numpy())
+    return summarise_pilot(
+        np.mean(right, axis=0), tables[0]["group"].to_numpy(), tables[0]["label"].to_numpy()
+    )
 
 
 def _runs(results: Run | Study, experiment: str | None) -> tuple[Run, ...]:

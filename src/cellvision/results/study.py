@@ -27,6 +27,7 @@ from cellvision.results.metadata import (
 from cellvision.results.run import Run
 from cellvision.results.scores import Score
 from cellvision.results.tables import read_table
+from cellvision.results.untrained import untrained_networks
 from cellvision.results.verdicts import (
     LearningCurveRecord,
     PairRecord,
@@ -142,6 +143,11 @@ class StudyExperiment:
     def chance(self) -> float:
         """One over the number of classes."""
         return 1 / len(self.class_names)
+
+    @property
+    def untrained(self) -> tuple[bool, ...]:
+        """Whether each of its runs, or one of its folds, predicts one class for every image."""
+        return tuple(untrained_networks(run) > 0 for run in self.runs)
 
     def scores(self, split: str) -> tuple[Score, ...]:
         """The score of each run on one split; runs that lack the split are left out.

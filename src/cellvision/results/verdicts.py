@@ -159,7 +159,7 @@ class VerdictRecord(ResultModel):
     """Standard deviation of the test accuracy over runs."""
 
     dead_runs: int = 0
-    """Runs whose network did not train."""
+    """Runs whose network did not train, or that of one of their folds."""
 
     commonest_class: float
     """Fraction of the commonest class."""

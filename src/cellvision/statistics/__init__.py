@@ -42,6 +42,7 @@ from cellvision.statistics.curves import (
     precision_recall_curve,
     roc_curve,
 )
+from cellvision.statistics.families import holm_over_families
 from cellvision.statistics.group_level import (
     GroupPredictions,
     GroupScores,
@@ -58,14 +59,13 @@ from cellvision.statistics.metrics import (
 from cellvision.statistics.multiplicity import ArmTest, holm, max_t_test, pairwise_differences
 from cellvision.statistics.paired import McNemar, balanced_weights, mcnemar, paired_difference
 from cellvision.statistics.permutation import PermutationTest, permutation_test, permuted_labels
+from cellvision.statistics.pilot import Pilot, summarise_pilot
 from cellvision.statistics.planning import (
     LearningCurve,
-    Pilot,
     PowerEstimate,
     groups_for_interval,
     groups_for_test,
     learning_curve,
-    summarise_pilot,
 )
 from cellvision.statistics.prediction_trust import (
     AbstentionRule,
@@ -138,6 +138,7 @@ __all__ = [
     "groups_for_interval",
     "groups_for_test",
     "holm",
+    "holm_over_families",
     "kappa_interval",
     "learning_curve",
     "max_t_test",

@@ -262,6 +262,25 @@ def beta_binomial_posterior(right: Floats, images: Floats) -> BetaBinomialPoster
     return BetaBinomialPosterior(np.sin(mean_angles) ** 2, weight.sum(axis=1), correlation)
 
 
+def correlation_about_means(right: Floats, images: Floats, means: Floats) -> float:
+    """Return the posterior mean of the intraclass correlation of groups whose means are known.
+
+    Parameters
+    ----------
+    right, images, means
+        (groups,) images classified correctly, images in all, and the mean accuracy of such groups.
+        Groups of a mean of 0 or 1 say nothing.
+    """
+    angles = _midpoints((0.0, np.pi / 2), 200)
+    log_weight = np.log(np.sin(2 * angles))
+    for mean in np.unique(means[(means > 0) & (means < 1)]):
+        groups = means == mean
+        mean_angle = np.arcsin(np.sqrt([mean]))
+        log_weight += _log_likelihood(right[groups], images[groups], mean_angle, angles)[0]
+    weight = np.exp(log_weight - log_weight.max())
+    return float((weight * np.sin(angles) ** 2).sum() / weight.sum())
+
+
 def _midpoints(limits: tuple[float, float], points: int) -> Floats:
     low, high = limits
     return np.asarray(low + (high - low) * (np.arange(points) + 0.5) / points)

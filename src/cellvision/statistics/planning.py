@@ -11,8 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellvision.errors import InvalidInput
 from cellvision.statistics import resampling, validation
-from cellvision.statistics.accuracy import CROSS_VALIDATION_FACTOR, beta_binomial_posterior
+from cellvision.statistics.accuracy import (
+    CROSS_VALIDATION_FACTOR,
+    accuracy_interval,
+)
 from cellvision.statistics.permutation import permutation_test
+from cellvision.statistics.pilot import Pilot
 
 Floats = NDArray[np.float64]
 
@@ -23,85 +27,76 @@ FARTHEST = 4
 """A learning curve is extended to at most so many times the largest number of groups."""
 
 _EXPONENTS = np.linspace(0.1, 2.0, 39)
+_MANY_GROUPS = 2_000  # where the formula agrees with the interval to 1 %
+_SIMULATED_GROUPS, _MOST_STUDIES = 1_000, 20  # for the half-width of an interval
 _CANDIDATES = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96)
-
-
-@dataclass(frozen=True)
-class Pilot:
-    """What a pilot study says about groups.
-
-    Attributes
-    ----------
-    accuracy : float
-        Fraction of images classified correctly, 0 to 1.
-    correlation : float
-        Intraclass correlation of right and wrong within groups, 0 to 1.
-    images : float
-        Images per group.
-    """
-
-    accuracy: float
-    correlation: float
-    images: float
-
-    def __post_init__(self) -> None:
-        for name in ("accuracy", "correlation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidInput(f"{name} is {getattr(self, name)}", "Give a number, 0 to 1.")
-        if not self.images >= 1:
-            raise InvalidInput(f"images per group is {self.images}", "Give 1 or more.")
-
-
-def summarise_pilot(correct: ArrayLike, groups: ArrayLike) -> Pilot:
-    """Estimate accuracy, correlation and group size from held-out predictions.
-
-    Parameters
-    ----------
-    correct
-        (n,) booleans or fractions of runs that are right.
-    groups
-        (n,) group of each image.
-    """
-    values = validation.check_fractions(correct)
-    index = validation.group_index(groups, len(values), "correct")
-    sizes = resampling.group_sums(index)
-    right = np.clip(resampling.group_sums(index, values), 0, sizes)
-    posterior = beta_binomial_posterior(right, sizes)
-    return Pilot(float(values.mean()), posterior.correlation, float(sizes.mean()))
 
 
 def groups_for_interval(pilot: Pilot, half_width: float, confidence: float = 0.95) -> int:
     """Return how many test groups give an accuracy to within `half_width`.
 
-    Groups = z² p (1 - p) (ICC + (1 - ICC) / images) / half_width², and close to an accuracy of 0
-    or 1, where that vanishes, as many as Wilson's interval needs.
+    The fewest whose `accuracy_interval` is so narrow if their accuracies are spread as the pilot
+    says. That is about z² p (1 - p) (ICC + (1 - ICC) / images) / half_width², and more close to an
+    accuracy of 0 or 1, where that vanishes, and with few groups.
 
     Examples
     --------
     >>> groups_for_interval(Pilot(accuracy=0.8, correlation=0.2, images=20), half_width=0.05)
-    60
+    61
     >>> groups_for_interval(Pilot(accuracy=1.0, correlation=0.2, images=20), half_width=0.05)
-    9
+    20
     """
     validation.check_confidence(confidence)
     if not 0 < half_width < 1:
         raise InvalidInput(f"half_width is {half_width}", "Give a number between 0 and 1.")
-    variance = pilot.accuracy * (1 - pilot.accuracy)
     design = pilot.correlation + (1 - pilot.correlation) / pilot.images
-    z = resampling.normal_critical(confidence)
-    images = max(z**2 * variance / half_width**2, _images_for_wilson(variance, half_width, z))
-    return max(ceil(images * design), 2)
+    variance = pilot.accuracy * (1 - pilot.accuracy) * design
+    by_formula = ceil(resampling.normal_critical(confidence) ** 2 * variance / half_width**2)
+    if by_formula > _MANY_GROUPS:
+        return by_formula
+
+    def is_enough(number: int) -> bool:
+        return _expected_half_width(pilot, number, confidence) <= half_width
+
+    low, high = 1, max(by_formula, 2)  # `low` is too few, `high` will be enough
+    while not is_enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
 
 
-def _images_for_wilson(variance: float, half_width: float, z: float) -> float:
-    """Return how many independent images give Wilson's interval a half-width."""
-    if half_width >= 0.5:
-        return 0.0
-    # half_width² (1 + z² / n)² = z² variance / n + z⁴ / (4 n²), solved for 1 / n
-    square = z**4 * (half_width**2 - 0.25)
-    linear = z**2 * (2 * half_width**2 - variance)
-    root: float = (-linear - (linear**2 - 4 * square * half_width**2) ** 0.5) / (2 * square)
-    return 1 / root
+def _expected_half_width(pilot: Pilot, number: int, confidence: float) -> float:
+    """Return the mean half-width of the interval over simulated studies of a number of groups.
+
+    Their groups are quantiles of one beta-binomial distribution, dealt to the studies at random:
+    with independent draws, the mean would need many more studies.
+    """
+    images = max(1, round(pilot.images))
+    studies = int(np.clip(_SIMULATED_GROUPS // number, 1, _MOST_STUDIES))
+    quantiles = (np.arange(studies * number) + 0.5) / (studies * number)
+    right = np.searchsorted(_cumulative_beta_binomial(pilot, images), quantiles) / images
+    np.random.default_rng(0).shuffle(right)
+    groups = np.repeat(np.arange(number), images)
+    intervals = [
+        accuracy_interval(np.repeat(part, images), groups, confidence)
+        for part in np.split(right, studies)
+    ]
+    return float(np.mean([(interval.high - interval.low) / 2 for interval in intervals]))
+
+
+def _cumulative_beta_binomial(pilot: Pilot, images: int) -> Floats:
+    """Return the probability of at most 0, 1, ... `images` - 1 right images of a group."""
+    from scipy.special import betaln, gammaln
+
+    mean = np.clip(pilot.accuracy, 1e-9, 1 - 1e-9)
+    total = 1 / np.clip(pilot.correlation, 1e-6, 1 - 1e-6) - 1
+    right = np.arange(images + 1)
+    log_p = betaln(right + mean * total, images - right + (1 - mean) * total)
+    log_p -= gammaln(right + 1) + gammaln(images - right + 1)
+    cumulative = np.cumsum(np.exp(log_p - log_p.max()))
+    return np.asarray(cumulative[:-1] / cumulative[-1])
 
 
 @dataclass(frozen=True)
@@ -116,16 +111,20 @@ class PowerEstimate:
         ``{groups per class: fraction of simulated studies with p <= level}``.
     simulations : int
         Studies simulated for each number.
+    at_chance : bool
+        Whether the pilot's balanced accuracy is not above chance: no number of groups shows a
+        difference that is not there, and nothing is simulated.
     """
 
     groups_per_class: int | None
     power: dict[int, float]
     simulations: int
+    at_chance: bool = False
 
 
 def groups_for_test(
     pilot: Pilot,
-    classes: int = 2,
+    classes: int | None = None,
     *,
     power: float = 0.8,
     level: float = 0.05,
@@ -134,15 +133,16 @@ def groups_for_test(
 ) -> PowerEstimate:
     """Simulate how many test groups of each class the permutation test needs.
 
-    Groups have accuracies from a beta distribution with the pilot's mean and correlation; wrong
-    answers fall on the other classes alike.
+    The statistic is the balanced accuracy. Groups have accuracies from a beta distribution with
+    the pilot's recall of their class, or its accuracy, and its correlation; wrong answers fall on
+    the other classes alike.
 
     Parameters
     ----------
     pilot
         From a pilot study (`summarise_pilot`) or from guesses.
     classes
-        Number of classes.
+        Number of classes; None: that of the pilot's recalls, or 2.
     power, level
         Fraction of studies that shall have p <= level.
     simulations, seed
@@ -151,34 +151,50 @@ def groups_for_test(
     Raises
     ------
     InvalidInput
-        Fewer than two classes, or a fraction outside 0 to 1.
+        Fewer than two classes, another number of recalls, or a fraction outside 0 to 1.
+
+    Examples
+    --------
+    >>> constant = Pilot(accuracy=0.9, correlation=0.9, images=20, recalls=(1.0, 0.0))
+    >>> groups_for_test(constant).at_chance
+    True
     """
-    if classes < 2:
-        raise InvalidInput(f"{classes} class", "Give two or more.")
+    recalls = pilot.recalls or (pilot.accuracy,) * (2 if classes is None else classes)
+    if len(recalls) < 2:
+        raise InvalidInput(f"{len(recalls)} class", "A test needs two or more.")
+    if classes not in (None, len(recalls)):
+        raise InvalidInput(
+            f"{classes} classes, and the pilot has recalls of {len(recalls)}",
+            "Leave out the number of classes, or give an accuracy in place of the recalls.",
+        )
     for name, value in (("power", power), ("level", level)):
         if not 0 < value < 1:
             raise InvalidInput(f"{name} is {value}", "Give a number between 0 and 1.")
+    if np.mean(recalls) <= 1 / len(recalls) + 1e-9:
+        return PowerEstimate(None, {}, 0, at_chance=True)
     rng = np.random.default_rng(seed)
     reached: dict[int, float] = {}
     for number in _CANDIDATES:
-        hits = sum(_simulated_p(pilot, classes, number, rng) <= level for _ in range(simulations))
+        hits = sum(_simulated_p(pilot, recalls, number, rng) <= level for _ in range(simulations))
         reached[number] = hits / simulations
         if reached[number] >= power:
             return PowerEstimate(number, reached, simulations)
     return PowerEstimate(None, reached, simulations)
 
 
-def _simulated_p(pilot: Pilot, classes: int, number: int, rng: np.random.Generator) -> float:
-    images = max(1, round(pilot.images))
+def _simulated_p(
+    pilot: Pilot, recalls: Sequence[float], number: int, rng: np.random.Generator
+) -> float:
+    images, classes = max(1, round(pilot.images)), len(recalls)
     label = np.repeat(np.arange(classes), number)
-    group_accuracy = np.full(len(label), pilot.accuracy)
-    if 0 < pilot.correlation < 1 and 0 < pilot.accuracy < 1:
-        total = 1 / pilot.correlation - 1
-        group_accuracy = rng.beta(
-            pilot.accuracy * total, (1 - pilot.accuracy) * total, size=len(label)
-        )
-    elif pilot.correlation == 1:
-        group_accuracy = (rng.random(len(label)) < pilot.accuracy).astype(float)
+    group_accuracy = np.repeat(np.asarray(recalls, np.float64), number)
+    within = pilot.correlation if pilot.within_classes is None else pilot.within_classes
+    varies = (group_accuracy > 0) & (group_accuracy < 1)
+    if 0 < within < 1:
+        mean, total = group_accuracy[varies], 1 / within - 1
+        group_accuracy[varies] = rng.beta(mean * total, (1 - mean) * total)
+    elif within == 1:
+        group_accuracy = (rng.random(len(label)) < group_accuracy).astype(float)
     labels = np.repeat(label, images)
     right = rng.random(len(labels)) < np.repeat(group_accuracy, images)
     wrong = (labels + rng.integers(1, classes, len(labels))) % classes

@@ -136,6 +136,7 @@ def verdict(
     cross_validated: bool = False,
     shared: bool = False,
     adjusted_p: float | None = None,
+    dead: ArrayLike | None = None,
     looks: LookCount | None = None,
     margin: float = MARGIN,
     seed: int = 0,
@@ -177,6 +178,9 @@ def verdict(
         Whether training and held-out images are known to share groups or images.
     adjusted_p
         p adjusted for several arms or test sets (`max_t_test`, `holm`); None for a single one.
+    dead
+        (runs,) whether the network of each run, or of one of its folds, did not train; None: those
+        that predict one class for every held-out image, if there are several classes.
     looks
         Number of evaluations of this test set so far (`Odometer`); None if unknown.
     margin
@@ -211,7 +215,7 @@ def verdict(
     test = permutation_test(truth, answers, groups, batches=batches, seed=seed)
     overall = None if batches is None else permutation_test(truth, answers, groups, seed=seed)
     classes, counts = np.unique(truth, return_counts=True)
-    accuracies, dead = right.mean(axis=1), untrained_runs(answers) & (len(classes) > 1)
+    accuracies, dead = right.mean(axis=1), _dead_runs(answers, len(classes), dead)
     spread = seed_spread(accuracies, dead=dead)
     results = _evaluate_controls(controls or {}, test_set, margin, seed)
     p = _decisive_p(test.p, adjusted_p, looks)
@@ -253,6 +257,10 @@ def verdict(
         batches=table,
         warnings=_warnings(case, accuracy, missing_controls, reasons),
     )
+
+
+def _dead_runs(answers: NDArray[Any], classes: int, dead: ArrayLike | None) -> ArrayLike:
+    return untrained_runs(answers) & (classes > 1) if dead is None else dead
 
 
 def _decisive_p(p: float, adjusted_p: float | None, looks: LookCount | None) -> float:
@@ -301,7 +309,7 @@ def _warnings(
         result.describe() for result in case.controls if result.finding == "could not show a leak"
     ]
     if case.spread.dead:
-        warnings.append(f"{case.spread.dead} of {case.spread.runs} runs did not train.")
+        warnings.append(f"{case.untrained()}.")
     if case.table is not None and case.table.single_class:
         warnings.append(case.table.sentence(case.images))
     if case.looks is not None and case.looks.looks > 1:

@@ -87,7 +87,8 @@ class Case:
             )
         if self._significant():
             word, sentence, reasons = self._learned()
-            return word, sentence + self._untrained(), reasons
+            untrained = self.untrained()
+            return word, f"{sentence}; {untrained}" if untrained else sentence, reasons
         if self.overall is not None and self.overall.p <= ALPHA < self.test.p:
             return (
                 *("may be the batch", f"may be the {self.batch_name}"),
@@ -104,10 +105,12 @@ class Case:
         needs_interval = self.cross_validated or test.inside_groups or test.sizes_depend_on_class
         return self.p <= ALPHA and (self.balanced.low > self.chance or not needs_interval)
 
-    def _untrained(self) -> str:
+    def untrained(self) -> str:
+        """Say how many runs did not train; empty if all did."""
         if not self.spread.dead:
             return ""
-        return f"; {self.spread.dead} of {counted(self.spread.runs, 'run')} did not train"
+        where = " in some folds" if self.cross_validated else ""
+        return f"{self.spread.dead} of {counted(self.spread.runs, 'run')} did not train{where}"
 
     def _score(self) -> str:
         adjusted = "" if self.p == self.test.p else f", adjusted {self.p:.2g}"

@@ -21,6 +21,7 @@ from cellvision.results.metadata import LeakRecord, RunMetadata, RunRecord, Timi
 from cellvision.results.run import load_run
 from cellvision.results.scores import Score
 from cellvision.results.tables import write_json, write_table
+from cellvision.results.untrained import untrained_networks
 from cellvision.studies.control_run import cross_entropy
 from cellvision.studies.folds import left_out_column, pooled_name
 
@@ -237,6 +238,7 @@ def _metadata(
             "solved": all(each.solved for each in all_metadata),
             "interrupted": any(each.interrupted for each in all_metadata),
             "folds": folds,
+            "untrained_networks": sum(untrained_networks(run) for run in parts),
             "counts": counts,
             "scores": {**training, _TEST: score},
             "tta_scores": {},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from cellvision.statistics import (
     ControlResult,
     LookCount,
     Verdict,
-    holm,
+    holm_over_families,
     max_t_test,
     verdict,
 )
@@ -35,7 +35,8 @@ def study_verdicts(study: Study, looks: Looks = MappingProxyType({})) -> tuple[V
     """Return a verdict for each experiment and each of its test sets.
 
     P-values are adjusted for several experiments on the same test set by max-T, for several test
-    sets by Holm's method, and for several studies of one test set by the number of looks.
+    sets, of one or several experiments, by Holm's method over them, and for several studies of one
+    test set by the number of looks.
 
     Parameters
     ----------
@@ -63,28 +64,49 @@ def _adjusted_p(study: Study) -> dict[tuple[str, str], float]:
     splits = sorted({split for each in study.experiments for split in each.test_splits})
     if len(study.experiments) * len(splits) < 2:
         return {}
-    adjusted: dict[tuple[str, str], float] = {}
-    for split in splits:
-        for experiments in on_same_images(study, split):
-            images = split_predictions(experiments[0].runs[0], split)
-            groups, batches = groups_and_batches(experiments[0].runs[0], images)
+    families = [family for split in splits for family in _max_t_families(study, split)]
+    adjusted = holm_over_families([list(family.values()) for family in families])
+    return {
+        key: p
+        for family, p_values in zip(families, adjusted, strict=True)
+        for key, p in zip(family, p_values, strict=True)
+    }
+
+
+def _max_t_families(study: Study, split: str) -> Iterator[dict[tuple[str, str], float]]:
+    """Yield the adjusted p-values of experiments that share the arrangements of a test set.
+
+    On a test set of one class, p is always 1, so it is no further family.
+    """
+    for same in on_same_images(study, split):
+        for experiments in _on_same_groups(same, split):
+            first = experiments[0].runs[0]
+            images = split_predictions(first, split)
+            if images["label"].nunique() < 2:
+                continue
+            groups, batches = groups_and_batches(first, images)
             tests = max_t_test(
                 images["label"].to_numpy(),
                 {e.name: run_column(e.runs, images, split, "predicted") for e in experiments},
                 groups,
                 batches=batches,
             )
-            adjusted |= {(name, split): test.adjusted_p for name, test in tests.items()}
-    for experiment in study.experiments:
-        # On a test set of one class, p is always 1, so it does not count as a further test.
-        keys = [
-            (experiment.name, split)
-            for split in experiment.test_splits
-            if len(set(split_predictions(experiment.runs[0], split)["label"])) > 1
-        ]
-        corrected = holm([adjusted[key] for key in keys]) if keys else []
-        adjusted |= dict(zip(keys, corrected, strict=True))
-    return adjusted
+            yield {(name, split): test.adjusted_p for name, test in tests.items()}
+
+
+def _on_same_groups(
+    experiments: Sequence[StudyExperiment], split: str
+) -> list[list[StudyExperiment]]:
+    """Divide experiments on the same images by their groups and batches, whose labels swap."""
+    import pandas as pd
+
+    same: dict[tuple[bytes | None, ...], list[StudyExperiment]] = {}
+    for experiment in experiments:
+        images = split_predictions(experiment.runs[0], split).sort_index()
+        columns = groups_and_batches(experiment.runs[0], images)
+        key = tuple(None if c is None else pd.factorize(c)[0].tobytes() for c in columns)
+        same.setdefault(key, []).append(experiment)
+    return list(same.values())
 
 
 def on_same_images(study: Study, split: str) -> list[list[StudyExperiment]]:
@@ -125,6 +147,7 @@ def _split_verdict(
         missing_controls=experiment.record.missing_controls,
         shared=_has_leak(first, split),
         adjusted_p=adjusted_p,
+        dead=experiment.untrained,
         looks=looks,
     )
     control_training_accuracy = {

@@ -28,7 +28,8 @@ class Learning(FigureReporter):
     """Training and validation accuracy per epoch, for each experiment of a study.
 
     Points show every run, shifted sideways a little so that they do not hide each other; the
-    line is the mean over runs, and the band the 95 % interval of that mean over seeds.
+    line is the mean over runs, and the band the 95 % interval of that mean over seeds. There is no
+    band if a run did not train, because such runs do not follow Student's t.
     """
 
     enabled_by_default: ClassVar[bool] = True
@@ -41,11 +42,11 @@ class Learning(FigureReporter):
             return []
         columns = min(len(trained), 3 if len(trained) != 4 else 2)
         rows = -(-len(trained) // columns)
-        images = format_training_images(run for each, _ in trained for run in each.runs)
+        images = format_training_images(run for each, _ in trained for run in each.networks)
         points = f"Points: every run, {images}." if images else "Points: every run."
         caption = (
             f"{points} Line: mean over runs. Band: 95 % interval of that mean over seeds "
-            "(Student's t); a single run has none."
+            "(Student's t); there is none for a single run, and none if a run did not train."
         )
         figure = CaptionedFigure(
             study,
@@ -76,7 +77,7 @@ def _draw(axes: Any, experiment: StudyExperiment, history: pd.DataFrame) -> None
         known = history.dropna(subset=[column]) if column in history else history.head(0)
         if not known.empty:
             _draw_points(axes, known, column, colour, marker, shift)
-            _draw_mean(axes, known, column, colour, line)
+            _draw_mean(axes, known, column, colour, line, band=not any(experiment.untrained))
     axes.axhline(experiment.chance, color=GREY, linestyle=":", linewidth=1.8)
     first, last = int(history["epoch"].min()), int(history["epoch"].max())
     axes.set_xlim(first - 0.5, last + 0.5)
@@ -108,7 +109,9 @@ def _draw_points(
     )
 
 
-def _draw_mean(axes: Any, history: pd.DataFrame, column: str, colour: str, line: str) -> None:
+def _draw_mean(
+    axes: Any, history: pd.DataFrame, column: str, colour: str, line: str, *, band: bool
+) -> None:
     import numpy as np
 
     epochs, means, lows, highs = [], [], [], []
@@ -118,7 +121,8 @@ def _draw_mean(axes: Any, history: pd.DataFrame, column: str, colour: str, line:
         means.append(spread.mean)
         lows.append(spread.low if spread.runs > 1 else np.nan)
         highs.append(spread.high if spread.runs > 1 else np.nan)
-    axes.fill_between(epochs, lows, highs, color=colour, alpha=0.2, linewidth=0)
+    if band:
+        axes.fill_between(epochs, lows, highs, color=colour, alpha=0.2, linewidth=0)
     axes.plot(epochs, means, color=colour, linestyle=line, linewidth=2)
 
 

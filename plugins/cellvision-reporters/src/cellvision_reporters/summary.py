@@ -135,8 +135,12 @@ def _experiment_rows(experiment: StudyExperiment) -> list[dict[str, Any]]:
     rows = []
     for split in splits:
         scores = experiment.scores(split)
-        spread = statistics.seed_spread(np.clip([score.accuracy for score in scores], 0, 1))
-        several = spread.runs > 1
+        evaluated = [split in run.scores for run in experiment.runs]
+        dead = np.array(experiment.untrained)[evaluated]
+        accuracies = np.clip([score.accuracy for score in scores], 0, 1)
+        spread = statistics.seed_spread(accuracies, dead=dead)
+        # Student's t describes no runs of which some did not train; their range is in the table.
+        has_interval = spread.runs > 1 and not spread.dead
         sampling = _sampling_interval(experiment, split)
         rows.append(
             {
@@ -144,12 +148,14 @@ def _experiment_rows(experiment: StudyExperiment) -> list[dict[str, Any]]:
                 "split": split,
                 "role": split_role(experiment.runs[0], split),
                 "runs": spread.runs,
+                "dead_runs": spread.dead,
                 "mean": spread.mean,
                 "sd": spread.sd,
+                "median": spread.median,
                 "minimum": spread.minimum,
                 "maximum": spread.maximum,
-                "seeds_low": spread.low if several else np.nan,
-                "seeds_high": spread.high if several else np.nan,
+                "seeds_low": spread.low if has_interval else np.nan,
+                "seeds_high": spread.high if has_interval else np.nan,
                 "n": format_range(score.n for score in scores),
                 "groups": format_range(score.groups for score in scores),
                 "sampling_low": sampling.low,
@@ -211,6 +217,9 @@ def readable_summary(table: pd.DataFrame) -> pd.DataFrame:
             "chance": table["chance"].map(format_number),
         }
     )
+    if table["dead_runs"].any():
+        readable.insert(3, "runs that did not train", table["dead_runs"])
+        readable.insert(6, "median over runs", table["median"].map(format_number))
     if table["ensemble"].notna().any():
         readable["ensemble"] = table["ensemble"].map(format_number)
     if table["expert"].notna().any():

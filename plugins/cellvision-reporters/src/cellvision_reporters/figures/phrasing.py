@@ -61,12 +61,13 @@ def format_range(values: Iterable[Any]) -> str:
 def format_training_images(runs: Iterable[Run]) -> str:
     """Say how many images runs train and validate on; empty if they name neither split.
 
-    Such as ``462 training and 66 validation images``.
+    Such as ``462 training and 66 validation images``. Runs that are pooled over folds count test
+    images only.
     """
     counts: dict[str, list[int]] = {}
     for run in runs:
         for role, split in (("training", run.training_split), ("validation", run.validation_split)):
-            if split is not None:
+            if split is not None and split in run.counts:
                 counts.setdefault(role, []).append(sum(run.counts[split].values()))
     listed = " and ".join(f"{format_range(numbers)} {role}" for role, numbers in counts.items())
     return listed and f"{listed} images"
