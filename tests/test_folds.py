@@ -20,8 +20,11 @@ from cellvision.cli import main
 from cellvision.data.catalog import Catalog
 from cellvision.data.fold_assignment import fold_splits
 from cellvision.results.metadata import Environment, RunMetadata
+from cellvision.results.pilot import pilot_of
 from cellvision.results.scores import Score
+from cellvision.studies.ensemble import ensemble_scores
 from cellvision.studies.folds import plan_folds, requested_splitter, with_splitter
+from cellvision.studies.group_answers import group_answers
 from cellvision.studies.plan import PlannedRun, plan_runs
 from cellvision.studies.pooled_runs import write_pooled_runs
 from cellvision.studies.verdict import groups_and_batches, split_predictions
@@ -269,6 +272,18 @@ def test_what_folds_leave_out_is_the_independent_unit(
         independent, _ = groups_and_batches(run, split_predictions(run, "test"))
         assert independent is not None
         assert list(independent) == list(units)
+        # Every well has one image, so answers for wells are as uncertain as those for images.
+        assert (score.group_accuracy_low, score.group_accuracy_high) == (
+            interval.low,
+            interval.high,
+        )
+        answers = group_answers([run], "test")
+        assert (answers["group_accuracy_low"], answers["groups_scored"]) == (interval.low, 8)
+        ensemble = ensemble_scores([run, run])["test"]
+        assert (ensemble.groups, ensemble.accuracy_low) == (groups, interval.low)
+        assert pilot_of(run).images == 8 / groups
+        if unit == "compound":  # mean of the folds, which trained on three and on two compounds
+            assert run.scores["train"].groups == round((3 + 2) / 2)
 
 
 def test_a_pooled_run_predicts_every_image_once(pooled: tuple[cv.Run, cv.Run]) -> None:

@@ -196,12 +196,7 @@ def groups_and_batches(
     run: Run, images: pd.DataFrame
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the independent unit and the batch of each image; None where they are unknown."""
-    groups = None
-    if run.unit_column == run.group_column:
-        groups = None if run.group_column is None else images["group"].to_numpy()
-    else:
-        units = run.provenance.set_index("image").loc[images.index, run.unit_column]
-        groups = units.astype(str).to_numpy()
+    groups = run.independent_units(images.index)
     if run.batch_column is None:
         return groups, None
     batches = run.provenance.set_index("image").loc[images.index, "batch"]

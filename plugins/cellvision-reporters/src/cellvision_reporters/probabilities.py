@@ -99,7 +99,7 @@ def compute_curves(run: Run, split: str) -> Curves:
     rows = rows[rows["split"] == split]
     table = rows[[f"p_{name}" for name in run.class_names]].to_numpy(np.float64)
     labels = rows["label"].to_numpy()
-    groups = None if run.group_column is None else rows["group"].to_numpy()
+    groups = run.independent_units(rows["image"])
     resamples = 1000 if len(run.class_names) <= _FEW else _FEW_RESAMPLES
     names = run.class_names
     options: dict[str, Any] = {"class_names": names, "resamples": resamples}

@@ -27,7 +27,7 @@ def single_run_verdict(run: Run, split: str) -> statistics.Verdict:
     return statistics.verdict(
         rows["label"].to_numpy(),
         rows["predicted"].to_numpy(),
-        None if run.group_column is None else rows["group"].to_numpy(),
+        run.independent_units(rows["image"]),
         batches=batches,
         batch_name=run.batch_column or "batch",
         batches_held_out=trained is not None and not set(batches or ()) & set(trained),
