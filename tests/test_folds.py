@@ -395,6 +395,34 @@ def test_a_cross_validated_study_judges_out_of_fold_predictions(study: cv.Study)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plugins")
+def test_a_study_that_leaves_donors_out_counts_donors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tiny.make_folder(tmp_path / "images", count=16, wells=8)
+    wells = pd.read_csv(images / "groups.csv")
+    number = wells["well"].str.extract(r"(\d+)$")[0].astype(int)
+    donors = wells["well"].str.rstrip("0123456789") + (number % 2).astype(str)
+    wells.assign(donor=donors).to_csv(images / "groups.csv", index=False)
+    settings = ["dataset.group=well", "architecture=level", "training.epochs=1", "reporters=[]"]
+    changes = [word for setting in settings for word in ("--set", setting)]
+    words = ["study", str(images), "--out", str(tmp_path / "out"), "--runs", "1", *changes]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--leave-out", "donor", "--control", "permuted_groups"])
+    assert ended.value.code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "4 folds by donor, 32 images, 4 groups (donor)." in printed
+    assert "; of 16 groups (well) " in printed
+    study = cv.load_study(tmp_path / "out")
+    (verdict,), (experiment,) = study.verdicts, study.experiments
+    assert (verdict.groups, verdict.groups_scored, verdict.groups_left_out) == (4, 16, 0)
+    (control,) = experiment.controls["permuted_groups"]
+    table = control.predictions_of("test")  # wells exchanged labels, so wells are permuted
+    over_wells = statistics.permutation_test(table["label"], table["predicted"], table["group"])
+    assert verdict.controls[0].p == over_wells.p
+
+
+@pytest.mark.slow
 def test_reporters_show_out_of_fold_predictions(study: cv.Study) -> None:
     names = {artifact.path.name for artifact in study.artifacts}
     assert {"confusion_test.png", "panel_test.png", "controls.png", "learning.png"} <= names

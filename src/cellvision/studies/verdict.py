@@ -178,6 +178,12 @@ def _held_out(experiment: StudyExperiment, images: pd.DataFrame, split: str) -> 
 def _evidence(
     study: Study, experiment: StudyExperiment, images: pd.DataFrame, split: str
 ) -> dict[str, ControlEvidence]:
+    first = experiment.runs[0]
+    permuted_groups = None
+    if first.unit_column != first.group_column:
+        # Controls permute labels over groups, also if folds leave out something coarser.
+        names = images.index if first.group_column is None else images["group"]
+        permuted_groups = names.to_numpy()
     evidence = {}
     for control in study.metadata.controls:
         runs = experiment.controls.get(control.name)
@@ -188,6 +194,7 @@ def _evidence(
                 run_column(runs, images, split, "predicted"),
                 run_column(runs, images, split, "label") if permuted else None,
                 runs[0].metadata.control_caveat,
+                permuted_groups if permuted else None,
             )
     return evidence
 
