@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cellvision_reporters.page.single_run import single_run_verdict
 from written_results import write_run
 
 import cellvision as cv
 from cellvision import statistics
+from cellvision.progress import Display
+from cellvision.results.reporting import make_reports
 from cellvision.results.scores import Score
 
 
@@ -91,3 +94,29 @@ def test_an_expert_is_compared_over_what_folds_leave_out(
     first = np.array(["treated", *run.predictions["label"][1:]])
     kappa = statistics.cohen_kappa(first, run.predictions["label"], groups=donors_of(run))
     assert (agreement["low"], agreement["high"]) == pytest.approx((kappa.low, kappa.high))
+
+
+@pytest.mark.slow
+def test_curves_and_the_worst_batch_are_wider(run: cv.Run, out: Path) -> None:
+    cv.reporters.create("probabilities").run(run, out)
+    (areas,) = (pd.read_csv(path, index_col="class") for path in out.glob("*.csv"))
+    table, donors = run.predictions, donors_of(run)
+    probabilities = table[["p_control", "p_treated"]].to_numpy()
+    names = ("control", "treated")
+    curve = statistics.roc_curve(table["label"], probabilities, donors, class_names=names)[1]
+    area = curve.auc.widened(1.3)
+    assert areas.loc["treated", ["roc_auc_low", "roc_auc_high"]].tolist() == pytest.approx(
+        [area.low, area.high], abs=1e-6
+    )
+    make_reports(run, [cv.reporters.create("html")], Display())
+    page = (run.folder / "reports" / "report.html").read_text(encoding="utf-8")
+    right = table["label"] == table["predicted"]
+    plates = run.provenance["batch"]
+    plain, _ = statistics.batch_accuracies(right, plates, donors)
+    worst, _ = statistics.batch_accuracies(right, plates, donors, cross_validated=True)
+    assert f"{plain.accuracy.low:.2f}" != f"{worst.accuracy.low:.2f}"
+    assert f"together {worst.accuracy.low:.2f}–{worst.accuracy.high:.2f}" in page
+    verdict = single_run_verdict(run, "test")
+    assert (verdict.accuracy.low, verdict.accuracy.high) == (
+        *(run.scores["test"].accuracy_low, run.scores["test"].accuracy_high),
+    )

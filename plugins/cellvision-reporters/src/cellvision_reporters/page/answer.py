@@ -244,7 +244,9 @@ def _worst_batch_facts(run: Run, rows: pd.DataFrame) -> Iterator[Fact]:
         return
     right = (rows["predicted"] == rows["label"]).to_numpy(float)
     groups = run.independent_units(rows["image"])
-    worst, *others = statistics.batch_accuracies(right, batches.to_numpy(), groups)
+    worst, *others = statistics.batch_accuracies(
+        right, batches.to_numpy(), groups, cross_validated=run.cross_validated
+    )
     if others[-1].accuracy.estimate == worst.accuracy.estimate:
         return
     interval = format_interval(worst.accuracy.low, worst.accuracy.high, 2)
