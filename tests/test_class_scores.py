@@ -125,8 +125,8 @@ def test_the_terminal_shows_balanced_accuracy_beside_accuracy(tmp_path: Path) ->
 
     labels, predicted, names = seen()
     score = Score.from_predictions(labels, np.eye(4)[predicted], None, 0.5, class_names=names)
-    metadata = SimpleNamespace(group_column=None, tta_scores={})
-    run: Any = SimpleNamespace(metadata=metadata, scores={"test": score})
+    metadata = SimpleNamespace(tta_scores={})
+    run: Any = SimpleNamespace(metadata=metadata, scores={"test": score}, unit_column=None)
     head, row = printed(score_table(run))
     assert head == "split images groups unknown accuracy 95 % interval balanced"
     assert re.fullmatch(r"test 508 0\.732 0\.\d+ to 0\.\d+ 0\.\d+", row)

@@ -20,8 +20,11 @@ from cellvision.cli import main
 from cellvision.data.catalog import Catalog
 from cellvision.data.fold_assignment import fold_splits
 from cellvision.results.metadata import Environment, RunMetadata
+from cellvision.results.pilot import pilot_of
 from cellvision.results.scores import Score
+from cellvision.studies.ensemble import ensemble_scores
 from cellvision.studies.folds import plan_folds, requested_splitter, with_splitter
+from cellvision.studies.group_answers import group_answers
 from cellvision.studies.plan import PlannedRun, plan_runs
 from cellvision.studies.pooled_runs import write_pooled_runs
 from cellvision.studies.verdict import groups_and_batches, split_predictions
@@ -269,6 +272,18 @@ def test_what_folds_leave_out_is_the_independent_unit(
         independent, _ = groups_and_batches(run, split_predictions(run, "test"))
         assert independent is not None
         assert list(independent) == list(units)
+        # Every well has one image, so answers for wells are as uncertain as those for images.
+        assert (score.group_accuracy_low, score.group_accuracy_high) == (
+            interval.low,
+            interval.high,
+        )
+        answers = group_answers([run], "test")
+        assert (answers["group_accuracy_low"], answers["groups_scored"]) == (interval.low, 8)
+        ensemble = ensemble_scores([run, run])["test"]
+        assert (ensemble.groups, ensemble.accuracy_low) == (groups, interval.low)
+        assert pilot_of(run).images == 8 / groups
+        if unit == "compound":  # mean of the folds, which trained on three and on two compounds
+            assert run.scores["train"].groups == round((3 + 2) / 2)
 
 
 def test_a_pooled_run_predicts_every_image_once(pooled: tuple[cv.Run, cv.Run]) -> None:
@@ -393,6 +408,34 @@ def test_a_cross_validated_study_judges_out_of_fold_predictions(study: cv.Study)
         for image in run.predictions.loc[run.predictions["split"] == "test", "image"]
     }
     assert dict(zip(table["image"], table["fold"], strict=True)) == tested
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("plugins")
+def test_a_study_that_leaves_donors_out_counts_donors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tiny.make_folder(tmp_path / "images", count=16, wells=8)
+    wells = pd.read_csv(images / "groups.csv")
+    number = wells["well"].str.extract(r"(\d+)$")[0].astype(int)
+    donors = wells["well"].str.rstrip("0123456789") + (number % 2).astype(str)
+    wells.assign(donor=donors).to_csv(images / "groups.csv", index=False)
+    settings = ["dataset.group=well", "architecture=level", "training.epochs=1", "reporters=[]"]
+    changes = [word for setting in settings for word in ("--set", setting)]
+    words = ["study", str(images), "--out", str(tmp_path / "out"), "--runs", "1", *changes]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--leave-out", "donor", "--control", "permuted_groups"])
+    assert ended.value.code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "4 folds by donor, 32 images, 4 groups (donor)." in printed
+    assert "; of 16 groups (well) " in printed
+    study = cv.load_study(tmp_path / "out")
+    (verdict,), (experiment,) = study.verdicts, study.experiments
+    assert (verdict.groups, verdict.groups_scored, verdict.groups_left_out) == (4, 16, 0)
+    (control,) = experiment.controls["permuted_groups"]
+    table = control.predictions_of("test")  # wells exchanged labels, so wells are permuted
+    over_wells = statistics.permutation_test(table["label"], table["predicted"], table["group"])
+    assert verdict.controls[0].p == over_wells.p
 
 
 @pytest.mark.slow

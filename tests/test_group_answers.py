@@ -146,7 +146,7 @@ def test_the_worst_batch_of_a_run_is_that_of_its_predictions() -> None:
         predictions_of=lambda split: table[table["split"] == split],
         provenance=provenance,
         batch_column="plate",
-        group_column="well",
+        independent_units=lambda images: table.set_index("image").loc[images, "group"],
         cross_validated=False,
     )
     worst = worst_batch_of_run(run, "test")

@@ -587,6 +587,40 @@ def test_a_network_that_knows_groups_only_is_called_significant_in_at_most_5_per
 # Calibration
 
 
+def test_curves_and_calibration_of_pooled_folds_are_widened() -> None:
+    rng = np.random.default_rng(0)
+    labels, groups = np.arange(120) % 2, np.arange(120) // 6
+    p = np.clip(0.3 + 0.4 * labels + rng.normal(0, 0.2, 120), 0, 1)
+    table = np.stack([1 - p, p], axis=1)
+    for area, curves in (
+        ("auc", statistics.roc_curve),
+        ("average_precision", statistics.precision_recall_curve),
+    ):
+        plain, pooled = (
+            curves(labels, table, groups, resamples=200, cross_validated=folds)[1]  # type: ignore[operator]
+            for folds in (False, True)
+        )
+        before, after = getattr(plain, area), getattr(pooled, area)
+        assert after == before.widened(1.3, reason="cross-validation")
+        assert (pooled.band_low <= plain.band_low).all()
+        assert (pooled.band_high >= plain.band_high).all()
+        # Somewhere in the middle nothing is cut off, and a curve within its band stays in place.
+        wide = plain.band_high > plain.band_low
+        widths = (
+            (pooled.band_high - pooled.band_low)[wide],
+            (plain.band_high - plain.band_low)[wide],
+        )
+        assert (widths[0] / widths[1]).max() == pytest.approx(1.3)
+    plain, pooled = (
+        statistics.calibration(labels, table, groups=groups, cross_validated=folds)
+        for folds in (False, True)
+    )
+    filled = plain.counts > 0
+    expected = plain.accuracy - 1.3 * (plain.accuracy - plain.low)
+    assert pooled.low[filled] == pytest.approx(np.clip(expected, 0, 1)[filled])
+    assert pooled.method == "beta-binomial over groups, widened 1.3 times"
+
+
 def test_calibration_bins_by_hand() -> None:
     labels = [0, 0, 1, 1, 0]
     first = np.array([0.95, 0.85, 0.15, 0.55, 0.45])

@@ -95,6 +95,17 @@ def test_permuted_labels_that_beat_chance_are_suspicious(rng: np.random.Generato
     assert (learned.word, learned.controls[0].finding) == ("learned", "no leak")
 
 
+def test_permuted_labels_are_tested_over_the_groups_that_exchanged_them(
+    rng: np.random.Generator,
+) -> None:
+    permuted, answers, donors = permuted_labels(rng), leaning(rng), GROUPS // 4
+    control = {"permuted_groups": ControlEvidence(PERMUTED, answers, permuted, groups=GROUPS)}
+    result = statistics.verdict(LABELS, answers, donors, controls=control)
+    (found,) = result.controls
+    assert found.test.p == statistics.permutation_test(permuted, answers, GROUPS).p
+    assert (found.accuracy.groups, result.accuracy.groups) == (10, 10)
+
+
 def test_a_permuted_control_with_too_few_groups_could_not_show_a_leak() -> None:
     """All four groups per class are right in one run: no p below 1/70 is possible."""
     rows = GROUPS < 8

@@ -141,6 +141,11 @@ def test_planted_labels_come_first(run: cv.Run, artifacts: list[Artifact]) -> No
     flagged = table[table["suspicious"]]
     assert set(flagged["image"]) == set(PLANTED)
     assert (flagged["suggested"] != flagged["label"]).all()
+    # Its folds are pooled, so the interval is wider than that of one test set.
+    right = table["label"] == table["suggested"]
+    accuracy = cv.statistics.cross_validated_accuracy(right, table["group"])
+    interval = f"(95 % interval {accuracy.low:.2f} to {accuracy.high:.2f})"
+    assert interval in artifacts[0].caption
 
 
 @pytest.mark.exhaustive

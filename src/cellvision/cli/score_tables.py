@@ -27,7 +27,7 @@ def score_table(run: Run) -> Table:
     """Return one row per split: images, groups, accuracy with interval, balanced accuracy."""
     from rich.table import Column, Table
 
-    group = run.metadata.group_column or "groups unknown"
+    group = run.unit_column or "groups unknown"
     scored = any(score.group_accuracy is not None for score in run.scores.values())
     further = ("of groups",) if scored else ()
     table = Table(

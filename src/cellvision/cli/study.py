@@ -296,7 +296,7 @@ def _facts(verdict: VerdictRecord) -> list[str]:
     """State folds, accuracies of images and groups side by side, and the worst batch."""
     lines = []
     if verdict.folds is not None:
-        groups = "groups unknown" if verdict.groups is None else counted(verdict.groups, "group")
+        groups = _groups(verdict, verdict.groups, verdict.unit_column)
         images = counted(verdict.n, "image")
         lines.append(f"{verdict.folds} folds by {verdict.folds_by}, {images}, {groups}.")
     accuracy = (
@@ -307,16 +307,24 @@ def _facts(verdict: VerdictRecord) -> list[str]:
     if verdict.group_accuracy is not None:
         scored = verdict.groups_scored or 0
         accuracy += (
-            f"; of {counted(scored, 'group')} {verdict.group_accuracy:.2f} "
+            f"; of {_groups(verdict, scored, verdict.group_column)} {verdict.group_accuracy:.2f} "
             f"({verdict.group_accuracy_low:.2f} to {verdict.group_accuracy_high:.2f})"
         )
-        left_out = (verdict.groups or 0) - scored
-        if left_out > 0:
+        left_out = verdict.groups_left_out or 0
+        if left_out:
             accuracy += f", without {counted(left_out, 'group')} of several labels or a tie"
     lines.append(f"{accuracy}.")
     if verdict.worst_batch is not None:
         lines.append(verdict.worst_batch.sentence(verdict.batch_column))
     return lines
+
+
+def _groups(verdict: VerdictRecord, count: int | None, column: str | None) -> str:
+    """Count groups, and name their column if folds leave out something coarser."""
+    if count is None:
+        return "groups unknown"
+    coarser = verdict.unit_column not in (None, verdict.group_column)
+    return f"{counted(count, 'group')} ({column})" if coarser else counted(count, "group")
 
 
 def _verdict_lines(verdict: VerdictRecord) -> list[str]:

@@ -90,6 +90,8 @@ class _HeldOut:
 
     table: pd.DataFrame
     probabilities: np.ndarray
+    groups: np.ndarray  # the independent units, which `column` names
+    column: str
     reader: Run
     source: str
 
@@ -97,10 +99,6 @@ class _HeldOut:
     def labels(self) -> np.ndarray:
         numbers = {name: number for number, name in enumerate(self.reader.class_names)}
         return self.table["label"].map(numbers).to_numpy(np.int64)
-
-    @property
-    def groups(self) -> np.ndarray:
-        return self.table["group"].to_numpy(dtype=object)
 
 
 def fit_trust(
@@ -152,7 +150,9 @@ def fit_trust(
             "(study --folds 5), so that every group is held out once.",
         )
     notes.insert(
-        0, f"fitted on {held_out.source} of {number} groups; holds for groups of this kind"
+        0,
+        f"fitted on {held_out.source} of {number} groups ({held_out.column}); holds for groups of "
+        "this kind",
     )
     return PredictionTrust(sets, abstention, likeness, tuple(notes))
 
@@ -183,14 +183,14 @@ def _held_out(model: Run | Study, name: str | None) -> _HeldOut:
     else:
         experiment = _experiment(model, name)
         runs, reader, pooled = experiment.runs, experiment.networks[0], experiment.out_of_fold
-    if runs[0].group_column is None:
+    if runs[0].unit_column is None:
         raise errors.ExperimentError(
             f"{model.folder}: groups are unknown, so nothing can be said about new groups",
             "Name them when training: --set dataset.group=well",
         )
     if pooled is not None:
         table = pooled.predictions[pooled.predictions["split"].isin(pooled.test_splits)]
-        return _HeldOut(table, _mean([table], reader), reader, "out-of-fold predictions")
+        return _held_out_by(pooled, [table], reader, "out-of-fold predictions")
     split = runs[0].validation_split
     if split is None:
         raise errors.ExperimentError(
@@ -198,7 +198,15 @@ def _held_out(model: Run | Study, name: str | None) -> _HeldOut:
             "Train with a validation split, or cross-validate (study --folds 5).",
         )
     tables = [run.predictions_of(split) for run in runs]
-    return _HeldOut(tables[0], _mean(tables, reader), reader, f"predictions of {split} images")
+    return _held_out_by(runs[0], tables, reader, f"predictions of {split} images")
+
+
+def _held_out_by(run: Run, tables: Sequence[pd.DataFrame], reader: Run, source: str) -> _HeldOut:
+    """Return the mean of some predictions, with the independent units that a run knows."""
+    units, column = run.independent_units(tables[0]["image"]), run.unit_column
+    assert units is not None
+    assert column is not None
+    return _HeldOut(tables[0], _mean(tables, reader), units, column, reader, source)
 
 
 def _experiment(study: Study, name: str | None) -> StudyExperiment:

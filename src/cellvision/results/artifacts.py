@@ -151,6 +151,12 @@ class ReportedResults:
         """The reporters that reported on these results, with their settings and files."""
         return read_reports(self.folder / "reports").reporters
 
+    def _file(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise errors.FolderError(f"{path}: no such file", "Restore it or train again.")
+        return path
+
 
 def write_reports(reports: Path, record: ReportsRecord) -> None:
     """Write the record, whole or not at all."""

@@ -19,6 +19,8 @@ def pilot_of(
 ) -> Pilot:
     """Estimate accuracy, recalls, correlation and group size from held-out predictions.
 
+    Groups are the independent units of the predictions; see `Run.unit_column`.
+
     Parameters
     ----------
     results
@@ -34,7 +36,7 @@ def pilot_of(
         Groups are unknown, there is no test set, or a name is missing or wrong.
     """
     runs = _runs(results, experiment)
-    if runs[0].group_column is None:
+    if runs[0].unit_column is None:
         raise errors.InvalidInput(
             f"{results.folder}: its groups are unknown",
             "Name them (dataset.group), or give guesses: --accuracy, --correlation and --images",
@@ -46,9 +48,9 @@ def pilot_of(
         (table["predicted"] == table["label"]).set_axis(table["image"]).loc[images].to_numpy(float)
         for table in tables
     ]
-    return summarise_pilot(
-        np.mean(right, axis=0), tables[0]["group"].to_numpy(), tables[0]["label"].to_numpy()
-    )
+    units = runs[0].independent_units(images)
+    assert units is not None
+    return summarise_pilot(np.mean(right, axis=0), units, tables[0]["label"].to_numpy())
 
 
 def _runs(results: Run | Study, experiment: str | None) -> tuple[Run, ...]:

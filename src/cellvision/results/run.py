@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +126,17 @@ class Run(ReportedResults):
         """
         return self._metadata.left_out_column or self._metadata.group_column
 
+    def independent_units(self, images: Iterable[str]) -> np.ndarray | None:
+        """Return the independent unit of each of these images; None if they are unknown.
+
+        Intervals and tests of its predictions are over these units; see `unit_column`.
+        """
+        if self.unit_column is None:
+            return None
+        column = self._metadata.left_out_column
+        table, name = (self._predictions, "group") if column is None else (self._provenance, column)
+        return table.set_index("image").loc[list(images), name].to_numpy(dtype=object)
+
     @property
     def batch_column(self) -> str | None:
         """Provenance column that names the batches (plate, day); None if they are unknown."""
@@ -231,12 +242,6 @@ class Run(ReportedResults):
     def _provenance(self) -> pd.DataFrame:
         return read_table(self._file("provenance.csv"), str)
 
-    def _file(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.is_file():
-            raise errors.FolderError(f"{path}: no such file", "Restore it or train again.")
-        return path
-
     @property
     def audit(self) -> Audit | None:
         """The audit of its images, a copy; None if the folder has no ``audit.json``.
@@ -263,14 +268,9 @@ class Run(ReportedResults):
         errors.ExperimentError
             An installed plugin no longer understands a recorded setting.
         """
-        from cellvision.experiment import Experiment, experiment_from
-        from cellvision.plain_settings import by_distribution
-        from cellvision.plugin_versions import raise_if_missing, warn_of_differences
+        from cellvision.results.recorded_experiment import recorded_experiment
 
-        raise_if_missing(self._metadata.plugins, self.folder)
-        warn_of_differences(self._metadata, self.folder)
-        values = by_distribution(self._metadata.experiment, Experiment, self._metadata.plugins)
-        return experiment_from(values, str(self.folder / "run.json"))
+        return recorded_experiment(self._metadata, self.folder)
 
     @cached_property
     def preprocessing(self) -> Preprocessing:

@@ -20,7 +20,8 @@ class Score(ResultModel):
     """Number of images."""
 
     groups: int | None
-    """Number of groups (wells, slides, donors, ...); None if they are unknown."""
+    """Number of independent groups (wells, slides, donors, ...), over which the intervals are; None
+    if they are unknown. See `Run.unit_column`."""
 
     accuracy: float
     """Fraction of images classified correctly, 0 to 1."""
@@ -45,13 +46,17 @@ class Score(ResultModel):
     groups are unknown or none could be scored."""
 
     group_accuracy_low: float | None = None
-    """Lower limit of its 95 % interval (Wilson over groups)."""
+    """Lower limit of its 95 % interval: Wilson over groups, or if units are coarser, that of an
+    accuracy over units."""
 
     group_accuracy_high: float | None = None
     """Upper limit of its 95 % interval."""
 
     groups_scored: int | None = None
     """Groups that were scored: those with one label and no tie."""
+
+    groups_left_out: int | None = None
+    """Groups that were not: those with several labels or a tie."""
 
     classes: dict[str, ClassScore] = Field(default_factory=dict)
     """Precision, recall and F1 of each class; empty for the training split."""
@@ -75,6 +80,7 @@ class Score(ResultModel):
         groups: np.ndarray | None,
         loss: float,
         *,
+        units: np.ndarray | None = None,
         class_names: Sequence[str] = (),
         cross_validated: bool = False,
     ) -> Score:
@@ -90,6 +96,9 @@ class Score(ResultModel):
             The group of each image, shape (images,); None if groups are unknown.
         loss
             The mean loss.
+        units
+            The independent unit of each image if it is coarser than the groups, shape (images,).
+            Groups then get answers, and intervals are over units.
         class_names
             The classes, in the order of their numbers, to score each of them; empty scores none.
         cross_validated
@@ -100,11 +109,12 @@ class Score(ResultModel):
         interval_of = (
             statistics.cross_validated_accuracy if cross_validated else statistics.accuracy_interval
         )
-        interval = interval_of(correct, groups)
+        independent = groups if units is None else units
+        interval = interval_of(correct, independent)
         recalls = [float(correct[labels == number].mean()) for number in np.unique(labels)]
         return cls(
             n=len(labels),
-            groups=None if groups is None else len(np.unique(groups)),
+            groups=None if independent is None else len(np.unique(independent)),
             accuracy=float(correct.mean()),
             accuracy_low=interval.low,
             accuracy_high=interval.high,
@@ -112,9 +122,9 @@ class Score(ResultModel):
             balanced_accuracy=float(np.mean(recalls)),
             loss=loss if np.isfinite(loss) else None,
             classes=score_classes(
-                labels, predicted, groups, class_names, cross_validated=cross_validated
+                labels, predicted, independent, class_names, cross_validated=cross_validated
             ),
-            **_group_scores(labels, probabilities, groups, cross_validated),
+            **_group_scores(labels, probabilities, groups, units, cross_validated),
         )
 
 
@@ -169,6 +179,7 @@ def _group_scores(
     labels: np.ndarray,
     probabilities: np.ndarray,
     groups: np.ndarray | None,
+    units: np.ndarray | None,
     cross_validated: bool,
 ) -> dict[str, float | int | None]:
     """Score the answers for groups; empty if there are none."""
@@ -180,9 +191,12 @@ def _group_scores(
     np.add.at(counts, (index, labels), 1)
     decided = ((counts > 0).sum(axis=1) == 1) & (answers.predicted >= 0)
     if not decided.any():
-        return {"groups_scored": 0}
+        return {"groups_scored": 0, "groups_left_out": len(decided)}
     right = (answers.predicted == counts.argmax(axis=1))[decided]
-    interval = statistics.wilson_interval(float(right.sum()), len(right))
+    # Groups are independent unless folds leave out something coarser: wells of one donor depend on
+    # each other. A group lies within one unit, so its first image names it.
+    of_group = None if units is None else units[np.unique(index, return_index=True)[1]][decided]
+    interval = statistics.accuracy_interval(right, of_group)
     if cross_validated:
         interval = interval.widened(statistics.CROSS_VALIDATION_FACTOR)
     return {
@@ -190,4 +204,5 @@ def _group_scores(
         "group_accuracy_low": interval.low,
         "group_accuracy_high": interval.high,
         "groups_scored": len(right),
+        "groups_left_out": int((~decided).sum()),
     }

@@ -386,7 +386,4 @@ class Study(ReportedResults):
         return {}
 
     def _read_table(self, name: str) -> pd.DataFrame:
-        path = self.folder / name
-        if not path.is_file():
-            raise errors.FolderError(f"{path}: no such file", "Restore it.")
-        return read_table(path, dict.fromkeys(_TEXT_COLUMNS, str))
+        return read_table(self._file(name), dict.fromkeys(_TEXT_COLUMNS, str))

@@ -174,8 +174,7 @@ class VerdictRecord(ResultModel):
     """Upper limit of its 95 % interval."""
 
     group_accuracy: float | None = None
-    """Fraction of groups classified correctly by the mean probability over their images and over
-    runs; None if groups are unknown or none could be scored."""
+    """Fraction of groups right by mean probability over images and runs; None if none is scored."""
 
     group_accuracy_low: float | None = None
     """Lower limit of its 95 % interval."""
@@ -185,6 +184,9 @@ class VerdictRecord(ResultModel):
 
     groups_scored: int | None = None
     """Groups that were scored: those with one label and no tie."""
+
+    groups_left_out: int | None = None
+    """Groups that were not: those with several labels or a tie."""
 
     worst_batch: WorstBatchRecord | None = None
     """The batch with the lowest accuracy; None if batches are unknown or equally accurate."""
@@ -287,9 +289,7 @@ class VerdictRecord(ResultModel):
             f"{self.experiment}: {self.sentence}",
             notebook_html.notes("", self.reasons),
             notebook_html.facts(pairs),
-            notebook_html.notes(
-                "Controls", (f"{each.control}: {each.sentence}" for each in self.controls)
-            ),
+            notebook_html.notes("Controls", (f"{c.control}: {c.sentence}" for c in self.controls)),
             notebook_html.notes("Warnings", (w for w in self.warnings if w not in self.reasons)),
         )
 

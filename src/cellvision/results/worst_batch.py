@@ -68,6 +68,6 @@ def worst_batch_of_run(run: Run, split: str) -> WorstBatchRecord | None:
     if batches.isna().any() or batches.nunique() < 2:
         return None
     right = (rows["predicted"] == rows["label"]).to_numpy(float)
-    groups = None if run.group_column is None else rows["group"].to_numpy()
+    groups = run.independent_units(rows["image"])
     content = worst_batch(right, groups, batches.to_numpy(), cross_validated=run.cross_validated)
     return None if content is None else WorstBatchRecord.model_validate(content)

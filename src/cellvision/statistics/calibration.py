@@ -10,7 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellvision.errors import InvalidInput
 from cellvision.statistics import validation
-from cellvision.statistics.accuracy import accuracy_interval
+from cellvision.statistics.accuracy import (
+    CROSS_VALIDATION_FACTOR,
+    accuracy_interval,
+    cross_validated_accuracy,
+)
 
 _SIMULATIONS = 500  # of a perfectly calibrated network
 
@@ -65,6 +69,7 @@ def calibration(
     *,
     class_names: Sequence[str] | None = None,
     confidence: float = 0.95,
+    cross_validated: bool = False,
 ) -> Calibration:
     """Compare predicted probabilities with observed frequencies.
 
@@ -82,6 +87,8 @@ def calibration(
         Names in the order of the columns.
     confidence
         Level of the limits.
+    cross_validated
+        Whether predictions are pooled over folds: the limits are then widened.
 
     Raises
     ------
@@ -121,10 +128,12 @@ def calibration(
         mean_claimed = np.bincount(bin_of, weights=claimed, minlength=bins) / counts
         accuracy = np.bincount(bin_of, weights=right, minlength=bins) / counts
     low, high = np.zeros(bins), np.ones(bins)
+    interval = cross_validated_accuracy if cross_validated else accuracy_interval
     for number in np.flatnonzero(counts):
         rows = bin_of == number
-        limits = accuracy_interval(right[rows], None if group is None else group[rows], confidence)
+        limits = interval(right[rows], None if group is None else group[rows], confidence)
         low[number], high[number] = limits.low, limits.high
+    widened = f", widened {CROSS_VALIDATION_FACTOR:g} times" if cross_validated else ""
     truth = np.zeros_like(table)
     truth[np.arange(n), label] = 1
     return Calibration(
@@ -134,7 +143,7 @@ def calibration(
         accuracy,
         low,
         high,
-        "Wilson" if group is None else "beta-binomial over groups",
+        f"{'Wilson' if group is None else 'beta-binomial over groups'}{widened}",
         float(_calibration_error(right[None].astype(float), claimed, bin_of)[0]),
         _expected_error(claimed, bin_of),
         float(((table - truth) ** 2).sum(axis=1).mean()),

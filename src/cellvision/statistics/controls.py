@@ -113,12 +113,16 @@ class ControlEvidence:
     caveat : str
         Why it would mean little if the control did as well, as a clause; empty if nothing is
         known against it.
+    groups : array or None
+        For permuted labels: (n,) the groups that exchanged them, if they are smaller than those
+        over which the network is judged. None: they are the same.
     """
 
     meaning: ControlMeaning
     predictions: ArrayLike
     labels: ArrayLike | None = None
     caveat: str = ""
+    groups: ArrayLike | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,7 +317,9 @@ def evaluate_control(
     labels = test_set.labels
     if evidence.labels is not None:
         labels = validation.check_runs(evidence.labels, f"labels of {name}")
-    test = permutation_test(labels, answers, test_set.groups, batches=test_set.batches, seed=seed)
+    # The test permutes what was permuted: if wells exchanged labels, every donor has mixed ones.
+    groups = test_set.groups if evidence.groups is None else evidence.groups
+    test = permutation_test(labels, answers, groups, batches=test_set.batches, seed=seed)
     correct = (answers == labels).mean(axis=0)
     accuracy = test_set.interval(correct)
     if permuted:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellvision.statistics import resampling, validation
+from cellvision.statistics.accuracy import CROSS_VALIDATION_FACTOR
 from cellvision.statistics.bootstrap import (
     check_resamples,
     jackknife_masks,
@@ -86,6 +87,7 @@ def roc_curve(
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
+    cross_validated: bool = False,
 ) -> tuple[RocCurve, ...]:
     """Compute one ROC curve per class, with its area and a pointwise band over groups.
 
@@ -101,6 +103,8 @@ def roc_curve(
         Names in the order of the columns.
     confidence, resamples, seed
         Level, number of resamples of groups, and their seed.
+    cross_validated
+        Whether predictions are pooled over folds: intervals and bands are then widened.
 
     Raises
     ------
@@ -125,7 +129,8 @@ def roc_curve(
 
     grid = np.linspace(0, 1, GRID)
     curves = []
-    for one in _classes(labels, probabilities, groups, class_names, confidence, resamples, seed):
+    options = (confidence, resamples, seed, cross_validated)
+    for one in _classes(labels, probabilities, groups, class_names, *options):
         if one.problem is not None:
             empty, nothing = np.array([]), one.undefined()
             curves.append(
@@ -147,6 +152,7 @@ def precision_recall_curve(
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
+    cross_validated: bool = False,
 ) -> tuple[PrecisionRecallCurve, ...]:
     """Compute one precision-recall curve per class, with average precision and a band.
 
@@ -169,7 +175,8 @@ def precision_recall_curve(
 
     grid = np.linspace(0, 1, GRID)
     curves = []
-    for one in _classes(labels, probabilities, groups, class_names, confidence, resamples, seed):
+    options = (confidence, resamples, seed, cross_validated)
+    for one in _classes(labels, probabilities, groups, class_names, *options):
         share = float(one.positive.mean())
         if one.problem is not None:
             empty, nothing = np.array([]), one.undefined()
@@ -213,6 +220,13 @@ def _precision_recall(true: Floats, false: Floats, grid: Floats) -> tuple[Floats
     return area, np.stack(at)
 
 
+def _widened(curve: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Widen a band about a curve, which need not lie within it."""
+    below = np.clip(curve - low, 0, None) * (CROSS_VALIDATION_FACTOR - 1)
+    above = np.clip(high - curve, 0, None) * (CROSS_VALIDATION_FACTOR - 1)
+    return np.clip(low - below, 0, 1), np.clip(high + above, 0, 1)
+
+
 @dataclass(frozen=True, eq=False)
 class _OneClass:
     """One class against the rest, with what resampling needs."""
@@ -225,6 +239,7 @@ class _OneClass:
     confidence: float
     resamples: int
     seed: int
+    cross_validated: bool
 
     @property
     def problem(self) -> str | None:
@@ -276,12 +291,17 @@ class _OneClass:
             confidence=self.confidence,
             grouped=self.grouped,
         )
+        if self.cross_validated:
+            interval = interval.widened(CROSS_VALIDATION_FACTOR, reason="cross-validation")
         if len(at_grid) == 0 or count == 1:
             return interval, grid * 0, grid * 0 + 1
         from scipy.special import ndtr
 
         tail = float(ndtr(-resampling.few_groups_critical(self.confidence, sizes)))
         low, high = np.quantile(at_grid, [tail, 1 - tail], axis=0)
+        if self.cross_validated:
+            (curve,) = measure_weights(np.ones((1, count)))[1]
+            low, high = _widened(curve, low, high)
         return interval, low, high
 
 
@@ -293,6 +313,7 @@ def _classes(
     confidence: float,
     resamples: int,
     seed: int,
+    cross_validated: bool,
 ) -> list[_OneClass]:
     validation.check_confidence(confidence)
     check_resamples(resamples)
@@ -308,6 +329,7 @@ def _classes(
             confidence,
             resamples,
             seed,
+            cross_validated,
         )
         for number, name in enumerate(names)
     ]

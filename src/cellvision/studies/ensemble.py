@@ -65,6 +65,7 @@ def ensemble_scores(runs: Sequence[Run]) -> dict[str, Score]:
             probabilities[rows],
             table.loc[rows, "group"].to_numpy() if runs[0].group_column is not None else None,
             cross_entropy(labels[rows], probabilities[rows]),
+            units=runs[0].independent_units(table.loc[rows, "image"]),
             class_names=() if is_training(split) else runs[0].class_names,
             cross_validated=runs[0].cross_validated,
         )

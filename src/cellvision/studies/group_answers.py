@@ -34,7 +34,8 @@ def group_answers(runs: Sequence[Run], split: str) -> dict[str, Any]:
         probabilities[rows],
         table.loc[rows, "group"].to_numpy(),
         0.0,
+        units=runs[0].independent_units(table.loc[rows, "image"]),
         cross_validated=runs[0].cross_validated,
     )
-    names = ("group_accuracy", "group_accuracy_low", "group_accuracy_high", "groups_scored")
-    return {name: getattr(score, name) for name in names}
+    names = ("group_accuracy", "group_accuracy_low", "group_accuracy_high")
+    return {name: getattr(score, name) for name in (*names, "groups_scored", "groups_left_out")}

@@ -98,13 +98,15 @@ def _pool(folder: Path, folds: Sequence[Run], left_out: str | None) -> None:
     provenance = pd.concat([run.provenance for run in folds]).drop_duplicates("image")
     table = _once_per_image(pd.concat(tables), folds[0].class_names)
     table = table.loc[[image for image in provenance["image"] if image in table.index]]
+    known = {None, folds[0].group_column, folds[0].batch_column}
+    left_out = None if left_out in known else left_out
     training = {
-        split: _mean_score([run.scores[split] for run in folds if split in run.scores])
+        split: _mean_score(
+            [_training_score(run, split, left_out) for run in folds if split in run.scores]
+        )
         for split in dict.fromkeys(name for run in folds for name in run.scores)
         if split not in folds[0].test_splits
     }
-    known = {None, folds[0].group_column, folds[0].batch_column}
-    left_out = None if left_out in known else left_out
     _write(folder, folds, table.reset_index(), provenance, training, len(folds), left_out)
 
 
@@ -163,26 +165,46 @@ def _write(
             write_table(arriving / "groups.csv", group_table(table, rows, first.class_names))
         counts = {_TEST: {n: int((table["label"] == n).sum()) for n in first.class_names}}
         write_json(arriving / "audit.json", _audit(first, counts, table))
-        units = None if left_out is None else rows[left_out].astype(str).to_numpy()
-        metadata = _metadata(parts, _score(first, table, units), training, counts, folds)
+        score = _score(first, table, rows, left_out, cross_validated=True)
+        metadata = _metadata(parts, score, training, counts, folds)
         metadata = metadata.model_copy(update={"left_out_column": left_out})
         atomic_io.text(arriving / "run.json", metadata.to_json())
 
 
-def _score(first: Run, table: pd.DataFrame, units: np.ndarray | None) -> Score:
+def _training_score(run: Run, split: str, left_out: str | None) -> Score:
+    """Return the score of a fold on images that it was trained on, over the units of the study."""
+    score, table = run.scores[split], run.predictions_of(split)
+    if left_out is None or table.empty:
+        return score
+    over_units = _score(run, table, run.provenance, left_out, cross_validated=False)
+    return over_units.model_copy(update={"loss": score.loss})
+
+
+def _score(
+    first: Run,
+    table: pd.DataFrame,
+    provenance: pd.DataFrame,
+    left_out: str | None,
+    *,
+    cross_validated: bool,
+) -> Score:
+    """Score predictions; the values of the column that folds leave out are independent."""
     probabilities = table[[f"p_{name}" for name in first.class_names]].to_numpy(np.float64)
     numbers = {name: number for number, name in enumerate(first.class_names)}
     labels = table["label"].map(numbers).to_numpy(np.int64)
     groups = None if first.group_column is None else table["group"].to_numpy()
-    loss = cross_entropy(labels, probabilities)
-    options: dict[str, Any] = {"class_names": first.class_names, "cross_validated": True}
-    score = Score.from_predictions(labels, probabilities, groups, loss, **options)
-    if units is None:
-        return score
-    # Groups get answers; intervals treat the values that folds leave out as independent.
-    over = Score.from_predictions(labels, probabilities, units, loss, **options)
-    names = ("accuracy_low", "accuracy_high", "interval", "groups", "classes")
-    return score.model_copy(update={name: getattr(over, name) for name in names})
+    units = None
+    if left_out is not None:
+        units = provenance.set_index("image").loc[table["image"], left_out].astype(str).to_numpy()
+    return Score.from_predictions(
+        labels,
+        probabilities,
+        groups,
+        cross_entropy(labels, probabilities),
+        units=units,
+        class_names=first.class_names,
+        cross_validated=cross_validated,
+    )
 
 
 def _mean_score(scores: Sequence[Score]) -> Score:

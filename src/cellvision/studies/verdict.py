@@ -201,6 +201,12 @@ def _held_out(experiment: StudyExperiment, images: pd.DataFrame, split: str) -> 
 def _evidence(
     study: Study, experiment: StudyExperiment, images: pd.DataFrame, split: str
 ) -> dict[str, ControlEvidence]:
+    first = experiment.runs[0]
+    permuted_groups = None
+    if first.unit_column != first.group_column:
+        # Controls permute labels over groups, also if folds leave out something coarser.
+        names = images.index if first.group_column is None else images["group"]
+        permuted_groups = names.to_numpy()
     evidence = {}
     for control in study.metadata.controls:
         runs = experiment.controls.get(control.name)
@@ -211,6 +217,7 @@ def _evidence(
                 run_column(runs, images, split, "predicted"),
                 run_column(runs, images, split, "label") if permuted else None,
                 runs[0].metadata.control_caveat,
+                permuted_groups if permuted else None,
             )
     return evidence
 
@@ -219,12 +226,7 @@ def groups_and_batches(
     run: Run, images: pd.DataFrame
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the independent unit and the batch of each image; None where they are unknown."""
-    groups = None
-    if run.unit_column == run.group_column:
-        groups = None if run.group_column is None else images["group"].to_numpy()
-    else:
-        units = run.provenance.set_index("image").loc[images.index, run.unit_column]
-        groups = units.astype(str).to_numpy()
+    groups = run.independent_units(images.index)
     if run.batch_column is None:
         return groups, None
     batches = run.provenance.set_index("image").loc[images.index, "batch"]

@@ -121,8 +121,8 @@ class SuspiciousLabels(FigureReporter):
     def _captions(self, run: Run, ranked: pd.DataFrame) -> list[str]:
         right = (ranked["label"] == ranked["suggested"]).to_numpy()
         known = run.group_column is not None
-        accuracy = cv.statistics.accuracy_interval(
-            right, ranked["group"].to_numpy() if known else None
+        accuracy = cv.statistics.cross_validated_accuracy(
+            right, run.independent_units(ranked["image"])
         )
         flagged = ranked[ranked["suspicious"]]
         sentences = [

@@ -119,7 +119,7 @@ def _input(run: cv.Run) -> Iterator[str]:
 
 
 def _evaluation(run: cv.Run) -> Iterator[str]:
-    group = run.group_column or "images, because groups are unknown"
+    group = run.unit_column or "images, because groups are unknown"
     yield "| split | accuracy | 95 % interval | balanced accuracy | images | groups |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for split, score in run.scores.items():

@@ -124,7 +124,7 @@ class Metrics(Reporter):
         metrics = statistics.classification_metrics(
             rows["label"].to_numpy(),
             rows["predicted"].to_numpy(),
-            None if run.group_column is None else rows["group"].to_numpy(),
+            run.independent_units(rows["image"]),
             ordered_classes=self.ordered_classes,
             costs=self._pairs(),
         )

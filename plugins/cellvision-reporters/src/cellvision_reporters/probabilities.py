@@ -99,14 +99,14 @@ def compute_curves(run: Run, split: str) -> Curves:
     rows = rows[rows["split"] == split]
     table = rows[[f"p_{name}" for name in run.class_names]].to_numpy(np.float64)
     labels = rows["label"].to_numpy()
-    groups = None if run.group_column is None else rows["group"].to_numpy()
+    groups = run.independent_units(rows["image"])
     resamples = 1000 if len(run.class_names) <= _FEW else _FEW_RESAMPLES
     names = run.class_names
-    options: dict[str, Any] = {"class_names": names, "resamples": resamples}
+    pooled: dict[str, Any] = {"class_names": names, "cross_validated": run.cross_validated}
     return (
-        statistics.roc_curve(labels, table, groups, **options),
-        statistics.precision_recall_curve(labels, table, groups, **options),
-        statistics.calibration(labels, table, groups=groups, class_names=names),
+        statistics.roc_curve(labels, table, groups, resamples=resamples, **pooled),
+        statistics.precision_recall_curve(labels, table, groups, resamples=resamples, **pooled),
+        statistics.calibration(labels, table, groups=groups, **pooled),
     )
 
 

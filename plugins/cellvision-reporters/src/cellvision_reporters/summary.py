@@ -183,9 +183,7 @@ def _sampling_interval(experiment: StudyExperiment, split: str) -> statistics.In
     if first.empty:
         return statistics.Interval(np.nan, np.nan, np.nan, "none", 0)
     right = [(table["predicted"] == table["label"]).loc[first.index] for table in tables]
-    known = experiment.runs[0].group_column is not None
-    groups = first["group"].to_numpy() if known else None
-    return accuracy_interval(experiment.runs[0], np.mean(right, axis=0), groups)
+    return accuracy_interval(experiment.runs[0], first.index, np.mean(right, axis=0))
 
 
 def split_role(run: Run, split: str) -> str:

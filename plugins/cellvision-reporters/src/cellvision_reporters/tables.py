@@ -154,10 +154,10 @@ def _class_rows(run: Run, rows: pd.DataFrame) -> list[dict[str, Any]]:
     for index, name in enumerate(run.class_names):
         images = rows[rows["label"] == name]
         low = high = np.nan
-        groups = None if run.group_column is None else images["group"].to_numpy()
+        groups = run.independent_units(images["image"])
         if len(images):
             right = (images["predicted"] == name).to_numpy()
-            interval = accuracy_interval(run, right, groups)
+            interval = accuracy_interval(run, images["image"], right)
             low, high = interval.low, interval.high
         table.append(
             {
@@ -213,7 +213,7 @@ def _rounded(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _run_text(run: Run, scores: pd.DataFrame, classes: pd.DataFrame, counts: pd.DataFrame) -> str:
-    column = run.group_column
+    column = run.unit_column
     lines = ["# Scores", "", *_notes(run)]
     for split in run.test_splits:
         sentence = accuracy_sentence(split, run.scores[split], column, len(run.class_names))
@@ -242,7 +242,7 @@ def _readable_scores(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
             "split": scores["split"],
             "n": scores["n"],
             "groups": [
-                format_groups(score.groups, run.group_column) for score in run.scores.values()
+                format_groups(score.groups, run.unit_column) for score in run.scores.values()
             ],
             "accuracy": scores["accuracy"].map(format_number),
             "95 % interval": [

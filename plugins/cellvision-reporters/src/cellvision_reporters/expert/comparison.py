@@ -127,10 +127,10 @@ def compare(
     if tables[0].empty:
         return None
     unanswered = Unanswered.of(joined)
-    first, column, names = tables[0], compared[0].group_column, compared[0].class_names
+    first, column, names = tables[0], compared[0].unit_column, compared[0].class_names
     labels, expert_classes = first["label"].to_numpy(), first["answer"].to_numpy()
     predicted = np.stack([table["predicted"].to_numpy() for table in tables])
-    groups = None if column is None else first["group"].to_numpy()
+    groups = compared[0].independent_units(first["image"])
     right, expert_right = predicted == labels, expert_classes == labels
     network, difference = _intervals(
         right, expert_right, groups, cross_validated=compared[0].cross_validated
@@ -149,7 +149,8 @@ def compare(
         runs=tuple(run.folder.name for run in compared),
         n=len(first),
         evaluated=int((compared[0].predictions["split"] == split).sum()),
-        group_column=column,
+        group_column=compared[0].group_column,
+        unit_column=column,
         network=_interval_record(network),
         expert=_interval_record(expert),
         difference=_interval_record(difference),
@@ -281,13 +282,14 @@ def _mean_probabilities(tables: Sequence[pd.DataFrame], names: Sequence[str]) ->
     )
 
 
-def rater_agreement(answers: Mapping[str, pd.DataFrame]) -> list[AgreementRecord]:
+def rater_agreement(answers: Mapping[str, pd.DataFrame], run: Run) -> list[AgreementRecord]:
     """Compute Cohen's kappa of each rater with itself, and of each pair of raters.
 
     Images that were shown twice give the agreement of a rater with itself. The interval is over
-    groups if the table of answers names them. Images for which either answer is "cannot say" are
-    left out.
+    groups if the table of answers names them, or over what the folds of the run leave out if that
+    is coarser. Images for which either answer is "cannot say" are left out.
     """
+    answers = {name: _with_units(table, run) for name, table in answers.items()}
     records = []
     names = list(answers)
     for index, name in enumerate(names):
@@ -298,6 +300,17 @@ def rater_agreement(answers: Mapping[str, pd.DataFrame]) -> list[AgreementRecord
         ]
     known = [record for record in records if record is not None]
     return sorted(known, key=lambda record: record.other != "itself")
+
+
+def _with_units(answers: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """Replace groups by the independent units of a run, if these are coarser."""
+    images = run.predictions["image"]
+    units = run.independent_units(images)
+    if units is None or run.unit_column == run.group_column or "group" not in answers.columns:
+        return answers
+    by_image = dict(zip(images, units, strict=True))
+    pairs = zip(answers["image"], answers["group"], strict=True)
+    return answers.assign(group=[by_image.get(image, group) for image, group in pairs])
 
 
 def _repeat(answers: pd.DataFrame, number: int) -> pd.DataFrame:

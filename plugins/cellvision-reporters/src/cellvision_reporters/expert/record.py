@@ -100,6 +100,9 @@ class ExpertComparison(_Record):
     group_column: str | None
     """Provenance column that names the groups."""
 
+    unit_column: str | None = None
+    """Provenance column of the independent groups, over which the intervals are."""
+
     network: IntervalRecord
     """Accuracy of the network."""
 

@@ -97,7 +97,7 @@ class Expert(FigureReporter):
             declared=self.declared,
             declared_beforehand=self._is_declared(settings),
             comparisons=tuple(each.record for each in comparisons),
-            agreement=tuple(rater_agreement(answers)),
+            agreement=tuple(rater_agreement(answers, next(iter(experiments.values()))[0])),
         )
         statements = " ".join(record.statement(each.record) for each in comparisons)
         figure = draw_comparisons(results, record.comparisons, declaration(record))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cellvision import statistics
@@ -12,20 +13,19 @@ if TYPE_CHECKING:
     from cellvision import Run
 
 
-def accuracy_interval(
-    run: Run, correct: ArrayLike, groups: ArrayLike | None
-) -> statistics.Interval:
+def accuracy_interval(run: Run, images: Iterable[str], correct: ArrayLike) -> statistics.Interval:
     """Return the 95 % interval of an accuracy on images of a run.
 
     Parameters
     ----------
     run
         The run that predicted the images.
+    images
+        (n,) their names; the interval is over their independent units.
     correct
         (n,) booleans, or the fraction of runs that are right.
-    groups
-        (n,) group of each image; None if groups are unknown.
     """
+    groups = run.independent_units(images)
     if run.cross_validated:
         return statistics.cross_validated_accuracy(correct, groups)
     return statistics.accuracy_interval(correct, groups)

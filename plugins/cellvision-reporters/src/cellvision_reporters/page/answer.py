@@ -226,8 +226,8 @@ def _group_facts(result: VerdictRecord | Score, column: str | None) -> Iterator[
         return
     interval = format_interval(result.group_accuracy_low, result.group_accuracy_high, 2)
     groups = format_groups(result.groups_scored, column)
-    rest = (result.groups or 0) - result.groups_scored
-    left_out = f"; without {plural(rest, 'group')} of several labels or a tie" if rest > 0 else ""
+    rest = result.groups_left_out or 0
+    left_out = f"; without {plural(rest, 'group')} of several labels or a tie" if rest else ""
     yield (
         "Accuracy of groups",
         f"{format_number(result.group_accuracy, 2)} (95 % interval {interval}) of {groups}, by the "
@@ -243,8 +243,10 @@ def _worst_batch_facts(run: Run, rows: pd.DataFrame) -> Iterator[Fact]:
     if batches.isna().any() or batches.nunique() < 2:
         return
     right = (rows["predicted"] == rows["label"]).to_numpy(float)
-    groups = None if run.group_column is None else rows["group"].to_numpy()
-    worst, *others = statistics.batch_accuracies(right, batches.to_numpy(), groups)
+    groups = run.independent_units(rows["image"])
+    worst, *others = statistics.batch_accuracies(
+        right, batches.to_numpy(), groups, cross_validated=run.cross_validated
+    )
     if others[-1].accuracy.estimate == worst.accuracy.estimate:
         return
     interval = format_interval(worst.accuracy.low, worst.accuracy.high, 2)

@@ -58,7 +58,7 @@ def _data(run: Run) -> str:
     parts = []
     for split, by_class in counts.items():
         score = run.scores.get(split)
-        column = run.group_column
+        column = run.unit_column
         source = f" from {format_groups(score.groups, column)}" if score and column else ""
         parts.append(f"{sum(by_class.values())} images{source} for {split}")
     grouping = (
@@ -78,9 +78,9 @@ def _folds(experiment: StudyExperiment) -> str:
     (split,) = run.test_splits
     score = run.scores[split]
     source = (
-        "" if run.group_column is None else f" from {format_groups(score.groups, run.group_column)}"
+        "" if run.unit_column is None else f" from {format_groups(score.groups, run.unit_column)}"
     )
-    unknown = "" if run.group_column else " Groups were unknown, so images were independent."
+    unknown = "" if run.unit_column else " Groups were unknown, so images were independent."
     return (
         f"{score.n} images{source} of {len(run.class_names)} classes "
         f"({', '.join(run.class_names)}) were divided into {record.folds} folds by "

@@ -27,11 +27,13 @@ def single_run_verdict(run: Run, split: str) -> statistics.Verdict:
     return statistics.verdict(
         rows["label"].to_numpy(),
         rows["predicted"].to_numpy(),
-        None if run.group_column is None else rows["group"].to_numpy(),
+        run.independent_units(rows["image"]),
         batches=batches,
         batch_name=run.batch_column or "batch",
-        batches_held_out=trained is not None and not set(batches or ()) & set(trained),
+        # Pooled folds have no training images, so it is not known what their batches were.
+        batches_held_out=bool(trained) and not set(batches or ()) & set(trained or ()),
         training=None if training is None else run.scores[training].balanced_accuracy,
+        cross_validated=run.cross_validated,
         shared=any(split in leak.splits for leak in run.metadata.leaks),
     )
 

@@ -81,7 +81,7 @@ class Evaluation:
             labels,
             np.array([run.class_names.index(label) for label in labels]),
             run.class_names,
-            None if run.group_column is None else rows["group"].to_numpy(),
+            run.independent_units(names),
             seed,
         )
 

@@ -48,10 +48,10 @@ def _counts(subject: Subject) -> str:
     for split, by_class in run.counts.items():
         score = run.scores.get(split)
         groups = ""
-        if score is not None and run.group_column is not None:
-            groups = f" from {format_groups(score.groups, run.group_column)}"
+        if score is not None and run.unit_column is not None:
+            groups = f" from {format_groups(score.groups, run.unit_column)}"
         parts.append(f"{split} {plural(sum(by_class.values()), 'image')}{groups}")
-    unknown = "" if run.group_column else " Groups are unknown."
+    unknown = "" if run.unit_column else " Groups are unknown."
     return f"Images: {'; '.join(parts)}.{unknown}"
 
 

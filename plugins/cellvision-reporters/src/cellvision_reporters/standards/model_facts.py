@@ -202,7 +202,7 @@ def _evaluation(subject: Subject) -> str:
     run = subject.run
     if not run.test_splits:
         return ""
-    unit = f"new {run.group_column}s" if run.group_column else "other images"
+    unit = f"new {run.unit_column}s" if run.unit_column else "other images"
     folds = subject.experiment.record.folds if subject.experiment is not None else None
     if folds is not None:
         return f"{folds}-fold cross-validation on {unit}; predictions of all folds are pooled."
