@@ -96,7 +96,7 @@ def test_a_run_folder_has_the_files_of_the_contract(run: cv.Run) -> None:
         "intensity_scale", "intensity_zero", "group_column", "batch_column", "counts",
         "scores", "timings", "leaks", "warnings", "control", "restarted_seeds", "interrupted",
         "local_plugins", "tta_scores", "folds", "left_out_column", "image_control", "all_images",
-        "control_caveat", "kept_epoch", "test_sets", "solved",
+        "control_caveat", "kept_epoch", "test_sets", "solved", "untrained_networks",
     }  # fmt: skip
     assert record["control"] is None
     assert record["interrupted"] is False

@@ -26,7 +26,7 @@ from cellvision.plugin_source import source_file
 _OTHERS = frozenset(
     {
         *("cellvision", "keras", "tensorflow", "jax", "torch", "numpy", "scipy", "sklearn"),
-        *("pydantic", "pandas", "PIL", "skimage", "imagecodecs", "tifffile", "onnx", "openvino"),
+        *("pydantic", "pandas", "PIL", "skimage", "imagecodecs", "tifffile"),
     }
 )
 """Packages that are no plugins."""

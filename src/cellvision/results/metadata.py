@@ -137,8 +137,9 @@ class RunMetadata(ResultModel):
     folds: int | None = None
     """Number of folds whose held-out predictions are pooled here; None for a single training."""
 
-    untrained_networks: int = 0
-    """How many of the networks that are pooled here predict one class for every image."""
+    untrained_networks: int | None = None
+    """How many of the networks that are pooled here predict one class for every image; None for a
+    single training."""
 
     image_control: dict[str, JsonValue] | None = None
     """Name (as ``type``) and settings of that control if it changed the images."""

@@ -21,6 +21,6 @@ def untrained_networks(run: Run) -> int:
         A run, or one that is pooled over folds with a network each.
     """
     if run.cross_validated:
-        return run.metadata.untrained_networks
+        return run.metadata.untrained_networks or 0
     table = run.predictions
     return int(table["label"].nunique() > 1 and untrained_runs(table["predicted"])[0])
