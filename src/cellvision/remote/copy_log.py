@@ -20,8 +20,8 @@ class CopyRecord:
     remote : str or None
         Identifies its content at the address; None if the storage reports nothing suitable.
     local : list of int
-        Size and modification time of the copy, in bytes and nanoseconds; empty if there is none,
-        or it is to be uploaded.
+        Size and modification time of the copy, in bytes and nanoseconds. Empty: the file has no
+        copy, or has to be uploaded.
     """
 
     name: str

@@ -46,7 +46,7 @@ class Learning(FigureReporter):
         points = f"Points: every run, {images}." if images else "Points: every run."
         caption = (
             f"{points} Line: mean over runs. Band: 95 % interval of that mean over seeds "
-            "(Student's t); there is none for a single run, and none if a run did not train."
+            "(Student's t), unless there is a single run or a run did not train."
         )
         figure = CaptionedFigure(
             study,
