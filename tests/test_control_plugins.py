@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -574,3 +575,54 @@ def test_images_are_changed_once_each_and_marked() -> None:
     assert counted[-1] == (len(prepared.pixels), len(prepared.pixels))
     assert changed.warnings[0].startswith("CONTROL (plain)")
     assert isinstance(changed.catalog.table, pd.DataFrame)
+
+
+class Darker(Plain):
+    by: int = 1
+
+    def change_image(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels - np.minimum(pixels, self.by)
+
+
+@contextmanager
+def _registered(name: str, control: type[cv.Control]) -> Iterator[None]:
+    cv.controls.register(name, control)
+    try:
+        yield
+    finally:
+        cv.controls.unregister(name)
+
+
+def _defined_without_a_file(change: str) -> type[cv.Control]:
+    """Define a control as a notebook does: its source code is in no file."""
+    names: dict[str, Any] = {"Plain": Plain, "__name__": "__main__"}
+    code = f"class Typed(Plain):\n    def change_image(self, pixels):\n        return {change}\n"
+    exec(code, names)
+    typed: type[cv.Control] = names["Typed"]
+    return typed
+
+
+def test_changed_images_are_kept_for_later_studies() -> None:
+    prepared = prepare_data(example_experiment())
+
+    def change(control: cv.Control) -> tuple[np.ndarray, int]:
+        """Return the changed images, and how many of them were changed anew."""
+        counted = [0]
+        changed = with_changed_images(control, prepared, lambda done, _: counted.append(done))
+        return changed.pixels, counted[-1]
+
+    every = len(prepared.pixels)
+    with _registered("darker", Darker):
+        first, anew = change(Darker())
+        assert anew == every
+        again, anew = change(Darker())
+        assert anew == 0
+        np.testing.assert_array_equal(again, first)
+        other, anew = change(Darker(by=2))
+        assert anew == every
+        assert (first >= other).all()
+        assert (first > other).any()
+    for code, expected in [("pixels", 1), ("pixels", 0), ("pixels // 2", 1)]:
+        typed = _defined_without_a_file(code)
+        with _registered("typed", typed):
+            assert change(typed())[1] == expected * every

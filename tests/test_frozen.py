@@ -16,7 +16,7 @@ from PIL import Image
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.data import feature_cache
+from cellvision.data.array_cache import array_file
 from cellvision.data.orientations import ORIENTATIONS, oriented
 from cellvision.training import frozen, softmax_regression
 from cellvision.training.frozen_features import feature_key, frozen_features
@@ -235,7 +235,7 @@ def test_a_damaged_entry_is_computed_again(caplog: pytest.LogCaptureFixture) -> 
         return np.array(frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key"))
 
     expected = compute()
-    file = feature_cache.feature_file("key")
+    file = array_file("features", "key")
     content = bytearray(file.read_bytes())
     content[-20] ^= 1
     file.write_bytes(content)
@@ -250,7 +250,7 @@ def test_an_unwritable_cache_is_reported(
 ) -> None:
     cache_folder.write_text("a file where a folder should be")
     split = split_of(classifier())
-    with pytest.raises(errors.FolderError, match="the features cannot be written"):
+    with pytest.raises(errors.FolderError, match="features: cannot be written"):
         frozen_features(split, lambda rows: IMAGES[rows], np.arange(4), "key")
 
 

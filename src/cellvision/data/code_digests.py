@@ -109,6 +109,8 @@ def _class_code(kind: type[Any]) -> bytes:
     if not code:
         with suppress(OSError, TypeError):
             code = hashlib.sha256(inspect.getsource(kind).encode()).digest()
+    if not code:  # a class of a notebook
+        code = hashlib.sha256("".join(_methods(kind)).encode()).digest()
     return code
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,17 +14,16 @@ from cellvision import errors
 from cellvision.data.catalog import Catalog
 from cellvision.data.prepared import PreparedData
 from cellvision.data.split import Split
-from cellvision.data.threaded_map import Progress, in_threads
+from cellvision.data.threaded_map import Progress
 from cellvision.interfaces.control import Control, ControlData, controls, overridden
 from cellvision.plain_settings import with_absolute_paths
 from cellvision.studies.control_contract import (
     checked_caveat,
-    checked_image,
     checked_labels,
     checked_meaning,
     checked_unavailable,
 )
-from cellvision.user_folders import cache_folder
+from cellvision.studies.control_images import changed_images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,7 +197,7 @@ def with_changed_images(
     warning = f"CONTROL ({control_label(control)}): nothing here is a result of the experiment."
     pixels = prepared.pixels
     if "change_image" in overridden(control):
-        pixels = _changed_images(control, pixels, progress)
+        pixels = changed_images(control, pixels, progress)
     caveat = ""
     if type(control).caveat is not Control.caveat:
         caveat = checked_caveat(control, control_view(prepared))
@@ -260,23 +258,3 @@ def control_view(prepared: PreparedData) -> ControlData:
         prepared.catalog.class_names,
         prepared.training_split,
     )
-
-
-def _changed_images(control: Control, pixels: np.ndarray, progress: Progress | None) -> np.ndarray:
-    """Change all images; return them memory-mapped from a temporary file."""
-    folder = cache_folder()
-    images: Sequence[np.ndarray] = list(pixels)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            for image in in_threads(lambda one: checked_image(control, one), images, progress):
-                file.write(np.ascontiguousarray(image).data)
-            file.flush()
-            return np.memmap(file, dtype=pixels.dtype, mode="r", shape=pixels.shape)
-    except OSError as error:
-        if isinstance(error, errors.CellvisionError):
-            raise
-        raise errors.FolderError(
-            f"{folder}: cannot write the images of a control: {error.strerror or error}",
-            "Free some disk space, or set CELLVISION_CACHE to another folder.",
-        ) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellvision.data import feature_cache
+from cellvision.data.array_cache import open_array
 
 if TYPE_CHECKING:
     from cellvision.training.frozen import FrozenSplit
@@ -98,4 +98,4 @@ def frozen_features(
                 target[number, start : start + len(chunk)] = output[: len(chunk)]
             progress(min(start + size, len(rows)), len(rows))
 
-    return feature_cache.open_features(key, shape, compute)
+    return open_array("features", key, shape, np.dtype(np.float32), compute)

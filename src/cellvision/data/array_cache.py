@@ -1,7 +1,8 @@
-"""Features on disk: computed once, memory-mapped, in a file that appears whole or not at all.
+"""Arrays on disk, such as features and the images of controls: computed once, memory-mapped.
 
 One file per key, beside the cached pixels: a NumPy array (``.npy``) and, behind it, a checksum of
-its bytes. A file that does not match its checksum or the expected shape is computed again.
+its bytes. It appears whole or not at all. A file that does not match its checksum or the expected
+shape is computed again.
 """
 
 from __future__ import annotations
@@ -23,62 +24,75 @@ _TRAILER = 12
 _log = logging.getLogger(__name__)
 
 
-def feature_file(key: str) -> Path:
-    """Path of the features with a key, whether they exist or not."""
-    return cache_folder() / "features" / f"{key}.npy"
+def array_file(shelf: str, key: str) -> Path:
+    """Path of the array with a key on a shelf of the cache, whether it exists or not."""
+    return cache_folder() / shelf / f"{key}.npy"
 
 
-def open_features(
-    key: str, shape: tuple[int, ...], compute: Callable[[np.ndarray], None]
+def open_array(
+    shelf: str,
+    key: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[np.generic],
+    compute: Callable[[np.ndarray], None],
 ) -> np.ndarray:
-    """Open features, computing them if the cache does not hold them.
+    """Open an array, computing it if the cache does not hold it.
 
     Parameters
     ----------
+    shelf
+        Folder in the cache for arrays of this kind, such as ``features``.
     key
-        Names all that the features depend on.
-    shape
-        Their shape.
+        Names all that the array depends on.
+    shape, dtype
+        Its shape and dtype.
     compute
-        Fills a float32 array of that shape.
+        Fills an array of that shape and dtype.
 
     Returns
     -------
     numpy.ndarray
-        float32, memory-mapped and read-only.
+        Memory-mapped and read-only.
 
     Raises
     ------
     errors.FolderError
         The cache cannot be written.
     """
-    path = feature_file(key)
-    features = _open(path, shape)
-    if features is not None:
-        return features
+    path = array_file(shelf, key)
+    array = _open(path, shape, dtype)
+    if array is not None:
+        return array
     try:
-        _write(path, shape, compute)
+        _write(path, shape, dtype, compute)
     except OSError as error:
+        if isinstance(error, errors.CellvisionError):
+            raise
         raise errors.FolderError(
-            f"{cache_folder()}: the features cannot be written: {error.strerror or error}",
+            f"{path.parent}: cannot be written: {error.strerror or error}",
             "Free some space or grant write permission, or set CELLVISION_CACHE to another folder",
         ) from error
-    features = _open(path, shape)
-    if features is None:
+    array = _open(path, shape, dtype)
+    if array is None:
         raise errors.CellvisionError(
-            f"{path}: the cached features cannot be read back",
+            f"{path} cannot be read back",
             "The disk may be failing; set CELLVISION_CACHE to another folder",
         )
-    return features
+    return array
 
 
-def _write(path: Path, shape: tuple[int, ...], compute: Callable[[np.ndarray], None]) -> None:
+def _write(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[np.generic],
+    compute: Callable[[np.ndarray], None],
+) -> None:
     remove_abandoned(path.parent)
     with atomic_io.path(path) as temporary:
         if 0 in shape:
-            np.save(temporary, np.zeros(shape, np.float32))
+            np.save(temporary, np.zeros(shape, dtype))
         else:
-            target = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+            target = np.lib.format.open_memmap(temporary, "w+", dtype, shape)
             compute(target)
             target.flush()
             del target
@@ -87,7 +101,7 @@ def _write(path: Path, shape: tuple[int, ...], compute: Callable[[np.ndarray], N
             file.write(b"cv1\n" + f"{checksum:08x}".encode())
 
 
-def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+def _open(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> np.ndarray | None:
     try:
         size = path.stat().st_size - _TRAILER
         with path.open("rb") as file:
@@ -95,16 +109,15 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
             trailer = file.read()
         if trailer != b"cv1\n" + f"{_checksum(path, size):08x}".encode():
             raise ValueError("the checksum does not match")
-        features = np.load(path, mmap_mode=None if 0 in shape else "r")
-        if features.shape != shape or features.dtype != np.float32:
-            raise ValueError(f"it holds {features.shape}, {features.dtype}")
+        array: np.ndarray = np.load(path, mmap_mode=None if 0 in shape else "r")
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"it holds {array.shape}, {array.dtype}")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # noqa: BLE001 - the file may hold anything
         _log.warning("%s is damaged and is computed again: %s", path, errors.summarize(error))
         return None
-    opened: np.ndarray = features
-    return opened
+    return array
 
 
 def _checksum(path: Path, size: int) -> int:
