@@ -363,9 +363,11 @@ def test_correlated_features_have_the_same_optimum_in_few_iterations(
         assert solution.iterations < 50
 
 
-def test_solving_limits_the_threads_of_scipy_only_and_only_meanwhile(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("many", [False, True])
+def test_solving_limits_threads_and_only_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, many: bool
 ) -> None:
+    """Of many values, NumPy's library uses its threads; SciPy's never does."""
     import scipy.optimize
     from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -376,13 +378,33 @@ def test_solving_limits_the_threads_of_scipy_only_and_only_meanwhile(
         return solve(*args, **settings)
 
     monkeypatch.setattr(scipy.optimize, "minimize", watched)
+    if many:
+        monkeypatch.setattr(softmax_regression, "_FEW_VALUES", 0)
     with threadpool_limits(2, user_api="blas"):
         before = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
         minimize(np.eye(4), np.eye(4), np.ones(4), 0.1)
         after = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
     own = {path for path in before if {"scipy", "scipy.libs"} & set(Path(path).parts)}
+    blas = {each["filepath"] for each in threadpool_info() if each["user_api"] == "blas"}
+    limited = own if many else blas
     assert after == before
-    assert within == {path: 1 if path in own else count for path, count in before.items()}
+    assert within == {path: 1 if path in limited else count for path, count in before.items()}
+
+
+def test_the_gradient_of_many_images_vanishes_at_the_solution() -> None:
+    """They are more than one block of rows."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 1500)
+    inputs = rng.normal(size=(1500, 200)) + labels[:, None] * rng.normal(size=200) / 10
+    targets, weights, l2 = np.eye(3)[labels], rng.uniform(0.5, 2, 1500), 0.01
+    kernel, bias, solution = minimize(inputs, targets, weights, l2)
+    probabilities = np.exp(inputs @ kernel + bias)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    difference = weights[:, None] * (probabilities - targets) / len(inputs)
+    np.testing.assert_allclose(inputs.T @ difference + 2 * l2 * kernel, 0, atol=1e-6)
+    np.testing.assert_allclose(difference.sum(axis=0), 0, atol=1e-6)
+    expected = -(weights * np.log((probabilities * targets).sum(axis=1))).mean()
+    assert solution.loss == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_last_layer_is_solved_and_saved_with_the_whole(tmp_path: Path) -> None:

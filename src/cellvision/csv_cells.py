@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -158,9 +158,11 @@ def format_frame(
     escaped.columns = [escape_cell(name, keep_signs=True) for name in names]
     has_return = any("\r" in name for name in names)
     for position in _text_positions(table):
-        column = table.iloc[:, position].astype(object)
-        has_return |= any("\r" in cell for cell in column if isinstance(cell, str))
-        escaped.isetitem(position, [_escaped(cell) for cell in column])
+        cells = table.iloc[:, position].astype(object).tolist()
+        # Most columns repeat few texts.
+        texts = {cell: escape_cell(cell, keep_signs=True) for cell in _texts(cells)}
+        has_return |= any("\r" in text for text in texts)
+        escaped.isetitem(position, [_replaced(cell, texts) for cell in cells])
     text: str = escaped.to_csv(
         header=header,
         index=False,
@@ -176,9 +178,10 @@ def unescape_frame(table: pd.DataFrame) -> pd.DataFrame:
     restored = table.copy(deep=False)
     restored.columns = [unescape_cell(str(name)) for name in table.columns]
     for position in _text_positions(table):
-        column = table.iloc[:, position]
-        if any(isinstance(cell, str) and cell.startswith("'") for cell in column):
-            restored.isetitem(position, [_unescaped(cell) for cell in column])
+        cells = table.iloc[:, position].astype(object).tolist()
+        texts = {cell: unescape_cell(cell) for cell in _texts(cells) if cell.startswith("'")}
+        if texts:
+            restored.isetitem(position, [_replaced(cell, texts) for cell in cells])
     return restored
 
 
@@ -187,9 +190,10 @@ def _text_positions(table: pd.DataFrame) -> list[int]:
     return [k for k, dtype in enumerate(table.dtypes) if getattr(dtype, "kind", "O") not in "biufc"]
 
 
-def _escaped(cell: Any) -> Any:
-    return escape_cell(cell, keep_signs=True) if isinstance(cell, str) else cell
+def _texts(cells: Iterable[object]) -> set[str]:
+    return {cell for cell in cells if isinstance(cell, str)}
 
 
-def _unescaped(cell: Any) -> Any:
-    return unescape_cell(cell) if isinstance(cell, str) else cell
+def _replaced(cell: Any, texts: Mapping[str, str]) -> Any:
+    """Return what takes the place of a text; other cells, which may equal none, stay."""
+    return texts.get(cell, cell) if isinstance(cell, str) else cell
