@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.blas_threads import one_blas_thread
 from cellvision.data.array_cache import open_array
 from cellvision.data.code_digests import source_digest
 from cellvision.data.threaded_map import Progress, in_threads
@@ -47,8 +48,9 @@ def changed_images(
 
     def change(target: np.ndarray) -> None:
         changed = in_threads(lambda image: checked_image(control, image), list(pixels), progress)
-        for row, image in enumerate(changed):
-            target[row] = image
+        with one_blas_thread():
+            for row, image in enumerate(changed):
+                target[row] = image
 
     return open_array("controls", _key(control, pixels), pixels.shape, pixels.dtype, change)
 

@@ -8,14 +8,13 @@ come near it.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cellvision import errors
+from cellvision.blas_threads import one_blas_thread, one_thread_in_scipy
 
 if TYPE_CHECKING:
     import keras
@@ -172,7 +171,8 @@ def minimize(
     errors.CellvisionError
         L-BFGS did not converge.
     """
-    with _few_threads(inputs.size):
+    threads = one_blas_thread if inputs.size <= _FEW_VALUES else one_thread_in_scipy
+    with threads():
         return _minimize(inputs, targets, weights, l2)
 
 
@@ -222,22 +222,6 @@ def _minimize(
         )
     penalty = l2 * float(np.square(kernel).sum())
     return kernel, bias, Solution(float(result.fun) - penalty, penalty, int(result.nit), gradient)
-
-
-def _few_threads(values: int) -> AbstractContextManager[Any]:
-    """Limit the threads of BLAS: to one for few values, and always to one in SciPy's own BLAS.
-
-    The vectors of L-BFGS are short. With two threads, SciPy's takes four times as long, because
-    they also compete with NumPy's threads, which compute the loss.
-    """
-    from threadpoolctl import ThreadpoolController
-
-    libraries = ThreadpoolController()
-    if values <= _FEW_VALUES:
-        return cast("AbstractContextManager[Any]", libraries.limit(limits=1, user_api="blas"))
-    paths = [each["filepath"] for each in libraries.info()]
-    own = [path for path in paths if {"scipy", "scipy.libs"} & set(Path(path).parts)]
-    return cast("AbstractContextManager[Any]", libraries.select(filepath=own).limit(limits=1))
 
 
 @dataclass(frozen=True)
