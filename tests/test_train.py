@@ -442,7 +442,7 @@ def test_a_leak_is_refused_or_recorded(splits: Path, tmp_path: Path) -> None:
     allowed = tiny.experiment(leaky, split={"allow_leak": True}, epochs=1)
     run = cv.train(allowed, tmp_path / "run")
     assert any(text.startswith("LEAK") for text in run.warnings)
-    assert run.metadata.leaks[0].files == ("day1/dark/same.png", "train/dark/s0.png")
+    assert run.leaks[0].files == ("day1/dark/same.png", "train/dark/s0.png")
     assert run.metadata.experiment["split"]["allow_leak"] is True
 
 

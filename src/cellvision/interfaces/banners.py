@@ -56,12 +56,9 @@ def _runs(results: Run | Study | Audit) -> Sequence[Run]:
 
 def _leak(results: Run | Study | Audit) -> str:
     shared: Counter[tuple[str, str]] = Counter()
-    # An audit lists its leaks itself.
-    own = getattr(results, "leaks", None)
-    found = [own] if own is not None else [run.metadata.leaks for run in _runs(results)]
-    for leaks in found:
+    for each in _runs(results):  # or the audit
         shared |= Counter(
-            (" and ".join(leak.splits), _KINDS.get(leak.kind, leak.kind)) for leak in leaks
+            (" and ".join(leak.splits), _KINDS.get(leak.kind, leak.kind)) for leak in each.leaks
         )
     if not shared:
         return ""
@@ -75,6 +72,6 @@ def _control(results: Run | Study | Audit) -> str:
 
 
 def _groups(results: Run | Study | Audit) -> str:
-    if hasattr(results, "leaks"):  # an audit, which has no accuracy
+    if not any(hasattr(each, "scores") for each in _runs(results)):  # an audit
         return ""
     return _GROUPS_UNKNOWN if any(run.group_column is None for run in _runs(results)) else ""

@@ -12,7 +12,7 @@ from cellvision import errors, notebook_html, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.audit_file import read_audit
-from cellvision.results.metadata import RunMetadata, Timings, read_run_metadata
+from cellvision.results.metadata import LeakRecord, RunMetadata, Timings, read_run_metadata
 from cellvision.results.scores import Scores, scores_table
 from cellvision.results.tables import read_predictions, read_table
 
@@ -143,6 +143,11 @@ class Run(ReportedResults):
         return self._metadata.batch_column
 
     @property
+    def leaks(self) -> tuple[LeakRecord, ...]:
+        """Groups and images that splits share, if leaks were allowed."""
+        return self._metadata.leaks
+
+    @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Images per split and class."""
         return {split: dict(counts) for split, counts in self._metadata.counts.items()}
@@ -210,10 +215,7 @@ class Run(ReportedResults):
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """One row per evaluated image: image, split, group, label, predicted, p_<class>...
-
-        Every access returns a copy, so that changes to it affect nobody else.
-        """
+        """One row per image, in a copy: image, split, group, label, predicted, p_<class>..."""
         return self._predictions.copy()
 
     def predictions_of(self, split: str) -> pd.DataFrame:
@@ -390,10 +392,7 @@ class Run(ReportedResults):
         return network_input(self, images)
 
     def augmented_input(self, images: Sequence[str], seed: int = 0) -> np.ndarray:
-        """Return images as the network saw them in training: one random variation of each.
-
-        Shape and type are those of `network_input`.
-        """
+        """Return a random variation of each image, as in training; else as `network_input`."""
         from cellvision.results.run_images import augmented_input
 
         return augmented_input(self, images, seed)

@@ -249,7 +249,7 @@ def _has_leak(run: Run, split: str) -> bool:
     """Whether a test set shares groups or images with a split that is no test set."""
     return any(
         split in leak.splits and not {split, *run.test_splits} >= set(leak.splits)
-        for leak in run.metadata.leaks
+        for leak in run.leaks
     )
 
 

@@ -118,18 +118,32 @@ def wrap_text(text: str, width: float, size: float, weight: str = "normal") -> l
     A word that is wider than a line is broken at a letter.
     """
     lines: list[str] = []
-    line = ""
+    line, used = "", 0.0
     for glue, word in _words(printable(text)):
+        own = _advance(word, size, weight)
         joined = f"{line}{glue}{word}" if line else word
-        if text_width(joined, size, weight) <= width:
-            line = joined
-        elif text_width(word, size, weight) <= width:
+        together = used + (_advance(glue, size, weight) if line else 0.0) + own
+        if together <= width:
+            line, used = joined, together
+        elif own <= width:
             lines.append(line)
-            line = word
+            line, used = word, own
         else:
             *full, line = _broken(joined, width, size, weight)
             lines += full
+            used = _advance(line, size, weight)
     return [*lines, line] if line or not lines else lines
+
+
+def _advance(text: str, size: float, weight: str) -> float:
+    """Return how far text moves what follows it, in inches.
+
+    Lines are measured by the sum of their words: most words are in many lines, and each is
+    measured once.
+    """
+    if not text:
+        return 0.0
+    return text_width(f"|{text}|", size, weight) - text_width("||", size, weight)
 
 
 def _words(text: str) -> list[tuple[str, str]]:

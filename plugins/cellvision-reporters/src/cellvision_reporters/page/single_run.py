@@ -34,7 +34,7 @@ def single_run_verdict(run: Run, split: str) -> statistics.Verdict:
         batches_held_out=bool(trained) and not set(batches or ()) & set(trained or ()),
         training=None if training is None else run.scores[training].balanced_accuracy,
         cross_validated=run.cross_validated,
-        shared=any(split in leak.splits for leak in run.metadata.leaks),
+        shared=any(split in leak.splits for leak in run.leaks),
     )
 
 

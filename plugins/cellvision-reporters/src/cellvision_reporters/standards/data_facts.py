@@ -85,7 +85,7 @@ def _redundancy(subject: Subject) -> str:
         whole = "Groups are unknown, so images that belong together may be in several splits."
     else:
         whole = f"All images of one {column} are in one split."
-    leaks = run.metadata.leaks
+    leaks = run.leaks
     shared = (
         f"{plural(len(leaks), 'leak')} between splits were allowed."
         if leaks

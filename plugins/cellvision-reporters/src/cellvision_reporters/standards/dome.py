@@ -126,7 +126,7 @@ def _data(subject: Subject, facts: Facts, about: About) -> dict[str, Any]:
 
 def _is_independent(subject: Subject) -> bool | None:
     """Whether training and test sets are independent; None if groups or copies are in doubt."""
-    if subject.run.metadata.leaks:
+    if subject.run.leaks:
         return False
     audit = subject.audit
     doubtful = subject.run.group_column is None or (audit is not None and audit.near_duplicates)
