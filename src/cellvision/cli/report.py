@@ -1,4 +1,4 @@
-"""``cellvision report``: create the reports of a run or study again."""
+"""``cellvision report``: create the reports of a run, study or evaluation again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def run(
     folder: Annotated[
         str,
         typer.Argument(
-            metavar="RUN_OR_STUDY_DIR", help="Folder of a finished run or study, or its address."
+            metavar="RESULTS_DIR",
+            help="Folder of a finished run, study or evaluation, or its address.",
         ),
     ],
     names: Annotated[
@@ -47,7 +48,7 @@ def run(
     ] = [],  # noqa: B006 - Typer copies it
     allow_network: experiments.AllowNetwork = False,
 ) -> None:
-    """Create the reports of a run or study again."""
+    """Create the reports of a run, study or evaluation again."""
     from cellvision import remote
     from cellvision.backends.startup import raise_if_no_backend
     from cellvision.locks import folder_lock
@@ -62,13 +63,16 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
     from cellvision.backends.startup import start_backend
     from cellvision.plugin_versions import warn_of_differences
     from cellvision.progress import displayed
+    from cellvision.results.claimed_folder import EVALUATION
+    from cellvision.results.evaluation import load_evaluation
     from cellvision.results.recorded_dataset import refuse_unknown_addresses
     from cellvision.results.reporting import default_reporters, make_reports
     from cellvision.results.run import Run, load_run
     from cellvision.results.study import Study, load_study
 
     is_study = (folder / "study.json").is_file()
-    load = load_study if is_study else load_run
+    is_evaluation = (folder / EVALUATION).is_file()
+    load = load_study if is_study else load_evaluation if is_evaluation else load_run
     result: Run | Study = load(folder, allow_network=True)  # unless refused below
     experiment = (
         result.metadata.experiment
