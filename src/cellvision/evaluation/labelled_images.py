@@ -13,7 +13,6 @@ from cellvision.data.catalog import Catalog, is_test
 from cellvision.data.catalog_rules import read_table
 from cellvision.data.file_search import walk_files
 from cellvision.data.files import IMAGE_SUFFIXES
-from cellvision.data.names import quote_list
 from cellvision.inference.image_reader import run_dataset
 from cellvision.inference.recognised_source import dataset_like, recognised_source
 from cellvision.interfaces.dataset import Dataset, datasets
@@ -88,7 +87,7 @@ def labelled_images(
         raise errors.CatalogError(f"{source}: {error.what}", error.hint) from error
     catalog = _with_test_sets(catalog, source)
     settings = images.model_dump(mode="json")
-    warnings = [*warnings, *_missing_classes(catalog), *_groups_of_training(run, catalog)]
+    warnings += _groups_of_training(run, catalog)
     return LabelledImages(source, images, catalog, settings, tuple(warnings))
 
 
@@ -105,7 +104,7 @@ def _dataset(run: Run, source: str) -> Dataset:
     own = run_dataset(run)
     trained_on = getattr(own, "path", None)
     # A data set that reads a table or a container cannot read a folder of images.
-    if trained_on is None or (os.path.isdir(source) and PurePath(str(trained_on)).suffix):
+    if trained_on is None or (Path(source).is_dir() and PurePath(str(trained_on)).suffix):
         return dataset_like(run, datasets.default(defaults.DATASET), source)
     name = str(table_of(run.metadata.experiment, "dataset")["type"])
     return dataset_like(run, name, source)
@@ -125,8 +124,8 @@ def _with_columns_of(run: Run, dataset: Dataset) -> tuple[Dataset, list[str]]:
         missing = [name for name in names if name not in columns]
         if missing:
             warnings.append(
-                f"There is no column {missing[0]!r}, which named the {setting} in the training, so "
-                f"the {setting} of these images is unknown: add it to groups.csv."
+                f"There is no column {missing[0]!r}, which names the {setting} of the training "
+                "images: add it to groups.csv."
             )
         else:
             changes[setting] = recorded if isinstance(recorded, str) else tuple(recorded)
@@ -138,20 +137,6 @@ def _with_test_sets(catalog: Catalog, source: str) -> Catalog:
     splits = catalog.table["split"].fillna(name_of(source))
     named = [name if is_test(name) else f"evaluated_{name}" for name in splits]
     return replace(catalog, table=catalog.table.assign(split=named))
-
-
-def _missing_classes(catalog: Catalog) -> list[str]:
-    """Say which classes of the network have no image in a test set."""
-    lines = []
-    for split, counts in catalog.counts().items():
-        missing = [name for name, count in counts.items() if not count]
-        if missing:
-            noun = "class" if len(missing) == 1 else "classes"
-            lines.append(
-                f"{split}: no image of the {noun} {quote_list(missing)}. Balanced accuracy is over "
-                "the classes that have images."
-            )
-    return lines
 
 
 def _groups_of_training(run: Run, catalog: Catalog) -> list[str]:

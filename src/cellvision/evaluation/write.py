@@ -23,6 +23,7 @@ from cellvision.results.evaluation import (
     NetworkRecord,
 )
 from cellvision.results.group_table import group_table
+from cellvision.results.metadata import LeakRecord
 from cellvision.results.run import Run
 from cellvision.results.scores import Score, cross_entropy
 from cellvision.results.study import Study
@@ -95,16 +96,13 @@ def _record(evaluated: Evaluated) -> EvaluationRecord:
     identifier = " ".join(network.digest for network in networks)
     looks = record_evaluation(test_sets, runs[0].metadata.experiment, identifier)
     warnings = [
-        *labelled.warnings,
         *summary.warnings,
+        *labelled.warnings,
         *predicted.audit.warnings,
         *_looks_warnings(looks),
-        *(
-            line
-            for split, score in scores.items()
-            for line in never_predicted(split, score.classes)
-        ),
     ]
+    for split, score in scores.items():
+        warnings += never_predicted(split, score.classes)
     return EvaluationRecord(
         model=str(evaluated.model.folder),
         experiment=evaluated.experiment,
@@ -128,6 +126,7 @@ def _record(evaluated: Evaluated) -> EvaluationRecord:
             for split, count in looks.items()
         },
         scores=scores,
+        leaks=_leaks(predicted),
         warnings=tuple(dict.fromkeys(warnings)),
         reporters=tuple(each.model_dump(mode="json") for each in evaluated.reporters),
         trained=runs[0].metadata,
@@ -182,6 +181,15 @@ def _test_sets(predicted: PredictedImages) -> dict[str, str]:
         str(split): digest_of_test_set([digests[image] for image in rows["image"]], rows["label"])
         for split, rows in by_split
     }
+
+
+def _leaks(predicted: PredictedImages) -> tuple[LeakRecord, ...]:
+    """Record the images that the networks were trained on, as those that splits share."""
+    splits = predicted.catalog.table.set_index("image")["split"]
+    return tuple(
+        LeakRecord(kind="identical_pixels", splits=("training", splits[image]), files=(image,))
+        for image in predicted.summary.trained_on
+    )
 
 
 def _looks_warnings(looks: Mapping[str, LookCount]) -> list[str]:

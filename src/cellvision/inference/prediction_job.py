@@ -93,6 +93,8 @@ class PredictionSummary:
         Files and folders that were written.
     warnings : tuple of str
         What a reader of the predictions should know.
+    trained_on : tuple of str
+        Names of the images that are of the training or validation split.
     """
 
     images: int
@@ -102,6 +104,7 @@ class PredictionSummary:
     groups: pd.DataFrame | None = None
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,6 +273,7 @@ class PredictionJob:
             None if self.groups is None else self.groups.table(),
             written,
             self._warnings(outputs),
+            outputs.trained_on.found,
         )
 
     def _predict_all(self, outputs: _Outputs) -> None:

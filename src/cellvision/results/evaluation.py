@@ -14,7 +14,7 @@ from cellvision import errors, remote
 from cellvision.plurals import counted
 from cellvision.result_model import ResultModel
 from cellvision.results.claimed_folder import EVALUATION
-from cellvision.results.metadata import RunMetadata, check_schema
+from cellvision.results.metadata import LeakRecord, RunMetadata, check_schema
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
 from cellvision.results.tables import history_table
@@ -104,6 +104,9 @@ class EvaluationRecord(ResultModel):
     scores: dict[str, Score]
     """Score of each test set."""
 
+    leaks: tuple[LeakRecord, ...] = ()
+    """Images that the networks were trained on."""
+
     warnings: tuple[str, ...] = ()
     """Warnings for readers of the scores."""
 
@@ -123,6 +126,8 @@ class EvaluationRecord(ResultModel):
                 "plugins": {**self.trained.plugins, **self.plugins},
                 "folds": None,
                 "untrained_networks": None,
+                "kept_epoch": None,
+                "interrupted": False,
                 "group_column": self.group_column,
                 "left_out_column": self.left_out_column,
                 "batch_column": self.batch_column,
@@ -131,7 +136,7 @@ class EvaluationRecord(ResultModel):
                 "all_images": None,
                 "scores": self.scores,
                 "tta_scores": {},
-                "leaks": (),
+                "leaks": self.leaks,
                 "warnings": self.warnings,
             }
         )
