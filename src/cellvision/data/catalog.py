@@ -112,6 +112,8 @@ class Catalog:
         rules.check_labels(table)
         left_out: dict[str, str] = {}
         table = rules.select_classes(table, dataset.classes, left_out)
+        if known_classes is not None:
+            rules.check_known_classes(table, known_classes)
         has_split = "split" in table.columns
         table = table.assign(split=normalize_names(table["split"]) if has_split else None)
         group = groups.resolve(table, "group", dataset.group)
@@ -129,8 +131,6 @@ class Catalog:
         if known_classes is None:
             rules.check_classes(table, class_names)
             rules.check_splits(table)
-        else:
-            rules.check_known_classes(table, known_classes)
         warnings += rules.case_warnings(class_names)
         table = table.reset_index(drop=True)
         return cls(table, class_names, group.column, batch.column, tuple(warnings), left_out)

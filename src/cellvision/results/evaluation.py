@@ -78,7 +78,7 @@ class EvaluationRecord(ResultModel):
     """What computed the probabilities, with its version."""
 
     averaged: str = ""
-    """What was averaged, such as ``5 runs``; empty for a single network and orientation."""
+    """What was averaged, such as ``mean of 5 runs``; empty for a single network and orientation."""
 
     class_names: tuple[str, ...]
     """The classes that the networks know, sorted."""

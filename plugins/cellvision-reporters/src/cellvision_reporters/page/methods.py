@@ -41,7 +41,7 @@ def evaluation_methods(evaluation: Evaluation) -> str:
         source = f" from {format_groups(score.groups, column)}" if column else ""
         parts.append(f"{plural(score.n, 'image')}{source} of {split}")
     unknown = "" if column else " Groups were unknown, so images were treated as independent."
-    averaged = f", averaged over {record.averaged}" if record.averaged else ""
+    averaged = f", as the {record.averaged}" if record.averaged else ""
     return " ".join(
         [
             f"{networks}, trained before, classified {' and '.join(parts)} into "
