@@ -40,7 +40,7 @@ def evaluate(
     The images are read, prepared and predicted as by `predict`, and scored as the test set of a
     run is: by the same intervals over groups, with the same reports. Groups and batches come from
     the columns that the training used, if the images have them. Classes are matched by name; the
-    images may lack some. A split that the data set names is a test set of its own.
+    images may lack some. A split that the data set names is a separate test set.
 
     Parameters
     ----------

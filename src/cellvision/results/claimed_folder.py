@@ -240,7 +240,7 @@ def no_run(folder: Path) -> errors.FolderError:
         )
     if (folder / EVALUATION).is_file():
         return errors.FolderError(
-            f"{folder}: this is an evaluation, which has no network of its own",
+            f"{folder}: this is an evaluation, which has no network",
             f"Name the run or study that {EVALUATION} names, or open it with load_evaluation.",
         )
     if (folder / PLAN).is_file():
