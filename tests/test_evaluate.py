@@ -332,3 +332,41 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
         cv.load_evaluation(tmp_path)
     with pytest.raises(errors.FolderError, match="no finished evaluation"):
         cv.load_evaluation(tmp_path / "missing")
+
+
+def test_reporters_have_the_settings_of_the_training(images: Path, tmp_path: Path) -> None:
+    chosen = (cv.reporters.create("panel", images=4), cv.reporters.create("listener"))
+    experiment = tiny.experiment(images, epochs=1, group="well", reporters=chosen)
+    run = cv.train(experiment, tmp_path / "run")
+    evaluation = cv.evaluate(run, make_plate(tmp_path / "plate_2", 5000), tmp_path / "e")
+    (panel,) = evaluation.record.reporters  # the listener is not enabled by default
+    assert (panel["type"], panel["images"]) == ("panel", 4)
+    assert [each.path.name for each in evaluation.artifacts] == ["panel_plate_2.png"]
+
+
+@pytest.mark.slow
+def test_units_are_what_the_folds_of_the_study_left_out(tmp_path: Path) -> None:
+    def make_plates(root: Path, plates: Sequence[str]) -> Path:
+        rows = ["file,well,plate"]
+        for p, plate in enumerate(plates):
+            for name, level in tiny.BRIGHTNESS.items():
+                for k in range(4):
+                    file = f"{name}/{plate}_{k}.png"
+                    tiny.write(root / file, tiny.pixels(level, 100 * p + 10 * level + k, 40))
+                    rows.append(f"{file},{name}{k % 2},{plate}")
+        (root / "groups.csv").write_text("\n".join(rows) + "\n")
+        return root
+
+    images = make_plates(tmp_path / "images", ["p1", "p2", "p3"])
+    experiment = tiny.experiment(images, epochs=1, group="well")
+    study = cv.study(experiment, out=tmp_path / "study", runs=1, leave_out="plate")
+    later = make_plates(tmp_path / "later", ["q1", "q2"])
+    evaluation = cv.evaluate(study, later, tmp_path / "e", engine="keras")
+    assert len(evaluation.record.networks) == len(study.experiments[0].networks) == 3
+    assert (evaluation.group_column, evaluation.unit_column) == ("well", "plate")
+    assert not evaluation.cross_validated
+    score = evaluation.scores["later"]
+    assert (score.n, score.groups, score.groups_scored) == (16, 2, 8)
+    right = evaluation.predictions.eval("predicted == label").to_numpy()
+    interval = cv.statistics.accuracy_interval(right, evaluation.provenance["plate"].to_numpy())
+    assert (score.accuracy_low, score.accuracy_high) == (interval.low, interval.high)
