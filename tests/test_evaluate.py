@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from fsspec.implementations.memory import MemoryFileSystem
 
 import cellvision as cv
 from cellvision import errors
@@ -370,3 +372,35 @@ def test_units_are_what_the_folds_of_the_study_left_out(tmp_path: Path) -> None:
     right = evaluation.predictions.eval("predicted == label").to_numpy()
     interval = cv.statistics.accuracy_interval(right, evaluation.provenance["plate"].to_numpy())
     assert (score.accuracy_low, score.accuracy_high) == (interval.low, interval.high)
+
+
+def test_images_and_results_on_remote_storage(run: cv.Run, tmp_path: Path) -> None:
+    MemoryFileSystem.store.clear()
+    storage = fsspec.filesystem("memory")
+    plate = make_plate(tmp_path / "plate_2", 5000)
+    storage.put(str(plate), "/bucket/plate_2", recursive=True)
+    words = ("memory://bucket/plate_2", "--out", "memory://bucket/evaluations/first")
+    assert cli("evaluate", run.folder, *words, "--engine", "keras") == 0
+    evaluation = cv.load_evaluation("memory://bucket/evaluations/first")
+    assert evaluation.record.images == "memory://bucket/plate_2"
+    assert evaluation.scores == cv.evaluate(run, plate, tmp_path / "e", engine="keras").scores
+    assert evaluation.read_image("dark/s0.png").shape == (tiny.SIDE, tiny.SIDE, 1)
+    assert storage.exists("/bucket/evaluations/first/reports/panel_plate_2.png")
+    MemoryFileSystem.store.clear()
+
+
+def test_group_names_that_a_data_set_makes_are_no_groups_of_the_training(tmp_path: Path) -> None:
+    def make_fields(root: Path, seed: int) -> Path:
+        rows = ["file,group"]
+        for number, (name, level) in enumerate(tiny.BRIGHTNESS.items()):
+            for k in range(12):
+                tiny.write(root / name / f"s{k}.png", tiny.pixels(level, seed + 100 * number + k))
+                rows.append(f"{name}/s{k}.png,{name}_field_{k // 2}")
+        (root / "groups.csv").write_text("\n".join(rows) + "\n")
+        return root
+
+    experiment = tiny.experiment(make_fields(tmp_path / "images", 0), epochs=1)
+    run = cv.train(experiment, tmp_path / "run")
+    evaluation = cv.evaluate(run, make_fields(tmp_path / "new", 5000), tmp_path / "e")
+    assert evaluation.scores["new"].groups == 12
+    assert not any("name of a group" in line for line in evaluation.warnings)

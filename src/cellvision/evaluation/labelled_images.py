@@ -140,8 +140,12 @@ def _with_test_sets(catalog: Catalog, source: str) -> Catalog:
 
 
 def _groups_of_training(run: Run, catalog: Catalog) -> list[str]:
-    """Warn of groups that have the name of a group that the network was trained on."""
-    if catalog.group_column is None or catalog.group_column != run.group_column:
+    """Warn of groups that have the name of a group that the network was trained on.
+
+    Names that a data set makes of file names recur in every folder, and mean nothing.
+    """
+    named = table_of(run.metadata.experiment, "dataset").get("group")
+    if not named or catalog.group_column != run.group_column:
         return []
     known = run.predictions
     if not table_of(run.metadata.experiment, "split").get("splitter"):  # else all, in some fold
