@@ -26,7 +26,7 @@ from cellvision.cli import main
 
 VERBS = [
     *("demo", "audit", "recipe", "train", "study", "label", "predict", "export", "report"),
-    "plugins",
+    *("plugins", "evaluate"),
     *("check", "schema", "new-plugin", "migrate", "prepare"),
 ]
 HEAVY = (
@@ -390,6 +390,8 @@ print(plt.get_backend())
         (["train", "x"], "Missing option '--out'"),
         (["study", "x", "--out", "y", "--runs", "many"], "Invalid value for '--runs'"),
         (["predict", "x"], "Missing argument"),
+        (["evaluate", "x"], "Missing argument"),
+        (["evaluate", "x", "y"], "Missing option '--out'"),
     ],
 )
 def test_unknown_words(cellvision: Command, words: list[str], says: str) -> None:
@@ -402,8 +404,9 @@ def test_missing_runs(cellvision: Command, tmp_path: Path, images: Path) -> None
     for verb in (["report", tmp_path], ["report", tmp_path / "x"]):
         assert "no finished run here" in cellvision.refused(*verb)[0]
     out = tmp_path / "table.csv"
-    cellvision.refused("predict", tmp_path / "x", images, "--out", out)
-    assert not out.exists()
+    for verb in ("predict", "evaluate"):
+        cellvision.refused(verb, tmp_path / "x", images, "--out", out)
+        assert not out.exists()
 
 
 def test_training_on_a_leak_is_refused(cellvision: Command, leaking: Path, tmp_path: Path) -> None:
@@ -588,6 +591,7 @@ def test_whatever_goes_wrong_is_two_lines(
         ("train", "IMAGES", "--out", "OUT"),
         ("study", "IMAGES", "--out", "OUT"),
         ("predict", "RUN", "IMAGES", "--out", "OUT.csv"),
+        ("evaluate", "RUN", "IMAGES", "--out", "OUT"),
         ("export", "RUN", "--format", "onnx"),
         ("report", "RUN"),
         ("demo", "--out", "OUT"),

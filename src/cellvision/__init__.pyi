@@ -14,6 +14,7 @@ from .data.audit import Audit as Audit
 from .data.catalog import Catalog as Catalog
 from .data.preprocessing import Preprocessing as Preprocessing
 from .data.split import Split as Split
+from .evaluation.evaluate import evaluate as evaluate
 from .experiment import Experiment as Experiment
 from .experiment import load_experiment as load_experiment
 from .experiment import save_experiment as save_experiment
@@ -50,6 +51,8 @@ from .local_plugins import LocalPlugins as LocalPlugins
 from .local_plugins import load_plugins as load_plugins
 from .recipe_experiment import experiment_from_recipe as experiment_from_recipe
 from .results.audits import audit as audit
+from .results.evaluation import Evaluation as Evaluation
+from .results.evaluation import load_evaluation as load_evaluation
 from .results.model_probe import Probe as Probe
 from .results.run import Run as Run
 from .results.run import load_run as load_run

@@ -10,6 +10,7 @@ from cellvision.cli import (
     audit,
     check,
     demo,
+    evaluate,
     export,
     label,
     migrate,
@@ -42,8 +43,8 @@ def command() -> Any:
     )
     app.callback()(_global_options)
     for verb in (
-        *(demo, audit, recipe, train, study, plan, label, predict, export, report, plugins),
-        *(check, schema, new_plugin, migrate),
+        *(demo, audit, recipe, train, study, plan, label, predict, evaluate, export, report),
+        *(plugins, check, schema, new_plugin, migrate),
     ):
         app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.run)
     prepare.app.rich_markup_mode = None

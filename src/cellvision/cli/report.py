@@ -1,4 +1,4 @@
-"""``cellvision report``: create the reports of a run or study again."""
+"""``cellvision report``: create the reports of a run, study or evaluation again."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cellvision.cli.values import with_changes
 if TYPE_CHECKING:
     from cellvision.interfaces.reporter import Reporter
     from cellvision.results.run import Run
+    from cellvision.results.study import Study
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ def run(
     folder: Annotated[
         str,
         typer.Argument(
-            metavar="RUN_OR_STUDY_DIR", help="Folder of a finished run or study, or its address."
+            metavar="RESULTS_DIR",
+            help="Folder of a finished run, study or evaluation, or its address.",
         ),
     ],
     names: Annotated[
@@ -47,7 +49,7 @@ def run(
     ] = [],  # noqa: B006 - Typer copies it
     allow_network: experiments.AllowNetwork = False,
 ) -> None:
-    """Create the reports of a run or study again."""
+    """Create the reports of a run, study or evaluation again."""
     from cellvision import remote
     from cellvision.backends.startup import raise_if_no_backend
     from cellvision.locks import folder_lock
@@ -64,12 +66,9 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
     from cellvision.progress import displayed
     from cellvision.results.recorded_dataset import refuse_unknown_addresses
     from cellvision.results.reporting import default_reporters, make_reports
-    from cellvision.results.run import Run, load_run
-    from cellvision.results.study import Study, load_study
+    from cellvision.results.run import Run
 
-    is_study = (folder / "study.json").is_file()
-    load = load_study if is_study else load_run
-    result: Run | Study = load(folder, allow_network=True)  # unless refused below
+    result = _opened(folder)
     experiment = (
         result.metadata.experiment
         if isinstance(result, Run)
@@ -90,7 +89,7 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         raise errors.InvalidInput("--set changes one reporter only", "Name it: --reporter NAME")
     if names:
         reporters = tuple(_named(name, declared, changes) for name in names)
-    elif is_study and not declared:
+    elif not isinstance(result, Run) and not declared:
         reporters = default_reporters()
     else:
         first = result if isinstance(result, Run) else result.runs[0]
@@ -108,6 +107,19 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "List the reporters with cellvision plugins: some report on runs, some on studies.",
         )
+
+
+def _opened(folder: Path) -> Run | Study:
+    """Open any finished results; images may be on any storage, unless the caller refuses it."""
+    from cellvision.results.claimed_folder import EVALUATION
+    from cellvision.results.evaluation import load_evaluation
+    from cellvision.results.run import load_run
+    from cellvision.results.study import load_study
+
+    if (folder / "study.json").is_file():
+        return load_study(folder, allow_network=True)
+    load = load_evaluation if (folder / EVALUATION).is_file() else load_run
+    return load(folder, allow_network=True)
 
 
 def _installed(declared: Sequence[Mapping[str, Any]], run: Run) -> list[Mapping[str, Any]]:

@@ -79,7 +79,7 @@ def show(run: Run, out: str) -> None:
     console = Console(highlight=False)
     print_warnings(console, [run])
     console.print(score_table(run))
-    if run.metadata.solved:
+    if run.metadata.solved and len(run.history):  # an evaluation trained nothing
         console.print(f"{SOLVED.capitalize()}.")
     chance = 1 / len(run.class_names)
     console.print(f"Guessing at random gives {chance:.3f}{_majority_baseline(run)}.", markup=False)

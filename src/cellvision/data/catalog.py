@@ -79,11 +79,20 @@ class Catalog:
         )
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Catalog:
+    def of(cls, dataset: Dataset, known_classes: tuple[str, ...] | None = None) -> Catalog:
         """Read a data set's catalog, apply its settings and check every rule.
 
         Names of classes, splits, groups and batches are equal if they look equal: surrounding
         blanks are removed and accented letters composed (Unicode NFC).
+
+        Parameters
+        ----------
+        dataset
+            The data set.
+        known_classes
+            The classes of a trained network, for images to score it on: some classes may have no
+            images, others are an error, and no split needs to be for training. None for images to
+            train on.
 
         Raises
         ------
@@ -103,6 +112,8 @@ class Catalog:
         rules.check_labels(table)
         left_out: dict[str, str] = {}
         table = rules.select_classes(table, dataset.classes, left_out)
+        if known_classes is not None:
+            rules.check_known_classes(table, known_classes)
         has_split = "split" in table.columns
         table = table.assign(split=normalize_names(table["split"]) if has_split else None)
         group = groups.resolve(table, "group", dataset.group)
@@ -116,9 +127,10 @@ class Catalog:
         if group.column is None:
             warnings.append(_unknown_groups(table))
         table = table[[*_COLUMNS, *(name for name in table.columns if name not in _COLUMNS)]]
-        class_names = tuple(sorted(set(table["label"])))
-        rules.check_classes(table, class_names)
-        rules.check_splits(table)
+        class_names = known_classes or tuple(sorted(set(table["label"])))
+        if known_classes is None:
+            rules.check_classes(table, class_names)
+            rules.check_splits(table)
         warnings += rules.case_warnings(class_names)
         table = table.reset_index(drop=True)
         return cls(table, class_names, group.column, batch.column, tuple(warnings), left_out)
@@ -126,7 +138,7 @@ class Catalog:
     def take(self, keep: Sequence[bool]) -> Catalog:
         """Return the catalog with some of its rows; no class may become empty."""
         table = self.table[list(keep)].reset_index(drop=True)
-        empty = sorted(set(self.class_names) - set(table["label"]))
+        empty = sorted(set(self.table["label"]) - set(table["label"]))
         if empty:
             raise errors.CatalogError(
                 f"no image of class {empty[0]!r} is left",

@@ -122,6 +122,19 @@ def check_classes(table: pd.DataFrame, class_names: Sequence[str]) -> None:
         )
 
 
+def check_known_classes(table: pd.DataFrame, known: Sequence[str]) -> None:
+    """Raise an error if images are of a class that a network does not know."""
+    unknown = table["label"][~table["label"].isin(known)]
+    if len(unknown):
+        names = list(dict.fromkeys(unknown))
+        classes = "class" if len(names) == 1 else "classes"
+        raise errors.CatalogError(
+            f"the network does not know the {classes} {quote_list(names)} "
+            f"({counted(len(unknown), 'image')}); it knows {quote_list(known)}",
+            "Name the classes as in the training, and leave out images of others",
+        )
+
+
 def select_classes(
     table: pd.DataFrame, classes: tuple[str, ...] | None, left_out: dict[str, str]
 ) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,9 @@ from cellvision.results.recorded_dataset import recorded_dataset
 if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset
     from cellvision.results.run import Run
+
+OnDecoded = Callable[[str, DecodedImage | errors.UnreadableImage], None]
+"""Receives the name of an image, and the decoded image or why it cannot be read."""
 
 _SAMPLE = 16
 """Files that are read at a time until one is readable."""
@@ -58,6 +61,9 @@ class ImageReader:
         The run.
     dataset
         The data set whose images are read; None reads files, as the run's data set does.
+    on_decoded
+        Called with the name of each image and what decoding it gave, maybe twice for some images
+        and from several threads.
 
     Raises
     ------
@@ -65,7 +71,10 @@ class ImageReader:
         The run's data set cannot be loaded, so it is unknown how it reads images.
     """
 
-    def __init__(self, run: Run, dataset: Dataset | None = None) -> None:
+    def __init__(
+        self, run: Run, dataset: Dataset | None = None, on_decoded: OnDecoded | None = None
+    ) -> None:
+        self._on_decoded = on_decoded
         self._preprocessing = run.preprocessing
         self._dtype = _training_dtype(run)
         self._dataset = dataset
@@ -98,6 +107,8 @@ class ImageReader:
         else:
             decoded = map(self._decode_file, images)
         for image, result in zip(images, decoded, strict=True):
+            if self._on_decoded is not None:
+                self._on_decoded(image.name, result)
             if isinstance(result, errors.UnreadableImage):
                 yield errors.UnreadableImage(image.name, result.reason, result.hint)
             elif fault := pixel_fault(np.asarray(result.pixels)):  # as in audit and training

@@ -153,7 +153,7 @@ def predict_blocks(
         Further options.
     """
     options = options or PredictionOptions()
-    runs = _networks(model, options.experiment)
+    runs = networks_of(model, options.experiment)
     trust = None
     if options.trust:
         trust = fit_trust(model, options.experiment, flag_groups=options.by is not None)
@@ -166,11 +166,27 @@ def predict_blocks(
         with ExitStack() as locks:
             for path in sorted({os.fspath(path) for path in outputs if path is not None}):
                 locks.enter_context(folder_lock(path, "predict"))
-            return PredictionJob(runs, files, dataset, options, trust).run(target, on_block)
+            summary = PredictionJob(runs, files, dataset, options, trust).run(target, on_block)
+    for warning in summary.warnings:
+        _log.warning("%s", warning)
+    return summary
 
 
-def _networks(model: Run | Study, experiment: str | None) -> tuple[Run, ...]:
-    """Return the runs to average: one, or those of one experiment of a study."""
+def networks_of(model: Run | Study, experiment: str | None) -> tuple[Run, ...]:
+    """Return the runs to average: one, or those of one experiment of a study.
+
+    Parameters
+    ----------
+    model
+        The run or study.
+    experiment
+        Name of the study's experiment; None: the only one.
+
+    Raises
+    ------
+    errors.ExperimentError
+        The name is missing, or there is no such experiment.
+    """
     if isinstance(model, Run):
         if experiment is not None:
             raise errors.ExperimentError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from cellvision.inference.engines import Engine
 from cellvision.inference.engines.selection import choose_engine
 from cellvision.inference.group_likeness import image_features
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
-from cellvision.inference.image_reader import ImageReader, InputImage, unreadable
+from cellvision.inference.image_reader import ImageReader, InputImage, OnDecoded, unreadable
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.prediction_table import PredictionTable, group_table_path
 from cellvision.inference.run_warnings import run_warnings
@@ -48,8 +47,6 @@ _CHUNK = 16
 
 _CHECK_SECONDS = 1.0
 """Time in which images are checked before Keras starts, which takes several seconds."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,6 +93,8 @@ class PredictionSummary:
         Files and folders that were written.
     warnings : tuple of str
         What a reader of the predictions should know.
+    trained_on : tuple of str
+        Names of the images that are of the training or validation split.
     """
 
     images: int
@@ -105,6 +104,7 @@ class PredictionSummary:
     groups: pd.DataFrame | None = None
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +162,8 @@ class PredictionJob:
         How to predict.
     trust
         Says how far the predictions can be trusted; None leaves that out.
+    on_decoded
+        Called with each decoded image; see `ImageReader`.
     """
 
     def __init__(
@@ -171,13 +173,14 @@ class PredictionJob:
         dataset: Dataset | None,
         options: PredictionOptions,
         trust: PredictionTrust | None = None,
+        on_decoded: OnDecoded | None = None,
     ) -> None:
         self.run_of_record = runs[0]
         self.runs = runs
         self.trust = trust
         self.images = images
         self.options = options
-        self.reader = ImageReader(self.run_of_record, dataset)
+        self.reader = ImageReader(self.run_of_record, dataset, on_decoded)
         self.groups = self._groups(dataset)
         if dataset is not None and options.sort_into is not None:
             raise errors.ExperimentError(
@@ -269,7 +272,8 @@ class PredictionJob:
             seconds,
             None if self.groups is None else self.groups.table(),
             written,
-            self._warn(outputs),
+            self._warnings(outputs),
+            outputs.trained_on.found,
         )
 
     def _predict_all(self, outputs: _Outputs) -> None:
@@ -351,7 +355,7 @@ class PredictionJob:
             files.append(outputs.sheet.save(Path(self.options.contact_sheet)))
         return tuple(files)
 
-    def _warn(self, outputs: _Outputs) -> tuple[str, ...]:
+    def _warnings(self, outputs: _Outputs) -> tuple[str, ...]:
         faults = outputs.faults
         warnings = run_warnings(self.runs)
         warnings += outputs.trained_on.warnings()
@@ -362,8 +366,6 @@ class PredictionJob:
         if faults:
             listed = abbreviated([f"{fault.file} ({fault.reason})" for fault in faults])
             warnings.append(f"{counted(len(faults), 'unreadable file', 'is')} left out: {listed}")
-        for warning in warnings:
-            _log.warning("%s", warning)
         return tuple(warnings)
 
 

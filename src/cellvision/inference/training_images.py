@@ -31,23 +31,27 @@ class TrainingImages:
             used = set(table["image"][[not is_test(split) for split in table["split"]]])
             files = tuple(file for file in files if file.file in used)
         self._digests = {file.digest for file in files if file.digest}
-        self._example = ""
-        self._found = 0
+        self._found: list[str] = []
         self._count = 0
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """Names of the predicted images that were trained on."""
+        return tuple(self._found)
 
     def add(self, name: str, digest: str | None) -> None:
         """Count an image by the digest of its decoded pixels; None never matches."""
         self._count += 1
         if digest in self._digests:
-            self._found += 1
-            self._example = self._example or name
+            self._found.append(name)
 
     def warnings(self) -> list[str]:
         """Say how many images were trained on; empty if none was."""
-        if not self._found:
+        found = len(self._found)
+        if not found:
             return []
         return [
-            f"{self._found} of {counted(self._count, 'image')} {agreed(self._found, 'is')} of the "
-            f"training or validation split, such as {self._example}: that the network is right on "
-            "them says nothing about new images."
+            f"{found} of {counted(self._count, 'image')} {agreed(found, 'is')} of the training or "
+            f"validation split, such as {self._found[0]}: that the network is right on them says "
+            "nothing about new images."
         ]

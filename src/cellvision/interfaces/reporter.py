@@ -44,7 +44,7 @@ class Reporter(Component, group="cellvision.reporters"):
         Parameters
         ----------
         run
-            The finished run.
+            The finished run; or an `Evaluation`, which has test sets alone and no history.
         folder
             Existing folder to write to. It holds this reporter's files from an earlier report,
             and no others. Do not write anywhere else.

@@ -19,7 +19,7 @@ from cellvision.remote.parallel import in_parallel
 from cellvision.remote.storage import FileDetails, Storage, version_of
 from cellvision.user_folders import cache_folder
 
-_UPLOADED_LAST = ("run.json", "study.json")
+_UPLOADED_LAST = ("run.json", "study.json", "evaluation.json")
 """These mark results as complete, so they are uploaded after everything else."""
 
 _log = logging.getLogger(__name__)

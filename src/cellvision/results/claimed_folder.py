@@ -23,6 +23,12 @@ are ours. A folder with this mark and without ``run.json`` is an unfinished trai
 RESUME = ".resume.npz"
 """State of an interrupted training, from which it can resume."""
 
+EVALUATION = "evaluation.json"
+"""Record of an evaluation; written last, so a folder that has it is a finished one."""
+
+_RECORDS = ("run.json", "study.json", EVALUATION)
+"""Records of finished results."""
+
 _RUN_FILES = frozenset(
     {
         "history.csv",
@@ -36,18 +42,18 @@ _RUN_FILES = frozenset(
         "audit.json",
     }
 )
-"""What a training writes before ``run.json``."""
+"""What a training or an evaluation writes before its record."""
 
 _TABLES = frozenset(
     {"history.csv", "predictions.csv", "provenance.csv", "groups.csv", "runs.csv", "images.csv"}
 )
-"""Tables of runs and studies."""
+"""Tables of runs, studies and evaluations."""
 
 
 def is_table_of_results(path: Path) -> bool:
-    """Whether a file is a table of a run or study."""
+    """Whether a file is a table of a run, study or evaluation."""
     folder = path.resolve().parent
-    is_results = any((folder / name).is_file() for name in ("run.json", "study.json"))
+    is_results = any((folder / name).is_file() for name in _RECORDS)
     return is_results and path.name in _TABLES
 
 
@@ -148,16 +154,18 @@ def _raise_if_finished(folder: Path) -> None:
             f"{folder}: this folder holds an interrupted run",
             "Resume it (--resume, or resume=True in Python), or name another folder.",
         )
-    if (folder / "run.json").exists() or (folder / "study.json").exists():
+    kinds = {"run.json": "run or study", "study.json": "run or study", EVALUATION: "evaluation"}
+    record = next((name for name in _RECORDS if (folder / name).exists()), None)
+    if record is not None:
         reports = "To make its reports again"
-        if (folder / "run.json").exists():
+        if record != "study.json":
             # A process that was killed between the two left the mark of an unfinished run.
             with contextlib.suppress(OSError):
                 release_folder(folder)
             if not (folder / "reports").exists():
                 reports = "Its reports are missing; to make them"
         raise errors.FolderError(
-            f"{folder}: this folder holds a finished run or study",
+            f"{folder}: this folder holds a finished {kinds[record]}",
             f"Name another folder. {reports}: cellvision report {folder}",
         )
 
@@ -229,6 +237,11 @@ def no_run(folder: Path) -> errors.FolderError:
         return errors.FolderError(
             f"{folder}: this is a study; its runs are in {folder / 'runs'}",
             "Open it with load_study, or name one of its runs.",
+        )
+    if (folder / EVALUATION).is_file():
+        return errors.FolderError(
+            f"{folder}: this is an evaluation, which has no network",
+            f"Name the run or study that {EVALUATION} names, or open it with load_evaluation.",
         )
     if (folder / PLAN).is_file():
         return errors.FolderError(

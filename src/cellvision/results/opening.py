@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from cellvision import remote
+from cellvision.results.claimed_folder import no_run
+from cellvision.results.evaluation import Evaluation
 from cellvision.results.run import Run, load_run
 from cellvision.results.study import Study, load_study
 
@@ -23,6 +25,8 @@ def open_results(source: Run | Study | str | os.PathLike[str]) -> Run | Study:
     errors.FolderError
         The folder is missing or holds neither.
     """
+    if isinstance(source, Evaluation):
+        raise no_run(source.folder)
     if isinstance(source, Run | Study):
         return source
     with remote.finished(source) as folder:

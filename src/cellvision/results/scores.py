@@ -12,6 +12,9 @@ from cellvision.plurals import counted
 from cellvision.result_model import ResultModel
 from cellvision.results.class_scores import ClassScore, score_classes
 
+_SMALLEST_PROBABILITY = 1e-7
+"""Keras clips probabilities at this value in the cross-entropy."""
+
 
 class Score(ResultModel):
     """Accuracy of a run on one split, with its uncertainty."""
@@ -126,6 +129,12 @@ class Score(ResultModel):
             ),
             **_group_scores(labels, probabilities, groups, units, cross_validated),
         )
+
+
+def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean cross-entropy of class numbers and probabilities (images, classes)."""
+    target = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.clip(target, _SMALLEST_PROBABILITY, 1)).mean())
 
 
 class Scores(dict[str, Score]):

@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cellvision.results.claimed_folder import naming_folder
 from cellvision.results.environment import scikit_learn_environment
 from cellvision.results.metadata import Timings
+from cellvision.results.scores import cross_entropy
 from cellvision.results.tables import history_table, write_table
 from cellvision.studies.control_contract import checked_probabilities
 from cellvision.studies.controls import control_view
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
     from cellvision.interfaces.control import Control
     from cellvision.results.run import Run
-
-_SMALLEST_PROBABILITY = 1e-7
-"""Keras clips probabilities at this value in the cross-entropy."""
 
 
 def predict_control(control: Control, prepared: PreparedData, seed: int, folder: Path) -> Run:
@@ -49,9 +45,3 @@ def predict_control(control: Control, prepared: PreparedData, seed: int, folder:
         return finish_run(
             prepared, seed, folder, probabilities, cross_entropy, environment, timings
         )
-
-
-def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean cross-entropy of class numbers and probabilities (images, classes)."""
-    target = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.clip(target, _SMALLEST_PROBABILITY, 1)).mean())

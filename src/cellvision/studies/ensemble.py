@@ -10,8 +10,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.data.split_names import is_training
 from cellvision.results.metadata import EnsembleRecord
-from cellvision.results.scores import Score
-from cellvision.studies.control_run import cross_entropy
+from cellvision.results.scores import Score, cross_entropy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Record that a study has looked at its test sets, and count all looks at them."""
+"""Record looks at test sets, by studies and evaluations, and count all looks at them."""
 
 from __future__ import annotations
 
@@ -55,10 +55,6 @@ def record_looks(study: Study, identifier: str) -> dict[tuple[str, str], LookCou
     dict
         By experiment and split; empty if the log is off or cannot be written.
     """
-    path = os.environ.get(VARIABLE)
-    if path == "off":
-        return {}
-    odometer = Odometer(path or None)
     test_sets = {
         (experiment.name, split): experiment.runs[0].metadata.test_sets.get(split)
         for experiment in study.experiments
@@ -69,15 +65,48 @@ def record_looks(study: Study, identifier: str) -> dict[tuple[str, str], LookCou
         if digest is not None:
             record = next(each for each in study.experiments if each.name == name).record
             settings.setdefault(digest, []).append(setting_digest(record.experiment))
+    counts = _recorded(settings, identifier)
+    return {key: counts[digest] for key, digest in test_sets.items() if digest in counts}
+
+
+def record_evaluation(
+    test_sets: Mapping[str, str], experiment: Mapping[str, Any], identifier: str
+) -> dict[str, LookCount]:
+    """Record that trained networks have been evaluated on test sets, and count.
+
+    Parameters
+    ----------
+    test_sets
+        Digest of each test set, by its name.
+    experiment
+        The recorded experiment of the networks.
+    identifier
+        Identifies the networks: evaluating them again on the same images is the same look.
+
+    Returns
+    -------
+    dict
+        By name; empty if the log is off or cannot be written.
+    """
+    setting = setting_digest(experiment)
+    counts = _recorded({digest: [setting] for digest in test_sets.values()}, identifier)
+    return {name: counts[digest] for name, digest in test_sets.items() if digest in counts}
+
+
+def _recorded(settings: Mapping[str, list[str]], identifier: str) -> dict[str, LookCount]:
+    """Record a look at each test set, by the digests of its settings; empty if that is off."""
+    path = os.environ.get(VARIABLE)
+    if path == "off":
+        return {}
+    odometer = Odometer(path or None)
     try:
-        counts = {
+        return {
             digest: odometer.record(digest, _joined(of_digest), identifier)
             for digest, of_digest in settings.items()
         }
     except errors.FolderError as error:
         _log.warning("Looks at the test set are not counted: %s. %s", error.what, error.hint)
         return {}
-    return {key: counts[digest] for key, digest in test_sets.items() if digest is not None}
 
 
 def setting_digest(experiment: Mapping[str, Any]) -> str:

@@ -19,10 +19,9 @@ from cellvision import atomic_io
 from cellvision.results.group_table import group_table
 from cellvision.results.metadata import LeakRecord, RunMetadata, RunRecord, Timings
 from cellvision.results.run import load_run
-from cellvision.results.scores import Score
+from cellvision.results.scores import Score, cross_entropy
 from cellvision.results.tables import write_json, write_table
 from cellvision.results.untrained import untrained_networks
-from cellvision.studies.control_run import cross_entropy
 from cellvision.studies.folds import left_out_column, pooled_name
 
 if TYPE_CHECKING:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from cellvision.results.study import StudyExperiment
     from cellvision.results.verdicts import ControlRecord, VerdictRecord
 
+_EVALUATION = "This is about trained networks on later images, without controls."
+"""What the page of an evaluation says beside the rule's sentence."""
+
 Fact = tuple[str, str]
 """Name and value."""
 
@@ -169,6 +172,9 @@ def run_answers(run: Run) -> list[Answer]:
 
 
 def _run_answer(run: Run, split: str, several: bool) -> Answer:
+    from cellvision import Evaluation
+
+    evaluated = isinstance(run, Evaluation)
     score = run.scores[split]
     rows = run.predictions
     rows = rows[rows["split"] == split]
@@ -196,17 +202,20 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
     low, high = format_percent(score.accuracy_low), format_percent(score.accuracy_high)
     return Answer(
         split if several else "",
-        f"How well does the network classify images of {split} that it has not seen?",
+        f"How well does the network classify the images of {split}?"
+        if evaluated
+        else f"How well does the network classify images of {split} that it has not seen?",
         f"{format_percent(score.accuracy)} of {score.n} images are right "
         f"(95 % interval {low} to {high}).",
         "",
         (
-            f"{capitalise(verdict.sentence.rstrip('.'))}. {statistics.SINGLE_RUN}",
+            f"{capitalise(verdict.sentence.rstrip('.'))}. "
+            f"{_EVALUATION if evaluated else statistics.SINGLE_RUN}",
             *verdict.reasons,
         ),
         tuple(facts),
         tuple(warning for warning in limits if warning not in verdict.reasons),
-        study_command(run),
+        "" if evaluated else study_command(run),
     )
 
 

@@ -28,7 +28,7 @@ from cellvision_reporters.page.details import (
     run_details,
     study_details,
 )
-from cellvision_reporters.page.methods import run_methods, study_methods
+from cellvision_reporters.page.methods import evaluation_methods, run_methods, study_methods
 from cellvision_reporters.page.template import FILE_NAME, render, write_page
 
 if TYPE_CHECKING:
@@ -55,13 +55,15 @@ class Html(Reporter):
 
     def run(self, run: Run, folder: Path) -> Sequence[Artifact]:
         """Write ``report.html``."""
+        from cellvision import Evaluation
+
         page = _render(
             run,
-            kind="Run",
+            kind="Evaluation" if isinstance(run, Evaluation) else "Run",
             subtitle=_subtitle(run),
             answers=[] if run.control is not None else run_answers(run),
             warnings=_run_warnings(run),
-            methods=run_methods(run),
+            methods=evaluation_methods(run) if isinstance(run, Evaluation) else run_methods(run),
             details=run_details(run),
             links=[FileLink("Predictions of every image", "../predictions.csv")],
         )

@@ -14,7 +14,7 @@ from cellvision_reporters.figures.phrasing import (
 )
 
 if TYPE_CHECKING:
-    from cellvision import Run, Study
+    from cellvision import Evaluation, Run, Study
     from cellvision.results.study import StudyExperiment
 
 _FITTED = {
@@ -29,6 +29,28 @@ def run_methods(run: Run) -> str:
     """Describe how a run was trained and evaluated."""
     seed = f"The seed was {run.seed}."
     return " ".join([_data(run), _preprocessing(run, [run]), _training([run]), seed, *_tail(run)])
+
+
+def evaluation_methods(evaluation: Evaluation) -> str:
+    """Describe which networks were evaluated, and on which images."""
+    record = evaluation.record
+    networks = plural(len(record.networks), "network")
+    column = evaluation.unit_column
+    parts = []
+    for split, score in evaluation.scores.items():
+        source = f" from {format_groups(score.groups, column)}" if column else ""
+        parts.append(f"{plural(score.n, 'image')}{source} of {split}")
+    unknown = "" if column else " Groups were unknown, so images were treated as independent."
+    averaged = f", as the {record.averaged}" if record.averaged else ""
+    return " ".join(
+        [
+            f"{networks}, trained before, classified {' and '.join(parts)} into "
+            f"{len(record.class_names)} classes ({', '.join(record.class_names)}).{unknown}",
+            f"{_scaling(evaluation, [evaluation])}, as for the training.",
+            f"Probabilities were computed by {record.engine} in float32{averaged}.",
+            *_tail(evaluation),
+        ]
+    )
 
 
 def study_methods(study: Study) -> str:
@@ -89,7 +111,8 @@ def _folds(experiment: StudyExperiment) -> str:
     )
 
 
-def _preprocessing(run: Run, networks: Sequence[Run]) -> str:
+def _scaling(run: Run, networks: Sequence[Run]) -> str:
+    """Describe the preprocessing, without the full stop."""
     size = " × ".join(map(str, run.preprocessing.size))
     intensities = format_intensities(each.intensity_range for each in networks)
     scaling = (
@@ -97,6 +120,10 @@ def _preprocessing(run: Run, networks: Sequence[Run]) -> str:
         if run.preprocessing.intensity == "per_image"
         else f"intensities {intensities} were scaled to 0 to 1"
     )
+    return f"Images were {_FITTED[run.preprocessing.fit]} {size} pixels, and {scaling}"
+
+
+def _preprocessing(run: Run, networks: Sequence[Run]) -> str:
     experiment: Mapping[str, Any] = run.metadata.experiment
     augmenters = [str(each.get("type")) for each in experiment.get("augmenters") or ()]
     augmentation = (
@@ -104,8 +131,7 @@ def _preprocessing(run: Run, networks: Sequence[Run]) -> str:
         if augmenters
         else "Training images were not augmented."
     )
-    fitted = f"{_FITTED[run.preprocessing.fit]} {size} pixels"
-    return f"Images were {fitted}, and {scaling}. {augmentation}"
+    return f"{_scaling(run, networks)}. {augmentation}"
 
 
 def _training(networks: Sequence[Run]) -> str:

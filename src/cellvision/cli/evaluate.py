@@ -1,0 +1,112 @@
+"""``cellvision evaluate``: score a run's network on labelled images that came later."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cellvision.cli.output_folder import removed_if_empty, shown_without_reports
+from cellvision.cli.train import Out
+
+if TYPE_CHECKING:
+    from cellvision.results.evaluation import Evaluation
+
+
+def run(
+    model_dir: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_OR_STUDY_DIR",
+            help="Folder of a finished run or study, or its address. The runs of a study are "
+            "averaged.",
+        ),
+    ],
+    folders: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER",
+            help="Labelled images: FOLDER/<class>/*, a table, or their address. Several are "
+            "evaluated one by one.",
+        ),
+    ],
+    out: Out,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="NAME",
+            help="Program that computes the predictions: keras, onnxruntime, openvino or auto.",
+        ),
+    ] = "auto",
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta", help="Average over flips and quarter turns of each image: eight times slower."
+        ),
+    ] = False,
+    experiment: Annotated[
+        str | None,
+        typer.Option("--experiment", metavar="NAME", help="Experiment of a study with several."),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="Read FOLDER through this data set. Default: as the training images were read.",
+        ),
+    ] = None,
+    skip_unreadable: Annotated[
+        bool | None,
+        typer.Option(
+            "--skip-unreadable/--no-skip-unreadable",
+            help="Leave out unreadable files. Default: as the run did.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Score the network of a run, or the networks of a study, on new labelled images.
+
+    Writes a folder with scores, predictions and reports; of several FOLDERs, a subfolder of DIR
+    for each.
+    """
+    from cellvision.backends.startup import raise_if_no_backend
+    from cellvision.evaluation.evaluate import evaluate_labelled
+    from cellvision.evaluation.labelled_images import labelled_images, names_of
+    from cellvision.inference.predict import networks_of
+    from cellvision.inference.prediction_job import PredictionOptions
+    from cellvision.results.opening import open_results
+
+    raise_if_no_backend()
+    model = open_results(model_dir)
+    runs = networks_of(model, experiment)
+    names = names_of(folders)
+    # All labels are read before the first prediction: a wrong class is found at once.
+    sources = [labelled_images(runs[0], folder, dataset) for folder in folders]
+    options = PredictionOptions(
+        engine, tta, experiment=experiment, skip_unreadable=skip_unreadable, progress=True
+    )
+    for name, images in zip(names, sources, strict=True):
+        target = out if len(folders) == 1 else _below(out, name)
+        with removed_if_empty(target), shown_without_reports(_show, target):
+            evaluation = evaluate_labelled(model, runs, images, target, options)
+        _show(evaluation, target)
+
+
+def _below(out: str, name: str) -> str:
+    from cellvision.remote import is_address
+
+    return f"{out.rstrip('/')}/{name}" if is_address(out) else str(PurePath(out) / name)
+
+
+def _show(evaluation: Evaluation, out: str) -> None:
+    """Print what computed, the warnings, the scores, and where the report is."""
+    from cellvision.cli.train import show
+
+    record = evaluation.record
+    averaged = f", {record.averaged}" if record.averaged else ""
+    print(f"computed by {record.engine} in float32{averaged}", file=sys.stderr)
+    show(evaluation, out)

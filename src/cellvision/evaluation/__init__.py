@@ -1,0 +1,1 @@
+"""Score trained networks on labelled images that came later."""
