@@ -11,7 +11,13 @@ from cellvision.plugin_info import Status
 
 _INTERFACES = frozenset(
     {
-        *("Architecture", "Augmenter", "Control", "Dataset", "Exporter", "Recipe", "Reporter"),
+        "Architecture",
+        "Augmenter",
+        "Control",
+        "Dataset",
+        "Exporter",
+        "Recipe",
+        "Reporter",
         "Splitter",
     }
 )

@@ -273,8 +273,15 @@ def build_arrangements(
         log_orders(np.bincount(composition[stratum == s])) for s in np.unique(stratum)
     ) + sum(log_orders(row) for row in counts if (row > 0).sum() > 1)
     return Arrangements(
-        *(label, group, classes, stratum, composition, compositions),
-        *(log_count, whole_batches, within),
+        label=label,
+        group=group,
+        classes=classes,
+        stratum=stratum,
+        composition=composition,
+        compositions=compositions,
+        log_count=log_count,
+        whole_batches=whole_batches,
+        within_batches=within,
     )
 
 
