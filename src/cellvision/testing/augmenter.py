@@ -190,7 +190,7 @@ class AugmenterChecks(ComponentChecks):
 
         images = _images()
         if self.augmenter.mixes_labels:
-            _, labels = _apply(self.layer(3), images, True, training=True)
+            _, labels = _apply(self.layer(3), images, mixes_labels=True, training=True)
             self.require(
                 labels.shape == (len(images), _CLASSES)
                 and (labels >= -1e-6).all()
