@@ -340,7 +340,7 @@ class ByGroup(cv.Splitter):
 def test_blocks_in_the_kit_are_those_of_a_training(isolated_registries: Isolation) -> None:
     cv.splitters.register("by_group", ByGroup)
     failed = {each.check: each.reason for each in check("splitter", "by_group") if each.reason}
-    assert failed["keeps_blocks_whole"] == "fold 1 divides 1 blocks, first: ['0']"
+    assert failed["keeps_blocks_whole"] == "fold 1 divides 1 block, first: ['0']"
     in_kit = ByGroup.tables[0]
     cv.Split(splitter=ByGroup()).apply(Catalog.of(example_experiment().dataset), {})
     in_training = ByGroup.tables[-1]

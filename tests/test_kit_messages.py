@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 import cellvision as cv
+from cellvision import errors
 from cellvision.statistics import ControlMeaning
 from cellvision.testing import check
 from cellvision.testing.result import CheckResult
@@ -21,6 +23,41 @@ class Folds(cv.Splitter):
 
     def folds(self, catalog: pd.DataFrame) -> Any:
         return self.returns(catalog)
+
+
+class Reports(cv.Reporter):
+    """Returns what its attribute returns."""
+
+    returns: ClassVar[Any] = None
+
+    def run(self, run: cv.Run, folder: Path) -> Any:
+        path = folder / "report.txt"
+        path.write_text("report", encoding="utf-8")
+        return self.returns(path)
+
+
+class Lists(cv.Dataset):
+    """Lists its images wrongly."""
+
+    returns: ClassVar[Any] = None
+
+    def catalog(self) -> Any:
+        return self.returns()
+
+    def read(self, image: str) -> np.ndarray:
+        number = int(image) if image.isdigit() else -1
+        if number < 0:
+            raise errors.UnreadableImage(image, "there is no such image")
+        return np.full((8, 8, 1), number, np.uint8)
+
+
+class Augments(cv.Augmenter):
+    """Builds no layer."""
+
+    returns: ClassVar[Any] = None
+
+    def build(self, seed: int) -> Any:
+        return self.returns
 
 
 class Chooses(cv.Recipe):
@@ -136,6 +173,47 @@ def failures(base: type[Any], returns: Any) -> list[CheckResult]:
     finally:
         base.registry.unregister("mine")
     return [each for each in results if each.outcome == "failed" and each.check not in ignored]
+
+
+def _no_labels() -> pd.DataFrame:
+    return pd.DataFrame({"image": list("0123"), "class": list("abab")})
+
+
+def _by_donor(table: pd.DataFrame) -> Any:
+    raise errors.SplitError("there is no column donor", "Set column.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("base", "returns", "name", "what", "hint"),
+    [
+        (
+            Reports,
+            lambda path: path,
+            "reports_on_a_run",
+            "Path, not a list",
+            "Return a list of",
+        ),
+        (
+            Reports,
+            lambda path: None,
+            "reports_on_a_run",
+            "NoneType, not a list",
+            "Return a list of",
+        ),
+        (Lists, _no_labels, "lists_its_images", "no column 'label'", "image and label"),
+        (Lists, list, "lists_its_images", "catalog() returned list", "pandas.DataFrame"),
+        (Augments, 3, "builds_a_layer", "build() returned int", "keras.layers.Layer"),
+        (Folds, _by_donor, "divides_a_catalog", "no column donor", "columns image, label, group"),
+    ],
+)
+def test_a_wrong_type_is_one_failure(
+    base: type[Any], returns: Any, name: str, what: str, hint: str
+) -> None:
+    (failure,) = failures(base, returns)
+    assert failure.check == name
+    assert what in failure.reason
+    assert hint in failure.hint
 
 
 @pytest.mark.exhaustive

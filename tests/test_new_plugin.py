@@ -210,6 +210,15 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "exists already" in said.err
 
 
+def test_an_unknown_kind_is_answered_by_the_kinds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["new-plugin", "tiny_net", "--kind", "decoder"])
+    assert done.value.code == 2
+    message = capsys.readouterr().err
+    assert "error: Invalid value for '--kind': 'decoder' is not one of" in message
+    assert "'splitter'" in message
+
+
 def test_the_tutorial_shows_what_is_rendered(tmp_path: Path) -> None:
     names = (
         "tiny_net",

@@ -207,6 +207,7 @@ def _settings_error(
             hints.append(_nearest_setting(path, owner, where))
         elif details["type"] == "missing":
             lines.append(f"{name} is missing")
+            hints.append(_how_to_set(path, owner))
         else:
             messages.setdefault(name, []).append(_message(details))
             inputs.setdefault(name, details["input"])
@@ -239,6 +240,15 @@ def _nearest_setting(path: Sequence[str], owner: type[BaseModel], where: str) ->
     if near:
         return f"Did you mean {'.'.join((*path[:-1], near[0]))!r}?"
     return f"Settings: {', '.join(names)}"
+
+
+def _how_to_set(path: Sequence[str], owner: type[BaseModel]) -> str:
+    name = ".".join(path)
+    field = fields_by_key(owner).get(path[-1])
+    kind = field.annotation if field is not None else None
+    if isinstance(kind, type) and issubclass(kind, Component):
+        return f"Name a {kind.registry.kind} as {name}.type, and set what it needs beside it"
+    return f"Set {name}"
 
 
 def _location(

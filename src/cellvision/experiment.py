@@ -214,7 +214,8 @@ def load_experiment(path: str | os.PathLike[str]) -> Experiment:
         _log.warning(
             "%s names the recipe %s, which is not applied when a file is loaded. "
             "cv.train and cv.study apply it to the file; cellvision recipe FILE prints its choice.",
-            *(path, recipe),
+            path,
+            recipe,
         )
         settings = {key: value for key, value in settings.items() if key != "recipe"}
     return experiment_from(settings, str(path))

@@ -59,12 +59,12 @@ def installed_distributions() -> list[InstalledDistribution]:
     fresh: dict[str, Any] = {}
     distributions: dict[str, InstalledDistribution] = {}
     options = {"path": list(_only)} if _only else {}
-    for found in importlib_metadata.distributions(**options):
-        folder = str(getattr(found, "_path", ""))
+    for metadata in importlib_metadata.distributions(**options):
+        folder = str(getattr(metadata, "_path", ""))
         state = _state(folder)
         distribution = _remembered(cached.get(folder), state)
         if distribution is None:
-            distribution, is_complete = _read(found, folder)
+            distribution, is_complete = _read(metadata, folder)
             if is_complete and state[0]:
                 fresh[folder] = {"state": state, "distribution": asdict(distribution)}
         key = folder if distribution.requires is None else normalize_distribution(distribution.name)
@@ -101,23 +101,23 @@ def _state(folder: str) -> list[int]:
     return state
 
 
-def _read(found: Any, where: str) -> tuple[InstalledDistribution, bool]:
+def _read(metadata: Any, where: str) -> tuple[InstalledDistribution, bool]:
     """Read the metadata; the second value is False if a part is faulty."""
-    name, version, requires = _headers(found)
+    name, version, requires = _headers(metadata)
     try:
-        points = tuple((each.name, each.value, each.group) for each in found.entry_points)
+        points = tuple((each.name, each.value, each.group) for each in metadata.entry_points)
     except Exception as error:  # noqa: BLE001 - a fault affects only its distribution
         summary = errors.summarize(error)
-        _log.warning("the entry points of %s cannot be read: %s", where or found, summary)
+        _log.warning("the entry points of %s cannot be read: %s", where or metadata, summary)
         points = ()
         return InstalledDistribution(name, version, requires, points), False
     return InstalledDistribution(name, version, requires, points), requires is not None
 
 
-def _headers(found: Any) -> tuple[str, str, tuple[str, ...] | None]:
+def _headers(metadata: Any) -> tuple[str, str, tuple[str, ...] | None]:
     """Read the headers only: parsing a whole README takes a millisecond for each distribution."""
     try:
-        text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+        text = metadata.read_text("METADATA") or metadata.read_text("PKG-INFO") or ""
     except (OSError, ValueError):  # ValueError: it is not UTF-8
         text = ""
     headers: dict[str, list[str]] = {}

@@ -29,16 +29,16 @@ _FIRST = (Introduced(1, "0.1"),)
 INTERFACE_VERSIONS: dict[str, tuple[Introduced, ...]] = {
     f"cellvision.{kind}": _FIRST
     for kind in (
-        *(
-            "architectures",
-            "augmenters",
-            "controls",
-            "datasets",
-            "decoders",
-            "exporters",
-            "recipes",
-        ),
-        *("reporters", "splitters", "verbs"),
+        "architectures",
+        "augmenters",
+        "controls",
+        "datasets",
+        "decoders",
+        "exporters",
+        "recipes",
+        "reporters",
+        "splitters",
+        "verbs",
     )
 }
 """Entry-point group to the versions of its interface, oldest first."""

@@ -11,7 +11,13 @@ from cellvision.plugin_info import Status
 
 _INTERFACES = frozenset(
     {
-        *("Architecture", "Augmenter", "Control", "Dataset", "Exporter", "Recipe", "Reporter"),
+        "Architecture",
+        "Augmenter",
+        "Control",
+        "Dataset",
+        "Exporter",
+        "Recipe",
+        "Reporter",
         "Splitter",
     }
 )
@@ -49,21 +55,21 @@ def listing(group: str, base: type[object] | None, candidate: PluginCandidate) -
     candidate
         The plugin.
     """
-    found = plugin_source.describe(candidate.module)
-    source = found.source
+    summary = plugin_source.describe(candidate.module)
+    source = summary.source
     declared = None if source is None else source.interface_version
     built_for = interface_versions.plugin_version(group, declared, candidate.requires)
     differs = interface_versions.difference(group, declared, candidate.requires)
     differs = differs or _unmet_requirement(candidate)
     if differs:
         reason = f"{differs}. {candidate.how_to_update}"
-        return Listing("version", reason, found.text, built_for)
-    fault = found.fault or _wrong_interface(base, source)
+        return Listing("version", reason, summary.text, built_for)
+    fault = summary.fault or _wrong_interface(base, source)
     if fault and not (base is None and fault.endswith("is not a class")):
-        return Listing("broken", fault, found.text, built_for)
+        return Listing("broken", fault, summary.text, built_for)
     until = "" if source is None else source.former_names.get(candidate.name, "")
     former = f" (former name of another one, until {until})" if until else ""
-    return Listing("ok", "", found.text + former, built_for)
+    return Listing("ok", "", summary.text + former, built_for)
 
 
 def rivals(candidate: PluginCandidate, candidates: Sequence[PluginCandidate]) -> tuple[str, ...]:

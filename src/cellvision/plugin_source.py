@@ -127,8 +127,8 @@ def describe(target: str) -> Description:
         if not name:
             return Description(source.description)
         if name in source.classes:
-            found = source.classes[name]
-            return Description(found.description, "", found)
+            source_class = source.classes[name]
+            return Description(source_class.description, "", source_class)
         if name in source.exports:
             target = source.exports[name]
             continue

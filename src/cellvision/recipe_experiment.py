@@ -331,7 +331,9 @@ def agreed_choice(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             _log.warning(
                 "The recipe would choose %s differently for %d of %d folds; all folds get the "
                 "choice of the others, which saw images that these folds test.",
-                *(key, len(texts) - counts[common], len(texts)),
+                key,
+                len(texts) - counts[common],
+                len(texts),
             )
         agreed[key] = choices[texts.index(common)].get(key)
     return {key: value for key, value in agreed.items() if value is not None}

@@ -56,20 +56,20 @@ def recognising_dataset(
         return None
     if preferred is not None and _recognises(preferred, path):
         return _recognised(preferred)
-    found = []
+    matches = []
     for name in datasets.names_that_may_override("recognises"):
         try:
             cls = datasets.get(name)
         except errors.PluginError:
             continue
         if name not in cls.former_names and _recognises(cls, path):
-            found.append(_recognised(cls))
-    if len(found) > 1:
+            matches.append(_recognised(cls))
+    if len(matches) > 1:
         raise errors.ExperimentError(
-            f"{path}: {' and '.join(match.origin for match in found)} recognise it",
-            f"Choose one: --set dataset.type={found[0].name}",
+            f"{path}: {' and '.join(match.origin for match in matches)} recognise it",
+            f"Choose one: --set dataset.type={matches[0].name}",
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def _recognised(cls: type[Dataset]) -> Recognised:

@@ -246,7 +246,8 @@ def _report_usage(error: Any, words: Sequence[str]) -> int:
         print(error.ctx.get_help())
         return 0
     verb = error.ctx.command_path if error.ctx is not None else "cellvision"
-    complain(error.format_message(), hint_for(error, verb, words))
+    # Typer checks values by pydantic, which puts its own kind of error before the message.
+    complain(error.format_message().replace("Value error, ", ""), hint_for(error, verb, words))
     return 2
 
 

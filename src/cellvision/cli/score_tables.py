@@ -31,8 +31,13 @@ def score_table(run: Run) -> Table:
     scored = any(score.group_accuracy is not None for score in run.scores.values())
     further = ("of groups",) if scored else ()
     table = Table(
-        *("split", "images", as_markup(group), "accuracy"),
-        *(Column("95 % interval", no_wrap=True), "balanced", *further),
+        "split",
+        "images",
+        as_markup(group),
+        "accuracy",
+        Column("95 % interval", no_wrap=True),
+        "balanced",
+        *further,
         box=None,
     )
     averaged = [(f"{split}, averaged*", s) for split, s in run.metadata.tta_scores.items()]

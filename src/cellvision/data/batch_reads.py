@@ -93,8 +93,8 @@ def read_together(
     size = _images_per_read(dataset) if reads_in_batches(dataset) else 1
     for start in range(0, len(images), size):
         part = images[start : start + size]
-        found = _read_part(dataset, part)
-        decoded = found if isinstance(found, list) else None
+        contents = _read_part(dataset, part)
+        decoded = contents if isinstance(contents, list) else None
         for number, image in enumerate(part):
             item = None if decoded is None else decoded[number]
             yield decoded_or_fault(image, functools.partial(_one, dataset, image, item))
@@ -190,14 +190,14 @@ def _in_chunks(
 def _decode_together(
     dataset: Dataset, images: Sequence[str]
 ) -> Iterator[tuple[ImageStats, np.ndarray | None]]:
-    found = _read_part(dataset, images)
-    if not isinstance(found, list):
+    items = _read_part(dataset, images)
+    if not isinstance(items, list):
         singly = [decode(dataset, image) for image in images]
-        if found is not None and all(pixels is not None for _, pixels in singly):
-            _warn_of_slow_reads(dataset.registry.origin_of(type(dataset)), errors.summarize(found))
+        if items is not None and all(pixels is not None for _, pixels in singly):
+            _warn_of_slow_reads(dataset.registry.origin_of(type(dataset)), errors.summarize(items))
         yield from singly
         return
-    for image, item in zip(images, found, strict=True):
+    for image, item in zip(images, items, strict=True):
         yield measure(image, lambda item=item: _decoded(item))  # type: ignore[misc]
 
 
@@ -212,14 +212,14 @@ def _warn_of_slow_reads(plugin: str, fault: str) -> None:
 
 
 def _read_many(dataset: Dataset, images: Sequence[str]) -> list[Any]:
-    found = list(dataset.read_many(images))
-    if len(found) != len(images):
+    items = list(dataset.read_many(images))
+    if len(items) != len(images):
         raise errors.PluginContractError(
-            f"{dataset.registry.origin_of(type(dataset))}: read_many() returned {len(found)} "
+            f"{dataset.registry.origin_of(type(dataset))}: read_many() returned {len(items)} "
             f"images for {len(images)}",
             "Return one for each id, in the given order. Its author can test it: cellvision check.",
         )
-    return found
+    return items
 
 
 def _pixels(item: DecodedImage | np.ndarray) -> np.ndarray:

@@ -33,9 +33,21 @@ _LISTED = 3
 
 MASK_NAMES = frozenset(
     {
-        *("annotation", "annotations", "ground_truth", "groundtruth", "label", "labels"),
-        *("label_masks", "mask", "masks", "outline", "outlines", "seg", "segmentation"),
-        *("segmentations", "segmented"),
+        "annotation",
+        "annotations",
+        "ground_truth",
+        "groundtruth",
+        "label",
+        "labels",
+        "label_masks",
+        "mask",
+        "masks",
+        "outline",
+        "outlines",
+        "seg",
+        "segmentation",
+        "segmentations",
+        "segmented",
     }
 )
 

@@ -144,4 +144,4 @@ def _hint(root: Path) -> str:
 
 
 def _file_names(root: Path) -> list[str]:
-    return [found.parts[-1] for found in walk_folder(root) if found.is_file]
+    return [entry.parts[-1] for entry in walk_folder(root) if entry.is_file]

@@ -87,7 +87,7 @@ def decode_by_plugin(path: Path) -> DecodedImage | None:
         raise conflict("decoder", path.suffix.lower().removeprefix("."), matching)
     decoder = _loaded(matching[0])
     try:
-        found = decoder(path)
+        decoded = decoder(path)
     except (errors.CellvisionError, MemoryError, OSError):
         raise  # these say themselves what is wrong with the file
     except (Exception, SystemExit) as error:
@@ -97,7 +97,7 @@ def decode_by_plugin(path: Path) -> DecodedImage | None:
             f"If other programs read the file, report it to the author of "
             f"{matching[0].distribution}",
         ) from error
-    return _as_image(found, matching[0])
+    return _as_image(decoded, matching[0])
 
 
 def find_decoder(suffix: str) -> tuple[PluginCandidate, Decoder]:

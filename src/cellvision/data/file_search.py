@@ -25,9 +25,9 @@ def walk_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     errors.FolderError
         A folder cannot be listed.
     """
-    for found in walk_folder(folder, order=str, enter=_is_visible):
-        if not found.reason and _is_listed(found.parts[-1]):
-            yield found.path, _is_image(found)
+    for entry in walk_folder(folder, order=str, enter=_is_visible):
+        if not entry.reason and _is_listed(entry.parts[-1]):
+            yield entry.path, _is_image(entry)
 
 
 def _is_visible(entry: os.DirEntry[str]) -> bool:
@@ -38,10 +38,10 @@ def _is_listed(name: str) -> bool:
     return not is_phantom(Path(name)) and name not in PROVENANCE_TABLES
 
 
-def _is_image(found: WalkedPath) -> bool:
-    path = found.path
+def _is_image(entry: WalkedPath) -> bool:
+    path = entry.path
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return found.is_file or found.is_link  # reading a broken link says what is wrong
-    if not found.is_file or any(part.suffix.lower() == ".zarr" for part in path.parents):
+        return entry.is_file or entry.is_link  # reading a broken link says what is wrong
+    if not entry.is_file or any(part.suffix.lower() == ".zarr" for part in path.parents):
         return False  # the thousands of chunks of a Zarr are not opened
     return begins_like_an_image(path)

@@ -48,8 +48,19 @@ _SUFFIXES = {
     "TIFF": (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"),
 }
 _REFUSED_SUFFIXES = (
-    *(".gif", ".ico", ".tga", ".jp2", ".psd", ".heic", ".avif"),
-    *(".czi", ".nd2", ".lif", ".oib", ".oif", ".dcm"),
+    ".gif",
+    ".ico",
+    ".tga",
+    ".jp2",
+    ".psd",
+    ".heic",
+    ".avif",
+    ".czi",
+    ".nd2",
+    ".lif",
+    ".oib",
+    ".oif",
+    ".dcm",
 )
 
 IMAGE_SUFFIXES: frozenset[str] = plugin_suffixes().union(*_SUFFIXES.values(), _REFUSED_SUFFIXES)
@@ -61,10 +72,20 @@ a reason and a hint instead of skipped.
 
 _PHANTOMS = frozenset(
     {
-        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
         # folders of macOS, Windows, Linux and of network storage: copies, thumbnails, deleted files
-        *("__macosx", "$recycle.bin", "system volume information", "lost+found"),
-        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
+        "__macosx",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "@eadir",
+        "#recycle",
+        "#snapshot",
+        "@recycle",
+        "@recently-snapshot",
     }
 )
 

@@ -97,7 +97,7 @@ def walk_folder(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("s10.tif", "s2.tif"):
     ...         _ = Path(folder, name).write_bytes(b"")
-    ...     [found.name for found in walk_folder(Path(folder))]
+    ...     [entry.name for entry in walk_folder(Path(folder))]
     ['s2.tif', 's10.tif']
     """
     yield from _Walk(order, enter).below(folder, (), _Trail())

@@ -258,10 +258,10 @@ def measure(
     decoded
         Returns the decoded image, or raises.
     """
-    found = decoded_or_fault(image, decoded)
-    if isinstance(found, errors.UnreadableImage):
-        return ImageStats.refused(image, found), None
-    return ImageStats.of(image, found), found.pixels
+    result = decoded_or_fault(image, decoded)
+    if isinstance(result, errors.UnreadableImage):
+        return ImageStats.refused(image, result), None
+    return ImageStats.of(image, result), result.pixels
 
 
 def decoded_or_fault(
@@ -275,19 +275,19 @@ def decoded_or_fault(
         As for `measure`.
     """
     try:
-        found: object = decoded()
-        if not isinstance(found, DecodedImage):
-            fault = f"decode() returned {type(found).__name__}, not a cellvision.DecodedImage"
+        result: object = decoded()
+        if not isinstance(result, DecodedImage):
+            fault = f"decode() returned {type(result).__name__}, not a cellvision.DecodedImage"
             return errors.UnreadableImage(image, fault)
-        pixels: np.ndarray = np.asarray(found.pixels)
+        pixels: np.ndarray = np.asarray(result.pixels)
         if not pixels.dtype.isnative:
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))
         fault = pixel_fault(pixels)
         if not fault:
-            found = replace(found, pixels=pixels)
-            if not found.fault:
-                return found
-            fault = f"decode() returned {found.fault}"
+            result = replace(result, pixels=pixels)
+            if not result.fault:
+                return result
+            fault = f"decode() returned {result.fault}"
     except errors.UnreadableImage as error:
         return error
     except MemoryError:
@@ -323,8 +323,8 @@ def plane_axes(notes: Sequence[str]) -> str:
     notes
         The notes of one image.
     """
-    found = (_PLANES.match(note) for note in notes)
-    return next((match[1] for match in found if match is not None), "")
+    matches = (_PLANES.match(note) for note in notes)
+    return next((match[1] for match in matches if match is not None), "")
 
 
 def digests(stats: Sequence[ImageStats]) -> dict[str, str]:

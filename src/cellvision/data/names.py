@@ -11,29 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+# fmt: off
 MISSING = frozenset(
     {
-        *("", "na", "n/a", "n.a.", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "nat"),
-        *("none", "null", "nil", "#null!", "#ref!", "#name?", "#value!", "#div/0!"),
-        *("?", "??", "???", "-", "--", "---", "\u2013", "\u2014", ".", "unknown", "missing"),
-        *("n.d.", "tbd", "undefined", "(blank)", "#num!", "not available", "not applicable"),
-        *("n/d", "#nv", "#wert!", "#bezug!", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind", "+nan"),
-        *("...", "not determined", "not recorded", "unspecified", "empty", "(empty)", "????"),
-        *(
-            "n.a",
-            "n.d",
-            "k.a",
-            "unk",
-            "undef",
-            "tba",
-            "blank",
-            "no data",
-            "not known",
-            "#getting_data",
-            "\\n",
-        ),
+        "", "na", "n/a", "n.a.", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "nat",
+        "none", "null", "nil", "#null!", "#ref!", "#name?", "#value!", "#div/0!", "?", "??",
+        "???", "-", "--", "---", "\u2013", "\u2014", ".", "unknown", "missing", "n.d.", "tbd",
+        "undefined", "(blank)", "#num!", "not available", "not applicable", "n/d", "#nv",
+        "#wert!", "#bezug!", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind", "+nan", "...",
+        "not determined", "not recorded", "unspecified", "empty", "(empty)", "????", "n.a",
+        "n.d", "k.a", "unk", "undef", "tba", "blank", "no data", "not known", "#getting_data",
+        "\\n",
     }
 )
+# fmt: on
 """Words, in lower case, by which spreadsheets, pandas and people say that a value is missing."""
 
 _UNSPACED = frozenset(word.replace(" ", "") for word in MISSING)

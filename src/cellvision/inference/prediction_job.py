@@ -257,8 +257,12 @@ class PredictionJob:
             )
             sheet = None if self.options.contact_sheet is None else ContactSheet(self.class_names)
             outputs = _Outputs(
-                *(table, self.groups, self.folders, sheet, self.class_names),
-                TrainingImages(self.runs),
+                table,
+                groups=self.groups,
+                folders=self.folders,
+                sheet=sheet,
+                class_names=self.class_names,
+                trained_on=TrainingImages(self.runs),
             )
             self._predict_all(outputs)
             self._raise_if_unreadable(outputs.faults)
@@ -303,7 +307,9 @@ class PredictionJob:
                 self._raise_unless_numbers(rows)
                 results += [
                     _Result(
-                        *(item.image, self._thumbnail(outputs, item.pixels), row),
+                        item.image,
+                        self._thumbnail(outputs, item.pixels),
+                        row,
                         distance=distance,
                         digest=item.digest,
                     )

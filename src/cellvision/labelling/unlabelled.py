@@ -75,9 +75,9 @@ def find_images(root: Path) -> list[str]:
     """
     if not root.is_dir():
         raise errors.FolderError(f"{root}: there is no such folder", "Name a folder of images")
-    found = [(path.relative_to(root), is_image) for path, is_image in walk_files(root)]
-    names = [path.as_posix() for path, is_image in found if is_image]
-    others = [printable(path) for path, is_image in found if not is_image]
+    files = [(path.relative_to(root), is_image) for path, is_image in walk_files(root)]
+    names = [path.as_posix() for path, is_image in files if is_image]
+    others = [printable(path) for path, is_image in files if not is_image]
     if others:
         _log.warning(
             "%s skipped, no image: %s", counted(len(others), "file", "is"), quote_list(others, 3)

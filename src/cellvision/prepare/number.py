@@ -88,7 +88,7 @@ def number_images(
         raise errors.InvalidInput(f"start is {start}", "Give 0 or a positive number.")
     _check_prefix(prefix)
     if out is None:
-        return rename_in_place(Path(source), prefix, start, trust_record, progress)
+        return rename_in_place(Path(source), prefix, start, progress, trust_record=trust_record)
 
     def make(image: SourceImage, target: str, folder: Path) -> Result:
         with atomic_io.path(folder / target) as temporary:
@@ -145,7 +145,7 @@ def undo_numbering(
     >>> prepare.undo_numbering(folder).to_dict("records")
     [{'file': 'cell.tif', 'numbered': 's0.tif'}]
     """
-    return restore_names(Path(source), trust_record, progress)
+    return restore_names(Path(source), progress, trust_record=trust_record)
 
 
 def _check_prefix(prefix: str) -> None:

@@ -40,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 
 def rename_in_place(
-    source: Path, prefix: str, start: int, trust_record: bool, progress: Progress | None
+    source: Path, prefix: str, start: int, progress: Progress | None, *, trust_record: bool
 ) -> pandas.DataFrame:
     """Number a folder in place, or finish an interrupted numbering; see `number_images`."""
     _raise_if_no_folder(source)
@@ -60,7 +60,9 @@ def rename_in_place(
     return to_frame(columns, ({"file": file, **row} for file, row in manifest.rows.items()))
 
 
-def restore_names(source: Path, trust_record: bool, progress: Progress | None) -> pandas.DataFrame:
+def restore_names(
+    source: Path, progress: Progress | None, *, trust_record: bool
+) -> pandas.DataFrame:
     """Undo the last numbering in place; see `undo_numbering`."""
     _raise_if_no_folder(source)
     with folder_lock(source, "prepare number --undo"):

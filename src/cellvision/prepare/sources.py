@@ -155,6 +155,6 @@ def _files(folder: Path) -> Iterator[Path]:
     def is_visible(entry: os.DirEntry[str]) -> bool:
         return not is_phantom(Path(entry.name))
 
-    for found in walk_folder(folder, order=str, enter=is_visible):
-        if not found.reason and not is_phantom(Path(found.parts[-1])):
-            yield found.path
+    for entry in walk_folder(folder, order=str, enter=is_visible):
+        if not entry.reason and not is_phantom(Path(entry.parts[-1])):
+            yield entry.path

@@ -165,8 +165,12 @@ def classes_table(score: Score) -> str:
     """Return the classes of a score as an HTML table; empty if they were not scored."""
     rows: list[list[object]] = [
         [
-            *(name, each.n, _decimals(each.precision)),
-            *(_decimals(each.recall), _recall_range(each), _decimals(each.f1)),
+            name,
+            each.n,
+            _decimals(each.precision),
+            _decimals(each.recall),
+            _recall_range(each),
+            _decimals(each.f1),
         ]
         for name, each in score.classes.items()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -92,23 +93,19 @@ def cohen_kappa(
     agreement = same / n
     chance = float((table.sum(axis=0) * table.sum(axis=1)).sum() / n**2)
     count = None if groups is None else int(validation.group_index(groups, n, "a").max()) + 1
+    build = partial(Kappa, agreement=agreement, chance=chance, n=n, groups=count)
     if size == 1:
-        return Kappa(
-            *(float("nan"), -1.0, 1.0, agreement, chance),
-            *("no interval", n, "one answer throughout", count),
-        )
+        warning: str | None = "one answer throughout"
+        return build(float("nan"), -1.0, 1.0, method="no interval", warning=warning)
     kappa = (agreement - chance) / (1 - chance)
     if count is not None:
         limits = kappa_interval(x, y, groups, confidence=confidence)
-        return Kappa(
-            *(kappa, limits.low, limits.high, agreement, chance),
-            *(limits.method, n, limits.warning, count),
-        )
+        return build(kappa, limits.low, limits.high, method=limits.method, warning=limits.warning)
     from statsmodels.stats.inter_rater import cohens_kappa
 
     with np.errstate(invalid="ignore", divide="ignore"):  # full agreement, or a constant rater
         spread = float(cohens_kappa(table).std_kappa)
-    warning: str | None = None
+    warning = None
     if spread > 1e-9:
         half = resampling.normal_critical(confidence) * spread
         low, high, method = kappa - half, kappa + half, "large-sample"
@@ -120,4 +117,4 @@ def cohen_kappa(
         method = "Wilson of the agreement"
         warning = "full agreement" if same == n else "one rater gave one answer throughout"
     low, high = max(min(low, kappa), -1.0), min(max(high, kappa), 1.0)
-    return Kappa(kappa, low, high, agreement, chance, method, n, warning)
+    return build(kappa, low, high, method=method, warning=warning)

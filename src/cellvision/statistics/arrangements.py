@@ -138,10 +138,10 @@ class Arrangements:
         """
         if enumerate_all and not self.mixed.any() and self.log_count <= log(ENUMERABLE) + 1e-9:
             right, number = self._tally_groups(self._enumerate(), votes, rng)
-            return Tally(right, number, True)
+            return Tally(right, number, exact=True)
         if (self.sizes == 1).all():
             right, number = self._tally_images(votes, permutations, rng)
-            return Tally(right, number, False)
+            return Tally(right, number, exact=False)
         rows = max(1, _CHUNK // self.groups)
         parts = [
             self._tally_groups(self._sample(min(rows, permutations - start), rng), votes, rng)
@@ -150,7 +150,7 @@ class Arrangements:
         return Tally(
             np.concatenate([right for right, _ in parts]),
             np.concatenate([number for _, number in parts]),
-            False,
+            exact=False,
         )
 
     def observed(self, votes: Floats) -> Tally:
@@ -166,7 +166,7 @@ class Arrangements:
             ]
         )
         number = np.bincount(self.label, minlength=self.classes).astype(np.float64)
-        return Tally(right[None], number[None], True)
+        return Tally(right[None], number[None], exact=True)
 
     def draw(self, rng: np.random.Generator) -> Indices:
         """Return the class of each image, (n,), in one random arrangement."""
@@ -273,8 +273,15 @@ def build_arrangements(
         log_orders(np.bincount(composition[stratum == s])) for s in np.unique(stratum)
     ) + sum(log_orders(row) for row in counts if (row > 0).sum() > 1)
     return Arrangements(
-        *(label, group, classes, stratum, composition, compositions),
-        *(log_count, whole_batches, within),
+        label=label,
+        group=group,
+        classes=classes,
+        stratum=stratum,
+        composition=composition,
+        compositions=compositions,
+        log_count=log_count,
+        whole_batches=whole_batches,
+        within_batches=within,
     )
 
 

@@ -159,17 +159,22 @@ def batch_table(
     naming = _naming_scores(counts, class_of, batch_of)
     kept = counts[:, counts.sum(axis=0) > 0]
     return BatchTable(
-        *(name, tuple(map(str, class_names)), tuple(map(str, batch_names)), counts),
-        cramers_v(counts),
-        _association_p(counts, seed),
-        float(naming.mean()),
-        float(np.mean([naming[class_of == c].mean() for c in np.unique(class_of)])),
-        swappable,
-        len(class_of),
-        int(((kept > 0).sum(axis=0) == 1).sum()) if shape[0] > 1 else 0,
-        exp(-log_count),
-        shape[1] > 1 and is_nested(label, linked_batches(group, batch)),
-        int((_classes_per_group(group, label) > 1).sum()),
+        name=name,
+        classes=tuple(map(str, class_names)),
+        batches=tuple(map(str, batch_names)),
+        counts=counts,
+        cramers_v=cramers_v(counts),
+        p=_association_p(counts, seed),
+        naming_accuracy=float(naming.mean()),
+        naming_balanced_accuracy=float(
+            np.mean([naming[class_of == c].mean() for c in np.unique(class_of)])
+        ),
+        swappable=swappable,
+        groups=len(class_of),
+        single_class=int(((kept > 0).sum(axis=0) == 1).sum()) if shape[0] > 1 else 0,
+        smallest_p=exp(-log_count),
+        nested=shape[1] > 1 and is_nested(label, linked_batches(group, batch)),
+        mixed_groups=int((_classes_per_group(group, label) > 1).sum()),
     )
 
 

@@ -270,7 +270,11 @@ class HeldOutSet:
     def difference(self, correct: NDArray[np.float64], confidence: float, seed: int) -> Interval:
         """Interval of the network's balanced accuracy minus another one."""
         interval = paired_difference(
-            *(self.correct, correct, self.groups, confidence, seed),
+            self.correct,
+            correct,
+            self.groups,
+            confidence=confidence,
+            seed=seed,
             weights=balanced_weights(self.labels),
         )
         if not self.cross_validated:
@@ -329,15 +333,31 @@ def evaluate_control(
         elif test.p <= level and _beats_chance(test_set, labels, answers):
             finding = "leak"
         return ControlResult(
-            name, evidence.meaning, finding, len(answers), accuracy, test, None, None, None
+            name,
+            evidence.meaning,
+            finding,
+            runs=len(answers),
+            accuracy=accuracy,
+            test=test,
+            difference=None,
+            equivalence=None,
+            groups_needed=None,
         )
     difference = test_set.difference(correct, 0.95, seed)
     equivalence = test_set.difference(correct, 0.90, seed)
     finding = compare_with_control(difference, equivalence, margin)
     needed = _groups_needed(difference, equivalence, margin) if finding == "open" else None
     return ControlResult(
-        *(name, evidence.meaning, finding, len(answers), accuracy, test),
-        *(difference, equivalence, needed, evidence.caveat),
+        name,
+        evidence.meaning,
+        finding,
+        runs=len(answers),
+        accuracy=accuracy,
+        test=test,
+        difference=difference,
+        equivalence=equivalence,
+        groups_needed=needed,
+        caveat=evidence.caveat,
     )
 
 

@@ -170,16 +170,21 @@ def score_groups(
     recalls = [right[of_group[decided] == c].mean() for c in np.unique(of_group[decided])]
     batch = None if batches is None else batch_index(batches, len(label))
     return GroupScores(
-        answers,
-        of_group,
-        Interval(
-            *(wilson.estimate, wilson.low, wilson.high, "Wilson over groups"),
-            *(len(label), int(decided.sum()), wilson.warning and "no group to score"),
+        predictions=answers,
+        labels=of_group,
+        accuracy=Interval(
+            wilson.estimate,
+            wilson.low,
+            wilson.high,
+            method="Wilson over groups",
+            n=len(label),
+            groups=int(decided.sum()),
+            warning=wilson.warning and "no group to score",
         ),
-        float(np.mean(recalls)) if recalls else float("nan"),
-        _test(answers.probabilities, of_group, index, batch, permutations, seed),
-        int((pure & (answers.predicted < 0)).sum()),
-        int((~pure).sum()),
+        balanced_accuracy=float(np.mean(recalls)) if recalls else float("nan"),
+        test=_test(answers.probabilities, of_group, index, batch, permutations, seed),
+        ties=int((pure & (answers.predicted < 0)).sum()),
+        mixed=int((~pure).sum()),
     )
 
 
@@ -205,7 +210,10 @@ def _test(
         of_group[kept], np.arange(len(kept)), own_batch, probabilities.shape[1]
     )
     null = null_distribution(
-        *(arrangements, probabilities[kept][:, None], "balanced_accuracy", permutations),
+        arrangements,
+        probabilities[kept][:, None],
+        "balanced_accuracy",
+        permutations,
         np.random.default_rng(seed),
     )
     return summarise(float(null.observed[0]), null.null[:, 0], [null], permutations)

@@ -104,7 +104,8 @@ def max_t_test(
     votes = np.stack([part.mean(axis=0) for part in np.split(one_hot, ends[:-1])], axis=1)
     null = null_distribution(
         build_arrangements(
-            *(label, validation.group_index(groups, n, "labels")),
+            label,
+            validation.group_index(groups, n, "labels"),
             None if batches is None else batch_index(batches, n),
             classes,
         ),

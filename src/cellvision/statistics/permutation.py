@@ -301,16 +301,23 @@ def summarise(
     sd = sd if sd > 1e-12 else 0.0
     low, high = np.quantile(null, [0.025, 0.975])
     return PermutationTest(
-        *(observed, mean, sd, float(low), float(high), p, smallest, observed - mean),
-        (observed - mean) / sd if sd else float("nan"),
-        len(null),
-        exact,
-        first.describe(),
-        len(first.label),
-        first.groups,
-        _warning(smallest, nulls),
-        _is_mostly_mixed(first),
-        first.largest_size_ratio >= _UNEVEN,
+        statistic=observed,
+        null_mean=mean,
+        null_sd=sd,
+        null_low=float(low),
+        null_high=float(high),
+        p=p,
+        smallest_p=smallest,
+        effect=observed - mean,
+        effect_sd=(observed - mean) / sd if sd else float("nan"),
+        arrangements=len(null),
+        exact=exact,
+        permuted=first.describe(),
+        n=len(first.label),
+        groups=first.groups,
+        warning=_warning(smallest, nulls),
+        inside_groups=_is_mostly_mixed(first),
+        sizes_depend_on_class=first.largest_size_ratio >= _UNEVEN,
     )
 
 

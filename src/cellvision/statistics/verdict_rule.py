@@ -69,12 +69,14 @@ class Case:
             return "suspicious", _sentence(leaks[0]), tuple(result.describe() for result in leaks)
         if self.shared:
             return (
-                *("cannot tell", "cannot tell: these images are not held out"),
+                "cannot tell",
+                "cannot tell: these images are not held out",
                 ("Training and test images share groups or images, because leaks were allowed.",),
             )
         if len(self.classes) == 1:
             return (
-                *("cannot tell", "cannot tell: the test set has only one class"),
+                "cannot tell",
+                "cannot tell: the test set has only one class",
                 (
                     f"All {counted(self.balanced.n, 'image')} are of class {self.classes[0]}, so "
                     "there is nothing to tell apart.",
@@ -82,7 +84,8 @@ class Case:
             )
         if self.table is not None and self.table.nested and not self.batches_held_out:
             return (
-                *("class is batch", f"cannot tell class from {self.batch_name}"),
+                "class is batch",
+                f"cannot tell class from {self.batch_name}",
                 (self.table.sentence(self.images),),
             )
         if self._significant():
@@ -91,7 +94,8 @@ class Case:
             return word, f"{sentence}; {untrained}" if untrained else sentence, reasons
         if self.overall is not None and self.overall.p <= ALPHA < self.test.p:
             return (
-                *("may be the batch", f"may be the {self.batch_name}"),
+                "may be the batch",
+                f"may be the {self.batch_name}",
                 (
                     f"Across {self.batch_name}s p = {self.overall.p:.2g}, within them "
                     f"p = {self.test.p:.2g}: what they share may explain the result.",

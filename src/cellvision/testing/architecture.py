@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from cellvision import errors
 from cellvision.testing.backends import other_backend
 from cellvision.testing.component import conformance_check, from_reference
-from cellvision.testing.network_under_test import CLOSE, NetworkUnderTest
-from cellvision.testing.networks import (
+from cellvision.testing.network_checks import (
     build,
     channels_first_layers,
     keras_settings_restored,
     step_losses,
     weights_of,
 )
+from cellvision.testing.network_under_test import CLOSE, NetworkUnderTest
 from cellvision.testing.process import ProcessFault
 from cellvision.testing.result import CheckFailed
 

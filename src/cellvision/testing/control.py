@@ -275,12 +275,12 @@ class ControlChecks(ComponentChecks):
     def _skip_after_failures(self) -> None:
         """Skip the check of a study if a check of one method fails: one fault, one failure."""
         for check in (
-            *(self.test_says_what_it_means, self.test_changes_images, self.test_changes_labels),
-            *(
-                self.test_predicts,
-                self.test_changes_the_experiment,
-                self.test_says_what_is_against_it,
-            ),
+            self.test_says_what_it_means,
+            self.test_changes_images,
+            self.test_changes_labels,
+            self.test_predicts,
+            self.test_changes_the_experiment,
+            self.test_says_what_is_against_it,
         ):
             try:
                 check()

@@ -1,4 +1,4 @@
-"""The network of the architecture under examination, made and checked step by step.
+"""The network of the architecture that is checked, built step by step.
 
 Each step belongs to one check; if it fails, the checks that build on it are skipped.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from cellvision import errors
 from cellvision.interfaces.architecture import Architecture, architectures
 from cellvision.testing.component import ComponentChecks, from_reference
-from cellvision.testing.networks import (
+from cellvision.testing.network_checks import (
     build,
     check_layers,
     check_model,

@@ -8,6 +8,7 @@ from cellvision import errors
 from cellvision.data.fold_assignment import checked_folds
 from cellvision.data.split import Split
 from cellvision.interfaces.splitter import Splitter, splitters
+from cellvision.plurals import counted
 from cellvision.testing.component import ComponentChecks, conformance_check
 from cellvision.testing.result import CheckFailed
 
@@ -79,6 +80,13 @@ class SplitterChecks(ComponentChecks):
                 folds = checked_folds(splitter, table)
             except errors.PluginContractError as error:
                 raise CheckFailed(error.what, error.hint) from error
+            except errors.SplitError as error:
+                columns = ", ".join(map(str, table))
+                raise CheckFailed(
+                    f"folds(): {errors.summarize(error)}",
+                    f"The check divides example_table(), with the columns {columns}: check with "
+                    "settings that can divide it.",
+                ) from error
             for number, fold in enumerate(folds, start=1):
                 if len(fold) != len(table):
                     raise CheckFailed(
@@ -99,8 +107,9 @@ class SplitterChecks(ComponentChecks):
                 counts = table.assign(split=fold).groupby("block")["split"].nunique()
                 divided = [str(block) for block in counts[counts > 1].index]
                 if divided:
+                    blocks = counted(len(divided), "block")
                     raise CheckFailed(
-                        f"fold {number} divides {len(divided)} blocks, first: {divided[:1]}",
+                        f"fold {number} divides {blocks}, first: {divided[:1]}",
                         "Assign splits to blocks, then to their images.",
                     )
             return folds
@@ -136,17 +145,16 @@ class SplitterChecks(ComponentChecks):
     @conformance_check
     def test_leaves_out_what_it_says(self) -> None:
         """No value of `left_out_column` is in training and test images of one fold."""
+        folds, table = self.whole_folds, example_table()
         column = self.splitter.left_out_column
-        table = example_table()
         self.require(
             column in table.columns,
             f"left_out_column is {column!r}, which the catalog lacks",
-            "Name a column of the catalog, 'group' if folds hold out groups; the example divides "
-            "by one of example_table().",
+            "Name a column of the catalog, 'group' if folds hold out groups.",
         )
-        for number, fold in enumerate(self.whole_folds, start=1):
+        for number, fold in enumerate(folds, start=1):
             by_split = {
-                split: set(table[column][[each == split for each in fold]])
+                split: set(table[column][[name == split for name in fold]])
                 for split in ("train", "test")
             }
             shared = sorted(map(str, by_split["train"] & by_split["test"]))
@@ -191,5 +199,7 @@ class SplitterChecks(ComponentChecks):
             ) from error
         else:
             self.require(
-                False, f"it divides a single group into {len(folds)} folds", "Raise SplitError."
+                False,
+                f"it divides a single group into {counted(len(folds), 'fold')}",
+                "Raise errors.SplitError if there are too few groups to train and test.",
             )

@@ -198,7 +198,7 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def validation_batches(
-    prepared: PreparedData, rows: np.ndarray, size: int, multiple_of: int, mixes_labels: bool
+    prepared: PreparedData, rows: np.ndarray, *, size: int, multiple_of: int, mixes_labels: bool
 ) -> Any:
     """Return the validation images in order, as a ``keras.utils.PyDataset``.
 

@@ -102,7 +102,8 @@ def network_speeds(network: Network) -> EarlierSpeeds:
         experiment.architecture.model_dump(mode="json"),
         [augmenter.model_dump(mode="json") for augmenter in experiment.augmenters],
         list(experiment.preprocessing.input_shape),
-        *(experiment.training.batch_size, experiment.training.images_on_device),
+        experiment.training.batch_size,
+        experiment.training.images_on_device,
     ]
     here = machine(network.precision, experiment.training.devices)
     return EarlierSpeeds(here, work, operations(network.model))
@@ -113,9 +114,15 @@ def machine(precision: str, devices: str | int) -> list[Any]:
     import keras
 
     return [
-        *(platform.node(), platform.machine(), os.cpu_count()),
-        *(keras.backend.backend(), precision, keras.distribution.list_devices(), devices),
-        *(distributed.world_size(), os.environ.get(ONEDNN_VARIABLE, "")),
+        platform.node(),
+        platform.machine(),
+        os.cpu_count(),
+        keras.backend.backend(),
+        precision,
+        keras.distribution.list_devices(),
+        devices,
+        distributed.world_size(),
+        os.environ.get(ONEDNN_VARIABLE, ""),
     ]
 
 

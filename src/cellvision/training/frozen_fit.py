@@ -119,7 +119,13 @@ class FrozenFit:
 
         def turned_features(pool: np.ndarray) -> np.ndarray:
             return _features(
-                *(prepared, self.split, pool, self.digests, pixels, _silent, turns),
+                prepared,
+                self.split,
+                pool,
+                self.digests,
+                pixels,
+                _silent,
+                variants=turns,
                 description="orientations",
             )
 
@@ -166,6 +172,7 @@ def fit_frozen(
     pixels: Callable[[np.ndarray], np.ndarray],
     display: Display,
     on_epoch: EpochHook,
+    *,
     metrics: Sequence[keras.metrics.Metric] = (),
     earlier: FrozenFit | None = None,
 ) -> tuple[FrozenFit, TrainingResult]:
@@ -207,7 +214,16 @@ def fit_frozen(
     learned = features[training][np.newaxis]
     if variants:
         plain = [augmenter.model_dump(mode="json") for augmenter in prepared.experiment.augmenters]
-        varied = _features(prepared, split, pool, digests, pixels, shown.of(1), variants, plain)
+        varied = _features(
+            prepared,
+            split,
+            pool,
+            digests,
+            pixels,
+            shown.of(1),
+            variants=variants,
+            description=plain,
+        )
         learned = varied[:, positions]
     known = earlier.weights if earlier is not None and earlier.solves(prepared, split) else None
     targets = np.tile(training, len(learned))
@@ -341,6 +357,7 @@ def _features(
     digests: PixelDigests,
     pixels: Callable[[np.ndarray], np.ndarray],
     progress: Callable[[int, int], None],
+    *,
     variants: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
     description: Any = None,
 ) -> np.ndarray:

@@ -49,7 +49,11 @@ def keras_fit(
         if on_device is None:
             shares = loader.multiple_of
             validation["validation_data"] = validation_batches(
-                loader.prepared, validation_rows, max(shares, size - size % shares), shares, mixed
+                loader.prepared,
+                validation_rows,
+                size=max(shares, size - size % shares),
+                multiple_of=shares,
+                mixes_labels=mixed,
             )
         else:
             numbers = np.arange(len(validation_rows), dtype=np.int32) + len(loader.rows)

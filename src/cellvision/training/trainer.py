@@ -246,8 +246,14 @@ class Trainer:
         if earlier is None or not earlier.solves(self.prepared, split):
             network.saved_as = None
         self._frozen.fit, result = fit_frozen(
-            *(self.prepared, split, (self.rows, self.validation_rows), self.pixels),
-            *(display, on_epoch, network.metrics, earlier),
+            self.prepared,
+            split,
+            (self.rows, self.validation_rows),
+            self.pixels,
+            display,
+            on_epoch,
+            metrics=network.metrics,
+            earlier=earlier,
         )
         return network, result
 

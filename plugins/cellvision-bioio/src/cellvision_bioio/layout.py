@@ -53,15 +53,15 @@ def find_files(root: Path) -> Layout:
     if not root.is_dir():
         raise errors.FolderError(f"there is no folder {root}", "Check the path.")
     names, others, table = [], [], False
-    for found in walk_folder(root, order=str, enter=_is_folder):
-        name = PurePosixPath(*found.parts)
+    for entry in walk_folder(root, order=str, enter=_is_folder):
+        name = PurePosixPath(*entry.parts)
         reason, expected = _not_a_container(root, name)
-        if found.reason:
-            others.append(SkippedFile(found.name, found.reason, found.is_empty_folder))
+        if entry.reason:
+            others.append(SkippedFile(entry.name, entry.reason, entry.is_empty_folder))
         elif name == PurePosixPath(GROUPS):
             table = True
         elif reason:
-            others.append(SkippedFile(found.name, reason, expected))
+            others.append(SkippedFile(entry.name, reason, expected))
         else:
             names.append(name)
     depth = class_folder_depth(root, [name.parts for name in names], "microscope files")

@@ -26,8 +26,26 @@ _WORK_RECORDS = frozenset({".prepare.jsonl", ".number.json"})
 
 _FURTHER_SUFFIXES = frozenset(
     (
-        *(".svg", ".heif", ".jxl", ".j2k", ".exr", ".pcx", ".dng", ".icns", ".fits", ".nii"),
-        *(".dicom", ".mrc", ".dv", ".ims", ".vsi", ".zvi", ".svs", ".ndpi", ".scn", ".flex"),
+        ".svg",
+        ".heif",
+        ".jxl",
+        ".j2k",
+        ".exr",
+        ".pcx",
+        ".dng",
+        ".icns",
+        ".fits",
+        ".nii",
+        ".dicom",
+        ".mrc",
+        ".dv",
+        ".ims",
+        ".vsi",
+        ".zvi",
+        ".svs",
+        ".ndpi",
+        ".scn",
+        ".flex",
     )
 )
 """Suffixes of image formats that cannot be read: reading refuses such files with a reason, instead
@@ -80,7 +98,7 @@ def find_files(root: Path) -> Layout:
             )
         raise errors.FolderError(f"there is no folder {root}", "Check the path.")
     _raise_if_results(root)
-    entries = [_judge(found) for found in walk_folder(root)]
+    entries = [_judge(walked_path) for walked_path in walk_folder(root)]
     _raise_if_unfinished(root, entries)
     depth = class_folder_depth(root, [entry.parts for entry in entries if entry.is_image])
     images, tables = [], []
@@ -94,7 +112,7 @@ def find_files(root: Path) -> Layout:
             images.append(ImageFile(name, intern(_composed(entry.parts[-2])), split))
         elif entry.is_table and len(entry.parts) <= depth:
             tables.append(name)
-        elif entry.found.name not in missing:
+        elif entry.walked_path.name not in missing:
             others.append(entry.skipped_files(depth))
     tables.sort(key=lambda name: name.count("/"))
     return Layout(tuple(images), tuple(tables), tuple(others))
@@ -120,27 +138,27 @@ def _raise_if_results(root: Path) -> None:
 class _Entry:
     """A file, or a folder that is skipped as a whole."""
 
-    found: WalkedPath
+    walked_path: WalkedPath
     is_image: bool = False
     reason: str = ""
     expected: bool = False
 
     @property
     def parts(self) -> tuple[str, ...]:
-        return self.found.parts
+        return self.walked_path.parts
 
     @property
     def is_table(self) -> bool:
         named = self.parts[-1] in (MANIFEST, GROUPS) and not self.expected
         # Opening a pipe would wait for ever.
-        return named and (self.found.is_file or self.found.is_link)
+        return named and (self.walked_path.is_file or self.walked_path.is_link)
 
     def skipped_files(self, depth: int) -> SkippedFile:
         reason = self.reason
         if self.is_image:
             deeper = len(self.parts) > depth
             reason = "deeper than the class folders" if deeper else "beside the class folders"
-        return SkippedFile(self.found.name, reason, self.expected)
+        return SkippedFile(self.walked_path.name, reason, self.expected)
 
 
 def _folders_without_images(entries: Sequence[_Entry], depth: int) -> dict[str, str]:
@@ -166,29 +184,31 @@ def _folders_without_images(entries: Sequence[_Entry], depth: int) -> dict[str, 
     return missing
 
 
-def _judge(found: WalkedPath) -> _Entry:
+def _judge(walked_path: WalkedPath) -> _Entry:
     """Decide whether a file is an image, by its suffix or else by its first bytes."""
-    if found.reason:
-        return _Entry(found, reason=found.reason, expected=found.is_empty_folder)
-    parts = found.parts
+    if walked_path.reason:
+        return _Entry(walked_path, reason=walked_path.reason, expected=walked_path.is_empty_folder)
+    parts = walked_path.parts
     name = Path(parts[-1])
     if is_phantom(name):
-        return _Entry(found, reason="hidden, or left by the operating system", expected=True)
+        return _Entry(walked_path, reason="hidden, or left by the operating system", expected=True)
     if any(is_phantom(Path(part)) for part in parts[:-1]):
         reason = "in a folder that is hidden or of the operating system"
-        return _Entry(found, reason=reason, expected=True)
+        return _Entry(walked_path, reason=reason, expected=True)
     suffix = name.suffix.lower()
     known = suffix in IMAGE_SUFFIXES or suffix in _FURTHER_SUFFIXES
-    if not found.is_file:
-        if known and found.is_link:
-            return _Entry(found, is_image=True)  # a broken link: reading it gives the reason
-        return _Entry(found, reason="a broken link" if found.is_link else "not a regular file")
+    if not walked_path.is_file:
+        if known and walked_path.is_link:
+            return _Entry(walked_path, is_image=True)  # a broken link: reading it gives the reason
+        return _Entry(
+            walked_path, reason="a broken link" if walked_path.is_link else "not a regular file"
+        )
     if parts[-1] in (MANIFEST, GROUPS):
-        return _Entry(found, reason="a table that is not beside the classes or images")
+        return _Entry(walked_path, reason="a table that is not beside the classes or images")
     # Do not open files elsewhere, such as the thousands of chunks of a Zarr store.
-    if known or (len(parts) in (2, 3) and begins_like_an_image(found.path)):
-        return _Entry(found, is_image=True)
-    return _Entry(found, reason=f"not an image: {suffix or 'no suffix'}")
+    if known or (len(parts) in (2, 3) and begins_like_an_image(walked_path.path)):
+        return _Entry(walked_path, is_image=True)
+    return _Entry(walked_path, reason=f"not an image: {suffix or 'no suffix'}")
 
 
 def _raise_if_unfinished(root: Path, entries: Sequence[_Entry]) -> None:

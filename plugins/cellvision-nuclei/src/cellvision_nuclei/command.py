@@ -66,18 +66,18 @@ def run(
     from cellvision_nuclei.folders import Settings, crop_side, find_in_folder
 
     settings = Settings(channel, diameter, smallest, border, dark)
-    found = find_in_folder(source, out, settings, _show_progress)
-    count = sum(one.count for one in found)
-    images = "image" if len(found) == 1 else "images"
-    typer.echo(f"{count} {'nucleus' if count == 1 else 'nuclei'} in {len(found)} {images}")
-    _warn_of_doubtful([one.image for one in found if one.is_doubtful])
+    results = find_in_folder(source, out, settings, _show_progress)
+    count = sum(result.count for result in results)
+    images = "image" if len(results) == 1 else "images"
+    typer.echo(f"{count} {'nucleus' if count == 1 else 'nuclei'} in {len(results)} {images}")
+    _warn_of_doubtful([result.image for result in results if result.is_doubtful])
     if not count:
         typer.echo(
             "Try --dark if nuclei are darker than the background, another --channel, or "
             "--diameter PIXELS."
         )
         return
-    side = crop_side(found)
+    side = crop_side(results)
     words = ["cellvision", "prepare", "crop", str(source), "--masks", str(out / "masks")]
     words += ["--size", f"{side}x{side}", "--out", str(out.with_name(f"{out.name}-cells"))]
     typer.echo(f"Look at {out / 'nuclei.png'}. Then cut the cells out:")

@@ -21,7 +21,7 @@ _SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Found:
+class NucleiOfImage:
     """What was found in one image.
 
     Attributes
@@ -61,7 +61,7 @@ def find_in_folder(
     out: Path,
     settings: Settings,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Found]:
+) -> list[NucleiOfImage]:
     """Find the nuclei of all images of a folder.
 
     Parameters
@@ -98,30 +98,30 @@ def _find_all(
     out: Path,
     settings: Settings,
     progress: Callable[[int, int], None] | None,
-) -> list[Found]:
+) -> list[NucleiOfImage]:
     """Find the nuclei of images and write everything."""
     import pandas as pd
 
     shown = set(images[:: max(-(-len(images) // _SHOWN), 1)])
     tiles: list[Tile] = []
-    found: list[Found] = []
+    results: list[NucleiOfImage] = []
     with ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
         jobs = [pool.submit(_one, root, name, out, settings, name in shown) for name in images]
         try:
             for number, job in enumerate(jobs, start=1):
-                one, tile = job.result()
-                found.append(one)
+                result, tile = job.result()
+                results.append(result)
                 tiles += [] if tile is None else [tile]
                 if progress is not None:
                     progress(number, len(images))
         finally:
             pool.shutdown(cancel_futures=True)
     columns = ("image", "number", "x", "y", "left", "top", "right", "bottom", "area")
-    table = pd.DataFrame([row for one in found for row in one.rows], columns=list(columns))
+    table = pd.DataFrame([row for result in results for row in result.rows], columns=list(columns))
     with io.atomic_path(out / "nuclei.csv") as path:
         table.to_csv(path, index=False)
     save_sheet(out / "nuclei.png", tiles)
-    return found
+    return results
 
 
 def _images(source: Path) -> tuple[Path, list[str]]:
@@ -131,9 +131,9 @@ def _images(source: Path) -> tuple[Path, list[str]]:
     if not source.is_dir():
         raise errors.FolderError(f"{source}: no such folder", "Name a folder of images.")
     names = [
-        "/".join(found.parts)
-        for found in io.walk_folder(source, enter=_is_visible)
-        if found.is_file and _is_image(found.parts[-1])
+        "/".join(entry.parts)
+        for entry in io.walk_folder(source, enter=_is_visible)
+        if entry.is_file and _is_image(entry.parts[-1])
     ]
     if not names:
         raise errors.FolderError(f"{source}: contains no images", "Name a folder of images.")
@@ -171,7 +171,7 @@ def _check_out(root: Path, out: Path) -> None:
 
 def _one(
     root: Path, name: str, out: Path, settings: Settings, is_shown: bool
-) -> tuple[Found, Tile | None]:
+) -> tuple[NucleiOfImage, Tile | None]:
     """Find the nuclei of one image and write its mask and outlines."""
     import tifffile
     from PIL import Image
@@ -192,8 +192,8 @@ def _one(
         Image.fromarray(picture).save(path, format="PNG")
     rows = tuple(_rows(name, nuclei))
     title = f"{name}: {nuclei.count} nuclei" if nuclei.count != 1 else f"{name}: 1 nucleus"
-    one = Found(name, nuclei.count, nuclei.diameter, nuclei.is_doubtful, rows)
-    return one, Tile(title, picture) if is_shown else None
+    result = NucleiOfImage(name, nuclei.count, nuclei.diameter, nuclei.is_doubtful, rows)
+    return result, Tile(title, picture) if is_shown else None
 
 
 def _channel(pixels: np.ndarray, name: str, channel: int | None) -> np.ndarray:
@@ -233,7 +233,7 @@ def _rows(image: str, nuclei: Nuclei) -> Iterator[dict[str, Any]]:
         }
 
 
-def crop_side(found: Sequence[Found]) -> int:
+def crop_side(results: Sequence[NucleiOfImage]) -> int:
     """Return a side for crops that hold a nucleus and its surroundings: two diameters, even."""
-    diameters = [one.diameter for one in found if one.count]
+    diameters = [result.diameter for result in results if result.count]
     return 2 * max(round(float(np.median(diameters))), 4) if diameters else 64

@@ -177,7 +177,9 @@ def _frame(event: Any) -> bytes:
     length = struct.pack("<Q", len(data))
     return b"".join(
         (
-            *(length, struct.pack("<I", masked_crc32c(length))),
-            *(data, struct.pack("<I", masked_crc32c(data))),
+            length,
+            struct.pack("<I", masked_crc32c(length)),
+            data,
+            struct.pack("<I", masked_crc32c(data)),
         )
     )

@@ -44,8 +44,13 @@ _DEPTHS = {
     _RGB_ALPHA: (8, 16),
 }
 _ADAM7 = (  # first row and column of each pass, steps of rows and columns
-    *((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4)),
-    *((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)),
+    (0, 0, 8, 8),
+    (0, 4, 8, 8),
+    (4, 0, 8, 4),
+    (0, 2, 4, 4),
+    (2, 0, 4, 2),
+    (0, 1, 2, 2),
+    (1, 0, 2, 1),
 )
 _DEFLATE_RATIO = 1032
 """Deflate cannot expand a byte to more than this many."""

@@ -230,7 +230,12 @@ def autoscale(image: np.ndarray, is_colour: bool) -> np.ndarray:
     high = np.where(high > low, high, low + 1)
     numbers = tuple(range(len(low)))
     scale = DisplayRange(
-        tuple(map(float, low)), tuple(map(float, high)), True, None, numbers, is_colour
+        tuple(map(float, low)),
+        tuple(map(float, high)),
+        brightened=True,
+        full_scale=None,
+        channels=numbers,
+        is_colour=is_colour,
     )
     return scale.to_rgb(image)
 

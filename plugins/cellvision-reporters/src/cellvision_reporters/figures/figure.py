@@ -41,8 +41,13 @@ _TITLE, _BANNER, _CAPTION = 12.0, 10.0, 9.0
 
 # DejaVu Sans comes with Matplotlib; the others cover scripts that it lacks, if installed.
 _FAMILIES = (
-    *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans"),
-    *("Microsoft YaHei", "Arial Unicode MS", "Noto Sans"),
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "WenQuanYi Zen Hei",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Arial Unicode MS",
+    "Noto Sans",
 )
 
 

@@ -123,7 +123,9 @@ class _Reader:
 
         if previous is None and isinstance(model, keras.Sequential):
             shape = tuple(model.input_shape[1:])
-            self.calls.append(LayerCall("InputLayer", "input", shape, 0, False, ()))
+            self.calls.append(
+                LayerCall("InputLayer", "input", shape, weights=0, shared=False, inputs=())
+            )
             previous = len(self.calls) - 1
         for layer in model.layers:
             try:

@@ -18,7 +18,11 @@ from cellvision_reporters.figures.phrasing import (
 from cellvision_reporters.standards.subject import Subject
 
 _REGULARIZERS = (
-    *("weight_decay", "label_smoothing", "clip_norm", "ema", "early_stopping"),
+    "weight_decay",
+    "label_smoothing",
+    "clip_norm",
+    "ema",
+    "early_stopping",
     "class_weights",
 )
 

@@ -16,7 +16,7 @@ from cellvision.interfaces.artifact import Artifact
 if TYPE_CHECKING:
     from cellvision.results.run import Run
 
-STAMPS: Mapping[str, Mapping[str, Any]] = {
+BANNERS: Mapping[str, Mapping[str, Any]] = {
     "leak": {"leaks": [{"kind": "shared_group", "splits": ["train", "test"], "files": []}]},
     "control": {"control": "some_control"},
     "groups unknown": {"group_column": None},
@@ -27,13 +27,13 @@ _DATES = re.compile(rb"<dc:date>.*?</dc:date>|/(Creation|Mod)Date \([^)]*\)")
 """When a figure was drawn; two equal figures differ in it."""
 
 
-def stamped_run(folder: Path, example: Callable[[Path], Run], stamp: str) -> Run:
-    """Return an example run that a warning of `STAMPS` is about."""
+def run_with_banner(folder: Path, example: Callable[[Path], Run], banner: str) -> Run:
+    """Return an example run that a warning of `BANNERS` is about."""
     from cellvision.results.run import load_run
 
     path = example(folder).folder / "run.json"
     record = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**record, **STAMPS[stamp]}), encoding="utf-8")
+    path.write_text(json.dumps({**record, **BANNERS[banner]}), encoding="utf-8")
     return load_run(folder)
 
 

@@ -1,4 +1,4 @@
-"""Networks under examination: building, training and looking into them."""
+"""Build, train and inspect a network, for the checks of architectures."""
 
 from __future__ import annotations
 
