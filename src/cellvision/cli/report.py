@@ -11,6 +11,7 @@ import typer
 
 from cellvision import errors
 from cellvision.cli import experiments
+from cellvision.cli.run_images import RunImages
 from cellvision.cli.text import printable
 from cellvision.cli.values import with_changes
 
@@ -45,6 +46,7 @@ def run(
             "answers=expert.csv. Other settings stay as in the experiment.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    run_images: RunImages = None,
     allow_network: experiments.AllowNetwork = False,
 ) -> None:
     """Create the reports of a run or study again."""
@@ -54,10 +56,16 @@ def run(
 
     raise_if_no_backend()
     with remote.results(folder) as local, folder_lock(local, "report"):
-        _report(local, names, changes, None if allow_network else folder)
+        _report(local, names, changes, None if allow_network else folder, run_images)
 
 
-def _report(folder: Path, names: list[str], changes: list[str], location: str | None) -> None:
+def _report(
+    folder: Path,
+    names: list[str],
+    changes: list[str],
+    location: str | None,
+    run_images: str | None,
+) -> None:
     """Report on a local folder; `location` is what the user called it, None to allow any."""
     from cellvision.backends.startup import start_backend
     from cellvision.plugin_versions import warn_of_differences
@@ -69,7 +77,8 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
 
     is_study = (folder / "study.json").is_file()
     load = load_study if is_study else load_run
-    result: Run | Study = load(folder, allow_network=True)  # unless refused below
+    # Unknown addresses are refused below.
+    result: Run | Study = load(folder, images=run_images, allow_network=True)
     experiment = (
         result.metadata.experiment
         if isinstance(result, Run)
@@ -77,7 +86,7 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
     )
     for run in (result,) if isinstance(result, Run) else result.runs:
         warn_of_differences(run.metadata, run.folder)
-        if location is not None:
+        if location is not None and run_images is None:
             refuse_unknown_addresses(run.metadata.experiment, location, location)
     declared: Any = experiment.get("reporters") or []
     if not isinstance(declared, list) or not all(
