@@ -243,6 +243,18 @@ def test_an_open_comparison_states_how_many_groups_would_decide(
     )
 
 
+def test_where_the_network_is_not_better_no_number_of_groups_is_given() -> None:
+    labels, groups = LABELS[FEW], GROUPS[FEW]
+    network = np.where(groups == 0, 1 - labels, labels)
+    for control in (np.where(groups == 2, 1 - labels, labels), labels):  # as good, and better
+        evidence = {"intensity": ControlEvidence(BRIGHTNESS, control)}
+        result = statistics.verdict(labels, network, groups, controls=evidence)
+        assert (result.word, result.controls[0].finding) == ("learned, open", "open")
+        assert result.controls[0].groups_needed is None
+        assert result.sentence == "learned; whether by more than brightness is not shown"
+        assert "would show it" not in " ".join(result.reasons)
+
+
 def test_a_third_party_control_provides_its_sentence(rng: np.random.Generator) -> None:
     meaning = ControlMeaning(
         "alternative explanation", "the focus", {"no more": "the focus explains it"}

@@ -18,6 +18,7 @@ from cellvision.cli.values import with_changes
 if TYPE_CHECKING:
     from cellvision.interfaces.reporter import Reporter
     from cellvision.results.run import Run
+    from cellvision.results.study import Study
 
 _log = logging.getLogger(__name__)
 
@@ -73,28 +74,17 @@ def _report(
     from cellvision.results.recorded_dataset import refuse_unknown_addresses
     from cellvision.results.reporting import default_reporters, make_reports
     from cellvision.results.run import Run, load_run
-    from cellvision.results.study import Study, load_study
+    from cellvision.results.study import load_study
 
     is_study = (folder / "study.json").is_file()
     load = load_study if is_study else load_run
     # Unknown addresses are refused below.
     result: Run | Study = load(folder, images=run_images, allow_network=True)
-    experiment = (
-        result.metadata.experiment
-        if isinstance(result, Run)
-        else result.metadata.experiments[0].experiment
-    )
     for run in (result,) if isinstance(result, Run) else result.runs:
         warn_of_differences(run.metadata, run.folder)
         if location is not None and run_images is None:
             refuse_unknown_addresses(run.metadata.experiment, location, location)
-    declared: Any = experiment.get("reporters") or []
-    if not isinstance(declared, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("type"), str) for each in declared
-    ):
-        raise errors.FolderError(
-            f"{folder}: its record lists reporters without their type", "Restore the record."
-        )
+    declared = _declared(result)
     if changes and len(names) != 1:
         raise errors.InvalidInput("--set changes one reporter only", "Name it: --reporter NAME")
     if names:
@@ -109,7 +99,9 @@ def _report(
     start_backend()
     with displayed(None) as display:
         artifacts, faults = make_reports(result, reporters, display)
-    for artifact in artifacts:
+        pages, more_faults = make_reports(result, _existing_pages(result, reporters), display)
+    faults += more_faults
+    for artifact in (*artifacts, *pages):
         print(printable(artifact.path))
     _raise_first(sorted(faults, key=lambda fault: not isinstance(fault, errors.ReportError)))
     if not artifacts:
@@ -117,6 +109,41 @@ def _report(
             f"{folder}: {', '.join(names) or 'the reporters'} had nothing to report",
             "List the reporters with cellvision plugins: some report on runs, some on studies.",
         )
+
+
+def _declared(result: Run | Study) -> list[Mapping[str, Any]]:
+    """Return the settings of the reporters that a record names."""
+    from cellvision.results.run import Run
+
+    experiment = (
+        result.metadata.experiment
+        if isinstance(result, Run)
+        else result.metadata.experiments[0].experiment
+    )
+    declared: Any = experiment.get("reporters") or []
+    if not isinstance(declared, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("type"), str) for each in declared
+    ):
+        raise errors.FolderError(
+            f"{result.folder}: its record lists reporters without their type", "Restore the record."
+        )
+    return declared
+
+
+def _existing_pages(result: Run | Study, others: Sequence[Reporter]) -> tuple[Reporter, ...]:
+    """Return the reporters of existing pages, which show what other reporters have written."""
+    from cellvision.interfaces.reporter import reporters
+
+    names = {reporters.name_of(type(reporter)) for reporter in others}
+    settings = [
+        {**entry.settings, "type": entry.reporter}
+        for entry in result.reports
+        if entry.reporter not in names
+        and entry.reporter in reporters
+        and any(artifact.kind == "page" for artifact in entry.artifacts)
+    ]
+    pages = [_named(str(each["type"]), (each,), ()) for each in settings]
+    return tuple(page for page in pages if page.runs_last)
 
 
 def _installed(declared: Sequence[Mapping[str, Any]], run: Run) -> list[Mapping[str, Any]]:

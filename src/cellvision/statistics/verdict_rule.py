@@ -226,7 +226,12 @@ def _subjects(results: Sequence[ControlResult]) -> str:
 
 
 def _more(results: Sequence[ControlResult]) -> str:
-    """State how many groups would decide all of these comparisons."""
+    """State how many groups would decide all of these comparisons; empty if none would.
+
+    Where the network is not better than a control, no number of groups shows that it does more.
+    """
+    if not all(result.is_better for result in results):
+        return ""
     needed = [result.groups_needed for result in results]
     if any(number is None for number in needed):
         return " (many more groups would be needed)"
