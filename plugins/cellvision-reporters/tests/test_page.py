@@ -278,6 +278,14 @@ def test_the_page_names_reporters_that_failed(
     assert len(page.sources) == 1
 
 
+def test_the_page_names_guessing_and_permuted_labels(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    make_reports(run, [cv.reporters.create("html")], Display())
+    text = parse(run).text
+    assert "0.50 (guessing one of 2 classes)" in text
+    assert "mean balanced accuracy of permuted labels: 0.5" in text
+
+
 def test_a_report_of_one_reporter_updates_an_existing_page(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
 

@@ -77,4 +77,4 @@ def _control(results: Run | Study | Audit) -> str:
 def _groups(results: Run | Study | Audit) -> str:
     if hasattr(results, "leaks"):  # an audit, which has no accuracy
         return ""
-    return _GROUPS_UNKNOWN if any(run.group_column is None for run in _runs(results)) else ""
+    return _GROUPS_UNKNOWN if any(run.unit_column is None for run in _runs(results)) else ""

@@ -15,7 +15,7 @@ def run_html(run: Run) -> str:
     """Return the scores of a run and the main facts about it, as HTML."""
     pairs = (
         ("Classes", ", ".join(run.class_names)),
-        ("Groups", run.group_column or "unknown"),
+        ("Groups", run.unit_column or "unknown"),
         ("Seed", run.seed),
         ("Control", run.control),
         ("Epochs", f"{len(run.history)}, interrupted" if run.interrupted else None),
