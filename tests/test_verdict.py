@@ -244,7 +244,7 @@ def test_an_open_comparison_states_how_many_groups_would_decide(
 
 
 def test_guessing_and_permuted_labels_are_named_apart() -> None:
-    """Whoever knows the plate is right more often than by guessing, and no more than permuted."""
+    """Predictions from the plate alone beat guessing, but not labels permuted within plates."""
     plates = np.repeat([0, 1], 10)
     truth = (plates + np.tile([1, *[0] * 9], 2)) % 2  # nine of ten wells of a plate have its class
     result = statistics.verdict(truth, plates, np.arange(20), batches=plates)
