@@ -184,6 +184,24 @@ def test_the_reason_for_a_setting_goes_with_its_value(
     assert edited.recipe == "standard"
 
 
+def test_a_copy_with_changes_keeps_only_the_reasons_that_apply(tmp_path: Path) -> None:
+    dataset = cv.datasets.create("folder", path=two_plates(tmp_path), group="well")
+    chosen = cv.experiment_from_recipe(dataset, settings={"split": {"validation": 0, "test": 0}})
+    assert set(chosen.recipe_reasons) == {"architecture", "preprocessing.fit"}
+    other = chosen.model_copy(update={"architecture": cv.architectures.create("resnet")})
+    assert set(other.recipe_reasons) == set(other.recipe_choices) == {"preprocessing.fit"}
+    assert other.recipe == "standard"
+    padded = chosen.preprocessing.model_copy(update={"fit": "pad"})
+    assert set(chosen.model_copy(update={"preprocessing": padded}).recipe_reasons) == {
+        "architecture"
+    }
+    # Another seed, or the same value again, changes no choice.
+    seeded = chosen.training.model_copy(update={"seed": 3})
+    same = {"training": seeded, "architecture": chosen.architecture}
+    assert chosen.model_copy(update=same).recipe_reasons == chosen.recipe_reasons
+    assert chosen.model_copy() == chosen
+
+
 def test_quick_gives_the_reasons_for_its_own_settings(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(24):

@@ -243,6 +243,29 @@ def test_an_open_comparison_states_how_many_groups_would_decide(
     )
 
 
+def test_guessing_and_permuted_labels_are_named_apart() -> None:
+    """Predictions from the plate alone beat guessing, but not labels permuted within plates."""
+    plates = np.repeat([0, 1], 10)
+    truth = (plates + np.tile([1, *[0] * 9], 2)) % 2  # nine of ten wells of a plate have its class
+    result = statistics.verdict(truth, plates, np.arange(20), batches=plates)
+    assert result.test.null_mean == pytest.approx(0.9)
+    score = statistics.verdict(truth, plates, np.arange(20), training=1.0).reasons
+    assert "+0.40 from 0.50, the mean of permuted labels" in " ".join(score)
+    assert "0.900; guessing 0.500, permuted labels 0.900" in result._repr_html_()
+
+
+def test_where_the_network_is_not_better_no_number_of_groups_is_given() -> None:
+    labels, groups = LABELS[FEW], GROUPS[FEW]
+    network = np.where(groups == 0, 1 - labels, labels)
+    for control in (np.where(groups == 2, 1 - labels, labels), labels):  # as good, and better
+        evidence = {"intensity": ControlEvidence(BRIGHTNESS, control)}
+        result = statistics.verdict(labels, network, groups, controls=evidence)
+        assert (result.word, result.controls[0].finding) == ("learned, open", "open")
+        assert result.controls[0].groups_needed is None
+        assert result.sentence == "learned; whether by more than brightness is not shown"
+        assert "would show it" not in " ".join(result.reasons)
+
+
 def test_a_third_party_control_provides_its_sentence(rng: np.random.Generator) -> None:
     meaning = ControlMeaning(
         "alternative explanation", "the focus", {"no more": "the focus explains it"}
@@ -329,7 +352,7 @@ def test_groups_of_several_classes_need_a_limit_above_chance(rng: np.random.Gene
     assert result.p <= 0.05
     assert result.balanced_accuracy.low < 0.5
     assert result.sentence == "cannot tell: too few groups"
-    assert "The interval includes chance (0.50)." in result.reasons[0]
+    assert "The interval includes 0.50, guessing one of 2 classes." in result.reasons[0]
     unknown = statistics.verdict(truth, answers, plates)
     assert unknown.sentence == "cannot tell: too few groups"
     many = np.repeat(np.arange(20), 6)

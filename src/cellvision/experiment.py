@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import ConfigDict, Field, JsonValue, field_validator
 
@@ -29,7 +29,7 @@ from cellvision.plain_settings import (
     with_absolute_paths,
 )
 from cellvision.plugin_versions import differences, how_to_install, missing_plugins
-from cellvision.recipe_reasons import without_outdated_reasons
+from cellvision.recipe_reasons import outdated_choices, still_valid, without_outdated_reasons
 from cellvision.settings_file import parse_settings, without_none
 from cellvision.training_settings import Training
 
@@ -144,6 +144,32 @@ class Experiment(Settings):
         ):
             return {"type": datasets.default(defaults.DATASET), "path": str(value)}
         return value
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with other values of some settings, which are not validated.
+
+        The reasons of a recipe for settings that get another value are left out.
+
+        Parameters
+        ----------
+        update
+            New values by the names of the fields.
+        deep
+            Whether to copy the values too.
+        """
+        copied = super().model_copy(update=update, deep=deep)
+        named = update or {}
+        chosen = {
+            name: value
+            for name, value in copied.recipe_choices.items()
+            if name.partition(".")[0] in named
+        }
+        if not chosen or "recipe_choices" in named:
+            return copied
+        settings = copied.model_dump(mode="json", include=set(named))
+        outdated = outdated_choices(chosen, settings)
+        tables = still_valid(copied.recipe_reasons, copied.recipe_choices, outdated)
+        return super(Experiment, copied).model_copy(update=tables)
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """Return plain values without what is empty and missing in older records."""

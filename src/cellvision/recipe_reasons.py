@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,13 +35,30 @@ def without_outdated_reasons(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     reasons, chosen = settings.get("recipe_reasons"), settings.get("recipe_choices")
     if not isinstance(reasons, Mapping) or not isinstance(chosen, Mapping):
         return settings
-    outdated = {
-        name for name, value in chosen.items() if not _agrees(value, _value(settings, name))
-    }
+    outdated = outdated_choices(chosen, settings)
     if not outdated:
         return settings
+    return {**settings, **still_valid(reasons, chosen, outdated)}
+
+
+def outdated_choices(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> set[str]:
+    """Return the names of chosen settings that have another value now.
+
+    Parameters
+    ----------
+    chosen
+        What the recipe chose, by dotted names.
+    settings
+        Plain values of an experiment.
+    """
+    return {name for name, value in chosen.items() if not _agrees(value, _value(settings, name))}
+
+
+def still_valid(
+    reasons: Mapping[str, Any], chosen: Mapping[str, Any], outdated: Container[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the tables of an experiment about its recipe without outdated choices."""
     return {
-        **settings,
         "recipe_reasons": {name: why for name, why in reasons.items() if name not in outdated},
         "recipe_choices": {name: value for name, value in chosen.items() if name not in outdated},
     }

@@ -263,7 +263,7 @@ def test_digests_are_of_pixels() -> None:
         def read(self, image: str) -> np.ndarray:
             return super().read(f"{image.split('/')[0]}/5")
 
-    one, same, other = pixel_digests(Copies(), ["dark/1", "dark/2", "light/1"])
+    one, same, other = pixel_digests(Copies().read, ["dark/1", "dark/2", "light/1"])
     assert one == same != other
 
 

@@ -278,6 +278,36 @@ def test_the_page_names_reporters_that_failed(
     assert len(page.sources) == 1
 
 
+def test_the_page_names_guessing_and_permuted_labels(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    make_reports(run, [cv.reporters.create("html")], Display())
+    text = parse(run).text
+    assert "0.50 (guessing one of 2 classes)" in text
+    assert "mean balanced accuracy of permuted labels: 0.5" in text
+
+
+def test_a_report_of_one_reporter_updates_an_existing_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+
+    def report(*names: str) -> None:
+        from cellvision.cli import main
+
+        options = [word for name in names for word in ("--reporter", name)]
+        with pytest.raises(SystemExit) as end:
+            main(["report", str(run.folder), *options])
+        assert end.value.code == 0
+
+    report("confusion")
+    assert not (run.folder / "reports" / "report.html").exists()  # there was no page to update
+    report("html")
+    (before,) = [each.settings for each in run.reports if each.reporter == "html"]
+    pictures = len(parse(run).sources)
+    report("probabilities")
+    assert len(parse(run).sources) == pictures + 1
+    (after,) = [each.settings for each in run.reports if each.reporter == "html"]
+    assert after == before
+
+
 def test_the_page_names_reporters_that_failed_during_the_training(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     panel = cv.reporters.create("panel")

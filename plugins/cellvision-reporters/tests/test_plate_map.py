@@ -59,6 +59,24 @@ def test_the_accuracy_of_each_well_is_drawn_at_its_position(
     assert "1 = control, 2 = treated" in artifact.caption
 
 
+def test_further_plates_are_in_further_figures(
+    tmp_path: Path, out: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "run", n=28, splits=("train", "test"))
+    write_provenance(run, ["A01", "B02"], [f"p{k:02d}" for k in range(1, 15)])
+    first, second = cv.reporters.create("plate_map").run(run, out)
+    assert "Plates 1 to 12 of 14, in the order of their names." in first.caption
+    assert "Plates 13 to 14 of 14, in the order of their names." in second.caption
+    assert second.path.name == "plate_map_test_plates_13_to_14.png"
+    assert [{"p01", "p13"} & set(texts(figure)) for figure in drawn] == [{"p01"}, {"p13"}]
+    for figure in drawn:
+        assert_nothing_is_clipped(figure)
+    monkeypatch.setattr("cellvision_reporters.plate_map._MOST_FIGURES", 1)
+    (only,) = cv.reporters.create("plate_map").run(run, out)
+    assert "the last 2 are not drawn." in only.caption
+    assert any("the last 2 are not drawn." in text.replace("\n", " ") for text in texts(drawn[-1]))
+
+
 def test_nothing_is_drawn_where_wells_have_other_names(tmp_path: Path, out: Path) -> None:
     run = write_run(tmp_path / "run")
     assert cv.reporters.create("plate_map").run(run, out) == []

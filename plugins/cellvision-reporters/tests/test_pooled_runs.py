@@ -44,6 +44,16 @@ def run(tmp_path: Path) -> cv.Run:
     return cv.load_run(written.folder)
 
 
+def test_units_that_folds_leave_out_are_known_groups(tmp_path: Path) -> None:
+    written = write_run(tmp_path / "run", n=12, group=None)
+    assert "Groups unknown" in cv.banners(written).groups
+    metadata = written.metadata.model_copy(update={"folds": 6, "left_out_column": "donor"})
+    (written.folder / "run.json").write_text(metadata.to_json(), encoding="utf-8")
+    run = cv.load_run(written.folder)
+    assert cv.banners(run).groups == ""
+    assert "donor" in run._repr_html_()
+
+
 def donors_of(run: cv.Run) -> np.ndarray:
     return run.provenance["donor"].to_numpy()
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cellvision.cli.run_images import RunImages
 from cellvision.cli.values import split_change
 
 
@@ -39,6 +40,7 @@ def run(
             help="A setting of the exporter. Repeat for several.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    run_images: RunImages = None,
 ) -> None:
     """Export a run's network for other programs.
 
@@ -53,4 +55,4 @@ def run(
     raise_if_no_backend()
     settings = dict(split_change(change, "--set KEY=VALUE") for change in changes)
     exporter = exporters.create(format, **settings)
-    print(printable(export(load_run(run_dir), exporter, out)))
+    print(printable(export(load_run(run_dir, images=run_images), exporter, out)))

@@ -10,6 +10,7 @@ import typer
 
 from cellvision import errors
 from cellvision.cli import experiments
+from cellvision.cli.run_images import RunImages
 from cellvision.cli.text import printable
 from cellvision.plurals import counted
 
@@ -130,6 +131,7 @@ def run(
         typer.Option("--port", metavar="N", min=1, max=65535, help="Port of the page."),
     ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    run_images: RunImages = None,
     allow_network: experiments.AllowNetwork = False,
 ) -> None:
     """Label images on a page of this computer, without seeing their names and classes.
@@ -139,7 +141,7 @@ def run(
     from cellvision.labelling.rules import Rules
 
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
-    arguments = (changes, recipe, out, rules, classes, ranking_run, allow_network)
+    arguments = (changes, recipe, out, rules, classes, ranking_run, allow_network, run_images)
     with _open_store(source, *arguments) as store:
         _import(store, returned)
         if static is not None:
@@ -161,15 +163,16 @@ def _open_store(
     classes: list[str],
     run_dir: Path | None,
     allow_network: bool,
+    run_images: str | None,
 ) -> Store:
     """Open the answer file that the command names, or create it."""
     from cellvision.labelling.database_schema import is_database
     from cellvision.labelling.rules import Rules
-    from cellvision.labelling.session_source import open_session, run_record
+    from cellvision.labelling.session_source import open_session, run_record, with_run_images
     from cellvision.labelling.store import Store
 
     if is_database(Path(source)):
-        named = (out, recipe, run_dir)
+        named = (out, recipe, run_dir, run_images)
         if any(each is not None for each in named) or changes or classes or rules != Rules():
             raise errors.InvalidInput(
                 f"{source} is an answer file: its images and rules were fixed at its start",
@@ -191,12 +194,16 @@ def _open_store(
         raise errors.InvalidInput("--out is missing", "Name a file for the answers: --out FILE")
 
     def experiment() -> Experiment:
-        named = str(run_record(source, allow_network) or source)
+        record = run_record(source, allow_network)
+        named = str(record or source)
         if run_dir is not None:  # whose preprocessing applies
-            return experiments.read(named, changes)
-        return experiments.read_with_recipe(named, changes, recipe)
+            read = experiments.read(named, changes)
+        else:
+            read = experiments.read_with_recipe(named, changes, recipe)
+        return with_run_images(read, record, run_images, allow_network)
 
-    return open_session(source, out, rules, experiment, classes, run_dir, allow_network)
+    arguments = (source, out, rules, experiment, classes, run_dir, allow_network, run_images)
+    return open_session(*arguments)
 
 
 def _import(store: Store, tables: list[Path]) -> None:

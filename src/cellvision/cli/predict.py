@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellvision import errors
+from cellvision.cli.run_images import RunImages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +111,7 @@ def run(
             "Not with --tta.",
         ),
     ] = False,
+    run_images: RunImages = None,
 ) -> None:
     """Classify new images with the network of a run, or with all networks of a study.
 
@@ -138,7 +140,7 @@ def run(
         progress=True,
         trust=trust,
     )
-    model = open_results(model_dir)
+    model = open_results(model_dir, run_images)
     source = _dataset(model, dataset, images) or images
     summary = predict_blocks(model, source, out, count, options)
     rate = summary.images / max(summary.seconds, 1e-9)

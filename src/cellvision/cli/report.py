@@ -11,6 +11,7 @@ import typer
 
 from cellvision import errors
 from cellvision.cli import experiments
+from cellvision.cli.run_images import RunImages
 from cellvision.cli.text import printable
 from cellvision.cli.values import with_changes
 
@@ -47,6 +48,7 @@ def run(
             "answers=expert.csv. Other settings stay as in the experiment.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    run_images: RunImages = None,
     allow_network: experiments.AllowNetwork = False,
 ) -> None:
     """Create the reports of a run, study or evaluation again."""
@@ -56,10 +58,16 @@ def run(
 
     raise_if_no_backend()
     with remote.results(folder) as local, folder_lock(local, "report"):
-        _report(local, names, changes, None if allow_network else folder)
+        _report(local, names, changes, None if allow_network else folder, run_images)
 
 
-def _report(folder: Path, names: list[str], changes: list[str], location: str | None) -> None:
+def _report(
+    folder: Path,
+    names: list[str],
+    changes: list[str],
+    location: str | None,
+    run_images: str | None,
+) -> None:
     """Report on a local folder; `location` is what the user called it, None to allow any."""
     from cellvision.backends.startup import start_backend
     from cellvision.plugin_versions import warn_of_differences
@@ -68,23 +76,12 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
     from cellvision.results.reporting import default_reporters, make_reports
     from cellvision.results.run import Run
 
-    result = _opened(folder)
-    experiment = (
-        result.metadata.experiment
-        if isinstance(result, Run)
-        else result.metadata.experiments[0].experiment
-    )
+    result = _opened(folder, run_images)
     for run in (result,) if isinstance(result, Run) else result.runs:
         warn_of_differences(run.metadata, run.folder)
-        if location is not None:
+        if location is not None and run_images is None:
             refuse_unknown_addresses(run.metadata.experiment, location, location)
-    declared: Any = experiment.get("reporters") or []
-    if not isinstance(declared, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("type"), str) for each in declared
-    ):
-        raise errors.FolderError(
-            f"{folder}: its record lists reporters without their type", "Restore the record."
-        )
+    declared = _declared(result)
     if changes and len(names) != 1:
         raise errors.InvalidInput("--set changes one reporter only", "Name it: --reporter NAME")
     if names:
@@ -99,7 +96,9 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
     start_backend()
     with displayed(None) as display:
         artifacts, faults = make_reports(result, reporters, display)
-    for artifact in artifacts:
+        pages, more_faults = make_reports(result, _existing_pages(result, reporters), display)
+    faults += more_faults
+    for artifact in (*artifacts, *pages):
         print(printable(artifact.path))
     _raise_first(sorted(faults, key=lambda fault: not isinstance(fault, errors.ReportError)))
     if not artifacts:
@@ -109,7 +108,7 @@ def _report(folder: Path, names: list[str], changes: list[str], location: str | 
         )
 
 
-def _opened(folder: Path) -> Run | Study:
+def _opened(folder: Path, run_images: str | None) -> Run | Study:
     """Open any finished results; images may be on any storage, unless the caller refuses it."""
     from cellvision.results.claimed_folder import EVALUATION
     from cellvision.results.evaluation import load_evaluation
@@ -117,9 +116,44 @@ def _opened(folder: Path) -> Run | Study:
     from cellvision.results.study import load_study
 
     if (folder / "study.json").is_file():
-        return load_study(folder, allow_network=True)
+        return load_study(folder, images=run_images, allow_network=True)
     load = load_evaluation if (folder / EVALUATION).is_file() else load_run
-    return load(folder, allow_network=True)
+    return load(folder, images=run_images, allow_network=True)
+
+
+def _declared(result: Run | Study) -> list[Mapping[str, Any]]:
+    """Return the settings of the reporters that a record names."""
+    from cellvision.results.run import Run
+
+    experiment = (
+        result.metadata.experiment
+        if isinstance(result, Run)
+        else result.metadata.experiments[0].experiment
+    )
+    declared: Any = experiment.get("reporters") or []
+    if not isinstance(declared, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("type"), str) for each in declared
+    ):
+        raise errors.FolderError(
+            f"{result.folder}: its record lists reporters without their type", "Restore the record."
+        )
+    return declared
+
+
+def _existing_pages(result: Run | Study, others: Sequence[Reporter]) -> tuple[Reporter, ...]:
+    """Return the reporters of existing pages, which show what other reporters have written."""
+    from cellvision.interfaces.reporter import reporters
+
+    names = {reporters.name_of(type(reporter)) for reporter in others}
+    settings = [
+        {**entry.settings, "type": entry.reporter}
+        for entry in result.reports
+        if entry.reporter not in names
+        and entry.reporter in reporters
+        and any(artifact.kind == "page" for artifact in entry.artifacts)
+    ]
+    pages = [_named(str(each["type"]), (each,), ()) for each in settings]
+    return tuple(page for page in pages if page.runs_last)
 
 
 def _installed(declared: Sequence[Mapping[str, Any]], run: Run) -> list[Mapping[str, Any]]:

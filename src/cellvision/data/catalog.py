@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog", "is_test", "is_training", "is_validation"]
 
+GROUPS_UNKNOWN = "Groups (field, well, slide, donor) are unknown"
+"""Beginning of the warning about images without groups."""
+
 _COLUMNS = ("image", "label", "split", "group", "batch")
 
 
@@ -187,8 +190,8 @@ def _unknown_groups(table: pd.DataFrame) -> str:
     ]
     hint = f"; columns that may name it: {', '.join(columns)}" if columns else ""
     return (
-        "Groups (field, well, slide, donor) are unknown: images are treated as independent, so "
-        f"accuracies may be optimistic (set dataset.group{hint})."
+        f"{GROUPS_UNKNOWN}: images are treated as independent, so accuracies may be optimistic "
+        f"(set dataset.group{hint})."
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from cellvision import errors
 from cellvision.inference.convert import float32_model
 from cellvision.inference.engines.agreement import check_agrees
+from cellvision.results.moved_images import IF_MOVED
 from cellvision.results.saved_model import TOLERANCE
 
 if TYPE_CHECKING:
@@ -95,5 +96,5 @@ def _recorded_images(run: Run, images: list[str]) -> np.ndarray:
         raise errors.FolderError(
             f"{run.folder}: an export is checked on images of the run, and they cannot be read: "
             f"{str(error).splitlines()[0]}",
-            "Restore them where the run found them (run.json, experiment.dataset).",
+            IF_MOVED,
         ) from error

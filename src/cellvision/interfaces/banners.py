@@ -74,4 +74,4 @@ def _control(results: Run | Study | Audit) -> str:
 def _groups(results: Run | Study | Audit) -> str:
     if not any(hasattr(each, "scores") for each in _runs(results)):  # an audit
         return ""
-    return _GROUPS_UNKNOWN if any(run.group_column is None for run in _runs(results)) else ""
+    return _GROUPS_UNKNOWN if any(run.unit_column is None for run in _runs(results)) else ""

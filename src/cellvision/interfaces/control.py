@@ -27,7 +27,8 @@ class ControlData:
     table : pandas.DataFrame
         One row per image, in the order of `pixels`: ``image``, ``label``, ``split``, ``group`` and
         ``batch`` (None where unknown), and all further provenance columns. ``block`` numbers what
-        a split must keep together: groups, and groups that share identical images. ``copies``
+        a split must keep together: groups, and groups that share identical images. If the folds of
+        a study leave out donors of one class each, blocks are donors in place of groups. ``copies``
         numbers images; those with identical pixels have the same number. Permuted labels are
         exchanged within a ``stratum``: the split, or all images of a cross-validated study.
     pixels : numpy.ndarray

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from cellvision import errors
 from cellvision.component import ColumnName, Component
@@ -181,6 +182,30 @@ class Dataset(Component, group="cellvision.datasets"):
         A provenance column of this name goes before it.
         """
         return None
+
+    def relocated(self, path: str | os.PathLike[str]) -> Self:
+        """Return this data set with its images in another place: ``--run-images``.
+
+        By default, the setting `path` is replaced. Override it if images are found by another
+        setting.
+
+        Parameters
+        ----------
+        path
+            Folder, file or address where the images are now.
+
+        Raises
+        ------
+        errors.ExperimentError
+            The data set reads no path.
+        """
+        if "path" not in type(self).model_fields:
+            name = self.registry.name_of(type(self))
+            raise errors.ExperimentError(
+                f"the data set {name!r} has no setting 'path', so its images have no other place",
+                "Omit --run-images (images= in Python)",
+            )
+        return type(self)(**{**dict(self), "path": path})
 
     def skipped_files(self) -> Sequence[SkippedFile]:
         """List the files that are present but not in the catalog, each with its reason."""

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from cellvision.experiment import Experiment, load_experiment
 from cellvision.labelling.export_answers import COLUMNS
 from cellvision.labelling.rules import Rules
-from cellvision.labelling.session_source import open_session, run_record
+from cellvision.labelling.session_source import open_session, run_record, with_run_images
 from cellvision.progress import displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cellvision.results.moved_images import Place
 
 
 def label(
@@ -40,6 +42,7 @@ def label(
     browser: bool = False,
     serve: bool = True,
     allow_network: bool = False,
+    run_images: Place = None,
 ) -> pd.DataFrame:
     """Label images blindly on a page of this computer, and return the answers.
 
@@ -85,6 +88,9 @@ def label(
         Whether to serve the page; False only returns the answers so far.
     allow_network
         Read images also from an address that a run's record names and that you never read before.
+    run_images
+        Where the images of the run (`source` or `run`) are now, if they were moved since its
+        training: a folder, a file or an address.
 
     Returns
     -------
@@ -109,7 +115,8 @@ def label(
         if not isinstance(source, Experiment):
             record = run_record(source, allow_network)
             if record is not None:
-                return load_experiment(record)
+                read = load_experiment(record)
+                return with_run_images(read, record, run_images, allow_network)
         if run is not None:
             return without_recipe(source, group)
         return as_experiment(source, recipe, group)
@@ -117,7 +124,7 @@ def label(
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
     named = "" if isinstance(source, Experiment) else os.fspath(source)
     folder = None if run is None else Path(run)
-    session = (named, Path(out), rules, experiment, classes, folder, allow_network)
+    session = (named, Path(out), rules, experiment, classes, folder, allow_network, run_images)
     with open_session(*session) as store:
         if static is not None:
             from cellvision.labelling.static import write_page

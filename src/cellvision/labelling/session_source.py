@@ -16,6 +16,7 @@ from cellvision.labelling.unlabelled import parse_classes, plan_folder
 from cellvision.locks import folder_lock
 from cellvision.progress import displayed
 from cellvision.results.claimed_folder import raise_if_unwritable
+from cellvision.results.moved_images import IF_MOVED, Place
 from cellvision.results.recorded_dataset import refuse_unknown_addresses
 from cellvision.settings_file import parse_settings
 
@@ -33,6 +34,7 @@ def open_session(
     classes: Sequence[str] = (),
     run_folder: Path | None = None,
     allow_network: bool = False,
+    run_images: Place = None,
 ) -> Store:
     """Resume the session of an answer file, or start one.
 
@@ -52,6 +54,8 @@ def open_session(
         Run that ranks the images by its uncertainty.
     allow_network
         Read its images also from an address that its record names and that was never read before.
+    run_images
+        Where the images of `run_folder` are now; None: where they were at the training.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def open_session(
         if run_folder is not None:
             from cellvision.results.run import load_run
 
-            ranking = load_run(run_folder, allow_network=allow_network)
+            ranking = load_run(run_folder, images=run_images, allow_network=allow_network)
         return Store.create(out, _plan(source, rules, experiment, classes, ranking))
 
 
@@ -107,6 +111,41 @@ def run_record(source: str | os.PathLike[str], allow_network: bool) -> Path | No
         if isinstance(recorded, dict):
             refuse_unknown_addresses(recorded, record, str(source))
     return record
+
+
+def with_run_images(
+    experiment: Experiment, record: Path | None, images: Place, allow_network: bool
+) -> Experiment:
+    """Return the experiment of a run with its images where they are now.
+
+    Parameters
+    ----------
+    experiment
+        The experiment that is labelled.
+    record
+        The run's ``run.json``, as `run_record` returns it; None for an experiment without a run.
+    images
+        Where the images of the run are now; None: where they were at the training.
+    allow_network
+        Accept a record that names an address from which this user has never read.
+
+    Raises
+    ------
+    errors.FolderError
+        Images are missing there.
+    """
+    if record is None:
+        return experiment
+    if images is None:
+        path = getattr(experiment.dataset, "path", None)
+        if isinstance(path, Path) and not path.exists():
+            what = f"{path}: the images of {record.parent} are no longer there"
+            raise errors.FolderError(what, IF_MOVED)
+        return experiment
+    from cellvision.results.run import load_run
+
+    run = load_run(record.parent, images=images, allow_network=allow_network)
+    return experiment.model_copy(update={"dataset": run.dataset})
 
 
 def _plan(

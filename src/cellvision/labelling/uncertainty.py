@@ -10,6 +10,7 @@ from cellvision import errors
 from cellvision.data.batch_reads import scan
 from cellvision.data.names import quote_list
 from cellvision.labelling.plan import ImageToLabel
+from cellvision.results.moved_images import IF_MOVED
 from cellvision.results.run_images import recorded_digests
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def raise_if_tested(
         raise errors.InvalidInput(
             f"{run.folder}: its test images cannot be compared with those to label, because "
             f"some cannot be read: {quote_list(missing)}",
-            "Restore them, or label without --run",
+            f"{IF_MOVED}; or label without --run",
         )
     digests = {entry.digest for entry in stats} | {recorded.get(image) for image in tested}
     shared = [image.image for image in images if image.digest in digests]

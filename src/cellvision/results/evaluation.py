@@ -15,6 +15,7 @@ from cellvision.plurals import counted
 from cellvision.result_model import ResultModel
 from cellvision.results.claimed_folder import EVALUATION
 from cellvision.results.metadata import LeakRecord, RunMetadata, check_schema
+from cellvision.results.moved_images import Place, with_all_images
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
 from cellvision.results.tables import history_table
@@ -156,15 +157,14 @@ class Evaluation(Run):
         Content of ``evaluation.json``.
     storage
         Where the record is; None to read images from any address that it names.
+    images
+        Where its images are now; None: where they were at the evaluation.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        record: EvaluationRecord,
-        storage: str | os.PathLike[str] | None = None,
+        self, folder: Path, record: EvaluationRecord, storage: Place = None, images: Place = None
     ) -> None:
-        super().__init__(folder, record.as_run(), storage)
+        super().__init__(folder, record.as_run(), storage, images)
         self._record = record
 
     @property
@@ -197,23 +197,34 @@ class Evaluation(Run):
         return load_run(networks[0].folder).model(verify=verify)
 
 
-def load_evaluation(folder: str | os.PathLike[str], *, allow_network: bool = False) -> Evaluation:
+def load_evaluation(
+    folder: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    allow_network: bool = False,
+) -> Evaluation:
     """Open the folder of an evaluation.
 
     Parameters
     ----------
     folder
         The folder given to `evaluate`. An evaluation on remote storage is copied to this machine.
+    images
+        Where its images are now, if they were moved; as for `load_run`.
     allow_network
         Read its images also from an address that its record names and that you never read before.
 
     Raises
     ------
     errors.FolderError
-        The folder is missing or holds no finished evaluation.
+        The folder is missing or holds no finished evaluation; or images are missing in `images`.
     """
     with remote.finished(folder) as local:
-        return Evaluation(local, _read_record(local), None if allow_network else folder)
+        record = _read_record(local)
+        evaluation = Evaluation(local, record, None if allow_network else folder, images)
+    if images is not None:
+        with_all_images(evaluation)
+    return evaluation
 
 
 def _read_record(folder: Path) -> EvaluationRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cellvision import errors
@@ -14,6 +14,10 @@ from cellvision.plain_settings import by_distribution
 from cellvision.plugin_versions import warn_of_changed_files
 from cellvision.remote import is_address, was_read
 from cellvision.results.metadata import RunMetadata
+from cellvision.results.moved_images import Place, absolute_place, raise_if_absent
+
+if TYPE_CHECKING:
+    from cellvision.results.run import Run
 
 
 def recorded_dataset(metadata: RunMetadata, folder: Path | None = None) -> Dataset:
@@ -39,6 +43,29 @@ def recorded_dataset(metadata: RunMetadata, folder: Path | None = None) -> Datas
     values = by_distribution(recorded, Dataset, metadata.plugins)
     settings = dict(values) if isinstance(values, dict) else {"type": values}
     dataset: Dataset = datasets.create(str(settings.pop("type", "")), **settings)
+    return dataset
+
+
+def dataset_of(run: Run, storage: Place, images: Place) -> Dataset:
+    """Create the data set of a run, with its images where they are now; see `Run.dataset`.
+
+    Parameters
+    ----------
+    run
+        The run.
+    storage
+        Where its record is; None to read images from any address that it names.
+    images
+        Where its images are now; None: where they were at the training.
+    """
+    recorded = recorded_dataset(run.metadata, run.folder)
+    dataset = recorded if images is None else recorded.relocated(absolute_place(run, images))
+    if storage is not None:
+        # Addresses that were replaced are not read, and the place that the user named is trusted.
+        record = {"dataset": dataset.model_dump(mode="json")}
+        refuse_unknown_addresses(record, storage if images is None else images, str(run.folder))
+    if images is not None:
+        raise_if_absent(run, dataset, images)
     return dataset
 
 

@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellvision import errors, notebook_html, remote
+from cellvision import errors, remote
 from cellvision.data.catalog import is_test, is_training, is_validation
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.audit_file import read_audit
 from cellvision.results.metadata import LeakRecord, RunMetadata, Timings, read_run_metadata
-from cellvision.results.scores import Scores, scores_table
+from cellvision.results.moved_images import Place, with_all_images
+from cellvision.results.scores import Scores
 from cellvision.results.tables import read_predictions, read_table
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     from cellvision.results.model_probe import Probe
 
 
-def load_run(folder: str | os.PathLike[str], *, allow_network: bool = False) -> Run:
+def load_run(
+    folder: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    allow_network: bool = False,
+) -> Run:
     """Open a run's folder.
 
     The record and the tables can be read without the plugins of the run.
@@ -38,17 +44,20 @@ def load_run(folder: str | os.PathLike[str], *, allow_network: bool = False) -> 
     ----------
     folder
         The folder given to `train`. A run on remote storage is copied to this machine.
+    images
+        Where its images are now, if they were moved: a folder (or a table or file, if the data
+        set reads one) or an address. None: where they were at the training.
     allow_network
         Read its images also from an address that its record names and that you never read before.
 
     Raises
     ------
     errors.FolderError
-        The folder is missing or holds no finished run.
+        The folder is missing or holds no finished run; or images are missing in `images`.
     """
     with remote.finished(folder) as local:
-        known = None if allow_network else folder
-        return Run(local, read_run_metadata(local), known)
+        run = Run(local, read_run_metadata(local), None if allow_network else folder, images)
+    return run if images is None else with_all_images(run)
 
 
 class Run(ReportedResults):
@@ -62,13 +71,16 @@ class Run(ReportedResults):
         Content of ``run.json``.
     storage
         Where the record is; None to read images from any address that it names.
+    images
+        Where its images are now; None: where they were at the training.
     """
 
     def __init__(
-        self, folder: Path, metadata: RunMetadata, storage: str | os.PathLike[str] | None = None
+        self, folder: Path, metadata: RunMetadata, storage: Place = None, images: Place = None
     ) -> None:
         self.folder = folder
         self._storage = storage
+        self._images = images
         self.prepared: Mapping[str, np.ndarray] = {}  # see `run_images.prepared_images`
         self._metadata = metadata
 
@@ -83,19 +95,9 @@ class Run(ReportedResults):
         return f"<Run {self.folder}: accuracy {scores}{interrupted}>"
 
     def _repr_html_(self) -> str:
-        pairs = (
-            ("Classes", ", ".join(self.class_names)),
-            ("Groups", self.group_column or "unknown"),
-            ("Seed", self.seed),
-            ("Control", self.control),
-            ("Epochs", f"{len(self.history)}, interrupted" if self.interrupted else None),
-        )
-        return notebook_html.document(
-            f"Run {self.folder}",
-            scores_table(self.scores),
-            notebook_html.facts(pairs),
-            notebook_html.notes("Warnings", self.warnings),
-        )
+        from cellvision.results.run_html import run_html
+
+        return run_html(self)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -261,7 +263,7 @@ class Run(ReportedResults):
 
     @cached_property
     def experiment(self) -> Experiment:
-        """The complete experiment.
+        """The complete experiment, with its images where they are now.
 
         Raises
         ------
@@ -272,7 +274,8 @@ class Run(ReportedResults):
         """
         from cellvision.results.recorded_experiment import recorded_experiment
 
-        return recorded_experiment(self._metadata, self.folder)
+        experiment = recorded_experiment(self._metadata, self.folder)
+        return experiment.model_copy(update={"dataset": self.dataset} if self._images else {})
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -294,11 +297,9 @@ class Run(ReportedResults):
             The installed plugin no longer understands a recorded setting; or the record names an
             address from which you have never read.
         """
-        from cellvision.results.recorded_dataset import recorded_dataset, refuse_unknown_addresses
+        from cellvision.results.recorded_dataset import dataset_of
 
-        if self._storage is not None:
-            refuse_unknown_addresses(self._metadata.experiment, self._storage, str(self.folder))
-        return recorded_dataset(self._metadata, self.folder)
+        return dataset_of(self, self._storage, self._images)
 
     def model(self, *, verify: bool | None = None) -> keras.Model:
         """Load the trained model: native pixels (n, height, width, channels) to probabilities.

@@ -14,6 +14,7 @@ from cellvision.digests import native_digest
 from cellvision.interfaces.control import Control, read_control
 from cellvision.plain_settings import by_distribution
 from cellvision.plugin_versions import how_to_install
+from cellvision.results.moved_images import IF_MOVED, is_missing
 
 if TYPE_CHECKING:
     from cellvision.interfaces.augmenter import Augmenter
@@ -45,14 +46,18 @@ def read_image(run: Run, image: str, digests: Mapping[str, str]) -> np.ndarray:
     dataset = run.dataset
     try:
         pixels: np.ndarray = np.asarray(dataset.read(image))
+    except errors.UnreadableImage as error:
+        if not is_missing(dataset, image):
+            raise
+        raise errors.UnreadableImage(image, error.reason, IF_MOVED) from error
     except errors.CellvisionError:
         raise
     except Exception as error:
         raise errors.UnreadableImage(
             image,
             f"reading it failed: {errors.summarize(error)}",
-            "Restore the images of the run; if they are in place, report it to the author of the "
-            f"data set {dataset.registry.name_of(type(dataset))!r}",
+            f"{IF_MOVED}; if they are in place, report it to the author of the data set "
+            f"{dataset.registry.name_of(type(dataset))!r}",
         ) from error
     recorded = digests.get(image)
     if recorded is not None and native_digest(pixels) != recorded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +13,17 @@ from typing import TYPE_CHECKING
 from cellvision import errors, notebook_html, remote
 from cellvision.plurals import counted, number_range
 from cellvision.results.artifacts import ReportedResults
-from cellvision.results.claimed_folder import PLAN
 from cellvision.results.metadata import (
-    STUDY_SCHEMA,
     EnsembleRecord,
     ExperimentRecord,
     RunRecord,
     StudyMetadata,
-    check_schema,
     read_run_metadata,
 )
+from cellvision.results.moved_images import Place, with_all_images
 from cellvision.results.run import Run
 from cellvision.results.scores import Score
+from cellvision.results.study_metadata import read_study_metadata
 from cellvision.results.tables import read_table
 from cellvision.results.untrained import untrained_networks
 from cellvision.results.verdicts import (
@@ -46,42 +44,34 @@ _TEXT_COLUMNS = (
 )
 
 
-def load_study(folder: str | os.PathLike[str], *, allow_network: bool = False) -> Study:
+def load_study(
+    folder: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    allow_network: bool = False,
+) -> Study:
     """Open the folder of a finished study.
 
     Parameters
     ----------
     folder
         The folder given to `study`. A study on remote storage is copied to this machine.
+    images
+        Where the images of its runs are now, as for `load_run`.
     allow_network
         Read images also from an address that its records name and that you never read before.
 
     Raises
     ------
     errors.FolderError
-        The folder is missing or holds no finished study.
+        The folder is missing or holds no finished study; or images are missing in `images`.
     """
     with remote.finished(folder) as local:
-        return _load_study(local, None if allow_network else folder)
-
-
-def _load_study(folder: Path, storage: str | os.PathLike[str] | None) -> Study:
-    path = folder / "study.json"
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
-    except FileNotFoundError:
-        interrupted = (folder / PLAN).is_file()
-        raise errors.FolderError(
-            f"{folder}: no finished study here (study.json is missing)",
-            "The study was interrupted; run the same command again to resume it"
-            if interrupted
-            else "Name the folder given to cellvision study --out",
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise errors.FolderError(f"{path}: cannot be read: {error}", "Restore the file") from None
-    check_schema(path, content, STUDY_SCHEMA)
-    return Study(folder, StudyMetadata.from_json(text, str(path)), storage)
+        study = Study(local, read_study_metadata(local), None if allow_network else folder, images)
+    if images is not None:
+        for experiment in study.experiments:
+            with_all_images(experiment.example)
+    return study
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,13 +176,16 @@ class Study(ReportedResults):
         Content of ``study.json``.
     storage
         Where the record is; None to read images from any address that it names.
+    images
+        Where the images of its runs are now; None: where they were at the training.
     """
 
     def __init__(
-        self, folder: Path, metadata: StudyMetadata, storage: str | os.PathLike[str] | None = None
+        self, folder: Path, metadata: StudyMetadata, storage: Place = None, images: Place = None
     ) -> None:
         self.folder = folder
         self._storage = storage
+        self._images = images
         self._metadata = metadata
 
     @property
@@ -263,7 +256,7 @@ class Study(ReportedResults):
 
     def _run(self, kind: str, name: str) -> Run:
         folder = self.folder / kind / name
-        return Run(folder, read_run_metadata(folder), self._storage)
+        return Run(folder, read_run_metadata(folder), self._storage, self._images)
 
     @property
     def _results(self) -> list[RunRecord]:

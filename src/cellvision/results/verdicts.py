@@ -220,7 +220,7 @@ class VerdictRecord(ResultModel):
     """What was permuted."""
 
     effect: float
-    """Balanced accuracy minus chance."""
+    """Balanced accuracy minus the mean of permuted labels."""
 
     effect_sd: float | None
     """The effect in standard deviations of the null distribution."""
@@ -280,8 +280,8 @@ class VerdictRecord(ResultModel):
                 "Accuracy",
                 f"{self.accuracy:.3f} (95 % {self.accuracy_low:.3f} to {self.accuracy_high:.3f})",
             ),
-            ("Balanced accuracy", f"{self.balanced_accuracy:.3f}; chance {self.chance:.3f}"),
-            ("p", f"{self.p:.2g} ({self.permuted} permuted)"),
+            ("Balanced accuracy", f"{self.balanced_accuracy:.3f}"),
+            ("p", f"{self.p:.2g} ({self.permuted} permuted: mean {self.chance:.3f})"),
             ("Test set", f"{self.split}: {images}, {groups}, {counted(self.runs, 'run')}"),
             ("Controls not run", ", ".join(self.missing_controls) or None),
         )

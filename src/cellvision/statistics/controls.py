@@ -151,7 +151,7 @@ class ControlResult:
         The same at 90 %: its upper limit is compared with the margin.
     groups_needed : int or None
         About how many test groups would decide an *open* comparison, if the difference stays as
-        it is; None if it is decided, or if that cannot be said.
+        it is; None if it is decided, if the network is not better, or if that cannot be said.
     caveat : str
         See `ControlEvidence`.
     """
@@ -171,6 +171,11 @@ class ControlResult:
     def counts(self) -> bool:
         """Whether the verdict uses its comparison: there is no caveat, or the network does more."""
         return self.difference is not None and (not self.caveat or self.finding == "more")
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the network is better than the control, in the two decimals that are printed."""
+        return self.difference is not None and round(self.difference.estimate, 2) > 0
 
     def describe(self) -> str:
         """Say in a sentence what was found."""
@@ -377,15 +382,15 @@ def _beats_chance(test_set: HeldOutSet, labels: NDArray[Any], predictions: NDArr
 def _groups_needed(difference: Interval, equivalence: Interval, margin: float) -> int | None:
     """Return about how many groups decide, as widths shrink with the root of their number."""
     gap = difference.estimate
-    factors = []
-    if gap > 0:
-        factors.append((difference.estimate - difference.low) / gap)
+    if round(gap, 2) <= 0:  # as printed: no number of groups would show that the network does more
+        return None
+    factors = [(gap - difference.low) / gap]
     if gap < margin:
         factors.append((equivalence.high - gap) / (margin - gap))
     groups = difference.groups or difference.n
-    needed = ceil(groups * min(factors, default=np.inf) ** 2) if factors else None
+    needed = ceil(groups * min(factors) ** 2)
     # Beyond ten times as many groups the extrapolation says nothing but "many more".
-    return needed if needed is not None and needed <= 10 * groups else None
+    return needed if needed <= 10 * groups else None
 
 
 def _capital(text: str) -> str:

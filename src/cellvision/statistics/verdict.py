@@ -110,7 +110,11 @@ class Verdict:
                 f"{accuracy.estimate:.3f} (95 % {accuracy.low:.3f} to {accuracy.high:.3f}; "
                 f"n = {accuracy.n})",
             ),
-            ("Balanced accuracy", f"{balanced.estimate:.3f}; chance {self.chance:.3f}"),
+            (
+                "Balanced accuracy",
+                f"{balanced.estimate:.3f}; guessing {self.chance:.3f}, permuted labels "
+                f"{self.test.null_mean:.3f}",
+            ),
             ("p", f"{self.p:.2g}"),
         )
         return notebook_html.document(

@@ -121,15 +121,16 @@ class Case:
         return (
             f"Balanced accuracy of {counted(self.balanced.n, 'image')} "
             f"{self.balanced.estimate:.2f} ({self.balanced.low:.2f} to "
-            f"{self.balanced.high:.2f}), {self.test.effect:+.2f} from the mean of permuted labels "
-            f"(p = {self.test.p:.2g}{adjusted}).{self._beside_chance()}"
+            f"{self.balanced.high:.2f}), {self.test.effect:+.2f} from {self.test.null_mean:.2f}, "
+            f"the mean of permuted labels (p = {self.test.p:.2g}{adjusted}).{self._beside_chance()}"
         )
 
     def _beside_chance(self) -> str:
         """Say that p alone speaks for the network, where the interval does not."""
         if self.p > ALPHA or self.balanced.low > self.chance:
             return ""
-        return f" The interval includes chance ({self.chance:.2f})."
+        classes = max(len(self.classes), 2)
+        return f" The interval includes {self.chance:.2f}, guessing one of {classes} classes."
 
     def _learned(self) -> Decision:
         compared = [r for r in self.controls if r.difference is not None]
@@ -194,7 +195,8 @@ class Case:
         if self.balanced.high >= halfway:
             reason = (
                 f"{fit}; the interval of the held-out one extends to {self.balanced.high:.2f}, "
-                "more than halfway from chance to that: too few groups to decide."
+                f"more than halfway from guessing ({self.chance:.2f}) to that: too few groups to "
+                "decide."
             )
             return cannot_tell("too few groups", score, reason, *rungs)
         sentence = "memorised: fits training, far below it on new groups"
@@ -230,7 +232,12 @@ def _subjects(results: Sequence[ControlResult]) -> str:
 
 
 def _more(results: Sequence[ControlResult]) -> str:
-    """State how many groups would decide all of these comparisons."""
+    """State how many groups would decide all of these comparisons; empty if none would.
+
+    Where the network is not better than a control, no number of groups shows that it does more.
+    """
+    if not all(result.is_better for result in results):
+        return ""
     needed = [result.groups_needed for result in results]
     if any(number is None for number in needed):
         return " (many more groups would be needed)"

@@ -24,6 +24,7 @@ from cellvision.studies.control_contract import (
     checked_unavailable,
 )
 from cellvision.studies.control_images import changed_images
+from cellvision.studies.permuted_units import exchanging_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,7 +252,7 @@ def control_view(prepared: PreparedData) -> ControlData:
     return ControlData(
         table.assign(
             stratum=prepared.label_strata,
-            block=Split.linked_groups(table, pixels),
+            block=Split.linked_groups(exchanging_groups(table, prepared.experiment), pixels),
             copies=Split.linked_groups(table.assign(group=None), pixels),
         ),
         view,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import atomic_io
+from cellvision.data.catalog import GROUPS_UNKNOWN
 from cellvision.results.group_table import group_table
 from cellvision.results.metadata import LeakRecord, RunMetadata, RunRecord, Timings
 from cellvision.results.run import load_run
@@ -166,7 +167,10 @@ def _write(
         write_json(arriving / "audit.json", _audit(first, counts, table))
         score = _score(first, table, rows, left_out, cross_validated=True)
         metadata = _metadata(parts, score, training, counts, folds)
-        metadata = metadata.model_copy(update={"left_out_column": left_out})
+        if left_out is not None:  # its values are the groups over which results are judged
+            warnings = [w for w in metadata.warnings if not w.startswith(GROUPS_UNKNOWN)]
+            changes = {"left_out_column": left_out, "warnings": tuple(warnings)}
+            metadata = metadata.model_copy(update=changes)
         atomic_io.text(arriving / "run.json", metadata.to_json())
 
 

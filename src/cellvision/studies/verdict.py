@@ -23,6 +23,7 @@ from cellvision.statistics import (
 )
 from cellvision.studies.group_answers import group_answers
 from cellvision.studies.looks import Looks
+from cellvision.studies.permuted_units import have_one_class
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,11 +203,7 @@ def _evidence(
     study: Study, experiment: StudyExperiment, images: pd.DataFrame, split: str
 ) -> dict[str, ControlEvidence]:
     first = experiment.runs[0]
-    permuted_groups = None
-    if first.unit_column != first.group_column:
-        # Controls permute labels over groups, also if folds leave out something coarser.
-        names = images.index if first.group_column is None else images["group"]
-        permuted_groups = names.to_numpy()
+    permuted_groups = _permuted_groups(first, images)
     evidence = {}
     for control in study.metadata.controls:
         runs = experiment.controls.get(control.name)
@@ -220,6 +217,17 @@ def _evidence(
                 permuted_groups if permuted else None,
             )
     return evidence
+
+
+def _permuted_groups(run: Run, images: pd.DataFrame) -> np.ndarray | None:
+    """Return what exchanges labels in controls, if it is smaller than the independent units."""
+    units = run.independent_units(images.index)
+    if run.unit_column == run.group_column or units is None:
+        return None
+    groups = None if run.group_column is None else images["group"].to_numpy()
+    if have_one_class(units, images["label"], groups):
+        return None
+    return images.index.to_numpy() if groups is None else groups
 
 
 def groups_and_batches(

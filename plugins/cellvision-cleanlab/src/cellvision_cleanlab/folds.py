@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, field_validator
 
@@ -78,6 +79,10 @@ class OneFold(Dataset):
         """Read an image file that the catalog does not list."""
         return self.source.decode_file(file)
 
+    def relocated(self, path: str | os.PathLike[str]) -> Self:
+        """Return this data set with the images of its source in another place."""
+        return type(self)(**{**dict(self), "source": self.source.relocated(path)})
+
     def fingerprint(self, image: str) -> str:
         """Return a fingerprint of an image's content."""
         return self.source.fingerprint(image)
@@ -144,7 +149,7 @@ def assign_folds(table: pd.DataFrame, pixels: Sequence[str], folds: int, seed: i
     return numbers
 
 
-def pixel_digests(dataset: Dataset, images: Sequence[str]) -> list[str]:
-    """Return a digest of each image: equal for equal shape, dtype and values."""
+def pixel_digests(read: Callable[[str], np.ndarray], images: Sequence[str]) -> list[str]:
+    """Return a digest of each image that a function reads: equal for equal pixels and dtype."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda image: pixel_digest(dataset.read(image)), images))
+        return list(pool.map(lambda image: pixel_digest(read(image)), images))

@@ -83,7 +83,7 @@ class SuspiciousLabels(FigureReporter):
         images = run.predictions[["image", "label", "group"]]
         if run.group_column is None:
             images = images.assign(group=None)
-        digests = pixel_digests(run.dataset, list(images["image"]))
+        digests = pixel_digests(run.read_image, list(images["image"]))
         folds = assign_folds(images, digests, self.folds, self.seed)
         networks.mkdir(exist_ok=True)
         return write_csv((networks / "folds.csv").absolute(), images.assign(fold=folds))

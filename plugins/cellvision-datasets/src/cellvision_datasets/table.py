@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from cellvision import errors, remote
 from cellvision.io import ColumnName, compose_name, missing_column
@@ -117,6 +118,19 @@ class Table(ImageFiles):
             if name not in (self.file, self.label, split):
                 table[f"{name}_in_table" if name in CATALOG_COLUMNS else name] = values
         return pd.DataFrame(table)
+
+    def relocated(self, path: str | os.PathLike[str]) -> Self:
+        """Return this data set with another table, or with its files in another folder.
+
+        A folder that contains a table of the same name replaces the table's folder too.
+        """
+        table = Path(path) / Path(self.path).name
+        if not remote.is_address(path):
+            if Path(path).is_file():
+                return super().relocated(path)
+            if self.root is None and table.is_file():
+                return super().relocated(table)
+        return type(self)(**{**dict(self), "root": path})
 
     def locate(self, image: str) -> Path:
         """Return the file of one image."""

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from cellvision import Run
 
-_MOST_PLATES = 12
+_PER_FIGURE = 12
+"""Plates of a figure, which then fits a printed page."""
+
+_MOST_FIGURES = 10
 _CELL = {12: 0.30, 24: 0.20}
 """Width of a well in inches, by the columns of the plate."""
 
@@ -31,7 +34,8 @@ class PlateMap(SplitFigureReporter):
     """The fraction of images of each well that are right, at its position on the plate.
 
     Nothing is drawn unless wells have names from A01 to P24, in the column ``well`` or as groups.
-    Mistakes that gather at edges, rows or corners point to effects of the plate.
+    Mistakes that gather at edges, rows or corners point to effects of the plate. A figure shows 12
+    plates, in the order of their names; for more plates, there are up to ten figures.
     """
 
     enabled_by_default: ClassVar[bool] = True
@@ -45,19 +49,34 @@ class PlateMap(SplitFigureReporter):
         return [name for name in names if len(wells_of(run, name))]
 
     def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
-        """Draw the plates of one split."""
-        figure, caption = self.compose(target)
-        title = f"Plate map: {target.title}"
-        return [Artifact(figure.save(path, self.dpi), title, "figure", caption, order=130)]
+        """Draw the plates of one split, in several figures if there are many."""
+        plates = wells_of(target.run, target.split)["plate"].nunique()
+        starts = range(0, min(plates, _PER_FIGURE * _MOST_FIGURES), _PER_FIGURE)
+        artifacts = []
+        for start in starts:
+            figure, caption = self._compose(target, start)
+            title, file = f"Plate map: {target.title}", path
+            if start:
+                last = min(start + _PER_FIGURE, plates)
+                title = f"{title}, plates {start + 1} to {last}"
+                file = path.with_name(f"{path.stem}_plates_{start + 1}_to_{last}{path.suffix}")
+            saved = figure.save(file, self.dpi)
+            artifacts.append(Artifact(saved, title, "figure", caption, order=130))
+        return artifacts
 
     def compose(self, target: RunSplit) -> Composed:
-        """Compose the plates of one split."""
+        """Compose the first plates of one split."""
+        return self._compose(target, 0)
+
+    def _compose(self, target: RunSplit, start: int) -> Composed:
         wells = wells_of(target.run, target.split)
         pairs = zip(wells["row"], wells["column"], strict=True)
         shape = plate_shape([Position(int(row), int(column)) for row, column in pairs])
         plates = sorted(set(wells["plate"]))
-        shown = plates[:_MOST_PLATES]
-        caption = _caption(wells, shape, len(plates), target.run.class_names)
+        shown = plates[start : start + _PER_FIGURE]
+        caption = _caption(wells, shape, target.run.class_names)
+        if len(shown) < len(plates):
+            caption += f" {_numbers(start, len(shown), len(plates))}"
         cell = _CELL[shape[1]]
         width, height = shape[1] * cell, shape[0] * cell
         across = min(_PER_ROW, len(shown))
@@ -110,9 +129,14 @@ def _draw_plate(axes: Any, wells: pd.DataFrame, shape: tuple[int, int], run: Run
     return image
 
 
-def _caption(
-    wells: pd.DataFrame, shape: tuple[int, int], plates: int, class_names: Sequence[str]
-) -> str:
+def _numbers(start: int, shown: int, plates: int) -> str:
+    """Say which plates a figure shows, and how many no figure shows."""
+    text = f"Plates {start + 1} to {start + shown} of {plates}, in the order of their names"
+    hidden = plates - _PER_FIGURE * _MOST_FIGURES
+    return f"{text}; the last {hidden} are not drawn." if hidden > 0 else f"{text}."
+
+
+def _caption(wells: pd.DataFrame, shape: tuple[int, int], class_names: Sequence[str]) -> str:
     classes = ", ".join(f"{number} = {name}" for number, name in enumerate(class_names, start=1))
     edge = is_edge(wells, shape)
     parts = [
@@ -126,8 +150,6 @@ def _caption(
             f"{plural(int((~edge).sum()), 'well')} inside: "
             f"{format_percent(_accuracy(wells[~edge]))}."
         )
-    if plates > _MOST_PLATES:
-        parts.append(f"{_MOST_PLATES} of {plates} plates, in the order of their names.")
     return " ".join(parts)
 
 

@@ -131,6 +131,7 @@ def _verdict_facts(
             verdict.smallest_p,
             verdict.exact,
             verdict.permuted,
+            verdict.chance,
             adjusted=verdict.p,
         ),
     )
@@ -191,7 +192,10 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         *_averaged_facts(run, split),
         *_comparison_facts([run], split, majority_fraction(run.counts.get(split, {}))),
         ("Test images", _count(score.n, score.groups, run.unit_column)),
-        ("Permutation test", _test_text(test.p, test.smallest_p, test.exact, test.permuted)),
+        (
+            "Permutation test",
+            _test_text(test.p, test.smallest_p, test.exact, test.permuted, test.null_mean),
+        ),
     ]
     facts += _worst_batch_facts(run, rows)
     if run.training_split is not None:
@@ -267,7 +271,8 @@ def _worst_batch_facts(run: Run, rows: pd.DataFrame) -> Iterator[Fact]:
 
 
 def _comparison_facts(runs: Sequence[Run], split: str, majority: float) -> Iterator[Fact]:
-    chance = format_chance(1 / len(runs[0].class_names))
+    classes = len(runs[0].class_names)
+    chance = f"{format_chance(1 / classes)} (guessing one of {classes} classes)"
     common = f"; always predicting the most common class: {format_number(majority, 2)}"
     yield "Chance", f"{chance}{common if is_known(majority) else ''}"
     worst = worst_class(runs, split)
@@ -289,13 +294,21 @@ def _looks_text(looks: int, settings: int) -> str:
 
 
 def _test_text(
-    p: float, smallest: float, exact: bool, permuted: str, adjusted: float | None = None
+    p: float,
+    smallest: float,
+    exact: bool,
+    permuted: str,
+    mean: float,
+    adjusted: float | None = None,
 ) -> str:
     text = f"{p:.2g}"
     changed = "" if adjusted is None else f"{adjusted:.2g}"
     also = f", adjusted p = {changed}" if changed not in ("", text) else ""
     method = "exact" if exact else "sampled"
-    return f"p = {text}{also} ({method}; {permuted}); smallest possible p: {smallest:.2g}"
+    return (
+        f"p = {text}{also} ({method}; {permuted}); smallest possible p: {smallest:.2g}; mean "
+        f"balanced accuracy of permuted labels: {format_number(mean, 2)}"
+    )
 
 
 def _control_text(control: ControlRecord) -> str:
@@ -303,7 +316,7 @@ def _control_text(control: ControlRecord) -> str:
     interval = format_interval(control.accuracy_low, control.accuracy_high, 2)
     sentence = getattr(control, "sentence", "")
     if sentence:
-        tested = "" if "(p = " in sentence else f" Against chance, p = {control.p:.2g}."
+        tested = "" if "(p = " in sentence else f" Against permuted labels, p = {control.p:.2g}."
         return f"{sentence}{tested}"
     numbers = f"{format_number(control.accuracy, 2)} ({interval}), p = {control.p:.2g}"
     if control.difference is not None:

@@ -131,7 +131,7 @@ def _settings(run: Run, networks: Sequence[Run]) -> Table:
     intensities = format_intensities(each.intensity_range for each in networks)
     facts = {
         "Data": " ".join(str(dataset.get(key) or "") for key in ("type", "path")).strip(),
-        "Group": run.group_column or "unknown: images treated as independent",
+        "Group": run.unit_column or "unknown: images treated as independent",
         "Classes": ", ".join(run.class_names),
         "Splitter": _splitter(experiment.get("split") or {}),
         "Network": str(experiment.get("architecture", {}).get("type", "–")),

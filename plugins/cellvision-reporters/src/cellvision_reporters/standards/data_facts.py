@@ -81,7 +81,9 @@ def _splits(subject: Subject) -> str:
 def _redundancy(subject: Subject) -> str:
     run, audit = subject.run, subject.audit
     column = run.group_column
-    if column is None:
+    if column is None and run.unit_column is not None:
+        whole = f"Images of one {run.unit_column} are never both training and test images."
+    elif column is None:
         whole = "Groups are unknown, so images that belong together may be in several splits."
     else:
         whole = f"All images of one {column} are in one split."

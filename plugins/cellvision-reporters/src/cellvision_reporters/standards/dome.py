@@ -129,7 +129,7 @@ def _is_independent(subject: Subject) -> bool | None:
     if subject.run.leaks:
         return False
     audit = subject.audit
-    doubtful = subject.run.group_column is None or (audit is not None and audit.near_duplicates)
+    doubtful = subject.run.unit_column is None or (audit is not None and audit.near_duplicates)
     return None if doubtful else True
 
 
