@@ -131,7 +131,7 @@ class _Entry:
 
     @property
     def is_table(self) -> bool:
-        named = self.parts[-1] in (MANIFEST, GROUPS) and not self.expected
+        named = self.parts[-1] in (MANIFEST, GROUPS) and not (self.expected or self.found.reason)
         # Opening a pipe would wait for ever.
         return named and (self.found.is_file or self.found.is_link)
 

@@ -133,7 +133,7 @@ def _images(source: Path) -> tuple[Path, list[str]]:
     names = [
         "/".join(found.parts)
         for found in io.walk_folder(source, enter=_is_visible)
-        if found.is_file and _is_image(found.parts[-1])
+        if found.is_file and not found.reason and _is_image(found.parts[-1])
     ]
     if not names:
         raise errors.FolderError(f"{source}: contains no images", "Name a folder of images.")
