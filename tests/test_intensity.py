@@ -136,6 +136,19 @@ def test_nearly_black_images_by_dtype_are_reported() -> None:
     assert said(data, "fill only 6.2% of the intensity scale 0 to 65535")
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_black_and_white_images_fill_the_scale(mixed: bool) -> None:
+    """They are stored as 0 and 255, so declaring the 0 to 1 of their files scales them wrongly."""
+    pixels = {image: array > 128 for image, array in cells(0, 255).items()}
+    if mixed:
+        grey = {image: array.astype(np.uint8) for image, array in cells(0, 255).items()}
+        pixels |= {image: array for image, array in grey.items() if int(image[1:]) % 3 == 0}
+    data = prepared(pixels)
+    assert (data.zero, data.one) == (0, 255)
+    assert not said(data, "fill only")
+    assert said(prepared(pixels, intensity=[0, 1]), "brighter than the intensity that becomes 1")
+
+
 @given(values=st.lists(st.integers(0, 65535), min_size=1, max_size=40))
 def test_counts_above_each_bit_depth(values: list[int]) -> None:
     pixels = np.array(values, np.uint16).reshape(-1, 1, 1)

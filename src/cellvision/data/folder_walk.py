@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,17 @@ MAX_FOLDER_DEPTH = 100
 """Folders below this depth are not entered; nobody nests images so deeply."""
 
 _EMPTY = "empty folder"
+
+_RESULTS = "a result of cellvision, not an image to read"
+
+# Files that identify the folder of a run, a study or an audit, and one that is being written.
+_MARKS_OF_RESULTS: tuple[frozenset[str], ...] = (
+    frozenset({"run.json", "predictions.csv"}),
+    frozenset({"study.json", "runs"}),
+    frozenset({"audit.json", "reports"}),
+    frozenset({".cellvision.json"}),
+    frozenset({".plan.json"}),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +44,8 @@ class WalkedPath:
     is_link : bool
         Whether it is a link.
     reason : str
-        Why the walk does not enter a folder. Empty for files, and for folders that `enter` leaves
-        out.
+        Why the walk does not enter a folder, or why a file in a folder of results is none of the
+        user's files. Empty for other files, and for folders that `enter` leaves out.
     """
 
     parts: tuple[str, ...]
@@ -70,6 +81,9 @@ def walk_folder(
     Links are followed, except those back to a folder above. Within a linked folder, a link to a
     folder that was entered before is not followed either: folders that all link to each other have
     more paths than anybody can list.
+
+    Files of a run, a study or an audit below the folder have a reason: their figures are no images
+    to train on or to predict.
 
     Parameters
     ----------
@@ -114,10 +128,11 @@ def _printable(path: str) -> str:
 
 @dataclass(frozen=True)
 class _Trail:
-    """The folders from the root down, and whether one of them was entered through a link."""
+    """The folders from the root down, whether one was entered through a link or holds results."""
 
     folders: frozenset[tuple[int, int]] = frozenset()
     is_linked: bool = False
+    is_results: bool = False
 
 
 class _Walk:
@@ -149,13 +164,15 @@ class _Walk:
         if not entries and parts:
             yield WalkedPath((*parts, ""), str(folder), is_link=is_link, reason=_EMPTY)
         self._entered.add(identity)
-        trail = _Trail(above.folders | {identity}, above.is_linked or is_link)
+        is_results = above.is_results or (bool(parts) and _holds_results(entries))
+        reason = _RESULTS if is_results else ""
+        trail = _Trail(above.folders | {identity}, above.is_linked or is_link, is_results)
         for entry in entries:
             names = (*parts, entry.name)
             if _is(entry.is_dir) and (self._enter is None or self._enter(entry)):
                 yield from self.below(folder / entry.name, names, trail)
             else:
-                yield WalkedPath(names, entry.path, _is(entry.is_file), entry.is_symlink())
+                yield WalkedPath(names, entry.path, _is(entry.is_file), entry.is_symlink(), reason)
 
     def _why_not(self, identity: tuple[int, int], above: _Trail, *, is_link: bool) -> str:
         """Return why a folder is not to be entered; empty if it is."""
@@ -164,6 +181,12 @@ class _Walk:
         if is_link and above.is_linked and identity in self._entered:
             return "a link to a folder that is listed elsewhere"
         return "nested too deeply" if len(above.folders) > MAX_FOLDER_DEPTH else ""
+
+
+def _holds_results(entries: Iterable[os.DirEntry[str]]) -> bool:
+    """Whether a folder with these entries is that of a run, a study or an audit."""
+    names = {entry.name for entry in entries}
+    return any(marks <= names for marks in _MARKS_OF_RESULTS)
 
 
 def _is(kind: Callable[[], bool]) -> bool:

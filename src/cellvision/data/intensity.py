@@ -11,6 +11,7 @@ from cellvision import errors
 from cellvision.plurals import counted
 
 if TYPE_CHECKING:
+    from cellvision.data.image_stats import ImageStats
     from cellvision.data.pixel_cache import StoredPixels
     from cellvision.data.preprocessing import Preprocessing
 
@@ -75,9 +76,9 @@ def training_range(
     """
     stats = [stat for stat in stored.stats if stat.status == "read"]
     trained = [stat for stat, chosen in zip(stats, training, strict=True) if chosen]
-    darkest = min(trained, key=lambda stat: stat.low or 0.0)
-    brightest = max(trained, key=lambda stat: stat.high or 0.0)
-    low, high = darkest.low or 0.0, brightest.high or 0.0
+    darkest = min(trained, key=lambda stat: _stored_range(stat)[0])
+    brightest = max(trained, key=lambda stat: _stored_range(stat)[1])
+    low, high = _stored_range(darkest)[0], _stored_range(brightest)[1]
     try:
         return preprocessing.intensity_range(stored.pixels.dtype, low, high)
     except errors.PreprocessingError as error:
@@ -112,7 +113,7 @@ def intensity_warnings(
     stats = [stat for stat in stored.stats if stat.status == "read"]
     warnings = []
     brighter = sum(
-        stat.high is not None and stat.high > one
+        _stored_range(stat)[1] > one
         for stat, trained in zip(stats, training, strict=True)
         if not trained
     )
@@ -126,10 +127,15 @@ def intensity_warnings(
     warnings += hot
     # Hot pixels explain a small range, and their remedy is another one.
     if preprocessing.intensity in ("bit_depth", "dtype") and not hot:
-        lows = np.array([stats[row].low for row in chosen], np.float64)
-        highs = np.array([stats[row].high for row in chosen], np.float64)
-        warnings += _small_range(lows, highs, zero, one)
+        ranges = np.array([_stored_range(stats[row]) for row in chosen]).reshape(-1, 2)
+        warnings += _small_range(ranges[:, 0], ranges[:, 1], zero, one)
     return warnings
+
+
+def _stored_range(stat: ImageStats) -> tuple[float, float]:
+    """Return an image's range as the network sees it: black and white are stored as 0 and 255."""
+    scale = 255.0 if stat.dtype == "bool" else 1.0
+    return (stat.low or 0.0) * scale, (stat.high or 0.0) * scale
 
 
 def _hot_pixels(stored: StoredPixels, chosen: np.ndarray, one: float) -> list[str]:

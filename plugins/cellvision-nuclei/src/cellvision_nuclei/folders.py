@@ -133,7 +133,7 @@ def _images(source: Path) -> tuple[Path, list[str]]:
     names = [
         "/".join(entry.parts)
         for entry in io.walk_folder(source, enter=_is_visible)
-        if entry.is_file and _is_image(entry.parts[-1])
+        if entry.is_file and not entry.reason and _is_image(entry.parts[-1])
     ]
     if not names:
         raise errors.FolderError(f"{source}: contains no images", "Name a folder of images.")
