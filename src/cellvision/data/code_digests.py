@@ -70,7 +70,7 @@ def layers_digest(layers: Iterable[Any]) -> str:
     used: dict[type[Any], None] = {}
     for layer in layers:
         for kind in type(layer).__mro__:
-            if not _is_other(kind.__module__):
+            if not is_other(kind.__module__):
                 digest.update(f"{kind.__module__}.{kind.__qualname__} {_methods(kind)}".encode())
                 used[kind] = None
     for kind in {each.__module__: each for each in used}.values():
@@ -106,7 +106,7 @@ def _add_files(digest: Any, package: Path, files: Iterable[Path]) -> None:
             digest.update(path.relative_to(package).as_posix().encode() + content)
 
 
-def _is_other(module: str) -> bool:
+def is_other(module: str) -> bool:
     """Whether a module belongs to Python, cellvision or a package that it is built on."""
     package = module.partition(".")[0]
     if package == "__main__":
@@ -115,7 +115,7 @@ def _is_other(module: str) -> bool:
 
 
 def _class_code(kind: type[Any]) -> bytes:
-    if _is_other(kind.__module__):
+    if is_other(kind.__module__):
         return b""
     code = module_digest(kind.__module__)
     if not code:
@@ -182,7 +182,7 @@ def _packages_beside(package: str) -> list[str]:
     for distribution in _distributions(package):
         names |= {_top_level(value) for _, value, _ in distribution.entry_points}
         names |= _listed_packages(distribution.name, distribution.version)
-    return sorted(name for name in names - {package, ""} if not _is_other(name))
+    return sorted(name for name in names - {package, ""} if not is_other(name))
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cellvision.data.code_digests import module_digest
+from cellvision.data.code_digests import is_other, module_digest
 from cellvision.local_plugins import loaded_files
 from cellvision.plugin_candidates import local_module
 
@@ -46,7 +46,7 @@ def saved_layers_digest(model: Path, local_plugins: Mapping[str, str]) -> str:
 
 
 def _modules(model: Path) -> set[str]:
-    """Return the modules outside Keras that the configuration of a network names."""
+    """Return the modules outside Keras and cellvision that a network's configuration names."""
     try:
         with zipfile.ZipFile(model) as archive:
             configuration = json.loads(archive.read(_CONFIGURATION))
@@ -58,7 +58,7 @@ def _modules(model: Path) -> set[str]:
         value = pending.pop()
         if isinstance(value, dict):
             module = value.get("module")
-            if isinstance(module, str) and module.partition(".")[0] not in ("keras", "builtins"):
+            if isinstance(module, str) and not is_other(module):
                 modules.add(module)
             pending += value.values()
         elif isinstance(value, list):
