@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,13 +135,15 @@ def test_what_somebody_else_writes_during_a_training_is_not_overwritten(existed:
     if existed:
         write(page="old")
     storage = fsspec.filesystem("memory")
-    with pytest.raises(errors.FolderError, match=r"run/reports/page.txt was written by") as caught:
-        with remote.results(ADDRESS) as folder:
-            (folder / "reports").mkdir(exist_ok=True)
-            (folder / "reports" / "page.txt").write_text("ours")
-            (folder / "reports" / "more.txt").write_text("ours")
-            (folder / "run.json").write_text("{}")
-            storage.pipe_file("/bucket/run/reports/page.txt", b"theirs")
+    with contextlib.ExitStack() as training:
+        folder = training.enter_context(remote.results(ADDRESS))
+        (folder / "reports").mkdir(exist_ok=True)
+        (folder / "reports" / "page.txt").write_text("ours")
+        (folder / "reports" / "more.txt").write_text("ours")
+        (folder / "run.json").write_text("{}")
+        storage.pipe_file("/bucket/run/reports/page.txt", b"theirs")
+        with pytest.raises(errors.FolderError, match=r"run/reports/page\.txt was writ") as caught:
+            training.close()
     assert storage.cat("/bucket/run/reports/page.txt") == b"theirs"
     assert "more.txt" not in stored()
     assert str(folder) in caught.value.hint

@@ -81,7 +81,8 @@ def layers_digest(layers: Iterable[Any]) -> str:
 def module_digest(name: str) -> bytes:
     """Return a digest of a module, its package and its distribution; the module need not be loaded.
 
-    The other packages of the distribution count, too. It is empty if the module has no file, as in a notebook.
+    The other packages of the distribution count, too. It is empty if the module has no
+    file, as in a notebook.
     """
     file = _file(name)
     if file is None:

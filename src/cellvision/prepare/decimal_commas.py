@@ -14,7 +14,7 @@ _THOUSANDS = re.compile(r"\s*[-+]?[1-9][0-9]{0,2},[0-9]{3}\s*")
 def has_decimal_commas(separator: str, cells: Iterable[str]) -> bool:
     r"""Whether the commas of a table's numbers can only be decimal commas.
 
-    No library decides that: pandas and Babel read them once they are told to.
+    No library decides that: pandas and Babel read them if the caller names the decimal sign.
 
     Parameters
     ----------

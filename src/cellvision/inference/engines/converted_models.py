@@ -2,9 +2,9 @@
 
 There is one folder for each network and engine, named after the content of ``model.keras``, the
 versions of the engine and of its exporter, and the source code of the exporter's package and of
-the network's own layers, so that an edit of either converts again. It holds the converted files and ``index.json`` with their
-checksums. The folder is written under a temporary name, compared with Keras, and then renamed. A
-folder that does not match its checksums is removed.
+the network's own layers, so that an edit of either converts again. It holds the converted files
+and ``index.json`` with their checksums. The folder is written under a temporary name, compared
+with Keras, and then renamed. A folder that does not match its checksums is removed.
 """
 
 from __future__ import annotations
