@@ -506,6 +506,33 @@ def test_abstention_answers_the_confident_images(rng: np.random.Generator) -> No
     assert not hopeless.answers(table).any()
 
 
+def test_abstention_on_pooled_folds_is_stricter() -> None:
+    held_out = trust._predictions(np.random.default_rng(0), 40)
+    one = statistics.fit_abstention(*held_out, accuracy=0.9)
+    pooled = statistics.fit_abstention(*held_out, accuracy=0.9, cross_validated=True)
+    assert 0 < pooled.answered < one.answered
+    assert pooled.threshold > one.threshold
+
+
+@pytest.mark.parametrize("curve", ["roc_curve", "precision_recall_curve"])
+def test_a_class_of_few_groups_gets_the_interval_of_few_groups(
+    curve: str, rng: np.random.Generator
+) -> None:
+    groups = np.repeat(np.arange(20), 10)
+    widths = []
+    for number in (1, 2, 6):
+        positive = (groups < number).astype(int)
+        scores = np.clip(rng.normal(0.35 + 0.3 * positive, 0.2), 0, 1)
+        result = getattr(statistics, curve)(positive, np.stack([1 - scores, scores], 1), groups)[1]
+        area = result.auc if curve == "roc_curve" else result.average_precision
+        widths.append(area.high - area.low)
+        warning = {1: "a class has only 1 group", 2: "a class has only 2 groups", 6: None}
+        assert area.warning == warning[number]
+    assert widths[0] == 1
+    assert widths[1] > 0.9
+    assert widths[2] < 0.8
+
+
 def test_unlike_groups_are_flagged_by_rank() -> None:
     wells = np.repeat(np.arange(19), 3)
     flag = statistics.fit_unlike_groups(wells.astype(float), wells)

@@ -8,6 +8,7 @@ import pytest
 import tiny
 
 import cellvision as cv
+from cellvision.cli.study import show
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +50,56 @@ class Eighth(cv.Control):
     def change_experiment(self, experiment):
         channels = experiment.preprocessing.model_copy(update={"channels": (7,)})
         return experiment.model_copy(update={"preprocessing": channels})
+
+class Rusty(cv.Architecture):
+    """Fails in the first step of its training, inside Keras."""
+
+    def build(self, input_shape, classes):
+        import keras
+
+        layers = [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            keras.layers.Dense(classes, activation="softmax", dtype="float32"),
+        ]
+        return keras.Sequential(layers)
+
+    def recipe(self, plan):
+        import keras
+
+        class Rust(keras.callbacks.Callback):
+            def on_train_batch_begin(self, batch, logs=None):
+                raise RuntimeError("rust")
+
+        return cv.TrainingRecipe(keras.optimizers.SGD(0.1), callbacks=[Rust()])
+
+class Unfit(Rusty):
+    """Fails when it is built."""
+
+    def build(self, input_shape, classes):
+        raise KeyError("unfit")
+
+class Old(cv.Control):
+    """Trains a network that rusts."""
+
+    architecture: str = "rusty"
+
+    def meaning(self):
+        return ControlMeaning("lower rung", "an old network")
+
+    def change_experiment(self, experiment):
+        network = cv.architectures.create(self.architecture)
+        return experiment.model_copy(update={"architecture": network})
+
+class Stops(Mirror):
+    """Raises what must end a study."""
+
+    error: str = "full"
+
+    def change_image(self, pixels):
+        if self.error == "full":
+            raise OSError(28, "No space left on device")
+        raise KeyboardInterrupt
 '''
 
 
@@ -130,3 +181,51 @@ def test_a_control_with_an_impossible_experiment_is_left_out(
     ((name, reason),) = study.metadata.experiments[0].failed_controls.items()
     assert name == "eighth"
     assert "channel" in reason
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("fault", ["rusty", "unfit"])
+def test_any_error_of_the_training_of_a_control_leaves_the_others(
+    images: Path,
+    mirror: str,
+    tmp_path: Path,
+    workers: int,
+    fault: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study = cv.study(
+        tiny.experiment(images, "perceptron", reporters=(cv.reporters.create("html"),)),
+        *(2, tmp_path / "study"),
+        controls=[cv.controls.create("old", architecture=fault), "intensity"],
+        workers=workers,
+        progress=False,
+    )
+    assert list(study.controls) == ["intensity"]
+    assert len(study.runs) == 2
+    ((name, reason),) = study.metadata.experiments[0].failed_controls.items()
+    assert name == "old"
+    assert {"rusty": "rust", "unfit": "unfit"}[fault] in reason
+    (verdict,) = study.verdicts
+    assert "old" in verdict.missing_controls
+    page = (tmp_path / "study" / "reports" / "report.html").read_text(encoding="utf-8")
+    assert "(failed: " in page
+    show(study, str(tmp_path / "study"))
+    output = capsys.readouterr().out
+    assert "Controls not run: " in output
+    assert "The control 'old' failed: " in output
+
+
+@pytest.mark.parametrize("error", ["full", "interrupt"])
+def test_full_disks_and_interrupts_end_a_study(
+    images: Path, mirror: str, tmp_path: Path, error: str
+) -> None:
+    kind = {"full": cv.errors.FolderError, "interrupt": KeyboardInterrupt}[error]
+    with pytest.raises(kind):
+        cv.study(
+            tiny.experiment(images, "perceptron"),
+            *(1, tmp_path / "study"),
+            controls=[cv.controls.create("stops", error=error)],
+            progress=False,
+        )
+    assert (tmp_path / "study" / "runs" / "000" / "run.json").is_file()
+    assert not (tmp_path / "study" / "study.json").exists()

@@ -39,6 +39,7 @@ from tiny import make_folder, make_splits
 from cellvision import errors
 from cellvision.labelling.images import Gallery
 from cellvision.labelling.order import shuffled
+from cellvision.labelling.plan import plan_from_json
 from cellvision.labelling.store import Store
 
 
@@ -491,3 +492,19 @@ def test_a_run_folder_stands_for_its_own_split(tmp_path: Path) -> None:
     assert 0 < len(wells) < 12
     with pytest.raises(errors.FolderError):
         Store(tmp_path / "no.sqlite")
+
+
+def test_an_answer_file_names_the_distributions_of_its_plugins(file: Path) -> None:
+
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        ((text,),) = connection.execute("select value from metadata where name = 'plan'")
+    content = json.loads(text)
+    assert content["plugins"]["cellvision.datasets:folder"].startswith("cellvision-datasets==")
+    none: dict[Any, Any] = {"label": (), "practice": (), "example": ()}
+    assert Gallery(plan_from_json(content, none))
+    del content["plugins"]  # as earlier versions wrote it
+    assert plan_from_json(content, none).plugins == {}
+    assert Gallery(plan_from_json(content, none))
+    content["plugins"] = {"cellvision.datasets:folder": "from-elsewhere==1.0"}
+    with pytest.raises(errors.UnknownPlugin, match="from-elsewhere"):
+        Gallery(plan_from_json(content, none))

@@ -43,6 +43,7 @@ TABLES = {
     ),
     "plain": "image,left,top,right,bottom,x,y,well\na.tif,10,20,18,26,13.5,22.5,B02\n",
     "semicolons": "image;x;y\na.tif;13.5;22.5\n",
+    "decimal commas": "image;x;y;area\na.tif;13,5;22,500;0,53\n",
 }
 
 
@@ -69,7 +70,7 @@ def test_every_program_means_the_same_place(image: Path, program: str) -> None:
     table = write_table(image, TABLES[program])
     (row,) = read_objects(table, 0.5 if program == "qupath" else None)
     assert row.centre == pytest.approx(CENTRE)
-    assert row.box == (None if program in ("qupath", "semicolons") else BOX)
+    assert row.box == (None if program in ("qupath", "semicolons", "decimal commas") else BOX)
     assert row.number == (7 if program in ("cellprofiler", "skimage") else 1)
 
 
@@ -424,9 +425,9 @@ def test_an_interrupted_crop_resumes(masked: Path) -> None:
         ("image,x,y\na.tif,1,nan\n", {}, "line 2: y is 'nan'"),
         ("image,x,y\na.tif,1,\n", {}, "line 2: y is ''"),
         (
-            "image;x;y\na.tif;1,5;2\n",
+            "image;x;y\na.tif;2.5;2\na.tif;1,5;2\n",
             {},
-            "not a position\nWrite numbers with a decimal",
+            "line 3: x is '1,5', not a position\nWrite all positions with a decimal point",
         ),
         ("image,x,y\na.tif,1\n", {}, "line 2: 2 values for 3 columns"),
         ("image,x\na.tif,1\n", {}, "columns of positions are incomplete"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,6 +128,26 @@ def test_a_report_that_somebody_else_changed_is_not_removed() -> None:
         (folder / "reports" / "page.txt").unlink()
         fsspec.filesystem("memory").pipe_file("/bucket/run/reports/page.txt", b"theirs")
     assert opened()["page"] == "theirs"
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_what_somebody_else_writes_during_a_training_is_not_overwritten(existed: bool) -> None:
+    if existed:
+        write(page="old")
+    storage = fsspec.filesystem("memory")
+    with contextlib.ExitStack() as training:
+        folder = training.enter_context(remote.results(ADDRESS))
+        (folder / "reports").mkdir(exist_ok=True)
+        (folder / "reports" / "page.txt").write_text("ours")
+        (folder / "reports" / "more.txt").write_text("ours")
+        (folder / "run.json").write_text("{}")
+        storage.pipe_file("/bucket/run/reports/page.txt", b"theirs")
+        with pytest.raises(errors.FolderError, match=r"run/reports/page\.txt was writ") as caught:
+            training.close()
+    assert storage.cat("/bucket/run/reports/page.txt") == b"theirs"
+    assert "more.txt" not in stored()
+    assert str(folder) in caught.value.hint
+    assert (folder / "reports" / "page.txt").read_text() == "ours"
 
 
 def test_results_that_were_removed_there_are_removed_here() -> None:

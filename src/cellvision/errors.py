@@ -17,6 +17,7 @@
     │       ├── PluginConflict               two distributions provide this name
     │       ├── BrokenPlugin                 the plugin is installed but cannot be imported
     │       └── PluginContractError          the plugin imports but breaks its contract
+    ├── TrainingError                        a run that fails in the backend or in a plugin
     ├── ConversionError                      a network that another engine cannot reproduce
     ├── ReportError                          reports that cannot be written, such as on a full disk
     └── LeakError                   exit 3   splits that share groups or images
@@ -176,6 +177,10 @@ class BrokenPlugin(PluginError):
 
 class PluginContractError(PluginError):
     """The plugin imports but is not what its entry-point group requires."""
+
+
+class TrainingError(CellvisionError):
+    """A run fails in Keras, its backend or the code of a plugin; the cause is chained."""
 
 
 class ConversionError(CellvisionError):

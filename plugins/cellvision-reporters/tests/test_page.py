@@ -317,6 +317,18 @@ def test_the_page_names_reporters_that_failed_during_the_training(tmp_path: Path
     assert "failed during the training: RuntimeError: no ink" in page
 
 
+def test_the_page_of_a_study_names_reporters_that_failed_during_trainings(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", {"deep": {"wrong": 2}}, controls=["intensity"])
+    panel = cv.reporters.create("panel")
+    for name in ("000", "intensity_000"):
+        reports = study.folder / "runs" / name / "reports"
+        record_training_faults(reports, [(panel, RuntimeError("no ink"))])
+    page = report_on(study)
+    assert (
+        "'panel' failed during the training: RuntimeError: no ink (2 of 6 trainings)" in page.text
+    )
+
+
 def test_the_page_of_a_study(tmp_path: Path) -> None:
     experiments = {"deep": {"wrong": 2}, "a <long> & odd name": {"wrong": 4}}
     study = write_study(tmp_path / "study", experiments, controls=["intensity"])

@@ -327,10 +327,11 @@ def _groups(verdict: VerdictRecord, count: int | None, column: str | None) -> st
     return f"{counted(count, 'group')} ({column})" if coarser else counted(count, "group")
 
 
-def _verdict_lines(verdict: VerdictRecord) -> list[str]:
+def _verdict_lines(verdict: VerdictRecord, failed: Mapping[str, str]) -> list[str]:
     """Return what the verdict rests on: facts, reasons, every control and warnings, each once."""
+    failures = [f"The control {name!r} failed: {reason}" for name, reason in failed.items()]
     controls = [control.sentence for control in verdict.controls]
-    lines = [*_facts(verdict), *verdict.reasons, *controls, *verdict.warnings]
+    lines = [*_facts(verdict), *verdict.reasons, *controls, *verdict.warnings, *failures]
     return list(dict.fromkeys(line for line in lines if line))
 
 
@@ -373,11 +374,12 @@ def show(study: Study, out: str) -> None:
         print(f"{printable(', '.join(solved))}: {SOLVED}.")
     for experiment in study.experiments:
         _show_classes(console, experiment, several=len(study.experiments) > 1)
+    failed = {each.name: each.record.failed_controls for each in study.experiments}
     for verdict in study.verdicts:
         several = len(study.verdicts) > 1
         about = f"{verdict.experiment}, {verdict.split}: " if several else ""
         console.print(f"Verdict: {as_markup(about + verdict.sentence)}", style="bold")
-        for line in _verdict_lines(verdict):
+        for line in _verdict_lines(verdict, failed[verdict.experiment]):
             console.print(f"  {as_markup(line)}", soft_wrap=True)
     for curve in study.learning_curves:
         console.print(as_markup(f"{curve.split}: {curve.sentences[0]}"), soft_wrap=True)

@@ -1,8 +1,9 @@
 """Digests of the source code of plugins, by which caches notice that an author has edited it.
 
 They cover the whole package that defines a class, because a method may call functions of any of
-its modules, and the version of its distribution, because a part may be compiled. They do not cover
-cellvision and the packages that it is built on, whose changes are noticed by other means.
+its modules, the other packages of its distribution, and the version of the distribution, because a
+part may be compiled. They do not cover cellvision and the packages that it is built on, whose
+changes are noticed by other means.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import importlib_metadata
+
 from cellvision.component import Component, nested_components
+from cellvision.installed_metadata import InstalledDistribution
 from cellvision.plugin_candidates import entry_point_groups, entry_points
 from cellvision.plugin_source import source_file
 
@@ -66,7 +70,7 @@ def layers_digest(layers: Iterable[Any]) -> str:
     used: dict[type[Any], None] = {}
     for layer in layers:
         for kind in type(layer).__mro__:
-            if not _is_other(kind.__module__):
+            if not is_other(kind.__module__):
                 digest.update(f"{kind.__module__}.{kind.__qualname__} {_methods(kind)}".encode())
                 used[kind] = None
     for kind in {each.__module__: each for each in used}.values():
@@ -77,24 +81,33 @@ def layers_digest(layers: Iterable[Any]) -> str:
 def module_digest(name: str) -> bytes:
     """Return a digest of a module, its package and its distribution; the module need not be loaded.
 
-    It is empty if the module has no file, as in a notebook.
+    The other packages of the distribution count, too. It is empty if the module has no
+    file, as in a notebook.
     """
     file = _file(name)
     if file is None:
         return b""
     digest = hashlib.sha256()
-    package, files = _package(name, file)
+    top = name.partition(".")[0]
+    _add_files(digest, *_package(name, file))
+    for other in _packages_beside(top):
+        other_file = _file(other)
+        if other_file is not None:
+            _add_files(digest, *_package(other, other_file))
+    for version in _versions(top):
+        digest.update(version.encode())
+    return digest.digest()
+
+
+def _add_files(digest: Any, package: Path, files: Iterable[Path]) -> None:
     for path in files:
         with suppress(OSError):
             status = path.stat()
             content = _content_digest(path, status.st_mtime_ns, status.st_size)
             digest.update(path.relative_to(package).as_posix().encode() + content)
-    for version in _versions(name.partition(".")[0]):
-        digest.update(version.encode())
-    return digest.digest()
 
 
-def _is_other(module: str) -> bool:
+def is_other(module: str) -> bool:
     """Whether a module belongs to Python, cellvision or a package that it is built on."""
     package = module.partition(".")[0]
     if package == "__main__":
@@ -103,7 +116,7 @@ def _is_other(module: str) -> bool:
 
 
 def _class_code(kind: type[Any]) -> bytes:
-    if _is_other(kind.__module__):
+    if is_other(kind.__module__):
         return b""
     code = module_digest(kind.__module__)
     if not code:
@@ -149,17 +162,54 @@ def _content_digest(path: Path, _changed_at: int, _size: int) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
+def _distributions(package: str) -> list[InstalledDistribution]:
+    """Return the distributions of plugins that are defined in a package, by name."""
+    found = {
+        distribution.name: distribution
+        for group in entry_point_groups()
+        if group.startswith("cellvision.")
+        for distribution, (_, value, _) in entry_points(group)
+        if _top_level(value) == package
+    }
+    return [found[name] for name in sorted(found)]
+
+
+def _top_level(value: str) -> str:
+    """Return the package of an entry point, ``package.module:Class``."""
+    return value.partition(":")[0].partition(".")[0].strip()
+
+
+def _packages_beside(package: str) -> list[str]:
+    """Return the other packages and modules of the distributions that provide a package."""
+    names: set[str] = set()
+    for distribution in _distributions(package):
+        names |= {_top_level(value) for _, value, _ in distribution.entry_points}
+        names |= _listed_packages(distribution.name, distribution.version)
+    return sorted(name for name in names - {package, ""} if not is_other(name))
+
+
+@lru_cache(maxsize=256)
+def _listed_packages(distribution: str, _version: str) -> frozenset[str]:
+    """Return the packages and modules that the metadata of a distribution list.
+
+    Those of an editable installation may list none; then its entry points alone say what it has.
+    """
+    try:
+        found = importlib_metadata.distribution(distribution)
+        names = (found.read_text("top_level.txt") or "").split()
+        for file in found.files or ():
+            first, *rest = file.parts
+            if rest == ["__init__.py"] or (not rest and first.endswith(".py")):
+                names.append(first.removesuffix(".py"))
+    except Exception:  # noqa: BLE001 - damaged metadata of any kind
+        return frozenset()
+    return frozenset(name for name in names if name.isidentifier() and name[:1] != "_")
+
+
 def _versions(package: str) -> Iterator[str]:
     """Yield the versions of a package, as its plugins' distributions and it itself name them."""
-    yield from sorted(
-        {
-            f"{distribution.name}=={distribution.version}"
-            for group in entry_point_groups()
-            if group.startswith("cellvision.")
-            for distribution, (_, value, _) in entry_points(group)
-            if value.partition(":")[0].partition(".")[0].strip() == package
-        }
-    )
+    for distribution in _distributions(package):
+        yield f"{distribution.name}=={distribution.version}"
     yield str(getattr(sys.modules.get(package), "__version__", ""))
 
 

@@ -94,6 +94,7 @@ class _HeldOut:
     column: str
     reader: Run
     source: str
+    cross_validated: bool
 
     @property
     def labels(self) -> np.ndarray:
@@ -134,7 +135,9 @@ def fit_trust(
     except errors.InvalidInput as error:
         notes.append(f"no prediction_set: {error.what}. {error.hint}")
     try:
-        abstention = fit_abstention(held_out.labels, probabilities, groups)
+        abstention = fit_abstention(
+            held_out.labels, probabilities, groups, cross_validated=held_out.cross_validated
+        )
         notes.append(_abstention_note(abstention))
     except errors.InvalidInput as error:
         notes.append(f"no answer: {error.what}. {error.hint}")
@@ -206,7 +209,10 @@ def _held_out_by(run: Run, tables: Sequence[pd.DataFrame], reader: Run, source: 
     units, column = run.independent_units(tables[0]["image"]), run.unit_column
     assert units is not None
     assert column is not None
-    return _HeldOut(tables[0], _mean(tables, reader), units, column, reader, source)
+    probabilities = _mean(tables, reader)
+    return _HeldOut(
+        tables[0], probabilities, units, column, reader, source, cross_validated=run.cross_validated
+    )
 
 
 def _experiment(study: Study, name: str | None) -> StudyExperiment:

@@ -16,6 +16,7 @@ from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.labelling.plan import VIEWS
+from cellvision.plain_settings import by_distribution
 
 if TYPE_CHECKING:
     from cellvision.labelling.plan import ImageToLabel, Plan
@@ -50,7 +51,8 @@ class Gallery:
         self._dataset: Dataset | None = None
         self._preprocessing: Preprocessing | None = None
         if plan.experiment:
-            settings = dict(plan.experiment["dataset"])
+            recorded = by_distribution(plan.experiment["dataset"], Dataset, plan.plugins)
+            settings = dict(recorded)
             self._dataset = datasets.create(settings.pop("type"), **settings)
             self._preprocessing = Preprocessing.from_settings(
                 plan.experiment["preprocessing"], "preprocessing"

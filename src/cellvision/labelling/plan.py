@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from cellvision.labelling.rules import Rules
@@ -83,6 +83,9 @@ class Plan:
         Candidates for practice.
     examples : tuple of ImageToLabel
         Training images shown with their class on the help panel.
+    plugins : dict
+        Distribution and version of each plugin of `experiment`, as in ``run.json``; empty in files
+        of earlier versions.
     """
 
     experiment: dict[str, Any]
@@ -94,6 +97,7 @@ class Plan:
     images: tuple[ImageToLabel, ...]
     practice: tuple[ImageToLabel, ...] = ()
     examples: tuple[ImageToLabel, ...] = ()
+    plugins: dict[str, str] = field(default_factory=dict)
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -122,4 +126,5 @@ def plan_from_json(values: dict[str, Any], images: Mapping[Role, Sequence[ImageT
         tuple(images["label"]),
         tuple(images["practice"]),
         tuple(images["example"]),
+        dict(values.get("plugins", {})),
     )

@@ -18,6 +18,7 @@ from cellvision.labelling.order import balanced_sample
 from cellvision.labelling.plan import Display, ImageToLabel, Plan
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.uncertainty import raise_if_tested, rank_by_own_label
+from cellvision.results.environment import plugin_requirements
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,11 @@ def data_settings(experiment: Experiment) -> dict[str, Any]:
     """Settings that determine the images and what the network sees of them."""
     settings = experiment.model_dump(mode="json")
     return {key: settings[key] for key in ("dataset", "preprocessing", "split")}
+
+
+def data_plugins(experiment: Experiment) -> dict[str, str]:
+    """Distributions of the plugins in `data_settings`, with their versions."""
+    return plugin_requirements([experiment.dataset, experiment.split])
 
 
 def shows_images_of(plan: Plan, experiment: Experiment) -> bool:
@@ -112,6 +118,7 @@ def plan_experiment(
         tuple(images),
         tuple(described[row] for row in practice),
         tuple(described[row] for row in examples),
+        data_plugins(experiment),
     )
 
 

@@ -22,7 +22,7 @@ from cellvision.digests import pixel_digest
 from cellvision.labelling.display_range import SAMPLE, display_for, stretched_display
 from cellvision.labelling.keys import assign_keys
 from cellvision.labelling.plan import Display, ImageToLabel, Plan
-from cellvision.labelling.plan_experiment import data_settings
+from cellvision.labelling.plan_experiment import data_plugins, data_settings
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.uncertainty import raise_if_tested, rank_unlabelled
 from cellvision.plurals import counted
@@ -157,6 +157,7 @@ def plan_folder(
         _display(root, stats, run),
         tuple(images),
         examples=() if run is None else _examples(run, class_names, rules),
+        plugins={} if run is None else data_plugins(run.experiment),
     )
 
 

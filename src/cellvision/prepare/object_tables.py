@@ -17,6 +17,7 @@ from pathlib import Path
 from cellvision import errors
 from cellvision.csv_cells import compose_name
 
+from .decimal_commas import has_decimal_commas, with_decimal_point
 from .provenance import read_rows
 
 
@@ -99,6 +100,11 @@ class Dialect:
     corner_origin: bool = False
     has_calibrated_units: bool = False
 
+    @property
+    def positions(self) -> set[str]:
+        """All columns with positions."""
+        return {column for group in (*self.centres, *self.boxes) for column in group}
+
 
 DIALECTS = (
     Dialect(
@@ -172,7 +178,8 @@ def read_objects(path: Path, pixel_size: float | None = None) -> list[ObjectRow]
     Parameters
     ----------
     path
-        CSV or tab-separated, in UTF-8.
+        CSV, or separated by semicolons or tabs, in UTF-8. Decimal commas are read if the columns
+        are not separated by commas and no position has a decimal point.
     pixel_size
         Micrometres per pixel, for tables in micrometres.
 
@@ -181,15 +188,19 @@ def read_objects(path: Path, pixel_size: float | None = None) -> list[ObjectRow]
     cellvision.errors.InvalidInput
         No known columns, a position that is not a number, or micrometres without `pixel_size`.
     """
-    header, lines = _read(path)
+    header, lines, separator = _read(path)
     keys = [_key(name) for name in header]
     dialect = _recognise(path, keys)
+    where = [n for n, key in enumerate(keys) if key in dialect.positions]
+    commas = has_decimal_commas(separator, (row[n] for _, row in lines for n in where))
     names_of = _image_names(path, dialect, keys)
     position_of = _positions(path, dialect, keys, pixel_size)
     rows: list[ObjectRow] = []
     counts: dict[tuple[str, ...], int] = {}
     for line, row in lines:
         by_key = dict(zip(keys, row, strict=True))
+        if commas:
+            by_key |= {keys[n]: with_decimal_point(row[n]) for n in where}
         images, metadata = names_of(by_key)
         counts[images] = counts.get(images, 0) + 1
         centre, box = position_of(line, by_key)
@@ -200,10 +211,11 @@ def read_objects(path: Path, pixel_size: float | None = None) -> list[ObjectRow]
     return rows
 
 
-def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """Return the header, the numbered lines and what separates the columns."""
     if not path.is_file():
         raise errors.InvalidInput(f"{path} does not exist", "Name the table of objects.")
-    lines = read_rows(path)
+    lines, separator = read_rows(path), ","
     if lines and len(lines[0]) == 1:  # not separated by commas
         separator = "\t" if "\t" in lines[0][0] else ";"
         lines = read_rows(path, separator)
@@ -217,7 +229,7 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
                 f"{path}, line {number}: {len(line)} values for {len(header)} columns",
                 "Export the table again; every line needs one value per column.",
             )
-    return header, numbered
+    return header, numbered, separator
 
 
 def _key(name: str) -> str:
@@ -227,9 +239,8 @@ def _key(name: str) -> str:
 
 def _recognise(path: Path, keys: Sequence[str]) -> Dialect:
     for dialect in DIALECTS:
-        columns = {column for group in (*dialect.centres, *dialect.boxes) for column in group}
         signed = any(re.fullmatch(dialect.signature, key) for key in keys)
-        if signed and columns & set(keys):
+        if signed and dialect.positions & set(keys):
             return dialect
     raise errors.InvalidInput(
         f"{path} has no columns with positions; it has {', '.join(keys[:12])}", _EXPECTED
@@ -278,7 +289,7 @@ def _cellprofiler_images(path: Path, dialect: Dialect) -> dict[str, ImageNames]:
         )
     # The longest prefix: MyExpt_Nuclei.csv belongs to MyExpt_Image.csv, not to Image.csv.
     table = max(tables, key=lambda table: len(table.name))
-    header, lines = _read(table)
+    header, lines, _ = _read(table)
     keys = [_key(name) for name in header]
     columns = [key for key in keys if re.fullmatch(dialect.image, key)]
     if "imagenumber" not in keys or not columns:
@@ -362,7 +373,8 @@ def _number(path: Path, line: int, column: str, row: Mapping[str, str]) -> float
     if not abs(value) < 2**31:
         raise errors.InvalidInput(
             f"{path}, line {line}: {column} is {row[column]!r}, not a position",
-            "Write numbers with a decimal point."
+            "Write all positions with a decimal point; or all with a decimal comma, and semicolons "
+            "between columns."
             if re.fullmatch(r"\s*-?[0-9]+,[0-9]+\s*", row[column])
             else "Correct or remove the line.",
         )

@@ -37,6 +37,7 @@ class LocalCopies:
         self.files = self.home / "files"
         self._log = self.home / "copies.jsonl"
         self._storage = Storage(self.address)
+        self._seen: dict[str, str | None] = {}  # versions at the address when it was read last
 
     @staticmethod
     def folder_of(address: str) -> Path:
@@ -63,6 +64,7 @@ class LocalCopies:
         with self._locked(), self._storage.errors_named("read"):
             self._storage.forget_listings()
             listing = self._storage.files() if names is None else self._storage.files_named(names)
+            self._seen = {name: version_of(details) for name, details in listing.items()}
             records = read_log(self._log)
             if results and listing:
                 self._require_results(listing, records)
@@ -168,11 +170,18 @@ class LocalCopies:
         """Upload files that are new or changed here; the files that mark completeness go last.
 
         Reports that were removed here are removed at the address.
+
+        Raises
+        ------
+        errors.FolderError
+            Somebody else has changed or added one of these files at the address meanwhile.
+            Nothing was uploaded.
         """
         results = f"; the complete results are in {self.files}"
         with self._locked(), self._storage.errors_named("written", results):
             records = read_log(self._log)
             changed = self._changed(records)
+            self._raise_if_replaced(changed)
             first = [name for name in changed if name.rpartition("/")[2] not in _UPLOADED_LAST]
             last = sorted(changed.keys() - first, key=lambda name: (-name.count("/"), name))
 
@@ -187,6 +196,18 @@ class LocalCopies:
                     append(CopyRecord(name, self._storage.version(name), local))
                 for name in self._remove_stale(records):
                     append(removed(name))
+
+    def _raise_if_replaced(self, names: Iterable[str]) -> None:
+        """Refuse to overwrite files that somebody else has written since `download`."""
+        self._storage.forget_listings()
+        listing = self._storage.files()
+        for name in sorted(listing.keys() & set(names)):
+            if name not in self._seen or self._seen[name] != version_of(listing[name]):
+                raise errors.FolderError(
+                    f"{self.address}/{name} was written by somebody else in the meantime, so "
+                    "nothing was uploaded",
+                    f"The complete results are in {self.files}: copy them to another address",
+                )
 
     def _remove_stale(self, records: Mapping[str, CopyRecord]) -> Iterator[str]:
         """Remove files at the address that were removed here; yield their names."""

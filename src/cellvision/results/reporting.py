@@ -123,7 +123,7 @@ def _run_all(
                 ) from None
             except Exception as error:  # noqa: BLE001 - third-party code; the run is safe
                 fault = _fault(reporter, error, again)
-                if _is_full_disk(error):
+                if is_full_disk(error):
                     fault = errors.ReportError(fault.what, _cure(finished))
                     fault.__cause__ = error
                 faults.append(fault)
@@ -144,7 +144,7 @@ def _cure(finished: Run | Study | AuditReport) -> str:
     )
 
 
-def _is_full_disk(error: BaseException | None) -> bool:
+def is_full_disk(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, is that of a disk that cannot be written."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:

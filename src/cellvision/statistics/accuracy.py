@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 CROSS_VALIDATION_FACTOR = 1.3
 """How much the interval of pooled out-of-fold predictions is widened about its estimate."""
 
+FEWEST_GROUPS_OF_A_CLASS = 3
+"""Groups of a class below which an interval over all groups warns."""
+
 _FIRST, _FINE = (48, 16), (100, 20)  # points of the integration, means by correlations
 _ENOUGH_POINTS = 30  # means with a weight that matters
 _CLUSTERED = (0.5, 0.8)  # intraclass correlations between which the limits slide to Wilson's
@@ -203,7 +206,9 @@ def balanced_accuracy_interval(
         f"{recalls[0].method}, classes combined by square-and-add",
         len(truth),
         None if groups is None else count,
-        f"a class has only {fewest} group{'s' * (fewest > 1)}" if fewest < 3 else None,
+        f"a class has only {fewest} group{'s' * (fewest > 1)}"
+        if fewest < FEWEST_GROUPS_OF_A_CLASS
+        else None,
     )
 
 

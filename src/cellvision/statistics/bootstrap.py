@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellvision.errors import InvalidInput
+from cellvision.plurals import counted
 from cellvision.statistics import resampling, validation
 from cellvision.statistics.intervals import Interval, wilson_interval
 
@@ -143,6 +144,7 @@ def resampled_interval(
     bounds: tuple[float, float] | None,
     confidence: float,
     grouped: bool,
+    few: NDArray[np.float64] | None = None,
 ) -> Interval:
     """Compute the interval of a statistic from its resamples and its jackknife values.
 
@@ -161,10 +163,16 @@ def resampled_interval(
         Level.
     grouped
         Whether groups are known, for the wording.
+    few
+        Sizes of the groups that hold a class, if these are too few for an interval that resamples
+        all groups; None if every class has enough.
     """
     least, most = bounds if bounds is not None else (-np.inf, np.inf)
     noun = "groups" if grouped else "images"
     problem = too_few_groups(sizes)
+    if problem is None and few is not None:
+        problem = f"a class has only {counted(len(few), noun.removesuffix('s'))}"
+    deciding = sizes if few is None else few
     replicates_defined = replicates[np.isfinite(replicates)]
     left = left_out[np.isfinite(left_out)]
     if problem is None and len(replicates_defined) < 0.9 * len(replicates):
@@ -175,17 +183,17 @@ def resampled_interval(
     variance = resampling.jackknife_variance(left) if len(left) > 1 else 0.0
     flat = variance <= 1e-18 or not least < estimate < most
     if flat and bounds is not None:
-        low, high = _wilson_limits(estimate, bounds, sizes, confidence)
+        low, high = _wilson_limits(estimate, bounds, deciding, confidence)
         method = f"Wilson, effective number of {noun}"
         problem = problem or f"leaving out any of the {noun} does not change the value"
     elif problem is None:
         low, high = resampling.bca(estimate, replicates_defined, left, sizes, confidence)
         method = f"bootstrap over {noun} (BCa)"
-    elif len(left) < 2:
+    elif len(left) < 2 or len(deciding) < 2:
         low, high = least, most
         method = "no interval"
     else:
-        half = resampling.t_critical(confidence, sizes) * float(np.sqrt(variance))
+        half = resampling.t_critical(confidence, deciding) * float(np.sqrt(variance))
         method = f"t, jackknife over {noun}"
         if bounds is None or not np.isfinite([least, most]).all():
             low, high = estimate - half, estimate + half

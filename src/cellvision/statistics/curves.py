@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellvision.statistics import resampling, validation
-from cellvision.statistics.accuracy import CROSS_VALIDATION_FACTOR
+from cellvision.statistics.accuracy import CROSS_VALIDATION_FACTOR, FEWEST_GROUPS_OF_A_CLASS
 from cellvision.statistics.bootstrap import (
     check_resamples,
     jackknife_masks,
@@ -249,6 +249,15 @@ class _OneClass:
             return f"every image is of class {self.name}"
         return None
 
+    def _few_groups(self) -> Floats | None:
+        """Return the sizes of the groups with or without the class, if either are too few.
+
+        Two groups of a rare class say little, however many others there are.
+        """
+        sides = [np.bincount(self.index[rows]) for rows in (self.positive, ~self.positive)]
+        sizes = min((side[side > 0] for side in sides), key=len).astype(np.float64)
+        return sizes if len(sizes) < FEWEST_GROUPS_OF_A_CLASS else None
+
     def undefined(self) -> Interval:
         count = int(self.index.max()) + 1 if self.grouped else None
         n = len(self.index)
@@ -260,6 +269,7 @@ class _OneClass:
         """Return the interval of the area, and the band on the grid."""
         sizes = np.bincount(self.index).astype(np.float64)
         count = len(sizes)
+        few = self._few_groups()
         # One column per distinct score, best first; equal scores cannot be told apart.
         order = np.argsort(-self.scores, kind="stable")
         positive, index, scores = self.positive[order], self.index[order], self.scores[order]
@@ -290,14 +300,17 @@ class _OneClass:
             bounds=(0.0, 1.0),
             confidence=self.confidence,
             grouped=self.grouped,
+            few=few,
         )
         if self.cross_validated:
             interval = interval.widened(CROSS_VALIDATION_FACTOR, reason="cross-validation")
-        if len(at_grid) == 0 or count == 1:
+        if len(at_grid) == 0 or count == 1 or (few is not None and len(few) == 1):
             return interval, grid * 0, grid * 0 + 1
         from scipy.special import ndtr
 
-        tail = float(ndtr(-resampling.few_groups_critical(self.confidence, sizes)))
+        tail = float(
+            ndtr(-resampling.few_groups_critical(self.confidence, sizes if few is None else few))
+        )
         low, high = np.quantile(at_grid, [tail, 1 - tail], axis=0)
         if self.cross_validated:
             (curve,) = measure_weights(np.ones((1, count)))[1]

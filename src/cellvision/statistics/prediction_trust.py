@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellvision.errors import InvalidInput
 from cellvision.statistics import resampling, validation
-from cellvision.statistics.accuracy import accuracy_interval
+from cellvision.statistics.accuracy import accuracy_interval, cross_validated_accuracy
 
 Floats = NDArray[np.float64]
 
@@ -139,6 +139,7 @@ def fit_abstention(
     *,
     accuracy: float = 0.90,
     confidence: float = 0.90,
+    cross_validated: bool = False,
 ) -> AbstentionRule:
     """Find the lowest probability above which answers are accurate enough.
 
@@ -154,6 +155,9 @@ def fit_abstention(
         Accuracy to promise for the images that are answered.
     confidence
         One-sided level of the limit: the promise is broken in at most 1 - confidence of fits.
+    cross_validated
+        Whether predictions are pooled over folds: the limit is then widened, because predictions
+        of one fold share a network.
 
     Raises
     ------
@@ -176,10 +180,11 @@ def fit_abstention(
         )
     claimed, right = table.max(axis=1), table.argmax(axis=1) == label
     rule = AbstentionRule(accuracy, 2.0, 0.0, count)
+    interval_of = cross_validated_accuracy if cross_validated else accuracy_interval
     for threshold in np.unique(np.quantile(claimed, 1 - _FRACTIONS))[::-1]:
         kept = claimed >= threshold
         # The two-sided level whose lower limit has the one-sided confidence.
-        limit = accuracy_interval(right[kept], index[kept], 2 * confidence - 1)
+        limit = interval_of(right[kept], index[kept], 2 * confidence - 1)
         if len(np.unique(index[kept])) < FEWEST_FOR_ABSTENTION or limit.low < accuracy:
             if rule.answered > 0:
                 break

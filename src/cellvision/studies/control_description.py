@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from cellvision import errors
 from cellvision.interfaces.control import Control, controls
 from cellvision.results.environment import plugin_requirements
 from cellvision.results.metadata import ControlDescription
@@ -21,8 +23,11 @@ from cellvision.studies.controls import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellvision.experiment import Experiment
     from cellvision.results.run import Run
     from cellvision.studies.plan import PlannedRun
+
+_log = logging.getLogger(__name__)
 
 
 def missing_controls(
@@ -45,8 +50,25 @@ def missing_controls(
         for control in installed_controls()
         if (name := controls.name_of(type(control))) not in present
     }
-    unavailable = obstacles(absent, first.experiment, lambda: _catalog_table(run))
-    return in_order({name: each for name, each in absent.items() if name not in unavailable})
+    return in_order(
+        {
+            name: control
+            for name, control in absent.items()
+            if not _is_unavailable(name, control, first.experiment, run)
+        }
+    )
+
+
+def _is_unavailable(name: str, control: Control, experiment: Experiment, run: Run) -> bool:
+    """Whether a control cannot accompany an experiment; False if its own check fails.
+
+    Nobody selected it, and all networks are trained, so its error must not end the study.
+    """
+    try:
+        return bool(obstacles({name: control}, experiment, lambda: _catalog_table(run)))
+    except errors.InvalidInput as error:
+        _log.warning("%s", error.what)
+        return False
 
 
 def _catalog_table(run: Run) -> pd.DataFrame:

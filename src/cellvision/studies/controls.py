@@ -19,6 +19,7 @@ from cellvision.interfaces.control import Control, ControlData, controls, overri
 from cellvision.plain_settings import with_absolute_paths
 from cellvision.studies.control_contract import (
     checked_caveat,
+    checked_experiment,
     checked_labels,
     checked_meaning,
     checked_unavailable,
@@ -164,7 +165,7 @@ def obstacles(
             table = read_catalog() if table is None else table
             reason = checked_unavailable(control, table.copy())
         if overridden(control) == {"change_experiment"} and not reason:
-            is_same = control.change_experiment(experiment) == experiment
+            is_same = checked_experiment(control, experiment) == experiment
             reason = "it would be the experiment itself" if is_same else ""
         if reason:
             found[name] = reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -16,6 +17,7 @@ from cellvision import errors
 from cellvision.interfaces.control import read_control
 from cellvision.results.claimed_folder import MARK
 from cellvision.results.environment import plugin_requirements
+from cellvision.studies.failed_controls import control_errors
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -65,7 +67,9 @@ def train_on_worker(
         try:
             _check_versions(worker.address, installed, backend)
             load_same_plugins(worker.address, local_plugins)
-            return _trained_files(runner_of(call, settings), seed, control, worker.local_directory)
+            with contextlib.nullcontext() if control is None else control_errors():
+                runner = runner_of(call, settings)
+                return _trained_files(runner, seed, control, worker.local_directory)
         except errors.CellvisionError as error:
             fault = portable(error)
     # Its cause may be of a class that the study's process cannot read.

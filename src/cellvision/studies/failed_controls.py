@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from cellvision import errors
+from cellvision.results.reporting import is_full_disk
 
 if TYPE_CHECKING:
     from cellvision.interfaces.control import Control
     from cellvision.studies.plan import PlannedRun
 
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def control_errors() -> Iterator[None]:
+    """Turn what a run of a control raises into an error that `FailedControls.add` can judge.
+
+    Keras, its backend and plugins raise errors of any class.
+
+    Raises
+    ------
+    errors.FolderError
+        The disk is full.
+    errors.InvalidInput
+        As raised inside.
+    errors.TrainingError
+        Anything else failed; the cause is chained.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_full_disk(error) and not isinstance(error, errors.FolderError):
+            raise errors.FolderError(
+                f"a file cannot be written: {errors.first_line(error)}", "Free some disk space."
+            ) from error
+        if isinstance(error, errors.InvalidInput | errors.TrainingError):
+            raise
+        if isinstance(error, errors.CellvisionError):
+            raise errors.TrainingError(error.what, error.hint) from error
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise errors.TrainingError(
+            f"{errors.summarize(error)} ({frame.filename}, line {frame.lineno})"
+        ) from error
 
 
 class FailedControl(NamedTuple):
@@ -45,14 +79,17 @@ class FailedControls:
         run
             The run.
         error
-            What it raised. Full disks and killed processes are no fault of a control.
+            What it raised, as `control_errors` converts it. Full disks, folders that cannot be
+            written and killed processes are no fault of a control.
 
         Returns
         -------
         bool
             Whether the study goes on without the control.
         """
-        is_fault = isinstance(error, errors.InvalidInput) and not isinstance(error, OSError)
+        is_fault = isinstance(error, errors.InvalidInput | errors.TrainingError) and not isinstance(
+            error, OSError
+        )
         if run.control is None or run.component is None or not is_fault:
             return False
         if run not in self:
@@ -69,9 +106,13 @@ class FailedControls:
     @contextmanager
     def catching(self, run: PlannedRun) -> Iterator[None]:
         """Record what a run raises if it is the fault of a control; raise it otherwise."""
-        try:
+        if run.component is None:
             yield
-        except errors.InvalidInput as error:
+            return
+        try:
+            with control_errors():
+                yield
+        except errors.CellvisionError as error:
             if not self.add(run, error):
                 raise
 

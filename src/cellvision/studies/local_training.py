@@ -19,7 +19,7 @@ from cellvision.data.batch_reads import reads_for_fingerprints
 from cellvision.data.split import Split
 from cellvision.results.claimed_folder import claim_folder
 from cellvision.results.run import load_run
-from cellvision.studies.failed_controls import FailedControls
+from cellvision.studies.failed_controls import FailedControls, control_errors
 from cellvision.studies.local_workers import LocalWorkers, WorkerKilled
 from cellvision.studies.plan import PlannedRun, Runner
 from cellvision.studies.side_by_side import (
@@ -252,11 +252,14 @@ class _LocalTraining:
 
     def _usable_runner(self, experiment: Experiment, runs: Sequence[PlannedRun]) -> Runner | None:
         """Return the runner; None if it is impossible and all runs are of controls."""
-        try:
+        if any(run.component is None for run in runs):
             return self._runner_of(experiment)
-        except errors.InvalidInput as error:
-            are_of_controls = [self.failed.add(run, error) for run in runs]
-            if not all(are_of_controls):
+        try:
+            with control_errors():
+                return self._runner_of(experiment)
+        except errors.CellvisionError as error:
+            are_faults = [self.failed.add(run, error) for run in runs]
+            if not all(are_faults):
                 raise
             return None
 

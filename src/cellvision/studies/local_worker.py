@@ -6,6 +6,7 @@ output. The process ends when its input does, so it never outlives the study's p
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -23,6 +24,7 @@ from cellvision import errors
 from cellvision.interfaces.control import read_control
 from cellvision.results.claimed_folder import claim_folder
 from cellvision.studies.dask_worker import load_same_plugins, portable, runner_of
+from cellvision.studies.failed_controls import control_errors
 
 Send = Callable[[Mapping[str, Any]], None]
 """Sends an answer to the study's process."""
@@ -97,9 +99,11 @@ def _answer(task: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _train(task: Mapping[str, Any]) -> None:
     load_same_plugins("localhost", task["plugins"])
-    runner = runner_of(task["study"], task["experiment"])
-    control = None if task["control"] is None else read_control(task["control"])
-    runner.train(task["seed"], control, claim_folder(Path(task["folder"])))
+    folder = claim_folder(Path(task["folder"]))
+    with contextlib.nullcontext() if task["control"] is None else control_errors():
+        runner = runner_of(task["study"], task["experiment"])
+        control = None if task["control"] is None else read_control(task["control"])
+        runner.train(task["seed"], control, folder)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,9 @@ class _Entry:
 
     @property
     def is_table(self) -> bool:
-        named = self.parts[-1] in (MANIFEST, GROUPS) and not (self.expected or self.found.reason)
+        named = self.parts[-1] in (MANIFEST, GROUPS) and not (
+            self.expected or self.walked_path.reason
+        )
         # Opening a pipe would wait for ever.
         return named and (self.walked_path.is_file or self.walked_path.is_link)
 

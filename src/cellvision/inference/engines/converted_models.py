@@ -1,10 +1,10 @@
 """Converted networks, kept in the cache folder.
 
 There is one folder for each network and engine, named after the content of ``model.keras``, the
-versions of the engine and of its exporter, and the source code of the exporter's package, so that
-an edited exporter converts again. It holds the converted files and ``index.json`` with their
-checksums. The folder is written under a temporary name, compared with Keras, and then renamed. A
-folder that does not match its checksums is removed.
+versions of the engine and of its exporter, and the source code of the exporter's package and of
+the network's own layers, so that an edit of either converts again. It holds the converted files
+and ``index.json`` with their checksums. The folder is written under a temporary name, compared
+with Keras, and then renamed. A folder that does not match its checksums is removed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from cellvision.digests import file_digest
 from cellvision.inference.convert import check_installed
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.agreement import check_agrees
+from cellvision.inference.engines.saved_layers import saved_layers_digest
 from cellvision.interfaces.exporter import Exporter, exporters
 from cellvision.user_folders import cache_folder
 
@@ -193,5 +194,6 @@ def _cache_folder(run: Run, exporter: Exporter) -> Path:
     plugin = exporters.requirement(exporters.name_of(type(exporter)))
     code = source_digest(exporter)  # an author edits it without a new version
     network = file_digest(run.folder / "model.keras")
-    key = f"{_LAYOUT} {engine} {version} {plugin} {code} {network}"
+    layers = saved_layers_digest(run.folder / "model.keras", run.metadata.local_plugins)
+    key = f"{_LAYOUT} {engine} {version} {plugin} {code} {network} {layers}"
     return cache_folder() / "engines" / hashlib.sha256(key.encode()).hexdigest()[:32]

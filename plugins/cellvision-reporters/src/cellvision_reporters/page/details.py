@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cellvision import errors
+from cellvision import errors, load_run
 from cellvision_reporters.figures.phrasing import (
     SOLVED,
     format_groups,
@@ -119,6 +119,18 @@ def failed_reporters(reports: Sequence[ReporterRecord]) -> list[str]:
         for when, fault in (("", entry.fault), (" during the training", entry.training_fault))
         if fault
     ]
+
+
+def failed_during_trainings(study: Study) -> list[str]:
+    """Return a warning for each reporter that failed during trainings of a study."""
+    runs = [load_run(study.folder / "runs" / record.name) for record in study.metadata.runs]
+    counts = Counter(
+        f"The reporter {entry.reporter!r} failed during the training: {entry.training_fault}"
+        for run in runs
+        for entry in run.reports
+        if entry.training_fault
+    )
+    return [f"{line} ({count} of {len(runs)} trainings)" for line, count in counts.items()]
 
 
 def _settings(run: Run, networks: Sequence[Run]) -> Table:

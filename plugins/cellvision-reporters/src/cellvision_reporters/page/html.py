@@ -23,6 +23,7 @@ from cellvision_reporters.page.content import (
 )
 from cellvision_reporters.page.details import (
     Detail,
+    failed_during_trainings,
     failed_reporters,
     reporter_settings,
     run_details,
@@ -165,7 +166,7 @@ def _study_warnings(study: Study) -> list[str]:
     total = len(study.runs)
     counts = Counter(warning for run in study.runs for warning in dict.fromkeys(_own_warnings(run)))
     lines = [f"{warning} ({count} of {plural(total, 'run')})" for warning, count in counts.items()]
-    return [*_group_notes(study, list(counts)), *lines]
+    return [*_group_notes(study, list(counts)), *lines, *failed_during_trainings(study)]
 
 
 def _group_notes(results: Run | Study, warnings: Sequence[str]) -> list[str]:
