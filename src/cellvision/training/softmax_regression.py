@@ -34,10 +34,12 @@ _MOST_ITERATIONS = 5000
 
 _BLOCK_VALUES = 2**17
 """Values of the inputs in a block of rows (1 MiB), which stays in the cache of a processor while
-the loss and its gradient are computed. Whole arrays take up to five times as long."""
+the loss and its gradient are computed. Beside other programs, whole arrays take up to five times as
+long."""
 
 _FEW_VALUES = 2**24
-"""Up to here, one thread is faster than two: they wait for each other in every product."""
+"""Up to here, one thread is as fast as two, and faster beside other programs: two wait for each
+other in every product."""
 
 
 @dataclass(frozen=True)
