@@ -730,6 +730,17 @@ def test_a_study_predicts_the_mean_of_its_runs(
         cv.predict(study.runs[0], images, experiment="mixed")
 
 
+def test_a_network_that_several_runs_have_counts_for_each(images: Path, tmp_path: Path) -> None:
+    """Runs whose last layer is solved exactly have the same network, whatever their seeds."""
+    study = cv.study(tiny.experiment(images, "mixed", epochs=1), 3, tmp_path / "study")
+    first, second, third = study.runs
+    shutil.copy(first.folder / "model.keras", third.folder / "model.keras")
+    table = cv.predict(study, images)
+    assert set(table["model"]) == {"mean of 3 runs"}
+    expected = (2 * by_image(first.predictions) + by_image(second.predictions)) / 3
+    np.testing.assert_allclose(by_image(table.drop(columns="model"), images), expected, atol=1e-5)
+
+
 def test_orientations_are_averaged(run: cv.Run, images: Path) -> None:
     table = cv.predict(run, images / "dark", tta=True)
     assert set(table["model"]) == {"mean of 8 orientations"}

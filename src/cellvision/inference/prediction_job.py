@@ -15,7 +15,7 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.data.threaded_map import in_threads
-from cellvision.inference.averaging import AveragingEngine
+from cellvision.inference.averaging import AveragingEngine, distinct_networks
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.selection import choose_engine
 from cellvision.inference.group_likeness import image_features
@@ -382,15 +382,16 @@ def _engine(
     options: PredictionOptions,
     before_keras: Callable[[], None],
 ) -> tuple[Engine, str]:
-    """Start the engine of each run; return their average, and what it averages."""
+    """Start an engine for each network; return their average, and what it averages."""
+    distinct, counts = zip(*distinct_networks(runs), strict=True)
+    work = images * len(distinct)
+    first = choose_engine(options.engine, distinct[0], sample, work, before_keras)
+    # All networks get the engine of the first.
+    engines = [first, *(choose_engine(first.name, run, sample, work) for run in distinct[1:])]
+    if len(runs) == 1 and not options.tta:
+        return first, ""
     input_shape = runs[0].preprocessing.input_shape
-    work = images * len(runs)
-    first = choose_engine(options.engine, runs[0], sample, work, before_keras)
-    # All runs get the engine of the first.
-    engines = [first, *(choose_engine(first.name, run, sample, work) for run in runs[1:])]
-    if len(engines) == 1 and not options.tta:
-        return engines[0], ""
-    average = AveragingEngine(engines, options.tta, input_shape)
+    average = AveragingEngine(engines, counts, input_shape, orientations=options.tta)
     parts = [f"{len(runs)} runs"] if len(runs) > 1 else []
     parts += [f"{len(average.orientations)} orientations"] if options.tta else []
     return average, f"mean of {' and '.join(parts)}"
