@@ -18,7 +18,7 @@ def counted(number: int, noun: str, verb: str = "") -> str:
     number
         How many.
     noun
-        In the singular; its plural ends in s.
+        In the singular; see `plural`.
     verb
         In the singular, such as ``is`` or ``differs``; empty for none.
 
@@ -27,8 +27,25 @@ def counted(number: int, noun: str, verb: str = "") -> str:
     >>> counted(1, "file", "is"), counted(2, "file", "is"), counted(0, "leak")
     ('1 file is', '2 files are', '0 leaks')
     """
-    words = f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    words = f"{number} {noun}" if number == 1 else f"{number} {plural(noun)}"
     return f"{words} {agreed(number, verb)}" if verb else words
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a regular noun, such as the name of a column.
+
+    Examples
+    --------
+    >>> [plural(noun) for noun in ("well", "batch", "biopsy", "day", "wells")]
+    ['wells', 'batches', 'biopsies', 'days', 'wells']
+    """
+    if noun.endswith(("ss", "x", "z", "ch", "sh")):
+        return f"{noun}es"
+    if noun.endswith("s"):
+        return noun
+    if noun.endswith("y") and noun[-2:-1] not in tuple("aeiou"):
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"
 
 
 def agreed(number: int, verb: str) -> str:

@@ -154,7 +154,7 @@ def _show_images(console: Console, report: Audit) -> None:
     kinds = Counter((file.shape, file.dtype, file.bit_depth) for file in read)
     for (shape, dtype, bits), count in kinds.most_common(_SHOWN):
         size = " × ".join(map(str, shape or ()))
-        console.print(f"  {count:6d}  {size}  {dtype}, {bits} bits per sample")
+        console.print(f"  {count:6d}  {size}  {dtype}, {counted(bits or 0, 'bit')} per sample")
     if len(kinds) > _SHOWN:
         console.print(f"  and {len(kinds) - _SHOWN} more kinds (--json lists every file)")
     if read:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellvision.errors import InvalidInput
+from cellvision.plurals import counted
 from cellvision.statistics import resampling, validation
 from cellvision.statistics.intervals import Interval, wilson_interval
 
@@ -206,7 +207,7 @@ def balanced_accuracy_interval(
         f"{recalls[0].method}, classes combined by square-and-add",
         len(truth),
         None if groups is None else count,
-        f"a class has only {fewest} group{'s' * (fewest > 1)}"
+        f"a class has only {counted(fewest, 'group')}"
         if fewest < FEWEST_GROUPS_OF_A_CLASS
         else None,
     )

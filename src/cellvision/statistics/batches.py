@@ -8,7 +8,7 @@ from math import exp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellvision.plurals import agreed
+from cellvision.plurals import agreed, plural
 from cellvision.statistics import validation
 from cellvision.statistics.arrangements import batch_strata, is_nested, linked_batches, log_orders
 from cellvision.statistics.permutation import batch_index
@@ -73,21 +73,22 @@ class BatchTable:
         images
             The images that were tabulated, such as "the test set", if they are not all images.
         """
-        total, plural = len(self.batches), f"{self.name}s"
+        total, several = len(self.batches), plural(self.name)
         of = f" of {images}" if images else ""
         if self.nested:
             return (
-                f"Every {self.name}{of} holds one class ({total} {plural}): class cannot be told "
+                f"Every {self.name}{of} holds one class ({total} {several}): class cannot be told "
                 f"from {self.name}."
             )
         if self.single_class:
             return (
-                f"{self.single_class} of {total} {plural}{of} {agreed(self.single_class, 'holds')} "
-                f"one class: class cannot be told from {self.name} there."
+                f"{self.single_class} of {total} {several}{of} "
+                f"{agreed(self.single_class, 'holds')} one class: class cannot be told from "
+                f"{self.name} there."
             )
         if self.swappable == 0 or self.smallest_p > 0.05:
             return (
-                f"No p below {self.smallest_p:.2g} is possible within {plural}{of}: class can "
+                f"No p below {self.smallest_p:.2g} is possible within {several}{of}: class can "
                 f"hardly be told from {self.name}."
             )
         return (

@@ -132,7 +132,7 @@ def too_few_groups(sizes: NDArray[np.float64]) -> str | None:
         return None
     count = len(sizes)
     unequal = "" if effective > count - 0.5 else f", worth {effective:.1f} of equal size"
-    return f"only {count} groups{unequal}: too few for a bootstrap over groups"
+    return f"only {counted(count, 'group')}{unequal}: too few for a bootstrap over groups"
 
 
 def resampled_interval(

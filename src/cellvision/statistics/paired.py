@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellvision.errors import InvalidInput
+from cellvision.plurals import counted
 from cellvision.statistics import resampling, validation
 from cellvision.statistics.accuracy import beta_binomial_posterior
 from cellvision.statistics.bootstrap import RESAMPLES
@@ -212,7 +213,7 @@ def _few_discordant(
     effective = resampling.effective_groups(sizes)
     if effective < resampling.ENOUGH_GROUPS:
         return (
-            f"only {len(sizes)} groups, worth {effective:.1f} of equal size: "
+            f"only {counted(len(sizes), 'group')}, worth {effective:.1f} of equal size: "
             "too few for a bootstrap over groups"
         )
     discordant = int(np.count_nonzero(np.bincount(index, weights=differ.astype(float))))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cellvision.plurals import agreed, counted
+from cellvision.plurals import agreed, counted, plural
 from cellvision.statistics.batches import BatchTable
 from cellvision.statistics.controls import ControlResult
 from cellvision.statistics.intervals import Interval
@@ -97,7 +97,7 @@ class Case:
                 "may be the batch",
                 f"may be the {self.batch_name}",
                 (
-                    f"Across {self.batch_name}s p = {self.overall.p:.2g}, within them "
+                    f"Across {plural(self.batch_name)} p = {self.overall.p:.2g}, within them "
                     f"p = {self.test.p:.2g}: what they share may explain the result.",
                 ),
             )

@@ -45,9 +45,18 @@ def format_groups(count: Any, column: str | None) -> str:
     """Format the number of groups, such as ``12 wells``."""
     if column is None:
         return "groups unknown"
-    if column.isalpha() and not column.endswith(_OTHER_PLURALS):
-        return f"{count} {column}" if count == 1 else f"{count} {column}s"
-    return f"{count} groups ({column})"
+    if _is_regular(column):
+        return plural(count, column)
+    return f"{plural(count, 'group')} ({column})"
+
+
+def new_groups(column: str) -> str:
+    """Name groups that a network has not seen, such as ``new wells``."""
+    return f"new {column}s" if _is_regular(column) else f"new groups ({column})"
+
+
+def _is_regular(column: str) -> bool:
+    return column.isalpha() and not column.endswith(_OTHER_PLURALS)
 
 
 def format_range(values: Iterable[Any]) -> str:

@@ -13,6 +13,7 @@ from cellvision_reporters.figures.phrasing import (
     capitalise,
     format_interval,
     format_number,
+    new_groups,
     plural,
 )
 from cellvision_reporters.standards.subject import Subject
@@ -206,7 +207,7 @@ def _evaluation(subject: Subject) -> str:
     run = subject.run
     if not run.test_splits:
         return ""
-    unit = f"new {run.unit_column}s" if run.unit_column else "other images"
+    unit = new_groups(run.unit_column) if run.unit_column else "other images"
     folds = subject.experiment.record.folds if subject.experiment is not None else None
     if folds is not None:
         return f"{folds}-fold cross-validation on {unit}; predictions of all folds are pooled."
