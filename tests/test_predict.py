@@ -360,8 +360,9 @@ def test_the_files_of_an_audit_are_found(
 
 def test_names_that_are_not_unicode_survive(run: cv.Run, images: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.tif")
-    shutil.copy(images / "dark/s0.tif", tmp_path / name)
-    cv.predict(run, tmp_path, tmp_path / "new.csv", sort_into=tmp_path / "sorted")
+    (tmp_path / "images").mkdir()
+    shutil.copy(images / "dark/s0.tif", tmp_path / "images" / name)
+    cv.predict(run, tmp_path / "images", tmp_path / "new.csv", sort_into=tmp_path / "sorted")
     table = pd.read_csv(tmp_path / "new.csv")
     assert table["image"][0].endswith("caf\\xe9.tif")
     assert (tmp_path / "sorted" / table["predicted"][0] / name).is_file()
@@ -500,6 +501,23 @@ def test_an_image_is_never_overwritten(run: cv.Run, images: Path, tmp_path: Path
     with pytest.raises(errors.FolderError, match="one of the images"):
         cv.predict(run, image, image)
     assert Path(image).read_bytes() == before
+
+
+def test_pictures_are_not_put_among_the_images(
+    run: cv.Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next command would take them for images."""
+    folder = shutil.copytree(images / "dark", tmp_path / "images")
+    before = sorted(folder.rglob("*"))
+    monkeypatch.chdir(folder)
+    by_folder = cv.datasets.create("folder", path=folder)
+    for option, output in (("sort_into", folder / "sorted"), ("contact_sheet", Path("sheet.png"))):
+        for source in (folder, [images / "light", "."], by_folder):
+            with pytest.raises(errors.FolderError, match="lies in the folder of images"):
+                cv.predict(run, source, **{option: output})
+    assert sorted(folder.rglob("*")) == before
+    single = cv.predict(run, folder / "s0.tif", contact_sheet=folder / "sheet.png")
+    assert len(single) == 1
 
 
 def test_two_predictions_into_one_table_exclude_each_other(

@@ -12,6 +12,7 @@ from cellvision import errors, remote
 from cellvision.data.file_search import walk_files
 from cellvision.data.files import IMAGE_SUFFIXES
 from cellvision.data.folder_walk import printable
+from cellvision.interfaces.dataset import Dataset
 
 Source = str | os.PathLike[str]
 """A file, a folder, or the address of one."""
@@ -119,3 +120,30 @@ def _add_remote(
             images.append(ImageFile(path, name, folder))
         else:
             skipped.append(name)
+
+
+def raise_if_among_images(output: Path, sources: Source | Sequence[Source] | Dataset) -> None:
+    """Refuse an output in a folder of images, where the next command would take it for one.
+
+    Parameters
+    ----------
+    output
+        A folder or an image to write.
+    sources
+        Files, folders or addresses of images, or their data set.
+
+    Raises
+    ------
+    errors.FolderError
+        It lies in one of the folders.
+    """
+    if isinstance(sources, Dataset):
+        sources = [path] if isinstance(path := getattr(sources, "path", None), Path) else []
+    target = output.absolute().resolve()
+    for source in [sources] if isinstance(sources, str | os.PathLike) else sources:
+        folder = Path(source)
+        if folder.is_dir() and folder.resolve() in (target, *target.parents):
+            raise errors.FolderError(
+                f"{output} lies in the folder of images {folder}",
+                "Name a place outside of it: the next command would take it for an image.",
+            )

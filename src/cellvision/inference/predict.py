@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 from cellvision import errors
 from cellvision.inference.image_reader import dataset_images
-from cellvision.inference.image_search import ImageFile, Source, find_images
+from cellvision.inference.image_search import (
+    ImageFile,
+    Source,
+    find_images,
+    raise_if_among_images,
+)
 from cellvision.inference.prediction_job import (
     PredictionJob,
     PredictionOptions,
@@ -158,6 +163,9 @@ def predict_blocks(
     if options.trust:
         trust = fit_trust(model, options.experiment, flag_groups=options.by is not None)
     target = None if out is None else Path(out)
+    for output in (options.sort_into, options.contact_sheet):
+        if output is not None:
+            raise_if_among_images(Path(output), images)
     images = images if isinstance(images, Dataset) else recognised_source(images, runs[0]) or images
     with _opened(images) as (files, dataset):
         if target is not None:
