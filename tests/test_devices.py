@@ -118,3 +118,18 @@ def test_retracing_warnings_of_tensorflow_do_not_reach_the_user() -> None:
     for message, shown in ((text, False), ("The GPU has failed", True)):
         record = logging.LogRecord("tensorflow", logging.WARNING, "", 0, message, None, None)
         assert _is_no_retracing_warning(record) is shown
+
+
+@pytest.mark.parametrize("owns_process", [False, True])
+def test_the_start_leaves_garbage_collection_as_it_was(owns_process: bool) -> None:
+    """Only a command of cellvision exempts the imported packages from it."""
+    script = f"""
+import gc, json
+from cellvision.backends.startup import start_backend
+before = gc.isenabled(), gc.get_threshold()
+start_backend(owns_process={owns_process})
+print(json.dumps([before == (gc.isenabled(), gc.get_threshold()), gc.get_freeze_count()]))
+"""
+    is_unchanged, exempt = tiny.json_of(script)
+    assert is_unchanged
+    assert (exempt > 100_000) is owns_process

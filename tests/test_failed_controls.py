@@ -109,7 +109,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path) -> str:
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    # Images that another test has changed would be read from the cache.
+    monkeypatch.setenv("CELLVISION_CACHE", str(tmp_path / "cache"))
     (tmp_path / "mirror.py").write_text(CONTROL)
     (tmp_path / "fails").touch()
     cv.load_plugins(tmp_path / "mirror.py")

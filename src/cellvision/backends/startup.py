@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 import os
@@ -35,7 +36,9 @@ def raise_if_no_backend() -> None:
         raise errors.InvalidInput(f"KERAS_BACKEND is {name!r}, which is not installed", _HINT)
 
 
-def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
+def start_backend(
+    prepare: Callable[[], None] = lambda: None, *, owns_process: bool = False
+) -> None:
     """Import keras and find the devices, suppressing what native code prints.
 
     TensorFlow prints processor options and missing GPU drivers to standard error, whatever the
@@ -45,6 +48,9 @@ def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
     ----------
     prepare
         Called before devices are looked for; its output is shown.
+    owns_process
+        Whether the process is a command of cellvision. All objects of the imported packages then
+        stay, so they are never looked through for garbage.
 
     Raises
     ------
@@ -57,12 +63,30 @@ def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
     raise_if_no_backend()
     # Later, XLA logs that it has started. Errors are still shown.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with suppressed_stderr():
+    with suppressed_stderr(), _paused_collection():
         import keras
     prepare()
     with suppressed_stderr():
         keras.distribution.list_devices()
         keras.ops.convert_to_numpy(keras.ops.ones(1))
+    if owns_process:
+        gc.freeze()
+
+
+@contextmanager
+def _paused_collection() -> Iterator[None]:
+    """Do not look for garbage meanwhile.
+
+    Keras and TensorFlow create half a million objects that stay. Looking through them again and
+    again takes a quarter of the time of their import.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _is_no_retracing_warning(record: logging.LogRecord) -> bool:

@@ -152,7 +152,8 @@ def run(
     from cellvision.studies.study import study
 
     with nullcontext() if scheduler is None else connect(scheduler) as client:
-        start_backend(partial(configure_threads, *experiments_by_name.values()))
+        prepare = partial(configure_threads, *experiments_by_name.values())
+        start_backend(prepare, owns_process=True)
         with removed_if_empty(out), shown_without_reports(show, out):
             result = study(
                 experiments_by_name if vary else next(iter(experiments_by_name.values())),
