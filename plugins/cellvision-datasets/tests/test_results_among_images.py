@@ -13,6 +13,7 @@ from cellvision.testing import write_images
 
 RUN = ("run.json", "predictions.csv", "reports/panel_test.png", "reports/expert/a.png")
 STUDY = ("study.json", "runs/000/run.json", "reports/panel_test.png")
+EVALUATION = ("evaluation.json", "predictions.csv", "reports/panel_plate_3.png")
 UNFINISHED = (".cellvision.json", "reports/sample_train.png")
 
 
@@ -33,7 +34,7 @@ def test_an_audit_among_the_splits_changes_no_later_audit(tmp_path: Path) -> Non
     assert again.class_names == ("a", "b")
 
 
-@pytest.mark.parametrize("names", [RUN, STUDY, UNFINISHED])
+@pytest.mark.parametrize("names", [RUN, STUDY, EVALUATION, UNFINISHED])
 def test_results_among_splits_are_skipped_with_a_reason(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:

@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellvision.cli.output_folder import removed_if_empty, shown_without_reports
+from cellvision.cli.prediction_options import (
+    Engine,
+    ExperimentName,
+    ModelDir,
+    SkipUnreadable,
+    TestTimeAugmentation,
+)
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
@@ -16,14 +23,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    model_dir: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN_OR_STUDY_DIR",
-            help="Folder of a finished run or study, or its address. The runs of a study are "
-            "averaged.",
-        ),
-    ],
+    model_dir: ModelDir,
     folders: Annotated[
         list[str],
         typer.Argument(
@@ -33,24 +33,9 @@ def run(
         ),
     ],
     out: Out,
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine",
-            metavar="NAME",
-            help="Program that computes the predictions: keras, onnxruntime, openvino or auto.",
-        ),
-    ] = "auto",
-    tta: Annotated[
-        bool,
-        typer.Option(
-            "--tta", help="Average over flips and quarter turns of each image: eight times slower."
-        ),
-    ] = False,
-    experiment: Annotated[
-        str | None,
-        typer.Option("--experiment", metavar="NAME", help="Experiment of a study with several."),
-    ] = None,
+    engine: Engine = "auto",
+    tta: TestTimeAugmentation = False,
+    experiment: ExperimentName = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -59,14 +44,7 @@ def run(
             help="Read FOLDER through this data set. Default: as the training images were read.",
         ),
     ] = None,
-    skip_unreadable: Annotated[
-        bool | None,
-        typer.Option(
-            "--skip-unreadable/--no-skip-unreadable",
-            help="Leave out unreadable files. Default: as the run did.",
-            show_default=False,
-        ),
-    ] = None,
+    skip_unreadable: SkipUnreadable = None,
 ) -> None:
     """Score the network of a run, or the networks of a study, on new labelled images.
 

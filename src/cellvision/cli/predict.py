@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellvision import errors
+from cellvision.cli.prediction_options import (
+    Engine,
+    ExperimentName,
+    ModelDir,
+    SkipUnreadable,
+    TestTimeAugmentation,
+)
 from cellvision.cli.run_images import RunImages
 
 if TYPE_CHECKING:
@@ -21,14 +28,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    model_dir: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN_OR_STUDY_DIR",
-            help="Folder of a finished run or study, or its address. The runs of a study are "
-            "averaged.",
-        ),
-    ],
+    model_dir: ModelDir,
     images: Annotated[
         list[str],
         typer.Argument(
@@ -44,21 +44,8 @@ def run(
             show_default=False,
         ),
     ],
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine",
-            metavar="NAME",
-            help="Program that computes the predictions: keras; onnxruntime or openvino, if "
-            "installed, for which the network is converted once; auto picks the fastest.",
-        ),
-    ] = "auto",
-    tta: Annotated[
-        bool,
-        typer.Option(
-            "--tta", help="Average over flips and quarter turns of each image: eight times slower."
-        ),
-    ] = False,
+    engine: Engine = "auto",
+    tta: TestTimeAugmentation = False,
     by: Annotated[
         str | None,
         typer.Option(
@@ -68,10 +55,7 @@ def run(
             "folder of images, or 'folder'. Writes FILE_by_COLUMN beside the table.",
         ),
     ] = None,
-    experiment: Annotated[
-        str | None,
-        typer.Option("--experiment", metavar="NAME", help="Experiment of a study with several."),
-    ] = None,
+    experiment: ExperimentName = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -80,14 +64,7 @@ def run(
             help="Read IMAGES_OR_FOLDER through this data set, such as bioio, instead of as files.",
         ),
     ] = None,
-    skip_unreadable: Annotated[
-        bool | None,
-        typer.Option(
-            "--skip-unreadable/--no-skip-unreadable",
-            help="Leave out unreadable files. Default: as the run did.",
-            show_default=False,
-        ),
-    ] = None,
+    skip_unreadable: SkipUnreadable = None,
     sort_into: Annotated[
         Path | None,
         typer.Option(

@@ -18,10 +18,12 @@ _EMPTY = "empty folder"
 
 _RESULTS = "a result of cellvision, not an image to read"
 
-# Files that identify the folder of a run, a study or an audit, and one that is being written.
+# Files that identify the folder of a run, a study, an evaluation or an audit, and one that is being
+# written.
 _MARKS_OF_RESULTS: tuple[frozenset[str], ...] = (
     frozenset({"run.json", "predictions.csv"}),
     frozenset({"study.json", "runs"}),
+    frozenset({"evaluation.json", "predictions.csv"}),
     frozenset({"audit.json", "reports"}),
     frozenset({".cellvision.json"}),
     frozenset({".plan.json"}),
@@ -82,8 +84,8 @@ def walk_folder(
     folder that was entered before is not followed either: folders that all link to each other have
     more paths than anybody can list.
 
-    Files of a run, a study or an audit below the folder have a reason: their figures are no images
-    to train on or to predict.
+    Files of a run, study, evaluation or audit below the folder have a reason: their figures are no
+    images to train on or to predict.
 
     Parameters
     ----------
@@ -184,7 +186,7 @@ class _Walk:
 
 
 def _holds_results(entries: Iterable[os.DirEntry[str]]) -> bool:
-    """Whether a folder with these entries is that of a run, a study or an audit."""
+    """Whether a folder with these entries is that of a run, study, evaluation or audit."""
     names = {entry.name for entry in entries}
     return any(marks <= names for marks in _MARKS_OF_RESULTS)
 

@@ -135,7 +135,7 @@ def read_reports(reports: Path) -> ReportsRecord:
 
 
 class ReportedResults:
-    """Results with a folder, on which reporters report: a run, a study or an audit."""
+    """Results with a folder, on which reporters report: a run, study, evaluation or audit."""
 
     folder: Path
     """The folder of the results; reports are in ``reports`` below it."""

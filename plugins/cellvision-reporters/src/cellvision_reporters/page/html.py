@@ -45,7 +45,7 @@ _TABLES = {
 
 
 class Html(Reporter):
-    """One page about a run, a study or an audit: self-contained HTML for screen, phone and paper.
+    """One page about the results: self-contained HTML for screen, phone and paper.
 
     It shows the artifacts of all reporters that ran, built-in and third-party alike, in their
     order. It draws nothing itself.
