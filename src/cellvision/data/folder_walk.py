@@ -46,8 +46,8 @@ class WalkedPath:
     is_link : bool
         Whether it is a link.
     reason : str
-        Why the walk does not enter a folder, or why a file in a folder of results is none of the
-        user's files. Empty for other files, and for folders that `enter` leaves out.
+        Why the walk does not enter a folder, or that a file is a result of cellvision. Empty for
+        other files, and for folders that `enter` leaves out.
     """
 
     parts: tuple[str, ...]
