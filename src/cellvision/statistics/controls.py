@@ -337,21 +337,12 @@ def evaluate_control(
             finding = "could not show a leak"
         elif test.p <= level and _beats_chance(test_set, labels, answers):
             finding = "leak"
-        return ControlResult(
-            name,
-            evidence.meaning,
-            finding,
-            runs=len(answers),
-            accuracy=accuracy,
-            test=test,
-            difference=None,
-            equivalence=None,
-            groups_needed=None,
-        )
-    difference = test_set.difference(correct, 0.95, seed)
-    equivalence = test_set.difference(correct, 0.90, seed)
-    finding = compare_with_control(difference, equivalence, margin)
-    needed = _groups_needed(difference, equivalence, margin) if finding == "open" else None
+        difference = equivalence = needed = None
+    else:
+        difference = test_set.difference(correct, 0.95, seed)
+        equivalence = test_set.difference(correct, 0.90, seed)
+        finding = compare_with_control(difference, equivalence, margin)
+        needed = _groups_needed(difference, equivalence, margin) if finding == "open" else None
     return ControlResult(
         name,
         evidence.meaning,
@@ -362,7 +353,7 @@ def evaluate_control(
         difference=difference,
         equivalence=equivalence,
         groups_needed=needed,
-        caveat=evidence.caveat,
+        caveat="" if permuted else evidence.caveat,
     )
 
 
