@@ -40,6 +40,7 @@ from .interfaces.decoded_image import Note as Note
 from .interfaces.exporter import Exporter as Exporter
 from .interfaces.exporter import exporters as exporters
 from .interfaces.recipe import ImageFacts as ImageFacts
+from .interfaces.recipe import OrientationTest as OrientationTest
 from .interfaces.recipe import Recipe as Recipe
 from .interfaces.recipe import recipes as recipes
 from .interfaces.reporter import Reporter as Reporter

@@ -206,11 +206,32 @@ def test_dihedral_shows_all_eight_orientations_of_a_square() -> None:
     assert min(counts) > 25  # 50 each on average
 
 
-def test_dihedral_keeps_the_shape_of_a_rectangle() -> None:
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("quarter_turns", [False, True])
+def test_dihedral_mirrors_and_turns_as_its_settings_allow(
+    mirror: bool, quarter_turns: bool
+) -> None:
+    image = np.random.default_rng(6).random((1, 6, 6, 3)).astype("float32")
+    settings = {"mirror": mirror, "quarter_turns": quarter_turns}
+    changed = augment("dihedral", np.repeat(image, 200, axis=0), **settings)
+    turned = [np.rot90(image[0], quarter) for quarter in range(0, 4, 1 if quarter_turns else 2)]
+    allowed = [*turned, *(turn[:, ::-1] for turn in turned if mirror)]
+    counts = [sum(one.tobytes() == pixels.tobytes() for one in changed) for pixels in allowed]
+    assert sum(counts) == 200
+    assert min(counts) > 100 / len(allowed)  # half of the average
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_dihedral_keeps_the_shape_of_a_rectangle(mirror: bool) -> None:
     image = np.random.default_rng(6).random((1, 5, 6, 3)).astype("float32")
-    changed = augment("dihedral", np.repeat(image, 64, axis=0))
-    mirrored = {image[0, ::down, ::right].tobytes() for down in (1, -1) for right in (1, -1)}
-    assert {image.tobytes() for image in changed} == mirrored
+    changed = augment("dihedral", np.repeat(image, 64, axis=0), mirror=mirror)
+    shown = {
+        image[0, ::down, ::right].tobytes()
+        for down in (1, -1)
+        for right in (1, -1)
+        if mirror or down == right
+    }
+    assert {image.tobytes() for image in changed} == shown
 
 
 def test_shift_moves_whole_pixels_in_both_directions() -> None:

@@ -14,8 +14,9 @@ from cellvision.data.catalog import Catalog, is_training, is_validation
 from cellvision.data.fold_assignment import fold_splits
 from cellvision.data.image_stats import decoded_or_fault
 from cellvision.data.image_warnings import describe_mixed_channels
+from cellvision.data.orientation_tests import SmallImage, orientation_tests
 from cellvision.data.threaded_map import in_threads
-from cellvision.interfaces.recipe import ImageFacts
+from cellvision.interfaces.recipe import ImageFacts, OrientationTest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,7 @@ class _SampledImage:
     constants: frozenset[tuple[int, float]]
     """Channels without any difference between pixels, and their values."""
     grid: np.ndarray | None
+    small: SmallImage
 
 
 def image_facts(
@@ -115,9 +117,10 @@ def fold_facts(
 def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> ImageFacts:
     table = catalog.table
     training = table[[name is not None and is_training(name) for name in table["split"]]]
-    sampled = images.read(list(_sample(training)["image"]))
-    if not sampled:
+    found = images.read(list(_sample(training)["image"]))
+    if not found:
         raise images.unreadable()
+    sampled = list(found.values())
     groups = class_groups = None
     if catalog.group_column is not None:
         groups = int(training["group"].nunique())
@@ -142,6 +145,7 @@ def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> Imag
         accelerators=accelerators,
         class_groups=class_groups,
         empty_channels=tuple(sorted(n for n, _ in frozenset.intersection(*constants))),
+        orientation_tests=_orientation_tests(found, training, catalog.group_column is not None),
     )
 
 
@@ -161,14 +165,14 @@ class _SampledImages:
         self._images: dict[str, _SampledImage | None] = {}
         self._fault: errors.UnreadableImage | None = None
 
-    def read(self, names: Sequence[str]) -> list[_SampledImage]:
-        """Return the images that can be read; refuse different numbers of channels."""
+    def read(self, names: Sequence[str]) -> dict[str, _SampledImage]:
+        """Return the images that can be read, by name; refuse different numbers of channels."""
         missing = [name for name in names if name not in self._images]
         self._images |= dict(zip(missing, in_threads(self._read, missing), strict=True))
         readable = {name: image for name in names if (image := self._images[name]) is not None}
         if not self._channels_selected:
             _require_equal_channels({name: image.shape[2] for name, image in readable.items()})
-        return list(readable.values())
+        return readable
 
     def unreadable(self) -> errors.CatalogError:
         """Return the error that says why images cannot be read, by one of them."""
@@ -184,7 +188,14 @@ class _SampledImages:
         pixels = image.pixels
         grid = _grid(pixels) if min(pixels.shape[:2]) >= _GRID else None
         constants = _constant_channels(pixels)
-        return _SampledImage(pixels.shape, image.bit_depth, _is_grey(pixels), constants, grid)
+        return _SampledImage(
+            pixels.shape,
+            image.bit_depth,
+            _is_grey(pixels),
+            constants,
+            grid,
+            SmallImage.of(pixels),
+        )
 
 
 def _require_equal_channels(channels: Mapping[str, int]) -> None:
@@ -218,6 +229,18 @@ def _orientation(grids: Sequence[np.ndarray]) -> tuple[float, float]:
         return 0.5, 0.5
     stack = np.stack(grids)
     return _flip_accuracy(stack, axis=1), _flip_accuracy(stack, axis=2)
+
+
+def _orientation_tests(
+    found: Mapping[str, _SampledImage], training: pd.DataFrame, has_groups: bool
+) -> dict[str, OrientationTest]:
+    """Test whether classes differ in direction, if all images have the same channels."""
+    levels = {len(image.small.levels) for image in found.values()}
+    if len(found) < _LEAST_FOR_ORIENTATION or len(levels) > 1:
+        return {}
+    rows = training.set_index("image").loc[list(found)]
+    groups = list(rows["group"]) if has_groups else None
+    return orientation_tests([image.small for image in found.values()], list(rows["label"]), groups)
 
 
 def _grid(pixels: np.ndarray) -> np.ndarray:

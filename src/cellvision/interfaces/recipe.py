@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cellvision.component import Component
@@ -11,6 +12,27 @@ from cellvision.registry import Registry
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
+
+
+@dataclass(frozen=True)
+class OrientationTest:
+    """How well a linear model tells classes apart if it treats some orientations alike.
+
+    Attributes
+    ----------
+    accuracy : float
+        Cross-validated accuracy of that model on training images.
+    as_found : float
+        Accuracy of a model that may use the orientation in which it finds an image.
+    p : float
+        Smallest one-sided p of sign tests between the two, over all images and over each class.
+        It is small if some class differs from others in direction, and augmentation with these
+        orientations would mix them up.
+    """
+
+    accuracy: float
+    as_found: float
+    p: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +70,10 @@ class ImageFacts:
         Training groups that hold images of each class; None if groups are unknown.
     empty_channels : tuple of int
         Channels with one and the same value in all pixels of all sampled images.
+    orientation_tests : dict of str to OrientationTest
+        By set of orientations: "dihedral" (all eight), "quarter_turns", "flips" (left-right and
+        up-down), "left_right", "up_down" and "half_turn". Empty if there are too few images or
+        groups to tell.
     """
 
     class_counts: dict[str, int]
@@ -65,6 +91,7 @@ class ImageFacts:
     accelerators: bool = False
     class_groups: dict[str, int] | None = None
     empty_channels: tuple[int, ...] = ()
+    orientation_tests: Mapping[str, OrientationTest] = field(default_factory=dict)
 
     @property
     def images(self) -> int:

@@ -7,7 +7,7 @@ import unittest
 from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
 from cellvision import errors
-from cellvision.interfaces.recipe import ImageFacts, Recipe, recipes
+from cellvision.interfaces.recipe import ImageFacts, OrientationTest, Recipe, recipes
 from cellvision.testing.component import ComponentChecks, conformance_check
 from cellvision.testing.result import CheckFailed
 
@@ -51,6 +51,17 @@ def example_facts() -> dict[str, ImageFacts]:
         ),
         "photographs without a validation split": replace(
             _FACTS, has_validation=False, channels=3, bit_depth=8, upside_down=0.95, mirrored=0.55
+        ),
+        "cells that move left and right": replace(
+            _FACTS,
+            orientation_tests={
+                "dihedral": OrientationTest(accuracy=0.5, as_found=0.9, p=1e-20),
+                "quarter_turns": OrientationTest(accuracy=0.5, as_found=0.9, p=1e-20),
+                "flips": OrientationTest(accuracy=0.5, as_found=0.9, p=1e-20),
+                "left_right": OrientationTest(accuracy=0.5, as_found=0.9, p=1e-20),
+                "up_down": OrientationTest(accuracy=0.9, as_found=0.9, p=0.5),
+                "half_turn": OrientationTest(accuracy=0.5, as_found=0.9, p=1e-20),
+            },
         ),
         "large images on a GPU": replace(
             _FACTS, heights=(512, 1024, 2048), widths=(512, 1024, 2048), accelerators=True

@@ -7,6 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from cellvision import ImageFacts, Recipe
+from cellvision_recipes import orientations
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -20,11 +21,6 @@ SMALLEST_SIDE = 16
 NEARLY_EQUAL = 1.05
 """Sizes that differ by this factor or less count as equal."""
 
-ORIENTED = 0.8
-"""Images have an upright direction if a linear model tells flipped copies more often than this.
-Measured on training images: at most 0.75 for cells and photographs of flowers, 0.95 for clothes."""
-
-
 FEW_GROUPS = 5
 """Fewer training groups per class than this are too few for a network to learn features from.
 Measured on validation groups of BBBC021 and HeLa cells; see the page on results."""
@@ -35,7 +31,8 @@ class Standard(Recipe):
 
     A network that learns its features needs to see how groups of one class differ. With fewer
     than five training groups per class, fixed features (`scattering`) are right more often on
-    groups that are new, and are chosen instead.
+    groups that are new, and are chosen instead, unless classes differ in direction, to which
+    they are blind.
 
     The settings were chosen on training and validation groups of seven data sets; see the page
     on results. No setting was chosen on a test group. The rule for few groups was made when test
@@ -65,14 +62,19 @@ class Standard(Recipe):
                 "label_smoothing": 0.05,
                 "class_weights": None,
                 "keep": "auto",
-                "tta": facts.upside_down < ORIENTED,
+                "tta": orientations.free_orientations(facts) == "dihedral",
             },
         }
 
 
 def architecture(facts: ImageFacts) -> str:
-    """Return ``"resnet"``, or ``"scattering"`` if there are few groups in each class."""
-    return "scattering" if has_few_groups(facts) else "resnet"
+    """Return ``"resnet"``, or ``"scattering"`` if there are few groups in each class.
+
+    The features of `scattering` are the same in every orientation, so classes that differ in
+    direction get ``"resnet"`` as well.
+    """
+    fixed = has_few_groups(facts) and not orientations.have_directions(facts)
+    return "scattering" if fixed else "resnet"
 
 
 def has_few_groups(facts: ImageFacts) -> bool:
@@ -91,7 +93,7 @@ def reasons(facts: ImageFacts, fit: str) -> dict[str, JsonValue]:
         The chosen ``preprocessing.fit``.
     """
     result: dict[str, JsonValue] = {}
-    if facts.class_groups is not None and has_few_groups(facts):
+    if facts.class_groups is not None and architecture(facts) == "scattering":
         number = median(facts.class_groups.values())
         groups = "group" if number == 1 else "groups"
         result["architecture"] = (
@@ -111,11 +113,8 @@ def reasons(facts: ImageFacts, fit: str) -> dict[str, JsonValue]:
             if several
             else f"channel {numbers} is empty in all sampled training images and was left out"
         )
-    if facts.upside_down >= ORIENTED:
-        result["augmenters"] = (
-            "no turns, because the images have an upright direction (a linear model recognises "
-            f"{facts.upside_down:.0%} of upside-down copies)"
-        )
+    if (reason := orientations.reason(facts)) is not None:
+        result["augmenters"] = reason
     return result
 
 
@@ -166,7 +165,7 @@ def channels(facts: ImageFacts) -> JsonValue:
 
 
 def augmenters(facts: ImageFacts, side: int) -> list[JsonValue]:
-    """Return flips and turns that leave the images plausible, and shifts by up to an eighth.
+    """Return flips and turns that leave the class as it is, and shifts by up to an eighth.
 
     Parameters
     ----------
@@ -176,11 +175,7 @@ def augmenters(facts: ImageFacts, side: int) -> list[JsonValue]:
         Shorter side of the network's input, in pixels.
     """
     shift: JsonValue = {"type": "shift", "pixels": max(side // 8, 1)}
-    if facts.upside_down < ORIENTED:
-        return [{"type": "dihedral"}, shift]
-    if facts.mirrored < ORIENTED:
-        return [{"type": "flip", "horizontal": True, "vertical": False}, shift]
-    return [shift]
+    return [*orientations.augmenter(facts), shift]
 
 
 def epochs(images: int) -> int:

@@ -233,16 +233,28 @@ class FlipLayer(RandomLayer):
 
 
 class DihedralLayer(RandomLayer):
-    """Gives each image one of its eight orientations, or of four where it is not square."""
+    """Gives each image one of its eight orientations, or of four where it is not square.
 
-    def __init__(self, seed: int, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    mirror
+        Whether to show mirror images.
+    quarter_turns
+        Whether rows may become columns.
+    """
+
+    def __init__(self, mirror: bool, quarter_turns: bool, seed: int, **kwargs: Any) -> None:
         super().__init__(seed, draws=3, **kwargs)
+        self.mirror = mirror
+        self.quarter_turns = quarter_turns
 
     def change(self, images: Tensor, draws: Tensor) -> Tensor:
         """Mirror rows, mirror columns and swap both, each with probability one half."""
         chosen = draws[:, :, None, None, None] < 0.5
-        images = ops.where(chosen[:, 0], ops.flip(images, axis=1), images)
-        images = ops.where(chosen[:, 1], ops.flip(images, axis=2), images)
-        if images.shape[1] != images.shape[2]:
-            return images
-        return ops.where(chosen[:, 2], ops.swapaxes(images, 1, 2), images)
+        swaps = self.quarter_turns and images.shape[1] == images.shape[2]
+        rows, columns, swapped = chosen[:, 0], chosen[:, 1], chosen[:, 2]
+        if not self.mirror:  # a turn mirrors twice, or not at all
+            columns = ops.logical_xor(rows, swapped) if swaps else rows
+        images = ops.where(rows, ops.flip(images, axis=1), images)
+        images = ops.where(columns, ops.flip(images, axis=2), images)
+        return ops.where(swapped, ops.swapaxes(images, 1, 2), images) if swaps else images
