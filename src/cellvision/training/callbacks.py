@@ -15,6 +15,7 @@ from cellvision.results.claimed_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
 from cellvision.training.earlier_speeds import network_speeds
 from cellvision.training.kept_weights import keeps_best, patience, remembers_best
+from cellvision.training.speed import TrainingSpeed
 from cellvision.training.state import TrainingState, values
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ class TrainingMonitor:
         State after the last finished epoch, if it is kept.
     overruled : bool
         Whether a callback changed the weights at the end, and the best ones have replaced them.
+    speed : TrainingSpeed
+        Images per second and waiting for data so far.
     """
 
     model: Any
@@ -173,11 +176,9 @@ class TrainingMonitor:
         )
         self._speeds = network_speeds(context.network)
         self._is_announced = False
-        self._training_seconds: list[float] = []
-        self._waiting_seconds: list[float] = []
-        self._begin = self._due = self._waited = 0.0
+        self.speed = TrainingSpeed(context.loader.usable)
+        self._begin = self._due = 0.0
         self._first_batch = self._shown = 0
-        self._trained = False
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Say how long the training takes, if this machine has trained such a network before."""
@@ -199,7 +200,8 @@ class TrainingMonitor:
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Start the clock."""
-        self._begin, self._waited, self._trained = time.perf_counter(), 0.0, False
+        self._begin = time.perf_counter()
+        self.speed.start_epoch()
         self._first_batch = (epoch - self._first_epoch) * self.context.loader.steps
         self._shown = 0
         self.context.display.epoch(
@@ -217,9 +219,9 @@ class TrainingMonitor:
             batch = min(batch, loader.steps - 1)  # the last execution may be shorter
         else:
             batch = sum(executions[: batch + 1]) - 1
-        # A batch may have been ready long before, or have become ready after it was due.
-        self._waited += max(0.0, loader.ready[self._first_batch + batch] - self._due)
         images = min((batch + 1) * loader.batch_size, loader.usable)
+        # A batch may have been ready long before, or have become ready after it was due.
+        self.speed.end_batch(images, max(0.0, loader.ready[self._first_batch + batch] - self._due))
         self.context.display.step(images - self._shown)
         self._shown = images
         if len(self.history) == self._first_epoch and executions is None:
@@ -228,20 +230,14 @@ class TrainingMonitor:
                 self._announce(remaining)
                 self.context.display.remaining(remaining)
 
-    def _end_of_training(self) -> None:
-        if not self._trained:
-            self._trained = True
-            self._training_seconds.append(time.perf_counter() - self._begin)
-            self._waiting_seconds.append(self._waited)
-
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Stop the clock: validation begins."""
-        self._end_of_training()
+        self.speed.end_epoch()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Record the epoch, keep its weights and state if requested, and report."""
         context = self.context
-        self._end_of_training()
+        self.speed.end_epoch()
         seconds = time.perf_counter() - self._begin
         row = history_row(epoch + 1, logs or {}, seconds, context.network.metrics)
         if self._is_dead(epoch + 1):
@@ -258,7 +254,7 @@ class TrainingMonitor:
         context.on_epoch(epoch + 1, row)
         left = 0 if self.model.stop_training else context.training.epochs - epoch - 1
         context.display.remaining(self._duration.epoch(row["seconds"], left))
-        context.display.epoch_done(row, self.images_per_second(), self.data_wait_fraction())
+        context.display.epoch_done(row, self.speed.images_per_second(), self.speed.waiting())
 
     @property
     def is_over(self) -> bool:
@@ -311,20 +307,6 @@ class TrainingMonitor:
             pairs = zip(self._at_epoch_end, values(model.weights), strict=False)
             self.overruled = not all(np.array_equal(before, now) for before, now in pairs)
             model.set_weights(self._best)
-
-    def images_per_second(self) -> float:
-        """Training speed, without the first epoch, which also compiles."""
-        steady = _steady(self._training_seconds)
-        return self.context.loader.usable * len(steady) / max(sum(steady), 1e-9)
-
-    def data_wait_fraction(self) -> float:
-        """Fraction of training time spent waiting for data."""
-        steady = _steady(self._training_seconds)
-        return min(sum(_steady(self._waiting_seconds)) / max(sum(steady), 1e-9), 1.0)
-
-
-def _steady(seconds: list[float]) -> list[float]:
-    return seconds[1:] if len(seconds) > 1 else seconds
 
 
 def training_monitor(context: Monitoring, start: TrainingState | None = None) -> TrainingMonitor:

@@ -18,7 +18,8 @@ class TrainingResult:
     seconds : float
         Duration.
     images_per_second : float
-        Training speed, without validation and without the first epoch, which also compiles.
+        Training speed, without validation, and without the first epoch or, if there is no other,
+        without its first batch, which also compiles.
     data_wait_fraction : float
         Fraction of training time spent waiting for data. An upper bound on GPUs and where
         several steps run at once, since Python then runs ahead of the device.

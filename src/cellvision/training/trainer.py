@@ -225,8 +225,8 @@ class Trainer:
         return network, TrainingResult(
             monitor.history,
             time.perf_counter() - begin,
-            monitor.images_per_second(),
-            monitor.data_wait_fraction(),
+            monitor.speed.images_per_second(),
+            monitor.speed.waiting(),
             restarted_seeds=tuple(dead),
             interrupted=monitor.state if interrupted else None,
             overruled_callback=monitor.overruled,
