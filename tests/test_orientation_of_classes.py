@@ -168,3 +168,16 @@ def test_features_without_direction_are_not_chosen_for_directions(tmp_path: Path
         assert ("architecture" in reasons) == (chosen[problem] == "scattering")
     assert chosen.pop("two spots, five spots") == "scattering"
     assert set(chosen.values()) == {"resnet"}
+
+
+@pytest.mark.slow
+def test_standard_learns_directions(tmp_path: Path) -> None:
+    """With all flips and turns, the accuracy is that of guessing."""
+    classes, _ = PROBLEMS["moving left, moving right"]
+    chosen = cv.experiment_from_recipe(
+        folder(tmp_path / "images", classes, 70),
+        settings={"training": {"epochs": 25}, "reporters": []},
+    )
+    test = cv.train(chosen, tmp_path / "run", progress=False).scores["test"]
+    assert test.n == 28
+    assert test.accuracy > 0.9
