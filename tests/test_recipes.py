@@ -255,6 +255,19 @@ def test_size_and_fit_follow_the_images(
     assert preprocessing == {"size": list(size), "fit": fit, "channels": [0, 1]}
 
 
+@pytest.mark.parametrize(
+    ("images", "epochs"),
+    [(40, 150), (160, 150), (300, 80), (400, 60), (2000, 60), (8000, 30), (50_000, 12)],
+)
+def test_epochs_follow_the_number_of_images(images: int, epochs: int) -> None:
+    counts = {"a": images // 2, "b": images - images // 2}
+    facts = replace(example_facts()["two classes of cells"], class_counts=counts)
+    training = cv.recipes.create("standard").experiment(facts)["training"]
+    assert isinstance(training, dict)
+    assert training["epochs"] == epochs
+    assert training["warmup_epochs"] == pytest.approx(0.06 * epochs, abs=0.01)
+
+
 def test_cut_out_cells_of_many_sizes_keep_their_size(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     for number in range(24):
@@ -482,7 +495,7 @@ def test_a_recipe_that_a_file_names_fills_in_what_is_open(
 def test_the_warm_up_is_scaled_to_the_epochs_that_are_given(images: Path) -> None:
     chosen = read_with_recipe(str(images), [], None).training
     shorter = read_with_recipe(str(images), ["training.epochs=6"], None).training
-    assert (chosen.epochs, chosen.warmup_epochs) == (60, 3.6)
+    assert (chosen.epochs, chosen.warmup_epochs) == (150, 9)
     assert (shorter.epochs, shorter.warmup_epochs) == (6, 0.36)
     given = ["training.epochs=6", "training.warmup_epochs=2"]
     assert read_with_recipe(str(images), given, None).training.warmup_epochs == 2

@@ -179,7 +179,12 @@ def augmenters(facts: ImageFacts, side: int) -> list[JsonValue]:
 
 
 def epochs(images: int) -> int:
-    """Return the number of epochs: 60 up to 2,000 training images, 12 from 50,000."""
+    """Return the number of epochs: 60 for 400 to 2,000 training images, 12 from 50,000.
+
+    Fewer images are shown as often in total as 400, each 150 times at most.
+    """
+    if images < 400:
+        return min(round(60 * 400 / images), 150)
     return min(max(round(60 * math.sqrt(2000 / images)), 12), 60)
 
 
