@@ -761,7 +761,7 @@ def scores_of_a_rare_class(
     return label, np.stack([-score, score], axis=1), group
 
 
-@pytest.mark.parametrize("groups", [3, 6])
+@pytest.mark.parametrize("groups", [3])
 def test_the_area_of_a_class_in_few_groups_covers_the_truth(groups: int) -> None:
     """Of 150 intervals, the bootstrap over all 20 groups covered in 0.80 to 0.87 (3 groups)."""
     rng, hits = np.random.default_rng(0), 0
