@@ -147,9 +147,9 @@ def groups_for_test(
 ) -> PowerEstimate:
     """Simulate how many groups of each class the permutation test needs, and the word *learned*.
 
-    On a test set of its own, the word needs p <= level alone, if groups are of one class each and
-    of similar size; in a cross-validated study, it also needs an interval above chance. Neither
-    includes controls, several experiments, test sets or looks, or batches.
+    On a test set, the word needs p <= level alone, if groups are of one class each and of similar
+    size; in a cross-validated study, it also needs an interval above chance. Neither includes
+    controls, several experiments, test sets or looks, or batches.
 
     The statistic is the balanced accuracy. Groups have accuracies from a beta distribution with
     the pilot's recall of their class, or its accuracy, and its correlation; wrong answers fall on
