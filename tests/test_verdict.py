@@ -284,6 +284,18 @@ def test_the_number_of_groups_comes_with_the_finding_they_would_show() -> None:
         assert f"{needed} groups would show that it does {finding} at this" in result.reasons[1]
 
 
+def test_without_groups_the_number_is_one_of_images() -> None:
+    control = {"texture": ControlEvidence(BRIGHTNESS, control_with_errors(LITTLE_BELOW))}
+    result = statistics.verdict(LABELS[FEW], NEARLY_ALWAYS_RIGHT, controls=control)
+    (found,) = result.controls
+    assert (found.finding, found.groups_would_show) == ("open", "no more")
+    assert result.sentence == (
+        "learned only if images are independent; whether by more than brightness is not shown "
+        f"(about {found.groups_needed} images would show that it is no more at this difference)"
+    )
+    assert "groups would show" not in found.describe()
+
+
 def test_findings_of_several_controls_are_told_apart() -> None:
     far, little = control_with_errors(FAR_BELOW), control_with_errors(LITTLE_BELOW)
     result = open_verdict(texture=far, brightness=little)

@@ -50,7 +50,8 @@ class ControlRecord(ResultModel):
     """The finding as a sentence."""
 
     groups_needed: int | None = None
-    """About how many test groups would decide an open comparison, at this difference."""
+    """About how many test groups would decide an open comparison, at this difference; images if
+    groups are unknown."""
 
     groups_would_show: str | None = None
     """What so many test groups would show: ``more`` or ``no more``."""

@@ -209,9 +209,9 @@ class ControlResult:
             "worse": "the network does worse",
         }.get(self.finding, "whether the network does more is open")
         needed = ""
-        if self.groups_needed is not None:
+        if self.deciding is not None and self.groups_needed is not None:
             needed = (
-                f"; about {self.groups_needed} groups would show that it does "
+                f"; about {self.groups_needed} {self.deciding.noun} would show that it does "
                 f"{self.groups_would_show} at this difference"
             )
         limit = "" if self.counts else f" It decides nothing: {self.caveat}."

@@ -24,10 +24,13 @@ class DecidingGroups:
     no_more : int or None
         About how many would show that it does no more; None if the difference is not below the
         margin, or if the number is beyond ten times the groups.
+    noun : {"groups", "images"}
+        What is counted: images if groups are unknown.
     """
 
     more: int | None
     no_more: int | None
+    noun: Literal["groups", "images"]
 
     @property
     def fewest(self) -> int | None:
@@ -62,4 +65,5 @@ def plan_comparison(difference: Interval, equivalence: Interval, margin: float) 
     return DecidingGroups(
         number(gap - difference.low, gap) if round(gap, 2) > 0 else None,
         number(equivalence.high - gap, margin - gap) if gap < margin else None,
+        "images" if difference.groups is None else "groups",
     )

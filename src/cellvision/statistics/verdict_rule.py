@@ -234,19 +234,21 @@ def _subjects(results: Sequence[ControlResult]) -> str:
 def _more(results: Sequence[ControlResult]) -> str:
     """State how many groups would decide all of these comparisons, and what they would show."""
     plans = [result.deciding for result in results if result.deciding is not None]
+    noun = plans[0].noun
     numbers = [plan.fewest for plan in plans if plan.fewest is not None]
     if len(numbers) < len(results):
-        return " (many more groups would be needed)"
+        return f" (many more {noun} would be needed)"
     number = max(numbers)
+    about = f"about {number} {noun} would"
     at = "at this difference" if len(results) == 1 else "at these differences"
     found = [plan.finding(number) for plan in plans]
     if "no more" not in found:
-        return f" (about {number} groups would show it {at})"
+        return f" ({about} show it {at})"
     if "more" not in found:
-        return f" (about {number} groups would show that it is no more {at})"
+        return f" ({about} show that it is no more {at})"
     each = ", ".join(
         f"{finding} than {_subjects(of_finding)}"
         for finding in ("more", "no more")
         for of_finding in [[r for r, f in zip(results, found, strict=True) if f == finding]]
     )
-    return f" (about {number} groups would decide {at}: {each})"
+    return f" ({about} decide {at}: {each})"
