@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from cellvision import statistics
-from cellvision.cli.score_tables import class_table, mean_class_table, omitted_classes
+from cellvision.cli.score_tables import (
+    class_table,
+    mean_class_table,
+    omitted_classes,
+    partly_defined,
+)
 from cellvision.results.class_scores import never_predicted, score_classes
 from cellvision.results.scores import Score
 
@@ -104,6 +109,25 @@ def test_the_terminal_has_a_row_for_each_class() -> None:
     score = Score.from_predictions(labels, np.eye(4)[predicted], None, 0.5, class_names=names)
     perfect = Score.from_predictions(labels, np.eye(4)[labels], None, 0.5, class_names=names)
     assert printed(mean_class_table([score, perfect]))[2].startswith("metaphase 14 1.000 0.536")
+
+
+def test_a_mean_of_fewer_runs_says_of_how_many() -> None:
+    """One run of three predicts the rare class, always rightly; a precision of 1 would flatter."""
+    labels, predicted, names = seen()
+    one_right = np.where(np.arange(len(labels)) == np.flatnonzero(labels == 2)[0], 2, predicted)
+    scores = [
+        Score.from_predictions(labels, np.eye(4)[answers], None, 0.5, class_names=names)
+        for answers in (predicted, one_right, predicted)
+    ]
+    lines = printed(mean_class_table(scores))
+    assert lines[3] == "rare 3 1.000 (1 of 3) 0.111 0.167"
+    assert lines[2].startswith("metaphase 14 1.000 0.071")
+    assert partly_defined(scores) == (
+        "  (1 of 3): mean of the runs that predict the class; the others have no precision for it"
+    )
+    for same in (scores[0], scores[1]):
+        assert " of 3" not in "".join(printed(mean_class_table([same] * 3)))
+        assert partly_defined([same] * 3) == ""
 
 
 def test_of_many_classes_the_worst_are_shown() -> None:

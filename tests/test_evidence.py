@@ -431,6 +431,23 @@ def test_groups_for_a_test_are_simulated() -> None:
     assert all(0 <= power <= 1 for power in hard.power.values())
 
 
+def test_the_plan_of_a_cross_validated_study_is_for_its_verdict() -> None:
+    """The number for p alone gives *learned* in a fifth of studies, and the planned one in 0.8."""
+    pilot = Pilot(0.8, 0.2, 20)
+    plan = statistics.groups_for_test(pilot)
+    assert (plan.groups_per_class, plan.groups_per_class_cross_validated) == (3, 5)
+    for number in (3, 5):
+        rng, learned = np.random.default_rng(1), 0
+        labels = np.repeat([0, 1], number * 20)
+        groups = np.repeat(np.arange(2 * number), 20)
+        for _ in range(100):
+            right = rng.random(len(labels)) < rng.beta(3.2, 0.8, 2 * number)[groups]
+            answers = np.where(right, labels, 1 - labels)
+            result = statistics.verdict(labels, answers, groups, cross_validated=True)
+            learned += result.word == "learned"
+        assert learned / 100 == pytest.approx(plan.power_cross_validated[number], abs=0.11)
+
+
 def test_a_constant_network_is_at_chance_however_many_groups_are_planned() -> None:
     groups = np.repeat(np.arange(20), 20)
     labels = np.where(groups < 18, "a", "b")
@@ -520,13 +537,13 @@ def test_a_class_of_few_groups_gets_the_interval_of_few_groups(
 ) -> None:
     groups = np.repeat(np.arange(20), 10)
     widths = []
-    for number in (1, 2, 6):
+    for number in (1, 2, 7):
         positive = (groups < number).astype(int)
         scores = np.clip(rng.normal(0.35 + 0.3 * positive, 0.2), 0, 1)
         result = getattr(statistics, curve)(positive, np.stack([1 - scores, scores], 1), groups)[1]
         area = result.auc if curve == "roc_curve" else result.average_precision
         widths.append(area.high - area.low)
-        warning = {1: "a class has only 1 group", 2: "a class has only 2 groups", 6: None}
+        warning = {1: "a class has only 1 group", 2: "a class has only 2 groups", 7: None}
         assert area.warning == warning[number]
     assert widths[0] == 1
     assert widths[1] > 0.9

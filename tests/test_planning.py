@@ -124,6 +124,24 @@ def test_guesses_are_enough_for_a_plan(capsys: pytest.CaptureFixture[str]) -> No
     assert content["groups_for_interval_cross_validated"] == groups_for_interval(pilot, 0.1 / 1.3)
     assert content["groups_per_class_for_test"] == 3  # of 20 arrangements one is the true one
     assert content["simulated_power"]["3"] >= 0.8
+    # Three groups of each class are not enough for an interval above chance.
+    folds = content["simulated_power_cross_validated"]
+    assert folds["3"] < 0.8
+    assert folds[str(content["groups_per_class_cross_validated"])] >= 0.8
+
+
+def test_a_plan_says_what_is_planned_and_what_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--accuracy", "0.9", "--correlation", "0.1", "--images", "10", "--half-width", "0.1")
+    with pytest.raises(SystemExit):
+        main(["plan", *words])
+    lines = capsys.readouterr().out.splitlines()
+    on_test_set = (
+        'For "learned" on a test set (p <= 0.05) with probability 0.8: about 3 test groups'
+    )
+    assert any(line.startswith(on_test_set) for line in lines)
+    folds = 'For "learned" in a cross-validated study (p <= 0.05, and the interval above chance): '
+    assert any(line.startswith(folds) for line in lines)
+    assert any(line.startswith("Not planned: whether the network does more") for line in lines)
 
 
 def test_a_guess_at_chance_has_no_number_of_groups(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,8 @@ so runs agree with each other far more than independent samples would.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -223,23 +225,86 @@ def test_without_a_decision_the_reasons_name_simpler_models_that_succeed() -> No
     assert result.reasons[2].startswith("Texture: accuracy 100%")
 
 
-def test_an_open_comparison_states_how_many_groups_would_decide(
-    rng: np.random.Generator,
-) -> None:
-    network, control = predictions_of(rng, LABELS[FEW], 0.9), predictions_of(rng, LABELS[FEW], 0.8)
-    result = statistics.verdict(
-        LABELS[FEW],
-        network,
-        GROUPS[FEW],
-        controls={"intensity": ControlEvidence(BRIGHTNESS, control)},
-    )
-    assert (result.word, result.controls[0].finding) == ("learned, open", "open")
-    needed = result.controls[0].groups_needed
-    assert needed is not None
-    assert needed > 10
+def control_with_errors(groups: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return answers that are wrong on the first two images of these of ten groups."""
+    wrong = np.isin(GROUPS[FEW], groups) & (np.arange(FEW.sum()) % 6 < 2)
+    return np.where(wrong, 1 - LABELS[FEW], LABELS[FEW])
+
+
+NEARLY_ALWAYS_RIGHT = control_with_errors((0,))
+
+
+def open_verdict(**controls: NDArray[np.intp]) -> statistics.Verdict:
+    """Judge a network of ten groups beside simpler models with these answers."""
+    evidence = {
+        name: ControlEvidence(ControlMeaning("lower rung", name), answers)
+        for name, answers in controls.items()
+    }
+    result = statistics.verdict(LABELS[FEW], NEARLY_ALWAYS_RIGHT, GROUPS[FEW], controls=evidence)
+    assert result.word == "learned, open"
+    assert {control.finding for control in result.controls} == {"open"}
+    return result
+
+
+def finding_of(result: statistics.ControlResult, groups: int) -> str:
+    """Return the finding at this number of groups: widths shrink with the root of it."""
+    assert result.difference is not None
+    assert result.equivalence is not None
+    shrink = np.sqrt(result.difference.groups / groups)
+    at_more = [
+        replace(
+            interval,
+            low=interval.estimate - (interval.estimate - interval.low) * shrink,
+            high=interval.estimate + (interval.high - interval.estimate) * shrink,
+        )
+        for interval in (result.difference, result.equivalence)
+    ]
+    return statistics.compare_with_control(*at_more)
+
+
+FAR_BELOW, LITTLE_BELOW = (1, 2, 3, 4, 5, 6), (1, 2)
+
+
+def test_the_number_of_groups_comes_with_the_finding_they_would_show() -> None:
+    """A small difference, positive or not, would first be shown to be within the margin."""
+    for wrong, finding, clause in (
+        (FAR_BELOW, "more", "would show it at this difference"),
+        (LITTLE_BELOW, "no more", "would show that it is no more at this difference"),
+        ((), "no more", "would show that it is no more at this difference"),
+    ):
+        result = open_verdict(texture=control_with_errors(wrong))
+        (control,) = result.controls
+        needed = control.groups_needed
+        assert needed is not None
+        assert (control.groups_would_show, finding_of(control, needed + 1)) == (finding, finding)
+        assert finding_of(control, needed - 1) == "open"
+        assert result.sentence == (
+            f"learned; whether by more than texture is not shown (about {needed} groups {clause})"
+        )
+        assert f"{needed} groups would show that it does {finding} at this" in result.reasons[1]
+
+
+def test_without_groups_the_number_is_one_of_images() -> None:
+    control = {"texture": ControlEvidence(BRIGHTNESS, control_with_errors(LITTLE_BELOW))}
+    result = statistics.verdict(LABELS[FEW], NEARLY_ALWAYS_RIGHT, controls=control)
+    (found,) = result.controls
+    assert (found.finding, found.groups_would_show) == ("open", "no more")
     assert result.sentence == (
-        "learned; whether by more than brightness is not shown "
-        f"(about {needed} groups would show it)"
+        "learned only if images are independent; whether by more than brightness is not shown "
+        f"(about {found.groups_needed} images would show that it is no more at this difference)"
+    )
+    assert "groups would show" not in found.describe()
+
+
+def test_findings_of_several_controls_are_told_apart() -> None:
+    far, little = control_with_errors(FAR_BELOW), control_with_errors(LITTLE_BELOW)
+    result = open_verdict(texture=far, brightness=little)
+    number = max(control.groups_needed or 0 for control in result.controls)
+    assert [finding_of(control, number + 1) for control in result.controls] == ["more", "no more"]
+    assert result.sentence == (
+        "learned; whether by more than texture and brightness is not shown (about "
+        f"{number} groups would decide at these differences: more than texture, no more than "
+        "brightness)"
     )
 
 
@@ -252,18 +317,6 @@ def test_guessing_and_permuted_labels_are_named_apart() -> None:
     score = statistics.verdict(truth, plates, np.arange(20), training=1.0).reasons
     assert "+0.40 from 0.50, the mean of permuted labels" in " ".join(score)
     assert "0.900; guessing 0.500, permuted labels 0.900" in result._repr_html_()
-
-
-def test_where_the_network_is_not_better_no_number_of_groups_is_given() -> None:
-    labels, groups = LABELS[FEW], GROUPS[FEW]
-    network = np.where(groups == 0, 1 - labels, labels)
-    for control in (np.where(groups == 2, 1 - labels, labels), labels):  # as good, and better
-        evidence = {"intensity": ControlEvidence(BRIGHTNESS, control)}
-        result = statistics.verdict(labels, network, groups, controls=evidence)
-        assert (result.word, result.controls[0].finding) == ("learned, open", "open")
-        assert result.controls[0].groups_needed is None
-        assert result.sentence == "learned; whether by more than brightness is not shown"
-        assert "would show it" not in " ".join(result.reasons)
 
 
 def test_a_third_party_control_provides_its_sentence(rng: np.random.Generator) -> None:

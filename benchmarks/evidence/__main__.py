@@ -21,6 +21,7 @@ RULES = {
     "G": ("multiplicity", "several arms and looks"),
     "H": ("groups", "answers for groups"),
     "J": ("trust", "trust at prediction"),
+    "K": ("curves", "areas under curves of rare classes"),
 }
 
 

@@ -49,7 +49,10 @@ def run(
     ] = 0.05,
     power: Annotated[
         float,
-        typer.Option("--power", help="Probability that the permutation test shall have p <= 0.05."),
+        typer.Option(
+            "--power",
+            help='Probability of p <= 0.05, and of "learned" in a cross-validated study.',
+        ),
     ] = 0.8,
     experiment: Annotated[
         str | None,
@@ -60,7 +63,7 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say how many groups an interval and a test need.
+    """Say how many groups an interval, a test and the verdict "learned" need.
 
     The numbers are test groups (wells, donors). They come from a pilot run or study, from guesses,
     or from a pilot of which guesses replace a part.
@@ -138,6 +141,10 @@ def _plan(pilot: Pilot, classes: int, half_width: float, power: float) -> dict[s
         "groups_per_class_for_test": test.groups_per_class,
         "at_chance": test.at_chance,
         "simulated_power": {str(number): value for number, value in test.power.items()},
+        "groups_per_class_cross_validated": test.groups_per_class_cross_validated,
+        "simulated_power_cross_validated": {
+            str(number): value for number, value in test.power_cross_validated.items()
+        },
     }
 
 
@@ -159,19 +166,37 @@ def _lines(content: dict[str, Any]) -> list[str]:
 
 def _lines_of_test(content: dict[str, Any]) -> list[str]:
     needed, power = content["groups_per_class_for_test"], content["simulated_power"]
-    aim = f"For p <= 0.05 with probability {content['power']:g}:"
+    aim = f'For "learned" on a test set (p <= 0.05) with probability {content["power"]:g}:'
     if content["at_chance"]:
         return [
             f"{aim} no number of groups is enough, because the balanced accuracy of "
             f"{_balanced_accuracy(content['pilot']):.2f} is not above chance "
             f"({1 / content['classes']:.2f})."
         ]
-    number = f"more than {max(map(int, power))}" if needed is None else f"about {needed}"
-    simulated = ", ".join(f"{groups}: {value:.2f}" for groups, value in power.items())
-    return [
-        f"{aim} {number} test groups of each class.",
-        f"  Probability of p <= 0.05 by test groups of each class: {simulated}",
+    tried = max(map(int, power))
+    folded = content["groups_per_class_cross_validated"]
+    lines = [
+        f"{aim} {_number(needed, tried)} test groups of each class.",
+        f"  Probability of p <= 0.05 by test groups of each class: {_by_groups(power)}",
+        'For "learned" in a cross-validated study (p <= 0.05, and the interval above chance): '
+        f"{_number(folded, tried)} groups of each class in all.",
     ]
+    if content["simulated_power_cross_validated"]:
+        reached = _by_groups(content["simulated_power_cross_validated"])
+        lines.append(f"  Probability of both by groups of each class: {reached}")
+    lines.append(
+        "Not planned: whether the network does more than the controls, adjustment for several "
+        "experiments or test sets, and batches, within which labels are permuted."
+    )
+    return lines
+
+
+def _number(needed: int | None, tried: int) -> str:
+    return f"more than {tried}" if needed is None else f"about {needed}"
+
+
+def _by_groups(power: dict[str, float]) -> str:
+    return ", ".join(f"{groups}: {value:.2f}" for groups, value in power.items())
 
 
 def _balanced_accuracy(pilot: dict[str, Any]) -> float:

@@ -151,6 +151,9 @@ def _images(scores: Sequence[Score]) -> str:
 def mean_class_table(scores: Sequence[Score]) -> Table:
     """Return one row per class: images, mean precision, recall and F1 of several runs.
 
+    A mean of fewer runs than there are says of how many: the precision of a class is undefined in
+    a run that never predicts it, and the mean of the others alone would flatter.
+
     Parameters
     ----------
     scores
@@ -162,14 +165,21 @@ def mean_class_table(scores: Sequence[Score]) -> Table:
     table = Table("class", "images", "precision", "recall", "F1", box=None)
     for name in _shown(classes):
         of_runs = [score.classes[name] for score in scores if name in score.classes]
-        table.add_row(
-            as_markup(name),
-            str(classes[name].n),
-            _number(_mean([each.precision for each in of_runs])),
-            _number(_mean([each.recall for each in of_runs])),
-            _number(_mean([each.f1 for each in of_runs])),
-        )
+        columns = zip(*((each.precision, each.recall, each.f1) for each in of_runs), strict=True)
+        table.add_row(as_markup(name), str(classes[name].n), *map(_mean_of_defined, columns))
     return table
+
+
+def partly_defined(scores: Sequence[Score]) -> str:
+    """Explain the counts in `mean_class_table`; empty if every run defines every mean there."""
+    for name in _shown(scores[0].classes):
+        predicts = [s.classes[name].precision is not None for s in scores if name in s.classes]
+        if any(predicts) and not all(predicts):
+            return (
+                f"  ({sum(predicts)} of {len(predicts)}): mean of the runs that predict the class; "
+                "the others have no precision for it"
+            )
+    return ""
 
 
 def omitted_classes(classes: Mapping[str, ClassScore]) -> str:
@@ -187,6 +197,13 @@ def _shown(classes: Mapping[str, ClassScore]) -> list[str]:
     worst = sorted(classes, key=lambda name: (classes[name].recall is None, classes[name].recall))
     chosen = set(worst[:_MOST_CLASSES])
     return [name for name in classes if name in chosen]
+
+
+def _mean_of_defined(values: Sequence[float | None]) -> str:
+    """Return the mean of the values that are defined, and of how many, if not of all."""
+    defined = sum(value is not None for value in values)
+    partial = f" ({defined} of {len(values)})" if 0 < defined < len(values) else ""
+    return f"{_number(_mean(values))}{partial}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

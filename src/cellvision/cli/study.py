@@ -338,7 +338,7 @@ def _verdict_lines(verdict: VerdictRecord, failed: Mapping[str, str]) -> list[st
 
 def _show_classes(console: Console, experiment: StudyExperiment, *, several: bool) -> None:
     """Print the mean scores of the classes of each test set."""
-    from cellvision.cli.score_tables import mean_class_table, omitted_classes
+    from cellvision.cli.score_tables import mean_class_table, omitted_classes, partly_defined
     from cellvision.cli.text import as_markup
 
     for split in experiment.test_splits:
@@ -349,9 +349,9 @@ def _show_classes(console: Console, experiment: StudyExperiment, *, several: boo
         mean = f", mean of {len(scores)} runs" if len(scores) > 1 else ""
         console.print(f"\nClasses of {of}{as_markup(split)}{mean}:", style="bold")
         console.print(mean_class_table(scores))
-        omitted = omitted_classes(scores[0].classes)
-        if omitted:
-            console.print(omitted)
+        for note in (partly_defined(scores), omitted_classes(scores[0].classes)):
+            if note:
+                console.print(note)
 
 
 def show(study: Study, out: str) -> None:

@@ -42,6 +42,7 @@ from cellvision.statistics.curves import (
     precision_recall_curve,
     roc_curve,
 )
+from cellvision.statistics.deciding_groups import DecidingGroups
 from cellvision.statistics.families import holm_over_families
 from cellvision.statistics.group_level import (
     GroupPredictions,
@@ -98,6 +99,7 @@ __all__ = [
     "ControlKind",
     "ControlMeaning",
     "ControlResult",
+    "DecidingGroups",
     "Finding",
     "GroupPredictions",
     "GroupScores",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,6 +20,7 @@ from cellvision.statistics.accuracy import (
     accuracy_interval,
     balanced_accuracy_interval,
 )
+from cellvision.statistics.deciding_groups import DecidingGroups, plan_comparison
 from cellvision.statistics.intervals import Interval
 from cellvision.statistics.paired import balanced_weights, paired_difference
 from cellvision.statistics.permutation import PermutationTest, permutation_test
@@ -149,9 +149,9 @@ class ControlResult:
         None for permuted labels.
     equivalence : Interval or None
         The same at 90 %: its upper limit is compared with the margin.
-    groups_needed : int or None
-        About how many test groups would decide an *open* comparison, if the difference stays as
-        it is; None if it is decided, if the network is not better, or if that cannot be said.
+    deciding : DecidingGroups or None
+        How many test groups would decide an *open* comparison, and in which sense; None if it is
+        decided.
     caveat : str
         See `ControlEvidence`.
     """
@@ -164,7 +164,7 @@ class ControlResult:
     test: PermutationTest
     difference: Interval | None
     equivalence: Interval | None
-    groups_needed: int | None
+    deciding: DecidingGroups | None
     caveat: str = ""
 
     @property
@@ -173,9 +173,16 @@ class ControlResult:
         return self.difference is not None and (not self.caveat or self.finding == "more")
 
     @property
-    def is_better(self) -> bool:
-        """Whether the network is better than the control, in the two decimals that are printed."""
-        return self.difference is not None and round(self.difference.estimate, 2) > 0
+    def groups_needed(self) -> int | None:
+        """About how many test groups would decide, at this difference; None if not to be said."""
+        return None if self.deciding is None else self.deciding.fewest
+
+    @property
+    def groups_would_show(self) -> Finding | None:
+        """What `groups_needed` test groups would show: *more* or *no more*."""
+        if self.deciding is None or self.deciding.fewest is None:
+            return None
+        return self.deciding.finding(self.deciding.fewest)
 
     def describe(self) -> str:
         """Say in a sentence what was found."""
@@ -201,7 +208,12 @@ class ControlResult:
             "no more": "the network does no more",
             "worse": "the network does worse",
         }.get(self.finding, "whether the network does more is open")
-        needed = f"; about {self.groups_needed} groups would show it" if self.groups_needed else ""
+        needed = ""
+        if self.deciding is not None and self.groups_needed is not None:
+            needed = (
+                f"; about {self.groups_needed} {self.deciding.noun} would show that it does "
+                f"{self.groups_would_show} at this difference"
+            )
         limit = "" if self.counts else f" It decides nothing: {self.caveat}."
         return (
             f"{_capital(subject)}: accuracy {accuracy}; network minus control, balanced "
@@ -331,18 +343,19 @@ def evaluate_control(
     test = permutation_test(labels, answers, groups, batches=test_set.batches, seed=seed)
     correct = (answers == labels).mean(axis=0)
     accuracy = test_set.interval(correct)
+    difference = equivalence = deciding = None
     if permuted:
         finding: Finding = "no leak"
         if test.smallest_p > level:
             finding = "could not show a leak"
         elif test.p <= level and _beats_chance(test_set, labels, answers):
             finding = "leak"
-        difference = equivalence = needed = None
     else:
         difference = test_set.difference(correct, 0.95, seed)
         equivalence = test_set.difference(correct, 0.90, seed)
         finding = compare_with_control(difference, equivalence, margin)
-        needed = _groups_needed(difference, equivalence, margin) if finding == "open" else None
+        if finding == "open":
+            deciding = plan_comparison(difference, equivalence, margin)
     return ControlResult(
         name,
         evidence.meaning,
@@ -352,7 +365,7 @@ def evaluate_control(
         test=test,
         difference=difference,
         equivalence=equivalence,
-        groups_needed=needed,
+        deciding=deciding,
         caveat="" if permuted else evidence.caveat,
     )
 
@@ -368,20 +381,6 @@ def _beats_chance(test_set: HeldOutSet, labels: NDArray[Any], predictions: NDArr
     rows = np.broadcast_to(labels, predictions.shape)
     lows = [test_set.balanced(*pair).low for pair in zip(rows, predictions, strict=True)]
     return bool(np.mean(lows) > 1 / len(np.unique(test_set.labels)))
-
-
-def _groups_needed(difference: Interval, equivalence: Interval, margin: float) -> int | None:
-    """Return about how many groups decide, as widths shrink with the root of their number."""
-    gap = difference.estimate
-    if round(gap, 2) <= 0:  # as printed: no number of groups would show that the network does more
-        return None
-    factors = [(gap - difference.low) / gap]
-    if gap < margin:
-        factors.append((equivalence.high - gap) / (margin - gap))
-    groups = difference.groups or difference.n
-    needed = ceil(groups * min(factors) ** 2)
-    # Beyond ten times as many groups the extrapolation says nothing but "many more".
-    return needed if needed <= 10 * groups else None
 
 
 def _capital(text: str) -> str:

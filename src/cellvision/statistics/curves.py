@@ -20,6 +20,10 @@ from cellvision.statistics.intervals import Interval
 
 GRID = 101
 
+_FEWEST_GROUPS_FOR_ROC = 7
+"""Groups of a class below which the bootstrap gives the area under its ROC curve too narrow an
+interval ("Statistics" has the simulation). That of the average precision is wide enough."""
+
 Floats = NDArray[np.float64]
 
 
@@ -138,7 +142,9 @@ def roc_curve(
             )
             continue
         false, true, thresholds = points(one.positive, one.scores)
-        interval, low, high = one.interval(float(auc(false, true)), _roc, grid)
+        interval, low, high = one.interval(
+            float(auc(false, true)), _roc, grid, _FEWEST_GROUPS_FOR_ROC
+        )
         curves.append(RocCurve(one.name, false, true, thresholds, interval, grid, low, high))
     return tuple(curves)
 
@@ -188,7 +194,7 @@ def precision_recall_curve(
             continue
         precision, recall, thresholds = points(one.positive, one.scores)
         area = float(average_precision_score(one.positive, one.scores))
-        interval, low, high = one.interval(area, _precision_recall, grid)
+        interval, low, high = one.interval(area, _precision_recall, grid, FEWEST_GROUPS_OF_A_CLASS)
         curves.append(
             PrecisionRecallCurve(
                 one.name, precision, recall, thresholds, interval, share, grid, low, high
@@ -249,14 +255,14 @@ class _OneClass:
             return f"every image is of class {self.name}"
         return None
 
-    def _few_groups(self) -> Floats | None:
-        """Return the sizes of the groups with or without the class, if either are too few.
+    def _few_groups(self, fewest: int) -> Floats | None:
+        """Return the sizes of the groups with or without the class, if either are below `fewest`.
 
-        Two groups of a rare class say little, however many others there are.
+        Few groups of a rare class say little, however many others there are.
         """
         sides = [np.bincount(self.index[rows]) for rows in (self.positive, ~self.positive)]
         sizes = min((side[side > 0] for side in sides), key=len).astype(np.float64)
-        return sizes if len(sizes) < FEWEST_GROUPS_OF_A_CLASS else None
+        return sizes if len(sizes) < fewest else None
 
     def undefined(self) -> Interval:
         count = int(self.index.max()) + 1 if self.grouped else None
@@ -264,12 +270,15 @@ class _OneClass:
         return Interval(float("nan"), 0.0, 1.0, "no interval", n, count, self.problem)
 
     def interval(
-        self, estimate: float, shape: Any, grid: Floats
+        self, estimate: float, shape: Any, grid: Floats, fewest: int
     ) -> tuple[Interval, Floats, Floats]:
-        """Return the interval of the area, and the band on the grid."""
+        """Return the interval of the area, and the band on the grid.
+
+        With fewer than `fewest` groups of the class, or of the rest, these decide the width.
+        """
         sizes = np.bincount(self.index).astype(np.float64)
         count = len(sizes)
-        few = self._few_groups()
+        few = self._few_groups(fewest)
         # One column per distinct score, best first; equal scores cannot be told apart.
         order = np.argsort(-self.scores, kind="stable")
         positive, index, scores = self.positive[order], self.index[order], self.scores[order]

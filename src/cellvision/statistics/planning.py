@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 import numpy as np
@@ -14,11 +14,14 @@ from cellvision.statistics import resampling, validation
 from cellvision.statistics.accuracy import (
     CROSS_VALIDATION_FACTOR,
     accuracy_interval,
+    balanced_accuracy_interval,
 )
 from cellvision.statistics.permutation import permutation_test
 from cellvision.statistics.pilot import Pilot
 
 Floats = NDArray[np.float64]
+Study = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+"""Labels, predictions and groups of a simulated study."""
 
 FEWEST_GROUPS = 16
 """Test groups below which a learning curve is refused."""
@@ -101,12 +104,15 @@ def _cumulative_beta_binomial(pilot: Pilot, images: int) -> Floats:
 
 @dataclass(frozen=True)
 class PowerEstimate:
-    """Simulated power of the permutation test.
+    """Simulated probability that a study shows that a network learned.
+
+    Comparisons with controls are not simulated: the verdict *learned* names those that stay open.
 
     Attributes
     ----------
     groups_per_class : int or None
-        The fewest of the numbers tried that reach the power; None if none does.
+        The fewest test groups of each class, of the numbers tried, with which p <= level has the
+        power; None if none does.
     power : dict
         ``{groups per class: fraction of simulated studies with p <= level}``.
     simulations : int
@@ -114,12 +120,20 @@ class PowerEstimate:
     at_chance : bool
         Whether the pilot's balanced accuracy is not above chance: no number of groups shows a
         difference that is not there, and nothing is simulated.
+    groups_per_class_cross_validated : int or None
+        The same of all groups of a cross-validated study. *Learned* then needs p <= level and the
+        lower limit of the widened interval of the balanced accuracy above chance.
+    power_cross_validated : dict
+        ``{groups per class: fraction of simulated studies that meet both}``, of the numbers with
+        which p <= level has the power.
     """
 
     groups_per_class: int | None
     power: dict[int, float]
     simulations: int
     at_chance: bool = False
+    groups_per_class_cross_validated: int | None = None
+    power_cross_validated: dict[int, float] = field(default_factory=dict)
 
 
 def groups_for_test(
@@ -131,7 +145,11 @@ def groups_for_test(
     simulations: int = 200,
     seed: int = 0,
 ) -> PowerEstimate:
-    """Simulate how many test groups of each class the permutation test needs.
+    """Simulate how many groups of each class the permutation test needs, and the word *learned*.
+
+    On a test set, the word needs p <= level alone, if groups are of one class each and of similar
+    size; in a cross-validated study, it also needs an interval above chance. Neither includes
+    controls, several experiments, test sets or looks, or batches.
 
     The statistic is the balanced accuracy. Groups have accuracies from a beta distribution with
     the pilot's recall of their class, or its accuracy, and its correlation; wrong answers fall on
@@ -173,18 +191,34 @@ def groups_for_test(
     if np.mean(recalls) <= 1 / len(recalls) + 1e-9:
         return PowerEstimate(None, {}, 0, at_chance=True)
     rng = np.random.default_rng(seed)
-    reached: dict[int, float] = {}
+    tested: dict[int, float] = {}
+    folded: dict[int, float] = {}
     for number in _CANDIDATES:
-        hits = sum(_simulated_p(pilot, recalls, number, rng) <= level for _ in range(simulations))
-        reached[number] = hits / simulations
-        if reached[number] >= power:
-            return PowerEstimate(number, reached, simulations)
-    return PowerEstimate(None, reached, simulations)
+        studies = [_simulated_study(pilot, recalls, number, rng) for _ in range(simulations)]
+        significant = [study for study in studies if _p(study) <= level]
+        tested[number] = len(significant) / simulations
+        if tested[number] < power:  # too few already for p alone
+            continue
+        folded[number] = sum(map(_above_chance_in_folds, significant)) / simulations
+        if folded[number] >= power:
+            break
+    return PowerEstimate(
+        _fewest(tested, power),
+        tested,
+        simulations,
+        groups_per_class_cross_validated=_fewest(folded, power),
+        power_cross_validated=folded,
+    )
 
 
-def _simulated_p(
+def _fewest(reached: dict[int, float], power: float) -> int | None:
+    return next((number for number, value in reached.items() if value >= power), None)
+
+
+def _simulated_study(
     pilot: Pilot, recalls: Sequence[float], number: int, rng: np.random.Generator
-) -> float:
+) -> Study:
+    """Return labels, answers and groups of one study."""
     images, classes = max(1, round(pilot.images)), len(recalls)
     label = np.repeat(np.arange(classes), number)
     group_accuracy = np.repeat(np.asarray(recalls, np.float64), number)
@@ -199,9 +233,17 @@ def _simulated_p(
     right = rng.random(len(labels)) < np.repeat(group_accuracy, images)
     wrong = (labels + rng.integers(1, classes, len(labels))) % classes
     groups = np.repeat(np.arange(len(label)), images)
-    return permutation_test(
-        labels, np.where(right, labels, wrong), groups, permutations=499, seed=1
-    ).p
+    return labels, np.where(right, labels, wrong), groups
+
+
+def _p(study: Study) -> float:
+    return permutation_test(*study, permutations=499, seed=1).p
+
+
+def _above_chance_in_folds(study: Study) -> bool:
+    """Whether the interval of pooled folds is above chance, as *learned* requires there."""
+    interval = balanced_accuracy_interval(*study).widened(CROSS_VALIDATION_FACTOR)
+    return interval.low > 1 / len(np.unique(study[0]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -232,13 +232,23 @@ def _subjects(results: Sequence[ControlResult]) -> str:
 
 
 def _more(results: Sequence[ControlResult]) -> str:
-    """State how many groups would decide all of these comparisons; empty if none would.
-
-    Where the network is not better than a control, no number of groups shows that it does more.
-    """
-    if not all(result.is_better for result in results):
-        return ""
-    needed = [result.groups_needed for result in results]
-    if any(number is None for number in needed):
-        return " (many more groups would be needed)"
-    return f" (about {max(n for n in needed if n is not None)} groups would show it)"
+    """State how many groups would decide all of these comparisons, and what they would show."""
+    plans = [result.deciding for result in results if result.deciding is not None]
+    noun = plans[0].noun
+    numbers = [plan.fewest for plan in plans if plan.fewest is not None]
+    if len(numbers) < len(results):
+        return f" (many more {noun} would be needed)"
+    number = max(numbers)
+    about = f"about {number} {noun} would"
+    at = "at this difference" if len(results) == 1 else "at these differences"
+    found = [plan.finding(number) for plan in plans]
+    if "no more" not in found:
+        return f" ({about} show it {at})"
+    if "more" not in found:
+        return f" ({about} show that it is no more {at})"
+    each = ", ".join(
+        f"{finding} than {_subjects(of_finding)}"
+        for finding in ("more", "no more")
+        for of_finding in [[r for r, f in zip(results, found, strict=True) if f == finding]]
+    )
+    return f" ({about} decide {at}: {each})"

@@ -338,6 +338,7 @@ def _plain_control(control: ControlResult, training_accuracy: float | None) -> d
         "finding": control.finding,
         "sentence": control.describe(),
         "groups_needed": control.groups_needed,
+        "groups_would_show": control.groups_would_show,
         "caveat": control.caveat,
         "training_accuracy": training_accuracy,
         "difference": None if control.difference is None else asdict(control.difference),

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellvision import Run, Study
+    from cellvision.results.control_records import ControlRecord
     from cellvision.results.scores import Score
     from cellvision.results.study import StudyExperiment
-    from cellvision.results.verdicts import ControlRecord, VerdictRecord
+    from cellvision.results.verdicts import VerdictRecord
 
 _EVALUATION = "This is about trained networks on later images, without controls."
 """What the page of an evaluation says beside the rule's sentence."""
