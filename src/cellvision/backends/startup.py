@@ -16,6 +16,9 @@ from cellvision import errors
 _SUPPORTED = ("tensorflow", "jax")
 """Keras finds and shares devices for these alone (`keras.distribution`)."""
 
+_owns_process = False
+"""Whether `own_process` was called."""
+
 _HINT = "Unset KERAS_BACKEND, or set it to tensorflow or jax: cellvision supports these two."
 
 
@@ -36,9 +39,17 @@ def raise_if_no_backend() -> None:
         raise errors.InvalidInput(f"KERAS_BACKEND is {name!r}, which is not installed", _HINT)
 
 
-def start_backend(
-    prepare: Callable[[], None] = lambda: None, *, owns_process: bool = False
-) -> None:
+def own_process() -> None:
+    """Declare that this process is a command of cellvision or a worker of one, and no script's.
+
+    All objects of the packages that `start_backend` imports then stay until it ends, so they are
+    never looked through for garbage.
+    """
+    global _owns_process
+    _owns_process = True
+
+
+def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
     """Import keras and find the devices, suppressing what native code prints.
 
     TensorFlow prints processor options and missing GPU drivers to standard error, whatever the
@@ -48,9 +59,6 @@ def start_backend(
     ----------
     prepare
         Called before devices are looked for; its output is shown.
-    owns_process
-        Whether the process is a command of cellvision. All objects of the imported packages then
-        stay, so they are never looked through for garbage.
 
     Raises
     ------
@@ -69,7 +77,7 @@ def start_backend(
     with suppressed_stderr():
         keras.distribution.list_devices()
         keras.ops.convert_to_numpy(keras.ops.ones(1))
-    if owns_process:
+    if _owns_process:
         gc.freeze()
 
 
