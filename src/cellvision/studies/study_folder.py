@@ -105,7 +105,7 @@ def _read_plan(path: Path) -> Plan:
         plan: Plan = json.loads(path.read_text(encoding="utf-8"))
         _ = plan["experiments"], plan["seeds"][0], [each["type"] for each in plan["controls"]]
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{path}: the plan of the study cannot be read: {error}", "Name another folder."
         ) from None
     return plan
@@ -114,19 +114,19 @@ def _read_plan(path: Path) -> Plan:
 def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
     raise_if_changed(started.get("local_plugins", {}), plan["local_plugins"], folder, "study")
     if _unchangeable(started) != _unchangeable(plan) or started["seeds"][0] != plan["seeds"][0]:
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: another study was started here", "Name another folder, or remove this one."
         )
     count = len(started["seeds"])
     if len(plan["experiments"]) > 1 and started["seeds"] != plan["seeds"]:
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: a study of {counted(count, 'run')} was started here",
             f"Request {counted(count, 'run')} again, or name another folder.",
         )
     # Finished runs stay, because leaving some out would be a choice by their results.
     finished = max((k for k in range(count) if _has_run(folder, k)), default=-1) + 1
     if finished > len(plan["seeds"]):
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: {counted(finished, 'run')} of this study of {count} "
             f"{agreed(finished, 'has')} ended",
             f"Request {counted(finished, 'run')} or more, or name another folder.",
@@ -136,7 +136,7 @@ def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
     omitted = [each for each in recorded if each not in plan["controls"]]
     if omitted:
         names = ", ".join(each["type"] for each in recorded)
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: a study with the control {omitted[0]['type']!r} was started here, and "
             "this one lacks it or has other settings for it",
             f"Request its controls again ({names}), or name another folder.",
