@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cellvision import errors
+from cellvision.backends.interrupts import kept_interrupts
 
 _SUPPORTED = ("tensorflow", "jax")
 """Keras finds and shares devices for these alone (`keras.distribution`)."""
@@ -71,10 +72,10 @@ def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
     raise_if_no_backend()
     # Later, XLA logs that it has started. Errors are still shown.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with suppressed_stderr(), _paused_collection():
+    with suppressed_stderr(), kept_interrupts(), _paused_collection():
         import keras
     prepare()
-    with suppressed_stderr():
+    with suppressed_stderr(), kept_interrupts():
         keras.distribution.list_devices()
         keras.ops.convert_to_numpy(keras.ops.ones(1))
     if _owns_process:
@@ -104,14 +105,17 @@ def _is_no_retracing_warning(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def suppressed_stderr() -> Iterator[None]:
-    """Hold back what is written to standard error, and show it only after a failure."""
+    """Hold back what is written to standard error, and show it only after a failure.
+
+    An interrupt is no failure.
+    """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as output:
         stderr = os.dup(2)
         os.dup2(output.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             output.seek(0)
             os.write(stderr, output.read())
             raise
