@@ -38,7 +38,7 @@ class MemoryNeeds:
     ----------
     least : int
         Inputs of the layers that learn weights, all of which their gradients need. Measured with
-        three networks: a fifth to a quarter of the memory that a step takes.
+        two networks: a sixth to a quarter of the memory that a step takes.
     likely : int
         Outputs of all layers: half to three quarters of it.
     """
