@@ -181,8 +181,14 @@ def finish_study(
         Its runs, all of them finished but those of the controls that failed.
     failed
         These controls.
+
+    Raises
+    ------
+    errors.FolderError
+        The images have changed while the study ran, so its runs are not comparable.
     """
     finished_runs = failed.without(planned)
+    _raise_if_images_changed(folder / "runs", finished_runs)
     with naming_folder(folder):
         # Until now, the study is readable as it was before it was continued.
         (folder / "study.json").unlink(missing_ok=True)
@@ -199,6 +205,23 @@ def finish_study(
         atomic_io.text(folder / "verdict.json", verdicts.to_json())
         atomic_io.text(folder / "study.json", metadata.to_json())
     return finished
+
+
+def _raise_if_images_changed(folder: Path, planned: Sequence[PlannedRun]) -> None:
+    """Refuse runs of one experiment on different images: each worker reads them by itself."""
+    first: dict[tuple[str, int | None], tuple[str, str]] = {}
+    for run in planned:
+        images = None if run.control else load_run(folder / run.name).metadata.all_images
+        if images is None:
+            continue
+        name, trained_on = first.setdefault((run.experiment_name, run.fold), (run.name, images))
+        if trained_on != images:
+            raise errors.FolderError(
+                f"{folder / run.name}: this run was trained on other images than {name}, because "
+                "images or labels have changed while the study ran",
+                "Restore them, remove the folders of the runs on the others, and give the same "
+                "command again.",
+            )
 
 
 def _write_all_tables(folder: Path, planned: Sequence[PlannedRun]) -> None:
