@@ -41,12 +41,13 @@ def test_needs_are_those_of_the_declared_shapes() -> None:
     source = keras.Input((8, 8, 3))
     convolved = layers.Conv2D(4, 3, padding="same")(source)
     shortcut = layers.Conv2D(4, 1)(source)  # the same input, which is kept once
-    inner = keras.Sequential([keras.Input((8, 8, 4)), layers.BatchNormalization()])
+    stack = [keras.Input((8, 8, 4)), layers.BatchNormalization(), layers.Conv2D(4, 1)]
+    inner = keras.Sequential(stack)
     added = layers.Add()([inner(convolved), shortcut])
     model = keras.Model(source, layers.Dense(2)(layers.GlobalAveragePooling2D()(added)))
     needs = step_needs(model, batch_size=10, sample_bytes=4)
-    assert needs.least == 40 * (8 * 8 * 3 + 4)
-    assert needs.likely == 40 * (4 * 8 * 8 * 4 + 4 + 2)
+    assert needs.least == 40 * (8 * 8 * 3 + 8 * 8 * 4 + 4)
+    assert needs.likely == 40 * (5 * 8 * 8 * 4 + 4 + 2)
 
 
 def test_a_step_that_cannot_fit_is_refused_and_leaves_a_free_folder(

@@ -159,7 +159,7 @@ class FolderError(InvalidInput, OSError):
 class ResumeError(FolderError):
     """An unfinished run or study cannot be resumed.
 
-    It has other settings, images or plugins, or its state is damaged. No process is at work in
+    It has other settings, images or plugins, or its state is damaged. No process is running in
     its folder, so a caller that needs none of it may remove the folder and start again.
     """
 

@@ -163,12 +163,17 @@ def gigabytes(count: int) -> str:
 
 def _calls(model: Any) -> Iterator[Any]:
     """Yield the calls of the layers of a functional model, and of models inside of it."""
-    for nodes in getattr(model, "_nodes_by_depth", {}).values():
+    for nodes in _functional(model)._nodes_by_depth.values():
         for node in nodes:
-            if getattr(node.operation, "_nodes_by_depth", None):
+            if hasattr(_functional(node.operation), "_nodes_by_depth"):
                 yield from _calls(node.operation)
             elif node.input_tensors:
                 yield node
+
+
+def _functional(operation: Any) -> Any:
+    """Return the functional model of a sequential one; anything else unchanged."""
+    return getattr(operation, "_functional", None) or operation
 
 
 def _learned(operation: Any) -> Iterable[Any]:
