@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from images import write_folder
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.backends.interrupts import kept_interrupts
 from cellvision.cli import main
 
 VERBS = [
@@ -763,6 +765,52 @@ def test_signals_that_end_a_process_are_treated_like_an_interrupt(name: str, ign
         assert (done.returncode, done.stdout) == (130, "")
         ended = "" if name == "SIGINT" else f"  ended by {name}\n"
         assert done.stderr == "error: interrupted\n" + ended
+
+
+STARTS = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow.python.keras" or name.startswith("jax."):
+            os.kill(os.getpid(), signal.{name})
+
+def command():
+    from cellvision.backends.startup import start_backend
+    sys.meta_path.insert(0, Interrupt())
+    start_backend()
+    print("started")
+
+from cellvision import cli
+from cellvision.cli import app
+app.command = command
+cli.main(["plugins"])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_while_the_backend_starts_shows_none_of_its_messages(name: str) -> None:
+    done = process("-c", STARTS.format(name=name))
+    assert (done.returncode, done.stdout) == (130, "")
+    ended = "" if name == "SIGINT" else f"  ended by {name}\n"
+    assert done.stderr == "error: interrupted\n" + ended
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("turned_into", ["pass", "raise ImportError from None"])
+def test_an_interrupt_that_an_imported_module_swallows_is_kept(turned_into: str) -> None:
+    code = f"""
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except BaseException:
+    {turned_into}
+"""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), kept_interrupts():
+        exec(code)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,63 @@ def test_an_edit_of_another_module_of_the_distribution_counts(
     assert module_digest("beside_images") != first
     (tmp_path / "beside_decoding.py").write_text("LEVEL = 1\n")
     assert module_digest("beside_images") == first
+
+
+def edits_that_count(module: str, files: dict[str, Path]) -> set[str]:
+    """Append a line to each of some files, and return those whose edit changes the digest."""
+    count = set()
+    for name, path in files.items():
+        before = module_digest(module)
+        path.write_text(f"{path.read_text()}EDITED = 1\n")
+        if module_digest(module) != before:
+            count.add(name)
+    return count
+
+
+def test_what_an_editable_installation_does_not_list_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hatchling and others record only a file that adds the folder of the sources to the path."""
+    site, sources = tmp_path / "site", tmp_path / "project"
+    for package in ("edited_images", "edited_decoding", "tests"):
+        (sources / package).mkdir(parents=True)
+        (sources / package / "__init__.py").write_text("")
+    files = {
+        "the module": sources / "edited_images" / "plate.py",
+        "a package beside": sources / "edited_decoding" / "planes.py",
+        "a module beside": sources / "edited_offsets.py",
+        "a compiled module": sources / "edited_decoding" / f"fast{EXTENSION_SUFFIXES[0]}",
+        "tests": sources / "tests" / "test_plate.py",
+        "data": sources / "edited_decoding" / "table.csv",
+    }
+    for path in files.values():
+        path.write_text("")
+    metadata = site / "edited_images-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: edited-images\nVersion: 1.0\n")
+    entry = "[cellvision.datasets]\nplate = edited_images.plate:Plate\n"
+    (metadata / "entry_points.txt").write_text(entry)
+    (metadata / "RECORD").write_text("_edited.pth,,\nedited_images-1.0.dist-info/METADATA,,\n")
+    (site / "_edited.pth").write_text(f"import sys\n{sources}\n")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.syspath_prepend(sources)
+    importlib.invalidate_caches()
+    code = {"the module", "a package beside", "a module beside", "a compiled module"}
+    assert edits_that_count("edited_images.plate", files) == code
+    # A network's own layers may be in a package without plugins.
+    assert edits_that_count("edited_decoding.planes", files) == code
+
+
+def test_the_other_modules_of_a_namespace_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab_namespace").mkdir()
+    files = {name: tmp_path / "lab_namespace" / f"{name}.py" for name in ("reader", "decoding")}
+    for path in files.values():
+        path.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    assert edits_that_count("lab_namespace.reader", files) == {"reader", "decoding"}
 
 
 def save(path: Path, *layers: str) -> Path:

@@ -120,16 +120,43 @@ def test_retracing_warnings_of_tensorflow_do_not_reach_the_user() -> None:
         assert _is_no_retracing_warning(record) is shown
 
 
-@pytest.mark.parametrize("owns_process", [False, True])
-def test_the_start_leaves_garbage_collection_as_it_was(owns_process: bool) -> None:
-    """Only a command of cellvision exempts the imported packages from it."""
+STARTS = {
+    "a script": ("start_backend()", False),
+    "a command": ("own_process(); start_backend()", True),
+    "a worker of a study": ("local_worker.main(); start_backend()", True),
+}
+
+
+@pytest.mark.parametrize("process", STARTS)
+def test_the_start_leaves_garbage_collection_as_it_was(process: str) -> None:
+    """Only processes of cellvision itself exempt the imported packages from it."""
+    start, exempts = STARTS[process]
     script = f"""
-import gc, json
-from cellvision.backends.startup import start_backend
+import gc, json, os, sys
+from cellvision.backends.startup import own_process, start_backend
+from cellvision.studies import local_worker
 before = gc.isenabled(), gc.get_threshold()
-start_backend(owns_process={owns_process})
+answers = os.dup(1)
+sys.stdin = open(os.devnull)  # a worker ends with its input
+{start}
+os.dup2(answers, 1)  # a worker has redirected it
 print(json.dumps([before == (gc.isenabled(), gc.get_threshold()), gc.get_freeze_count()]))
 """
     is_unchanged, exempt = tiny.json_of(script)
     assert is_unchanged
-    assert (exempt > 100_000) is owns_process
+    assert (exempt > 100_000) is exempts
+
+
+@pytest.mark.parametrize("verb", ["train", "predict"])
+def test_every_command_exempts_what_it_imports(verb: str) -> None:
+    script = f"""
+import json
+from cellvision import cli
+from cellvision.backends import startup
+try:
+    cli.main([{verb!r}, "--help"])
+except SystemExit:
+    print()
+print(json.dumps(startup._owns_process))
+"""
+    assert tiny.json_of(script)

@@ -76,7 +76,7 @@ def test_a_training_whose_results_could_not_be_written_resumes(
     with pytest.raises(errors.FolderError, match="interrupted run") as caught:
         cv.train(experiment, folder)
     assert "--resume" in caught.value.hint
-    with pytest.raises(errors.FolderError, match=r"other settings \(training"):
+    with pytest.raises(errors.ResumeError, match=r"other settings \(training"):
         cv.train(
             tiny.experiment(images, "mixed", **{**settings, "epochs": 51}), folder, resume=True
         )
@@ -117,7 +117,7 @@ def test_other_images_are_not_resumed_on(tmp_path: Path) -> None:
     image = min(folder.rglob("*.png"))
     content = image.read_bytes()
     image.unlink()
-    with pytest.raises(errors.FolderError, match="images, their labels or their splits"):
+    with pytest.raises(errors.ResumeError, match="images, their labels or their splits"):
         cv.train(experiment, tmp_path / "run", resume=True)
     image.write_bytes(content)
     assert not cv.train(experiment, tmp_path / "run", resume=True).interrupted

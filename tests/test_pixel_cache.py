@@ -440,6 +440,20 @@ def test_an_edited_local_plugin_is_noticed(tmp_path: Path, cache: Path) -> None:
     assert len(entries(cache)) == 2
 
 
+def test_an_edit_for_one_kind_of_file_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "edited_images.py"
+    images = [f"{n}.{'png' if n != 7 else 'tif'}" for n in range(20)]
+    only_tiff = LOCAL.replace("int(image[0])", "image.endswith('tif')")
+    try:
+        for factor in (1, 2):
+            file.write_text(only_tiff.format(level="0").replace("tif')", f"tif') * {factor}"))
+            cv.load_plugins(file)
+            stored = open_pixels(cv.datasets.create("edited"), images, SMALL)
+            assert stored.pixels[7].max() == factor
+    finally:
+        cv.datasets.unregister("edited")
+
+
 PACKAGE = """
 import cellvision as cv
 from .decoding import helpers

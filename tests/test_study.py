@@ -229,6 +229,29 @@ def test_a_study_is_not_continued_on_other_images(tmp_path: Path) -> None:
     assert longer.runs[0].predictions.equals(study.runs[0].predictions)
 
 
+def test_images_that_change_while_workers_train_end_a_study(tmp_path: Path) -> None:
+    folder = tiny.make_folder(tmp_path / "images")
+    study = cv.study(experiment(folder, epochs=1), runs=2, out=tmp_path / "study")
+    image = min(folder.rglob("*.png"))
+    content = image.read_bytes()
+    image.write_bytes(max(folder.rglob("*.png")).read_bytes())
+    other = study.folder / "runs" / "001"
+    shutil.rmtree(other)
+    # As another process would train it, which reads the images by itself.
+    changed = experiment(folder, epochs=1)
+    seed = {"training": changed.training.model_copy(update={"seed": 6})}
+    split = {"split": changed.split.model_copy(update={"allow_leak": True})}
+    cv.train(changed.model_copy(update={**seed, **split}), other)
+    (study.folder / "study.json").unlink()
+    image.write_bytes(content)
+    what = r"001: this run was trained on other images than 000, because .* while the study ran"
+    with pytest.raises(errors.FolderError, match=what):
+        cv.study(experiment(folder, epochs=1), runs=2, out=study.folder)
+    shutil.rmtree(other)  # as the error says
+    again = cv.study(experiment(folder, epochs=1), runs=2, out=study.folder)
+    assert again.runs[1].predictions.equals(study.runs[1].predictions)
+
+
 def test_a_study_is_continued_after_settings_were_added(images: Path, tmp_path: Path) -> None:
     study = cv.study(experiment(images, epochs=1), runs=1, out=tmp_path / "study")
     plan = json.loads((study.folder / ".plan.json").read_text())

@@ -303,8 +303,7 @@ def probabilities(table: Any) -> np.ndarray:
 
 def process(*words: str, **extra: str) -> subprocess.Popen[str]:
     """Start this module in a new process."""
-    here = str(Path(__file__).parent)
-    environment = {**os.environ, "PYTHONPATH": here, "PYTHONUNBUFFERED": "1", **extra}
+    environment = {**os.environ, "PYTHONPATH": _path(), "PYTHONUNBUFFERED": "1", **extra}
     return subprocess.Popen(
         [sys.executable, "-m", "tiny", *words],
         env=environment,
@@ -325,12 +324,17 @@ def running(*words: str, **extra: str) -> Iterator[subprocess.Popen[str]]:
         started.communicate()
 
 
+def _path() -> str:
+    """Return where a process finds this module, and what this process imports from elsewhere."""
+    inherited = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join(filter(None, (str(Path(__file__).parent), inherited)))
+
+
 def json_of(script: str, **extra: str) -> Any:
     """Run a script in a new process and read the JSON on its last line."""
-    here = str(Path(__file__).parent)
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": here, **extra},
+        env={**os.environ, "PYTHONPATH": _path(), **extra},
         capture_output=True,
         text=True,
         check=False,

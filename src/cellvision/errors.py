@@ -11,6 +11,7 @@
     │   ├── PreprocessingError               pixels that do not fit the preprocessing settings
     │   ├── SplitError                       groups that cannot be split as requested
     │   ├── FolderError (OSError)            a folder that is missing, in use or not a run
+    │   │   └── ResumeError                  unfinished work that cannot be resumed
     │   ├── ArchitectureError                a network that cannot be built for this input
     │   └── PluginError
     │       ├── UnknownPlugin                no installed distribution provides this name
@@ -153,6 +154,14 @@ class SplitError(InvalidInput):
 
 class FolderError(InvalidInput, OSError):
     """A folder is missing, already in use, or not what it should be."""
+
+
+class ResumeError(FolderError):
+    """An unfinished run or study cannot be resumed.
+
+    It has other settings, images or plugins, or its state is damaged. No process is running in
+    its folder, so a caller that needs none of it may remove the folder and start again.
+    """
 
 
 class ArchitectureError(InvalidInput):

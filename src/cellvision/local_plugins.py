@@ -197,12 +197,12 @@ def raise_if_changed(
 
     Raises
     ------
-    errors.FolderError
+    errors.ResumeError
         A file has changed.
     """
     changed = sorted(name for name in recorded if current.get(name) not in (None, recorded[name]))
     if changed:
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: {changed[0]} has changed since the {what} was started",
             f"Restore the file as it was then (its SHA-256 is {recorded[changed[0]]}), or name "
             "another folder.",

@@ -13,7 +13,7 @@ from cellvision_cleanlab.folds import assign_folds, pixel_digests
 from cellvision_cleanlab.suspicious import rank
 
 import cellvision as cv
-from cellvision import Artifact, errors
+from cellvision import Artifact, errors, io
 from cellvision.progress import Display
 from cellvision.results.reporting import make_reports
 from cellvision.testing import DatasetChecks, ReporterChecks, example_experiment, write_images
@@ -217,6 +217,11 @@ def test_an_unfinished_fold_is_finished(tmp_path: Path) -> None:
         Stops.faults[:] = [KeyboardInterrupt()]
         with pytest.raises(KeyboardInterrupt):
             make_reports(run, reporter, Display())
+        # Another process may be at work in the folder, so what it needs is not removed.
+        working = fold.parents[1] / ".suspicious_labels.working"
+        with io.folder_lock(working / fold.relative_to(fold.parents[1]), "train"):
+            assert "in use by: train" in make_reports(run, reporter, Display())[1][0].what
+        assert list(run.folder.rglob("fold_0/run.json"))
         report(run, folds=2)
         assert list(cv.load_run(fold).history["epoch"]) == [1, 2, 3]
         assert not cv.load_run(fold).interrupted

@@ -59,6 +59,39 @@ def test_the_accuracy_of_each_well_is_drawn_at_its_position(
     assert "1 = control, 2 = treated" in artifact.caption
 
 
+def test_a_well_has_the_label_of_most_of_its_images(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", n=24, splits=("train", "test"))
+    write_provenance(run, ["B02", "A01", "C03"], ["p2", "p1"])
+    rows = run.predictions[run.predictions["split"] == "test"]
+    provenance = run.provenance.set_index("image").loc[rows["image"]]
+    wells = wells_of(run, "test")
+    assert list(zip(wells["plate"], wells["row"], strict=True)) == [
+        (plate, row) for plate in ("p1", "p2") for row in (0, 1, 2)
+    ]
+    for well in wells.itertuples():
+        name = f"{'ABC'[int(str(well.row))]}0{int(str(well.row)) + 1}"
+        inside = (provenance["well"] == name) & (provenance["batch"] == well.plate)
+        labels = list(rows["label"][inside.to_numpy()])
+        assert well.images == len(labels)
+        assert well.label == max(labels, key=labels.count)  # of equal ones, the first
+
+
+def test_plates_are_read_once_for_all_figures(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "run", n=28, splits=("train", "test"))
+    write_provenance(run, ["A01", "B02"], [f"p{k:02d}" for k in range(1, 15)])
+    reads = []
+
+    def counted(*arguments: Any) -> Any:
+        reads.append(arguments)
+        return wells_of(*arguments)
+
+    monkeypatch.setattr("cellvision_reporters.plate_map.wells_of", counted)
+    assert len(cv.reporters.create("plate_map").run(run, out)) == 2
+    assert len(reads) == 2  # to find the splits, and to draw one
+
+
 def test_further_plates_are_in_further_figures(
     tmp_path: Path, out: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

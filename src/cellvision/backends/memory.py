@@ -1,4 +1,4 @@
-"""Main memory: what further processes may use, and what this process has used."""
+"""Main memory: what processes may use, and what this process has used."""
 
 from __future__ import annotations
 
@@ -32,6 +32,22 @@ def free_memory() -> int | None:
         return _half_of_all()
     groups = [_free_in_group(folder) for folder in control_groups("memory")]
     return min([available, *(free for free in groups if free is not None)])
+
+
+def attainable_memory() -> int | None:
+    """Return how many bytes this process can have at most; None if the system does not say.
+
+    Linux: free memory, free swap space, and all that the process uses now, since it may free that
+    for other things. Other systems extend their swap space as needed.
+    """
+    try:
+        fields = dict(line.split(":") for line in MEMINFO.read_text(encoding="ascii").splitlines())
+        swap = int(fields["SwapFree"].split()[0]) * 1024
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, LookupError):
+        return None
+    free = free_memory()
+    return None if free is None else free + swap + pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _half_of_all() -> int | None:

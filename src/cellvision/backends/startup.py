@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cellvision import errors
+from cellvision.backends.interrupts import kept_interrupts
 
 _SUPPORTED = ("tensorflow", "jax")
 """Keras finds and shares devices for these alone (`keras.distribution`)."""
+
+_owns_process = False
+"""Whether `own_process` was called."""
 
 _HINT = "Unset KERAS_BACKEND, or set it to tensorflow or jax: cellvision supports these two."
 
@@ -36,9 +40,17 @@ def raise_if_no_backend() -> None:
         raise errors.InvalidInput(f"KERAS_BACKEND is {name!r}, which is not installed", _HINT)
 
 
-def start_backend(
-    prepare: Callable[[], None] = lambda: None, *, owns_process: bool = False
-) -> None:
+def own_process() -> None:
+    """Declare that this process is a command of cellvision or a worker of one, and no script's.
+
+    All objects of the packages that `start_backend` imports then stay until it ends, so they are
+    never looked through for garbage.
+    """
+    global _owns_process
+    _owns_process = True
+
+
+def start_backend(prepare: Callable[[], None] = lambda: None) -> None:
     """Import keras and find the devices, suppressing what native code prints.
 
     TensorFlow prints processor options and missing GPU drivers to standard error, whatever the
@@ -48,9 +60,6 @@ def start_backend(
     ----------
     prepare
         Called before devices are looked for; its output is shown.
-    owns_process
-        Whether the process is a command of cellvision. All objects of the imported packages then
-        stay, so they are never looked through for garbage.
 
     Raises
     ------
@@ -63,13 +72,13 @@ def start_backend(
     raise_if_no_backend()
     # Later, XLA logs that it has started. Errors are still shown.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with suppressed_stderr(), _paused_collection():
+    with suppressed_stderr(), kept_interrupts(), _paused_collection():
         import keras
     prepare()
-    with suppressed_stderr():
+    with suppressed_stderr(), kept_interrupts():
         keras.distribution.list_devices()
         keras.ops.convert_to_numpy(keras.ops.ones(1))
-    if owns_process:
+    if _owns_process:
         gc.freeze()
 
 
@@ -96,14 +105,17 @@ def _is_no_retracing_warning(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def suppressed_stderr() -> Iterator[None]:
-    """Hold back what is written to standard error, and show it only after a failure."""
+    """Hold back what is written to standard error, and show it only after a failure.
+
+    An interrupt is no failure.
+    """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as output:
         stderr = os.dup(2)
         os.dup2(output.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             output.seek(0)
             os.write(stderr, output.read())
             raise

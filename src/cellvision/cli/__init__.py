@@ -157,9 +157,11 @@ def _run(words: list[str], files: Sequence[str], *, debug: bool) -> int:
     import typer
 
     from cellvision import errors
+    from cellvision.backends.startup import own_process
     from cellvision.cli.app import command
     from cellvision.cli.faults import complain
 
+    own_process()
     try:
         _load_plugins(files)
         # Not the command's own main(), which has other exit codes and messages.

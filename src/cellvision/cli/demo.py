@@ -24,5 +24,5 @@ def run(
     from cellvision.demo import demo
 
     with removed_if_empty(out):
-        start_backend(owns_process=True)
+        start_backend()
         print(printable(demo(out, progress=True)))

@@ -93,7 +93,7 @@ def _report(
         declared = _installed(declared, first)
         reporters = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
         _announce(folder, declared, reporters)
-    start_backend(owns_process=True)
+    start_backend()
     with displayed(None) as display:
         artifacts, faults = make_reports(result, reporters, display)
         pages, more_faults = make_reports(result, _existing_pages(result, reporters), display)

@@ -153,7 +153,7 @@ def run(
 
     with nullcontext() if scheduler is None else connect(scheduler) as client:
         prepare = partial(configure_threads, *experiments_by_name.values())
-        start_backend(prepare, owns_process=True)
+        start_backend(prepare)
         with removed_if_empty(out), shown_without_reports(show, out):
             result = study(
                 experiments_by_name if vary else next(iter(experiments_by_name.values())),

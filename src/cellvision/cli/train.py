@@ -60,7 +60,7 @@ def run(
     with removed_if_empty(out), shown_without_reports(show, out):
         # One process reads and checks the images first: importing TensorFlow takes seconds.
         if total > 1:
-            start_backend(prepare, owns_process=True)
+            start_backend(prepare)
         result = train(experiment, out, resume=resume, progress=True)
     if distributed.rank() == 0:
         show(result, out)

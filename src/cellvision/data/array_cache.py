@@ -8,6 +8,7 @@ shape is computed again.
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.data.cache_space import remove_abandoned
+from cellvision.data.cache_space import raise_if_full, remove_abandoned
 from cellvision.user_folders import cache_folder
 
 _TRAILER = 12
@@ -57,12 +58,13 @@ def open_array(
     Raises
     ------
     errors.FolderError
-        The cache cannot be written.
+        The cache cannot be written, or has too little space.
     """
     path = array_file(shelf, key)
     array = _open(path, shape, dtype)
     if array is not None:
         return array
+    raise_if_full(path.parent, math.prod(shape) * dtype.itemsize)
     try:
         _write(path, shape, dtype, compute)
     except OSError as error:

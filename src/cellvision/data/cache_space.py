@@ -71,14 +71,43 @@ def raise_if_too_large(preprocessing: Preprocessing, images: int, folder: Path) 
         raise errors.PreprocessingError(
             f"{size}an image of {_gigabytes(each)} is more than can be trained on", hint
         )
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    free = _free_space(folder)
     if each * images > free:
         raise errors.PreprocessingError(
             f"{size}{counted(images, 'image', 'takes')} at least {_gigabytes(each * images)}, but "
             f"{_gigabytes(free)} are free in the cache {folder}",
             f"{hint}. Or set CELLVISION_CACHE to a folder with more space",
         )
+
+
+def raise_if_full(folder: Path, needed: int) -> None:
+    """Refuse to write more into the cache than there is space.
+
+    Parameters
+    ----------
+    folder
+        Folder of the cache; it need not exist.
+    needed
+        Bytes to write.
+
+    Raises
+    ------
+    errors.FolderError
+        The disk has less space.
+    """
+    remove_abandoned(folder)
+    free = _free_space(folder)
+    if needed > free:
+        raise errors.FolderError(
+            f"{folder}: {_gigabytes(needed)} are to be written, but {_gigabytes(free)} are free",
+            "Free some space, set CELLVISION_CACHE to another folder, or choose a smaller "
+            "preprocessing.size",
+        )
+
+
+def _free_space(folder: Path) -> int:
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def _gigabytes(count: int) -> str:

@@ -1,8 +1,9 @@
 """Digests of the source code of plugins, by which caches notice that an author has edited it.
 
 They cover the whole package that defines a class, because a method may call functions of any of
-its modules, the other packages of its distribution, and the version of the distribution, because a
-part may be compiled. They do not cover cellvision and the packages that it is built on, whose
+its modules, the other packages of its distribution, and the version of the distribution. Compiled
+modules count, because they are built again without a new version; files of data do not. They do
+not cover cellvision and the packages that it is built on, whose
 changes are noticed by other means.
 """
 
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from itertools import islice
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -38,6 +40,12 @@ _OTHERS = frozenset(
 _MOST_FILES = 1000
 """Of a larger package, only the module itself and the version count. Reading 78 files takes 12 ms,
 and 904 files 0.4 s; once they have been read, looking whether they have changed takes a third."""
+
+_CODE = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
+"""Ends of names of files with code."""
+
+_NO_PARTS = frozenset({"conftest", "docs", "noxfile", "setup", "test", "tests"})
+"""Modules and packages in the folder of a project that are not installed."""
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 """Types of values that are the same in every process."""
@@ -143,17 +151,19 @@ def _package(module: str, file: Path) -> tuple[Path, list[Path]]:
     """Return the outermost package around a module, without namespaces, and its source files."""
     depth = module.count(".") + (file.name == "__init__.py")
     packages = [folder for folder in file.parents[:depth] if (folder / "__init__.py").is_file()]
-    if packages:
-        files = sorted(islice(_source_files(packages[-1]), _MOST_FILES + 1))
+    # A module of a namespace has no package around it, and its folder takes the place of one.
+    around = packages[-1] if packages else file.parent
+    if depth:
+        files = sorted(islice(_source_files(around), _MOST_FILES + 1))
         if len(files) <= _MOST_FILES:
-            return packages[-1], files
+            return around, files
     return file.parent, [file]
 
 
 def _source_files(package: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(package):
         folders[:] = [name for name in folders if name != "__pycache__"]
-        yield from (Path(folder, name) for name in names if name.endswith(".py"))
+        yield from (Path(folder, name) for name in names if name.endswith(_CODE))
 
 
 @lru_cache(maxsize=4 * _MOST_FILES)
@@ -163,15 +173,21 @@ def _content_digest(path: Path, _changed_at: int, _size: int) -> bytes:
 
 
 def _distributions(package: str) -> list[InstalledDistribution]:
-    """Return the distributions of plugins that are defined in a package, by name."""
-    found = {
+    """Return the distributions with plugins that a package is a part of, by name."""
+    plugins = {
         distribution.name: distribution
         for group in entry_point_groups()
         if group.startswith("cellvision.")
-        for distribution, (_, value, _) in entry_points(group)
-        if _top_level(value) == package
+        for distribution, _ in entry_points(group)
     }
-    return [found[name] for name in sorted(found)]
+    return [plugins[name] for name in sorted(plugins) if package in _parts(plugins[name])]
+
+
+def _parts(distribution: InstalledDistribution) -> set[str]:
+    """Return the packages and modules of a distribution."""
+    names = {_top_level(value) for _, value, _ in distribution.entry_points}
+    listed, folders = _listed(distribution.name, distribution.version)
+    return names | listed | {name for folder in folders for name in _modules_in(folder)}
 
 
 def _top_level(value: str) -> str:
@@ -181,19 +197,18 @@ def _top_level(value: str) -> str:
 
 def _packages_beside(package: str) -> list[str]:
     """Return the other packages and modules of the distributions that provide a package."""
-    names: set[str] = set()
-    for distribution in _distributions(package):
-        names |= {_top_level(value) for _, value, _ in distribution.entry_points}
-        names |= _listed_packages(distribution.name, distribution.version)
+    names = {name for found in _distributions(package) for name in _parts(found)}
     return sorted(name for name in names - {package, ""} if not is_other(name))
 
 
 @lru_cache(maxsize=256)
-def _listed_packages(distribution: str, _version: str) -> frozenset[str]:
+def _listed(distribution: str, _version: str) -> tuple[frozenset[str], tuple[Path, ...]]:
     """Return the packages and modules that the metadata of a distribution list.
 
-    Those of an editable installation may list none; then its entry points alone say what it has.
+    An editable installation may list none, but a file that adds a folder to ``sys.path``; those
+    folders come second.
     """
+    folders: list[Path] = []
     try:
         found = importlib_metadata.distribution(distribution)
         names = (found.read_text("top_level.txt") or "").split()
@@ -201,9 +216,29 @@ def _listed_packages(distribution: str, _version: str) -> frozenset[str]:
             first, *rest = file.parts
             if rest == ["__init__.py"] or (not rest and first.endswith(".py")):
                 names.append(first.removesuffix(".py"))
+            elif not rest and first.endswith(".pth"):
+                folders += _folders_on_path(Path(str(file.locate())))
     except Exception:  # noqa: BLE001 - damaged metadata of any kind
-        return frozenset()
-    return frozenset(name for name in names if name.isidentifier() and name[:1] != "_")
+        return frozenset(), ()
+    parts = frozenset(name for name in names if name.isidentifier() and name[:1] != "_")
+    return parts, tuple(folders)
+
+
+def _folders_on_path(path_file: Path) -> list[Path]:
+    """Return the folders that a file ``.pth`` adds to ``sys.path``."""
+    lines = path_file.read_text(encoding="utf-8-sig").splitlines()
+    folders = [path_file.parent / line.strip() for line in lines if line.strip()]
+    return [folder for folder in folders if folder.is_dir() and folder != path_file.parent]
+
+
+def _modules_in(folder: Path) -> Iterator[str]:
+    """Yield the names of the modules and packages in the folder of a project."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            name = path.name.removesuffix(".py")
+            is_module = path.suffix == ".py" or (path / "__init__.py").is_file()
+            if is_module and name.isidentifier() and name not in _NO_PARTS:
+                yield name
 
 
 def _versions(package: str) -> Iterator[str]:

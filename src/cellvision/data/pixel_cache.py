@@ -33,7 +33,7 @@ from cellvision.data.batch_reads import (
     fingerprints_of_read,
     reads_for_fingerprints,
 )
-from cellvision.data.cache_space import raise_if_too_large, remove_abandoned
+from cellvision.data.cache_space import raise_if_full, raise_if_too_large, remove_abandoned
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import STANDARD_BIT_DEPTHS, counts_above
 from cellvision.data.pixel_index import IndexWriter, read_index
@@ -272,7 +272,7 @@ def _make(shelf: Path, name: str, job: _Job, home: Path | None) -> Path:
     raise_if_too_large(job.preprocessing, len(job.images), shelf)
     with atomic_io.workspace(shelf / name) as partial:
         with (partial / _PIXELS).open("w+b") as file, IndexWriter(partial / _INDEX) as index:
-            whole = _write(file, index, _prepared(job), job.preprocessing)
+            whole = _write(file, index, _prepared(job), job)
             index.finish({**whole, "reader": job.reader})
         if home is None:
             stats, _ = read_index(partial / _INDEX)
@@ -314,9 +314,10 @@ def _write(
     file: BinaryIO,
     index: IndexWriter,
     prepared: Iterator[_Prepared],
-    preprocessing: Preprocessing,
+    job: _Job,
 ) -> dict[str, Any]:
     """Append every image to the file and to the index; return what belongs to all of them."""
+    preprocessing = job.preprocessing
     counts: list[tuple[int, ...]] = []
     checksums: list[int] = []
     dtypes: Counter[str] = Counter()
@@ -331,6 +332,8 @@ def _write(
             continue  # refused below, when all dtypes are counted
         if depth == 0:
             depth = pixels.shape[-1]
+            if preprocessing.on_unreadable == "error":  # otherwise, some may need no space
+                raise_if_full(cache_folder() / "pixels", pixels.nbytes * len(job.images))
         elif depth != pixels.shape[-1]:
             # Grey images among colour ones: those written so far get all channels too.
             if depth < preprocessing.depth:

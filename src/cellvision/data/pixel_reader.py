@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from cellvision.data.batch_reads import reads_for_fingerprints
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset
 
 _COMPARED = 4
-"""Images that are read again if code or settings have changed."""
+"""Images that are read again if code or settings have changed, evenly spaced."""
+
+_MOST_KINDS = 16
+"""Kinds of images of which one each is read again, too: a change may concern one kind alone."""
 
 
 def reader_digest(dataset: Dataset, images: Sequence[str]) -> str:
@@ -51,9 +56,20 @@ def reads_alike(dataset: Dataset, stats: Sequence[ImageStats]) -> bool:
     """
     if reads_for_fingerprints(dataset):
         return True  # the fingerprints are the pixels
-    readable = [stat for stat in stats if stat.status == "read"]
+    compared = _sample([stat for stat in stats if stat.status == "read"])
+    return all(decode(dataset, stat.image)[0].digest == stat.digest for stat in compared)
+
+
+def _sample(readable: Sequence[ImageStats]) -> list[ImageStats]:
+    """Return a few images, evenly spaced, and the first of each kind."""
+    kinds: dict[tuple[object, ...], ImageStats] = {}
+    for stat in readable:
+        suffix = PurePath(stat.image).suffix.lower()
+        kind = (suffix, stat.shape, stat.dtype, stat.bit_depth, stat.compression, stat.reason)
+        kinds.setdefault(kind, stat)
     step = max(1, -(-len(readable) // _COMPARED))
-    return all(decode(dataset, stat.image)[0].digest == stat.digest for stat in readable[::step])
+    sample = [*readable[::step], *islice(kinds.values(), _MOST_KINDS)]
+    return list({stat.image: stat for stat in sample}.values())
 
 
 def _decoders(images: Sequence[str]) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from cellvision.locks import folder_lock
 from cellvision.remote.address import normalize
 from cellvision.remote.copy_log import CopyRecord, append_log, local_state, read_log, removed
 from cellvision.remote.parallel import in_parallel
-from cellvision.remote.storage import FileDetails, Storage, version_of
+from cellvision.remote.storage import FileDetails, Storage, state_of, version_of
 from cellvision.user_folders import cache_folder
 
 _UPLOADED_LAST = ("run.json", "study.json", "evaluation.json")
@@ -37,7 +37,7 @@ class LocalCopies:
         self.files = self.home / "files"
         self._log = self.home / "copies.jsonl"
         self._storage = Storage(self.address)
-        self._seen: dict[str, str | None] = {}  # versions at the address when it was read last
+        self._seen: dict[str, str] = {}  # states at the address when it was read last
 
     @staticmethod
     def folder_of(address: str) -> Path:
@@ -64,7 +64,7 @@ class LocalCopies:
         with self._locked(), self._storage.errors_named("read"):
             self._storage.forget_listings()
             listing = self._storage.files() if names is None else self._storage.files_named(names)
-            self._seen = {name: version_of(details) for name, details in listing.items()}
+            self._seen = {name: state_of(details) for name, details in listing.items()}
             records = read_log(self._log)
             if results and listing:
                 self._require_results(listing, records)
@@ -202,7 +202,7 @@ class LocalCopies:
         self._storage.forget_listings()
         listing = self._storage.files()
         for name in sorted(listing.keys() & set(names)):
-            if name not in self._seen or self._seen[name] != version_of(listing[name]):
+            if name not in self._seen or self._seen[name] != state_of(listing[name]):
                 raise errors.FolderError(
                     f"{self.address}/{name} was written by somebody else in the meantime, so "
                     "nothing was uploaded",

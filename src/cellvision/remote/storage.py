@@ -172,3 +172,8 @@ def version_of(details: FileDetails) -> str | None:
     if not markers:
         return None
     return json.dumps({**markers, "size": details.get("size")}, sort_keys=True)
+
+
+def state_of(details: FileDetails) -> str:
+    """Return what shows best that a file has changed: its version, or else its size."""
+    return version_of(details) or f"{details.get('size')} bytes"

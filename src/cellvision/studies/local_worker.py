@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from cellvision import errors
+from cellvision.backends.startup import own_process
 from cellvision.interfaces.control import read_control
 from cellvision.results.claimed_folder import claim_folder
 from cellvision.studies.dask_worker import load_same_plugins, portable, runner_of
@@ -34,6 +35,7 @@ def main() -> None:
     """Train the runs that arrive on standard input until it ends."""
     # Ctrl-C reaches all processes of a terminal, and the study's process ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    own_process()
     send = _take_standard_output()
     logging.basicConfig(level=logging.WARNING, handlers=[_Forwarder(send)])
     tasks: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()

@@ -105,7 +105,7 @@ def _read_plan(path: Path) -> Plan:
         plan: Plan = json.loads(path.read_text(encoding="utf-8"))
         _ = plan["experiments"], plan["seeds"][0], [each["type"] for each in plan["controls"]]
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{path}: the plan of the study cannot be read: {error}", "Name another folder."
         ) from None
     return plan
@@ -114,19 +114,19 @@ def _read_plan(path: Path) -> Plan:
 def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
     raise_if_changed(started.get("local_plugins", {}), plan["local_plugins"], folder, "study")
     if _unchangeable(started) != _unchangeable(plan) or started["seeds"][0] != plan["seeds"][0]:
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: another study was started here", "Name another folder, or remove this one."
         )
     count = len(started["seeds"])
     if len(plan["experiments"]) > 1 and started["seeds"] != plan["seeds"]:
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: a study of {counted(count, 'run')} was started here",
             f"Request {counted(count, 'run')} again, or name another folder.",
         )
     # Finished runs stay, because leaving some out would be a choice by their results.
     finished = max((k for k in range(count) if _has_run(folder, k)), default=-1) + 1
     if finished > len(plan["seeds"]):
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: {counted(finished, 'run')} of this study of {count} "
             f"{agreed(finished, 'has')} ended",
             f"Request {counted(finished, 'run')} or more, or name another folder.",
@@ -136,7 +136,7 @@ def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
     omitted = [each for each in recorded if each not in plan["controls"]]
     if omitted:
         names = ", ".join(each["type"] for each in recorded)
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: a study with the control {omitted[0]['type']!r} was started here, and "
             "this one lacks it or has other settings for it",
             f"Request its controls again ({names}), or name another folder.",
@@ -181,8 +181,14 @@ def finish_study(
         Its runs, all of them finished but those of the controls that failed.
     failed
         These controls.
+
+    Raises
+    ------
+    errors.FolderError
+        The images have changed while the study ran, so its runs are not comparable.
     """
     finished_runs = failed.without(planned)
+    _raise_if_images_changed(folder / "runs", finished_runs)
     with naming_folder(folder):
         # Until now, the study is readable as it was before it was continued.
         (folder / "study.json").unlink(missing_ok=True)
@@ -199,6 +205,23 @@ def finish_study(
         atomic_io.text(folder / "verdict.json", verdicts.to_json())
         atomic_io.text(folder / "study.json", metadata.to_json())
     return finished
+
+
+def _raise_if_images_changed(folder: Path, planned: Sequence[PlannedRun]) -> None:
+    """Refuse runs of one experiment on different images: each worker reads them by itself."""
+    first: dict[tuple[str, int | None], tuple[str, str]] = {}
+    for run in planned:
+        images = None if run.control else load_run(folder / run.name).metadata.all_images
+        if images is None:
+            continue
+        name, trained_on = first.setdefault((run.experiment_name, run.fold), (run.name, images))
+        if trained_on != images:
+            raise errors.FolderError(
+                f"{folder / run.name}: this run was trained on other images than {name}, because "
+                "images or labels have changed while the study ran",
+                "Restore them, remove the folders of the runs on the others, and give the same "
+                "command again.",
+            )
 
 
 def _write_all_tables(folder: Path, planned: Sequence[PlannedRun]) -> None:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
 
 _PREFETCHED_GROUPS = 8
-"""Groups of batches that are prepared ahead."""
+"""Most groups of batches that are prepared ahead."""
+
+_PREFETCHED_VALUES = 2**27
+"""Most pixel values in more than two groups that are prepared ahead."""
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -112,10 +115,11 @@ class BatchLoader:
         """Yield the same batches in groups: pixels (batches, n, height, width, channels)."""
         self.ready = ready = array("d")
         row_groups = self._row_groups()
+        ahead = self._groups_ahead()
         pending: deque[Future[Batch]] = deque()
         try:
             while True:
-                while len(pending) < _PREFETCHED_GROUPS:
+                while len(pending) < ahead:
                     pending.append(self._executor.submit(self._gather, next(row_groups)))
                 group = pending.popleft().result()
                 ready.extend([time.perf_counter()] * len(group[0]))
@@ -124,6 +128,11 @@ class BatchLoader:
             # Keras reads ahead, and may still do so when the loader is closed.
             if not self._closed:
                 raise
+
+    def _groups_ahead(self) -> int:
+        shape = self.prepared.experiment.preprocessing.input_shape
+        values = self.group_size * self.batch_size * math.prod(shape)
+        return int(np.clip(_PREFETCHED_VALUES // values, 2, _PREFETCHED_GROUPS))
 
     def row_batches(self) -> Iterator[Batch]:
         """Yield the same batches with positions in `rows`, int32, in place of pixels."""

@@ -19,6 +19,7 @@ from cellvision.training.callbacks import EpochHook, history_row
 from cellvision.training.earlier_speeds import EarlierSpeeds, machine
 from cellvision.training.frozen import FrozenSplit, split_frozen
 from cellvision.training.frozen_features import feature_key, frozen_features
+from cellvision.training.memory_needs import raise_if_too_many
 from cellvision.training.metrics import metric_scores
 from cellvision.training.optimization import class_weights
 from cellvision.training.result import TrainingResult
@@ -201,8 +202,9 @@ def fit_frozen(
     """
     start = time.perf_counter()
     training, validation = rows
-    display.epoch(1, 1, len(training))
     variants = copies(prepared) if prepared.experiment.augmenters else ()
+    raise_if_too_many(split.feature_shape, len(training), max(1, len(variants)))
+    display.epoch(1, 1, len(training))
     pool, positions = _shared_rows(prepared, training)
     work = (len(prepared.pixels), len(variants) * len(pool))
     shown = _FeatureProgress(display, work, _feature_speeds(prepared, split))

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellvision.backends import distributed
 from cellvision.training.batches import one_hot, validation_batches
 from cellvision.training.callbacks import TrainingMonitor, recipe_callbacks
+from cellvision.training.memory_needs import raise_if_too_large
 from cellvision.training.network import prediction_batch_size
 
 if TYPE_CHECKING:
@@ -38,7 +40,15 @@ def keras_fit(
         Observes the training.
     on_device
         The network with all images on its device; None sends the images batch by batch.
+
+    Raises
+    ------
+    errors.ExperimentError
+        The memory does not suffice for a batch.
     """
+    if not network.trained:  # a backend may keep the memory of an earlier training
+        most = min(loader.batch_size, loader.usable)
+        raise_if_too_large(network, most // distributed.world_size())
     network.trained = True
     mixed = network.mixes_labels
     model = network.training_model if on_device is None else on_device.model

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from cellvision.interfaces.architecture import TrainingPlan
 
 _PREDICTION_VALUES = 2**22
-"""Most pixel values in a batch of predictions."""
+"""Most pixel values in a batch of predictions of 16 images or more."""
+
+_MOST_PREDICTION_VALUES = 2**26
+"""Most pixel values in a batch of several images: a quarter of a gigabyte, of which hidden layers
+make several."""
 
 _SAME = 1e-5
 """Largest difference between probabilities of a network and of its saved copy."""
@@ -289,7 +293,9 @@ def _turned(
 
 def prediction_batch_size(input_shape: tuple[int, ...]) -> int:
     """Return the number of images per batch for prediction and validation."""
-    return int(np.clip(_PREDICTION_VALUES // math.prod(input_shape), 16, 1024))
+    values = math.prod(input_shape)
+    size = int(np.clip(_PREDICTION_VALUES // values, 16, 1024))
+    return max(1, min(size, _MOST_PREDICTION_VALUES // values))
 
 
 def predict_rows(

@@ -77,7 +77,7 @@ class TrainingState:
             for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
                 variable.assign(value)
         except ValueError as error:
-            raise errors.FolderError(
+            raise errors.ResumeError(
                 "the state of the interrupted training does not fit the network: "
                 f"{errors.first_line(error)}",
                 "Install the plugin versions of the run, or train again in another folder.",
@@ -109,7 +109,7 @@ class TrainingState:
 
         Raises
         ------
-        errors.FolderError
+        errors.ResumeError
             The file is missing or damaged, or another experiment was interrupted.
         """
         try:
@@ -132,7 +132,7 @@ class TrainingState:
             recorded, local_plugins = progress["experiment"], progress["local_plugins"]
             plugins = progress.get("plugins", {})
         except (*_DAMAGE, zipfile.BadZipFile, zlib.error) as error:
-            raise errors.FolderError(
+            raise errors.ResumeError(
                 f"{path}: the state of the interrupted training cannot be read: {error}",
                 "Train again in another folder.",
             ) from error
@@ -146,11 +146,11 @@ def raise_if_other_images(state: TrainingState, prepared: PreparedData, folder: 
 
     Raises
     ------
-    errors.FolderError
+    errors.ResumeError
         They have changed since the training was interrupted.
     """
     if state.images != prepared.split_digest():
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: the images, their labels or their splits have changed since the training "
             "was interrupted",
             "Restore the images as they were then, or train again in another folder.",
@@ -163,7 +163,7 @@ def _raise_if_other(recorded: Mapping[str, Any], experiment: Experiment, folder:
         key for key in current if key not in ABOUT_RECIPE and current[key] != recorded.get(key)
     ]
     if changed:
-        raise errors.FolderError(
+        raise errors.ResumeError(
             f"{folder}: the interrupted run has other settings ({', '.join(changed)})",
             "Resume with the same settings, or name another folder.",
         )

