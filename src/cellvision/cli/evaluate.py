@@ -56,6 +56,7 @@ def run(
     from cellvision.evaluation.labelled_images import labelled_images, names_of
     from cellvision.inference.predict import networks_of
     from cellvision.inference.prediction_job import PredictionOptions
+    from cellvision.inference.shared_engine import SharedEngine
     from cellvision.results.opening import open_results
 
     raise_if_no_backend()
@@ -67,10 +68,12 @@ def run(
     options = PredictionOptions(
         engine, tta, experiment=experiment, skip_unreadable=skip_unreadable, progress=True
     )
+    total = sum(len(images.catalog) for images in sources)
+    shared = SharedEngine(runs, engine, total, tta=tta)
     for name, images in zip(names, sources, strict=True):
         target = out if len(folders) == 1 else _below(out, name)
         with removed_if_empty(target), shown_without_reports(_show, target):
-            evaluation = evaluate_labelled(model, runs, images, target, options)
+            evaluation = evaluate_labelled(model, runs, images, target, options, shared)
         _show(evaluation, target)
 
 

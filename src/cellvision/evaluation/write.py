@@ -186,9 +186,12 @@ def _test_sets(predicted: PredictedImages) -> dict[str, str]:
 def _leaks(predicted: PredictedImages) -> tuple[LeakRecord, ...]:
     """Record the images that the networks were trained on, as those that splits share."""
     splits = predicted.catalog.table.set_index("image")["split"]
+    files: list[tuple[str, tuple[str, ...]]]
+    files = [("identical_pixels", (image,)) for image in predicted.summary.trained_on]
+    files += [("near_duplicate", pair) for pair in predicted.summary.near_duplicates.items()]
     return tuple(
-        LeakRecord(kind="identical_pixels", splits=("training", splits[image]), files=(image,))
-        for image in predicted.summary.trained_on
+        LeakRecord(kind=kind, splits=("training", splits[images[0]]), files=images)
+        for kind, images in files
     )
 
 
