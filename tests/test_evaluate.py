@@ -322,9 +322,52 @@ def test_evaluations_are_looks(run: cv.Run, study: cv.Study, tmp_path: Path, log
     cv.evaluate(run, plate, tmp_path / "b")  # the same network again is the same look
     digest = first.record.test_sets["plate_2"]
     assert Odometer(log).count(digest).looks == first.record.looks["plate_2"].looks == 1
+    assert first.record.tests["plate_2"].p == first.record.tests["plate_2"].unadjusted_p
     other = cv.evaluate(study, plate, tmp_path / "c")
     assert other.record.looks["plate_2"].settings == 2
-    assert any("look 2 of this test set, by 2 settings" in line for line in other.warnings)
+    line = "plate_2: look 2 of this test set, by 2 settings: p is multiplied by the looks."
+    assert line in other.warnings
+    test = other.record.tests["plate_2"]
+    assert test.p == min(2 * test.unadjusted_p, 1.0) > test.unadjusted_p
+
+
+def test_p_is_adjusted_for_looks_on_the_terminal_and_the_page(
+    run: cv.Run, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate = make_plate(tmp_path / "plate_2", 50_000)
+    deeper = tiny.experiment(images, epochs=1, group="well", reporters=None)
+    second = cv.train(deeper, tmp_path / "second")
+    assert cli("evaluate", run.folder, plate, "--out", tmp_path / "a") == 0
+    assert "plate_2: permutation test p = 0.014\n" in capsys.readouterr().out
+    assert cli("evaluate", second.folder, plate, "--out", tmp_path / "b") == 0
+    test = cv.load_evaluation(tmp_path / "b").record.tests["plate_2"]
+    text = f"p = {test.unadjusted_p:.2g}, adjusted for test sets and looks {test.p:.2g}"
+    assert text in capsys.readouterr().out
+    page = (tmp_path / "b" / "reports" / "report.html").read_text(encoding="utf-8")
+    assert f"p = {test.unadjusted_p:.2g}, adjusted p = {test.p:.2g}" in page
+    assert "2, by 2 settings" in page
+
+
+def test_p_is_adjusted_for_the_test_sets_of_an_evaluation(run: cv.Run, tmp_path: Path) -> None:
+    make_plate(tmp_path / "plate_2", 60_000)
+    rows = [
+        f"plate_2/{name}/s{k}.png,{name},{name}{k},week_{k % 2}"
+        for name in ("dark", "light")
+        for k in range(8)
+    ]
+    table = tmp_path / "images.csv"
+    table.write_text("file,label,well,split\n" + "\n".join(rows) + "\n")
+    evaluation = cv.evaluate(run, table, tmp_path / "e")
+    tests = evaluation.record.tests
+    assert list(tests) == ["week_0", "week_1"]
+    unadjusted = [test.unadjusted_p for test in tests.values()]
+    assert [test.p for test in tests.values()] == cv.statistics.holm(unadjusted)
+    for split, test in tests.items():
+        rows_of = evaluation.predictions_of(split)
+        own = cv.statistics.permutation_test(
+            rows_of["label"], rows_of["predicted"], rows_of["group"]
+        )
+        assert own.p == test.unadjusted_p < test.p
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": 2}', '{"schema": 1}'])

@@ -19,7 +19,7 @@ from cellvision.cli.prediction_options import (
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
-    from cellvision.results.evaluation import Evaluation
+    from cellvision.results.evaluation import Evaluation, TestRecord
 
 
 def run(
@@ -85,9 +85,19 @@ def _below(out: str, name: str) -> str:
 
 def _show(evaluation: Evaluation, out: str) -> None:
     """Print what computed, the warnings, the scores, and where the report is."""
+    from cellvision.cli.text import printable
     from cellvision.cli.train import show
 
     record = evaluation.record
     averaged = f", {record.averaged}" if record.averaged else ""
     print(f"computed by {record.engine} in float32{averaged}", file=sys.stderr)
+    for split, test in record.tests.items():
+        print(printable(f"{split}: {_test_text(test)}"))
     show(evaluation, out)
+
+
+def _test_text(test: TestRecord) -> str:
+    """State the p-value of a permutation test, before and after adjustment."""
+    text, adjusted = f"{test.unadjusted_p:.2g}", f"{test.p:.2g}"
+    also = "" if adjusted == text else f", adjusted for test sets and looks {adjusted}"
+    return f"permutation test p = {text}{also}"

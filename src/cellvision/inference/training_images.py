@@ -125,10 +125,13 @@ class TrainingImages:
             return []
         pairs = [f"{name!r} and {known!r}" for name, known in near.items()]
         more = f"; and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
+        alike = "a near-duplicate of a training or validation image"
+        if len(near) > 1:
+            alike = "near-duplicates of training or validation images"
         return [
             f"{len(near)} of {counted(self._count, 'image')} {agreed(len(near), 'looks')} like "
-            f"near-duplicates of training or validation images: {'; '.join(pairs[:_SHOWN])}{more}. "
-            "Check them by eye: on copies of these images the network shows nothing new."
+            f"{alike}: {'; '.join(pairs[:_SHOWN])}{more}. Check them by eye: that the network is "
+            "right on copies says nothing about new images."
         ]
 
     def _unknown(self) -> list[str]:

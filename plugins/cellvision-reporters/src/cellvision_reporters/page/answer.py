@@ -21,7 +21,7 @@ from cellvision_reporters.figures.phrasing import (
     majority_fraction,
     plural,
 )
-from cellvision_reporters.page.single_run import single_run_verdict, study_command
+from cellvision_reporters.page.single_run import looks_at, single_run_verdict, study_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,9 +194,19 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         ("Test images", _count(score.n, score.groups, run.unit_column)),
         (
             "Permutation test",
-            _test_text(test.p, test.smallest_p, test.exact, test.permuted, test.null_mean),
+            _test_text(
+                test.p,
+                test.smallest_p,
+                test.exact,
+                test.permuted,
+                test.null_mean,
+                adjusted=verdict.p,
+            ),
         ),
     ]
+    looks = looks_at(run, split)
+    if looks is not None:
+        facts.append(("Looks at this test set", _looks_text(looks.looks, looks.settings)))
     facts += _worst_batch_facts(run, rows)
     if run.training_split is not None:
         trained = run.scores[run.training_split]
