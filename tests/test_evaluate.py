@@ -177,7 +177,7 @@ def test_images_without_class_folders_are_for_predict(
         assert f"{path}: " in error
         assert "no labels to score" in error
         assert f"cellvision predict {run.folder} {path} --out" in error
-    with pytest.raises(errors.FolderError, match="there is no folder"):
+    with pytest.raises(errors.FolderError, match="missing: there is no such folder"):
         cv.evaluate(run, tmp_path / "missing", tmp_path / "e")
     assert not (tmp_path / "e").exists()
 
@@ -344,6 +344,7 @@ def test_p_is_adjusted_for_looks_on_the_terminal_and_the_page(
     text = f"p = {test.unadjusted_p:.2g}, adjusted for test sets and looks {test.p:.2g}"
     assert text in capsys.readouterr().out
     page = (tmp_path / "b" / "reports" / "report.html").read_text(encoding="utf-8")
+    page = page.replace("\xa0", " ")
     assert f"p = {test.unadjusted_p:.2g}, adjusted p = {test.p:.2g}" in page
     assert "2, by 2 settings" in page
 
