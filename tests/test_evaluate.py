@@ -17,6 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
+from cellvision.inference.engines.keras_engine import KerasEngine
 from cellvision.statistics import Odometer
 from cellvision.studies.looks import VARIABLE
 
@@ -448,3 +449,25 @@ def test_group_names_that_a_data_set_makes_are_no_groups_of_the_training(tmp_pat
     evaluation = cv.evaluate(run, make_fields(tmp_path / "new", 5000), tmp_path / "e")
     assert evaluation.scores["new"].groups == 12
     assert not any("name of a group" in line for line in evaluation.warnings)
+
+
+def test_several_folders_share_one_engine(
+    run: cv.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Counted(KerasEngine):
+        def __init__(self, run: cv.Run) -> None:
+            started.append(run.folder)
+            super().__init__(run)
+
+    monkeypatch.setattr("cellvision.inference.engines.selection.KerasEngine", Counted)
+    plates = [make_plate(tmp_path / f"plate_{k}", 1000 * k) for k in (5, 6, 7)]
+    words = ("evaluate", run.folder, *plates, "--engine", "keras", "--out", tmp_path / "e")
+    assert cli(*words) == 0
+    assert started == [run.folder]
+    alone = cv.evaluate(run, plates[2], tmp_path / "alone", engine="keras")
+    together = cv.load_evaluation(tmp_path / "e" / "plate_7")
+    assert together.scores == alone.scores
+    assert together.record.engine == alone.record.engine
+    pd.testing.assert_frame_equal(together.predictions, alone.predictions)
