@@ -192,21 +192,8 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         *_averaged_facts(run, split),
         *_comparison_facts([run], split, majority_fraction(run.counts.get(split, {}))),
         ("Test images", _count(score.n, score.groups, run.unit_column)),
-        (
-            "Permutation test",
-            _test_text(
-                test.p,
-                test.smallest_p,
-                test.exact,
-                test.permuted,
-                test.null_mean,
-                adjusted=verdict.p,
-            ),
-        ),
+        *_test_facts(run, split, verdict),
     ]
-    looks = looks_at(run, split)
-    if looks is not None:
-        facts.append(("Looks at this test set", _looks_text(looks.looks, looks.settings)))
     facts += _worst_batch_facts(run, rows)
     if run.training_split is not None:
         trained = run.scores[run.training_split]
@@ -231,6 +218,16 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         tuple(warning for warning in limits if warning not in verdict.reasons),
         "" if evaluated else study_command(run),
     )
+
+
+def _test_facts(run: Run, split: str, verdict: statistics.Verdict) -> Iterator[Fact]:
+    """State the permutation test of a run, and how often an evaluation's images were looked at."""
+    test = verdict.test
+    numbers = (test.p, test.smallest_p, test.exact, test.permuted, test.null_mean)
+    yield "Permutation test", _test_text(*numbers, adjusted=verdict.p)
+    looks = looks_at(run, split)
+    if looks is not None:
+        yield "Looks at this test set", _looks_text(looks.looks, looks.settings)
 
 
 def _averaged_facts(run: Run, split: str) -> Iterator[Fact]:
