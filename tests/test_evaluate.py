@@ -17,6 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
+from cellvision.inference.engines.keras_engine import KerasEngine
 from cellvision.statistics import Odometer
 from cellvision.studies.looks import VARIABLE
 
@@ -177,7 +178,7 @@ def test_images_without_class_folders_are_for_predict(
         assert f"{path}: " in error
         assert "no labels to score" in error
         assert f"cellvision predict {run.folder} {path} --out" in error
-    with pytest.raises(errors.FolderError, match="there is no folder"):
+    with pytest.raises(errors.FolderError, match="missing: there is no such folder"):
         cv.evaluate(run, tmp_path / "missing", tmp_path / "e")
     assert not (tmp_path / "e").exists()
 
@@ -322,9 +323,53 @@ def test_evaluations_are_looks(run: cv.Run, study: cv.Study, tmp_path: Path, log
     cv.evaluate(run, plate, tmp_path / "b")  # the same network again is the same look
     digest = first.record.test_sets["plate_2"]
     assert Odometer(log).count(digest).looks == first.record.looks["plate_2"].looks == 1
+    assert first.record.tests["plate_2"].p == first.record.tests["plate_2"].unadjusted_p
     other = cv.evaluate(study, plate, tmp_path / "c")
     assert other.record.looks["plate_2"].settings == 2
-    assert any("look 2 of this test set, by 2 settings" in line for line in other.warnings)
+    line = "plate_2: look 2 of this test set, by 2 settings: p is multiplied by the looks."
+    assert line in other.warnings
+    test = other.record.tests["plate_2"]
+    assert test.p == min(2 * test.unadjusted_p, 1.0) > test.unadjusted_p
+
+
+def test_p_is_adjusted_for_looks_on_the_terminal_and_the_page(
+    run: cv.Run, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate = make_plate(tmp_path / "plate_2", 50_000)
+    deeper = tiny.experiment(images, epochs=1, group="well", reporters=None)
+    second = cv.train(deeper, tmp_path / "second")
+    assert cli("evaluate", run.folder, plate, "--out", tmp_path / "a") == 0
+    assert "plate_2: permutation test p = 0.014\n" in capsys.readouterr().out
+    assert cli("evaluate", second.folder, plate, "--out", tmp_path / "b") == 0
+    test = cv.load_evaluation(tmp_path / "b").record.tests["plate_2"]
+    text = f"p = {test.unadjusted_p:.2g}, adjusted for test sets and looks {test.p:.2g}"
+    assert text in capsys.readouterr().out
+    page = (tmp_path / "b" / "reports" / "report.html").read_text(encoding="utf-8")
+    page = page.replace("\xa0", " ")
+    assert f"p = {test.unadjusted_p:.2g}, adjusted p = {test.p:.2g}" in page
+    assert "2, by 2 settings" in page
+
+
+def test_p_is_adjusted_for_the_test_sets_of_an_evaluation(run: cv.Run, tmp_path: Path) -> None:
+    make_plate(tmp_path / "plate_2", 60_000)
+    rows = [
+        f"plate_2/{name}/s{k}.png,{name},{name}{k},week_{k % 2}"
+        for name in ("dark", "light")
+        for k in range(8)
+    ]
+    table = tmp_path / "images.csv"
+    table.write_text("file,label,well,split\n" + "\n".join(rows) + "\n")
+    evaluation = cv.evaluate(run, table, tmp_path / "e")
+    tests = evaluation.record.tests
+    assert list(tests) == ["week_0", "week_1"]
+    unadjusted = [test.unadjusted_p for test in tests.values()]
+    assert [test.p for test in tests.values()] == cv.statistics.holm(unadjusted)
+    for split, test in tests.items():
+        rows_of = evaluation.predictions_of(split)
+        own = cv.statistics.permutation_test(
+            rows_of["label"], rows_of["predicted"], rows_of["group"]
+        )
+        assert own.p == test.unadjusted_p < test.p
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": 2}', '{"schema": 1}'])
@@ -404,3 +449,25 @@ def test_group_names_that_a_data_set_makes_are_no_groups_of_the_training(tmp_pat
     evaluation = cv.evaluate(run, make_fields(tmp_path / "new", 5000), tmp_path / "e")
     assert evaluation.scores["new"].groups == 12
     assert not any("name of a group" in line for line in evaluation.warnings)
+
+
+def test_several_folders_share_one_engine(
+    run: cv.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Counted(KerasEngine):
+        def __init__(self, run: cv.Run) -> None:
+            started.append(run.folder)
+            super().__init__(run)
+
+    monkeypatch.setattr("cellvision.inference.engines.selection.KerasEngine", Counted)
+    plates = [make_plate(tmp_path / f"plate_{k}", 1000 * k) for k in (5, 6, 7)]
+    words = ("evaluate", run.folder, *plates, "--engine", "keras", "--out", tmp_path / "e")
+    assert cli(*words) == 0
+    assert started == [run.folder]
+    alone = cv.evaluate(run, plates[2], tmp_path / "alone", engine="keras")
+    together = cv.load_evaluation(tmp_path / "e" / "plate_7")
+    assert together.scores == alone.scores
+    assert together.record.engine == alone.record.engine
+    pd.testing.assert_frame_equal(together.predictions, alone.predictions)

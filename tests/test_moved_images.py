@@ -175,3 +175,49 @@ def test_export_checks_images_where_they_are_now(
     assert command(*export) == 2
     assert "--run-images FOLDER" in capsys.readouterr().err
     assert command(*export, "--run-images", places[1]) == 0
+
+
+def _trusted(run: cv.Run, images: Path, out: Path, *words: object) -> int:
+    """Predict with the flag for unlike groups, which reads the images of the run again."""
+    return command(
+        "predict", run.folder, images, "--out", out, "--by", "well", "--trust",
+        "--engine", "keras", *words,
+    )  # fmt: skip
+
+
+def test_predict_reads_the_images_of_the_run_where_they_are_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    old = tiny.make_folder(tmp_path / "old", count=32, wells=32)
+    split = {"validation": 0.4, "test": 0.1}
+    run = cv.train(tiny.experiment(old, group="well", epochs=1, split=split), tmp_path / "run")
+    plate = tiny.make_folder(tmp_path / "plate", count=4)
+    assert _trusted(run, plate, tmp_path / "before.csv") == 0
+    before = pd.read_csv(tmp_path / "before_by_well.csv")
+    assert {"p_unlike", "unlike"} <= set(before)
+
+    new = tmp_path / "elsewhere" / "new"
+    new.parent.mkdir()
+    shutil.move(old, new)
+    caplog.clear()
+    assert _trusted(run, plate, tmp_path / "gone.csv") == 0
+    assert "no flag for unlike groups" in caplog.text
+    assert "--run-images FOLDER" in caplog.text
+    assert "p_unlike" not in pd.read_csv(tmp_path / "gone_by_well.csv")
+
+    assert _trusted(run, plate, tmp_path / "after.csv", "--run-images", new) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "after_by_well.csv"), before)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "after.csv"), pd.read_csv(tmp_path / "before.csv")
+    )
+
+    capsys.readouterr()
+    assert _trusted(run, plate, tmp_path / "no.csv", "--run-images", plate) == 2
+    assert f"{plate}: 56 of the 64 images of {run.folder} are missing" in capsys.readouterr().err
+    assert _trusted(run, plate, tmp_path / "no.csv", "--run-images", old) == 2
+    assert f"{old}: there is no such folder" in capsys.readouterr().err
+    assert not (tmp_path / "no.csv").exists()
+    tiny.write(new / run.predictions_of("validation")["image"].iloc[0], tiny.pixels(99, 7))
+    caplog.clear()
+    assert _trusted(run, plate, tmp_path / "changed.csv", "--run-images", new) == 0
+    assert "its pixels have changed since the training" in caplog.text

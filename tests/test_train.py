@@ -88,7 +88,7 @@ def differ(first: cv.Run, second: cv.Run) -> float:
 def test_a_run_folder_has_the_files_of_the_contract(run: cv.Run) -> None:
     assert {path.name for path in run.folder.iterdir()} == {
         "run.json", "history.csv", "predictions.csv", "provenance.csv", "model.keras",
-        "audit.json", "reports", "groups.csv",
+        "audit.json", "sketches.npy", "reports", "groups.csv",
     }  # fmt: skip
     record = json.loads((run.folder / "run.json").read_text())
     assert set(record) == {

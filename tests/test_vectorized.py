@@ -175,7 +175,7 @@ def test_each_run_has_a_complete_folder(trained: Any) -> None:
         for run in cv.load_study(root / "killed").runs:
             assert {path.name for path in run.folder.iterdir()} == {
                 "run.json", "history.csv", "predictions.csv", "provenance.csv", "model.keras",
-                "audit.json",
+                "audit.json", "sketches.npy",
             }  # fmt: skip
             assert run.experiment.training.seed == run.metadata.seed
             stored = run.model_input(list(run.predictions["image"])).astype("float32")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,8 +45,10 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file cannot be read, or it is a pipe or device, which would be waited for.
     """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - as below
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - Path.open takes twice as long
         digest = hashlib.sha256(file.read(_FIRST_BYTES))
         while block := file.read(_BLOCK_BYTES):

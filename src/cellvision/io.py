@@ -25,6 +25,7 @@ from cellvision.data.files import IMAGE_SUFFIXES, is_phantom, read_image
 from cellvision.data.folder_walk import WalkedPath, walk_folder
 from cellvision.data.image_magic import begins_like_an_image
 from cellvision.data.luma import luma
+from cellvision.data.missing_path import why_missing
 from cellvision.data.names import natural_order
 from cellvision.data.pixel_size import read_pixel_size
 from cellvision.digests import file_digest, pixel_digest
@@ -55,5 +56,6 @@ __all__ = [
     "unescape_cell",
     "unescape_frame",
     "walk_folder",
+    "why_missing",
     "write_text",
 ]

@@ -181,7 +181,7 @@ def test_another_layout_is_refused(tmp_path: Path, files: list[str], what: str) 
         write_tiff(tmp_path / file)
     with pytest.raises(errors.FolderError, match=what):
         bioio(tmp_path).catalog()
-    with pytest.raises(errors.FolderError, match="no folder"):
+    with pytest.raises(errors.FolderError, match="there is no such folder"):
         bioio(tmp_path / "absent").catalog()
 
 

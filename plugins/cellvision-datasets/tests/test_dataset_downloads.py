@@ -217,7 +217,7 @@ def test_flowers_from_a_copy(tmp_path: Path) -> None:
         (tmp_path / kind / "1.jpg").write_bytes(photo(9))
     data = cv.datasets.create("flowers", path=tmp_path)
     assert list(data.catalog()["label"]) == ["rose", "tulip"]
-    with pytest.raises(errors.FolderError, match="no folder"):
+    with pytest.raises(errors.FolderError, match="there is no such folder"):
         cv.datasets.create("flowers", path=tmp_path / "absent").catalog()
 
 

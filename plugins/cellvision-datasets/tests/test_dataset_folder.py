@@ -142,7 +142,7 @@ def test_a_folder_without_images_says_what_it_contains(tmp_path: Path) -> None:
 
 
 def test_missing_folder_and_file(tmp_path: Path) -> None:
-    with pytest.raises(errors.FolderError, match="no folder"):
+    with pytest.raises(errors.FolderError, match="absent: there is no such folder"):
         Folder(path=tmp_path / "absent").catalog()
     put(tmp_path, "1.png")
     with pytest.raises(errors.FolderError, match="is a file"):

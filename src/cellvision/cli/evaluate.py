@@ -19,7 +19,7 @@ from cellvision.cli.prediction_options import (
 from cellvision.cli.train import Out
 
 if TYPE_CHECKING:
-    from cellvision.results.evaluation import Evaluation
+    from cellvision.results.evaluation import Evaluation, TestRecord
 
 
 def run(
@@ -56,6 +56,7 @@ def run(
     from cellvision.evaluation.labelled_images import labelled_images, names_of
     from cellvision.inference.predict import networks_of
     from cellvision.inference.prediction_job import PredictionOptions
+    from cellvision.inference.shared_engine import SharedEngine
     from cellvision.results.opening import open_results
 
     raise_if_no_backend()
@@ -67,10 +68,12 @@ def run(
     options = PredictionOptions(
         engine, tta, experiment=experiment, skip_unreadable=skip_unreadable, progress=True
     )
+    total = sum(len(images.catalog) for images in sources)
+    shared = SharedEngine(runs, engine, total, tta=tta)
     for name, images in zip(names, sources, strict=True):
         target = out if len(folders) == 1 else _below(out, name)
         with removed_if_empty(target), shown_without_reports(_show, target):
-            evaluation = evaluate_labelled(model, runs, images, target, options)
+            evaluation = evaluate_labelled(model, runs, images, target, options, shared)
         _show(evaluation, target)
 
 
@@ -82,9 +85,19 @@ def _below(out: str, name: str) -> str:
 
 def _show(evaluation: Evaluation, out: str) -> None:
     """Print what computed, the warnings, the scores, and where the report is."""
+    from cellvision.cli.text import printable
     from cellvision.cli.train import show
 
     record = evaluation.record
     averaged = f", {record.averaged}" if record.averaged else ""
     print(f"computed by {record.engine} in float32{averaged}", file=sys.stderr)
+    for split, test in record.tests.items():
+        print(printable(f"{split}: {_test_text(test)}"))
     show(evaluation, out)
+
+
+def _test_text(test: TestRecord) -> str:
+    """State the p-value of a permutation test, before and after adjustment."""
+    text, adjusted = f"{test.unadjusted_p:.2g}", f"{test.p:.2g}"
+    also = "" if adjusted == text else f", adjusted for test sets and looks {adjusted}"
+    return f"permutation test p = {text}{also}"

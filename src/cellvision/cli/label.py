@@ -132,6 +132,15 @@ def run(
     ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     run_images: RunImages = None,
+    session_images: Annotated[
+        str | None,
+        typer.Option(
+            "--session-images",
+            metavar="FOLDER",
+            help="Where the images of an answer FILE are now, if they were moved since its start.",
+            show_default=False,
+        ),
+    ] = None,
     allow_network: experiments.AllowNetwork = False,
 ) -> None:
     """Label images on a page of this computer, without seeing their names and classes.
@@ -141,7 +150,8 @@ def run(
     from cellvision.labelling.rules import Rules
 
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
-    arguments = (changes, recipe, out, rules, classes, ranking_run, allow_network, run_images)
+    places = (run_images, session_images)
+    arguments = (changes, recipe, out, rules, classes, ranking_run, allow_network, *places)
     with _open_store(source, *arguments) as store:
         _import(store, returned)
         if static is not None:
@@ -164,6 +174,7 @@ def _open_store(
     run_dir: Path | None,
     allow_network: bool,
     run_images: str | None,
+    session_images: str | None,
 ) -> Store:
     """Open the answer file that the command names, or create it."""
     from cellvision.labelling.database_schema import is_database
@@ -172,13 +183,18 @@ def _open_store(
     from cellvision.labelling.store import Store
 
     if is_database(Path(source)):
-        named = (out, recipe, run_dir, run_images)
+        named = (out, recipe, run_dir)
         if any(each is not None for each in named) or changes or classes or rules != Rules():
             raise errors.InvalidInput(
                 f"{source} is an answer file: its images and rules were fixed at its start",
                 f"Omit the other options: cellvision label {source}",
             )
-        return Store(Path(source))
+        return Store(Path(source), session_images, run_images)
+    if session_images is not None:
+        raise errors.InvalidInput(
+            f"--session-images is for an answer file, and {source} is none",
+            "Name the folder where the images are now instead.",
+        )
     if classes and (changes or recipe is not None):
         option = "--set" if changes else "--recipe"
         raise errors.InvalidInput(
@@ -214,9 +230,11 @@ def _import(store: Store, tables: list[Path]) -> None:
 
 
 def _write_page(store: Store, folder: Path) -> None:
+    from cellvision.labelling.moved_images import raise_if_moved
     from cellvision.labelling.static import write_page
     from cellvision.progress import displayed
 
+    raise_if_moved(store.plan(), store.path)
     with displayed(None) as display:
         page = write_page(
             store, folder, lambda done, total: display.task("writing images", done, total)
@@ -238,7 +256,9 @@ def _export(store: Store, target: Path) -> None:
 
 def _export_table(store: Store, target: Path) -> None:
     from cellvision.labelling.export_table import export_table
+    from cellvision.labelling.moved_images import raise_if_moved
 
+    raise_if_moved(store.plan(), store.path)
     summary = export_table(store, target)
     print(
         printable(
@@ -257,8 +277,10 @@ def _export_table(store: Store, target: Path) -> None:
 
 
 def _serve(store: Store, port: int | None, browser: bool) -> None:
+    from cellvision.labelling.moved_images import raise_if_moved
     from cellvision.labelling.server import open_page
 
+    raise_if_moved(store.plan(), store.path)
     open_page(store, port, browser)
     print()
     for rater in store.raters():

@@ -26,7 +26,7 @@ B = TypeVar("B")
 _log = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable"
-"""Fingerprint of an image that cannot be read; decoding it finds the reason."""
+"""Begins the fingerprint of an image that cannot be read; decoding it finds the reason."""
 
 
 def reads_in_batches(dataset: Dataset) -> bool:
@@ -157,8 +157,8 @@ def fingerprints_of_read(dataset: Dataset, stats: Sequence[ImageStats]) -> Itera
 def _fingerprint(dataset: Dataset, image: str) -> str:
     try:
         fingerprint = dataset.fingerprint(image)
-    except (Exception, SystemExit):  # noqa: BLE001 - decoding the image will find the reason
-        return UNREADABLE
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - decoding finds the reason
+        return f"{UNREADABLE}: {errors.summarize(error)}"
     if not isinstance(fingerprint, str) or not fingerprint:
         raise errors.PluginContractError(
             f"{dataset.registry.origin_of(type(dataset))}: fingerprint() returned "

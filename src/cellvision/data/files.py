@@ -25,6 +25,7 @@ Decisions
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from cellvision import errors
 from cellvision.data.decoder_plugins import decode_by_plugin, plugin_suffixes
+from cellvision.data.missing_path import why_missing
 from cellvision.interfaces.decoded_image import DecodedImage, Note
 from cellvision.known_plugins import MICROSCOPE_FORMATS, how_to_read
 
@@ -198,8 +200,8 @@ def _read(name: str) -> DecodedImage:
         raise
     except Refusal as refusal:
         raise errors.UnreadableImage(name, refusal.reason, refusal.hint) from refusal.__cause__
-    except FileNotFoundError as error:
-        raise errors.UnreadableImage(name, "no such file", "Check the path") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _missing(name) from error
     except PermissionError as error:
         raise errors.UnreadableImage(
             name, "no permission to read it", "Change its permissions, or leave it out"
@@ -209,11 +211,20 @@ def _read(name: str) -> DecodedImage:
             name, "not enough memory to decode it", "Export it in smaller parts"
         ) from error
     except Exception as error:  # decoders raise many kinds of exceptions for damaged data
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            raise _missing(name) from error
         reason = f"damaged {kind}: {_one_line(error)}" if kind else _one_line(error)
         raise errors.UnreadableImage(name, reason, COPY_AGAIN) from error
     if suffix in IMAGE_SUFFIXES and suffix not in _SUFFIXES[kind]:
         notes.append(Note(f"named {suffix}, but contains {kind}", "suffix_differs"))
     return DecodedImage(pixels, bit_depth, tuple(notes), compression)
+
+
+def _missing(name: str) -> errors.UnreadableImage:
+    reason = why_missing(name, "no such file")
+    is_link = "link" in reason
+    hint = "Restore what it leads to, or remove the link" if is_link else "Check the path"
+    return errors.UnreadableImage(name, reason, hint)
 
 
 def _decode(file: BinaryIO, kind: str) -> Decoded:

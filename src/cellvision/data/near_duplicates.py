@@ -219,6 +219,32 @@ def find_near_duplicates(
     return tuple(sorted(pairs.values(), key=lambda pair: (pair.ratio, pair.image)))
 
 
+def find_copies(known: Sequence[bytes], new: Sequence[bytes]) -> dict[int, tuple[int, float]]:
+    """Find the near-duplicates of known images among new ones.
+
+    Parameters
+    ----------
+    known
+        Sketches of the known images, none of them empty. They set the scale of distances.
+    new
+        Sketches of the new images; empty ones have no near-duplicate. Leave out images with the
+        pixels of a known one.
+
+    Returns
+    -------
+    dict
+        By position in `new`: position of the near-duplicate in `known`, and the ratio of
+        `NearDuplicate`.
+    """
+    inside = [row for row, each in enumerate(new) if each]
+    if not inside or len(known) < _FEWEST:
+        return {}
+    means = _means([*known, *(new[row] for row in inside)])
+    rows, size = np.arange(len(means)), len(known)
+    pairs = _nearest(means, rows[size:], rows[:size], rows)
+    return {inside[row - size]: (nearest, ratio) for row, nearest, ratio in pairs}
+
+
 def _means(sketches: Sequence[bytes]) -> np.ndarray:
     """Return the means of all sketches, shape (images, 100), int8: a quarter of unit vectors."""
     return np.frombuffer(b"".join(sketches), np.int8).reshape(-1, SIDE * SIDE)

@@ -64,6 +64,9 @@ class PreparedData:
         What that control says against itself; see `cellvision.Control.caveat`.
     pixel_digests : mapping
         Identifies each image's pixels as stored in its file, by its id.
+    sketches : mapping
+        Sketch of each image, by its id, to find near-duplicates; see
+        `cellvision.data.near_duplicates`.
     """
 
     experiment: Experiment
@@ -78,6 +81,7 @@ class PreparedData:
     control: Control | None = None
     caveat: str = ""
     pixel_digests: Mapping[str, str] = field(default_factory=dict)
+    sketches: Mapping[str, bytes] = field(default_factory=dict)
 
     def rows(self, split: str) -> np.ndarray:
         """Return the positions of a split's images in `pixels`."""
@@ -165,6 +169,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Pr
         tuple(warnings),
         time.perf_counter() - start,
         pixel_digests=digests(stored.stats),
+        sketches={stat.image: stat.sketch for stat in stored.stats if stat.sketch},
     )
 
 

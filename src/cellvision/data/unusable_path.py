@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 
 from cellvision import errors
+from cellvision.data.missing_path import why_missing
 from cellvision.known_plugins import MICROSCOPE_FORMATS, how_to_read
 
 EXPERIMENT_SUFFIXES = (".toml", ".yaml", ".yml", ".json")
@@ -20,8 +21,10 @@ def unusable(path: Path) -> errors.CellvisionError | None:
             return None  # reading it gives the error
         near = nearest(path)
         return errors.FolderError(
-            f"{path}: no such file or folder",
-            f"Did you mean {near}?" if near else "Give a folder of images or an experiment file.",
+            f"{path}: {why_missing(path)}",
+            f"Did you mean {near}?"
+            if near and near != path
+            else "Give a folder of images or an experiment file.",
         )
     if suffix in EXPERIMENT_SUFFIXES:
         return None

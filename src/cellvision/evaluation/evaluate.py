@@ -12,6 +12,7 @@ from cellvision.evaluation.predicted_images import predict_labelled
 from cellvision.evaluation.write import Evaluated, write_evaluation
 from cellvision.inference.predict import networks_of
 from cellvision.inference.prediction_job import PredictionOptions
+from cellvision.inference.shared_engine import SharedEngine
 from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.locks import folder_lock
@@ -91,6 +92,7 @@ def evaluate_labelled(
     labelled: LabelledImages,
     out: str | os.PathLike[str],
     options: PredictionOptions,
+    engine: SharedEngine | None = None,
 ) -> Evaluation:
     """Evaluate networks on images whose labels were read already; see `evaluate`.
 
@@ -106,10 +108,12 @@ def evaluate_labelled(
         New or empty folder for the results, or an address.
     options
         How to predict.
+    engine
+        Engine that several evaluations share; None starts one.
     """
     with remote.results(out) as folder, folder_lock(folder, "evaluate"):
         claim_folder(folder)
-        predicted = predict_labelled(runs, labelled, options)
+        predicted = predict_labelled(runs, labelled, options, engine)
         selected = _reporters(runs[0].metadata.experiment)
         name = _experiment_name(model, options)
         evaluated = Evaluated(model, name, runs, labelled, predicted, selected)

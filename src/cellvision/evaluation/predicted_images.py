@@ -16,6 +16,7 @@ from cellvision.data.image_stats import ImageStats
 from cellvision.evaluation.labelled_images import LabelledImages
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.prediction_job import PredictionJob, PredictionOptions, PredictionSummary
+from cellvision.inference.shared_engine import SharedEngine
 from cellvision.interfaces.decoded_image import DecodedImage
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ class PredictedImages:
 
 
 def predict_labelled(
-    runs: Sequence[Run], labelled: LabelledImages, options: PredictionOptions
+    runs: Sequence[Run],
+    labelled: LabelledImages,
+    options: PredictionOptions,
+    engine: SharedEngine | None = None,
 ) -> PredictedImages:
     """Predict labelled images as `predict` does; every image is decoded once.
 
@@ -62,6 +66,8 @@ def predict_labelled(
         The images.
     options
         How to predict.
+    engine
+        Engine that several evaluations share; None starts one.
     """
     import pandas as pd
 
@@ -69,12 +75,13 @@ def predict_labelled(
     images = [ImageFile(Path(name), name, Path()) for name in names]
     measured: dict[str, ImageStats] = {}
 
-    def measure(name: str, decoded: DecodedImage | errors.UnreadableImage) -> None:
+    def measure(name: str, decoded: DecodedImage | errors.UnreadableImage) -> ImageStats:
         if name not in measured:
             measured[name] = _stats(name, decoded)
+        return measured[name]
 
     blocks: list[pd.DataFrame] = []
-    job = PredictionJob(runs, images, labelled.dataset, options, on_decoded=measure)
+    job = PredictionJob(runs, images, labelled.dataset, options, on_decoded=measure, engine=engine)
     summary = job.run(None, blocks.append)
     table = pd.concat(blocks, ignore_index=True).set_index("image")
     catalog = labelled.catalog.take([name in table.index for name in names])

@@ -12,6 +12,7 @@ from cellvision import atomic_io
 from cellvision.digests import file_digest
 from cellvision.evaluation.labelled_images import LabelledImages
 from cellvision.evaluation.predicted_images import PredictedImages
+from cellvision.evaluation.significance import test_records
 from cellvision.interfaces.reporter import Reporter
 from cellvision.results.claimed_folder import EVALUATION, release_folder
 from cellvision.results.class_scores import never_predicted
@@ -81,20 +82,27 @@ def write_evaluation(evaluated: Evaluated, folder: Path) -> Evaluation:
             folder / "groups.csv", group_table(predictions, provenance, catalog.class_names)
         )
     atomic_io.text(folder / "audit.json", predicted.audit.to_json_text())
-    record = _record(evaluated)
+    looks = _recorded_looks(evaluated)
+    record = _record(evaluated, looks)
+    tests = test_records(Evaluation(folder, record), looks)
+    record = record.model_copy(update={"tests": tests})
     atomic_io.text(folder / EVALUATION, record.to_json())
     release_folder(folder)
     return Evaluation(folder, record)
 
 
-def _record(evaluated: Evaluated) -> EvaluationRecord:
+def _recorded_looks(evaluated: Evaluated) -> Mapping[str, LookCount]:
+    """Record a look at each test set, and count them."""
+    networks = [_network(run).digest for run in evaluated.runs]
+    experiment = evaluated.runs[0].metadata.experiment
+    return record_evaluation(_test_sets(evaluated.predicted), experiment, " ".join(networks))
+
+
+def _record(evaluated: Evaluated, looks: Mapping[str, LookCount]) -> EvaluationRecord:
     runs, labelled, predicted = evaluated.runs, evaluated.labelled, evaluated.predicted
     catalog, summary = predicted.catalog, predicted.summary
     networks = tuple(_network(run) for run in runs)
     scores = _scores(evaluated)
-    test_sets = _test_sets(predicted)
-    identifier = " ".join(network.digest for network in networks)
-    looks = record_evaluation(test_sets, runs[0].metadata.experiment, identifier)
     warnings = [
         *summary.warnings,
         *labelled.warnings,
@@ -120,7 +128,7 @@ def _record(evaluated: Evaluated) -> EvaluationRecord:
         left_out_column=_left_out_column(evaluated),
         batch_column=catalog.batch_column,
         counts=catalog.counts(),
-        test_sets=test_sets,
+        test_sets=_test_sets(predicted),
         looks={
             split: LookRecord(looks=count.looks, settings=count.settings)
             for split, count in looks.items()
@@ -186,15 +194,14 @@ def _test_sets(predicted: PredictedImages) -> dict[str, str]:
 def _leaks(predicted: PredictedImages) -> tuple[LeakRecord, ...]:
     """Record the images that the networks were trained on, as those that splits share."""
     splits = predicted.catalog.table.set_index("image")["split"]
+    files: list[tuple[str, tuple[str, ...]]]
+    files = [("identical_pixels", (image,)) for image in predicted.summary.trained_on]
+    files += [("near_duplicate", pair) for pair in predicted.summary.near_duplicates.items()]
     return tuple(
-        LeakRecord(kind="identical_pixels", splits=("training", splits[image]), files=(image,))
-        for image in predicted.summary.trained_on
+        LeakRecord(kind=kind, splits=("training", splits[images[0]]), files=images)
+        for kind, images in files
     )
 
 
 def _looks_warnings(looks: Mapping[str, LookCount]) -> list[str]:
-    return [
-        f"{split}: {count.describe()}. The best of several settings looks better than it is."
-        for split, count in looks.items()
-        if count.settings > 1
-    ]
+    return [f"{split}: {count.warning}" for split, count in looks.items() if count.warning]

@@ -14,7 +14,8 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.data.batch_reads import read_together, reads_in_batches
-from cellvision.data.image_stats import pixel_fault
+from cellvision.data.image_stats import ImageStats, pixel_fault
+from cellvision.data.near_duplicates import sketch
 from cellvision.data.threaded_map import Progress, in_threads
 from cellvision.digests import native_digest
 from cellvision.inference.image_search import ImageFile
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from cellvision.interfaces.dataset import Dataset
     from cellvision.results.run import Run
 
-OnDecoded = Callable[[str, DecodedImage | errors.UnreadableImage], None]
-"""Receives the name of an image, and the decoded image or why it cannot be read."""
+OnDecoded = Callable[[str, DecodedImage | errors.UnreadableImage], ImageStats]
+"""Receives the name of an image, and the decoded image or why it cannot be read; returns its
+statistics."""
 
 _SAMPLE = 16
 """Files that are read at a time until one is readable."""
@@ -45,11 +47,14 @@ class InputImage:
         Shape (height, width, channels), native intensities.
     digest : str or None
         Of the decoded pixels; None for a flat image.
+    sketch : bytes
+        Of the decoded pixels; empty if sketches are not needed.
     """
 
     image: ImageFile
     pixels: np.ndarray
     digest: str | None = None
+    sketch: bytes = b""
 
 
 class ImageReader:
@@ -64,6 +69,8 @@ class ImageReader:
     on_decoded
         Called with the name of each image and what decoding it gave, maybe twice for some images
         and from several threads.
+    sketches
+        Whether to sketch images, for a search for near-duplicates.
 
     Raises
     ------
@@ -72,8 +79,14 @@ class ImageReader:
     """
 
     def __init__(
-        self, run: Run, dataset: Dataset | None = None, on_decoded: OnDecoded | None = None
+        self,
+        run: Run,
+        dataset: Dataset | None = None,
+        on_decoded: OnDecoded | None = None,
+        *,
+        sketches: bool = False,
     ) -> None:
+        self._sketches = sketches
         self._on_decoded = on_decoded
         self._preprocessing = run.preprocessing
         self._dtype = _training_dtype(run)
@@ -107,14 +120,13 @@ class ImageReader:
         else:
             decoded = map(self._decode_file, images)
         for image, result in zip(images, decoded, strict=True):
-            if self._on_decoded is not None:
-                self._on_decoded(image.name, result)
+            stats = None if self._on_decoded is None else self._on_decoded(image.name, result)
             if isinstance(result, errors.UnreadableImage):
                 yield errors.UnreadableImage(image.name, result.reason, result.hint)
             elif fault := pixel_fault(np.asarray(result.pixels)):  # as in audit and training
                 yield errors.UnreadableImage(image.name, fault)
             else:
-                yield self._prepare(image, result)
+                yield self._prepare(image, result, stats)
 
     @property
     def images_per_read(self) -> int:
@@ -123,7 +135,9 @@ class ImageReader:
             return 1
         return self._dataset.images_per_read
 
-    def _prepare(self, image: ImageFile, decoded: DecodedImage) -> InputImage:
+    def _prepare(
+        self, image: ImageFile, decoded: DecodedImage, stats: ImageStats | None
+    ) -> InputImage:
         pixels = np.asarray(decoded.pixels)
         if self._dtype is not None and _comparable(pixels.dtype) != self._dtype:
             raise errors.PreprocessingError(
@@ -137,11 +151,19 @@ class ImageReader:
         try:
             channels = preprocessing.select_channels(pixels)
             resized = preprocessing.expand_channels(preprocessing.resize(channels))
-            return InputImage(image, resized, _digest(pixels))
+            return InputImage(image, resized, *self._identify(pixels, stats))
         except errors.PreprocessingError as error:
             raise errors.PreprocessingError(
                 f"{image.name}: {error.what}", "Predict images like those of the training."
             ) from error
+
+    def _identify(self, pixels: np.ndarray, stats: ImageStats | None) -> tuple[str | None, bytes]:
+        """Return digest and sketch of an image; neither of a flat one: background is no copy."""
+        if pixels.min() == pixels.max():
+            return None, b""
+        if stats is not None:  # which has taken both
+            return stats.digest, stats.sketch if self._sketches else b""
+        return native_digest(pixels), sketch(pixels) if self._sketches else b""
 
     def _decode_file(self, image: ImageFile) -> DecodedImage | errors.UnreadableImage:
         assert self._run_dataset is not None
@@ -263,8 +285,3 @@ def _training_dtype(run: Run) -> str | None:
 def _comparable(dtype: object) -> str:
     """Return the name of a pixel type; black and white images are scaled as 8 bits are."""
     return "uint8" if str(dtype) == "bool" else str(dtype)
-
-
-def _digest(pixels: np.ndarray) -> str | None:
-    """Return the digest of an image; none of a flat one: background is no copy."""
-    return None if pixels.min() == pixels.max() else native_digest(pixels)

@@ -12,6 +12,7 @@ from cellvision import errors, remote
 from cellvision.data.file_search import walk_files
 from cellvision.data.files import IMAGE_SUFFIXES
 from cellvision.data.folder_walk import printable
+from cellvision.data.missing_path import why_missing
 from cellvision.interfaces.dataset import Dataset
 
 Source = str | os.PathLike[str]
@@ -102,7 +103,7 @@ def _add_local(source: Path, images: list[ImageFile], skipped: list[str]) -> Non
     elif source.exists():
         images.append(ImageFile(source, printable(source), source.parent))
     else:
-        raise errors.FolderError(f"{source}: no such file or folder", "Check the name.")
+        raise errors.FolderError(f"{printable(source)}: {why_missing(source)}", "Check the name.")
 
 
 def _add_remote(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,15 +15,13 @@ import numpy as np
 
 from cellvision import errors
 from cellvision.data.threaded_map import in_threads
-from cellvision.inference.averaging import AveragingEngine, distinct_networks
-from cellvision.inference.engines import Engine
-from cellvision.inference.engines.selection import choose_engine
 from cellvision.inference.group_likeness import image_features
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
 from cellvision.inference.image_reader import ImageReader, InputImage, OnDecoded, unreadable
 from cellvision.inference.image_search import ImageFile
 from cellvision.inference.prediction_table import PredictionTable, group_table_path
 from cellvision.inference.run_warnings import run_warnings
+from cellvision.inference.shared_engine import SharedEngine
 from cellvision.inference.sorting import (
     ClassFolders,
     ContactSheet,
@@ -95,6 +93,8 @@ class PredictionSummary:
         What a reader of the predictions should know.
     trained_on : tuple of str
         Names of the images that are of the training or validation split.
+    near_duplicates : mapping
+        The images that look like copies of one of these splits, with the name of the latter.
     """
 
     images: int
@@ -105,6 +105,7 @@ class PredictionSummary:
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
+    near_duplicates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +118,7 @@ class _Result:
     fault: errors.UnreadableImage | None = None
     distance: float | None = None
     digest: str | None = None
+    sketch: bytes = b""
 
 
 @dataclass
@@ -136,7 +138,7 @@ class _Outputs:
             self.faults.append(result.fault)
             return
         assert result.probabilities is not None
-        self.trained_on.add(result.image.name, result.digest)
+        self.trained_on.add(result.image.name, result.digest, result.sketch)
         self.table.add(result.image.name, result.probabilities)
         if self.groups is not None:
             self.groups.add(result.image.name, result.probabilities, result.distance, result.digest)
@@ -164,6 +166,8 @@ class PredictionJob:
         Says how far the predictions can be trusted; None leaves that out.
     on_decoded
         Called with each decoded image; see `ImageReader`.
+    engine
+        Engine that several predictions share; None starts one for these images.
     """
 
     def __init__(
@@ -174,13 +178,20 @@ class PredictionJob:
         options: PredictionOptions,
         trust: PredictionTrust | None = None,
         on_decoded: OnDecoded | None = None,
+        engine: SharedEngine | None = None,
     ) -> None:
         self.run_of_record = runs[0]
         self.runs = runs
         self.trust = trust
         self.images = images
         self.options = options
-        self.reader = ImageReader(self.run_of_record, dataset, on_decoded)
+        self.training_images = TrainingImages(runs, len(images))
+        self.reader = ImageReader(
+            self.run_of_record,
+            dataset,
+            on_decoded,
+            sketches=self.training_images.compares_sketches,
+        )
         self.groups = self._groups(dataset)
         if dataset is not None and options.sort_into is not None:
             raise errors.ExperimentError(
@@ -194,7 +205,8 @@ class PredictionJob:
         if options.contact_sheet is not None:
             raise_if_no_sheet(Path(options.contact_sheet))
         sample = self.reader.sample(images)
-        self.engine, self.model = _engine(runs, sample, len(images), options, self._check_files)
+        engine = engine or SharedEngine(runs, options.engine, len(images), tta=options.tta)
+        self.engine, self.model = engine.start(sample, self._check_files)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -262,7 +274,7 @@ class PredictionJob:
                 folders=self.folders,
                 sheet=sheet,
                 class_names=self.class_names,
-                trained_on=TrainingImages(self.runs),
+                trained_on=self.training_images,
             )
             self._predict_all(outputs)
             self._raise_if_unreadable(outputs.faults)
@@ -278,6 +290,7 @@ class PredictionJob:
             written,
             self._warnings(outputs),
             outputs.trained_on.found,
+            outputs.trained_on.near_duplicates,
         )
 
     def _predict_all(self, outputs: _Outputs) -> None:
@@ -312,6 +325,7 @@ class PredictionJob:
                         row,
                         distance=distance,
                         digest=item.digest,
+                        sketch=item.sketch,
                     )
                     for item, row, distance in zip(
                         readable, rows, self._distances(pixels), strict=True
@@ -373,25 +387,3 @@ class PredictionJob:
             listed = abbreviated([f"{fault.file} ({fault.reason})" for fault in faults])
             warnings.append(f"{counted(len(faults), 'unreadable file', 'is')} left out: {listed}")
         return tuple(warnings)
-
-
-def _engine(
-    runs: Sequence[Run],
-    sample: np.ndarray,
-    images: int,
-    options: PredictionOptions,
-    before_keras: Callable[[], None],
-) -> tuple[Engine, str]:
-    """Start an engine for each network; return their average, and what it averages."""
-    distinct, counts = zip(*distinct_networks(runs), strict=True)
-    work = images * len(distinct)
-    first = choose_engine(options.engine, distinct[0], sample, work, before_keras)
-    # All networks get the engine of the first.
-    engines = [first, *(choose_engine(first.name, run, sample, work) for run in distinct[1:])]
-    if len(runs) == 1 and not options.tta:
-        return first, ""
-    input_shape = runs[0].preprocessing.input_shape
-    average = AveragingEngine(engines, counts, input_shape, orientations=options.tta)
-    parts = [f"{len(runs)} runs"] if len(runs) > 1 else []
-    parts += [f"{len(average.orientations)} orientations"] if options.tta else []
-    return average, f"mean of {' and '.join(parts)}"

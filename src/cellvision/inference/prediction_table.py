@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -127,7 +128,8 @@ def check_table_path(
     if not out.exists():
         return
     target = out.resolve()
-    if any(image.path.resolve() == target for image in images):
+    # Path.resolve() raises an error for a link that leads back to itself.
+    if any(os.path.realpath(image.path) == str(target) for image in images):
         raise errors.FolderError(f"{out}: this is one of the images", "Name another file.")
     source = getattr(dataset, "path", None)
     if isinstance(source, Path) and source.expanduser().resolve() == target:

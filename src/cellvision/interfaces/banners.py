@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from cellvision.results.run import Run
     from cellvision.results.study import Study
 
-_KINDS = {"shared_group": "groups", "identical_pixels": "identical images"}
+_KINDS = {
+    "shared_group": "groups",
+    "identical_pixels": "identical images",
+    "near_duplicate": "near-duplicates",
+}
 
 _GROUPS_UNKNOWN = (
     "Groups unknown: images were treated as independent; if they are not, accuracy and p-value "
@@ -63,7 +67,9 @@ def _leak(results: Run | Study | Audit) -> str:
     if not shared:
         return ""
     parts = [f"{splits} share {kind} ({count})" for (splits, kind), count in shared.items()]
-    return f"LEAK: {'; '.join(parts)}. The scores are too optimistic."
+    is_certain = any(kind != _KINDS["near_duplicate"] for _, kind in shared)
+    consequence = "The" if is_certain else "If they are copies, the"
+    return f"LEAK: {'; '.join(parts)}. {consequence} scores are too optimistic."
 
 
 def _control(results: Run | Study | Audit) -> str:

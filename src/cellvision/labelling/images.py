@@ -14,9 +14,9 @@ from cellvision import errors
 from cellvision.data.files import read_image
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.preprocessing import Preprocessing
-from cellvision.interfaces.dataset import Dataset, datasets
+from cellvision.interfaces.dataset import Dataset
+from cellvision.labelling.moved_images import plan_dataset
 from cellvision.labelling.plan import VIEWS
-from cellvision.plain_settings import by_distribution
 
 if TYPE_CHECKING:
     from cellvision.labelling.plan import ImageToLabel, Plan
@@ -51,9 +51,7 @@ class Gallery:
         self._dataset: Dataset | None = None
         self._preprocessing: Preprocessing | None = None
         if plan.experiment:
-            recorded = by_distribution(plan.experiment["dataset"], Dataset, plan.plugins)
-            settings = dict(recorded)
-            self._dataset = datasets.create(settings.pop("type"), **settings)
+            self._dataset = plan_dataset(plan)
             self._preprocessing = Preprocessing.from_settings(
                 plan.experiment["preprocessing"], "preprocessing"
             )

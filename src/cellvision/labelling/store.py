@@ -21,6 +21,7 @@ from cellvision.labelling.database_schema import (
     create_file,
     is_database,
 )
+from cellvision.labelling.moved_images import with_images_at
 from cellvision.labelling.plan import ImageToLabel, Plan, Role, plan_from_json
 from cellvision.labelling.raters import RaterProgress, enrol, key_of, progress_of
 from cellvision.labelling.returned_answers import ReturnedAnswer, insert_returned
@@ -31,6 +32,7 @@ from cellvision.labelling.validation import (
     check_rater,
     utc_now,
 )
+from cellvision.results.moved_images import Place
 
 _TOKEN = re.compile(r"[\w-]{20,100}", re.ASCII)
 
@@ -42,6 +44,8 @@ class Store:
     ----------
     path
         An existing answer file.
+    images, run_images
+        Where its images, and those of its run, are now; None: where they were at its start.
 
     Raises
     ------
@@ -49,8 +53,9 @@ class Store:
         It is missing or not an answer file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, images: Place = None, run_images: Place = None) -> None:
         self.path = path
+        self._places = images, run_images
         if not is_database(path):
             raise errors.FolderError(
                 f"{path}: this is not an answer file",
@@ -129,12 +134,12 @@ class Store:
         )
 
     def plan(self) -> Plan:
-        """Return the labelling plan.
+        """Return the labelling plan, with the images where they are now.
 
         Raises
         ------
         errors.FolderError
-            The file does not hold one.
+            The file does not hold one, or images are missing.
         """
         with self._database.read() as connection:
             rows = connection.execute(
@@ -144,9 +149,10 @@ class Store:
         try:
             for role, *values in rows:
                 images[role].append(ImageToLabel(*values))
-            return plan_from_json(self.metadata("plan"), images)
+            plan = plan_from_json(self.metadata("plan"), images)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise self._damaged("plan") from error
+        return with_images_at(plan, *self._places)
 
     @cached_property
     def _plan(self) -> Plan:

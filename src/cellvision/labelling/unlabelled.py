@@ -16,6 +16,7 @@ from cellvision.data.file_search import walk_files
 from cellvision.data.files import IMAGE_SUFFIXES, read_image
 from cellvision.data.folder_walk import printable
 from cellvision.data.image_stats import ImageStats, measure, summarize_notes
+from cellvision.data.missing_path import why_missing
 from cellvision.data.names import quote_list
 from cellvision.data.threaded_map import in_threads
 from cellvision.digests import pixel_digest
@@ -74,7 +75,9 @@ def find_images(root: Path) -> list[str]:
         The folder is missing or has no image.
     """
     if not root.is_dir():
-        raise errors.FolderError(f"{root}: there is no such folder", "Name a folder of images")
+        raise errors.FolderError(
+            f"{root}: {why_missing(root, 'there is no such folder')}", "Name a folder of images"
+        )
     files = [(path.relative_to(root), is_image) for path, is_image in walk_files(root)]
     names = [path.as_posix() for path, is_image in files if is_image]
     others = [printable(path) for path, is_image in files if not is_image]
@@ -128,8 +131,8 @@ def plan_folder(
             "--split and --practice need images whose class is known",
             "Omit them, or label an experiment (without --classes)",
         )
-    root = root.resolve()
     names = find_images(root)
+    root = root.resolve()
     stats = list(in_threads(lambda name: _stats(root, name), names, progress))
     unreadable = [
         errors.UnreadableImage(entry.image, entry.reason) for entry in stats if not entry.digest

@@ -40,6 +40,7 @@ _RUN_FILES = frozenset(
         "provenance.csv",
         "groups.csv",
         "audit.json",
+        "sketches.npy",
     }
 )
 """What a training or an evaluation writes before its record."""

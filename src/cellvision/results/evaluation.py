@@ -51,6 +51,28 @@ class LookRecord(ResultModel):
     """Number of different settings among them."""
 
 
+class TestRecord(ResultModel):
+    """The permutation test of a test set."""
+
+    p: float
+    """p-value, adjusted for the test sets of the evaluation and for looks at this one."""
+
+    p_over_test_sets: float
+    """p-value, adjusted for the test sets alone."""
+
+    unadjusted_p: float
+    """p-value of the test itself."""
+
+    smallest_p: float
+    """The smallest p-value that these groups allow."""
+
+    exact: bool
+    """Whether all arrangements of labels were enumerated."""
+
+    permuted: str
+    """What was permuted."""
+
+
 class EvaluationRecord(ResultModel):
     """Content of ``evaluation.json``."""
 
@@ -104,6 +126,9 @@ class EvaluationRecord(ResultModel):
 
     scores: dict[str, Score]
     """Score of each test set."""
+
+    tests: dict[str, TestRecord] = Field(default_factory=dict)
+    """Permutation test of each test set that has several classes."""
 
     leaks: tuple[LeakRecord, ...] = ()
     """Images that the networks were trained on."""

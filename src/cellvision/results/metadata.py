@@ -81,13 +81,13 @@ class LeakRecord(ResultModel):
     """A group or image that several splits share."""
 
     kind: str
-    """``shared_group`` or ``identical_pixels``."""
+    """``shared_group``, ``identical_pixels``, or in an evaluation ``near_duplicate``."""
 
     splits: tuple[str, ...]
     """Splits that share it."""
 
     files: tuple[str, ...] = ()
-    """Images of the group, or copies of the image."""
+    """Images of the group, copies of the image, or an image and the training image it is like."""
 
 
 class RunMetadata(ResultModel):

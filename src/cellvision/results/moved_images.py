@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from cellvision import errors
+from cellvision.data.missing_path import why_missing
 from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.dataset import Dataset
 from cellvision.plurals import counted
@@ -38,8 +39,9 @@ def absolute_place(run: Run, images: str | os.PathLike[str]) -> str | Path:
         return images
     place = Path(images).expanduser().absolute()
     if not place.exists():
+        reason = why_missing(place, "there is no such folder")
         raise errors.FolderError(
-            f"{place}: there is no such folder, so the images of {run.folder} are not there",
+            f"{place}: {reason}, so the images of {run.folder} are not there",
             "Name the folder that contains them now: --run-images FOLDER (images= in Python)",
         )
     return place

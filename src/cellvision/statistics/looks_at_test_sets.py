@@ -67,6 +67,16 @@ class LookCount:
         """Multiply p by the number of looks from the second setting on."""
         return min(p * self.looks, 1.0) if self.settings > 1 else p
 
+    @property
+    def warning(self) -> str:
+        """What several looks mean for p, as a sentence; empty at the first look."""
+        if self.looks == 1:
+            return ""
+        consequence = "p is not adjusted for them, so do not choose the best"
+        if self.settings > 1:
+            consequence = "p is multiplied by the looks"
+        return f"{self.describe()}: {consequence}."
+
     def describe(self) -> str:
         """Say it in words: ``look 7 of this test set, by 4 settings``."""
         return (

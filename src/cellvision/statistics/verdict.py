@@ -316,13 +316,8 @@ def _warnings(
         warnings.append(f"{case.untrained()}.")
     if case.table is not None and case.table.single_class:
         warnings.append(case.table.sentence(case.images))
-    if case.looks is not None and case.looks.looks > 1:
-        consequence = (
-            "p is multiplied by the looks"
-            if case.looks.settings > 1
-            else "p is not adjusted for them, so do not choose the best"
-        )
-        warnings.append(f"{case.looks.describe().capitalize()}: {consequence}.")
+    if case.looks is not None and case.looks.warning:
+        warnings.append(case.looks.warning.capitalize())
     about_test = case.test.warning if len(case.classes) > 1 else None
     for text in filter(None, (about_test, accuracy.warning)):
         warnings.append(f"{text[0].upper()}{text[1:]}.")

@@ -71,7 +71,7 @@ class Case:
             return (
                 "cannot tell",
                 "cannot tell: these images are not held out",
-                ("Training and test images share groups or images, because leaks were allowed.",),
+                ("Training and test images share groups or images.",),
             )
         if len(self.classes) == 1:
             return (

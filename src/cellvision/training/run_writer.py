@@ -28,6 +28,7 @@ from cellvision.results.following_reporters import (
     report_epoch,
 )
 from cellvision.results.group_table import group_table
+from cellvision.results.image_sketches import write_sketches
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
@@ -231,6 +232,8 @@ def finish_run(
         groups = group_table(predictions, provenance, prepared.catalog.class_names)
         write_table(folder / "groups.csv", groups)
     atomic_io.text(folder / "audit.json", prepared.audit.to_json_text())
+    if prepared.control is None:
+        write_sketches(folder, prepared.audit, prepared.sketches)
     metadata = RunMetadata(
         experiment=experiment.model_dump(mode="json"),
         plugins={

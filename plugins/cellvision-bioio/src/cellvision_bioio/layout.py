@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cellvision import SkippedFile, errors
-from cellvision.io import class_folder_depth, is_phantom, walk_folder
+from cellvision.io import class_folder_depth, is_phantom, walk_folder, why_missing
 
 from .formats import format_of
 
@@ -51,7 +51,8 @@ def find_files(root: Path) -> Layout:
         The folder is missing, cannot be listed, or has another layout.
     """
     if not root.is_dir():
-        raise errors.FolderError(f"there is no folder {root}", "Check the path.")
+        reason = why_missing(root, "there is no such folder")
+        raise errors.FolderError(f"{root}: {reason}", "Check the path.")
     names, others, table = [], [], False
     for entry in walk_folder(root, order=str, enter=_is_folder):
         name = PurePosixPath(*entry.parts)

@@ -60,14 +60,16 @@ class ImageFiles(Dataset):
 
     def fingerprint(self, image: str) -> str:
         """Identify an image by the SHA-256 of its file's bytes, without decoding it."""
-        from cellvision.io import file_digest
+        from cellvision.io import file_digest, why_missing
 
+        path = self.locate(image)
         try:
-            digest = file_digest(self.locate(image))
+            digest = file_digest(path)
         except errors.CellvisionError:
             raise
         except OSError as fault:
-            raise errors.UnreadableImage(image, fault.strerror or str(fault)) from fault
+            reason = why_missing(path, fault.strerror or str(fault))
+            raise errors.UnreadableImage(image, reason) from fault
         # With mono the same file gives different pixels, so the cache must tell them apart.
         return f"{digest} mono" if self.mono else digest
 

@@ -16,6 +16,7 @@ from cellvision.io import (
     class_folder_depth,
     is_phantom,
     walk_folder,
+    why_missing,
 )
 
 MANIFEST = "manifest.csv"
@@ -96,9 +97,10 @@ def find_files(root: Path) -> Layout:
             raise errors.FolderError(
                 f"{root} is a file, not a folder", "For a list of files, use the data set 'table'."
             )
-        raise errors.FolderError(f"there is no folder {root}", "Check the path.")
-    _raise_if_results(root)
+        reason = why_missing(root, "there is no such folder")
+        raise errors.FolderError(f"{root}: {reason}", "Check the path.")
     entries = [_judge(walked_path) for walked_path in walk_folder(root)]
+    _raise_if_results(root)
     _raise_if_unfinished(root, entries)
     depth = class_folder_depth(root, [entry.parts for entry in entries if entry.is_image])
     images, tables = [], []

@@ -21,7 +21,7 @@ from cellvision_reporters.figures.phrasing import (
     majority_fraction,
     plural,
 )
-from cellvision_reporters.page.single_run import single_run_verdict, study_command
+from cellvision_reporters.page.single_run import looks_at, single_run_verdict, study_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,10 +193,7 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         *_averaged_facts(run, split),
         *_comparison_facts([run], split, majority_fraction(run.counts.get(split, {}))),
         ("Test images", _count(score.n, score.groups, run.unit_column)),
-        (
-            "Permutation test",
-            _test_text(test.p, test.smallest_p, test.exact, test.permuted, test.null_mean),
-        ),
+        *_test_facts(run, split, verdict),
     ]
     facts += _worst_batch_facts(run, rows)
     if run.training_split is not None:
@@ -222,6 +219,16 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         tuple(warning for warning in limits if warning not in verdict.reasons),
         "" if evaluated else study_command(run),
     )
+
+
+def _test_facts(run: Run, split: str, verdict: statistics.Verdict) -> Iterator[Fact]:
+    """State the permutation test of a run, and how often an evaluation's images were looked at."""
+    test = verdict.test
+    numbers = (test.p, test.smallest_p, test.exact, test.permuted, test.null_mean)
+    yield "Permutation test", _test_text(*numbers, adjusted=verdict.p)
+    looks = looks_at(run, split)
+    if looks is not None:
+        yield "Looks at this test set", _looks_text(looks.looks, looks.settings)
 
 
 def _averaged_facts(run: Run, split: str) -> Iterator[Fact]:

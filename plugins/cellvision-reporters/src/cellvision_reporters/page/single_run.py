@@ -35,7 +35,25 @@ def single_run_verdict(run: Run, split: str) -> statistics.Verdict:
         training=None if training is None else run.scores[training].balanced_accuracy,
         cross_validated=run.cross_validated,
         shared=any(split in leak.splits for leak in run.leaks),
+        adjusted_p=p_over_test_sets(run, split),
+        looks=looks_at(run, split),
     )
+
+
+def p_over_test_sets(run: Run, split: str) -> float | None:
+    """Return the p-value of an evaluation, adjusted for its test sets; None for a training."""
+    from cellvision import Evaluation
+
+    test = run.record.tests.get(split) if isinstance(run, Evaluation) else None
+    return None if test is None else test.p_over_test_sets
+
+
+def looks_at(run: Run, split: str) -> statistics.LookCount | None:
+    """Return how often an evaluation's images have been evaluated; None if that is unknown."""
+    from cellvision import Evaluation
+
+    recorded = run.record.looks.get(split) if isinstance(run, Evaluation) else None
+    return None if recorded is None else statistics.LookCount(recorded.looks, recorded.settings)
 
 
 def _batches(run: Run, split: str) -> list[str] | None:
