@@ -171,13 +171,19 @@ def test_features_without_direction_are_not_chosen_for_directions(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_standard_learns_directions(tmp_path: Path) -> None:
+def test_standard_learns_directions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With all flips and turns, the accuracy is that of guessing."""
     classes, _ = PROBLEMS["moving left, moving right"]
     chosen = cv.experiment_from_recipe(
         folder(tmp_path / "images", classes, 70),
         settings={"training": {"epochs": 25}, "reporters": []},
     )
-    test = cv.train(chosen, tmp_path / "run", progress=False).scores["test"]
-    assert test.n == 28
-    assert test.accuracy > 0.9
+    run = cv.train(chosen, tmp_path / "run", progress=False)
+    assert run.scores["test"].n == 28
+    assert run.scores["test"].accuracy > 0.9
+    some = [tmp_path / "images" / "class 0" / f"{number}.png" for number in range(3)]
+    warning = "averaged over all flips and turns, but the training used up-down flips only"
+    for tta in (True, False):
+        caplog.clear()
+        cv.predict(run, some, tta=tta)
+        assert (warning in caplog.text) is tta

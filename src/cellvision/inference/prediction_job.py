@@ -377,7 +377,7 @@ class PredictionJob:
 
     def _warnings(self, outputs: _Outputs) -> tuple[str, ...]:
         faults = outputs.faults
-        warnings = run_warnings(self.runs)
+        warnings = run_warnings(self.runs, averages_orientations=self.options.tta)
         warnings += outputs.trained_on.warnings()
         warnings += self.reader.unlike.warnings()
         warnings += [] if self.groups is None else self.groups.warnings()

@@ -12,17 +12,33 @@ if TYPE_CHECKING:
     from cellvision.results.run import Run
 
 
-def run_warnings(runs: Sequence[Run]) -> list[str]:
-    """Name the runs that were interrupted, and the local plugin files that have changed since."""
+def run_warnings(runs: Sequence[Run], *, averages_orientations: bool) -> list[str]:
+    """Name interrupted runs, orientations that a training left out, and plugin files that changed.
+
+    Parameters
+    ----------
+    runs
+        The runs.
+    averages_orientations
+        Whether predictions are averaged over flips and turns.
+    """
     interrupted = [
         f"{run.folder}: the training was interrupted after epoch {len(run.history)} of "
         f"{run.experiment.training.epochs}; --resume completes it."
         for run in runs
         if run.interrupted
     ]
+    directed = [
+        f"{run.folder}: predictions are averaged over all flips and turns, but the training used "
+        f"{reason}."
+        for run in runs
+        if averages_orientations
+        and not run.experiment.training.tta
+        and (reason := run.experiment.recipe_reasons.get("augmenters"))
+    ]
     groups = ("cellvision.datasets", "cellvision.architectures")
     folders: dict[str, Path] = {}
     for run in runs:
         for line in changed_files(run.metadata.model_dump(), *groups):
             folders.setdefault(line, run.folder)
-    return interrupted + [f"{folder}: {line}" for line, folder in folders.items()]
+    return interrupted + directed + [f"{folder}: {line}" for line, folder in folders.items()]
