@@ -236,6 +236,16 @@ def test_invalid_splits(split: list[Any], says: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("tested", "hint"),
+    [("Ctrl", "'train' are 'ctrl', 'drug': rename 'Ctrl' to 'ctrl'"), ("dmso", "spell them alike")],
+)
+def test_the_classes_to_rename_are_named(tested: str, hint: str) -> None:
+    with pytest.raises(errors.CatalogError) as caught:
+        catalog(["ctrl", "drug", tested, "drug"], split=["train", "train", "test", "test"])
+    assert hint in caught.value.hint
+
+
 def test_counts_include_zeros() -> None:
     result = catalog(["a", "b", "a"], split=["train", "train", "test"])
     assert result.counts() == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 0}}

@@ -56,6 +56,37 @@ def test_a_folder_of_masks_beside_two_classes_is_named(tmp_path: Path) -> None:
     assert not any("masks" in warning for warning in cv.audit(chosen).warnings)
 
 
+@pytest.mark.parametrize("ending", ["_mask", "_cp_masks", "_Mask", "_seg"])
+def test_masks_beside_their_images_are_named(tmp_path: Path, ending: str) -> None:
+    for number in range(6):
+        for name in ("control", "treated"):
+            pixels = noise(number + len(name), (12, 12))
+            save(tmp_path / name / f"s{number}.png", pixels)
+            save(tmp_path / name / f"s{number}{ending}.png", pixels // 128 * 255)
+    (said,) = [warning for warning in audit(tmp_path) if "named like the mask" in warning]
+    assert said.startswith("12 images are named like the mask of another image: ")
+    assert f"'control/s0{ending}.png'" in said
+    assert "move them to another folder" in said
+
+
+def test_images_without_a_partner_are_no_masks(tmp_path: Path) -> None:
+    for number in range(6):
+        for name in ("control", "treated"):
+            pixels = noise(number + len(name), (12, 12))
+            save(tmp_path / name / f"s{number}_label.png", pixels)
+    assert not any("named like the mask" in warning for warning in audit(tmp_path))
+
+
+def test_masks_beside_ome_tiff_are_named(tmp_path: Path) -> None:
+    for name in ("control", "treated"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            pixels = noise(number + len(name), (12, 12))
+            tifffile.imwrite(tmp_path / name / f"s{number}.ome.tif", pixels)
+            save(tmp_path / name / f"s{number}_masks.png", pixels // 128 * 255)
+    assert any(warning.startswith("12 images are named like") for warning in audit(tmp_path))
+
+
 def test_a_class_of_colour_pngs_among_grey_jpegs_is_named(tmp_path: Path) -> None:
     for number in range(5):
         for name in ("a", "b"):

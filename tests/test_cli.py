@@ -311,6 +311,7 @@ def test_settings_without_their_section_get_the_exact_form(
     ("name", "says", "hint"),
     [
         ("images.zip", "is an archive", "Unpack it"),
+        ("plate.xlsx", "is a spreadsheet", "Save the sheet as CSV, with the columns file"),
         ("plate.nd2", "bioio reads .nd2 files", "cellvision-bioio[nd2]"),
         ("plate.czi", "bioio reads .czi files", "cellvision-bioio[czi]"),
         ("one.png", "neither a folder nor an experiment file", "contains the class folders"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
@@ -230,6 +230,7 @@ def check_splits(table: pd.DataFrame) -> None:
 def _check_split_classes(table: pd.DataFrame, splits: Sequence[str], training: str) -> None:
     """Raise an error if a split has a class that the training split lacks."""
     trained = set(table.loc[table["split"] == training, "label"])
+    spelling = {name.casefold(): name for name in trained}
     for split in splits:
         rows = table[table["split"] == split]
         unknown = sorted(set(rows["label"]) - trained)
@@ -238,8 +239,19 @@ def _check_split_classes(table: pd.DataFrame, splits: Sequence[str], training: s
             raise errors.CatalogError(
                 f"split {split!r} has class {quote_list(unknown)}, which {training!r} lacks "
                 f"({quote_list(images)})",
-                "Classes are matched by name: spell them alike in every split",
+                f"Classes are matched by name, and those of {training!r} are "
+                f"{quote_list(sorted(trained))}: {_respelling(unknown, spelling)}",
             )
+
+
+def _respelling(unknown: Sequence[str], spelling: Mapping[str, str]) -> str:
+    """Say which classes to rename; `spelling` maps names without capitals to those trained on."""
+    renamed = [
+        f"{name!r} to {spelling[name.casefold()]!r}"
+        for name in unknown
+        if name.casefold() in spelling
+    ]
+    return f"rename {', '.join(renamed)}" if renamed else "spell them alike in every split"
 
 
 def _rows(mask: pd.Series) -> str:

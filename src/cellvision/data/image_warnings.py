@@ -9,6 +9,7 @@ from cellvision.data.catalog import Catalog
 from cellvision.data.class_differences import class_difference_warnings
 from cellvision.data.image_stats import ImageStats, plane_axes
 from cellvision.data.names import quote_list
+from cellvision.data.paired_masks import paired_mask_warnings
 from cellvision.plurals import counted
 
 _SATURATED = 0.001
@@ -27,6 +28,7 @@ def image_warnings(catalog: Catalog, stats: Sequence[ImageStats]) -> list[str]:
     return [
         *_unreadable([stat.image for stat in stats if stat.status != "read"]),
         *_missing_classes(catalog),
+        *paired_mask_warnings([stat.image for stat in read]),
         *_mixed_dtypes(read),
         *_mixed_channels(read),
         *_mixed_planes(read),

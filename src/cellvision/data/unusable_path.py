@@ -11,6 +11,7 @@ from cellvision.known_plugins import MICROSCOPE_FORMATS, how_to_read
 
 EXPERIMENT_SUFFIXES = (".toml", ".yaml", ".yml", ".json")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 
 def unusable(path: Path) -> errors.CellvisionError | None:
@@ -43,6 +44,12 @@ def unusable(path: Path) -> errors.CellvisionError | None:
             f"{path}: this is no table of images: it lacks the columns file and label",
             "Name the columns file (paths from the table's folder) and label, or say what they are "
             "called: --set dataset.type=table --set dataset.file=NAME --set dataset.label=NAME",
+        )
+    if suffix in _WORKBOOKS:
+        return errors.FolderError(
+            f"{path}: this is a spreadsheet, which cellvision does not read",
+            "Save the sheet as CSV, with the columns file (paths from the table's folder) and "
+            "label, and give that file.",
         )
     return errors.FolderError(
         f"{path}: this is neither a folder nor an experiment file (.toml, .yaml, .json)",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
+from cellvision.data.paired_masks import without_mask_ending
 
 from .object_tables import Box
 from .pipeline import decoded
@@ -15,9 +16,6 @@ from .sources import SourceImage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg")
-"""What programs append to an image's name for its mask; the longest first."""
 
 _HINT = (
     "A label mask holds 0 for background and one number per object: cellvision nuclei makes such "
@@ -56,7 +54,7 @@ def match_masks(
         return {images[0].name: masks[0]}
     by_field: dict[str, list[SourceImage]] = {}
     for mask in masks:
-        for field in {mask.field, _without_ending(mask.field)}:
+        for field in {mask.field, without_mask_ending(mask.field)}:
             by_field.setdefault(field, []).append(mask)
     pairs = {}
     for image in images:
@@ -70,10 +68,6 @@ def match_masks(
         raise_if_same(image.path, candidates[0].path)
         pairs[image.name] = candidates[0]
     return pairs
-
-
-def _without_ending(field: str) -> str:
-    return next((field.removesuffix(end) for end in _ENDINGS if field.endswith(end)), field)
 
 
 def read_labels(mask: SourceImage, shape: tuple[int, int]) -> NDArray[Any]:
