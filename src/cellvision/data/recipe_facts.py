@@ -72,7 +72,11 @@ def image_facts(
         cannot be listed or split.
     """
     catalog = split.apply(Catalog.of(dataset))
-    return _facts(catalog, _SampledImages(dataset, channels_selected), accelerators)
+    return _facts(
+        catalog,
+        _SampledImages(dataset, channels_selected=channels_selected),
+        accelerators=accelerators,
+    )
 
 
 def fold_facts(
@@ -104,15 +108,15 @@ def fold_facts(
     """
     assert split.splitter is not None
     catalog = Catalog.of(dataset)
-    images = _SampledImages(dataset, channels_selected)
+    images = _SampledImages(dataset, channels_selected=channels_selected)
     facts = []
     for splits in fold_splits(split.splitter, catalog, {}):
         table = catalog.table.assign(split=np.array(splits, dtype=object))
-        facts.append(_facts(replace(catalog, table=table), images, accelerators))
+        facts.append(_facts(replace(catalog, table=table), images, accelerators=accelerators))
     return tuple(facts)
 
 
-def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> ImageFacts:
+def _facts(catalog: Catalog, images: _SampledImages, *, accelerators: bool) -> ImageFacts:
     table = catalog.table
     training = table[[name is not None and is_training(name) for name in table["split"]]]
     sampled = images.read(list(_sample(training)["image"]))
@@ -155,7 +159,7 @@ def _sample(training: pd.DataFrame) -> pd.DataFrame:
 class _SampledImages:
     """Reads sampled images, each of them once."""
 
-    def __init__(self, dataset: Dataset, channels_selected: bool) -> None:
+    def __init__(self, dataset: Dataset, *, channels_selected: bool) -> None:
         self._dataset = dataset
         self._channels_selected = channels_selected
         self._images: dict[str, _SampledImage | None] = {}

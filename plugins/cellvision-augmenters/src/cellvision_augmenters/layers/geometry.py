@@ -217,7 +217,7 @@ class TranslationLayer(SamplingLayer):
 class FlipLayer(RandomLayer):
     """Mirrors each image, with probability one half in each direction that is enabled."""
 
-    def __init__(self, horizontal: bool, vertical: bool, seed: int, **kwargs: Any) -> None:
+    def __init__(self, *, horizontal: bool, vertical: bool, seed: int, **kwargs: Any) -> None:
         super().__init__(seed, draws=2, **kwargs)
         self.horizontal = horizontal
         self.vertical = vertical

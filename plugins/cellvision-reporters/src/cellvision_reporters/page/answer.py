@@ -129,9 +129,9 @@ def _verdict_facts(
         _test_text(
             verdict.p if verdict.unadjusted_p is None else verdict.unadjusted_p,
             verdict.smallest_p,
-            verdict.exact,
             verdict.permuted,
             verdict.chance,
+            exact=verdict.exact,
             adjusted=verdict.p,
         ),
     )
@@ -169,10 +169,10 @@ def folds_text(verdict: VerdictRecord) -> str:
 def run_answers(run: Run) -> list[Answer]:
     """Return what a single run shows on each test set."""
     several = len(run.test_splits) > 1
-    return [_run_answer(run, split, several) for split in run.test_splits]
+    return [_run_answer(run, split, several=several) for split in run.test_splits]
 
 
-def _run_answer(run: Run, split: str, several: bool) -> Answer:
+def _run_answer(run: Run, split: str, *, several: bool) -> Answer:
     from cellvision import Evaluation
 
     evaluated = isinstance(run, Evaluation)
@@ -194,7 +194,7 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
         ("Test images", _count(score.n, score.groups, run.unit_column)),
         (
             "Permutation test",
-            _test_text(test.p, test.smallest_p, test.exact, test.permuted, test.null_mean),
+            _test_text(test.p, test.smallest_p, test.permuted, test.null_mean, exact=test.exact),
         ),
     ]
     facts += _worst_batch_facts(run, rows)
@@ -296,9 +296,10 @@ def _looks_text(looks: int, settings: int) -> str:
 def _test_text(
     p: float,
     smallest: float,
-    exact: bool,
     permuted: str,
     mean: float,
+    *,
+    exact: bool,
     adjusted: float | None = None,
 ) -> str:
     text = f"{p:.2g}"
