@@ -132,7 +132,7 @@ def build() -> keras.Model:
     import keras
     from keras import layers
 
-    def normalized(x: Any, name: str, relu: bool = True) -> Any:
+    def normalized(x: Any, name: str, *, relu: bool = True) -> Any:
         x = layers.BatchNormalization(epsilon=_EPSILON, name=name)(x)
         return layers.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
 

@@ -22,7 +22,7 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def displayed(show: bool | None) -> Iterator[Display]:
+def displayed(show: bool | None) -> Iterator[Display]:  # noqa: FBT001 - its only argument
     """Show progress: on standard error, or in the cell of a notebook.
 
     Parameters

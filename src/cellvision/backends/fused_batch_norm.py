@@ -57,7 +57,7 @@ def _call(
     layer: Any,
     stock: Callable[..., Any],
     inputs: Any,
-    training: bool | None = None,
+    training: bool | None = None,  # noqa: FBT001 - as Keras calls it
     mask: Any = None,
 ) -> Any:
     from cellvision.backends import tensorflow

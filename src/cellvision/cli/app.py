@@ -52,7 +52,7 @@ def command() -> Any:
     return typer.main.get_command(app)
 
 
-def _print_version(requested: bool) -> None:
+def _print_version(*, requested: bool) -> None:
     if requested:
         import importlib_metadata
 

@@ -150,9 +150,19 @@ def run(
     from cellvision.labelling.rules import Rules
 
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
-    places = (run_images, session_images)
-    arguments = (changes, recipe, out, rules, classes, ranking_run, allow_network, *places)
-    with _open_store(source, *arguments) as store:
+    opened = _open_store(
+        source,
+        out,
+        rules,
+        changes=changes,
+        recipe=recipe,
+        classes=classes,
+        run_dir=ranking_run,
+        allow_network=allow_network,
+        run_images=run_images,
+        session_images=session_images,
+    )
+    with opened as store:
         _import(store, returned)
         if static is not None:
             _write_page(store, static)
@@ -161,15 +171,16 @@ def run(
         if export_table is not None:
             _export_table(store, export_table)
         if not returned and static is None and export is None and export_table is None:
-            _serve(store, port, browser)
+            _serve(store, port, browser=browser)
 
 
 def _open_store(
     source: str,
-    changes: list[str],
-    recipe: str | None,
     out: Path | None,
     rules: Rules,
+    *,
+    changes: list[str],
+    recipe: str | None,
     classes: list[str],
     run_dir: Path | None,
     allow_network: bool,
@@ -210,16 +221,24 @@ def _open_store(
         raise errors.InvalidInput("--out is missing", "Name a file for the answers: --out FILE")
 
     def experiment() -> Experiment:
-        record = run_record(source, allow_network)
+        record = run_record(source, allow_network=allow_network)
         named = str(record or source)
         if run_dir is not None:  # whose preprocessing applies
             read = experiments.read(named, changes)
         else:
             read = experiments.read_with_recipe(named, changes, recipe)
-        return with_run_images(read, record, run_images, allow_network)
+        return with_run_images(read, record, run_images, allow_network=allow_network)
 
-    arguments = (source, out, rules, experiment, classes, run_dir, allow_network, run_images)
-    return open_session(*arguments)
+    return open_session(
+        source,
+        out,
+        rules,
+        experiment,
+        classes=classes,
+        run_folder=run_dir,
+        allow_network=allow_network,
+        run_images=run_images,
+    )
 
 
 def _import(store: Store, tables: list[Path]) -> None:
@@ -276,12 +295,12 @@ def _export_table(store: Store, target: Path) -> None:
         print(printable(f"Train on it: {shlex.join(['cellvision', 'train', str(target)])}"))
 
 
-def _serve(store: Store, port: int | None, browser: bool) -> None:
+def _serve(store: Store, port: int | None, *, browser: bool) -> None:
     from cellvision.labelling.moved_images import raise_if_moved
     from cellvision.labelling.server import open_page
 
     raise_if_moved(store.plan(), store.path)
-    open_page(store, port, browser)
+    open_page(store, port, browser=browser)
     print()
     for rater in store.raters():
         images = counted(rater.total, "practice image" if rater.phase == "practice" else "image")

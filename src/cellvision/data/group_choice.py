@@ -47,7 +47,7 @@ def choose_groups(
     numbers = np.unique(groups, return_inverse=True)[1]
     cells = classes if batches is None else _cells(classes, batches)
     packed = [values.astype(np.int64).tobytes() for values in (classes, numbers, cells)]
-    return _chosen(*packed, fraction, seed, batches is not None).copy()
+    return _chosen(*packed, fraction, seed, has_batches=batches is not None).copy()
 
 
 @lru_cache(maxsize=8)
@@ -57,6 +57,7 @@ def _chosen(
     packed_cells: bytes,
     fraction: float,
     seed: int,
+    *,
     has_batches: bool,
 ) -> np.ndarray:
     """Choose, once for the same rows: a recipe and a training divide the same images."""

@@ -74,7 +74,11 @@ def image_facts(
         cannot be listed or split.
     """
     catalog = split.apply(Catalog.of(dataset))
-    return _facts(catalog, _SampledImages(dataset, channels_selected), accelerators)
+    return _facts(
+        catalog,
+        _SampledImages(dataset, channels_selected=channels_selected),
+        accelerators=accelerators,
+    )
 
 
 def fold_facts(
@@ -106,15 +110,15 @@ def fold_facts(
     """
     assert split.splitter is not None
     catalog = Catalog.of(dataset)
-    images = _SampledImages(dataset, channels_selected)
+    images = _SampledImages(dataset, channels_selected=channels_selected)
     facts = []
     for splits in fold_splits(split.splitter, catalog, {}):
         table = catalog.table.assign(split=np.array(splits, dtype=object))
-        facts.append(_facts(replace(catalog, table=table), images, accelerators))
+        facts.append(_facts(replace(catalog, table=table), images, accelerators=accelerators))
     return tuple(facts)
 
 
-def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> ImageFacts:
+def _facts(catalog: Catalog, images: _SampledImages, *, accelerators: bool) -> ImageFacts:
     table = catalog.table
     training = table[[name is not None and is_training(name) for name in table["split"]]]
     found = images.read(list(_sample(training)["image"]))
@@ -145,7 +149,9 @@ def _facts(catalog: Catalog, images: _SampledImages, accelerators: bool) -> Imag
         accelerators=accelerators,
         class_groups=class_groups,
         empty_channels=tuple(sorted(n for n, _ in frozenset.intersection(*constants))),
-        orientation_tests=_orientation_tests(found, training, catalog.group_column is not None),
+        orientation_tests=_orientation_tests(
+            found, training, has_groups=catalog.group_column is not None
+        ),
     )
 
 
@@ -159,7 +165,7 @@ def _sample(training: pd.DataFrame) -> pd.DataFrame:
 class _SampledImages:
     """Reads sampled images, each of them once."""
 
-    def __init__(self, dataset: Dataset, channels_selected: bool) -> None:
+    def __init__(self, dataset: Dataset, *, channels_selected: bool) -> None:
         self._dataset = dataset
         self._channels_selected = channels_selected
         self._images: dict[str, _SampledImage | None] = {}
@@ -232,7 +238,7 @@ def _orientation(grids: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def _orientation_tests(
-    found: Mapping[str, _SampledImage], training: pd.DataFrame, has_groups: bool
+    found: Mapping[str, _SampledImage], training: pd.DataFrame, *, has_groups: bool
 ) -> dict[str, OrientationTest]:
     """Test whether classes differ in direction, if all images have the same channels."""
     levels = {len(image.small.levels) for image in found.values()}

@@ -113,10 +113,10 @@ def label(
     def experiment() -> Experiment:
         # A run that ranks the images brings its own preprocessing.
         if not isinstance(source, Experiment):
-            record = run_record(source, allow_network)
+            record = run_record(source, allow_network=allow_network)
             if record is not None:
                 read = load_experiment(record)
-                return with_run_images(read, record, run_images, allow_network)
+                return with_run_images(read, record, run_images, allow_network=allow_network)
         if run is not None:
             return without_recipe(source, group)
         return as_experiment(source, recipe, group)
@@ -124,8 +124,17 @@ def label(
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
     named = "" if isinstance(source, Experiment) else os.fspath(source)
     folder = None if run is None else Path(run)
-    session = (named, Path(out), rules, experiment, classes, folder, allow_network, run_images)
-    with open_session(*session) as store:
+    session = open_session(
+        named,
+        Path(out),
+        rules,
+        experiment,
+        classes=classes,
+        run_folder=folder,
+        allow_network=allow_network,
+        run_images=run_images,
+    )
+    with session as store:
         if static is not None:
             from cellvision.labelling.static import write_page
 
@@ -134,5 +143,5 @@ def label(
         elif serve:
             from cellvision.labelling.server import open_page
 
-            open_page(store, port, browser)
+            open_page(store, port, browser=browser)
         return pd.DataFrame([astuple(answer) for answer in store.answers()], columns=list(COLUMNS))

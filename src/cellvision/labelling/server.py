@@ -54,7 +54,7 @@ def serve(store: Store, port: int | None, on_ready: Callable[[str], None]) -> No
         listening.close()
 
 
-def open_page(store: Store, port: int | None, browser: bool) -> None:
+def open_page(store: Store, port: int | None, *, browser: bool) -> None:
     """Serve the page until interrupted, and print its address.
 
     Parameters

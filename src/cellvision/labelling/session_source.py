@@ -31,6 +31,7 @@ def open_session(
     out: Path,
     rules: Rules,
     experiment: Callable[[], Experiment],
+    *,
     classes: Sequence[str] = (),
     run_folder: Path | None = None,
     allow_network: bool = False,
@@ -83,7 +84,7 @@ def open_session(
         return Store.create(out, _plan(source, rules, experiment, classes, ranking))
 
 
-def run_record(source: str | os.PathLike[str], allow_network: bool) -> Path | None:
+def run_record(source: str | os.PathLike[str], *, allow_network: bool) -> Path | None:
     """Return the record of a run that a path names: its folder or its ``run.json``.
 
     Parameters
@@ -114,7 +115,7 @@ def run_record(source: str | os.PathLike[str], allow_network: bool) -> Path | No
 
 
 def with_run_images(
-    experiment: Experiment, record: Path | None, images: Place, allow_network: bool
+    experiment: Experiment, record: Path | None, images: Place, *, allow_network: bool
 ) -> Experiment:
     """Return the experiment of a run with its images where they are now.
 

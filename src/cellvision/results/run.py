@@ -330,7 +330,7 @@ class Run(ReportedResults):
                 f"{self.folder}: pooled over {self._metadata.folds} folds with a network each",
                 "Use the networks of the folds: StudyExperiment.networks, in the folder runs",
             )
-        return open_model(self, self._file("model.keras"), verify)
+        return open_model(self, self._file("model.keras"), verify=verify)
 
     def probe(self) -> Probe:
         """Load the trained network as a `Probe`: probabilities, gradients, features.

@@ -43,7 +43,7 @@ many times its compressed size. Keras stores weights without compression."""
 _log = logging.getLogger(__name__)
 
 
-def open_model(run: Run, path: Path, verify: bool | None) -> keras.Model:
+def open_model(run: Run, path: Path, *, verify: bool | None) -> keras.Model:
     """Load a run's network.
 
     Parameters

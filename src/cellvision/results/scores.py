@@ -127,7 +127,7 @@ class Score(ResultModel):
             classes=score_classes(
                 labels, predicted, independent, class_names, cross_validated=cross_validated
             ),
-            **_group_scores(labels, probabilities, groups, units, cross_validated),
+            **_group_scores(labels, probabilities, groups, units, cross_validated=cross_validated),
         )
 
 
@@ -193,6 +193,7 @@ def _group_scores(
     probabilities: np.ndarray,
     groups: np.ndarray | None,
     units: np.ndarray | None,
+    *,
     cross_validated: bool,
 ) -> dict[str, float | int | None]:
     """Score the answers for groups; empty if there are none."""

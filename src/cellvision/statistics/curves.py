@@ -133,8 +133,9 @@ def roc_curve(
 
     grid = np.linspace(0, 1, GRID)
     curves = []
-    options = (confidence, resamples, seed, cross_validated)
-    for one in _classes(labels, probabilities, groups, class_names, *options):
+    options = (confidence, resamples, seed)
+    predictions = (labels, probabilities, groups, class_names)
+    for one in _classes(*predictions, *options, cross_validated=cross_validated):
         if one.problem is not None:
             empty, nothing = np.array([]), one.undefined()
             curves.append(
@@ -181,8 +182,9 @@ def precision_recall_curve(
 
     grid = np.linspace(0, 1, GRID)
     curves = []
-    options = (confidence, resamples, seed, cross_validated)
-    for one in _classes(labels, probabilities, groups, class_names, *options):
+    options = (confidence, resamples, seed)
+    predictions = (labels, probabilities, groups, class_names)
+    for one in _classes(*predictions, *options, cross_validated=cross_validated):
         share = float(one.positive.mean())
         if one.problem is not None:
             empty, nothing = np.array([]), one.undefined()
@@ -335,6 +337,7 @@ def _classes(
     confidence: float,
     resamples: int,
     seed: int,
+    *,
     cross_validated: bool,
 ) -> list[_OneClass]:
     validation.check_confidence(confidence)

@@ -114,7 +114,7 @@ def max_t_test(
         permutations,
         np.random.default_rng(seed),
     )
-    adjusted = _step_down(null.observed, null.null, null.exact)
+    adjusted = _step_down(null.observed, null.null, exact=null.exact)
     return {
         name: ArmTest(float(value), float(p), float(corrected))
         for name, value, p, corrected in zip(
@@ -123,7 +123,7 @@ def max_t_test(
     }
 
 
-def _step_down(observed: Floats, null: Floats, exact: bool) -> Floats:
+def _step_down(observed: Floats, null: Floats, *, exact: bool) -> Floats:
     """Adjust p-values of arms, (arms,), by the maximum of standardised statistics."""
     spread = null.std(axis=0)
     varies = spread > 1e-12

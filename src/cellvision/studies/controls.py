@@ -61,7 +61,8 @@ def installed_controls(*, kind: str | None = None) -> list[Control]:
 
 
 def selected_controls(
-    requested: bool | str | Control | Iterable[str | Control], experiments: Mapping[str, Experiment]
+    requested: bool | str | Control | Iterable[str | Control],  # noqa: FBT001 - one of its forms
+    experiments: Mapping[str, Experiment],
 ) -> dict[str, dict[str, Control]]:
     """Return the controls of each experiment by name, in the order in which they run.
 

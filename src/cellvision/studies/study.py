@@ -151,7 +151,7 @@ def study(
         folder_lock(folder, "study"),
     ):
         check_expert(expert or {}, experiments)
-        experiments = _by_size(experiments, sizes, display)
+        experiments = _by_size(experiments, display, sizes=sizes)
         chosen = selected_controls(controls, experiments)
         counts = count_folds(experiments, display.decoded)
         plan = study_plan(experiments, runs, chosen, expert or {}, counts)
@@ -233,7 +233,7 @@ def _named(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
 
 
 def _by_size(
-    experiments: dict[str, Experiment], sizes: bool | Sequence[int], display: Display
+    experiments: dict[str, Experiment], display: Display, *, sizes: bool | Sequence[int]
 ) -> dict[str, Experiment]:
     """Return one experiment for each number of training groups, if sizes are requested."""
     if sizes is False:

@@ -153,9 +153,12 @@ class ArchitectureChecks(NetworkUnderTest):
     @conformance_check
     def test_trains(self) -> None:
         """`cellvision.train` with its own recipe changes the weights and lowers the loss."""
-        self._require_training(*self.trained, "")
+        changed, losses = self.trained
+        self._require_training(losses, changed=changed)
 
-    def _require_training(self, changed: bool, losses: Sequence[float | None], where: str) -> None:
+    def _require_training(
+        self, losses: Sequence[float | None], where: str = "", *, changed: bool
+    ) -> None:
         self.require(changed, f"training changes no weight{where}", "Leave a layer trainable.")
         numbers = [loss for loss in losses if loss is not None]
         self.require(
@@ -233,7 +236,7 @@ class ArchitectureChecks(NetworkUnderTest):
             raise CheckFailed(
                 f"on {backend}: {fault}", "Use keras.layers and keras.ops, no backend directly."
             ) from fault
-        self._require_training(changed, losses, f" on {backend}")
+        self._require_training(losses, f" on {backend}", changed=changed)
         difference = float(np.abs(np.asarray(outputs) - expected).max())
         self.require(
             difference <= _CLOSE_ENOUGH,

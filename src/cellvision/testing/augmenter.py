@@ -71,7 +71,7 @@ class AugmenterChecks(ComponentChecks):
         """Return what a new layer makes of a batch in training, in successive calls."""
         layer = self.layer(seed)
         mixes = self.augmenter.mixes_labels
-        return [_apply(layer, images, mixes, training=True)[0] for _ in range(calls)]
+        return [_apply(layer, images, mixes_labels=mixes, training=True)[0] for _ in range(calls)]
 
     @conformance_check
     def test_builds_a_layer(self) -> None:
@@ -85,7 +85,9 @@ class AugmenterChecks(ComponentChecks):
 
         for channels in (1, 3):
             images = _images(channels=channels)
-            result, _ = _apply(self.layer(), images, self.augmenter.mixes_labels, training=True)
+            result, _ = _apply(
+                self.layer(), images, mixes_labels=self.augmenter.mixes_labels, training=True
+            )
             self.require(
                 (result.shape, result.dtype) == (images.shape, images.dtype),
                 f"{images.shape} {images.dtype} became {result.shape} {result.dtype}",
@@ -128,7 +130,9 @@ class AugmenterChecks(ComponentChecks):
         import numpy as np
 
         images = _images()
-        result, labels = _apply(self.layer(), images, self.augmenter.mixes_labels, training=False)
+        result, labels = _apply(
+            self.layer(), images, mixes_labels=self.augmenter.mixes_labels, training=False
+        )
         self.require(
             np.array_equal(result, images) and np.array_equal(labels, _labels(len(images))),
             "images or labels change with training=False",
@@ -258,7 +262,7 @@ def _labels(count: int) -> np.ndarray:
 
 
 def _apply(
-    layer: Any, images: np.ndarray, mixes_labels: bool, *, training: bool
+    layer: Any, images: np.ndarray, *, mixes_labels: bool, training: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return images and labels after the layer."""
     import keras
@@ -304,8 +308,8 @@ def _check_here(reference: str, settings: Mapping[str, Any]) -> tuple[bool, bool
 
     augmenter, images = from_reference(reference, settings), _images()
     layer, mixes = augmenter.build(0), augmenter.mixes_labels
-    changed, _ = _apply(layer, images, mixes, training=True)
+    changed, _ = _apply(layer, images, mixes_labels=mixes, training=True)
     kept = (changed.shape, changed.dtype) == (images.shape, images.dtype)
-    off = np.array_equal(_apply(layer, images, mixes, training=False)[0], images)
+    off = np.array_equal(_apply(layer, images, mixes_labels=mixes, training=False)[0], images)
     loss = _jitted_loss(augmenter)
     return kept, bool(off), loss if np.isfinite(loss) else None

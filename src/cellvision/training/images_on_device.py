@@ -191,7 +191,7 @@ def _row_model(network: Network, stored: Any) -> keras.Model:
 
         train_function: Any
 
-        def make_train_function(self, force: bool = False) -> None:
+        def make_train_function(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - as Keras calls it
             """Compile a loop over the batches of an execution."""
             if self.train_function is None or force:
                 program = compiled_loop(self.train_step)

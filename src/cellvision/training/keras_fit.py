@@ -71,7 +71,7 @@ def keras_fit(
             images = (numbers, labels) if mixed else numbers
             validation = {"validation_data": (images, labels), "validation_batch_size": size}
     model.fit(
-        _pixel_data(loader, mixed) if on_device is None else on_device.executions(loader),
+        _pixel_data(loader, mixed=mixed) if on_device is None else on_device.executions(loader),
         steps_per_epoch=loader.steps if on_device is None else len(on_device.steps),
         epochs=network.experiment.training.epochs,
         initial_epoch=loader.first_epoch,
@@ -82,7 +82,7 @@ def keras_fit(
     )
 
 
-def _pixel_data(loader: BatchLoader, mixed: bool) -> Any:
+def _pixel_data(loader: BatchLoader, *, mixed: bool) -> Any:
     """Return the loader's batches for Keras, which may take one to build with first."""
     import keras
 

@@ -328,17 +328,17 @@ class Trainer:
         training = self.prepared.experiment.training
         check_dead = len(dead) < training.restarts
         return Monitoring(
-            training,
-            network,
-            loader,
-            session.display,
-            session.on_epoch,
-            session.checkpoints,
-            (lambda: self.is_dead(network, loader.seed)) if check_dead else None,
-            len(self.validation_rows),
-            session.on_state,
-            dead,
-            executions,
+            training=training,
+            network=network,
+            loader=loader,
+            display=session.display,
+            on_epoch=session.on_epoch,
+            checkpoints=session.checkpoints,
+            is_dead=(lambda: self.is_dead(network, loader.seed)) if check_dead else None,
+            validation_images=len(self.validation_rows),
+            on_state=session.on_state,
+            restarted_seeds=dead,
+            executions=executions,
         )
 
     def is_dead(self, network: Network, seed: int) -> bool:

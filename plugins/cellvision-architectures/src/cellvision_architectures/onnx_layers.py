@@ -112,7 +112,7 @@ def _layers() -> Any:
     return layers
 
 
-def _require(condition: bool, what: str) -> None:
+def _require(condition: bool, what: str) -> None:  # noqa: FBT001 - reads as assert does
     if not condition:
         raise ValueError(what)
 

@@ -37,4 +37,4 @@ class Brightness(Augmenter):
         """Make the layer; see `cellvision.Augmenter.build`."""
         from cellvision_augmenters.layers.intensity import BrightnessLayer
 
-        return BrightnessLayer(self.factor, self.per_channel, seed=seed)
+        return BrightnessLayer(self.factor, per_channel=self.per_channel, seed=seed)

@@ -34,4 +34,4 @@ class Dihedral(Augmenter):
         """Make the layer; see `cellvision.Augmenter.build`."""
         from cellvision_augmenters.layers.geometry import DihedralLayer
 
-        return DihedralLayer(self.mirror, self.quarter_turns, seed=seed)
+        return DihedralLayer(mirror=self.mirror, quarter_turns=self.quarter_turns, seed=seed)

@@ -33,4 +33,4 @@ class Flip(Augmenter):
         """Make the layer; see `cellvision.Augmenter.build`."""
         from cellvision_augmenters.layers.geometry import FlipLayer
 
-        return FlipLayer(self.horizontal, self.vertical, seed=seed)
+        return FlipLayer(horizontal=self.horizontal, vertical=self.vertical, seed=seed)

@@ -148,7 +148,7 @@ class SuspiciousLabels(FigureReporter):
 def _picture(run: Run, image: str) -> np.ndarray:
     pixels = select_channels(run, thumbnail(run.read_image(image)))
     is_colour = run.preprocessing.channels == "rgb" and pixels.shape[-1] == 3
-    return autoscale(pixels, is_colour)
+    return autoscale(pixels, is_colour=is_colour)
 
 
 def rank(table: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:

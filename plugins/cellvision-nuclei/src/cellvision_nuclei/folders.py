@@ -106,7 +106,9 @@ def _find_all(
     tiles: list[Tile] = []
     results: list[NucleiOfImage] = []
     with ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
-        jobs = [pool.submit(_one, root, name, out, settings, name in shown) for name in images]
+        jobs = [
+            pool.submit(_one, root, name, out, settings, is_shown=name in shown) for name in images
+        ]
         try:
             for number, job in enumerate(jobs, start=1):
                 result, tile = job.result()
@@ -170,7 +172,7 @@ def _check_out(root: Path, out: Path) -> None:
 
 
 def _one(
-    root: Path, name: str, out: Path, settings: Settings, is_shown: bool
+    root: Path, name: str, out: Path, settings: Settings, *, is_shown: bool
 ) -> tuple[NucleiOfImage, Tile | None]:
     """Find the nuclei of one image and write its mask and outlines."""
     import tifffile

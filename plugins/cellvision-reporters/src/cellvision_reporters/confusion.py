@@ -110,7 +110,7 @@ def _draw_figure(target: RunSplit, counts: np.ndarray, captions: Sequence[str]) 
     axes = figure.add_axes(left, 0.3, side, side)
     fractions = _fractions(counts)
     image = _draw_cells(axes, fractions)
-    _draw_numbers(axes, counts, fractions, few, size)
+    _draw_numbers(axes, counts, fractions, size, few=few)
     rotation = 0 if horizontal else 90
     axes.set_xticks(range(len(names)), below if horizontal else labels, rotation=rotation)
     axes.set_yticks(range(len(names)), labels)
@@ -156,7 +156,7 @@ def _style(axes: Any, classes: int, size: float) -> None:
 
 
 def _draw_numbers(
-    axes: Any, counts: np.ndarray, fractions: np.ndarray, few: bool, largest: float
+    axes: Any, counts: np.ndarray, fractions: np.ndarray, largest: float, *, few: bool
 ) -> None:
     for true, row in enumerate(counts):
         if row.sum() == 0:

@@ -90,7 +90,7 @@ class Panel(SplitFigureReporter):
         )
         for index, image in enumerate(images):
             own = self.contrast == "image"
-            picture = autoscale(image, scale.is_colour) if own else scale.to_rgb(image)
+            picture = autoscale(image, is_colour=scale.is_colour) if own else scale.to_rgb(image)
             colour, line = (RIGHT, "-") if right[index] else (WRONG, (0, (3, 1.5)))
             placed = grid.draw(figure, index, picture, colour, line)
             if bar is not None:
@@ -134,7 +134,7 @@ def run_display_range(run: Run) -> DisplayRange:
     is_colour = channels is None and images[0].shape[-1] == 3
     per_image = run.preprocessing.intensity == "per_image"
     full_scale = None if per_image else one
-    return DisplayRange.from_images(images, full_scale, zero, channels, is_colour)
+    return DisplayRange.from_images(images, full_scale, zero, channels, is_colour=is_colour)
 
 
 def display_pixels(run: Run, image: str) -> np.ndarray:

@@ -177,7 +177,7 @@ def _draw_figure(target: RunSplit, curves: Curves, caption: str) -> CaptionedFig
     return figure
 
 
-def _draw_roc(axes: Any, curve: statistics.RocCurve, style: dict[str, Any], band: bool) -> None:
+def _draw_roc(axes: Any, curve: statistics.RocCurve, style: dict[str, Any], *, band: bool) -> None:
     if not curve.false_positive_rate.size:
         return
     auc = curve.auc
@@ -189,7 +189,7 @@ def _draw_roc(axes: Any, curve: statistics.RocCurve, style: dict[str, Any], band
 
 
 def _draw_precision_recall(
-    axes: Any, curve: statistics.PrecisionRecallCurve, style: dict[str, Any], band: bool
+    axes: Any, curve: statistics.PrecisionRecallCurve, style: dict[str, Any], *, band: bool
 ) -> None:
     if not curve.recall.size:
         return

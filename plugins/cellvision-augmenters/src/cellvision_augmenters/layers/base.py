@@ -36,7 +36,7 @@ class RandomLayer(keras.layers.Layer):  # type: ignore[misc]
         shape = (ops.shape(images)[0], self.draws)
         return keras.random.uniform(shape, dtype="float32", seed=self.generator)
 
-    def call(self, images: Tensor, training: bool = False) -> Tensor:
+    def call(self, images: Tensor, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 - as Keras calls it
         """Change images of shape (batch, height, width, channels); keep their dtype."""
         images = ops.convert_to_tensor(images)
         if not training:
@@ -44,7 +44,11 @@ class RandomLayer(keras.layers.Layer):  # type: ignore[misc]
         changed = self.compiled_change(ops.cast(images, "float32"), self.draw(images))
         return ops.cast(changed, images.dtype)
 
-    def compute_output_spec(self, images: Tensor, training: bool = False) -> keras.KerasTensor:
+    def compute_output_spec(
+        self,
+        images: Tensor,
+        training: bool = False,  # noqa: FBT001, FBT002 - as Keras calls it
+    ) -> keras.KerasTensor:
         """Return the shape and dtype of the input."""
         del training
         return keras.KerasTensor(images.shape, images.dtype)

@@ -217,7 +217,7 @@ class TranslationLayer(SamplingLayer):
 class FlipLayer(RandomLayer):
     """Mirrors each image, with probability one half in each direction that is enabled."""
 
-    def __init__(self, horizontal: bool, vertical: bool, seed: int, **kwargs: Any) -> None:
+    def __init__(self, *, horizontal: bool, vertical: bool, seed: int, **kwargs: Any) -> None:
         super().__init__(seed, draws=2, **kwargs)
         self.horizontal = horizontal
         self.vertical = vertical
@@ -243,7 +243,7 @@ class DihedralLayer(RandomLayer):
         Whether rows may become columns.
     """
 
-    def __init__(self, mirror: bool, quarter_turns: bool, seed: int, **kwargs: Any) -> None:
+    def __init__(self, *, mirror: bool, quarter_turns: bool, seed: int, **kwargs: Any) -> None:
         super().__init__(seed, draws=3, **kwargs)
         self.mirror = mirror
         self.quarter_turns = quarter_turns

@@ -21,7 +21,7 @@ class BrightnessLayer(RandomLayer):
         Draw a separate factor for each channel.
     """
 
-    def __init__(self, factor: float, per_channel: bool, seed: int, **kwargs: Any) -> None:
+    def __init__(self, factor: float, *, per_channel: bool, seed: int, **kwargs: Any) -> None:
         super().__init__(seed, draws=1, **kwargs)
         self.range = math.log1p(factor)
         self.per_channel = per_channel

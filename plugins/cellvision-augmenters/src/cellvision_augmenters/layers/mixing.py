@@ -38,7 +38,7 @@ class MixingLayer(RandomLayer):
         super().__init__(seed, draws + 2, **kwargs)
         self.probability = probability
 
-    def call(self, pair: Pair, training: bool = False) -> Pair:
+    def call(self, pair: Pair, training: bool = False) -> Pair:  # noqa: FBT001, FBT002 - as Keras calls it
         """Mix float images and one-hot labels; keep the dtype of both."""
         images, labels = (ops.convert_to_tensor(part) for part in pair)
         if not training:
@@ -49,7 +49,9 @@ class MixingLayer(RandomLayer):
         return ops.cast(mixed, images.dtype), ops.cast(targets, labels.dtype)
 
     def compute_output_spec(
-        self, pair: Pair, training: bool = False
+        self,
+        pair: Pair,
+        training: bool = False,  # noqa: FBT001, FBT002 - as Keras calls it
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """Return the shapes and dtypes of the input."""
         del training

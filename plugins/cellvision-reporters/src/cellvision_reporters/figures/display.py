@@ -103,6 +103,7 @@ class DisplayRange:
         full_scale: float | None,
         zero: float = 0.0,
         channels: Sequence[int] | None = None,
+        *,
         is_colour: bool = False,
     ) -> DisplayRange:
         """Choose the range for images.
@@ -211,7 +212,7 @@ def display_range(run: Run, images: Sequence[np.ndarray] | np.ndarray) -> Displa
     return DisplayRange.from_images(list(images), 1.0, 0.0, channels, is_colour=channels is None)
 
 
-def autoscale(image: np.ndarray, is_colour: bool) -> np.ndarray:
+def autoscale(image: np.ndarray, *, is_colour: bool) -> np.ndarray:
     """Convert one image to RGB, scaled from its minimum to its 99.8th percentile.
 
     Parameters

@@ -80,7 +80,7 @@ def _proportional(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     )
 
 
-def shown_splits(run: Run, split: str | None, fallback: bool = True) -> list[str]:
+def shown_splits(run: Run, split: str | None, *, fallback: bool = True) -> list[str]:
     """Return the splits that a reporter shows.
 
     Parameters

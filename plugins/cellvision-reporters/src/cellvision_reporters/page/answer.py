@@ -130,9 +130,9 @@ def _verdict_facts(
         _test_text(
             verdict.p if verdict.unadjusted_p is None else verdict.unadjusted_p,
             verdict.smallest_p,
-            verdict.exact,
             verdict.permuted,
             verdict.chance,
+            exact=verdict.exact,
             adjusted=verdict.p,
         ),
     )
@@ -170,10 +170,10 @@ def folds_text(verdict: VerdictRecord) -> str:
 def run_answers(run: Run) -> list[Answer]:
     """Return what a single run shows on each test set."""
     several = len(run.test_splits) > 1
-    return [_run_answer(run, split, several) for split in run.test_splits]
+    return [_run_answer(run, split, several=several) for split in run.test_splits]
 
 
-def _run_answer(run: Run, split: str, several: bool) -> Answer:
+def _run_answer(run: Run, split: str, *, several: bool) -> Answer:
     from cellvision import Evaluation
 
     evaluated = isinstance(run, Evaluation)
@@ -224,8 +224,8 @@ def _run_answer(run: Run, split: str, several: bool) -> Answer:
 def _test_facts(run: Run, split: str, verdict: statistics.Verdict) -> Iterator[Fact]:
     """State the permutation test of a run, and how often an evaluation's images were looked at."""
     test = verdict.test
-    numbers = (test.p, test.smallest_p, test.exact, test.permuted, test.null_mean)
-    yield "Permutation test", _test_text(*numbers, adjusted=verdict.p)
+    numbers = (test.p, test.smallest_p, test.permuted, test.null_mean)
+    yield "Permutation test", _test_text(*numbers, exact=test.exact, adjusted=verdict.p)
     looks = looks_at(run, split)
     if looks is not None:
         yield "Looks at this test set", _looks_text(looks.looks, looks.settings)
@@ -304,9 +304,10 @@ def _looks_text(looks: int, settings: int) -> str:
 def _test_text(
     p: float,
     smallest: float,
-    exact: bool,
     permuted: str,
     mean: float,
+    *,
+    exact: bool,
     adjusted: float | None = None,
 ) -> str:
     text = f"{p:.2g}"

@@ -234,7 +234,10 @@ def read_table(path: Path) -> Table:
     decimals = _have_decimals(head, rows)
     return Table(
         tuple(_heading(head[index]) for index in columns),
-        tuple(tuple(_rounded(row[index], decimals[index]) for index in columns) for row in rows),
+        tuple(
+            tuple(_rounded(row[index], decimals=decimals[index]) for index in columns)
+            for row in rows
+        ),
         omitted,
     )
 
@@ -261,7 +264,7 @@ def _is_shown(cells: Sequence[str]) -> bool:
     return any(cells) and (len(set(cells)) > 1 or len(cells[0]) < _LONG_CELL)
 
 
-def _rounded(cell: str, decimals: bool) -> str:
+def _rounded(cell: str, *, decimals: bool) -> str:
     """Round to three decimals, or three digits if small; whole numbers only among decimals."""
     pattern = r"-?\d+(\.\d+)?(e[-+]?\d+)?" if decimals else r"-?\d+\.\d+(e[-+]?\d+)?"
     if not re.fullmatch(pattern, cell):
