@@ -206,17 +206,7 @@ def _open_store(
             f"--session-images is for an answer file, and {source} is none",
             "Name the folder where the images are now instead.",
         )
-    if classes and (changes or recipe is not None):
-        option = "--set" if changes else "--recipe"
-        raise errors.InvalidInput(
-            f"{option} changes an experiment, and --classes labels images without one",
-            "Omit one of them",
-        )
-    if run_dir is not None and recipe is not None:
-        raise errors.InvalidInput(
-            "--run shows images as its network sees them, whatever --recipe would choose",
-            "Omit one of them",
-        )
+    _refuse_contradictions(changes, recipe, classes, run_dir)
     if out is None:
         raise errors.InvalidInput("--out is missing", "Name a file for the answers: --out FILE")
 
@@ -239,6 +229,22 @@ def _open_store(
         allow_network=allow_network,
         run_images=run_images,
     )
+
+
+def _refuse_contradictions(
+    changes: list[str], recipe: str | None, classes: list[str], run_dir: Path | None
+) -> None:
+    if classes and (changes or recipe is not None):
+        option = "--set" if changes else "--recipe"
+        raise errors.InvalidInput(
+            f"{option} changes an experiment, and --classes labels images without one",
+            "Omit one of them",
+        )
+    if run_dir is not None and recipe is not None:
+        raise errors.InvalidInput(
+            "--run shows images as its network sees them, whatever --recipe would choose",
+            "Omit one of them",
+        )
 
 
 def _import(store: Store, tables: list[Path]) -> None:
