@@ -110,7 +110,11 @@ def test_every_file_is_listed_once(tmp_path: Path) -> None:
     )
     gif = "GIF images are not supported. Convert it to PNG or TIFF"
     assert by_status["a/film.gif"] == ("refused", gif)
-    assert by_status["a/to nowhere.png"] == ("refused", "no such file. Check the path")
+    assert by_status["a/to nowhere.png"] == (
+        "refused",
+        f"it is a broken link to {tmp_path / 'nowhere.png'}. Restore what it leads to, or remove "
+        "the link",
+    )
     assert by_status["a/linked.png"][0] == "read"
     assert by_status["c/0.png"] == ("skipped", "class 'c' is not in dataset.classes")
     assert by_status["a/._0.png"][0] == "skipped"

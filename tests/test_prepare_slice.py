@@ -237,7 +237,7 @@ def test_a_class_may_be_a_link_to_a_folder(fields: Path, tmp_path: Path) -> None
 
 def test_a_link_that_leads_nowhere_is_unreadable(fields: Path, tmp_path: Path) -> None:
     (fields / "control" / "z.tif").symlink_to(tmp_path / "gone.tif")
-    with pytest.raises(errors.UnreadableImages, match=r"z.tif: no such file"):
+    with pytest.raises(errors.UnreadableImages, match=r"z.tif: it is a broken link to .*gone.tif"):
         prepare.slice_images(fields, tmp_path / "out", tiles=4)
     (fields / "control" / "z.tif").unlink()
     assert len(prepare.slice_images(fields, tmp_path / "out", tiles=4)) == 16

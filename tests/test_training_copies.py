@@ -145,6 +145,23 @@ def test_an_exact_copy_is_no_near_duplicate_as_well(
     assert [leak.kind for leak in evaluation.record.leaks] == ["identical_pixels"]
 
 
+@pytest.mark.parametrize(("copied", "held_out"), [(jpeg, True), (png, False)])
+def test_only_exact_copies_leave_the_verdict_open(
+    images: Path, tmp_path: Path, copied: Guise, held_out: bool
+) -> None:
+    """Two sites of a well can look alike without being copies."""
+    reporters = (cv.reporters.create("html"),)
+    run = cv.train(tiny.experiment(images, epochs=1, reporters=reporters), tmp_path / "run")
+    original = trained_on(run)
+    plate = make_images(tmp_path / "plate", 5000)
+    pixels = np.asarray(Image.open(images / original))
+    copied(pixels, plate / Path(original).parent / "copy")
+    evaluation = cv.evaluate(run, plate, tmp_path / "e", engine="keras")
+    assert len(evaluation.record.leaks) == 1
+    (page,) = [each.path for each in evaluation.artifacts if each.kind == "page"]
+    assert ("these images are not held out" in page.read_text("utf-8")) is not held_out
+
+
 def test_predict_warns_of_copies(
     run: cv.Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

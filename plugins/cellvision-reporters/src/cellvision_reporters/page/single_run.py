@@ -34,7 +34,8 @@ def single_run_verdict(run: Run, split: str) -> statistics.Verdict:
         batches_held_out=bool(trained) and not set(batches or ()) & set(trained or ()),
         training=None if training is None else run.scores[training].balanced_accuracy,
         cross_validated=run.cross_validated,
-        shared=any(split in leak.splits for leak in run.leaks),
+        # Near-duplicates may be neighbours rather than copies; the banner names them.
+        shared=any(split in leak.splits and leak.kind != "near_duplicate" for leak in run.leaks),
         adjusted_p=p_over_test_sets(run, split),
         looks=looks_at(run, split),
     )
