@@ -203,7 +203,7 @@ def _open_store(
         return Store(Path(source), session_images, run_images)
     if session_images is not None:
         raise errors.InvalidInput(
-            f"--session-images is for an answer file, and {source} is none",
+            f"--session-images is for answer files, and {source} is not one",
             "Name the folder where the images are now instead.",
         )
     _refuse_contradictions(changes, recipe, classes, run_dir)

@@ -34,7 +34,7 @@ class DecidingGroups:
 
     @property
     def fewest(self) -> int | None:
-        """The smaller of both numbers; None if there is none."""
+        """The smaller of both numbers; None if both are None."""
         return min((n for n in (self.more, self.no_more) if n is not None), default=None)
 
     def finding(self, groups: int) -> Literal["more", "no more"]:
