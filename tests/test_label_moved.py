@@ -86,7 +86,7 @@ def test_the_first_missing_image_of_a_session_is_named(
     error = capsys.readouterr().err
     assert "of the session is missing, first: test/dark/s1.png" in error
     assert label(new, "--out", tmp_path / "b.sqlite", "--session-images", new) == 2
-    assert "--session-images is for an answer file" in capsys.readouterr().err
+    assert "--session-images is for answer files" in capsys.readouterr().err
 
 
 def test_other_pixels_in_the_new_place_are_refused(old: Path, new: Path, tmp_path: Path) -> None:
