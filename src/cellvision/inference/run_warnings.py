@@ -28,17 +28,21 @@ def run_warnings(runs: Sequence[Run], *, averages_orientations: bool) -> list[st
         for run in runs
         if run.interrupted
     ]
-    directed = [
-        f"{run.folder}: predictions are averaged over all flips and turns, but the training used "
-        f"{reason}."
-        for run in runs
-        if averages_orientations
-        and not run.experiment.training.tta
-        and (reason := run.experiment.recipe_reasons.get("augmenters"))
-    ]
+    directed = _left_out(runs[0]) if averages_orientations else []  # runs share the experiment
     groups = ("cellvision.datasets", "cellvision.architectures")
     folders: dict[str, Path] = {}
     for run in runs:
         for line in changed_files(run.metadata.model_dump(), *groups):
             folders.setdefault(line, run.folder)
     return interrupted + directed + [f"{folder}: {line}" for line, folder in folders.items()]
+
+
+def _left_out(run: Run) -> list[str]:
+    """Say which orientations a training did not show, and why."""
+    reason = run.experiment.recipe_reasons.get("augmenters")
+    if reason is None or run.experiment.training.tta:
+        return []
+    return [
+        f"{run.folder}: predictions are averaged over all flips and turns, but the training used "
+        f"{reason}."
+    ]
