@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cellvision.training import speed as module
-from cellvision.training.speed import TrainingSpeed
+from cellvision.training.speed import TrainingSpeed, waited
 
 
 class Clock:
@@ -52,13 +54,16 @@ def test_the_first_epoch_counts_until_there_are_others(clock: Clock) -> None:
     assert speed.waiting() == pytest.approx(1.5 / 4)
 
 
-def test_an_epoch_of_one_batch_is_measured_whole(clock: Clock) -> None:
+def test_compiling_does_not_count_in_an_epoch_of_one_batch(clock: Clock) -> None:
     speed = TrainingSpeed(20)
     train(speed, clock, [(5, 4)])
     clock.now += 60  # validation
     speed.end_epoch()
-    assert speed.images_per_second() == pytest.approx(20 / 5)
-    assert speed.waiting() == pytest.approx(4 / 5)
+    assert speed.images_per_second() == pytest.approx(20 / 1)
+    assert speed.waiting() == 0
+    train(speed, clock, [(2, 1.5)])
+    assert speed.images_per_second() == pytest.approx(20 / 2)
+    assert speed.waiting() == pytest.approx(1.5 / 2)
 
 
 def test_nothing_is_measured_before_the_end_of_an_epoch(clock: Clock) -> None:
@@ -67,3 +72,29 @@ def test_nothing_is_measured_before_the_end_of_an_epoch(clock: Clock) -> None:
     clock.now += 3
     speed.end_batch(20, 1)
     assert speed.images_per_second() == speed.waiting() == 0
+
+
+@given(
+    step=st.floats(0.01, 2),
+    delays=st.lists(st.floats(-3, 3), min_size=1, max_size=30),
+)
+def test_batches_trained_together_wait_for_those_that_come_late(
+    step: float, delays: list[float]
+) -> None:
+    due = now = 50.0
+    ready, idle = [], 0.0
+    for delay in delays:
+        ready.append(now + delay)
+        idle += max(0.0, delay)
+        now = max(now, ready[-1]) + step
+    assert waited(due, now, ready) == pytest.approx(idle, abs=1e-6)
+
+
+def test_batches_made_long_before_or_during_others_do_not_wait() -> None:
+    assert waited(10.0, 20.0, [3.0] * 10) == 0
+    # Read two batches ahead, as a training that is faster in reading than in computing.
+    assert waited(10.0, 20.0, [9.0, 9.0, *(10.0 + k for k in range(8))]) == 0
+
+
+def test_a_batch_that_ends_before_it_was_recorded_as_ready_takes_no_time() -> None:
+    assert waited(10.0, 12.0, [12.5]) == 2.0

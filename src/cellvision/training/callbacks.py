@@ -15,7 +15,7 @@ from cellvision.results.claimed_folder import naming_folder
 from cellvision.training.duration import DurationEstimate
 from cellvision.training.earlier_speeds import network_speeds
 from cellvision.training.kept_weights import keeps_best, patience, remembers_best
-from cellvision.training.speed import TrainingSpeed
+from cellvision.training.speed import TrainingSpeed, waited
 from cellvision.training.state import TrainingState, values
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class TrainingMonitor:
         self._is_announced = False
         self.speed = TrainingSpeed(context.loader.usable)
         self._begin = self._due = 0.0
-        self._first_batch = self._shown = 0
+        self._first_batch = self._timed_batches = self._shown = 0
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Say how long the training takes, if this machine has trained such a network before."""
@@ -203,6 +203,7 @@ class TrainingMonitor:
         self._begin = time.perf_counter()
         self.speed.start_epoch()
         self._first_batch = (epoch - self._first_epoch) * self.context.loader.steps
+        self._timed_batches = self._first_batch
         self._shown = 0
         self.context.display.epoch(
             epoch + 1, self.context.training.epochs, self.context.loader.usable
@@ -220,8 +221,9 @@ class TrainingMonitor:
         else:
             batch = sum(executions[: batch + 1]) - 1
         images = min((batch + 1) * loader.batch_size, loader.usable)
-        # A batch may have been ready long before, or have become ready after it was due.
-        self.speed.end_batch(images, max(0.0, loader.ready[self._first_batch + batch] - self._due))
+        ready = loader.ready[self._timed_batches : self._first_batch + batch + 1]
+        self._timed_batches += len(ready)
+        self.speed.end_batch(images, waited(self._due, now, ready))
         self.context.display.step(images - self._shown)
         self._shown = images
         if len(self.history) == self._first_epoch and executions is None:

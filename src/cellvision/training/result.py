@@ -21,8 +21,8 @@ class TrainingResult:
         Training speed, without validation, and without the first epoch or, if there is no other,
         without its first batch, which also compiles.
     data_wait_fraction : float
-        Fraction of training time spent waiting for data. An upper bound on GPUs and where
-        several steps run at once, since Python then runs ahead of the device.
+        Fraction of training time spent waiting for data. An upper bound on GPUs, where Python
+        runs ahead of the device.
     vectorized : int
         Number of runs trained as one program; times and speed refer to all of them.
     restarted_seeds : tuple of int

@@ -3,6 +3,42 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+
+
+def waited(due: float, end: float, ready: Sequence[float]) -> float:
+    """Return how many seconds batches that were trained together waited for data.
+
+    All batches are taken to need the same time *s*. A batch begins when it is ready and the one
+    before it is done, so that the last one ends at the latest of ``due + n s`` and
+    ``ready[i] + (n - i) s``; this gives *s*, and what remains of the time was spent waiting.
+
+    Parameters
+    ----------
+    due
+        When the first batch could have begun, in seconds.
+    end
+        When the last batch was done.
+    ready
+        When each batch had been made; at least one.
+
+    Returns
+    -------
+    float
+        0 to ``end - due``.
+
+    Examples
+    --------
+    Two batches of a second each, of which the second came two seconds late:
+
+    >>> waited(10.0, 14.0, [9.0, 13.0])
+    2.0
+    """
+    count = len(ready)
+    step = (end - due) / count
+    for before, moment in enumerate(ready):
+        step = min(step, (end - moment) / (count - before))
+    return end - due - count * max(step, 0.0)
 
 
 class TrainingSpeed:
@@ -30,18 +66,20 @@ class TrainingSpeed:
         self._is_running = True
 
     def end_batch(self, done: int, waited: float) -> None:
-        """Count a batch.
+        """Count a batch, or several that were trained together.
 
         Parameters
         ----------
         done
             Images of this epoch so far.
         waited
-            Seconds between the end of the last batch and the arrival of this one.
+            Seconds that it waited for data.
         """
         compiled, self._is_compiled = not self._is_compiled, True
         if compiled and done < self._images:
             self._begin, self._counted = time.perf_counter(), self._images - done
+        elif compiled:  # no batch is left to measure; its data arrive when compiling is done
+            self._begin += waited
         else:
             self._waited += waited
 
