@@ -13,6 +13,7 @@ from images import noise
 from PIL import Image
 
 import cellvision as cv
+from cellvision import errors
 from cellvision.data.catalog import Catalog
 from cellvision.data.class_differences import class_difference_warnings
 from cellvision.data.decoders.compression import compression_of
@@ -67,6 +68,23 @@ def test_masks_beside_their_images_are_named(tmp_path: Path, ending: str) -> Non
     assert said.startswith("12 images are named like the mask of another image: ")
     assert f"'control/s0{ending}.png'" in said
     assert "move them to another folder" in said
+
+
+@pytest.mark.parametrize("of_mask", [((12, 12), np.uint16), ((12, 12, 2), np.uint8)])
+def test_masks_that_cannot_be_trained_with_their_images_are_named(
+    tmp_path: Path, of_mask: tuple[tuple[int, ...], Any]
+) -> None:
+    for number in range(6):
+        for name in ("control", "treated"):
+            seed = number + len(name)
+            save(tmp_path / name / f"s{number}.png", noise(seed, (12, 12)))
+            mask = noise(seed, *of_mask)
+            tifffile.imwrite(tmp_path / name / f"s{number}_mask.tif", mask)
+    with pytest.raises(errors.PreprocessingError) as caught:
+        cv.train(tmp_path, out=tmp_path.parent / "run", progress=False)
+    assert "differ in" in caught.value.what
+    assert str(caught.value.hint).startswith("Move masks to another folder: '")
+    assert "_mask.tif' is named like that of another image" in str(caught.value.hint)
 
 
 def test_images_without_a_partner_are_no_masks(tmp_path: Path) -> None:

@@ -207,6 +207,21 @@ def test_leak_is_refused_and_reported(cellvision: Command, leaking: Path) -> Non
     assert "images read" in shown.out
 
 
+def test_an_audit_in_which_no_image_can_be_read_fails(
+    cellvision: Command, images: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "elsewhere.csv"
+    names = [path.relative_to(images).as_posix() for path in sorted(images.rglob("*.png"))]
+    rows = [f"{name},{name.split('/')[0]}" for name in names]
+    table.write_text("\n".join(["file,label", *rows]) + "\n")
+    said = cellvision("audit", table)
+    assert said.code == 2
+    assert f"error: none of {len(names)} images can be read" in said.err
+    assert "set dataset.root" in " ".join(said.out.split())
+    assert cellvision("audit", table, "--json").code == 2
+    assert cellvision("audit", table, "--set", f"dataset.root={images}").code == 0
+
+
 def test_unreadable_files_do_not_stop_an_audit(cellvision: Command, images: Path) -> None:
     (images / "a" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     said = cellvision("audit", images)

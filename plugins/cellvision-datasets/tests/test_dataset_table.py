@@ -82,8 +82,11 @@ def test_pixels_come_from_the_tables_folder_or_root(tmp_path: Path) -> None:
     assert np.array_equal(rooted.read("1.png"), colour[..., :1])
     absolute = str(tmp_path / "images/1.png")
     assert np.array_equal(beside.read(absolute), colour)
-    with pytest.raises(errors.UnreadableImage, match="no such file"):
+    with pytest.raises(errors.UnreadableImage, match="no such file") as caught:
         beside.read("gone.png")
+    assert caught.value.hint == (
+        f"Paths count from the folder {tmp_path}: check them, or set dataset.root"
+    )
 
 
 def test_tab_separated(tmp_path: Path) -> None:

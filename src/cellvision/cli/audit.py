@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cellvision import errors
 from cellvision.cli import experiments
 from cellvision.cli.output_folder import removed_if_empty
 from cellvision.plurals import counted
@@ -44,7 +45,7 @@ def run(
 ) -> None:
     """Read every image and report what is in the data.
 
-    Exit code 3 if splits leak.
+    Exit code 2 if no image can be read, 3 if splits leak.
     """
     from cellvision.data.leaks import raise_if_leaking
     from cellvision.results.audits import audit
@@ -58,7 +59,17 @@ def run(
     else:
         _show(report)
         _show_page(out)
+    _raise_if_nothing_read(report)
     raise_if_leaking(report.leaks)
+
+
+def _raise_if_nothing_read(report: Audit) -> None:
+    refused = sum(file.status == "refused" for file in report.files)
+    if not any(file.status == "read" for file in report.files):
+        raise errors.CatalogError(
+            f"none of {counted(refused, 'image')} can be read",
+            "The report says why, for each file",
+        )
 
 
 def _show_page(out: str | None) -> None:

@@ -36,6 +36,7 @@ from cellvision.data.batch_reads import (
 from cellvision.data.cache_space import raise_if_full, raise_if_too_large, remove_abandoned
 from cellvision.data.image_stats import ImageStats, decode
 from cellvision.data.intensity import STANDARD_BIT_DEPTHS, counts_above
+from cellvision.data.paired_masks import remedy_for_different_images
 from cellvision.data.pixel_index import IndexWriter, read_index
 from cellvision.data.pixel_reader import reader_digest, reads_alike
 from cellvision.data.threaded_map import Progress, in_threads
@@ -344,7 +345,7 @@ def _write(
         file.write(pixels.data)
         checksums.append(checksum)
     if len(dtypes) > 1:
-        raise _mixed_dtypes(dtypes)
+        raise _mixed_dtypes(dtypes, job.images)
     return {
         "shape": (len(checksums), *preprocessing.size, depth or preprocessing.depth),
         "dtype": next(iter(dtypes), "uint8"),
@@ -353,12 +354,15 @@ def _write(
     }
 
 
-def _mixed_dtypes(dtypes: Counter[str]) -> errors.PreprocessingError:
+def _mixed_dtypes(dtypes: Counter[str], images: Sequence[str]) -> errors.PreprocessingError:
     listed = ", ".join(f"{count} are {dtype}" for dtype, count in dtypes.most_common())
     return errors.PreprocessingError(
         f"the images differ in pixel type: {listed}, so no single factor can scale them",
-        "Convert them to one bit depth, or use them as separate data sets "
-        "(cellvision audit lists the dtype of every file)",
+        remedy_for_different_images(
+            images,
+            "Convert them to one bit depth, or use them as separate data sets "
+            "(cellvision audit lists the dtype of every file)",
+        ),
     )
 
 

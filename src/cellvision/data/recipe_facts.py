@@ -15,6 +15,7 @@ from cellvision.data.fold_assignment import fold_splits
 from cellvision.data.image_stats import decoded_or_fault
 from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.orientation_tests import SmallImage, orientation_tests
+from cellvision.data.paired_masks import remedy_for_different_images
 from cellvision.data.threaded_map import in_threads
 from cellvision.interfaces.recipe import ImageFacts, OrientationTest
 
@@ -210,8 +211,12 @@ def _require_equal_channels(channels: Mapping[str, int]) -> None:
     if description is not None:
         raise errors.PreprocessingError(
             description,
-            "Select channels that every image has, such as --set preprocessing.channels=[0], or "
-            "remove the images that differ (cellvision audit --json lists the shape of each)",
+            remedy_for_different_images(
+                list(channels),
+                "Select channels that every image has, such as --set preprocessing.channels=[0], "
+                "or remove the images that differ (cellvision audit --json lists the shape of "
+                "each)",
+            ),
         )
 
 

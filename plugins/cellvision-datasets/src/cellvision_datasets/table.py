@@ -18,6 +18,8 @@ from .provenance import CATALOG_COLUMNS, read_csv
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellvision import DecodedImage
+
 _TEXT = (".csv", ".tsv", ".txt")
 _LONGEST_HEADER = 2**16
 """Bytes of the first line that are looked at."""
@@ -131,6 +133,22 @@ class Table(ImageFiles):
             if self.root is None and table.is_file():
                 return super().relocated(table)
         return type(self)(**{**dict(self), "root": path})
+
+    def decode(self, image: str) -> DecodedImage:
+        """Decode one file with its bit depth; nothing is scaled.
+
+        Raises
+        ------
+        errors.UnreadableImage
+            There is no such file, or it cannot be decoded.
+        """
+        try:
+            return super().decode(image)
+        except errors.UnreadableImage as fault:
+            if os.path.lexists(self.locate(image)):
+                raise
+            hint = f"Paths count from the folder {self._root}: check them, or set dataset.root"
+            raise errors.UnreadableImage(image, fault.reason, hint) from fault
 
     def locate(self, image: str) -> Path:
         """Return the file of one image."""
