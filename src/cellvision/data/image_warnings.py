@@ -133,30 +133,32 @@ def _repeated(catalog: Catalog, read: Sequence[ImageStats]) -> list[str]:
     same: dict[str, list[str]] = {}
     for stat in read:
         same.setdefault(stat.digest, []).append(stat.image)
-    warnings = []
-    repeats = len(read) - len(same)
-    if repeats:
-        sets = [images for images in same.values() if len(images) > 1]
-        listed = [
-            " = ".join(map(repr, images[:_NAMED])) + (" = ..." if len(images) > _NAMED else "")
-            for images in sets[:_NAMED]
-        ]
-        rest = f" and {len(sets) - _NAMED} more sets" if len(sets) > _NAMED else ""
-        warnings.append(
-            f"{counted(repeats, 'image', 'is')} identical to another one: "
-            f"{', '.join(listed)}{rest}."
-        )
+    repeated = [images for images in same.values() if len(images) > 1]
+    if not repeated:
+        return []
     label = dict(zip(catalog.table["image"], catalog.table["label"], strict=True))
     contradictory = [
         images
-        for images in same.values()
+        for images in repeated
         if len({label[image] for image in images if image in label}) > 1
     ]
-    warnings += [
-        f"Identical images have different labels: {quote_list(images, 4)}."
-        for images in contradictory[:_MOST]
+    warnings = [
+        f"{counted(len(read) - len(same), 'image', 'is')} identical to another one: "
+        f"{_listed_sets(repeated)}."
     ]
-    if len(contradictory) > _MOST:
-        more = len(contradictory) - _MOST
-        warnings.append(f"{more} more sets of identical images have different labels.")
+    if contradictory:
+        warnings.append(
+            f"{counted(len(contradictory), 'set')} of identical images with different labels: "
+            f"{_listed_sets(contradictory)}. Remove those with the wrong label, or all of them."
+        )
     return warnings
+
+
+def _listed_sets(sets: Sequence[Sequence[str]]) -> str:
+    """Return sets of equal images as text, the first ones by name."""
+    listed = [
+        " = ".join(map(repr, images[:_NAMED])) + (" = ..." if len(images) > _NAMED else "")
+        for images in sets[:_NAMED]
+    ]
+    rest = f" and {len(sets) - _NAMED} more sets" if len(sets) > _NAMED else ""
+    return ", ".join(listed) + rest
