@@ -249,7 +249,6 @@ class Trainer:
             self.prepared,
             split,
             (self.rows, self.validation_rows),
-            self.pixels,
             display,
             on_epoch,
             metrics=network.metrics,
@@ -386,7 +385,7 @@ class Trainer:
     def predict_averaged(self, network: Network, rows: np.ndarray) -> np.ndarray:
         """Return mean probabilities over the orientations of images (test-time augmentation)."""
         if self._frozen.fit:
-            return self._frozen.fit.predict_averaged(self.pixels, rows)
+            return self._frozen.fit.predict_averaged(rows)
         return network.predict_averaged(self.pixels, rows)
 
     def pixels(self, rows: np.ndarray) -> np.ndarray:
