@@ -13,9 +13,9 @@ import numpy as np
 from cellvision.data.orientations import orientations_of, oriented
 from cellvision.training.augmented_copies import copies
 from cellvision.training.batches import one_hot
-from cellvision.training.callbacks import EpochHook, history_row
 from cellvision.training.feature_progress import FeatureProgress, feature_speeds
 from cellvision.training.frozen import FrozenSplit, split_frozen
+from cellvision.training.history import EpochHook, history_row
 from cellvision.training.image_features import ImageFeatures
 from cellvision.training.memory_needs import raise_if_too_many
 from cellvision.training.metrics import metric_scores

@@ -22,18 +22,13 @@ from cellvision.plurals import counted
 from cellvision.training import dead_network
 from cellvision.training.batch_norm import refresh_batch_norm
 from cellvision.training.batches import BatchLoader, gather, group_size
-from cellvision.training.callbacks import (
-    EpochHook,
-    Monitoring,
-    StateHook,
-    TrainingMonitor,
-    training_monitor,
-)
 from cellvision.training.frozen_fit import fit_frozen
 from cellvision.training.frozen_network import FrozenNetwork
+from cellvision.training.history import EpochHook
 from cellvision.training.images_on_device import ImagesOnDevice, keeps_images_on_device
 from cellvision.training.kept_weights import needs_validation
 from cellvision.training.keras_fit import keras_fit
+from cellvision.training.monitor import Monitoring, StateHook, TrainingMonitor, training_monitor
 from cellvision.training.network import Network
 from cellvision.training.result import TrainingResult
 from cellvision.training.state import TrainingState

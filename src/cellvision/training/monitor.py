@@ -1,9 +1,9 @@
-"""The trainer's own callback: history, timing, best weights, early stopping, dead networks."""
+"""Monitor of a training: records epochs, keeps the best weights, stops early, and reports."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,11 @@ import numpy as np
 
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import naming_folder
+from cellvision.training.dead_network import restart_epoch
 from cellvision.training.duration import DurationEstimate
 from cellvision.training.earlier_speeds import network_speeds
+from cellvision.training.early_stopping import EarlyStopping
+from cellvision.training.history import EpochHook, history_row
 from cellvision.training.kept_weights import keeps_best, patience, remembers_best
 from cellvision.training.speed import TrainingSpeed, waited
 from cellvision.training.state import TrainingState, values
@@ -26,61 +29,8 @@ if TYPE_CHECKING:
     from cellvision.training.network import Network
     from cellvision.training_settings import Training
 
-EpochHook = Callable[[int, Mapping[str, float]], None]
-"""Called after each epoch with its number (the first is 1) and its row of the history."""
-
 StateHook = Callable[[TrainingState], None]
 """Called after each epoch with the state from which the training can resume."""
-
-
-class EarlyStopping:
-    """Track the validation loss: which epoch is the best, and when to stop.
-
-    Parameters
-    ----------
-    patience
-        Stop after this many epochs without improvement; None never stops.
-
-    Attributes
-    ----------
-    best_loss : float
-        Lowest validation loss so far.
-    since_best : int
-        Epochs since then.
-    """
-
-    def __init__(self, patience: int | None) -> None:
-        self.patience = patience
-        self.best_loss = float("inf")
-        self.since_best = 0
-
-    def restore(self, best_loss: float, since_best: int) -> None:
-        """Continue from an earlier training."""
-        self.best_loss = best_loss
-        self.since_best = since_best
-
-    def is_best(self, validation_loss: float) -> bool:
-        """Record the epoch that has just ended; return whether it is the best so far."""
-        better = bool(validation_loss < self.best_loss)
-        self.since_best = 0 if better else self.since_best + 1
-        self.best_loss = validation_loss if better else self.best_loss
-        return better
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there was no improvement for `patience` epochs."""
-        return self.patience is not None and self.since_best >= self.patience
-
-
-def history_row(
-    epoch: int, logs: Mapping[str, Any], seconds: float, metrics: Sequence[keras.metrics.Metric]
-) -> dict[str, float]:
-    """Return one row of ``history.csv``; validation columns are NaN without validation."""
-    row: dict[str, float] = {"epoch": epoch}
-    further = [prefix + metric.name for metric in metrics for prefix in ("", "val_")]
-    for name in ("loss", "accuracy", "val_loss", "val_accuracy", *further):
-        row[name] = float(logs.get(name, float("nan")))
-    return {**row, "seconds": seconds}
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,30 +275,6 @@ def training_monitor(context: Monitoring, start: TrainingState | None = None) ->
         """The monitor as a Keras callback."""
 
     return MonitorCallback(context, start)
-
-
-def recipe_callbacks(network: Network, *, validates: bool) -> list[Any]:
-    """Return the callbacks of a recipe, and one that validates with the optimizer's averages.
-
-    Parameters
-    ----------
-    network
-        The network, compiled.
-    validates
-        Whether there is a validation split.
-    """
-    import keras
-
-    swap = keras.callbacks.SwapEMAWeights
-    # A second one, from the recipe, would undo ours.
-    callbacks = [each for each in network.callbacks if not isinstance(each, swap)]
-    averages = network.training_model.optimizer.use_ema and validates
-    return [*callbacks, swap()] if averages else callbacks
-
-
-def restart_epoch(training: Training) -> int:
-    """Return the epoch after which a dead network is restarted: two after the warm-up."""
-    return min(int(np.ceil(training.warmup_epochs)) + 2, training.epochs)
 
 
 def averaged_weights(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> list[np.ndarray]:
