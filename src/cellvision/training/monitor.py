@@ -34,8 +34,30 @@ StateHook = Callable[[TrainingState], None]
 
 
 @dataclass(frozen=True, eq=False)
+class TrainingHooks:
+    """Where each epoch of a training is reported and saved.
+
+    Attributes
+    ----------
+    display : Display
+        Shows progress.
+    on_epoch : callable
+        Called after each epoch.
+    checkpoints : pathlib.Path or None
+        Folder for the model of every epoch; None keeps none.
+    on_state : callable or None
+        Called with a copy of the state after every epoch; None copies none.
+    """
+
+    display: Display
+    on_epoch: EpochHook
+    checkpoints: Path | None
+    on_state: StateHook | None
+
+
+@dataclass(frozen=True, eq=False)
 class Monitoring:
-    """What a `TrainingMonitor` observes and whom it reports to.
+    """What a `TrainingMonitor` observes and where it reports.
 
     Attributes
     ----------
@@ -45,18 +67,12 @@ class Monitoring:
         The network in training.
     loader : BatchLoader
         Its batches.
-    display : Display
-        Shows progress.
-    on_epoch : callable
-        Called after each epoch.
-    checkpoints : pathlib.Path or None
-        Folder for the model of every epoch; None keeps none.
+    hooks : TrainingHooks
+        Where it reports.
     is_dead : callable or None
         Returns whether the network outputs the same for every image; None skips the check.
     validation_images : int
         Images of the validation split.
-    on_state : callable or None
-        Called with a copy of the state after every epoch; None copies none.
     restarted_seeds : tuple of int
         Seeds of dead networks so far.
     executions : sequence of int or None
@@ -67,14 +83,11 @@ class Monitoring:
     training: Training
     network: Network
     loader: BatchLoader
-    display: Display
-    on_epoch: EpochHook
-    checkpoints: Path | None
+    hooks: TrainingHooks
     is_dead: Callable[[], bool] | None
-    validation_images: int = 0
-    on_state: StateHook | None = None
-    restarted_seeds: tuple[int, ...] = ()
-    executions: Sequence[int] | None = None
+    validation_images: int
+    restarted_seeds: tuple[int, ...]
+    executions: Sequence[int] | None
 
 
 class TrainingMonitor:
@@ -139,7 +152,7 @@ class TrainingMonitor:
     def _announce(self, seconds: float) -> None:
         if not self._is_announced:
             self._is_announced = True
-            self.context.display.expected(seconds)
+            self.context.hooks.display.expected(seconds)
 
     def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
         """Record the speed of the network's first training; later ones do not compile it."""
@@ -155,7 +168,7 @@ class TrainingMonitor:
         self._first_batch = (epoch - self._first_epoch) * self.context.loader.steps
         self._timed_batches = self._first_batch
         self._shown = 0
-        self.context.display.epoch(
+        self.context.hooks.display.epoch(
             epoch + 1, self.context.training.epochs, self.context.loader.usable
         )
 
@@ -174,13 +187,13 @@ class TrainingMonitor:
         ready = loader.ready[self._timed_batches : self._first_batch + batch + 1]
         self._timed_batches += len(ready)
         self.speed.end_batch(images, waited(self._due, now, ready))
-        self.context.display.step(images - self._shown)
+        self.context.hooks.display.step(images - self._shown)
         self._shown = images
         if len(self.history) == self._first_epoch and executions is None:
             remaining = self._duration.step(images, now)
             if remaining is not None:
                 self._announce(remaining)
-                self.context.display.remaining(remaining)
+                self.context.hooks.display.remaining(remaining)
 
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Stop the clock: validation begins."""
@@ -198,15 +211,15 @@ class TrainingMonitor:
         self.history.append(row)
         self._track_best(row["val_loss"])
         self._save_checkpoint(epoch + 1)
-        if context.on_state is not None:
+        if context.hooks.on_state is not None:
             self.state = self._current_state()
-            context.on_state(self.state)
+            context.hooks.on_state(self.state)
         if self._best and context.network.callbacks and not self.model.optimizer.use_ema:
             self._at_epoch_end = values(context.network.model.weights)
-        context.on_epoch(epoch + 1, row)
+        context.hooks.on_epoch(epoch + 1, row)
         left = 0 if self.model.stop_training else context.training.epochs - epoch - 1
-        context.display.remaining(self._duration.epoch(row["seconds"], left))
-        context.display.epoch_done(row, self.speed.images_per_second(), self.speed.waiting())
+        context.hooks.display.remaining(self._duration.epoch(row["seconds"], left))
+        context.hooks.display.epoch_done(row, self.speed.images_per_second(), self.speed.waiting())
 
     @property
     def is_over(self) -> bool:
@@ -238,9 +251,10 @@ class TrainingMonitor:
         )
 
     def _save_checkpoint(self, epoch: int) -> None:
-        if self.context.checkpoints is not None:
-            path = self.context.checkpoints / f"epoch_{epoch:03d}.keras"
-            with naming_folder(self.context.checkpoints), atomic_io.path(path) as temporary:
+        checkpoints = self.context.hooks.checkpoints
+        if checkpoints is not None:
+            path = checkpoints / f"epoch_{epoch:03d}.keras"
+            with naming_folder(checkpoints), atomic_io.path(path) as temporary:
                 self.context.network.model.save(temporary)
 
     def restore_last(self) -> None:
