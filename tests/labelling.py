@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import httpx
 import pytest
+from python_path import TESTS, python_path
 
 
 def begin(images: Path, out: Path, *words: str) -> Path:
@@ -132,13 +133,12 @@ class Servers:
     """Start servers of one file, one at a time."""
 
     def __init__(self, file: Path) -> None:
-        here = str(Path(__file__).parent)
         self._parent = subprocess.Popen(
             [sys.executable, "-m", "labelling", str(file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": here, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONPATH": python_path(TESTS), "PYTHONUNBUFFERED": "1"},
         )
 
     def start(self) -> tuple[str, int]:
