@@ -25,7 +25,7 @@ from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import Leak, find_leaks
 from cellvision.data.names import quote_list
 from cellvision.data.near_duplicates import NearDuplicate, find_near_duplicates, warnings_of
-from cellvision.data.pixel_cache import StoredPixels, open_pixels
+from cellvision.data.pixel_cache import MixedDtypesError, StoredPixels, open_pixels
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.preprocessing_warnings import preprocessing_warnings
 from cellvision.data.split import Split
@@ -253,6 +253,8 @@ def _read_images(
     images = list(catalog.table["image"])
     try:
         stored = open_pixels(dataset, images, preprocessing, progress)
+    except MixedDtypesError:  # `image_warnings` says so
+        return None, scan(dataset, images, progress), []
     except errors.PreprocessingError as error:
         warning = f"These settings cannot prepare the images: {error.what}."
         return None, scan(dataset, images, progress), [warning]
