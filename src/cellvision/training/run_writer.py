@@ -12,12 +12,7 @@ import numpy as np
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import RESUME, naming_folder
 from cellvision.results.environment import keras_environment
-from cellvision.results.following_reporters import (
-    begin_run,
-    log_fault,
-    record_training_faults,
-    report_epoch,
-)
+from cellvision.results.following_reporters import FollowingReporters, record_training_faults
 from cellvision.results.metadata import Timings
 from cellvision.results.run_folder import RunPredictions, TrainingRecord, with_seed, write_run
 from cellvision.results.tables import history_table, write_table
@@ -26,7 +21,6 @@ from cellvision.training.kept_weights import Outcome
 from cellvision.training.network import check_reloads
 
 if TYPE_CHECKING:
-    from cellvision.interfaces.reporter import Reporter
     from cellvision.progress import Display
     from cellvision.results.run import Run
     from cellvision.training.network import Network
@@ -59,15 +53,9 @@ class RunWriter:
         self.experiment = with_seed(trainer.prepared.experiment, seed)
         self._warnings = architecture_warnings(self.experiment.architecture)
         self._rows: list[Mapping[str, float]] = [] if start is None else list(start.history)
-        self._faults: list[tuple[Reporter, Exception]] = []
-        self._listeners = begin_run(
-            self.experiment.reporters or (), folder, self.experiment, self._note_fault
+        self._reporters = FollowingReporters(
+            self.experiment.reporters or (), folder, self.experiment
         )
-
-    def _note_fault(self, reporter: Reporter, error: Exception) -> None:
-        """Keep the fault of a reporter until the run is written."""
-        log_fault(reporter, error)
-        self._faults.append((reporter, error))
 
     @property
     def checkpoints(self) -> Path | None:
@@ -81,7 +69,7 @@ class RunWriter:
         self._rows.append(row)
         with naming_folder(self.folder):
             write_table(self.folder / "history.csv", history_table(self._rows))
-        self._listeners = report_epoch(self._listeners, epoch, row, self._note_fault)
+        self._reporters.epoch(epoch, row)
 
     def write(self, network: Network, result: TrainingResult, display: Display) -> Run:
         """Write the model, the predictions of all images, and the record.
@@ -104,7 +92,7 @@ class RunWriter:
             outcome = self._outcome(result, probabilities)
             saved = self._save_model(network)
             network.saved_as = self.folder / "model.keras" if result.is_solved else None
-            record_training_faults(self.folder / "reports", self._faults)
+            record_training_faults(self.folder / "reports", self._reporters.faults)
             return write_run(
                 self.folder,
                 trainer.prepared,
