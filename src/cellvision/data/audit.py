@@ -291,11 +291,6 @@ def _intensity_warnings(
     return intensity_warnings(preprocessing, stored, training, zero, one)
 
 
-def _note_warnings(stats: Sequence[ImageStats]) -> list[str]:
-    """Return one line per kind of change that reading made, with its count."""
-    return [str(summary) for summary in summarize_notes(stats)]
-
-
 def build_audit(
     dataset: Dataset,
     catalog: Catalog,
@@ -328,7 +323,7 @@ def build_audit(
         *association_warnings(catalog),
         *warnings,
         *image_warnings(catalog, stats),
-        *_note_warnings(stats),
+        *map(str, summarize_notes(stats)),
         *warnings_of(near_duplicates, stats),
     ]
     unexpected = {file.file: file.reason for file in skipped if not file.expected}
