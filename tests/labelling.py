@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import httpx
 import pytest
+from command_line import command
 from python_path import TESTS, python_path
 
 
@@ -89,13 +90,8 @@ def make_labelled_images(root: Path, tests: int = 40) -> Path:
 
 
 def label(*words: object) -> int:
-    """Run the command in this process; return its exit code."""
-    from cellvision.cli import main
-
-    with pytest.raises(SystemExit) as end:
-        main(["label", *map(str, words)])
-    assert isinstance(end.value.code, int)
-    return end.value.code
+    """Run ``cellvision label``; return its exit code."""
+    return command("label", *words)
 
 
 def rows_of(table: Path) -> list[dict[str, str]]:
