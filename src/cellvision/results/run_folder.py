@@ -19,12 +19,11 @@ from cellvision.results.environment import (
     plugin_requirements,
     recipe_requirement,
 )
-from cellvision.results.group_table import group_table
 from cellvision.results.image_sketches import write_sketches
 from cellvision.results.metadata import Environment, LeakRecord, RunMetadata, Timings
+from cellvision.results.prediction_files import write_predictions
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
-from cellvision.results.tables import predictions_table, provenance_table, write_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +83,7 @@ def write_run(
     training
         How the run was trained.
     """
-    _write_tables(folder, prepared, predictions.probabilities)
+    write_predictions(folder, prepared.catalog, predictions.probabilities)
     atomic_io.text(folder / "audit.json", prepared.audit.to_json_text())
     if prepared.control is None:
         write_sketches(folder, prepared.audit, prepared.sketches)
@@ -94,16 +93,6 @@ def write_run(
         (folder / RESUME).unlink(missing_ok=True)
         release_folder(folder)
     return load_run(folder)
-
-
-def _write_tables(folder: Path, prepared: PreparedData, probabilities: np.ndarray) -> None:
-    predictions = predictions_table(prepared.catalog, probabilities)
-    provenance = provenance_table(prepared.catalog)
-    write_table(folder / "predictions.csv", predictions)
-    write_table(folder / "provenance.csv", provenance)
-    if prepared.catalog.group_column is not None:
-        groups = group_table(predictions, provenance, prepared.catalog.class_names)
-        write_table(folder / "groups.csv", groups)
 
 
 def _metadata(
