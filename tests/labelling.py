@@ -20,6 +20,8 @@ from typing import IO, Any
 
 import httpx
 import pytest
+from command_line import command
+from python_path import TESTS, python_path
 
 
 def begin(images: Path, out: Path, *words: str) -> Path:
@@ -88,13 +90,8 @@ def make_labelled_images(root: Path, tests: int = 40) -> Path:
 
 
 def label(*words: object) -> int:
-    """Run the command in this process; return its exit code."""
-    from cellvision.cli import main
-
-    with pytest.raises(SystemExit) as end:
-        main(["label", *map(str, words)])
-    assert isinstance(end.value.code, int)
-    return end.value.code
+    """Run ``cellvision label``; return its exit code."""
+    return command("label", *words)
 
 
 def rows_of(table: Path) -> list[dict[str, str]]:
@@ -132,13 +129,12 @@ class Servers:
     """Start servers of one file, one at a time."""
 
     def __init__(self, file: Path) -> None:
-        here = str(Path(__file__).parent)
         self._parent = subprocess.Popen(
             [sys.executable, "-m", "labelling", str(file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": here, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONPATH": python_path(TESTS), "PYTHONUNBUFFERED": "1"},
         )
 
     def start(self) -> tuple[str, int]:

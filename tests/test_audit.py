@@ -246,7 +246,9 @@ def test_warnings_of_pixels() -> None:
     pixels["a2"] = noise(0, (4, 4, 1)) | 255
     pixels["b1"] = noise(3, (4, 4, 1), np.uint16) // 2
     warnings = in_memory(pixels)["warnings"]
-    assert any("differ in pixel type (9 uint8, 1 uint16)" in w for w in warnings)
+    assert [w for w in warnings if "pixel type" in w] == [
+        "Images differ in pixel type (9 uint8, 1 uint16): no single factor can scale them."
+    ]
     assert any(w.startswith("2 images have a single intensity: 'a1', 'a2'") for w in warnings)
     assert any("of samples are saturated: 'a2'" in w for w in warnings)
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,13 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.cli import main
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="links need a privilege on Windows, which has no named pipes"
-)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, tiny.on_offer():
-        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("tiny_plugins"),
+    pytest.mark.skipif(
+        sys.platform == "win32",
+        reason="links need a privilege on Windows, which has no named pipes",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

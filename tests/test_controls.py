@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,9 @@ from cellvision.data.prepared import prepare_data
 from cellvision.statistics import max_t_test
 from cellvision.studies.controls import with_changed_images, with_changed_labels
 
+pytestmark = pytest.mark.usefixtures("tiny_plugins")
+
 CONTROLS = ("permuted_groups", "permuted_images", "background", "intensity")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, tiny.on_offer():
-        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

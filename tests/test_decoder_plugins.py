@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from python_path import python_path
 
 from cellvision import errors, io
 from cellvision.data.decoder_plugins import plugin_suffixes
@@ -129,7 +130,7 @@ def test_folders_of_such_files_are_audited(tmp_path: Path) -> None:
     words = ["audit", str(tmp_path / "images"), "--json", "--recipe", "page"]
     done = subprocess.run(
         [sys.executable, "-c", "from cellvision.cli import main; main()", *words],
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env={**os.environ, "PYTHONPATH": python_path(site)},
         capture_output=True,
         text=True,
         check=False,

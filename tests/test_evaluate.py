@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from command_line import command
 from fsspec.implementations.memory import MemoryFileSystem
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.cli import main
 from cellvision.inference.engines.keras_engine import KerasEngine
 from cellvision.statistics import Odometer
 from cellvision.studies.looks import VARIABLE
@@ -70,13 +70,6 @@ def copy_split(run: cv.Run, images: Path, split: str, target: Path) -> Path:
     groups = pd.read_csv(images / "groups.csv")
     groups[groups["file"].isin(wanted)].to_csv(target / "groups.csv", index=False)
     return target
-
-
-def cli(*words: object) -> int:
-    """Run the command; return its exit code."""
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
-    return int(end.value.code or 0)
 
 
 def test_the_scores_of_its_own_test_images_are_those_of_the_run(
@@ -148,7 +141,7 @@ def test_an_unknown_class_is_named_with_those_that_the_network_knows(
 ) -> None:
     plate = make_plate(tmp_path / "plate_2", 5000)
     tiny.write(plate / "mutant" / "s0.png", tiny.pixels(90, 1))
-    assert cli("evaluate", run.folder, plate, "--out", tmp_path / "e") == 2
+    assert command("evaluate", run.folder, plate, "--out", tmp_path / "e") == 2
     error = capsys.readouterr().err
     assert f"{plate}: the network does not know the class 'mutant' (1 image)" in error
     assert "it knows 'dark', 'light'" in error
@@ -173,7 +166,7 @@ def test_images_without_class_folders_are_for_predict(
 ) -> None:
     plate = make_plate(tmp_path / "plate_2", 5000) / "light"
     for path in (plate, plate / "s0.png"):
-        assert cli("evaluate", run.folder, path, "--out", tmp_path / "e") == 2
+        assert command("evaluate", run.folder, path, "--out", tmp_path / "e") == 2
         error = capsys.readouterr().err
         assert f"{path}: " in error
         assert "no labels to score" in error
@@ -253,21 +246,23 @@ def test_splits_of_a_data_set_are_scored_apart(run: cv.Run, tmp_path: Path) -> N
     ]
     table = tmp_path / "images.csv"
     table.write_text("file,label,split\n" + "\n".join(rows) + "\n")
-    assert cli("evaluate", run.folder, table, "--out", tmp_path / "e") == 0
+    assert command("evaluate", run.folder, table, "--out", tmp_path / "e") == 0
     evaluation = cv.load_evaluation(tmp_path / "e")
     assert set(evaluation.scores) == {"evaluated_train", "week_2"}
     assert evaluation.test_splits == tuple(evaluation.scores)
     assert [score.n for score in evaluation.scores.values()] == [8, 8]
     named = cv.evaluate(run, cv.datasets.create("table", path=table), tmp_path / "named")
     assert named.scores == evaluation.scores
-    assert cli("evaluate", run.folder, plate, "--dataset", "table", "--out", tmp_path / "no") == 2
+    assert (
+        command("evaluate", run.folder, plate, "--dataset", "table", "--out", tmp_path / "no") == 2
+    )
 
 
 def test_several_folders_are_evaluated_one_by_one(
     run: cv.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plates = [make_plate(tmp_path / f"plate_{k}", 1000 * k) for k in (2, 3)]
-    assert cli("evaluate", run.folder, *plates, "--out", tmp_path / "e") == 0
+    assert command("evaluate", run.folder, *plates, "--out", tmp_path / "e") == 0
     output = capsys.readouterr().out
     for plate in plates:
         score = cv.load_evaluation(tmp_path / "e" / plate.name).scores[plate.name]
@@ -275,7 +270,7 @@ def test_several_folders_are_evaluated_one_by_one(
         assert str(tmp_path / "e" / plate.name / "reports" / "report.html") in output
     assert "Guessing at random gives 0.500" in output
     again = make_plate(tmp_path / "other" / "plate_2", 7000)
-    assert cli("evaluate", run.folder, plates[0], again, "--out", tmp_path / "f") == 2
+    assert command("evaluate", run.folder, plates[0], again, "--out", tmp_path / "f") == 2
     assert "several folders are called 'plate_2'" in capsys.readouterr().err
 
 
@@ -284,18 +279,18 @@ def test_a_finished_evaluation_is_kept_and_its_reports_are_made_again(
 ) -> None:
     plate = make_plate(tmp_path / "plate_2", 5000)
     out = tmp_path / "e"
-    assert cli("evaluate", run.folder, plate, "--out", out) == 0
-    assert cli("evaluate", run.folder, plate, "--out", out) == 2
+    assert command("evaluate", run.folder, plate, "--out", out) == 0
+    assert command("evaluate", run.folder, plate, "--out", out) == 2
     assert f"{out}: this folder holds a finished evaluation" in capsys.readouterr().err
     shutil.rmtree(out / "reports")
-    assert cli("report", out) == 0
+    assert command("report", out) == 0
     assert str(out / "reports" / "panel_plate_2.png") in capsys.readouterr().out
     for verb in ("predict", "evaluate"):
-        assert cli(verb, out, plate, "--out", tmp_path / "new.csv") == 2
+        assert command(verb, out, plate, "--out", tmp_path / "new.csv") == 2
         assert "this is an evaluation, which has no network" in capsys.readouterr().err
     with pytest.raises(errors.FolderError, match="has no network"):
         cv.predict(cv.load_evaluation(out), plate)
-    assert cli("evaluate", run.folder, plate, "--out", plate) == 2
+    assert command("evaluate", run.folder, plate, "--out", plate) == 2
     assert "this folder holds other files" in capsys.readouterr().err
 
 
@@ -305,10 +300,10 @@ def test_unreadable_files_are_refused_or_left_out(
     plate = make_plate(tmp_path / "plate_2", 5000)
     (plate / "dark" / "s0.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     words = ["evaluate", run.folder, plate, "--out", tmp_path / "e"]
-    assert cli(*words) == 2
+    assert command(*words) == 2
     assert "dark/s0.png" in capsys.readouterr().err
     assert not (tmp_path / "e").exists()
-    assert cli(*words, "--skip-unreadable") == 0
+    assert command(*words, "--skip-unreadable") == 0
     evaluation = cv.load_evaluation(tmp_path / "e")
     assert evaluation.scores["plate_2"].n == len(evaluation.predictions) == 15
     assert any("1 unreadable file is left out: dark/s0.png" in w for w in evaluation.warnings)
@@ -338,9 +333,9 @@ def test_p_is_adjusted_for_looks_on_the_terminal_and_the_page(
     plate = make_plate(tmp_path / "plate_2", 50_000)
     deeper = tiny.experiment(images, epochs=1, group="well", reporters=None)
     second = cv.train(deeper, tmp_path / "second")
-    assert cli("evaluate", run.folder, plate, "--out", tmp_path / "a") == 0
+    assert command("evaluate", run.folder, plate, "--out", tmp_path / "a") == 0
     assert "plate_2: permutation test p = 0.014\n" in capsys.readouterr().out
-    assert cli("evaluate", second.folder, plate, "--out", tmp_path / "b") == 0
+    assert command("evaluate", second.folder, plate, "--out", tmp_path / "b") == 0
     test = cv.load_evaluation(tmp_path / "b").record.tests["plate_2"]
     text = f"p = {test.unadjusted_p:.2g}, adjusted for test sets and looks {test.p:.2g}"
     assert text in capsys.readouterr().out
@@ -425,7 +420,7 @@ def test_images_and_results_on_remote_storage(run: cv.Run, tmp_path: Path) -> No
     plate = make_plate(tmp_path / "plate_2", 5000)
     storage.put(str(plate), "/bucket/plate_2", recursive=True)
     words = ("memory://bucket/plate_2", "--out", "memory://bucket/evaluations/first")
-    assert cli("evaluate", run.folder, *words, "--engine", "keras") == 0
+    assert command("evaluate", run.folder, *words, "--engine", "keras") == 0
     evaluation = cv.load_evaluation("memory://bucket/evaluations/first")
     assert evaluation.record.images == "memory://bucket/plate_2"
     assert evaluation.scores == cv.evaluate(run, plate, tmp_path / "e", engine="keras").scores
@@ -464,7 +459,7 @@ def test_several_folders_share_one_engine(
     monkeypatch.setattr("cellvision.inference.engines.selection.KerasEngine", Counted)
     plates = [make_plate(tmp_path / f"plate_{k}", 1000 * k) for k in (5, 6, 7)]
     words = ("evaluate", run.folder, *plates, "--engine", "keras", "--out", tmp_path / "e")
-    assert cli(*words) == 0
+    assert command(*words) == 0
     assert started == [run.folder]
     alone = cv.evaluate(run, plates[2], tmp_path / "alone", engine="keras")
     together = cv.load_evaluation(tmp_path / "e" / "plate_7")

@@ -16,6 +16,8 @@ from cellvision.results.claimed_folder import MARK, RESUME
 from cellvision.training.state import TrainingState
 from cellvision.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("tiny_plugins")
+
 obstacles: list[Path] = []
 """What stands where a file of the run is to be written; removed by the test."""
 
@@ -31,13 +33,6 @@ class Obstructs(cv.Reporter):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         for path in obstacles:
             path.mkdir(exist_ok=True)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, tiny.on_offer():
-        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -159,12 +159,15 @@ def test_a_path_around_the_frozen_layers_moves_the_cut() -> None:
 
 
 @pytest.mark.parametrize("kind", ["BatchNormalization", "Normalization"])
-def test_adapt_standardizes_training_features_and_keeps_the_model_in_step(kind: str) -> None:
+def test_adapt_standardizes_training_features_and_keeps_the_model_in_step(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen, "_BATCH", 3)
     model = classifier(kind=kind)
     split = split_of(model)
     before = model.predict_on_batch(IMAGES)
     features = features_of(split)
-    split.adapt(features[:8], batch_size=3)
+    split.adapt(features[:8])
     mean, variance = split.rest.layers[1].get_weights()[:2]
     np.testing.assert_allclose(mean, features[:8].mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(variance, features[:8].var(axis=0), rtol=1e-4)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import tiny
+from command_line import command
 
 import cellvision as cv
-from cellvision.cli import main
 
 SPLITS = {"train": 10, "validation": 4, "[/red]": 4, "_x": 4}
 
@@ -37,12 +37,6 @@ def make_table(root: Path) -> Path:
     return root / "images.csv"
 
 
-def run(*words: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    return int(ended.value.code or 0)
-
-
 @pytest.mark.slow
 def test_names_of_splits_survive_training_and_all_default_reporters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -55,7 +49,7 @@ def test_names_of_splits_survive_training_and_all_default_reporters(
     }
     (tmp_path / "experiment.json").write_text(json.dumps(experiment))
     out = tmp_path / "run"
-    assert run("train", tmp_path / "experiment.json", "--out", out) == 0
+    assert command("train", tmp_path / "experiment.json", "--out", out) == 0
     printed = capsys.readouterr()
     assert "Traceback" not in printed.err
     text = " ".join(printed.out.split())
@@ -80,10 +74,10 @@ def test_names_of_splits_survive_training_and_all_default_reporters(
     assert sentence in page
 
     # Another person's run.json may ask for any reporter: it runs, but not without a word.
-    assert run("report", out) == 0
+    assert command("report", out) == 0
     assert "asks for" not in capsys.readouterr().err
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     record["experiment"]["reporters"] = [{"type": "tables"}, {"type": "listener"}]
     (out / "run.json").write_text(json.dumps(record), encoding="utf-8")
-    assert run("report", out) == 0
+    assert command("report", out) == 0
     assert "run asks for the reporters listener\n" in capsys.readouterr().err

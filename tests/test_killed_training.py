@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny
+from python_path import TESTS, python_path
 
 import cellvision as cv
 
@@ -82,7 +83,7 @@ def work(images: Path) -> Iterator[Work]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": python_path(TESTS)},
     )
     assert process.stdin is not None
     assert process.stdout is not None

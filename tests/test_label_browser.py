@@ -26,26 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = os.environ.get("CELLVISION_CHROMIUM") or shutil.which("chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="needs playwright: pip install 'cellvision[test]'"
-    )
-    if CHROMIUM is None:
-        pytest.skip(
-            "no Chromium: install it (Debian: apt-get install chromium) or name it in "
-            "CELLVISION_CHROMIUM"
-        )
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
-
 
 NewPage = Callable[..., "Page"]
 

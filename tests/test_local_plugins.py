@@ -9,10 +9,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from command_line import command
 
 import cellvision as cv
 from cellvision import errors, local_plugins, plugin_versions
-from cellvision.cli import main
 from cellvision.plugin_candidates import LOCAL_MODULE
 from cellvision.studies.dask_worker import load_same_plugins
 from cellvision.testing import Isolation, write_images
@@ -52,12 +52,6 @@ def net(tmp_path: Path) -> Path:
     path = tmp_path / "my_net.py"
     path.write_text(NET)
     return path
-
-
-def command(*words: object) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
-    return int(end.value.code or 0)
 
 
 def test_classes_are_registered_by_decorator_or_by_their_own_name(net: Path) -> None:

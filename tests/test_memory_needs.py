@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,12 +20,7 @@ from cellvision.training.batches import BatchLoader
 from cellvision.training.memory_needs import step_needs
 from cellvision.training.network import prediction_batch_size
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, tiny.on_offer():
-        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_plugins")
 
 
 @pytest.fixture(scope="module")

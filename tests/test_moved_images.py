@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny
+from command_line import command
 from labelling import label
 
 import cellvision as cv
@@ -36,15 +37,6 @@ def run(places: tuple[Path, Path], tmp_path: Path) -> cv.Run:
     new.parent.mkdir()
     shutil.move(old, new)
     return trained
-
-
-def command(*words: object) -> int:
-    from cellvision.cli import main
-
-    with pytest.raises(SystemExit) as end:
-        main([*map(str, words)])
-    assert isinstance(end.value.code, int)
-    return end.value.code
 
 
 def test_a_run_reads_its_images_where_they_are_now(

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from python_path import python_path
 
 from cellvision import errors
 from cellvision.cli import main
@@ -51,10 +52,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def within(rendered: list[Path], *words: str) -> subprocess.CompletedProcess[str]:
-    path = [str(folder / "src") for folder in rendered]
     return subprocess.run(
         [sys.executable, *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        env={**os.environ, "PYTHONPATH": python_path(*(folder / "src" for folder in rendered))},
         cwd=rendered[0].parent,
         capture_output=True,
         text=True,

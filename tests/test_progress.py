@@ -200,15 +200,15 @@ def test_the_first_training_of_a_study_says_how_long_all_runs_take(
 def test_computing_features_estimates_the_time_of_all_passes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from cellvision.training import frozen_fit
     from cellvision.training.earlier_speeds import TrainingSpeed
+    from cellvision.training.feature_progress import FeatureProgress
 
     remaining: list[float] = []
     shown: Any = SimpleNamespace(task=lambda *_: None, remaining=remaining.append)
     now = iter([10.0, 10.5, 12.0])
-    monkeypatch.setattr("cellvision.training.frozen_fit.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("cellvision.training.feature_progress.time.perf_counter", lambda: next(now))
     speeds: Any = SimpleNamespace(expected=lambda: TrainingSpeed(0.25, 0.0))
-    progress = frozen_fit._FeatureProgress(shown, (100, 400), speeds).of(0)
+    progress = FeatureProgress(shown, (100, 400), speeds).of(0)
     progress(0, 100)
     assert remaining == [0.25 * (100 + 400)]
     remaining.clear()

@@ -14,7 +14,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.studies import vectorized
 from cellvision.training.architecture_contract import architecture_warnings
-from cellvision.training.callbacks import recipe_callbacks
+from cellvision.training.recipe_callbacks import recipe_callbacks
 
 if TYPE_CHECKING:
     import keras

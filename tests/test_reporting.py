@@ -18,7 +18,7 @@ import cellvision as cv
 from cellvision import Artifact, Run, cli, errors
 from cellvision.progress import Display
 from cellvision.results.artifacts import ReportsRecord, read_reports
-from cellvision.results.following_reporters import begin_run, report_epoch
+from cellvision.results.following_reporters import FollowingReporters
 from cellvision.results.reporting import make_reports
 from cellvision.testing.examples import example_audit, example_study
 
@@ -441,11 +441,13 @@ def test_a_follower_that_exits_does_not_end_the_training(
     example_run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = Path.cwd()
-    followers = begin_run([Scripted(), Plain()], example_run.folder, None)  # type: ignore[arg-type]
+    selected = [Scripted(), Plain()]
+    followers = FollowingReporters(selected, example_run.folder, None)  # type: ignore[arg-type]
     row = {"loss": 0.5, "accuracy": 0.5, "val_loss": float("nan"), "val_accuracy": float("nan")}
-    assert len(report_epoch(followers, 1, row)) == 2
-    (remaining,) = report_epoch(followers, 2, row)
-    assert isinstance(remaining, Plain)
+    followers.epoch(1, row)
+    assert len(followers.active) == 2
+    followers.epoch(2, row)
+    assert [type(each) for each in followers.active] == [Plain]
     assert "it called sys.exit(3)" in caplog.text
     assert Path.cwd() == directory
 
@@ -461,10 +463,11 @@ def test_a_reporter_that_forgets_to_return_a_follower_follows_nothing(
 
     cv.reporters.register("forgetful", Forgetful)
     try:
-        followers = begin_run([Forgetful(), Plain()], example_run.folder, None)  # type: ignore[arg-type]
+        selected = [Forgetful(), Plain()]
+        followers = FollowingReporters(selected, example_run.folder, None)  # type: ignore[arg-type]
     finally:
         cv.reporters.unregister("forgetful")
-    assert [type(each) for each in followers] == [Plain]
+    assert [type(each) for each in followers.active] == [Plain]
     assert "reporter 'forgetful' (registered here) failed" in caplog.text
     assert "on_run_begin() returned NoneType, not a reporter" in caplog.text
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,7 @@ import cellvision as cv
 from cellvision import errors
 from cellvision.results.claimed_folder import MARK
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, tiny.on_offer():
-        patch.setenv("CELLVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_plugins")
 
 
 @pytest.fixture(scope="module")

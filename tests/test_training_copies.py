@@ -13,7 +13,6 @@ from PIL import Image
 from scipy import ndimage
 
 import cellvision as cv
-from cellvision.cli import main
 from cellvision.studies.looks import VARIABLE
 
 LEVELS = {"dark": 70, "light": 150}
@@ -85,12 +84,6 @@ GUISES: dict[str, Guise] = {
     "brighter": lambda pixels, path: png(np.rint(pixels * 1.1 + 3).astype(np.uint8), path),
     "turned": lambda pixels, path: png(np.rot90(pixels), path),
 }
-
-
-def cli(*words: object) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
-    return int(end.value.code or 0)
 
 
 def trained_on(run: cv.Run, split: str = "train") -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from python_path import TESTS, python_path
 
 import cellvision as cv
 
@@ -303,7 +304,7 @@ def probabilities(table: Any) -> np.ndarray:
 
 def process(*words: str, **extra: str) -> subprocess.Popen[str]:
     """Start this module in a new process."""
-    environment = {**os.environ, "PYTHONPATH": _path(), "PYTHONUNBUFFERED": "1", **extra}
+    environment = {**os.environ, "PYTHONPATH": python_path(TESTS), "PYTHONUNBUFFERED": "1", **extra}
     return subprocess.Popen(
         [sys.executable, "-m", "tiny", *words],
         env=environment,
@@ -324,17 +325,11 @@ def running(*words: str, **extra: str) -> Iterator[subprocess.Popen[str]]:
         started.communicate()
 
 
-def _path() -> str:
-    """Return where a process finds this module, and what this process imports from elsewhere."""
-    inherited = os.environ.get("PYTHONPATH", "")
-    return os.pathsep.join(filter(None, (str(Path(__file__).parent), inherited)))
-
-
 def json_of(script: str, **extra: str) -> Any:
     """Run a script in a new process and read the JSON on its last line."""
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": _path(), **extra},
+        env={**os.environ, "PYTHONPATH": python_path(TESTS), **extra},
         capture_output=True,
         text=True,
         check=False,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.slow
-
-CHROMIUM = os.environ.get("CELLVISION_CHROMIUM") or shutil.which("chromium")
 
 CUT = """() => [...document.querySelectorAll("body *")].filter(element => {
     const right = element.getBoundingClientRect().right;
@@ -60,24 +55,6 @@ CONTRAST = """() => {
     return faint;
 }"""
 """Texts whose contrast is below 4.5, the limit of WCAG 2.1 AA."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="needs playwright: pip install 'cellvision[test]'"
-    )
-    if CHROMIUM is None:
-        pytest.skip(
-            "no Chromium: install it (Debian: apt-get install chromium) or name it in "
-            "CELLVISION_CHROMIUM"
-        )
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def run(
     from cellvision.evaluation.evaluate import evaluate_labelled
     from cellvision.evaluation.labelled_images import labelled_images, names_of
     from cellvision.inference.predict import networks_of
-    from cellvision.inference.prediction_job import PredictionOptions
+    from cellvision.inference.prediction_options import PredictionOptions
     from cellvision.inference.shared_engine import SharedEngine
     from cellvision.results.opening import open_results
 

@@ -97,7 +97,7 @@ def run(
     from cellvision.backends.startup import raise_if_no_backend
     from cellvision.cli.text import printable
     from cellvision.inference.predict import predict_blocks
-    from cellvision.inference.prediction_job import PredictionOptions
+    from cellvision.inference.prediction_options import PredictionOptions
     from cellvision.results.opening import open_results
 
     raise_if_no_backend()

@@ -25,7 +25,7 @@ from cellvision.data.intensity import intensity_warnings, training_range
 from cellvision.data.leaks import Leak, find_leaks
 from cellvision.data.names import quote_list
 from cellvision.data.near_duplicates import NearDuplicate, find_near_duplicates, warnings_of
-from cellvision.data.pixel_cache import StoredPixels, open_pixels
+from cellvision.data.pixel_cache import MixedDtypesError, StoredPixels, open_pixels
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.preprocessing_warnings import preprocessing_warnings
 from cellvision.data.split import Split
@@ -253,6 +253,8 @@ def _read_images(
     images = list(catalog.table["image"])
     try:
         stored = open_pixels(dataset, images, preprocessing, progress)
+    except MixedDtypesError:  # `image_warnings` says so
+        return None, scan(dataset, images, progress), []
     except errors.PreprocessingError as error:
         warning = f"These settings cannot prepare the images: {error.what}."
         return None, scan(dataset, images, progress), [warning]
@@ -289,11 +291,6 @@ def _intensity_warnings(
     return intensity_warnings(preprocessing, stored, training, zero, one)
 
 
-def _note_warnings(stats: Sequence[ImageStats]) -> list[str]:
-    """Return one line per kind of change that reading made, with its count."""
-    return [str(summary) for summary in summarize_notes(stats)]
-
-
 def build_audit(
     dataset: Dataset,
     catalog: Catalog,
@@ -326,7 +323,7 @@ def build_audit(
         *association_warnings(catalog),
         *warnings,
         *image_warnings(catalog, stats),
-        *_note_warnings(stats),
+        *map(str, summarize_notes(stats)),
         *warnings_of(near_duplicates, stats),
     ]
     unexpected = {file.file: file.reason for file in skipped if not file.expected}

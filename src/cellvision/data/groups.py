@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NESTED_IN = {"well": "plate"}
 """Columns whose names start again within another column: every plate has a well B06."""
 
+_LISTED = 5
+"""Most names in several spellings that are listed one by one."""
+
 _RESERVED = ("image", "label", "split")
 
 Columns = str | tuple[str, ...] | None
@@ -126,7 +129,7 @@ def _values(column: pd.Series) -> tuple[pd.Series, list[str]]:
     return names.where(~missing, None), [warning]
 
 
-def _spelling_warnings(title: str, values: pd.Series, most: int = 5) -> list[str]:
+def _spelling_warnings(title: str, values: pd.Series) -> list[str]:
     """Warn of names that differ only in spelling, such as 7 and 7.0 or A01 and A1."""
     spellings: dict[str, list[str]] = {}
     for name in dict.fromkeys(values.dropna()):
@@ -135,11 +138,11 @@ def _spelling_warnings(title: str, values: pd.Series, most: int = 5) -> list[str
     warnings = [
         f"Column {title!r} contains {quote_list(names)}, which look like spellings of one name: "
         "splits treat them as one. If they are one, correct the table."
-        for names in different[:most]
+        for names in different[:_LISTED]
     ]
-    if len(different) > most:
+    if len(different) > _LISTED:
         warnings.append(
-            f"Column {title!r} has {len(different) - most} more names in several spellings."
+            f"Column {title!r} has {len(different) - _LISTED} more names in several spellings."
         )
     return warnings
 

@@ -60,6 +60,10 @@ _DEPTHS = len(STANDARD_BIT_DEPTHS) - 1
 _log = logging.getLogger(__name__)
 
 
+class MixedDtypesError(errors.PreprocessingError):
+    """Images differ in pixel type, so that no single factor can scale them."""
+
+
 @dataclass(frozen=True, eq=False)
 class StoredPixels:
     """The prepared pixels of all readable images, and the statistics of all images.
@@ -354,9 +358,9 @@ def _write(
     }
 
 
-def _mixed_dtypes(dtypes: Counter[str], images: Sequence[str]) -> errors.PreprocessingError:
+def _mixed_dtypes(dtypes: Counter[str], images: Sequence[str]) -> MixedDtypesError:
     listed = ", ".join(f"{count} are {dtype}" for dtype, count in dtypes.most_common())
-    return errors.PreprocessingError(
+    return MixedDtypesError(
         f"the images differ in pixel type: {listed}, so no single factor can scale them",
         remedy_for_different_images(
             images,

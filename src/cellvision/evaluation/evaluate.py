@@ -11,7 +11,7 @@ from cellvision.evaluation.labelled_images import LabelledImages, labelled_image
 from cellvision.evaluation.predicted_images import predict_labelled
 from cellvision.evaluation.write import Evaluated, write_evaluation
 from cellvision.inference.predict import networks_of
-from cellvision.inference.prediction_job import PredictionOptions
+from cellvision.inference.prediction_options import PredictionOptions
 from cellvision.inference.shared_engine import SharedEngine
 from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.reporter import Reporter, reporters

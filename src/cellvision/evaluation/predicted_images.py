@@ -15,7 +15,8 @@ from cellvision.data.catalog import Catalog
 from cellvision.data.image_stats import ImageStats
 from cellvision.evaluation.labelled_images import LabelledImages
 from cellvision.inference.image_search import ImageFile
-from cellvision.inference.prediction_job import PredictionJob, PredictionOptions, PredictionSummary
+from cellvision.inference.prediction_job import PredictionJob, PredictionSummary
+from cellvision.inference.prediction_options import PredictionOptions
 from cellvision.inference.shared_engine import SharedEngine
 from cellvision.interfaces.decoded_image import DecodedImage
 

@@ -23,12 +23,11 @@ from cellvision.results.evaluation import (
     LookRecord,
     NetworkRecord,
 )
-from cellvision.results.group_table import group_table
 from cellvision.results.metadata import LeakRecord
+from cellvision.results.prediction_files import write_predictions
 from cellvision.results.run import Run
 from cellvision.results.scores import Score, cross_entropy
 from cellvision.results.study import Study
-from cellvision.results.tables import predictions_table, provenance_table, write_table
 from cellvision.statistics import LookCount, digest_of_test_set
 from cellvision.studies.looks import record_evaluation
 
@@ -72,15 +71,7 @@ def write_evaluation(evaluated: Evaluated, folder: Path) -> Evaluation:
         A claimed folder; ``evaluation.json`` is written last.
     """
     predicted = evaluated.predicted
-    catalog = predicted.catalog
-    predictions = predictions_table(catalog, predicted.probabilities)
-    provenance = provenance_table(catalog)
-    write_table(folder / "predictions.csv", predictions)
-    write_table(folder / "provenance.csv", provenance)
-    if catalog.group_column is not None:
-        write_table(
-            folder / "groups.csv", group_table(predictions, provenance, catalog.class_names)
-        )
+    write_predictions(folder, predicted.catalog, predicted.probabilities)
     atomic_io.text(folder / "audit.json", predicted.audit.to_json_text())
     looks = _recorded_looks(evaluated)
     record = _record(evaluated, looks)

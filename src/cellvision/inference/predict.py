@@ -19,9 +19,9 @@ from cellvision.inference.image_search import (
 )
 from cellvision.inference.prediction_job import (
     PredictionJob,
-    PredictionOptions,
     PredictionSummary,
 )
+from cellvision.inference.prediction_options import PredictionOptions
 from cellvision.inference.prediction_table import check_table_path
 from cellvision.inference.recognised_source import recognised_source
 from cellvision.inference.trust import fit_trust

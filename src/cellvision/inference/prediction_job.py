@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,7 +18,9 @@ from cellvision.inference.group_likeness import image_features
 from cellvision.inference.image_groups import GroupAnswers, dataset_groups, file_groups
 from cellvision.inference.image_reader import ImageReader, InputImage, OnDecoded, unreadable
 from cellvision.inference.image_search import ImageFile
-from cellvision.inference.prediction_table import PredictionTable, group_table_path
+from cellvision.inference.prediction_options import PredictionOptions
+from cellvision.inference.prediction_outputs import ImagePrediction, PredictionOutputs
+from cellvision.inference.prediction_table import PredictionTable
 from cellvision.inference.run_warnings import run_warnings
 from cellvision.inference.shared_engine import SharedEngine
 from cellvision.inference.sorting import (
@@ -28,7 +29,7 @@ from cellvision.inference.sorting import (
     raise_if_no_sheet,
     thumbnail,
 )
-from cellvision.inference.table_files import table_file, write_whole_table
+from cellvision.inference.table_files import table_file
 from cellvision.inference.training_images import TrainingImages
 from cellvision.plurals import abbreviated, counted
 from cellvision.progress import displayed
@@ -45,30 +46,6 @@ _CHUNK = 16
 
 _CHECK_SECONDS = 1.0
 """Time in which images are checked before Keras starts, which takes several seconds."""
-
-
-@dataclass(frozen=True)
-class PredictionOptions:
-    """How to predict; the fields are documented at `predict`."""
-
-    engine: str = "auto"
-    tta: bool = False
-    by: str | None = None
-    experiment: str | None = None
-    skip_unreadable: bool | None = None
-    sort_into: str | os.PathLike[str] | None = None
-    contact_sheet: str | os.PathLike[str] | None = None
-    progress: bool | None = None
-    trust: bool = False
-
-    def __post_init__(self) -> None:
-        """Raise ExperimentError if options exclude each other."""
-        if self.trust and self.tta:
-            # Averaged probabilities are distributed differently than the recorded ones.
-            raise errors.ExperimentError(
-                "trust is fitted on predictions without averaging, so it does not hold with tta",
-                "Omit --tta or --trust.",
-            )
 
 
 @dataclass(frozen=True)
@@ -106,47 +83,6 @@ class PredictionSummary:
     warnings: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
     near_duplicates: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class _Result:
-    """The outcome for one image."""
-
-    image: ImageFile
-    thumbnail: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    fault: errors.UnreadableImage | None = None
-    distance: float | None = None
-    digest: str | None = None
-    sketch: bytes = b""
-
-
-@dataclass
-class _Outputs:
-    """Everything that receives the predictions, one image after the other."""
-
-    table: PredictionTable
-    groups: GroupAnswers | None
-    folders: ClassFolders | None
-    sheet: ContactSheet | None
-    class_names: Sequence[str]
-    trained_on: TrainingImages
-    faults: list[errors.UnreadableImage] = field(default_factory=list)
-
-    def add(self, result: _Result) -> None:
-        if result.fault is not None:
-            self.faults.append(result.fault)
-            return
-        assert result.probabilities is not None
-        self.trained_on.add(result.image.name, result.digest, result.sketch)
-        self.table.add(result.image.name, result.probabilities)
-        if self.groups is not None:
-            self.groups.add(result.image.name, result.probabilities, result.distance, result.digest)
-        if self.sheet is not None and result.thumbnail is not None:
-            self.sheet.add(result.thumbnail, result.probabilities)
-        if self.folders is not None:
-            name = self.class_names[int(result.probabilities.argmax())]
-            self.folders.add(result.image.path, name)
 
 
 class PredictionJob:
@@ -268,7 +204,7 @@ class PredictionJob:
                 trust=self.trust,
             )
             sheet = None if self.options.contact_sheet is None else ContactSheet(self.class_names)
-            outputs = _Outputs(
+            outputs = PredictionOutputs(
                 table,
                 groups=self.groups,
                 folders=self.folders,
@@ -280,7 +216,7 @@ class PredictionJob:
             self._raise_if_unreadable(outputs.faults)
             table.flush()
         seconds = time.perf_counter() - start
-        written = self._write_rest(out, outputs)
+        written = outputs.write_rest(out, self.options)
         return PredictionSummary(
             len(self.images) - len(outputs.faults),
             f"{self.engine.name} {self.engine.version}",
@@ -293,12 +229,12 @@ class PredictionJob:
             outputs.trained_on.near_duplicates,
         )
 
-    def _predict_all(self, outputs: _Outputs) -> None:
+    def _predict_all(self, outputs: PredictionOutputs) -> None:
         size = max(_CHUNK, self.engine.at_once, self.reader.images_per_read)
         chunks = [self.images[k : k + size] for k in range(0, len(self.images), size)]
         done = 0
 
-        def predict_chunk(chunk: Sequence[ImageFile]) -> list[_Result]:
+        def predict_chunk(chunk: Sequence[ImageFile]) -> list[ImagePrediction]:
             return self._predict_chunk(chunk, outputs)
 
         with displayed(self.options.progress) as display:
@@ -308,8 +244,10 @@ class PredictionJob:
                 done += len(chunk)
                 display.task(f"predicting ({self.engine.name})", done, len(self.images))
 
-    def _predict_chunk(self, chunk: Sequence[ImageFile], outputs: _Outputs) -> list[_Result]:
-        results: list[_Result] = []
+    def _predict_chunk(
+        self, chunk: Sequence[ImageFile], outputs: PredictionOutputs
+    ) -> list[ImagePrediction]:
+        results: list[ImagePrediction] = []
         reading = self.reader.read_many(chunk)
         for start in range(0, len(chunk), self.engine.at_once):
             items = list(islice(reading, self.engine.at_once))
@@ -319,7 +257,7 @@ class PredictionJob:
                 rows = self.engine.predict(pixels)
                 self._raise_unless_numbers(rows)
                 results += [
-                    _Result(
+                    ImagePrediction(
                         item.image,
                         self._thumbnail(outputs, item.pixels),
                         row,
@@ -332,7 +270,7 @@ class PredictionJob:
                     )
                 ]
             results += [
-                _Result(image, fault=item)
+                ImagePrediction(image, fault=item)
                 for image, item in zip(chunk[start:], items, strict=False)
                 if isinstance(item, errors.UnreadableImage)
             ]
@@ -356,26 +294,14 @@ class PredictionJob:
         return distances
 
     @staticmethod
-    def _thumbnail(outputs: _Outputs, pixels: np.ndarray) -> np.ndarray | None:
+    def _thumbnail(outputs: PredictionOutputs, pixels: np.ndarray) -> np.ndarray | None:
         return None if outputs.sheet is None else thumbnail(pixels)
 
     def _raise_if_unreadable(self, faults: Sequence[errors.UnreadableImage]) -> None:
         if faults and (self.strict or len(faults) == len(self.images)):
             raise unreadable(faults)
 
-    def _write_rest(self, out: Path | None, outputs: _Outputs) -> tuple[Path, ...]:
-        files = [] if out is None else [out]
-        if out is not None and self.groups is not None:
-            group_file = group_table_path(out, self.groups.column)
-            write_whole_table(group_file, self.groups.table())
-            files.append(group_file)
-        if self.options.sort_into is not None:
-            files.append(Path(self.options.sort_into))
-        if outputs.sheet is not None and self.options.contact_sheet is not None:
-            files.append(outputs.sheet.save(Path(self.options.contact_sheet)))
-        return tuple(files)
-
-    def _warnings(self, outputs: _Outputs) -> tuple[str, ...]:
+    def _warnings(self, outputs: PredictionOutputs) -> tuple[str, ...]:
         faults = outputs.faults
         warnings = run_warnings(self.runs, averages_orientations=self.options.tta)
         warnings += outputs.trained_on.warnings()

@@ -17,6 +17,9 @@ MAX_SECONDS = 86400.0
 """Longest time that an answer may take."""
 
 _MAX_TIME = 40
+_QUOTED = 60
+"""Characters of a text that a message quotes."""
+
 _JOINERS = "\u200c\u200d"
 """Format characters that names in some scripts need."""
 
@@ -126,6 +129,6 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def shorten(text: str, length: int = 60) -> str:
+def shorten(text: str) -> str:
     """Quote a text for a message; line breaks and lone surrogates appear as escapes."""
-    return repr(text) if len(text) <= length else f"{text[:length]!r}..."
+    return repr(text) if len(text) <= _QUOTED else f"{text[:_QUOTED]!r}..."

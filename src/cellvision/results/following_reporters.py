@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,70 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-OnFault = Callable[[Reporter, Exception], None]
-"""Called with each reporter that fails during a training, and what it raised."""
 
+class FollowingReporters:
+    """Tells reporters of the start and of each epoch of a run.
 
-def log_fault(reporter: Reporter, error: Exception) -> None:
-    """Warn that a reporter failed during a training, which continues."""
-    origin = reporters.origin_of(type(reporter))
-    _log.warning("%s failed: %s", origin, errors.summarize(error))
+    A reporter that fails is dropped with a warning, and training continues.
+
+    Parameters
+    ----------
+    selected
+        Reporters of the experiment.
+    run
+        Folder of the run.
+    experiment
+        Experiment, with the run's seed.
+
+    Attributes
+    ----------
+    active : list of Reporter
+        Reporters that follow the run's epochs and have not failed.
+    faults : list of tuple
+        Reporters that failed, and what they raised.
+    """
+
+    def __init__(self, selected: Sequence[Reporter], run: Path, experiment: Experiment) -> None:
+        self.active: list[Reporter] = []
+        self.faults: list[tuple[Reporter, Exception]] = []
+        for reporter in selected:
+            try:
+                with contained():
+                    follower: object = reporter.on_run_begin(run / "reports", experiment)
+                if not isinstance(follower, Reporter):
+                    raise errors.PluginContractError(
+                        f"on_run_begin() returned {type(follower).__name__}, not a reporter",
+                        "Return self, or a copy that keeps the state of this run",
+                    )
+                self.active.append(follower)
+            except Exception as error:  # noqa: BLE001 - third-party code; training continues
+                self._note_fault(reporter, error)
+
+    def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Call `Reporter.on_epoch_end`.
+
+        Parameters
+        ----------
+        epoch
+            Number of the epoch.
+        row
+            Row of the history. Validation metrics that are NaN are left out.
+        """
+        validated = row["val_loss"] == row["val_loss"] or row["val_accuracy"] == row["val_accuracy"]
+        metrics = [name for name in row if name not in ("epoch", "seconds")]
+        names = [name for name in metrics if validated or not name.startswith("val_")]
+        for reporter in tuple(self.active):
+            try:
+                with contained():
+                    reporter.on_epoch_end(epoch, {name: row[name] for name in names})
+            except Exception as error:  # noqa: BLE001 - third-party code; training continues
+                self._note_fault(reporter, error)
+                self.active = [each for each in self.active if each is not reporter]
+
+    def _note_fault(self, reporter: Reporter, error: Exception) -> None:
+        origin = reporters.origin_of(type(reporter))
+        _log.warning("%s failed: %s", origin, errors.summarize(error))
+        self.faults.append((reporter, error))
 
 
 def record_training_faults(reports: Path, faults: Sequence[tuple[Reporter, Exception]]) -> None:
@@ -51,74 +107,3 @@ def record_training_faults(reports: Path, faults: Sequence[tuple[Reporter, Excep
         fault = errors.summarize(error)
         entries.append(entry.model_copy(update={"training_fault": fault}))
     write_reports(reports, record.model_copy(update={"reporters": tuple(entries)}))
-
-
-def begin_run(
-    selected: Sequence[Reporter],
-    run: Path,
-    experiment: Experiment,
-    on_fault: OnFault = log_fault,
-) -> tuple[Reporter, ...]:
-    """Call `Reporter.on_run_begin`, and return the reporters that follow the run's epochs.
-
-    Parameters
-    ----------
-    selected
-        Reporters of the experiment.
-    run
-        Folder of the run.
-    experiment
-        Experiment, with the run's seed.
-    on_fault
-        Called with each reporter that fails, and what it raised.
-    """
-    followers = []
-    for reporter in selected:
-        try:
-            with contained():
-                follower: object = reporter.on_run_begin(run / "reports", experiment)
-            if not isinstance(follower, Reporter):
-                raise errors.PluginContractError(
-                    f"on_run_begin() returned {type(follower).__name__}, not a reporter",
-                    "Return self, or a copy that keeps the state of this run",
-                )
-            followers.append(follower)
-        except Exception as error:  # noqa: BLE001 - third-party code; training continues
-            on_fault(reporter, error)
-    return tuple(followers)
-
-
-def report_epoch(
-    followers: Sequence[Reporter],
-    epoch: int,
-    row: Mapping[str, float],
-    on_fault: OnFault = log_fault,
-) -> tuple[Reporter, ...]:
-    """Call `Reporter.on_epoch_end`, and return the reporters that did not fail.
-
-    A reporter that fails is dropped with a warning, and training continues.
-
-    Parameters
-    ----------
-    followers
-        Reporters that follow the run's epochs.
-    epoch
-        Number of the epoch.
-    row
-        Row of the history. Validation metrics that are NaN are left out.
-    on_fault
-        Called with each reporter that fails, and what it raised.
-    """
-    validated = row["val_loss"] == row["val_loss"] or row["val_accuracy"] == row["val_accuracy"]
-    metrics = [name for name in row if name not in ("epoch", "seconds")]
-    names = [name for name in metrics if validated or not name.startswith("val_")]
-    remaining = []
-    for reporter in followers:
-        try:
-            with contained():
-                reporter.on_epoch_end(epoch, {name: row[name] for name in names})
-        except Exception as error:  # noqa: BLE001 - third-party code; training continues
-            on_fault(reporter, error)
-        else:
-            remaining.append(reporter)
-    return tuple(remaining)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from cellvision.results.claimed_folder import naming_folder
 from cellvision.results.environment import scikit_learn_environment
 from cellvision.results.metadata import Timings
+from cellvision.results.run_folder import RunPredictions, TrainingRecord, write_run
 from cellvision.results.scores import cross_entropy
 from cellvision.results.tables import history_table, write_table
 from cellvision.studies.control_contract import checked_probabilities
 from cellvision.studies.controls import control_view
-from cellvision.training.run_writer import finish_run
 
 if TYPE_CHECKING:
     from cellvision.data.prepared import PreparedData
@@ -42,6 +42,9 @@ def predict_control(control: Control, prepared: PreparedData, seed: int, folder:
     environment = scikit_learn_environment()
     with naming_folder(folder):
         write_table(folder / "history.csv", history_table([]))
-        return finish_run(
-            prepared, seed, folder, probabilities, cross_entropy, environment, timings
+        return write_run(
+            folder,
+            prepared,
+            RunPredictions(probabilities, cross_entropy),
+            TrainingRecord(seed, environment, timings),
         )

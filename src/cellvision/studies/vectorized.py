@@ -21,7 +21,9 @@ from cellvision import atomic_io, errors
 from cellvision.backends import devices
 from cellvision.results.claimed_folder import claim_folder, naming_folder
 from cellvision.studies.vectorized_program import State, VectorizedProgram, run_state
-from cellvision.training.callbacks import EarlyStopping, history_row, restart_epoch
+from cellvision.training.dead_network import restart_epoch
+from cellvision.training.early_stopping import EarlyStopping
+from cellvision.training.history import history_row
 from cellvision.training.kept_weights import keeps_best, patience, remembers_best
 from cellvision.training.result import TrainingResult
 from cellvision.training.run_writer import RunWriter

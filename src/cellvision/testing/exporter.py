@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import unittest
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -15,6 +15,7 @@ from cellvision.inference.convert import installed
 from cellvision.interfaces.exporter import Exporter, exporters
 from cellvision.testing.component import ComponentChecks, conformance_check
 from cellvision.testing.result import NOT_INSTALLED, CheckFailed
+from cellvision.testing.stray_changes import stray_changes
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -90,7 +91,7 @@ class ExporterChecks(ComponentChecks):
             run = example_run(world / "run", kind)
             folder = world / "export"
             folder.mkdir()
-            with _watched(world, folder) as strays:
+            with stray_changes(world, folder) as strays:
                 opened = exporter.export(run, folder)
             self._require_path(opened, folder / f"model{suffix}")
             return _Export(run, folder, opened, strays)
@@ -294,26 +295,3 @@ def _other_probabilities(run: Run, folder: Path) -> Run:
     table[columns] = table[columns[1:] + columns[:1]].to_numpy()
     table.to_csv(folder / "predictions.csv", index=False)
     return load_run(folder)
-
-
-@contextlib.contextmanager
-def _watched(world: Path, excluded: Path) -> Iterator[list[str]]:
-    """Yield a list that names, after the block, what changed below `world`."""
-    strays: list[str] = []
-    directory = world / "working directory"
-    directory.mkdir()
-    before = _snapshot(world, excluded)
-    with contextlib.chdir(directory):
-        yield strays
-        if Path.cwd() != directory.resolve():
-            strays.append("the working directory")
-    after = _snapshot(world, excluded)
-    strays += sorted(name for name in before.keys() | after if before.get(name) != after.get(name))
-
-
-def _snapshot(world: Path, excluded: Path) -> dict[str, tuple[int, int]]:
-    return {
-        str(path.relative_to(world)): (path.stat().st_size, path.stat().st_mtime_ns)
-        for path in world.rglob("*")
-        if path.is_file() and not path.is_relative_to(excluded)
-    }

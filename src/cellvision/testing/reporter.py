@@ -14,6 +14,7 @@ from cellvision.results.artifact_contract import checked_artifacts
 from cellvision.testing.banners import BANNERS, appearance, run_with_banner
 from cellvision.testing.component import ComponentChecks, conformance_check
 from cellvision.testing.result import CheckFailed
+from cellvision.testing.stray_changes import stray_changes
 
 if TYPE_CHECKING:
     from cellvision.results.audits import AuditReport
@@ -86,7 +87,7 @@ class ReporterChecks(ComponentChecks):
         results = root / "results"
 
         def report() -> _Report:
-            (root / "working directory").mkdir(parents=True)
+            root.mkdir(parents=True)
             finished: Run | Study | AuditReport
             if kind == "study":
                 finished = example_study(results)
@@ -318,29 +319,16 @@ def _observe(reporter: Reporter, finished: Run | Study | AuditReport, root: Path
 
     folder = finished.folder / "reports"
     folder.mkdir(exist_ok=True)
-    before = _snapshot(root, folder)
-    directory = root / "working directory"
-    with contextlib.chdir(directory):
+    with stray_changes(root, folder) as strays:
         if isinstance(finished, Run):
             returned = reporter.run(finished, folder)
         elif isinstance(finished, Study):
             returned = reporter.study(finished, folder)
         else:
             returned = reporter.audit(finished, folder)
-        moved = [] if Path.cwd() == directory.resolve() else ["the working directory"]
-    after = _snapshot(root, folder)
-    changed = sorted(path for path in before.keys() | after if before.get(path) != after.get(path))
     files = {path.resolve() for path in folder.iterdir() if path.is_file()}
     try:
         checked_artifacts(returned, folder)
     except errors.PluginContractError as error:
         raise CheckFailed(error.what, error.hint) from error
-    return _Report(list(returned), files, [*changed, *moved])
-
-
-def _snapshot(root: Path, excluded: Path) -> dict[str, tuple[int, int]]:
-    return {
-        str(path.relative_to(root)): (path.stat().st_size, path.stat().st_mtime_ns)
-        for path in root.rglob("*")
-        if path.is_file() and not path.is_relative_to(excluded)
-    }
+    return _Report(list(returned), files, strays)

@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
+    from cellvision.training_settings import Training
+
 SAMPLE = 256
 """Training images that show whether a network is dead."""
 
@@ -22,6 +24,11 @@ def is_constant(probabilities: np.ndarray) -> bool:
     """Whether probabilities, shape (images, classes), are nearly the same for every image."""
     one_class = len(np.unique(probabilities.argmax(axis=1))) == 1
     return one_class and float(probabilities.std(axis=0).max()) < _SPREAD
+
+
+def restart_epoch(training: Training) -> int:
+    """Return the epoch after which a dead network is restarted: two after the warm-up."""
+    return min(int(np.ceil(training.warmup_epochs)) + 2, training.epochs)
 
 
 @contextmanager

@@ -35,7 +35,6 @@ class DurationEstimate:
 
     def __init__(self, epochs: int, training_images: int, validation_images: int) -> None:
         self._epochs = epochs
-        self._training_images = training_images
         self._epoch_images = training_images + _VALIDATION_COST * validation_images
         self._first_step: tuple[int, float] | None = None
         self._epoch_seconds: list[float] = []

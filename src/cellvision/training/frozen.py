@@ -29,6 +29,9 @@ _CONSTANT = 1e-6
 """A feature counts as constant if its standard deviation is below this share of its magnitude
 (or below this value, for magnitudes under 1)."""
 
+_BATCH = 1024
+"""Features that the rest of a model takes at once."""
+
 _FORMAT = 1
 """Increase whenever the same layers and images would give other features."""
 
@@ -61,7 +64,7 @@ class FrozenSplit:
         """Shape of the features of one image."""
         return tuple(self.head.output_shape[1:])
 
-    def adapt(self, features: np.ndarray, batch_size: int = 1024) -> None:
+    def adapt(self, features: np.ndarray) -> None:
         """Set the adaptable layers of the rest to mean and variance of these features.
 
         Only layers (see `is_adaptable`) that are fed by frozen layers alone are set. A constant
@@ -71,13 +74,11 @@ class FrozenSplit:
         ----------
         features
             Features of the training images, shape (n, ...); orientations flattened into n.
-        batch_size
-            Images at once.
         """
         import keras
 
         for layer, source in _adaptable(self.rest):
-            mean, variance = _moments(self._values(source, features, batch_size), layer)
+            mean, variance = _moments(self._values(source, features), layer)
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.set_weights([mean, variance])
                 continue
@@ -91,14 +92,12 @@ class FrozenSplit:
             for model in (self.model, self.rest, *self._before.values()):
                 model.train_function = model.test_function = model.predict_function = None
 
-    def rest_inputs(
-        self, layer: keras.layers.Layer, features: np.ndarray, batch_size: int = 1024
-    ) -> Iterator[np.ndarray]:
+    def rest_inputs(self, layer: keras.layers.Layer, features: np.ndarray) -> Iterator[np.ndarray]:
         """Yield, in batches, the inputs of a layer of the rest for these features."""
         node = next(node for node in _nodes(self.rest) if node.operation is layer)
-        return self._values(node.input_tensors[0], features, batch_size)
+        return self._values(node.input_tensors[0], features)
 
-    def _values(self, tensor: Any, features: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    def _values(self, tensor: Any, features: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the values of a tensor of the rest in batches."""
         import keras
 
@@ -106,8 +105,8 @@ class FrozenSplit:
         if tensor is not first and id(tensor) not in self._before:
             self._before[id(tensor)] = keras.Model(first, tensor)
         before = self._before.get(id(tensor))
-        for start in range(0, len(features), batch_size):
-            batch = np.asarray(features[start : start + batch_size])
+        for start in range(0, len(features), _BATCH):
+            batch = np.asarray(features[start : start + _BATCH])
             yield batch if before is None else np.asarray(before.predict_on_batch(batch))
 
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from cellvision.backends import distributed
 from cellvision.training.batches import one_hot, validation_batches
-from cellvision.training.callbacks import TrainingMonitor, recipe_callbacks
 from cellvision.training.memory_needs import raise_if_too_large
 from cellvision.training.network import prediction_batch_size
+from cellvision.training.recipe_callbacks import recipe_callbacks
 
 if TYPE_CHECKING:
     from cellvision.training.batches import BatchLoader
     from cellvision.training.images_on_device import ImagesOnDevice
+    from cellvision.training.monitor import TrainingMonitor
     from cellvision.training.network import Network
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,18 +21,18 @@ from cellvision.plurals import counted
 from cellvision.training import dead_network
 from cellvision.training.batch_norm import refresh_batch_norm
 from cellvision.training.batches import BatchLoader, gather, group_size
-from cellvision.training.callbacks import (
-    EpochHook,
-    Monitoring,
-    StateHook,
-    TrainingMonitor,
-    training_monitor,
-)
-from cellvision.training.frozen_fit import fit_frozen
 from cellvision.training.frozen_network import FrozenNetwork
+from cellvision.training.history import EpochHook
 from cellvision.training.images_on_device import ImagesOnDevice, keeps_images_on_device
 from cellvision.training.kept_weights import needs_validation
 from cellvision.training.keras_fit import keras_fit
+from cellvision.training.monitor import (
+    Monitoring,
+    StateHook,
+    TrainingHooks,
+    TrainingMonitor,
+    training_monitor,
+)
 from cellvision.training.network import Network
 from cellvision.training.result import TrainingResult
 from cellvision.training.state import TrainingState
@@ -43,16 +42,6 @@ if TYPE_CHECKING:
     from cellvision.progress import Display
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class _Session:
-    """Whom a training reports to, and what it keeps."""
-
-    display: Display
-    on_epoch: EpochHook
-    checkpoints: Path | None
-    on_state: StateHook | None
 
 
 class Trainer:
@@ -206,15 +195,16 @@ class Trainer:
             first epoch then ends the training with the best network so far instead of raising
             KeyboardInterrupt.
         """
-        exact = self._fit_frozen(seed, display, on_epoch)
-        if exact is not None:
-            return exact
+        if self._may_be_solved:
+            solved = self._frozen.solve(seed, self, display, on_epoch)
+            if solved is not None:
+                return solved
         begin = time.perf_counter()
-        session = _Session(display, on_epoch, checkpoints, on_state)
+        hooks = TrainingHooks(display, on_epoch, checkpoints, on_state)
         dead = [] if start is None else list(start.restarted_seeds)
         with self.sharing():
             while True:
-                monitor, interrupted = self._fit_once(seed, tuple(dead), session, start)
+                monitor, interrupted = self._fit_once(seed, tuple(dead), hooks, start)
                 if not monitor.dead:
                     break
                 dead.append(derived_seed(seed, len(dead)))
@@ -232,39 +222,17 @@ class Trainer:
             overruled_callback=monitor.overruled,
         )
 
-    def _fit_frozen(
-        self, seed: int, display: Display, on_epoch: EpochHook
-    ) -> tuple[Network, TrainingResult] | None:
-        """Solve a network in which only the softmax layer learns; None for any other."""
-        earlier, self._frozen.fit = self._frozen.fit, None
-        if len(self.devices) > 1 or distributed.world_size() > 1:
-            return None
-        network, split = self._frozen.drawn(seed, self.prepared, self.network)
-        if split is None:
-            return None
-        network.fresh_seed = None
-        if earlier is None or not earlier.solves(self.prepared, split):
-            network.saved_as = None
-        self._frozen.fit, result = fit_frozen(
-            self.prepared,
-            split,
-            (self.rows, self.validation_rows),
-            self.pixels,
-            display,
-            on_epoch,
-            metrics=network.metrics,
-            earlier=earlier,
-        )
-        return network, result
+    @property
+    def _may_be_solved(self) -> bool:
+        """Whether a frozen network with one layer that learns is solved, as on one device only."""
+        return len(self.devices) == 1 and distributed.world_size() == 1
 
     def solves_exactly(self, seed: int) -> bool:
         """Whether the network is frozen but for its softmax layer, which is solved, not trained."""
-        if len(self.devices) > 1 or distributed.world_size() > 1:
-            return False
-        return self._frozen.drawn(seed, self.prepared, self.network)[1] is not None
+        return self._may_be_solved and self._frozen.is_solvable(seed, self)
 
     def _fit_once(
-        self, seed: int, dead: tuple[int, ...], session: _Session, start: TrainingState | None
+        self, seed: int, dead: tuple[int, ...], hooks: TrainingHooks, start: TrainingState | None
     ) -> tuple[TrainingMonitor, bool]:
         """Train once; return the monitor and whether the training was interrupted."""
         current = derived_seed(seed, len(dead))
@@ -277,7 +245,7 @@ class Trainer:
         loader = self._loader(current, first_epoch)
         on_device = self._images_on_device(network)
         executions = None if on_device is None else on_device.steps
-        monitoring = self._monitoring(network, loader, dead, session, executions)
+        monitoring = self._monitoring(network, loader, dead, hooks, executions)
         monitor = training_monitor(monitoring, start)
         interrupted, is_over = False, start is not None and monitor.is_over
         with loader:
@@ -287,7 +255,7 @@ class Trainer:
                 if not is_over:
                     keras_fit(network, loader, self.validation_rows, monitor, on_device=on_device)
             except KeyboardInterrupt:
-                if session.on_state is None or monitor.state is None:
+                if hooks.on_state is None or monitor.state is None:
                     raise
                 interrupted = True
             finally:
@@ -322,7 +290,7 @@ class Trainer:
         network: Network,
         loader: BatchLoader,
         dead: tuple[int, ...],
-        session: _Session,
+        hooks: TrainingHooks,
         executions: list[int] | None,
     ) -> Monitoring:
         training = self.prepared.experiment.training
@@ -331,12 +299,9 @@ class Trainer:
             training=training,
             network=network,
             loader=loader,
-            display=session.display,
-            on_epoch=session.on_epoch,
-            checkpoints=session.checkpoints,
+            hooks=hooks,
             is_dead=(lambda: self.is_dead(network, loader.seed)) if check_dead else None,
             validation_images=len(self.validation_rows),
-            on_state=session.on_state,
             restarted_seeds=dead,
             executions=executions,
         )
@@ -386,7 +351,7 @@ class Trainer:
     def predict_averaged(self, network: Network, rows: np.ndarray) -> np.ndarray:
         """Return mean probabilities over the orientations of images (test-time augmentation)."""
         if self._frozen.fit:
-            return self._frozen.fit.predict_averaged(self.pixels, rows)
+            return self._frozen.fit.predict_averaged(rows)
         return network.predict_averaged(self.pixels, rows)
 
     def pixels(self, rows: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -152,15 +151,11 @@ def _output(run: cv.Run, test: Path) -> Any:
 
     return spec.OutputTensorDescr(
         id="probabilities",
-        description=f"Probabilities of {_listed(run.class_names)}, in this order."[:128],
+        description=f"Probabilities of {', '.join(run.class_names)}, in this order."[:128],
         axes=[spec.BatchAxis(), spec.ChannelAxis(channel_names=_ids(run))],
         test_tensor=spec.FileDescr(source=test),
         data=spec.IntervalOrRatioDataDescr(type="float32", range=(0.0, 1.0)),
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 def _run_its_test(path: Path) -> str:

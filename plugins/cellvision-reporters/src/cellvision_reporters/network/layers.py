@@ -17,6 +17,9 @@ _FOLDED = frozenset(
 _MOST_NESTED = 80
 """A nested model with more layers than this is one line."""
 
+_MOST_LINES = 30
+"""With more calls than this, a diagram folds those of `_FOLDED`."""
+
 _Key = tuple[str, int]
 """Name of a layer and number of the call."""
 
@@ -49,20 +52,14 @@ class LayerCall:
     inputs: tuple[int, ...]
 
 
-def layer_calls(model: keras.Model, most: int = 30) -> list[LayerCall]:
+def layer_calls(model: keras.Model) -> list[LayerCall]:
     """Read the calls of a model; nested models are opened.
 
-    Parameters
-    ----------
-    model
-        The model.
-    most
-        With more calls than this, normalisation, activation and dropout join the line of the
-        layer before them.
+    If there are many, normalisation, activation and dropout join the line of the layer before them.
     """
     reader = _Reader()
     reader.add_model(model, {})
-    return _fold(reader.calls) if len(reader.calls) > most else reader.calls
+    return _fold(reader.calls) if len(reader.calls) > _MOST_LINES else reader.calls
 
 
 class _Reader:

@@ -1,9 +1,9 @@
-"""The trainer's own callback: history, timing, best weights, early stopping, dead networks."""
+"""Monitor of a training: records epochs, keeps the best weights, stops early, and reports."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,11 @@ import numpy as np
 
 from cellvision import atomic_io
 from cellvision.results.claimed_folder import naming_folder
+from cellvision.training.dead_network import restart_epoch
 from cellvision.training.duration import DurationEstimate
 from cellvision.training.earlier_speeds import network_speeds
+from cellvision.training.early_stopping import EarlyStopping
+from cellvision.training.history import EpochHook, history_row
 from cellvision.training.kept_weights import keeps_best, patience, remembers_best
 from cellvision.training.speed import TrainingSpeed, waited
 from cellvision.training.state import TrainingState, values
@@ -26,66 +29,35 @@ if TYPE_CHECKING:
     from cellvision.training.network import Network
     from cellvision.training_settings import Training
 
-EpochHook = Callable[[int, Mapping[str, float]], None]
-"""Called after each epoch with its number (the first is 1) and its row of the history."""
-
 StateHook = Callable[[TrainingState], None]
 """Called after each epoch with the state from which the training can resume."""
 
 
-class EarlyStopping:
-    """Track the validation loss: which epoch is the best, and when to stop.
-
-    Parameters
-    ----------
-    patience
-        Stop after this many epochs without improvement; None never stops.
+@dataclass(frozen=True, eq=False)
+class TrainingHooks:
+    """Where each epoch of a training is reported and saved.
 
     Attributes
     ----------
-    best_loss : float
-        Lowest validation loss so far.
-    since_best : int
-        Epochs since then.
+    display : Display
+        Shows progress.
+    on_epoch : callable
+        Called after each epoch.
+    checkpoints : pathlib.Path or None
+        Folder for the model of every epoch; None keeps none.
+    on_state : callable or None
+        Called with a copy of the state after every epoch; None copies none.
     """
 
-    def __init__(self, patience: int | None) -> None:
-        self.patience = patience
-        self.best_loss = float("inf")
-        self.since_best = 0
-
-    def restore(self, best_loss: float, since_best: int) -> None:
-        """Continue from an earlier training."""
-        self.best_loss = best_loss
-        self.since_best = since_best
-
-    def is_best(self, validation_loss: float) -> bool:
-        """Record the epoch that has just ended; return whether it is the best so far."""
-        better = bool(validation_loss < self.best_loss)
-        self.since_best = 0 if better else self.since_best + 1
-        self.best_loss = validation_loss if better else self.best_loss
-        return better
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there was no improvement for `patience` epochs."""
-        return self.patience is not None and self.since_best >= self.patience
-
-
-def history_row(
-    epoch: int, logs: Mapping[str, Any], seconds: float, metrics: Sequence[keras.metrics.Metric]
-) -> dict[str, float]:
-    """Return one row of ``history.csv``; validation columns are NaN without validation."""
-    row: dict[str, float] = {"epoch": epoch}
-    further = [prefix + metric.name for metric in metrics for prefix in ("", "val_")]
-    for name in ("loss", "accuracy", "val_loss", "val_accuracy", *further):
-        row[name] = float(logs.get(name, float("nan")))
-    return {**row, "seconds": seconds}
+    display: Display
+    on_epoch: EpochHook
+    checkpoints: Path | None
+    on_state: StateHook | None
 
 
 @dataclass(frozen=True, eq=False)
 class Monitoring:
-    """What a `TrainingMonitor` observes and whom it reports to.
+    """What a `TrainingMonitor` observes and where it reports.
 
     Attributes
     ----------
@@ -95,18 +67,12 @@ class Monitoring:
         The network in training.
     loader : BatchLoader
         Its batches.
-    display : Display
-        Shows progress.
-    on_epoch : callable
-        Called after each epoch.
-    checkpoints : pathlib.Path or None
-        Folder for the model of every epoch; None keeps none.
+    hooks : TrainingHooks
+        Where it reports.
     is_dead : callable or None
         Returns whether the network outputs the same for every image; None skips the check.
     validation_images : int
         Images of the validation split.
-    on_state : callable or None
-        Called with a copy of the state after every epoch; None copies none.
     restarted_seeds : tuple of int
         Seeds of dead networks so far.
     executions : sequence of int or None
@@ -117,14 +83,11 @@ class Monitoring:
     training: Training
     network: Network
     loader: BatchLoader
-    display: Display
-    on_epoch: EpochHook
-    checkpoints: Path | None
+    hooks: TrainingHooks
     is_dead: Callable[[], bool] | None
-    validation_images: int = 0
-    on_state: StateHook | None = None
-    restarted_seeds: tuple[int, ...] = ()
-    executions: Sequence[int] | None = None
+    validation_images: int
+    restarted_seeds: tuple[int, ...]
+    executions: Sequence[int] | None
 
 
 class TrainingMonitor:
@@ -189,7 +152,7 @@ class TrainingMonitor:
     def _announce(self, seconds: float) -> None:
         if not self._is_announced:
             self._is_announced = True
-            self.context.display.expected(seconds)
+            self.context.hooks.display.expected(seconds)
 
     def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
         """Record the speed of the network's first training; later ones do not compile it."""
@@ -205,7 +168,7 @@ class TrainingMonitor:
         self._first_batch = (epoch - self._first_epoch) * self.context.loader.steps
         self._timed_batches = self._first_batch
         self._shown = 0
-        self.context.display.epoch(
+        self.context.hooks.display.epoch(
             epoch + 1, self.context.training.epochs, self.context.loader.usable
         )
 
@@ -224,13 +187,13 @@ class TrainingMonitor:
         ready = loader.ready[self._timed_batches : self._first_batch + batch + 1]
         self._timed_batches += len(ready)
         self.speed.end_batch(images, waited(self._due, now, ready))
-        self.context.display.step(images - self._shown)
+        self.context.hooks.display.step(images - self._shown)
         self._shown = images
         if len(self.history) == self._first_epoch and executions is None:
             remaining = self._duration.step(images, now)
             if remaining is not None:
                 self._announce(remaining)
-                self.context.display.remaining(remaining)
+                self.context.hooks.display.remaining(remaining)
 
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Stop the clock: validation begins."""
@@ -248,15 +211,15 @@ class TrainingMonitor:
         self.history.append(row)
         self._track_best(row["val_loss"])
         self._save_checkpoint(epoch + 1)
-        if context.on_state is not None:
+        if context.hooks.on_state is not None:
             self.state = self._current_state()
-            context.on_state(self.state)
+            context.hooks.on_state(self.state)
         if self._best and context.network.callbacks and not self.model.optimizer.use_ema:
             self._at_epoch_end = values(context.network.model.weights)
-        context.on_epoch(epoch + 1, row)
+        context.hooks.on_epoch(epoch + 1, row)
         left = 0 if self.model.stop_training else context.training.epochs - epoch - 1
-        context.display.remaining(self._duration.epoch(row["seconds"], left))
-        context.display.epoch_done(row, self.speed.images_per_second(), self.speed.waiting())
+        context.hooks.display.remaining(self._duration.epoch(row["seconds"], left))
+        context.hooks.display.epoch_done(row, self.speed.images_per_second(), self.speed.waiting())
 
     @property
     def is_over(self) -> bool:
@@ -288,9 +251,10 @@ class TrainingMonitor:
         )
 
     def _save_checkpoint(self, epoch: int) -> None:
-        if self.context.checkpoints is not None:
-            path = self.context.checkpoints / f"epoch_{epoch:03d}.keras"
-            with naming_folder(self.context.checkpoints), atomic_io.path(path) as temporary:
+        checkpoints = self.context.hooks.checkpoints
+        if checkpoints is not None:
+            path = checkpoints / f"epoch_{epoch:03d}.keras"
+            with naming_folder(checkpoints), atomic_io.path(path) as temporary:
                 self.context.network.model.save(temporary)
 
     def restore_last(self) -> None:
@@ -325,30 +289,6 @@ def training_monitor(context: Monitoring, start: TrainingState | None = None) ->
         """The monitor as a Keras callback."""
 
     return MonitorCallback(context, start)
-
-
-def recipe_callbacks(network: Network, *, validates: bool) -> list[Any]:
-    """Return the callbacks of a recipe, and one that validates with the optimizer's averages.
-
-    Parameters
-    ----------
-    network
-        The network, compiled.
-    validates
-        Whether there is a validation split.
-    """
-    import keras
-
-    swap = keras.callbacks.SwapEMAWeights
-    # A second one, from the recipe, would undo ours.
-    callbacks = [each for each in network.callbacks if not isinstance(each, swap)]
-    averages = network.training_model.optimizer.use_ema and validates
-    return [*callbacks, swap()] if averages else callbacks
-
-
-def restart_epoch(training: Training) -> int:
-    """Return the epoch after which a dead network is restarted: two after the warm-up."""
-    return min(int(np.ceil(training.warmup_epochs)) + 2, training.epochs)
 
 
 def averaged_weights(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> list[np.ndarray]:
