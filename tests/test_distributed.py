@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ import tiny
 import cellvision as cv
 from cellvision import cli, errors
 from cellvision.backends import distributed
+
+pytestmark = pytest.mark.usefixtures("tiny_plugins")
 
 # Run by every process. Only the first process of a training writes files.
 SCRIPT = """
@@ -47,12 +48,6 @@ with tiny.on_offer():
     run = cv.train(experiment, root / "run{total}")
 print(json.dumps({{**messages, "accuracy": run.scores["test"].accuracy}}))
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _plugins() -> Iterator[None]:
-    with tiny.on_offer():
-        yield
 
 
 def port() -> int:

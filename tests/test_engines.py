@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,7 @@ from cellvision.inference.engines import selection
 from cellvision.testing import Isolation, example_plugins, example_run
 from cellvision.training.network import Network
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _plugins() -> Iterator[None]:
-    with tiny.on_offer():
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_plugins")
 
 
 @pytest.fixture(autouse=True)

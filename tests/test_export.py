@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,7 @@ import tiny
 import cellvision as cv
 from cellvision import cli, errors
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _plugins() -> Iterator[None]:
-    with tiny.on_offer():
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_plugins")
 
 
 @pytest.fixture(scope="module")

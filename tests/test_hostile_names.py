@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,9 @@ from command_line import command
 
 import cellvision as cv
 
+pytestmark = pytest.mark.usefixtures("tiny_plugins")
+
 SPLITS = {"train": 10, "validation": 4, "[/red]": 4, "_x": 4}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _offered() -> Iterator[None]:
-    with tiny.on_offer():
-        yield
 
 
 def make_table(root: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,7 @@ import tiny
 import cellvision as cv
 from cellvision import errors
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _plugins() -> Iterator[None]:
-    with tiny.on_offer():
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_plugins")
 
 
 @pytest.fixture(scope="module")

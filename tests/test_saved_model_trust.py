@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,7 @@ import tiny
 import cellvision as cv
 from cellvision import errors
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _plugins() -> Iterator[None]:
-    with tiny.on_offer():
-        yield
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_plugins")]
 
 
 @pytest.fixture(scope="module")
