@@ -76,7 +76,9 @@ def test_a_training_whose_results_could_not_be_written_resumes(
     with pytest.raises(errors.FolderError, match="interrupted run") as caught:
         cv.train(experiment, folder)
     assert "--resume" in caught.value.hint
-    with pytest.raises(errors.ResumeError, match=r"other settings \(training"):
+    with pytest.raises(
+        errors.ResumeError, match=r"other settings \(training\.epochs is 51, and was"
+    ):
         cv.train(
             tiny.experiment(images, "mixed", **{**settings, "epochs": 51}), folder, resume=True
         )
