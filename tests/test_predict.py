@@ -679,6 +679,22 @@ def test_too_many_rows_for_a_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "a.xlsx").exists()
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_workbook_on_a_full_disk_is_named(tmp_path: Path) -> None:
+    from cellvision.inference import table_files
+
+    resource = pytest.importorskip("resource", reason="limits need POSIX")
+    table = pd.DataFrame({"image": [str(number) for number in range(20)]})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(errors.CellvisionError, match=r"a\.xlsx: cannot be written: File too"):
+            table_files.write_whole_table(tmp_path / "a.xlsx", table)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "a.xlsx").exists()
+
+
 def test_columns_of_any_name_give_a_table_of_groups(
     run: cv.Run, images: Path, tmp_path: Path
 ) -> None:
