@@ -71,7 +71,9 @@ def test_a_training_whose_results_could_not_be_written_resumes(
     with pytest.raises(errors.FolderError, match="interrupted run") as caught:
         cv.train(experiment, folder)
     assert "--resume" in caught.value.hint
-    with pytest.raises(errors.ResumeError, match=r"other settings \(training"):
+    with pytest.raises(
+        errors.ResumeError, match=r"other settings \(training\.epochs is 51, and was"
+    ):
         cv.train(
             tiny.experiment(images, "mixed", **{**settings, "epochs": 51}), folder, resume=True
         )
@@ -84,6 +86,17 @@ def test_a_training_whose_results_could_not_be_written_resumes(
     assert resumed.predictions.equals(whole.predictions)
     assert not (folder / RESUME).exists()
     assert not (folder / MARK).exists()
+
+
+def test_a_state_that_could_not_be_saved_is_named(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    obstacles.extend(tmp_path / "run" / name for name in ("predictions.csv", RESUME))
+    experiment = tiny.experiment(images, epochs=1, reporters=[{"type": "obstructs"}])
+    with pytest.raises(errors.CellvisionError, match=r"predictions\.csv"):
+        cv.train(experiment, tmp_path / "run")
+    assert "--resume will not be possible" in caplog.text
+    assert RESUME in caplog.text
 
 
 def test_an_interrupt_after_the_last_epoch_keeps_the_training(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import subprocess
@@ -54,6 +55,11 @@ def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path, name: s
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def save_array(target: Path) -> None:
+    with io.atomic_path(target) as path, path.open("wb") as file:
+        np.save(file, np.zeros(40_000, np.uint8))
+
+
 def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="limits need POSIX")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -63,6 +69,9 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
             io.write_text(tmp_path / "results.csv", "x" * 5000)
         with pytest.raises(OSError, match="page'"), io.atomic_folder(tmp_path / "page") as folder:
             (folder / "a.png").write_bytes(bytes(5000))
+        with pytest.raises(OSError, match=r"\[Errno 28\] .*pixels\.npy") as caught:
+            save_array(tmp_path / "pixels.npy")
+        assert caught.value.errno == errno.ENOSPC
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []

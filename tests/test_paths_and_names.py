@@ -13,6 +13,7 @@ from images import write_folder
 import cellvision as cv
 from cellvision import errors
 from cellvision.recipe_experiment import as_experiment, without_recipe
+from cellvision.results.claimed_folder import MARK, RESUME
 from cellvision.results.opening import open_results
 
 
@@ -91,6 +92,14 @@ def test_another_kind_of_file_says_what_to_do(
 def test_predict_takes_a_folder_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(errors.FolderError, match="no finished run here"):
         cv.predict(tmp_path, tmp_path)
+    (tmp_path / MARK).touch()
+    with pytest.raises(errors.FolderError, match=r"a training .* that is not finished") as caught:
+        cv.predict(tmp_path, tmp_path)
+    assert "give the command that started it again" in caught.value.hint
+    (tmp_path / RESUME).touch()
+    with pytest.raises(errors.FolderError, match="failed before its results") as caught:
+        cv.predict(tmp_path, tmp_path)
+    assert "--resume" in caught.value.hint
     with pytest.raises(errors.FolderError):
         open_results(str(tmp_path / "nowhere"))
 

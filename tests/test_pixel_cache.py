@@ -588,6 +588,10 @@ def test_sizes_that_nothing_can_hold_are_refused_before_an_image_is_read(
     with pytest.raises(errors.PreprocessingError, match=what) as caught:
         open_all(dataset, cv.Preprocessing(size=(10_000, 10_000), channels=(0, 1)))
     assert "CELLVISION_CACHE" in caught.value.hint
+    space.free = 900
+    what = r"20 images take at least 2\.0 kB, but 900 bytes are free in the cache"
+    with pytest.raises(errors.PreprocessingError, match=what):
+        open_all(dataset, cv.Preprocessing(size=(10, 10), channels=(0,)))
     assert not (cache / "pixels").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -670,6 +671,23 @@ def test_too_many_rows_for_a_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(table_files, "_MOST_ROWS", 3)
     with pytest.raises(errors.ExperimentError, match="at most 3 rows"):
         table_files.write_whole_table(tmp_path / "a.xlsx", pd.DataFrame({"image": list("abc")}))
+    assert not (tmp_path / "a.xlsx").exists()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_workbook_on_a_full_disk_is_named(tmp_path: Path) -> None:
+    from cellvision.inference import table_files
+
+    resource = pytest.importorskip("resource", reason="limits need POSIX")
+    table = pd.DataFrame({"image": [str(number) for number in range(20)]})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(errors.CellvisionError, match=r"a\.xlsx: cannot be written: File too"):
+            table_files.write_whole_table(tmp_path / "a.xlsx", table)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    gc.collect()  # a ZipFile that could not be finished complains now, not in another test
     assert not (tmp_path / "a.xlsx").exists()
 
 

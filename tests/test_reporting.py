@@ -316,6 +316,20 @@ def test_a_disk_too_full_for_copies_of_the_results_is_named(
     assert "reports cannot be written: No space left on device" in fault.what
 
 
+def test_a_folder_without_permission_is_one_error(
+    example_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    # Permissions alone do not stop an administrator, who may run these tests.
+    monkeypatch.setattr("cellvision.results.reporting.atomic_io.workspace", forbidden)
+    _, faults = make_reports(example_run, [Plain(), Scripted()], Display())
+    assert [type(fault) for fault in faults] == [errors.ReportError]
+    assert "reports cannot be written: Permission denied" in faults[0].what
+    assert "cellvision report" in faults[0].hint
+
+
 def test_a_large_file_is_restored_or_named(example_run: Run) -> None:
     large = example_run.folder / "large.bin"
 

@@ -259,13 +259,24 @@ def test_a_study_is_continued_after_settings_were_added(images: Path, tmp_path: 
 
 
 def test_another_studys_folder_is_refused(study: cv.Study, images: Path, tmp_path: Path) -> None:
-    with pytest.raises(errors.FolderError, match="another study"):
-        cv.study(experiment(images, epochs=4), runs=3, out=study.folder)
+    moved = shutil.copytree(images, tmp_path / "moved")
+    for changed, message in (
+        (experiment(images, epochs=4), r"training\.epochs is 4, and was \d"),
+        (experiment(moved), rf"dataset\.path is {moved}, and was {images}"),
+    ):
+        with pytest.raises(errors.FolderError, match=f"another study was .* here: {message}"):
+            cv.study(changed, runs=3, out=study.folder, expert={"test": 0.93})
+    with pytest.raises(errors.FolderError, match=r"here: expert\.test is 0\.9, and was 0\.93"):
+        cv.study(experiment(images), runs=3, out=study.folder, expert={"test": 0.9})
+    two = {"a": experiment(images), "b": experiment(images, epochs=1)}
+    with pytest.raises(errors.FolderError, match=r"its experiments are .*, not a, b"):
+        cv.study(two, runs=3, out=study.folder)
     with pytest.raises(errors.FolderError, match="finished"):
         cv.study(experiment(images), runs=3, out=study.runs[0].folder)
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/notes.txt").write_text("mine")
     with pytest.raises(errors.FolderError, match=r"notes\.txt"):
-        cv.study(experiment(images), runs=3, out=tmp_path)
+        cv.study(experiment(images), runs=3, out=tmp_path / "other")
     assert len(cv.load_study(study.folder).runs) == 3
 
 

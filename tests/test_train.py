@@ -555,7 +555,9 @@ def test_an_interrupt_keeps_the_run_and_exits_with_130(
     with pytest.raises(errors.FolderError, match="interrupted run"):
         cv.train(experiment, tmp_path / "run")
     changed = tiny.experiment(images, epochs=7)
-    with pytest.raises(errors.FolderError, match="other settings"):
+    with pytest.raises(
+        errors.FolderError, match=r"other settings \(training\.epochs is 7, and was"
+    ):
         cv.train(changed, tmp_path / "run", resume=True)
 
 

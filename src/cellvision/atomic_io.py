@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -11,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _STEM_BYTES, _SUFFIX_BYTES = 80, 40
+
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""What `numpy.save` says of a full disk, in an error without a number."""
 
 
 def temporary_path(target: Path) -> Path:
@@ -56,6 +61,9 @@ def _named(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None and _SHORT_WRITE.search(str(error)):
+            full = errno.ENOSPC
+            raise OSError(full, os.strerror(full), os.fspath(target)) from error
         if error.filename is None and error.errno is not None:
             error.filename = os.fspath(target)
         raise

@@ -82,3 +82,17 @@ def abbreviated(names: Sequence[str]) -> str:
     ('a.tif; b.tif', 'a; b; c; ...')
     """
     return "; ".join(names[:_LISTED]) + ("; ..." if len(names) > _LISTED else "")
+
+
+def byte_size(count: int) -> str:
+    """Return a number of bytes in the largest unit of which there is at least one.
+
+    Examples
+    --------
+    >>> byte_size(4_400_000_000), byte_size(368_640), byte_size(0)
+    ('4.4 GB', '368.6 kB', '0 bytes')
+    """
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return counted(count, "byte")

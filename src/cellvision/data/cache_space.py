@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
-from cellvision.plurals import counted
+from cellvision.plurals import byte_size, counted
 
 if TYPE_CHECKING:
     from cellvision.data.preprocessing import Preprocessing
@@ -69,14 +69,14 @@ def raise_if_too_large(preprocessing: Preprocessing, images: int, folder: Path) 
     hint = "Choose a smaller preprocessing.size, or cut images into tiles: cellvision prepare slice"
     if each > _LARGEST_IMAGE:
         raise errors.PreprocessingError(
-            f"{size}an image of {_gigabytes(each)} is more than can be trained on", hint
+            f"{size}an image of {byte_size(each)} is more than can be trained on", hint
         )
     free = _free_space(folder)
     if each * images > free:
         raise errors.PreprocessingError(
-            f"{size}{counted(images, 'image', 'takes')} at least {_gigabytes(each * images)}, but "
-            f"{_gigabytes(free)} are free in the cache {folder}",
-            f"{hint}. Or set CELLVISION_CACHE to a folder with more space",
+            f"{size}{counted(images, 'image', 'takes')} at least {byte_size(each * images)}, but "
+            f"{byte_size(free)} are free in the cache {folder}",
+            f"Free some space, or set CELLVISION_CACHE to a folder with more space. Or: {hint}",
         )
 
 
@@ -99,7 +99,7 @@ def raise_if_full(folder: Path, needed: int) -> None:
     free = _free_space(folder)
     if needed > free:
         raise errors.FolderError(
-            f"{folder}: {_gigabytes(needed)} are to be written, but {_gigabytes(free)} are free",
+            f"{folder}: {byte_size(needed)} are to be written, but {byte_size(free)} are free",
             "Free some space, set CELLVISION_CACHE to another folder, or choose a smaller "
             "preprocessing.size",
         )
@@ -108,7 +108,3 @@ def raise_if_full(folder: Path, needed: int) -> None:
 def _free_space(folder: Path) -> int:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(existing).free
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB"

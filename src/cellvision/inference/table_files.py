@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,13 +64,16 @@ class ExcelFile:
     def __init__(self, path: Path, name: str) -> None:
         import xlsxwriter
 
+        self._path = path
+        # In memory, because a ZipFile on a full disk prints a traceback when it is collected.
+        self._content = io.BytesIO()
         # Text stays text: a file or class whose name begins with "=" is no formula.
         options = {
             "constant_memory": True,
             "strings_to_formulas": False,
             "strings_to_urls": False,
         }
-        self._book = xlsxwriter.Workbook(str(path), options)
+        self._book = xlsxwriter.Workbook(self._content, options)
         self._sheet = self._book.add_worksheet("predictions")
         self._bold = self._book.add_format({"bold": True})
         self._name = name
@@ -93,8 +97,15 @@ class ExcelFile:
         self._rows += 1
 
     def close(self) -> None:
-        """Finish the file."""
-        self._book.close()
+        """Finish the file; raises `OSError` if the disk is full."""
+        from xlsxwriter.exceptions import FileCreateError
+
+        try:
+            self._book.close()
+        except FileCreateError as error:  # of a full folder for temporary files
+            cause = error.__context__
+            raise (cause if isinstance(cause, OSError) else OSError(str(error))) from error
+        self._path.write_bytes(self._content.getbuffer())
 
 
 def _plain(value: Any) -> Any:

@@ -249,6 +249,16 @@ def no_run(folder: Path) -> errors.FolderError:
             f"{folder}: a study that is not finished; its runs are in {folder / 'runs'}",
             "The command that started it continues it. Or name one of its runs.",
         )
+    if (folder / RESUME).is_file():
+        return errors.FolderError(
+            f"{folder}: a training that failed before its results were written",
+            "Give the command that started it with --resume.",
+        )
+    if (folder / MARK).is_file():
+        return errors.FolderError(
+            f"{folder}: a training or an evaluation that is not finished",
+            "Wait for it. If it was killed, give the command that started it again.",
+        )
     return errors.FolderError(
         f"{folder}: no finished run here (it has no run.json)",
         "Name the folder given to cellvision train --out.",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import errors
+from cellvision import atomic_io, errors
 from cellvision.interfaces.artifact import Artifact
 from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.progress import Display
@@ -91,6 +91,8 @@ def make_reports(
     faults: list[errors.CellvisionError] = []
     try:
         reports.mkdir(exist_ok=True)
+        with atomic_io.workspace(reports / "reports"):
+            pass  # a folder without permission to write is one error, not one for each reporter
         _run_all(finished, selected, display, artifacts, faults)
     except OSError as error:  # such as a disk that is too full for copies of the results
         fault = errors.ReportError(

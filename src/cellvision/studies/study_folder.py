@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import atomic_io, errors
-from cellvision.experiment import ABOUT_RECIPE
 from cellvision.interfaces.control import Control
 from cellvision.local_plugins import digests_of, raise_if_changed
-from cellvision.migration import with_defaults
 from cellvision.plain_settings import by_distribution
 from cellvision.plurals import agreed, counted
 from cellvision.results.claimed_folder import (
@@ -37,6 +35,7 @@ from cellvision.studies.folds import folds_by
 from cellvision.studies.image_tables import write_image_tables
 from cellvision.studies.looks import record_looks
 from cellvision.studies.pooled_runs import FOLDER, write_pooled_runs
+from cellvision.studies.same_study import raise_if_another_study
 from cellvision.studies.sizes import learning_curves
 from cellvision.studies.verdict import study_verdicts
 
@@ -44,9 +43,6 @@ if TYPE_CHECKING:
     from cellvision.experiment import Experiment
     from cellvision.studies.controls import Controls
     from cellvision.studies.plan import PlannedRun
-
-_COMPARED_APART = ("id", "seeds", "controls", "plugins", "local_plugins")
-"""Keys of a plan that may change, or have their own rules."""
 
 Plan = dict[str, Any]
 """Content of the plan file: what was requested."""
@@ -113,10 +109,7 @@ def _read_plan(path: Path) -> Plan:
 
 def _raise_if_different(folder: Path, started: Plan, plan: Plan) -> None:
     raise_if_changed(started.get("local_plugins", {}), plan["local_plugins"], folder, "study")
-    if _unchangeable(started) != _unchangeable(plan) or started["seeds"][0] != plan["seeds"][0]:
-        raise errors.ResumeError(
-            f"{folder}: another study was started here", "Name another folder, or remove this one."
-        )
+    raise_if_another_study(folder, started, plan)
     count = len(started["seeds"])
     if len(plan["experiments"]) > 1 and started["seeds"] != plan["seeds"]:
         raise errors.ResumeError(
@@ -147,23 +140,6 @@ def _has_run(folder: Path, number: int) -> bool:
     """Whether a run of this number is finished, in some fold or of some control."""
     name = re.compile(rf"(.*_)?{number:03d}(_fold\d+)?")
     return any(name.fullmatch(path.parent.name) for path in folder.glob("runs/*/run.json"))
-
-
-def _unchangeable(plan: Plan) -> Any:
-    """Return the part of a plan that cannot change once a study has started."""
-    plain = json.loads(json.dumps(plan))
-    plain["experiments"] = [
-        {**entry, "experiment": _settings_alone(entry["experiment"], plain.get("plugins", {}))}
-        for entry in plain["experiments"]
-    ]
-    plain.setdefault("folds", {})
-    return {key: value for key, value in plain.items() if key not in _COMPARED_APART}
-
-
-def _settings_alone(experiment: Mapping[str, Any], plugins: Mapping[str, str]) -> dict[str, Any]:
-    """Leave out which recipe chose the settings: the same choices do not make another study."""
-    settings = with_defaults(experiment, plugins)
-    return {name: value for name, value in settings.items() if name not in ABOUT_RECIPE}
 
 
 def finish_study(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cellvision import errors
 from cellvision.backends.devices import accelerators
 from cellvision.backends.memory import attainable_memory, free_memory
-from cellvision.plurals import counted
+from cellvision.plurals import byte_size, counted
 
 if TYPE_CHECKING:
     import keras
@@ -98,8 +98,8 @@ def raise_if_too_large(network: Network, batch_size: int) -> None:
         _log.warning(
             "%s needs about %s of memory, but %s are free: the process may be killed. %s",
             what,
-            gigabytes(needs.likely),
-            gigabytes(free),
+            byte_size(needs.likely),
+            byte_size(free),
             hint,
         )
 
@@ -150,15 +150,10 @@ def raise_if_too_little(needed: int, what: str, hint: str) -> None:
     most = attainable_memory()
     if most is not None and needed > most:
         raise errors.ExperimentError(
-            f"{what} needs at least {gigabytes(needed)} of memory, but this process can have "
-            f"{gigabytes(most)}",
+            f"{what} needs at least {byte_size(needed)} of memory, but this process can have "
+            f"{byte_size(most)}",
             hint,
         )
-
-
-def gigabytes(count: int) -> str:
-    """Return a number of bytes in gigabytes."""
-    return f"{count / 1e9:,.1f} GB"
 
 
 def _calls(model: Any) -> Iterator[Any]:

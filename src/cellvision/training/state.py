@@ -17,6 +17,7 @@ from cellvision.experiment import ABOUT_RECIPE
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.migration import with_defaults
 from cellvision.results.environment import plugin_requirements
+from cellvision.setting_differences import setting_differences
 
 if TYPE_CHECKING:
     import keras
@@ -158,13 +159,14 @@ def raise_if_other_images(state: TrainingState, prepared: PreparedData, folder: 
 
 
 def _raise_if_other(recorded: Mapping[str, Any], experiment: Experiment, folder: Path) -> None:
-    current = experiment.model_dump(mode="json")
-    changed = [
-        key for key in current if key not in ABOUT_RECIPE and current[key] != recorded.get(key)
-    ]
+    before, now = (
+        {key: value for key, value in settings.items() if key not in ABOUT_RECIPE}
+        for settings in (recorded, experiment.model_dump(mode="json"))
+    )
+    changed = setting_differences(before, now)
     if changed:
         raise errors.ResumeError(
-            f"{folder}: the interrupted run has other settings ({', '.join(changed)})",
+            f"{folder}: the interrupted run has other settings ({changed})",
             "Resume with the same settings, or name another folder.",
         )
 

@@ -201,7 +201,11 @@ def _keep_state(
     """Save the state of a training that failed, and say so."""
     try:
         state.save(folder / RESUME, prepared)
-    except OSError:  # such as a full disk, which may be why it failed
+    except OSError as failure:  # such as a full disk, which may be why it failed
+        _log.warning(
+            "--resume will not be possible, because the training could not be saved: %s",
+            errors.first_line(failure),
+        )
         return
     kept = (
         f"the training is kept up to epoch {state.epoch} in {folder}; to finish it, give the same "
