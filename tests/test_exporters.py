@@ -76,7 +76,9 @@ def test_all_files_get_the_name_and_the_description(
     run: cv.Run, isolated_registries: Isolation, tmp_path: Path
 ) -> None:
     install(isolated_registries)
-    path = cv.export(run, cv.exporters.create("card", title="mine"), tmp_path / "out" / "my.card")
+    path = cv.export(
+        run.folder, cv.exporters.create("card", title="mine"), tmp_path / "out" / "my.card"
+    )
     assert json.loads(path.read_text())[0] == "mine"
     assert {file.name for file in path.parent.iterdir()} == {
         "my.card",

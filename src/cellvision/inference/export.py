@@ -7,16 +7,14 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from cellvision import atomic_io, errors
 from cellvision.inference.convert import check_installed
 from cellvision.interfaces.exporter import Exporter, exporters
 from cellvision.locks import folder_lock
 from cellvision.results.claimed_folder import naming_folder
-
-if TYPE_CHECKING:
-    from cellvision.results.run import Run
+from cellvision.results.run import Run, load_run
 
 SCHEMA = 1
 """Version of the description beside an export."""
@@ -30,7 +28,7 @@ T = TypeVar("T")
 
 
 def export(
-    run: Run,
+    run: Run | str | os.PathLike[str],
     format: str | Exporter,  # noqa: A002 - the usual name
     out: str | os.PathLike[str] | None = None,
 ) -> Path:
@@ -48,7 +46,7 @@ def export(
     Parameters
     ----------
     run
-        A finished run.
+        A finished run, or its folder.
     format
         Name of an installed exporter, such as ``"onnx"``, or an exporter with settings.
         ``cv.exporters.names()`` lists the installed ones.
@@ -71,9 +69,11 @@ def export(
     Examples
     --------
     >>> import cellvision as cv
-    >>> cv.export(cv.load_run("runs/first"), "onnx", "cells.onnx")  # doctest: +SKIP
+    >>> cv.export("runs/first", "onnx", "cells.onnx")  # doctest: +SKIP
     PosixPath('cells.onnx')
     """
+    if not isinstance(run, Run):
+        run = load_run(run)
     exporter = exporters.create(format) if isinstance(format, str) else format
     name = exporters.name_of(type(exporter))
     check_installed(exporter.packages, f"an export as {name} is written and checked")
