@@ -72,7 +72,7 @@ def export(
     >>> cv.export("runs/first", "onnx", "cells.onnx")  # doctest: +SKIP
     PosixPath('cells.onnx')
     """
-    if not isinstance(run, Run):
+    if isinstance(run, str | os.PathLike):
         run = load_run(run)
     exporter = exporters.create(format) if isinstance(format, str) else format
     name = exporters.name_of(type(exporter))

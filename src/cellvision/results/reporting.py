@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellvision import atomic_io, errors
+from cellvision import errors
 from cellvision.interfaces.artifact import Artifact
 from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.progress import Display
@@ -91,7 +92,7 @@ def make_reports(
     faults: list[errors.CellvisionError] = []
     try:
         reports.mkdir(exist_ok=True)
-        with atomic_io.workspace(reports / "reports"):
+        with tempfile.TemporaryFile(dir=reports):
             pass  # a folder without permission to write is one error, not one for each reporter
         _run_all(finished, selected, display, artifacts, faults)
     except OSError as error:  # such as a disk that is too full for copies of the results
