@@ -323,7 +323,7 @@ def test_a_folder_without_permission_is_one_error(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     # Permissions alone do not stop an administrator, who may run these tests.
-    monkeypatch.setattr("cellvision.results.reporting.atomic_io.workspace", forbidden)
+    monkeypatch.setattr("cellvision.results.reporting.tempfile.TemporaryFile", forbidden)
     _, faults = make_reports(example_run, [Plain(), Scripted()], Display())
     assert [type(fault) for fault in faults] == [errors.ReportError]
     assert "reports cannot be written: Permission denied" in faults[0].what
