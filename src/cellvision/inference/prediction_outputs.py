@@ -68,7 +68,7 @@ class PredictionOutputs:
         Parameters
         ----------
         out
-            File of the table; None if there is none.
+            File of the table; None if no table is written.
         options
             How images were predicted.
         """

@@ -145,7 +145,8 @@ class Table(ImageFiles):
         try:
             return super().decode(image)
         except errors.UnreadableImage as fault:
-            if os.path.lexists(self.locate(image)):
+            is_remote = remote.is_address(self._root) or remote.is_address(image)
+            if is_remote or os.path.lexists(self.locate(image)):
                 raise
             hint = f"Paths count from the folder {self._root}: check them, or set dataset.root"
             raise errors.UnreadableImage(image, fault.reason, hint) from fault
