@@ -247,6 +247,34 @@ def test_sketches_are_means_of_blocks(pixels: np.ndarray) -> None:
     assert np.abs(numbers - expected).max() <= 1.5
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([np.uint8, np.uint16, np.int16, np.float32, np.bool_]),
+    st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12)),
+    st.integers(0, 2**32 - 1),
+)
+def test_channel_means(dtype: type, shape: tuple[int, int, int], seed: int) -> None:
+    pixels = (np.random.default_rng(seed).random(shape) * 60000).astype(dtype)
+    expected = pixels.astype(np.float64).mean(axis=(0, 1))[:8]
+    assert of(pixels).means == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(700, 900, 2), (12, 400_000, 3), (400_000, 3, 1), (9, 2, 1)])
+def test_channel_means_of_large_and_narrow_images(shape: tuple[int, int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, shape, np.uint16)
+    expected = pixels.astype(np.float64).mean(axis=(0, 1))
+    assert of(pixels).means == pytest.approx(expected, rel=1e-12)
+
+
+def test_large_images_are_summed_without_a_copy() -> None:
+    large = np.random.default_rng(0).integers(0, 256, (2000, 1500, 3), np.uint8)
+    tracemalloc.start()
+    sketch(large)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < large.nbytes / 10
+
+
 def test_wide_images_are_summed_in_blocks() -> None:
     random = np.random.default_rng(0)
     wide = random.integers(0, 65536, (12, 400_000, 3), np.uint16)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellvision import errors
-from cellvision.data.near_duplicates import SIDE, sketch, sum_dtype
+from cellvision.data.block_sums import SIDE, BlockSums
+from cellvision.data.near_duplicates import sketch_of_blocks
 from cellvision.digests import pixel_digest
 from cellvision.interfaces.decoded_image import DecodedImage, Note
 
@@ -26,9 +27,6 @@ MAX_MAGNITUDE = float(np.sqrt(np.finfo(np.float32).max))
 _PLANES = re.compile(r"axes (\S+ \S+) flattened to ")
 
 _BLOCK_BYTES = 2**20
-
-_MEAN_PIXELS = 2**16
-"""Pixels whose mean is taken: enough, and fast."""
 
 _MEAN_CHANNELS = 8
 """Channels whose mean is recorded."""
@@ -63,7 +61,7 @@ class ImageStats:
     notes : tuple of Note
         Changes made while reading, each with its kind; see `summarize_notes`.
     means : tuple of float
-        Mean intensity of each of the first channels, from a sample of a large image's pixels.
+        Mean intensity of each of the first channels.
     compression : str
         How the file is compressed; empty if unknown.
     """
@@ -88,6 +86,7 @@ class ImageStats:
         """Compute the statistics of a decoded image."""
         pixels = decoded.pixels
         low, high = float(pixels.min()), float(pixels.max())
+        blocks = BlockSums.of(pixels)
         return cls(
             image,
             "read",
@@ -99,9 +98,9 @@ class ImageStats:
             high,
             _saturated_fraction(pixels, decoded.bit_depth, high),
             pixel_digest(pixels),
-            sketch(pixels),
+            sketch_of_blocks(blocks),
             tuple(note if isinstance(note, Note) else Note(note) for note in decoded.notes),
-            _channel_means(pixels),
+            tuple(blocks.channel_means[:_MEAN_CHANNELS].tolist()),
             decoded.compression,
         )
 
@@ -205,21 +204,6 @@ def _saturated_fraction(pixels: np.ndarray, bit_depth: int, high: float) -> floa
         return 0.0
     saturated = sum(int(np.count_nonzero(rows >= ceiling)) for rows in _row_blocks(pixels))
     return float(saturated / pixels.size)
-
-
-def _channel_means(pixels: np.ndarray) -> tuple[float, ...]:
-    """Return the mean of each of the first channels, over every few pixels of a large image."""
-    height, width = pixels.shape[:2]
-    step = max(1, int(np.sqrt(height * width / _MEAN_PIXELS)))
-    sample = pixels[::step, ::step, :_MEAN_CHANNELS]
-    height, width, channels = sample.shape
-    # Sums over whole rows: a sum over pixels, a few channels at a time, takes ten times as long,
-    # and so does one of small integers as floats.
-    dtype = sum_dtype(sample.dtype, height)
-    sums = sample.reshape(height, width * channels).sum(axis=0, dtype=dtype)
-    totals = sums.reshape(width, channels).sum(axis=0, dtype=np.float64)
-    means = totals / (height * width)
-    return tuple(float(mean) for mean in means)
 
 
 def _ceiling(dtype: np.dtype[Any], bit_depth: int) -> int | None:

@@ -17,20 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellvision.data.block_sums import SIDE, BlockSums
 from cellvision.data.catalog import Catalog, is_training
 from cellvision.plurals import agreed, counted
 
 if TYPE_CHECKING:
     from cellvision.data.image_stats import ImageStats
-
-SIDE = 10
-"""Height and width of a sketch, in means."""
 
 NEAR = 0.3
 """A copy is closer than this fraction of the distance to the tenth-nearest image. The lowest
@@ -53,12 +50,6 @@ tenth-nearest image, from above."""
 
 _ROUNDING = 1e-4
 """Squared distances of float32 vectors are exact to less than this."""
-
-_FEW_SAMPLES = 2**12
-"""Up to here, one call that sums all blocks is faster than one call per block."""
-
-_MAX_ROW = 2**20
-"""Longer rows, in samples, are summed block by block to limit memory."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +77,6 @@ class NearDuplicate:
 def sketch(pixels: np.ndarray) -> bytes:
     """Reduce an image to 100 numbers of 8 bits.
 
-    The function needs memory for about ten rows of sums besides the pixels.
-
     Parameters
     ----------
     pixels
@@ -96,14 +85,23 @@ def sketch(pixels: np.ndarray) -> bytes:
     Returns
     -------
     bytes
+        As of `sketch_of_blocks`.
+    """
+    return sketch_of_blocks(BlockSums.of(pixels))
+
+
+def sketch_of_blocks(blocks: BlockSums) -> bytes:
+    """Reduce the blocks of an image to 100 numbers of 8 bits.
+
+    Returns
+    -------
+    bytes
         100 bytes; empty for images that cannot be compared: flat ones, and those less than
         10 pixels high or wide.
     """
-    height, width, channels = pixels.shape
-    if min(height, width) < SIDE:
+    means = blocks.block_means
+    if means.shape != (SIDE, SIDE):
         return b""
-    rows, columns, areas = _blocks(height, width, channels)
-    means = _block_sums(pixels, rows, columns) / areas
     brightest = np.abs(means).max()
     means -= means.mean()
     largest = np.abs(means).max()
@@ -111,65 +109,6 @@ def sketch(pixels: np.ndarray) -> bytes:
         return b""
     numbers: np.ndarray = np.rint(127 * means / largest).astype(np.int8)
     return numbers.tobytes()
-
-
-@lru_cache(maxsize=64)
-def _blocks(height: int, width: int, channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the edges of the blocks along both axes, and the samples per block."""
-    rows, columns = _edges(height), _edges(width)
-    return rows, columns, np.outer(np.diff(rows), np.diff(columns)) * channels
-
-
-def _edges(length: int) -> np.ndarray:
-    """Return the edges that divide a length into `SIDE` blocks of whole pixels."""
-    edges: np.ndarray = np.floor(np.arange(SIDE + 1) * (length / SIDE) + 0.5)
-    return edges.astype(np.intp)
-
-
-def _block_sums(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Sum the samples of each block, shape (SIDE, SIDE), float64; exact for integers."""
-    _, width, channels = pixels.shape
-    dtype = sum_dtype(pixels.dtype, len(pixels) // SIDE + 1)
-    if pixels.size <= _FEW_SAMPLES:
-        lines = np.add.reduceat(pixels, rows[:-1], axis=0, dtype=dtype)
-        return _sum_columns(lines, columns)
-    bands = [pixels[start:end] for start, end in pairwise(rows)]
-    if width * channels > _MAX_ROW:
-        blocks = [
-            [part.sum(axis=0, dtype=dtype).sum(dtype=np.float64) for part in _split(band, columns)]
-            for band in bands
-        ]
-        return np.array(blocks)
-    lines = np.empty((SIDE, width, channels), dtype)
-    for band, line in zip(bands, lines, strict=True):
-        np.add.reduce(band, axis=0, dtype=dtype, out=line)
-    return _sum_columns(lines, columns)
-
-
-def _sum_columns(lines: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    starts = lines.shape[2] * columns[:-1]
-    sums: np.ndarray = np.add.reduceat(lines.reshape(SIDE, -1), starts, axis=1, dtype=np.float64)
-    return sums
-
-
-def _split(band: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
-    return [band[:, start:end] for start, end in pairwise(columns)]
-
-
-def sum_dtype(dtype: np.dtype[Any], rows: int) -> type[np.number[Any]]:
-    """Return the smallest type that holds the sum of `rows` values: exact for such integers.
-
-    Parameters
-    ----------
-    dtype
-        Type of the values.
-    rows
-        How many of them are summed.
-    """
-    if dtype.kind in "bu" and dtype.itemsize <= 2:
-        largest = rows * (2 ** (8 * dtype.itemsize) - 1)
-        return np.uint16 if largest < 2**16 else np.uint32 if largest < 2**32 else np.uint64
-    return np.float64
 
 
 def find_near_duplicates(

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from cellvision.data.preprocessing import Preprocessing
     from cellvision.interfaces.dataset import Dataset
 
-_FORMAT = 6
+_FORMAT = 7
 """Incremented whenever stored pixels or statistics would change."""
 
 _PIXELS, _INDEX = "pixels.bin", "index.json"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import atomic_io, errors
-from cellvision.data.near_duplicates import SIDE
+from cellvision.data.block_sums import SIDE
 
 if TYPE_CHECKING:
     from cellvision.data.audit import Audit

@@ -60,8 +60,11 @@ _PIECE_BYTES = 2**14
 _STORED_BYTES = 0xFFFF
 """Most bytes of an uncompressed block of deflate."""
 
-_Parts: TypeAlias = Sequence[bytes]
+_Parts: TypeAlias = Sequence[bytes | memoryview]
 """Bytes in parts, which are joined once, when libpng's file is put together."""
+
+_FEW_BYTES = 2**12
+"""Up to here, zlib computes a checksum and keeps Python's lock; beyond, zlib-ng is faster."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
     Checksums of the chunks that pixels depend on must be right.
     """
     chunks: dict[bytes, bytes] = {}
-    pixel_data: list[bytes] = []
+    pixel_data: list[memoryview] = []
+    view = memoryview(data)
     position, name = len(_SIGNATURE), b""
     while name != b"IEND":
         if position + 12 > len(data):
@@ -136,16 +140,15 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
         end = position + 8 + length
         if end + 4 > len(data):
             raise damaged("PNG", f"it is cut off in its chunk {name.decode('latin-1')!r}")
-        body = data[position + 8 : end]
         critical = name in (b"IHDR", b"PLTE", b"IDAT")
-        if critical and _checksum([name, body]) != data[end : end + 4]:
+        if critical and _checksum(view[position + 4 : end]) != data[end : end + 4]:
             raise damaged("PNG", f"the checksum of its chunk {name.decode()} is wrong")
         if not name[:1].islower() and not critical and name != b"IEND":
             raise damaged("PNG", f"it has an unknown chunk {name.decode('latin-1')!r}")
         if name == b"IDAT":
-            pixel_data.append(body)
+            pixel_data.append(view[position + 8 : end])
         else:
-            chunks.setdefault(name, body)
+            chunks.setdefault(name, data[position + 8 : end])
         position = end + 4
     chunks[b"IDAT"] = b"".join(pixel_data)
     return chunks
@@ -246,9 +249,10 @@ def _check_compression(pixel_data: bytes, size: int) -> None:
 
 def _stored(raw: bytes) -> _Parts:
     """Return a zlib stream that holds the bytes uncompressed."""
-    parts = [b"\x78\x01"]
+    parts: list[bytes | memoryview] = [b"\x78\x01"]
+    view = memoryview(raw)
     for start in range(0, len(raw), _STORED_BYTES):
-        part = raw[start : start + _STORED_BYTES]
+        part = view[start : start + _STORED_BYTES]
         last = start + _STORED_BYTES >= len(raw)
         parts += [struct.pack("<BHH", last, len(part), 0xFFFF - len(part)), part]
     parts.append(struct.pack(">I", imagecodecs.zlibng_adler32(raw)))
@@ -272,22 +276,22 @@ def _unfiltered(header: _Header, stream: _Parts, height: int, width: int) -> Pix
 
 
 def _libpng(width: int, height: int, depth: int, colour: int, stream: _Parts) -> Pixels:
-    body = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    chunks = [*_chunk(b"IHDR", [body]), *_chunk(b"IDAT", stream), *_chunk(b"IEND", [])]
-    file = b"".join((_SIGNATURE, *chunks))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = (*_chunk(b"IHDR", [header]), *_chunk(b"IDAT", stream), *_chunk(b"IEND", []))
     try:
-        return np.asarray(imagecodecs.png_decode(file))
+        return np.asarray(imagecodecs.png_decode(b"".join((_SIGNATURE, *chunks))))
     except imagecodecs.PngError as error:
         raise damaged("PNG", str(error)) from error
 
 
-def _chunk(name: bytes, body: _Parts) -> _Parts:
-    length = struct.pack(">I", sum(map(len, body)))
-    return [length, name, *body, _checksum([name, *body])]
+def _chunk(name: bytes, body: _Parts) -> tuple[bytes, bytes, bytes]:
+    """Return the parts of a chunk: length, name and body, checksum."""
+    content = b"".join((name, *body))
+    return struct.pack(">I", len(content) - len(name)), content, _checksum(content)
 
 
-def _checksum(parts: _Parts) -> bytes:
-    checksum = 0
-    for part in parts:
-        checksum = imagecodecs.zlibng_crc32(part, checksum)
+def _checksum(content: bytes | memoryview) -> bytes:
+    if len(content) <= _FEW_BYTES:
+        return struct.pack(">I", zlib.crc32(content))
+    checksum = imagecodecs.zlibng_crc32(content)  # type: ignore[arg-type] # takes any buffer
     return struct.pack(">I", checksum)

@@ -64,7 +64,7 @@ def choose_engine(
     images
         Number of images to predict.
     before_keras
-        Called before Keras starts, which takes seconds.
+        Called before Keras is imported, which takes seconds.
 
     Raises
     ------
@@ -76,7 +76,8 @@ def choose_engine(
     """
 
     def keras() -> KerasEngine:
-        before_keras()
+        if "keras" not in sys.modules:
+            before_keras()
         return KerasEngine(run)
 
     if choice == "keras":
