@@ -28,7 +28,7 @@ class BlockSums:
     ----------
     sums : numpy.ndarray
         Shape (rows, columns, channels), float64; at most `SIDE` rows and columns of blocks. Exact
-        for integers.
+        for integers of up to 32 bits.
     areas : numpy.ndarray
         Shape (rows, columns): pixels of each block.
     """
