@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellvision.call_errors import explains_call_errors
 from cellvision.experiment import Experiment, load_experiment
 from cellvision.labelling.export_answers import COLUMNS
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.session_source import open_session, run_record, with_run_images
 from cellvision.progress import displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
+from cellvision.setting_names import settings_argument
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import JsonValue
 
     from cellvision.results.moved_images import Place
 
 
+@explains_call_errors(settings_argument)
 def label(
     source: Experiment | str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -37,6 +41,7 @@ def label(
     seed: int = 0,
     group: str | None = None,
     recipe: str = DEFAULT,
+    settings: Mapping[str, JsonValue] | None = None,
     static: str | os.PathLike[str] | None = None,
     port: int | None = None,
     browser: bool = False,
@@ -78,6 +83,9 @@ def label(
         For a folder: provenance column that names the groups.
     recipe
         For a folder: name of the recipe that chooses the preprocessing, as for `train`.
+    settings
+        For a folder or an experiment file: settings that take precedence, in tables as in an
+        experiment file, such as ``{"training": {"epochs": 20}}``.
     static
         Write a page to send to this folder, and serve none.
     port
@@ -118,8 +126,8 @@ def label(
                 read = load_experiment(record)
                 return with_run_images(read, record, run_images, allow_network=allow_network)
         if run is not None:
-            return without_recipe(source, group)
-        return as_experiment(source, recipe, group)
+            return without_recipe(source, group, settings)
+        return as_experiment(source, recipe, group, settings=settings)
 
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
     named = "" if isinstance(source, Experiment) else os.fspath(source)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cellvision import errors, notebook_html, remote
+from cellvision.call_errors import explains_call_errors
 from cellvision.plurals import counted, number_range
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.metadata import (
@@ -44,6 +45,7 @@ _TEXT_COLUMNS = (
 )
 
 
+@explains_call_errors()
 def load_study(
     folder: str | os.PathLike[str],
     *,

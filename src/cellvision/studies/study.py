@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
 from cellvision.backends import distributed
+from cellvision.call_errors import explains_call_errors
 from cellvision.integers import as_int
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
@@ -16,6 +17,7 @@ from cellvision.recipe_experiment import DEFAULT, as_experiment
 from cellvision.results.claimed_folder import release_folder
 from cellvision.results.reporting import make_reports, warn_of_faults
 from cellvision.results.study import Study
+from cellvision.setting_names import settings_argument
 from cellvision.studies import dask
 from cellvision.studies.controls import selected_controls
 from cellvision.studies.experiment_checks import check_experiments, check_expert
@@ -35,12 +37,14 @@ from cellvision.training.train import with_reporters
 
 if TYPE_CHECKING:
     from distributed import Client
+    from pydantic import JsonValue
 
     from cellvision.experiment import Experiment
     from cellvision.interfaces.control import Control
     from cellvision.interfaces.splitter import Splitter
 
 
+@explains_call_errors(settings_argument)
 def study(
     experiment: Experiment
     | str
@@ -59,6 +63,7 @@ def study(
     workers: Workers = "auto",
     group: str | None = None,
     recipe: str = DEFAULT,
+    settings: Mapping[str, JsonValue] | None = None,
     progress: bool | None = None,
 ) -> Study:
     """Repeat a training from several seeds, to see how much of a result is chance.
@@ -109,6 +114,9 @@ def study(
         For a folder: provenance column that names the groups, such as ``well``.
     recipe
         For a folder: name of the recipe.
+    settings
+        For a folder or an experiment file: settings that take precedence, in tables as in an
+        experiment file, such as ``{"training": {"epochs": 20}}``.
     progress
         Show progress; None shows it on a terminal and in a notebook only.
 
@@ -141,7 +149,7 @@ def study(
     division = requested_splitter(folds, leave_out, splitter)
     experiments = _named(
         {
-            name: with_splitter(as_experiment(each, recipe, group, division), division)
+            name: with_splitter(as_experiment(each, recipe, group, division, settings), division)
             for name, each in several.items()
         }
     )
