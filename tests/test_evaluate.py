@@ -466,3 +466,15 @@ def test_several_folders_share_one_engine(
     assert together.scores == alone.scores
     assert together.record.engine == alone.record.engine
     pd.testing.assert_frame_equal(together.predictions, alone.predictions)
+
+
+def test_an_interrupted_evaluation_leaves_nothing(
+    run: cv.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    plate = make_plate(tmp_path / "plate", 11)
+    monkeypatch.setattr("cellvision.evaluation.write.record_evaluation", interrupt)
+    assert command("evaluate", run.folder, plate, "--out", tmp_path / "out") == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plate"]

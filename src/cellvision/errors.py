@@ -5,7 +5,7 @@
     CellvisionError                 exit 1   the work failed
     ├── InvalidInput (ValueError)   exit 2   the input cannot be used
     │   ├── ExperimentError                  an experiment file, a setting or an option
-    │   ├── CallError (TypeError)            arguments that a function does not have, or lacks
+    │   │   └── CallError (TypeError)        arguments that a function does not have, or lacks
     │   ├── CatalogError                     the table of images
     │   ├── UnreadableImage                  one file that cannot be decoded
     │   ├── UnreadableImages                 all such files, listed
@@ -99,7 +99,7 @@ class ExperimentError(InvalidInput):
     """An experiment file, a setting or a command-line option is wrong."""
 
 
-class CallError(InvalidInput, TypeError):
+class CallError(ExperimentError, TypeError):
     """A public function was called with an argument it does not have, or without one it needs."""
 
 

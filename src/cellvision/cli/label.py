@@ -149,6 +149,10 @@ def run(
     """
     from cellvision.labelling.rules import Rules
 
+    if static is not None:
+        from cellvision.labelling.static import raise_if_not_empty
+
+        raise_if_not_empty(static)
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
     opened = _open_store(
         source,

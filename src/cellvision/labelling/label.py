@@ -129,6 +129,10 @@ def label(
             return without_recipe(source, group, settings)
         return as_experiment(source, recipe, group, settings=settings)
 
+    if static is not None:
+        from cellvision.labelling.static import raise_if_not_empty
+
+        raise_if_not_empty(Path(static))
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
     named = "" if isinstance(source, Experiment) else os.fspath(source)
     folder = None if run is None else Path(run)

@@ -75,6 +75,7 @@ def open_session(
                 store.close()
                 raise
             return store
+        rules.check()
         raise_if_unwritable(out)
         ranking = None
         if run_folder is not None:

@@ -101,6 +101,8 @@ def audit(
     {'train': {'control': 52, 'treated': 51}, ...}
     >>> report.plot.sheet(view="network")  # doctest: +SKIP
     """
+    if out is not None:
+        raise_if_not_for_audit(out)
     if not isinstance(source, Dataset):
         source = experiment_for_audit(source, recipe, group, settings)
     elif group is not None or settings:
@@ -112,7 +114,7 @@ def audit(
     if out is None:
         return audit_images(source, progress=progress)
     with remote.results(out) as folder, folder_lock(folder, "audit"):
-        _claim(folder)
+        raise_if_not_for_audit(folder)
         raise_if_unwritable(folder)
         report = audit_images(source, progress=progress)
         with displayed(progress) as display:
@@ -141,8 +143,17 @@ def write_report(audit: Audit, folder: Path, display: Display) -> AuditReport:
     return report
 
 
-def _claim(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier audit, before images are read."""
+def raise_if_not_for_audit(out: str | os.PathLike[str]) -> None:
+    """Refuse a folder that holds anything but an earlier audit, before images are read.
+
+    Raises
+    ------
+    errors.FolderError
+        It does, or it is a file. An address is not looked at.
+    """
+    if remote.is_address(out):
+        return
+    folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise errors.FolderError(f"{folder}: this is a file", "Name another folder.")
     entries = sorted(path.name for path in folder.iterdir()) if folder.exists() else []

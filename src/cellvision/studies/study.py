@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
 from cellvision.backends import distributed
 from cellvision.call_errors import explains_call_errors
-from cellvision.integers import as_int
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
@@ -30,6 +30,7 @@ from cellvision.studies.folds import (
 )
 from cellvision.studies.local_training import train_locally
 from cellvision.studies.plan import PlannedRun, plan_runs
+from cellvision.studies.request import check_request
 from cellvision.studies.side_by_side import Workers, checked_workers
 from cellvision.studies.sizes import size_experiments
 from cellvision.studies.study_folder import claim_study, finish_study, study_plan
@@ -142,10 +143,12 @@ def study(
         A run of an experiment fails, the cluster was lost, its workers fail, have other versions
         than this process or images that differ between them; or a worker process was killed.
     """
-    runs = _checked_runs(runs)
+    several = experiment if isinstance(experiment, Mapping) else {"": experiment}
+    runs = check_request(
+        runs, out, controls=controls, sizes=sizes, expert=expert or {}, several=len(several) > 1
+    )
     workers = checked_workers(workers, cluster=client is not None)
     distributed.refuse_several("a study")
-    several = experiment if isinstance(experiment, Mapping) else {"": experiment}
     division = requested_splitter(folds, leave_out, splitter)
     experiments = _named(
         {
@@ -170,23 +173,13 @@ def study(
         claim_study(folder, plan)
         waiting = _unfinished(planned, run_folder)
         failed = FailedControls()
-        _train(waiting, planned, run_folder, display, failed, client, workers)
-        finished = finish_study(folder, plan, planned, failed)
+        with _saying_how_to_resume(folder):
+            _train(waiting, planned, run_folder, display, failed, client, workers)
+            finished = finish_study(folder, plan, planned, failed)
         first = next(iter(experiments.values()))
         faults = make_reports(finished, first.reporters or (), display)[1]
     warn_of_faults(finished, faults)  # results at an address are uploaded before
     return finished
-
-
-def _checked_runs(runs: object) -> int:
-    """Return the number of runs as an int, whatever integer type it has."""
-    number = as_int(runs)
-    if number is not None and number >= 1:
-        return number
-    raise errors.ExperimentError(
-        f"runs must be a whole number of at least 1, not {runs!r:.80}",
-        "Give the number of runs of each experiment, such as 5.",
-    )
 
 
 def _experiments_to_train(planned: Sequence[PlannedRun], folder: Path) -> dict[str, Experiment]:
@@ -218,16 +211,22 @@ def _train(
     client: Client | None,
     workers: Workers,
 ) -> None:
-    """Train runs on this machine or on a cluster; say after an interrupt how to resume."""
+    """Train runs on this machine or on a cluster."""
+    if client is None:
+        train_locally(waiting, planned, folder, display, failed, workers)
+    else:
+        done = len(planned) - len(waiting)
+        dask.train_on_cluster(client, waiting, folder, done, display, failed)
+
+
+@contextlib.contextmanager
+def _saying_how_to_resume(folder: Path) -> Iterator[None]:
+    """Make an interrupt say what is kept."""
     try:
-        if client is None:
-            train_locally(waiting, planned, folder, display, failed, workers)
-        else:
-            done = len(planned) - len(waiting)
-            dask.train_on_cluster(client, waiting, folder, done, display, failed)
+        yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"finished runs are kept in {folder.parent}; the same command resumes the study"
+            f"finished runs are kept in {folder}; the same command resumes the study"
         ) from None
 
 
@@ -246,10 +245,6 @@ def _by_size(
     """Return one experiment for each number of training groups, if sizes are requested."""
     if sizes is False:
         return experiments
-    if len(experiments) > 1:
-        raise errors.ExperimentError(
-            "sizes need a single experiment", "Study one setting at a time, without --vary"
-        )
     (experiment,) = experiments.values()
     return size_experiments(experiment, None if sizes is True else sizes, display.decoded)
 

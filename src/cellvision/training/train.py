@@ -16,7 +16,7 @@ from cellvision.data.prepared import PreparedData, prepare_data
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
-from cellvision.results.claimed_folder import RESUME, claim_folder
+from cellvision.results.claimed_folder import RESUME, claim_folder, raise_if_in_use
 from cellvision.results.reporting import default_reporters, make_reports, warn_of_faults
 from cellvision.results.run import Run, load_run
 from cellvision.results.run_images import prepared_images
@@ -102,8 +102,10 @@ def train(
             f"{out}: several processes cannot write to an address or resume a training",
             "Use a folder that all of them share, without --resume.",
         )
-    experiment = with_reporters(as_experiment(experiment, recipe, group, settings=settings))
     first = distributed.rank() == 0
+    if first and not resume:
+        raise_if_in_use(out)
+    experiment = with_reporters(as_experiment(experiment, recipe, group, settings=settings))
     with (
         displayed(progress if first else False) as display,
         remote.results(out) as folder,
