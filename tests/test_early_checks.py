@@ -56,6 +56,8 @@ SOURCE = ("images", "--set", "dataset.type=unread")
         ("study --out new --sizes [4,8,16] --vary training.epochs=[1,2]", "single experiment"),
         ("study --out new --vary training.epochs", "--vary"),
         ("study --out new --vary training.epoch=[1,2]", "epoch"),
+        ("study --out new --vary training.epochs=[1,2,1]", "the value 1 is given twice"),
+        ("study --out new --vary a=[1] --vary a=[2]", "the key a is given twice"),
         ("study --out new --folds 1", "1 fold"),
         ("study --out new --folds 3 --leave-out well", "three ways"),
         ("study --out new --splitter nosuch", "nosuch"),

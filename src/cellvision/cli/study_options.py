@@ -43,11 +43,11 @@ def requested_controls(
     every: bool = False,
 ) -> list[Control]:
     """Return the controls that ``--control`` names, and those of ``--ladder`` or ``--controls``."""
-    from cellvision.studies.controls import with_default_controls
+    from cellvision.studies.controls import LADDER, with_default_controls
 
     if not every and not ladder:
         return list(named)
-    kind = None if every else "lower rung"
+    kind = None if every else LADDER
     return with_default_controls(named, experiments_by_name, kind=kind)
 
 
@@ -77,7 +77,18 @@ def grid(
 
     Without ``--vary`` the one experiment has an empty name.
     """
-    axes = []
+    axes = [[(key, choice) for choice in choices] for key, choices in _varied(vary).items()]
+    combinations = {}
+    for combination in itertools.product(*axes):
+        extra = [f"{key}={_text(value)}" for key, value in combination]
+        name = ", ".join(_named(key, value) for key, value in combination)
+        combinations[name] = experiments.read_with_recipe(source, [*changes, *extra], recipe)
+    return combinations
+
+
+def _varied(vary: list[str]) -> dict[str, list[Any]]:
+    """Return the values of each key of ``--vary``."""
+    axes: dict[str, list[Any]] = {}
     for text in vary:
         key, _, values = text.partition("=")
         choices = experiments.parse(values)
@@ -86,13 +97,19 @@ def grid(
                 f"--vary {text}: expected KEY=[A,B,...]",
                 "For example: --vary architecture=[deep,resnet]",
             )
-        axes.append([(key, choice) for choice in choices])
-    combinations = {}
-    for combination in itertools.product(*axes):
-        extra = [f"{key}={_text(value)}" for key, value in combination]
-        name = ", ".join(_text(value) for _, value in combination)
-        combinations[name] = experiments.read_with_recipe(source, [*changes, *extra], recipe)
-    return combinations
+        repeated = [choice for number, choice in enumerate(choices) if choice in choices[:number]]
+        if repeated or key in axes:
+            what = f"the value {_text(repeated[0])}" if repeated else f"the key {key}"
+            raise errors.ExperimentError(
+                f"--vary {text}: {what} is given twice", "Give each key and each value once."
+            )
+        axes[key] = choices
+    return axes
+
+
+def _named(key: str, value: Any) -> str:
+    """Return what an experiment is called: numbers and lists say nothing without their setting."""
+    return value if isinstance(value, str) else f"{key.rpartition('.')[2]}={json.dumps(value)}"
 
 
 def sizes_of(text: str | None) -> bool | list[int]:

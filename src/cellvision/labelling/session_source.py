@@ -85,6 +85,44 @@ def open_session(
         return Store.create(out, _plan(source, rules, experiment, classes, ranking))
 
 
+def open_answer_file(
+    file: Path, *, session_images: Place, run_images: Place, omitted: bool
+) -> Store:
+    """Open the session of an answer file as it is.
+
+    Parameters
+    ----------
+    file
+        The answer file.
+    session_images
+        Where its images are now; None: where they were at its start.
+    run_images
+        Where the images of a run that it shows as examples are now.
+    omitted
+        Whether nothing was given that an answer file fixes.
+
+    Raises
+    ------
+    errors.InvalidInput
+        Images or rules were given as well.
+    """
+    if not omitted:
+        raise errors.InvalidInput(
+            f"{file} is an answer file: its images and rules were fixed at its start",
+            f"Omit the other options: cellvision label {file}",
+        )
+    return Store(file, session_images, run_images)
+
+
+def raise_if_session_images(source: str, session_images: Place) -> None:
+    """Refuse to say where the images of a session are if the source is no answer file."""
+    if session_images is not None:
+        raise errors.InvalidInput(
+            f"--session-images is for answer files, and {source} is not one",
+            "Name the folder where the images are now instead.",
+        )
+
+
 def run_record(source: str | os.PathLike[str], *, allow_network: bool) -> Path | None:
     """Return the record of a run that a path names: its folder or its ``run.json``.
 

@@ -38,6 +38,10 @@ Controls = Mapping[str, Control]
 """Controls by name, in the order in which they run."""
 
 
+LADDER = "lower rung"
+"""Kind of the controls that are simpler models of the same images."""
+
+
 def installed_controls(*, kind: str | None = None) -> list[Control]:
     """Return the installed controls that are enabled by default.
 

@@ -19,7 +19,12 @@ from cellvision.results.reporting import make_reports, warn_of_faults
 from cellvision.results.study import Study
 from cellvision.setting_names import settings_argument
 from cellvision.studies import dask
-from cellvision.studies.controls import selected_controls
+from cellvision.studies.controls import (
+    LADDER,
+    named_controls,
+    selected_controls,
+    with_default_controls,
+)
 from cellvision.studies.experiment_checks import check_experiments, check_expert
 from cellvision.studies.failed_controls import FailedControls
 from cellvision.studies.folds import (
@@ -55,6 +60,7 @@ def study(
     out: str | os.PathLike[str],
     *,
     controls: bool | str | Control | Sequence[str | Control] = (),
+    ladder: bool = False,
     folds: int | None = None,
     leave_out: str | None = None,
     splitter: Splitter | str | None = None,
@@ -89,6 +95,8 @@ def study(
         available, such as ``"permuted_groups"``. They can also be added to a finished study. If
         a control fails, a warning says so, and the study is finished without it; the same call
         tries it again.
+    ladder
+        Also run the controls that are simpler models of the same images, which takes seconds.
     folds
         Cross-validate with this many folds of whole groups: every group is tested once, and each
         run trains one network per fold.
@@ -163,6 +171,9 @@ def study(
     ):
         check_expert(expert or {}, experiments)
         experiments = _by_size(experiments, display, sizes=sizes)
+        if ladder and controls is not True:
+            named = list(named_controls(controls).values())
+            controls = with_default_controls(named, experiments, kind=LADDER)
         chosen = selected_controls(controls, experiments)
         counts = count_folds(experiments, display.decoded)
         plan = study_plan(experiments, runs, chosen, expert or {}, counts)

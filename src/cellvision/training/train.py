@@ -212,10 +212,14 @@ def _keep_state(
 ) -> None:
     """Save the state of a training that failed, and say so."""
     try:
+        if not (folder / "run.json").is_file():
+            # Of an unfinished run; the state has its weights, and needs the space on a full disk.
+            (folder / "model.keras").unlink(missing_ok=True)
         state.save(folder / RESUME, prepared)
     except OSError as failure:  # such as a full disk, which may be why it failed
         _log.warning(
-            "--resume will not be possible, because the training could not be saved: %s",
+            "--resume will not be possible, because the training could not be saved: %s. The same "
+            "command trains from the beginning.",
             errors.first_line(failure),
         )
         return
