@@ -372,7 +372,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "evaluation.json").write_text(content)
     with pytest.raises(errors.FolderError, match=r"evaluation\.json"):
         cv.load_evaluation(tmp_path)
-    with pytest.raises(errors.FolderError, match="no finished evaluation"):
+    with pytest.raises(errors.FolderError, match="there is no such folder"):
         cv.load_evaluation(tmp_path / "missing")
 
 

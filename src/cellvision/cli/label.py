@@ -197,6 +197,7 @@ def _open_store(
     from cellvision.labelling.session_source import (
         open_answer_file,
         open_session,
+        raise_if_no_source,
         raise_if_session_images,
         run_record,
         with_run_images,
@@ -208,6 +209,7 @@ def _open_store(
         return open_answer_file(
             Path(source), session_images=session_images, run_images=run_images, omitted=not given
         )
+    raise_if_no_source(source)
     raise_if_session_images(source, session_images)
     _refuse_contradictions(changes, recipe, classes, run_dir)
     if out is None:

@@ -21,6 +21,7 @@ from cellvision.labelling.rules import Rules
 from cellvision.labelling.session_source import (
     open_answer_file,
     open_session,
+    raise_if_no_source,
     raise_if_session_images,
     run_record,
     with_run_images,
@@ -156,6 +157,8 @@ def label(
             omitted=rules == Rules() and all(each is None for each in given),
         )
     else:
+        if named:
+            raise_if_no_source(named)
         raise_if_session_images(named or "an experiment", session_images)
         if out is None:
             raise errors.CallError("label() needs 'out'", "Name a file for the answers: out=FILE")

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
+from cellvision.data.missing_path import why_missing
+from cellvision.data.unusable_path import nearest
 from cellvision.labelling.plan_experiment import plan_experiment, shows_images_of
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.store import Store
 from cellvision.labelling.unlabelled import parse_classes, plan_folder
 from cellvision.locks import folder_lock
 from cellvision.progress import displayed
+from cellvision.recognised_paths import recognising_dataset
+from cellvision.remote import is_address
 from cellvision.results.claimed_folder import raise_if_unwritable
 from cellvision.results.moved_images import IF_MOVED, Place
 from cellvision.results.recorded_dataset import refuse_unknown_addresses
@@ -112,6 +116,24 @@ def open_answer_file(
             f"Omit the other options: cellvision label {file}",
         )
     return Store(file, session_images, run_images)
+
+
+def raise_if_no_source(source: str) -> None:
+    """Refuse images, or an answer file, that are not there; the error suggests the nearest name.
+
+    Raises
+    ------
+    errors.FolderError
+        Nothing is at this path.
+    """
+    path = Path(source)
+    if is_address(source) or path.exists() or recognising_dataset(source) is not None:
+        return
+    near = nearest(path)
+    raise errors.FolderError(
+        f"{path}: {why_missing(path)}",
+        f"Did you mean {near}?" if near else "Give a folder of images, or an answer file.",
+    )
 
 
 def raise_if_session_images(source: str, session_images: Place) -> None:

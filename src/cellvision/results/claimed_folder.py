@@ -268,36 +268,3 @@ def naming_folder(folder: Path) -> Iterator[None]:
             f"{path}: cannot be written: {error.strerror or error}",
             f"Check the permissions of {folder} and the free disk space, then run this again.",
         ) from error
-
-
-def no_run(folder: Path) -> errors.FolderError:
-    """Return the error for a folder without a finished run."""
-    if (folder / "study.json").is_file():
-        return errors.FolderError(
-            f"{folder}: this is a study; its runs are in {folder / 'runs'}",
-            "Open it with load_study, or name one of its runs.",
-        )
-    if (folder / EVALUATION).is_file():
-        return errors.FolderError(
-            f"{folder}: this is an evaluation, which has no network",
-            f"Name the run or study that {EVALUATION} names, or open it with load_evaluation.",
-        )
-    if (folder / PLAN).is_file():
-        return errors.FolderError(
-            f"{folder}: a study that is not finished; its runs are in {folder / 'runs'}",
-            "The command that started it continues it. Or name one of its runs.",
-        )
-    if (folder / RESUME).is_file():
-        return errors.FolderError(
-            f"{folder}: a training that failed before its results were written",
-            "Give the command that started it with --resume.",
-        )
-    if (folder / MARK).is_file():
-        return errors.FolderError(
-            f"{folder}: a training or an evaluation that is not finished",
-            "Wait for it. If it was killed, give the command that started it again.",
-        )
-    return errors.FolderError(
-        f"{folder}: no finished run here (it has no run.json)",
-        "Name the folder given to cellvision train --out.",
-    )

@@ -16,6 +16,7 @@ from cellvision.plurals import counted
 from cellvision.result_model import ResultModel
 from cellvision.results.claimed_folder import EVALUATION
 from cellvision.results.metadata import LeakRecord, RunMetadata, check_schema
+from cellvision.results.missing_results import no_folder
 from cellvision.results.moved_images import Place, with_all_images
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
@@ -259,6 +260,8 @@ def _read_record(folder: Path) -> EvaluationRecord:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if not folder.exists():
+            raise no_folder(folder) from None
         raise errors.FolderError(
             f"{folder}: no finished evaluation here ({EVALUATION} is missing)",
             "Name the folder given to cellvision evaluate --out; of several folders of images, "
