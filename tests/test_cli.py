@@ -419,8 +419,14 @@ def test_unknown_words(cellvision: Command, words: list[str], says: str) -> None
 
 
 def test_missing_runs(cellvision: Command, tmp_path: Path, images: Path) -> None:
-    for verb in (["report", tmp_path], ["report", tmp_path / "x"]):
-        assert "no finished run here" in cellvision.refused(*verb)[0]
+    assert "no finished run here" in cellvision.refused("report", tmp_path)[0]
+    missing = str(tmp_path / f"{images.name[:-1]}")
+    what, hint = cellvision.refused("report", missing)
+    assert what == f"error: {missing}: there is no such folder"
+    assert hint.strip() == f"Did you mean {images}?" or images.parent != tmp_path
+    for option in ("--export", "--returned"):
+        what, _ = cellvision.refused("label", tmp_path / "x.sqlite", option, tmp_path / "a.csv")
+        assert what == f"error: {tmp_path / 'x.sqlite'}: no such file or folder"
     out = tmp_path / "table.csv"
     for verb in ("predict", "evaluate"):
         cellvision.refused(verb, tmp_path / "x", images, "--out", out)

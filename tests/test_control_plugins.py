@@ -16,7 +16,7 @@ import pytest
 
 import cellvision as cv
 from cellvision import errors
-from cellvision.cli.study import requested_controls
+from cellvision.cli.study_options import named_controls, requested_controls
 from cellvision.data.prepared import prepare_data
 from cellvision.results.environment import plugin_requirements
 from cellvision.statistics import ControlMeaning
@@ -162,13 +162,13 @@ def test_the_ladder_consists_of_lower_rungs_whoever_provides_them(isolation: Iso
     assert requested_controls([], experiments, ladder=True) == [mirror]
     assert requested_controls([], experiments, ladder=True, every=True) == [mirror, Plain()]
     # A rung that is named with settings is not run twice.
-    named = ['{type = "mirror", strength = 3}', "plain"]
+    named = named_controls(['{type = "mirror", strength = 3}', "plain"])
     assert requested_controls(named, experiments, ladder=True) == [other, Plain()]
     assert requested_controls(named[:1], experiments, every=True) == [other, Plain()]
     with pytest.raises(errors.ExperimentError, match="expected a name or a table"):
-        requested_controls(["{type=mirror}"], experiments)
+        named_controls(["{type=mirror}"])
     with pytest.raises(errors.UnknownPlugin, match="'miror'"):
-        requested_controls(["miror"], experiments)
+        named_controls(["miror"])
 
 
 def test_the_ladder_leaves_out_the_experiment_itself() -> None:

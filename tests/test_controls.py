@@ -45,6 +45,13 @@ def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> cv.Study:
     return cv.study(experiment(images, reporters=reporters), 2, out, controls=CONTROLS)
 
 
+def test_python_runs_the_ladder(images: Path, tmp_path: Path) -> None:
+    alone = experiment(images, reporters=(), epochs=1)
+    climbed = cv.study(alone, 1, tmp_path / "study", ladder=True, controls=["permuted_groups"])
+    assert {"intensity", "permuted_groups"} <= set(climbed.controls)
+    assert "background" not in climbed.controls
+
+
 # --- what a control may see ------------------------------------------------------------
 
 

@@ -372,7 +372,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "evaluation.json").write_text(content)
     with pytest.raises(errors.FolderError, match=r"evaluation\.json"):
         cv.load_evaluation(tmp_path)
-    with pytest.raises(errors.FolderError, match="no finished evaluation"):
+    with pytest.raises(errors.FolderError, match="there is no such folder"):
         cv.load_evaluation(tmp_path / "missing")
 
 
@@ -466,3 +466,15 @@ def test_several_folders_share_one_engine(
     assert together.scores == alone.scores
     assert together.record.engine == alone.record.engine
     pd.testing.assert_frame_equal(together.predictions, alone.predictions)
+
+
+def test_an_interrupted_evaluation_leaves_nothing(
+    run: cv.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    plate = make_plate(tmp_path / "plate", 11)
+    monkeypatch.setattr("cellvision.evaluation.write.record_evaluation", interrupt)
+    assert command("evaluate", run.folder, plate, "--out", tmp_path / "out") == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plate"]

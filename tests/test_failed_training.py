@@ -67,6 +67,7 @@ def test_a_training_whose_results_could_not_be_written_resumes(
     with pytest.raises(errors.CellvisionError, match=r"predictions\.csv"):
         cv.train(experiment, folder)
     epochs = len(whole.history)
+    assert not (folder / "model.keras").exists()  # the state has the weights
     assert f"training is kept up to epoch {epochs} in {folder}" in caplog.text
     with pytest.raises(errors.FolderError, match="interrupted run") as caught:
         cv.train(experiment, folder)
@@ -96,6 +97,8 @@ def test_a_state_that_could_not_be_saved_is_named(
     with pytest.raises(errors.CellvisionError, match=r"predictions\.csv"):
         cv.train(experiment, tmp_path / "run")
     assert "--resume will not be possible" in caplog.text
+    assert "The same command trains from the beginning." in caplog.text
+    assert not (tmp_path / "run" / "model.keras").exists()
     assert RESUME in caplog.text
 
 

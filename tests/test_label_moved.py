@@ -141,3 +141,26 @@ def test_an_expert_is_compared_after_the_images_moved(
     text = (run.folder / "reports" / "expert.md").read_text(encoding="utf-8")
     assert "Ana" in text
     assert "accuracy" in text
+
+
+def test_python_labels_an_answer_file_where_its_images_are_now(
+    old: Path, new: Path, tmp_path: Path
+) -> None:
+    file = begin(old, tmp_path / "answers.sqlite", "--set", "dataset.group=well")
+    answer_all(file)
+    table = tmp_path / "corrected.csv"
+    cv.label(file, export_table=table)
+    before = rows_of(table)
+    move(old, new)
+    assert len(cv.label(file, serve=False)) == len(cv.label(file, session_images=new, serve=False))
+    with pytest.raises(cv.errors.FolderError, match="--session-images FOLDER"):
+        cv.label(file, export_table=table)
+    cv.label(file, session_images=new, export_table=table, static=tmp_path / "page")
+    assert [row["label"] for row in rows_of(table)] == [row["label"] for row in before]
+    assert (tmp_path / "page" / "label.html").is_file()
+    with pytest.raises(cv.errors.InvalidInput, match="its images and rules were fixed"):
+        cv.label(file, images=3)
+    with pytest.raises(cv.errors.InvalidInput, match="is for answer files"):
+        cv.label(new, tmp_path / "other.sqlite", session_images=new)
+    with pytest.raises(cv.errors.CallError, match="needs 'out'"):
+        cv.label(new)

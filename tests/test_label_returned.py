@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelling import begin, label, make_labelled_images, rows_of
 
+import cellvision as cv
 from cellvision import errors
 from cellvision.csv_cells import escape_cell, format_table, unescape_cell
 from cellvision.labelling.export_answers import export_answers
@@ -95,6 +96,15 @@ def test_a_page_to_send_reveals_the_classes_of_practice_and_examples_only(
     assert not any(image.image in text for image in plan.images)
     assert {entry["id"] for entry in session["examples"]} == examples
     assert {key for entry in session["classes"] for key in entry["examples"]} == examples
+
+
+def test_python_imports_returned_answers(
+    file: Path, session: dict[str, Any], tmp_path: Path
+) -> None:
+    table = write_table(tmp_path / "Bo.csv", answered(session))
+    answers = cv.label(file, returned=[table])
+    assert set(answers["rater"]) == {"Bo"}
+    assert len(answers) == counts(file) > 0
 
 
 # --- import ------------------------------------------------------------------------------

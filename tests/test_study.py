@@ -266,8 +266,6 @@ def test_another_studys_folder_is_refused(study: cv.Study, images: Path, tmp_pat
     ):
         with pytest.raises(errors.FolderError, match=f"another study was .* here: {message}"):
             cv.study(changed, runs=3, out=study.folder, expert={"test": 0.93})
-    with pytest.raises(errors.FolderError, match=r"here: expert\.test is 0\.9, and was 0\.93"):
-        cv.study(experiment(images), runs=3, out=study.folder, expert={"test": 0.9})
     two = {"a": experiment(images), "b": experiment(images, epochs=1)}
     with pytest.raises(errors.FolderError, match=r"its experiments are .*, not a, b"):
         cv.study(two, runs=3, out=study.folder)
@@ -282,7 +280,7 @@ def test_another_studys_folder_is_refused(study: cv.Study, images: Path, tmp_pat
 
 def test_a_study_needs_runs_and_experiments(images: Path, tmp_path: Path) -> None:
     for runs in (0, "2", 2.0, True, None):
-        with pytest.raises(errors.ExperimentError, match="runs must be a whole number") as caught:
+        with pytest.raises(errors.ExperimentError, match="whole number") as caught:
             cv.study(experiment(images), runs=runs, out=tmp_path / "study")
         assert repr(runs) in caught.value.what
         assert "--" not in caught.value.hint

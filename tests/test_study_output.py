@@ -81,7 +81,7 @@ def test_one_run_has_no_spread(
         *("--vary", "training.epochs=[1,2]"),
     )
     study = cv.load_study(out)
-    table = lines[: lines.index("Classes of 1, test:")]
+    table = lines[: lines.index("Classes of epochs=1, test:")]
     assert not {"SD", "range", "runs", "to"} & set(" ".join(table).split())
     rows = [line.split() for line in table if line.startswith("test ")]
     assert rows == [

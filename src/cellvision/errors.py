@@ -5,6 +5,7 @@
     CellvisionError                 exit 1   the work failed
     ├── InvalidInput (ValueError)   exit 2   the input cannot be used
     │   ├── ExperimentError                  an experiment file, a setting or an option
+    │   │   └── CallError (TypeError)        arguments that a function does not have, or lacks
     │   ├── CatalogError                     the table of images
     │   ├── UnreadableImage                  one file that cannot be decoded
     │   ├── UnreadableImages                 all such files, listed
@@ -24,8 +25,8 @@
     └── LeakError                   exit 3   splits that share groups or images
 
 Each error has two lines: what went wrong, and how to fix it. `InvalidInput` is also a
-`ValueError` and `FolderError` also an `OSError`, so code that knows nothing of cellvision can
-catch them.
+`ValueError`, `FolderError` also an `OSError` and `CallError` also a `TypeError`, so code that
+knows nothing of cellvision can catch them.
 """
 
 from __future__ import annotations
@@ -96,6 +97,10 @@ class InvalidInput(CellvisionError, ValueError):
 
 class ExperimentError(InvalidInput):
     """An experiment file, a setting or a command-line option is wrong."""
+
+
+class CallError(ExperimentError, TypeError):
+    """A public function was called with an argument it does not have, or without one it needs."""
 
 
 class CatalogError(InvalidInput):

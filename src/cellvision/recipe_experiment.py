@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import defaults, errors
+from cellvision.call_errors import explains_call_errors
 from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
@@ -31,6 +32,7 @@ from cellvision.plain_settings import by_default
 from cellvision.recipe_reasons import choices
 from cellvision.recognised_paths import recognising_dataset
 from cellvision.remote import is_address
+from cellvision.setting_names import settings_argument
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -46,6 +48,7 @@ DEFAULT = defaults.RECIPE
 _CHECK = "Its author can find out more with cellvision check"
 
 
+@explains_call_errors(settings_argument)
 def experiment_from_recipe(
     dataset: Dataset | str | os.PathLike[str],
     recipe: str = DEFAULT,
@@ -79,7 +82,7 @@ def experiment_from_recipe(
     Deep(dense=None)
     """
     source = dataset if isinstance(dataset, Dataset) else without_recipe(dataset).dataset
-    plain = {**(settings or {}), "dataset": source.model_dump(mode="json")}
+    plain = merge({"dataset": source.model_dump(mode="json")}, settings or {})
     return experiment_from(complete_settings(plain, recipe), "recipe")
 
 
@@ -88,6 +91,7 @@ def as_experiment(
     recipe: str = DEFAULT,
     group: str | None = None,
     splitter: Splitter | None = None,
+    settings: Mapping[str, JsonValue] | None = None,
 ) -> Experiment:
     """Return an experiment as it is, and that of a recipe for a folder of images.
 
@@ -104,29 +108,36 @@ def as_experiment(
     splitter
         For a folder: the splitter of a cross-validated study; the recipe chooses from the training
         images of its folds.
+    settings
+        Settings of a folder or file that take precedence.
 
     Raises
     ------
     errors.InvalidInput
-        As for `experiment_from_recipe`; or a group is given for an experiment, which has its own.
+        As for `experiment_from_recipe`; or a group or settings are given for an experiment, which
+        has its own.
     """
+    given: dict[str, JsonValue] = dict(settings or {})
     if group is None and not isinstance(source, Experiment) and _is_experiment_file(source):
-        values = read_settings(source)
+        values = merge(read_settings(source), given)
         named = named_recipe(values)
         if named is not None:
             values = complete_settings(values, named)
         return experiment_from(values, os.fspath(source))
+    if isinstance(source, Experiment) or _is_experiment_file(source):
+        return without_recipe(source, group, settings)  # an experiment as it is, or an error
     experiment = without_recipe(source, group)
-    if isinstance(source, Experiment):
-        return experiment
-    settings: dict[str, JsonValue] = {}
     if splitter is not None:
-        settings["split"] = {"splitter": splitter.model_dump(mode="json")}
-    return experiment_from_recipe(experiment.dataset, recipe, settings)
+        division: dict[str, JsonValue] = {"split": {"splitter": splitter.model_dump(mode="json")}}
+        given = merge(given, division)
+    return experiment_from_recipe(experiment.dataset, recipe, given)
 
 
 def experiment_for_audit(
-    source: Experiment | str | os.PathLike[str], recipe: str, group: str | None
+    source: Experiment | str | os.PathLike[str],
+    recipe: str,
+    group: str | None,
+    settings: Mapping[str, JsonValue] | None = None,
 ) -> Experiment:
     """As `as_experiment`, also for images that cannot be split or that `standard` cannot use.
 
@@ -137,18 +148,17 @@ def experiment_for_audit(
     """
     try:
         try:
-            return as_experiment(source, recipe, group)
+            return as_experiment(source, recipe, group, settings=settings)
         except errors.SplitError:
             if isinstance(source, Experiment) or _is_experiment_file(source):
                 raise
             dataset = without_recipe(source, group).dataset.model_dump(mode="json")
-            return experiment_from(
-                complete_for_audit({"dataset": dataset}, recipe), os.fspath(source)
-            )
+            given = merge({"dataset": dataset}, settings or {})
+            return experiment_from(complete_for_audit(given, recipe), os.fspath(source))
     except errors.InvalidInput:
         if recipe != DEFAULT:
             raise
-        return without_recipe(source, group)  # raises other faults again
+        return without_recipe(source, group, settings)  # raises other faults again
 
 
 def complete_for_audit(settings: Mapping[str, JsonValue], recipe: str) -> dict[str, JsonValue]:
@@ -165,27 +175,40 @@ def complete_for_audit(settings: Mapping[str, JsonValue], recipe: str) -> dict[s
 
 
 def without_recipe(
-    source: Experiment | str | os.PathLike[str], group: str | None = None
+    source: Experiment | str | os.PathLike[str],
+    group: str | None = None,
+    settings: Mapping[str, JsonValue] | None = None,
 ) -> Experiment:
     """As `as_experiment`, but with default settings for a folder of images.
 
     Raises
     ------
     errors.InvalidInput
-        There is no such folder or file, or a group is given for an experiment.
+        There is no such folder or file, or a group or settings are given for an experiment.
     """
+    if isinstance(source, Experiment) and settings:
+        raise errors.ExperimentError(
+            "settings are for a folder or an experiment file; an experiment has its own",
+            "Set them in the experiment, such as training=cv.Training(epochs=20)",
+        )
     if isinstance(source, Experiment) or _is_experiment_file(source):
         if group is not None:
             raise errors.ExperimentError(
                 "group is for a folder of images; an experiment names its own",
                 "Set it in the data set: cv.datasets.create(..., group=...)",
             )
-        return source if isinstance(source, Experiment) else load_experiment(source)
+        if isinstance(source, Experiment) or not settings:
+            return source if isinstance(source, Experiment) else load_experiment(source)
+        return experiment_from(merge(read_settings(source), settings), os.fspath(source))
     name = os.fspath(source)
     path = name if is_address(name) else Path(name).absolute()
     recognised = None if is_address(name) else recognising_dataset(name)
     kind = datasets.default(defaults.DATASET) if recognised is None else recognised.name
-    return Experiment(dataset=datasets.create(kind, path=path, group=group))
+    experiment = Experiment(dataset=datasets.create(kind, path=path, group=group))
+    if not settings:
+        return experiment
+    dataset = experiment.dataset.model_dump(mode="json")
+    return experiment_from(merge({"dataset": dataset}, settings), "settings")
 
 
 def _is_experiment_file(source: str | os.PathLike[str]) -> bool:

@@ -94,6 +94,7 @@ def test_the_verdict_follows_the_interval_of_the_difference(
     assert ("cannot tell whether" in page) == (verdict is None)
     assert ("is better than" in page) == (verdict is not None)
     assert "n = 120 images" in page
+    assert f"| {exact.p:.2g} |" in page  # never 0.000
 
 
 @pytest.mark.slow

@@ -48,8 +48,10 @@ def run(
     Exit code 2 if no image can be read, 3 if splits leak.
     """
     from cellvision.data.leaks import raise_if_leaking
-    from cellvision.results.audits import audit
+    from cellvision.results.audits import audit, raise_if_not_for_audit
 
+    if out is not None:
+        raise_if_not_for_audit(out)
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not of the report
         experiment = experiments.read_for_audit(source, changes, recipe)
         with contextlib.nullcontext() if out is None else removed_if_empty(out):

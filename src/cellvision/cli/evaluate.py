@@ -57,12 +57,15 @@ def run(
     from cellvision.inference.predict import networks_of
     from cellvision.inference.prediction_options import PredictionOptions
     from cellvision.inference.shared_engine import SharedEngine
+    from cellvision.results.claimed_folder import raise_if_in_use
     from cellvision.results.opening import open_results
 
     raise_if_no_backend()
+    targets = [out] if len(folders) == 1 else [_below(out, name) for name in names_of(folders)]
+    for target in targets:
+        raise_if_in_use(target)
     model = open_results(model_dir)
     runs = networks_of(model, experiment)
-    names = names_of(folders)
     # All labels are read before the first prediction: a wrong class is found at once.
     sources = [labelled_images(runs[0], folder, dataset) for folder in folders]
     options = PredictionOptions(
@@ -70,8 +73,7 @@ def run(
     )
     total = sum(len(images.catalog) for images in sources)
     shared = SharedEngine(runs, engine, total, tta=tta)
-    for name, images in zip(names, sources, strict=True):
-        target = out if len(folders) == 1 else _below(out, name)
+    for target, images in zip(targets, sources, strict=True):
         with removed_if_empty(target), shown_without_reports(_show, target):
             evaluation = evaluate_labelled(model, runs, images, target, options, shared)
         _show(evaluation, target)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cellvision import errors
-from cellvision.cli.values import changed, parse, split_change, understood
+from cellvision.cli.values import changed, parse, split_change
 
 if TYPE_CHECKING:
     from cellvision.experiment import Experiment
@@ -200,6 +200,8 @@ def read(source: str, changes: Sequence[str]) -> Experiment:
 
 def settings(source: str, changes: Sequence[str]) -> dict[str, Any]:
     """Return the experiment's plain settings with the changes applied."""
+    from cellvision.setting_names import understood
+
     chosen = any(change.replace(" ", "").startswith("dataset.type=") for change in changes)
     values = _source_settings(source, recognise=not chosen)
     for change in changes:
@@ -258,8 +260,8 @@ def _recognised(source: str) -> str | None:
 
 def _check_section(path: Sequence[str], values: dict[str, Any], change: str) -> None:
     """Refuse a setting without its section, such as ``channels=0``, and give the full name."""
-    from cellvision.cli.usage import known_settings
     from cellvision.experiment import Experiment
+    from cellvision.setting_names import known_settings
 
     sections = {field.alias or name for name, field in Experiment.model_fields.items()}
     name = path[0]

@@ -149,6 +149,10 @@ def run(
     """
     from cellvision.labelling.rules import Rules
 
+    if static is not None:
+        from cellvision.labelling.static import raise_if_not_empty
+
+        raise_if_not_empty(static)
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
     opened = _open_store(
         source,
@@ -190,22 +194,23 @@ def _open_store(
     """Open the answer file that the command names, or create it."""
     from cellvision.labelling.database_schema import is_database
     from cellvision.labelling.rules import Rules
-    from cellvision.labelling.session_source import open_session, run_record, with_run_images
-    from cellvision.labelling.store import Store
+    from cellvision.labelling.session_source import (
+        open_answer_file,
+        open_session,
+        raise_if_no_source,
+        raise_if_session_images,
+        run_record,
+        with_run_images,
+    )
 
     if is_database(Path(source)):
         named = (out, recipe, run_dir)
-        if any(each is not None for each in named) or changes or classes or rules != Rules():
-            raise errors.InvalidInput(
-                f"{source} is an answer file: its images and rules were fixed at its start",
-                f"Omit the other options: cellvision label {source}",
-            )
-        return Store(Path(source), session_images, run_images)
-    if session_images is not None:
-        raise errors.InvalidInput(
-            f"--session-images is for answer files, and {source} is not one",
-            "Name the folder where the images are now instead.",
+        given = any(each is not None for each in named) or changes or classes or rules != Rules()
+        return open_answer_file(
+            Path(source), session_images=session_images, run_images=run_images, omitted=not given
         )
+    raise_if_no_source(source)
+    raise_if_session_images(source, session_images)
     _refuse_contradictions(changes, recipe, classes, run_dir)
     if out is None:
         raise errors.InvalidInput("--out is missing", "Name a file for the answers: --out FILE")

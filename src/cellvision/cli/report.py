@@ -12,6 +12,7 @@ import typer
 from cellvision import errors
 from cellvision.cli import experiments
 from cellvision.cli.run_images import RunImages
+from cellvision.cli.study_options import accuracy_of
 from cellvision.cli.text import printable
 from cellvision.cli.values import with_changes
 
@@ -48,6 +49,15 @@ def run(
             "answers=expert.csv. Other settings stay as in the experiment.",
         ),
     ] = [],  # noqa: B006 - Typer copies it
+    expert: Annotated[
+        list[str],
+        typer.Option(
+            "--expert",
+            metavar="SPLIT=ACCURACY",
+            help="Record the accuracy of a human expert on a split of a study, such as test=0.93, "
+            "and draw it in figures.",
+        ),
+    ] = [],  # noqa: B006 - Typer copies it
     run_images: RunImages = None,
     allow_network: experiments.AllowNetwork = False,
 ) -> None:
@@ -57,8 +67,10 @@ def run(
     from cellvision.locks import folder_lock
 
     raise_if_no_backend()
+    accuracies = dict(accuracy_of(text) for text in expert)
     with remote.results(folder) as local, folder_lock(local, "report"):
-        _report(local, names, changes, None if allow_network else folder, run_images)
+        location = None if allow_network else folder
+        _report(local, names, changes, location, run_images, accuracies)
 
 
 def _report(
@@ -67,6 +79,7 @@ def _report(
     changes: list[str],
     location: str | None,
     run_images: str | None,
+    expert: Mapping[str, float],
 ) -> None:
     """Report on a local folder; `location` is what the user called it, None to allow any."""
     from cellvision.backends.startup import start_backend
@@ -93,6 +106,8 @@ def _report(
         declared = _installed(declared, first)
         reporters = tuple(_named(settings["type"], (settings,), ()) for settings in declared)
         _announce(folder, declared, reporters)
+    if expert:
+        result = _with_expert(result, expert)
     start_backend()
     with displayed(None) as display:
         artifacts, faults = make_reports(result, reporters, display)
@@ -119,6 +134,17 @@ def _opened(folder: Path, run_images: str | None) -> Run | Study:
         return load_study(folder, images=run_images, allow_network=True)
     load = load_evaluation if (folder / EVALUATION).is_file() else load_run
     return load(folder, images=run_images, allow_network=True)
+
+
+def _with_expert(result: Run | Study, expert: Mapping[str, float]) -> Study:
+    from cellvision.results.study import Study
+    from cellvision.studies.later_expert import with_expert
+
+    if isinstance(result, Study):
+        return with_expert(result, expert)
+    raise errors.InvalidInput(
+        f"{result.folder}: --expert is for studies", "Name the folder of a study, or omit --expert."
+    )
 
 
 def _declared(result: Run | Study) -> list[Mapping[str, Any]]:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cellvision import errors
 from cellvision.cli import experiments
+from cellvision.cli import study_options as options
 from cellvision.cli.output_folder import removed_if_empty, shown_without_reports
 from cellvision.cli.train import Out
 from cellvision.plurals import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rich.console import Console
 
-    from cellvision.experiment import Experiment
-    from cellvision.interfaces.control import Control
     from cellvision.results.study import Study, StudyExperiment
     from cellvision.results.verdicts import VerdictRecord
-    from cellvision.studies.side_by_side import Workers
 
 
 def run(
@@ -142,10 +137,17 @@ def run(
     from cellvision.backends.startup import raise_if_no_backend, start_backend
 
     raise_if_no_backend()
-    number_of_workers = _workers(workers)
-    changes = [*_splitter_settings(folds, leave_out, splitter), *changes]
-    experiments_by_name = grid(source, changes, vary, recipe)
-    expert_accuracy = dict(_accuracy(text) for text in expert)
+    number_of_workers = options.workers_of(workers)
+    expert_accuracy = dict(options.accuracy_of(text) for text in expert)
+    requested_sizes = options.sizes_of(sizes)
+    named = options.named_controls(some_controls)
+    changes = [*options.splitter_settings(folds, leave_out, splitter), *changes]
+    from cellvision.studies.request import check_request
+
+    check_request(
+        runs, out, controls=named, sizes=requested_sizes, expert=expert_accuracy, several=bool(vary)
+    )
+    experiments_by_name = options.grid(source, changes, vary, recipe)
     experiments.say_reasons(*experiments_by_name.values())
     from cellvision.backends.threads import configure_threads
     from cellvision.studies.dask import connect
@@ -159,138 +161,16 @@ def run(
                 experiments_by_name if vary else next(iter(experiments_by_name.values())),
                 runs,
                 out,
-                controls=requested_controls(
-                    some_controls, experiments_by_name, ladder=ladder, every=all_controls
+                controls=options.requested_controls(
+                    named, experiments_by_name, ladder=ladder, every=all_controls
                 ),
-                sizes=_sizes(sizes),
+                sizes=requested_sizes,
                 expert=expert_accuracy,
                 client=client,
                 workers=number_of_workers,
                 progress=True,
             )
         show(result, out)
-
-
-def _splitter_settings(folds: int | None, leave_out: str | None, splitter: str | None) -> list[str]:
-    """Return the splitter as settings, so that a recipe chooses from the folds' training images."""
-    from cellvision.studies.folds import requested_splitter
-
-    if splitter is not None:
-        experiments.require_name("--splitter", splitter, "split.splitter")
-    requested = requested_splitter(folds, leave_out, splitter)
-    if requested is None:
-        return []
-    if splitter is not None:
-        return [f"split.splitter={splitter}"]
-    settings = requested.model_dump(mode="json", exclude_unset=True)
-    return [
-        f"split.splitter={settings.pop('type')}",
-        *(f"split.splitter.{name}={json.dumps(value)}" for name, value in settings.items()),
-    ]
-
-
-def requested_controls(
-    named: Sequence[str],
-    experiments_by_name: Mapping[str, Experiment],
-    *,
-    ladder: bool = False,
-    every: bool = False,
-) -> list[Control]:
-    """Return the controls that ``--control`` names, and those of ``--ladder`` or ``--controls``."""
-    from cellvision.studies.controls import default_controls
-
-    requested = _named_controls(named)
-    kinds = {type(control) for control in requested}
-    added: Sequence[Control] = ()
-    if every or ladder:
-        added = default_controls(experiments_by_name, kind=None if every else "lower rung")
-    return [*requested, *(control for control in added if type(control) not in kinds)]
-
-
-def _named_controls(named: Sequence[str]) -> list[Control]:
-    from cellvision.interfaces.control import controls, read_control
-
-    requested = []
-    for text in named:
-        value = experiments.parse(text)
-        if isinstance(value, dict) and isinstance(value.get("type"), str):
-            requested.append(read_control(value))
-        elif text.startswith("{"):
-            raise errors.ExperimentError(
-                f"--control {text}: expected a name or a table of settings",
-                """For example: --control '{type = "NAME", KEY = VALUE}'""",
-            )
-        else:
-            requested.append(controls.create(text))
-    return requested
-
-
-def grid(
-    source: str, changes: list[str], vary: list[str], recipe: str | None
-) -> dict[str, Experiment]:
-    """Return one experiment per combination of ``--vary`` values, named by these values.
-
-    Without ``--vary`` the one experiment has an empty name.
-    """
-    axes = []
-    for text in vary:
-        key, _, values = text.partition("=")
-        choices = experiments.parse(values)
-        if not key or not isinstance(choices, list) or not choices:
-            raise errors.ExperimentError(
-                f"--vary {text}: expected KEY=[A,B,...]",
-                "For example: --vary architecture=[deep,resnet]",
-            )
-        axes.append([(key, choice) for choice in choices])
-    combinations = {}
-    for combination in itertools.product(*axes):
-        extra = [f"{key}={_text(value)}" for key, value in combination]
-        name = ", ".join(_text(value) for _, value in combination)
-        combinations[name] = experiments.read_with_recipe(source, [*changes, *extra], recipe)
-    return combinations
-
-
-def _sizes(text: str | None) -> bool | list[int]:
-    """Return the numbers of groups of ``--sizes``; True for ``auto``, False without it."""
-    if text is None or text == "auto":
-        return text is not None
-    numbers = experiments.parse(text)
-    is_list = isinstance(numbers, list) and numbers
-    if not is_list or not all(type(number) is int and number > 0 for number in numbers):
-        raise errors.ExperimentError(
-            f"--sizes {text}: expected auto, or numbers of training groups",
-            "For example: --sizes [8,16,32]",
-        )
-    return [int(number) for number in numbers]
-
-
-def _workers(text: str) -> Workers:
-    """Return the number of ``--workers``, or ``auto``."""
-    if text == "auto":
-        return "auto"
-    if not text.isdecimal() or int(text) < 1:
-        raise errors.ExperimentError(
-            f"--workers {text}: expected auto or a number from 1", "For example: --workers 2"
-        )
-    return int(text)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _accuracy(text: str) -> tuple[str, float]:
-    split, _, value = text.partition("=")
-    try:
-        accuracy = float(value)
-    except ValueError:
-        accuracy = -1.0
-    if not split or not 0 <= accuracy <= 1:
-        raise errors.ExperimentError(
-            f"--expert {text}: expected SPLIT=ACCURACY with an accuracy from 0 to 1",
-            "For example: --expert test=0.93",
-        )
-    return split, accuracy
 
 
 def _facts(verdict: VerdictRecord) -> list[str]:

@@ -41,8 +41,11 @@ def run(
     Evaluates it on every split and writes the run's folder with all results.
     """
     from cellvision.backends.startup import raise_if_no_backend, start_backend
+    from cellvision.results.claimed_folder import raise_if_in_use
 
     raise_if_no_backend()
+    if not resume:
+        raise_if_in_use(out)
     experiment = experiments.read_with_recipe(source, changes, recipe)
     from cellvision.backends import distributed
     from cellvision.backends.threads import configure_threads

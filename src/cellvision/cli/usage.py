@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from cellvision.known_plugins import KNOWN_VERBS
-
-_SECTIONS = ("training", "preprocessing", "split", "dataset", "architecture")
-"""Where a bare name is looked for, in this order."""
 
 
 def hint_for(error: Any, verb: str, words: Sequence[str]) -> str:
@@ -33,6 +29,8 @@ def hint_for(error: Any, verb: str, words: Sequence[str]) -> str:
         parameter.name == "changes" for parameter in error.ctx.command.params
     )
     if option and takes_settings and verb.rpartition(" ")[2] not in ("check", "report"):
+        from cellvision.setting_names import setting_named
+
         setting = setting_named(option.lstrip("-").replace("-", "_"))
         if setting is not None:
             return f"Write it as a setting: --set {setting}={_value_of(option, words)}"
@@ -47,27 +45,3 @@ def _value_of(option: str, words: Sequence[str]) -> str:
             value = value if equals else following
             return "..." if value.startswith("-") or not value else shlex.quote(value)
     return "..."
-
-
-def setting_named(name: str) -> str | None:
-    """Return the full name of an experiment's setting, such as ``training.epochs`` for ``epochs``.
-
-    Names with a small spelling mistake count too. None if there is no such setting.
-    """
-    known = known_settings()
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-    return known[near[0]] if near else None
-
-
-def known_settings() -> dict[str, str]:
-    """Return the settings that every experiment has: bare name to full name."""
-    from cellvision.experiment import Experiment
-
-    names: dict[str, str] = {}
-    for section in reversed(_SECTIONS):
-        model = Experiment.model_fields[section].annotation
-        for name, field in getattr(model, "model_fields", {}).items():
-            names[name] = f"{section}.{field.alias or name}"
-    for name, field in Experiment.model_fields.items():
-        names[name] = field.alias or name
-    return names

@@ -99,34 +99,6 @@ def _bare_words() -> Any:
     return BareWords
 
 
-def understood(key: str, value: Any) -> Any:
-    """Complete a value that is written shorter than its setting needs.
-
-    ``preprocessing.size=64`` is 64 by 64 pixels, ``preprocessing.channels=0`` is a list of one
-    channel, and ``augmenters=flip`` a list of one augmenter.
-
-    Examples
-    --------
-    >>> understood("preprocessing.size", 64), understood("augmenters", "flip")
-    ([64, 64], ['flip'])
-    """
-    number = isinstance(value, int) and not isinstance(value, bool)
-    if key == "preprocessing.size":
-        if number:
-            return [value, value]
-        sides = re.fullmatch(r"(\d+)\s*[x×*,]\s*(\d+)", value) if isinstance(value, str) else None
-        return [int(side) for side in sides.groups()] if sides else value
-    if key == "preprocessing.channels":
-        if number:
-            return [value]
-        if isinstance(value, str) and re.fullmatch(r"\d+(\s*,\s*\d+)*", value):
-            return [int(channel) for channel in value.split(",")]
-        return value
-    if key in ("augmenters", "reporters", "dataset.classes") and isinstance(value, str | dict):
-        return [value] if isinstance(value, dict) else [part.strip() for part in value.split(",")]
-    return value
-
-
 def with_changes(
     settings: Mapping[str, Any], changes: Sequence[str], example: str
 ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cellvision import remote
+from cellvision.call_errors import explains_call_errors
 from cellvision.evaluation.labelled_images import LabelledImages, labelled_images
 from cellvision.evaluation.predicted_images import predict_labelled
 from cellvision.evaluation.write import Evaluated, write_evaluation
@@ -17,7 +18,12 @@ from cellvision.interfaces.dataset import Dataset
 from cellvision.interfaces.reporter import Reporter, reporters
 from cellvision.locks import folder_lock
 from cellvision.progress import displayed
-from cellvision.results.claimed_folder import claim_folder, naming_folder
+from cellvision.results.claimed_folder import (
+    claim_folder,
+    cleared_if_unfinished,
+    naming_folder,
+    raise_if_in_use,
+)
 from cellvision.results.evaluation import Evaluation
 from cellvision.results.opening import open_results
 from cellvision.results.reporting import default_reporters, make_reports, warn_of_faults
@@ -25,6 +31,7 @@ from cellvision.results.run import Run
 from cellvision.results.study import Study
 
 
+@explains_call_errors()
 def evaluate(
     model: Run | Study | str | os.PathLike[str],
     images: str | os.PathLike[str] | Dataset,
@@ -78,6 +85,7 @@ def evaluate(
     >>> evaluation.scores["plate_3"].accuracy  # doctest: +SKIP
     0.87
     """
+    raise_if_in_use(out)
     results = open_results(model)
     runs = networks_of(results, experiment)
     options = PredictionOptions(
@@ -113,12 +121,13 @@ def evaluate_labelled(
     """
     with remote.results(out) as folder, folder_lock(folder, "evaluate"):
         claim_folder(folder)
-        predicted = predict_labelled(runs, labelled, options, engine)
-        selected = _reporters(runs[0].metadata.experiment)
-        name = _experiment_name(model, options)
-        evaluated = Evaluated(model, name, runs, labelled, predicted, selected)
-        with naming_folder(folder):
-            evaluation = write_evaluation(evaluated, folder)
+        with cleared_if_unfinished(folder):
+            predicted = predict_labelled(runs, labelled, options, engine)
+            selected = _reporters(runs[0].metadata.experiment)
+            name = _experiment_name(model, options)
+            evaluated = Evaluated(model, name, runs, labelled, predicted, selected)
+            with naming_folder(folder):
+                evaluation = write_evaluation(evaluated, folder)
         with displayed(options.progress) as display:
             faults = make_reports(evaluation, selected, display)[1]
     warn_of_faults(evaluation, faults)  # results at an address are uploaded before

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
+from cellvision.call_errors import explains_call_errors
 from cellvision.inference.image_reader import dataset_images
 from cellvision.inference.image_search import (
     ImageFile,
@@ -38,9 +39,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+@explains_call_errors()
 def predict(
     model: Run | Study | str | os.PathLike[str],
-    images: Source | Sequence[Source] | Dataset,
+    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset,
     out: str | os.PathLike[str] | None = None,
     *,
     engine: str = "auto",

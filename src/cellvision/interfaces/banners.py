@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from cellvision.call_errors import explains_call_errors
+
 if TYPE_CHECKING:
     from cellvision.data.audit import Audit
     from cellvision.results.run import Run
@@ -41,6 +43,7 @@ class Banners(NamedTuple):
     groups: str
 
 
+@explains_call_errors()
 def banners(results: Run | Study | Audit) -> Banners:
     """Return the warnings that every figure of a run, study or audit must carry.
 

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellvision import errors
+from cellvision.call_errors import explains_call_errors
 from cellvision.experiment import Experiment, load_experiment
+from cellvision.labelling.database_schema import is_database
 from cellvision.labelling.export_answers import COLUMNS
+from cellvision.labelling.export_table import export_table as write_table
+from cellvision.labelling.import_answers import import_answers
+from cellvision.labelling.moved_images import raise_if_moved
 from cellvision.labelling.rules import Rules
-from cellvision.labelling.session_source import open_session, run_record, with_run_images
+from cellvision.labelling.session_source import (
+    open_answer_file,
+    open_session,
+    raise_if_no_source,
+    raise_if_session_images,
+    run_record,
+    with_run_images,
+)
 from cellvision.progress import displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
+from cellvision.setting_names import settings_argument
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import JsonValue
 
-    from cellvision.results.moved_images import Place
+    from cellvision.labelling.store import Store
 
 
+@explains_call_errors(settings_argument)
 def label(
     source: Experiment | str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
     *,
     classes: Sequence[str] = (),
     run: str | os.PathLike[str] | None = None,
@@ -37,12 +53,16 @@ def label(
     seed: int = 0,
     group: str | None = None,
     recipe: str = DEFAULT,
+    settings: Mapping[str, JsonValue] | None = None,
     static: str | os.PathLike[str] | None = None,
+    returned: Sequence[str | os.PathLike[str]] = (),
+    export_table: str | os.PathLike[str] | None = None,
     port: int | None = None,
     browser: bool = False,
     serve: bool = True,
     allow_network: bool = False,
-    run_images: Place = None,
+    run_images: str | os.PathLike[str] | None = None,
+    session_images: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
     """Label images blindly on a page of this computer, and return the answers.
 
@@ -52,7 +72,8 @@ def label(
     Parameters
     ----------
     source
-        An experiment, the folder of a run, an experiment file, or a folder of images.
+        An experiment, the folder of a run, an experiment file, or a folder of images; or an answer
+        file alone, to resume its session.
     out
         SQLite file for the answers. If it exists, the session resumes.
     classes
@@ -78,8 +99,16 @@ def label(
         For a folder: provenance column that names the groups.
     recipe
         For a folder: name of the recipe that chooses the preprocessing, as for `train`.
+    settings
+        For a folder or an experiment file: settings that take precedence, in tables as in an
+        experiment file, such as ``{"training": {"epochs": 20}}``.
     static
         Write a page to send to this folder, and serve none.
+    returned
+        Import the answers that such a page saved (CSV or JSON), and serve no page.
+    export_table
+        CSV file for file and label of each image, as the data set `table` reads them; no page is
+        served.
     port
         Port of the page; None for the previous one, or any free one.
     browser
@@ -91,6 +120,8 @@ def label(
     run_images
         Where the images of the run (`source` or `run`) are now, if they were moved since its
         training: a folder, a file or an address.
+    session_images
+        Where the images of an answer file are now, if they were moved since its start.
 
     Returns
     -------
@@ -110,38 +141,92 @@ def label(
     """
     import pandas as pd
 
-    def experiment() -> Experiment:
-        # A run that ranks the images brings its own preprocessing.
-        if not isinstance(source, Experiment):
-            record = run_record(source, allow_network=allow_network)
-            if record is not None:
-                read = load_experiment(record)
-                return with_run_images(read, record, run_images, allow_network=allow_network)
-        if run is not None:
-            return without_recipe(source, group)
-        return as_experiment(source, recipe, group)
+    if static is not None:
+        from cellvision.labelling.static import raise_if_not_empty
+
+        raise_if_not_empty(Path(static))
 
     rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
     named = "" if isinstance(source, Experiment) else os.fspath(source)
-    folder = None if run is None else Path(run)
-    session = open_session(
-        named,
-        Path(out),
-        rules,
-        experiment,
-        classes=classes,
-        run_folder=folder,
-        allow_network=allow_network,
-        run_images=run_images,
-    )
+    if named and is_database(Path(named)):
+        given = (out, run, group, settings or None, classes or None)
+        session = open_answer_file(
+            Path(named),
+            session_images=session_images,
+            run_images=run_images,
+            omitted=rules == Rules() and all(each is None for each in given),
+        )
+    else:
+        if named:
+            raise_if_no_source(named)
+        raise_if_session_images(named or "an experiment", session_images)
+        if out is None:
+            raise errors.CallError("label() needs 'out'", "Name a file for the answers: out=FILE")
+        session = open_session(
+            named,
+            Path(out),
+            rules,
+            partial(
+                _experiment,
+                source,
+                run,
+                group,
+                recipe,
+                settings,
+                run_images,
+                allow_network=allow_network,
+            ),
+            classes=classes,
+            run_folder=None if run is None else Path(run),
+            allow_network=allow_network,
+            run_images=run_images,
+        )
     with session as store:
-        if static is not None:
-            from cellvision.labelling.static import write_page
-
-            with displayed(None) as display:
-                write_page(store, Path(static), partial(display.task, "writing images"))
-        elif serve:
+        _import_and_write(store, returned, static, export_table)
+        if serve and not returned and static is None and export_table is None:
             from cellvision.labelling.server import open_page
 
+            raise_if_moved(store.plan(), store.path)
             open_page(store, port, browser=browser)
         return pd.DataFrame([astuple(answer) for answer in store.answers()], columns=list(COLUMNS))
+
+
+def _experiment(
+    source: Experiment | str | os.PathLike[str],
+    run: str | os.PathLike[str] | None,
+    group: str | None,
+    recipe: str,
+    settings: Mapping[str, JsonValue] | None,
+    run_images: str | os.PathLike[str] | None,
+    *,
+    allow_network: bool,
+) -> Experiment:
+    """Return the experiment whose images are labelled."""
+    if not isinstance(source, Experiment):
+        record = run_record(source, allow_network=allow_network)
+        if record is not None:
+            read = load_experiment(record)
+            return with_run_images(read, record, run_images, allow_network=allow_network)
+    if run is not None:  # it ranks the images, and brings its own preprocessing
+        return without_recipe(source, group, settings)
+    return as_experiment(source, recipe, group, settings=settings)
+
+
+def _import_and_write(
+    store: Store,
+    returned: Sequence[str | os.PathLike[str]],
+    static: str | os.PathLike[str] | None,
+    export_table: str | os.PathLike[str] | None,
+) -> None:
+    """Import returned answers, and write a page and a table of images, if they are requested."""
+    for table in returned:
+        import_answers(store, Path(table))
+    if static is not None or export_table is not None:
+        raise_if_moved(store.plan(), store.path)
+    if static is not None:
+        from cellvision.labelling.static import write_page
+
+        with displayed(None) as display:
+            write_page(store, Path(static), partial(display.task, "writing images"))
+    if export_table is not None:
+        write_table(store, Path(export_table))

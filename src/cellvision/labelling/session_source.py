@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
+from cellvision.data.missing_path import why_missing
+from cellvision.data.unusable_path import nearest
 from cellvision.labelling.plan_experiment import plan_experiment, shows_images_of
 from cellvision.labelling.rules import Rules
 from cellvision.labelling.store import Store
 from cellvision.labelling.unlabelled import parse_classes, plan_folder
 from cellvision.locks import folder_lock
 from cellvision.progress import displayed
+from cellvision.recognised_paths import recognising_dataset
+from cellvision.remote import is_address
 from cellvision.results.claimed_folder import raise_if_unwritable
 from cellvision.results.moved_images import IF_MOVED, Place
 from cellvision.results.recorded_dataset import refuse_unknown_addresses
@@ -75,6 +79,7 @@ def open_session(
                 store.close()
                 raise
             return store
+        rules.check()
         raise_if_unwritable(out)
         ranking = None
         if run_folder is not None:
@@ -82,6 +87,62 @@ def open_session(
 
             ranking = load_run(run_folder, images=run_images, allow_network=allow_network)
         return Store.create(out, _plan(source, rules, experiment, classes, ranking))
+
+
+def open_answer_file(
+    file: Path, *, session_images: Place, run_images: Place, omitted: bool
+) -> Store:
+    """Open the session of an answer file as it is.
+
+    Parameters
+    ----------
+    file
+        The answer file.
+    session_images
+        Where its images are now; None: where they were at its start.
+    run_images
+        Where the images of a run that it shows as examples are now.
+    omitted
+        Whether nothing was given that an answer file fixes.
+
+    Raises
+    ------
+    errors.InvalidInput
+        Images or rules were given as well.
+    """
+    if not omitted:
+        raise errors.InvalidInput(
+            f"{file} is an answer file: its images and rules were fixed at its start",
+            f"Omit the other options: cellvision label {file}",
+        )
+    return Store(file, session_images, run_images)
+
+
+def raise_if_no_source(source: str) -> None:
+    """Refuse images, or an answer file, that are not there; the error suggests the nearest name.
+
+    Raises
+    ------
+    errors.FolderError
+        Nothing is at this path.
+    """
+    path = Path(source)
+    if is_address(source) or path.exists() or recognising_dataset(source) is not None:
+        return
+    near = nearest(path)
+    raise errors.FolderError(
+        f"{path}: {why_missing(path)}",
+        f"Did you mean {near}?" if near else "Give a folder of images, or an answer file.",
+    )
+
+
+def raise_if_session_images(source: str, session_images: Place) -> None:
+    """Refuse to say where the images of a session are if the source is no answer file."""
+    if session_images is not None:
+        raise errors.InvalidInput(
+            f"--session-images is for answer files, and {source} is not one",
+            "Name the folder where the images are now instead.",
+        )
 
 
 def run_record(source: str | os.PathLike[str], *, allow_network: bool) -> Path | None:

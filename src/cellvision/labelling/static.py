@@ -27,6 +27,23 @@ _HEADROOM = 2.0
 """Pictures reach this many times beyond the initial white level."""
 
 
+def raise_if_not_empty(folder: Path) -> None:
+    """Refuse a folder in which a page cannot be written.
+
+    Raises
+    ------
+    errors.FolderError
+        It is not empty; the first file is named.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise errors.FolderError(f"{folder}: this is a file", "Name a new folder")
+    first = min((path.name for path in folder.iterdir()), default=None) if folder.exists() else None
+    if first is not None:
+        raise errors.FolderError(
+            f"{folder}: the folder is not empty: it holds {first!r}", "Name a new folder"
+        )
+
+
 def write_page(
     store: Store, folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> Path:
@@ -56,8 +73,7 @@ def write_page(
         The folder is not empty, or another process writes to it.
     """
     with folder_lock(folder, "label --static"):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise errors.FolderError(f"{folder}: the folder is not empty", "Name a new folder")
+        raise_if_not_empty(folder)
         _write_files(store, folder, progress)
     return folder / INDEX
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from cellvision import errors
+from cellvision.data.missing_path import why_missing
 from cellvision.labelling import answers, presentations
 from cellvision.labelling.answers import Answer
 from cellvision.labelling.database import Database
@@ -56,6 +57,10 @@ class Store:
     def __init__(self, path: Path, images: Place = None, run_images: Place = None) -> None:
         self.path = path
         self._places = images, run_images
+        if not path.exists():
+            raise errors.FolderError(
+                f"{path}: {why_missing(path)}", "Name the file given to cellvision label --out."
+            )
         if not is_database(path):
             raise errors.FolderError(
                 f"{path}: this is not an answer file",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cellvision import atomic_io, errors, remote
+from cellvision.call_errors import explains_call_errors
 from cellvision.data.audit import Audit
 from cellvision.data.audit import audit as audit_images
 from cellvision.experiment import Experiment
@@ -17,6 +20,10 @@ from cellvision.recipe_experiment import DEFAULT, experiment_for_audit
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.claimed_folder import naming_folder, raise_if_unwritable
 from cellvision.results.reporting import default_reporters, make_reports, warn_of_faults
+from cellvision.setting_names import settings_argument
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 _FILES = frozenset({"audit.json", "reports"})
 """What an audit writes to its folder."""
@@ -46,12 +53,14 @@ class AuditReport(ReportedResults):
         return f"<AuditReport {self.folder}: {self._audit!r}>"
 
 
+@explains_call_errors(settings_argument)
 def audit(
     source: Experiment | Dataset | str | os.PathLike[str],
     *,
     out: str | os.PathLike[str] | None = None,
     group: str | None = None,
     recipe: str = DEFAULT,
+    settings: Mapping[str, JsonValue] | None = None,
     progress: bool | None = None,
 ) -> Audit:
     """Read every file of a data set and report what it contains.
@@ -71,6 +80,9 @@ def audit(
         For a folder: provenance column that names the groups, such as ``well``.
     recipe
         For a folder: name of the recipe. If it cannot use the images, defaults apply.
+    settings
+        For a folder or an experiment file: settings that take precedence, in tables as in an
+        experiment file, such as ``{"training": {"epochs": 20}}``.
     progress
         Whether to show progress on standard error, as in `train`; None: only on a terminal.
 
@@ -89,17 +101,20 @@ def audit(
     {'train': {'control': 52, 'treated': 51}, ...}
     >>> report.plot.sheet(view="network")  # doctest: +SKIP
     """
+    if out is not None:
+        raise_if_not_for_audit(out)
     if not isinstance(source, Dataset):
-        source = experiment_for_audit(source, recipe, group)
-    elif group is not None:
+        source = experiment_for_audit(source, recipe, group, settings)
+    elif group is not None or settings:
         raise errors.ExperimentError(
-            "group is for a folder of images; a data set has its own setting",
-            "Set it in the data set: cv.datasets.create(..., group=...)",
+            f"{'settings are' if settings else 'group is'} for a folder of images; a data set has "
+            "its own settings",
+            "Set them in the data set: cv.datasets.create(..., group=...)",
         )
     if out is None:
         return audit_images(source, progress=progress)
     with remote.results(out) as folder, folder_lock(folder, "audit"):
-        _claim(folder)
+        raise_if_not_for_audit(folder)
         raise_if_unwritable(folder)
         report = audit_images(source, progress=progress)
         with displayed(progress) as display:
@@ -128,8 +143,17 @@ def write_report(audit: Audit, folder: Path, display: Display) -> AuditReport:
     return report
 
 
-def _claim(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier audit, before images are read."""
+def raise_if_not_for_audit(out: str | os.PathLike[str]) -> None:
+    """Refuse a folder that holds anything but an earlier audit, before images are read.
+
+    Raises
+    ------
+    errors.FolderError
+        It does, or it is a file. An address is not looked at.
+    """
+    if remote.is_address(out):
+        return
+    folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise errors.FolderError(f"{folder}: this is a file", "Name another folder.")
     entries = sorted(path.name for path in folder.iterdir()) if folder.exists() else []

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cellvision import atomic_io, errors
+from cellvision.remote import is_address
 
 PLAN = ".plan.json"
 """File of a study that says what was requested, from before its first run on."""
@@ -86,6 +87,21 @@ def claim_folder(folder: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def cleared_if_unfinished(folder: Path) -> Iterator[None]:
+    """Remove what a block wrote to a claimed folder if it ends without a record.
+
+    For work that takes seconds and cannot resume: nothing of it is worth keeping.
+    """
+    try:
+        yield
+    except BaseException:
+        if not any((folder / name).exists() for name in _RECORDS):
+            with contextlib.suppress(OSError):
+                clear_folder(folder)
+        raise
+
+
 def release_folder(folder: Path) -> None:
     """Remove the mark of a run that is finished."""
     (folder / MARK).unlink(missing_ok=True)
@@ -104,14 +120,8 @@ def clear_folder(folder: Path) -> Path:
     errors.FolderError
         The folder holds a finished run or study or other files, or cannot be written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise errors.FolderError(f"{folder}: this is a file", "Name another folder.")
-    _raise_if_finished(folder)
     try:
-        entries = sorted(folder.iterdir()) if folder.exists() else []
-        leftovers = _leftovers(folder, entries)
-        _raise_if_foreign(folder, [path for path in entries if path not in leftovers])
-        for path in leftovers:
+        for path in _removable(folder):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -122,6 +132,34 @@ def clear_folder(folder: Path) -> Path:
     except OSError as error:
         raise _not_writable(folder, error) from error
     return folder
+
+
+def raise_if_in_use(out: str | os.PathLike[str]) -> None:
+    """Refuse a place for new results before the images are read; `clear_folder` decides later.
+
+    Parameters
+    ----------
+    out
+        A folder; an address is not looked at.
+
+    Raises
+    ------
+    errors.FolderError
+        It is a file, or holds finished results or other files.
+    """
+    if not is_address(out):
+        _removable(Path(out))
+
+
+def _removable(folder: Path) -> list[Path]:
+    """Return what an interrupted training left in a folder that is free but for that."""
+    if folder.exists() and not folder.is_dir():
+        raise errors.FolderError(f"{folder}: this is a file", "Name another folder.")
+    _raise_if_finished(folder)
+    entries = sorted(folder.iterdir()) if folder.exists() else []
+    leftovers = _leftovers(folder, entries)
+    _raise_if_foreign(folder, [path for path in entries if path not in leftovers])
+    return list(leftovers)
 
 
 def remove_temporaries(folder: Path) -> None:
@@ -230,36 +268,3 @@ def naming_folder(folder: Path) -> Iterator[None]:
             f"{path}: cannot be written: {error.strerror or error}",
             f"Check the permissions of {folder} and the free disk space, then run this again.",
         ) from error
-
-
-def no_run(folder: Path) -> errors.FolderError:
-    """Return the error for a folder without a finished run."""
-    if (folder / "study.json").is_file():
-        return errors.FolderError(
-            f"{folder}: this is a study; its runs are in {folder / 'runs'}",
-            "Open it with load_study, or name one of its runs.",
-        )
-    if (folder / EVALUATION).is_file():
-        return errors.FolderError(
-            f"{folder}: this is an evaluation, which has no network",
-            f"Name the run or study that {EVALUATION} names, or open it with load_evaluation.",
-        )
-    if (folder / PLAN).is_file():
-        return errors.FolderError(
-            f"{folder}: a study that is not finished; its runs are in {folder / 'runs'}",
-            "The command that started it continues it. Or name one of its runs.",
-        )
-    if (folder / RESUME).is_file():
-        return errors.FolderError(
-            f"{folder}: a training that failed before its results were written",
-            "Give the command that started it with --resume.",
-        )
-    if (folder / MARK).is_file():
-        return errors.FolderError(
-            f"{folder}: a training or an evaluation that is not finished",
-            "Wait for it. If it was killed, give the command that started it again.",
-        )
-    return errors.FolderError(
-        f"{folder}: no finished run here (it has no run.json)",
-        "Name the folder given to cellvision train --out.",
-    )

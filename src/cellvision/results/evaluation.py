@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, JsonValue
 
 from cellvision import errors, remote
+from cellvision.call_errors import explains_call_errors
 from cellvision.plurals import counted
 from cellvision.result_model import ResultModel
 from cellvision.results.claimed_folder import EVALUATION
 from cellvision.results.metadata import LeakRecord, RunMetadata, check_schema
+from cellvision.results.missing_results import no_folder
 from cellvision.results.moved_images import Place, with_all_images
 from cellvision.results.run import Run, load_run
 from cellvision.results.scores import Score
@@ -222,6 +224,7 @@ class Evaluation(Run):
         return load_run(networks[0].folder).model(verify=verify)
 
 
+@explains_call_errors()
 def load_evaluation(
     folder: str | os.PathLike[str],
     *,
@@ -257,6 +260,8 @@ def _read_record(folder: Path) -> EvaluationRecord:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if not folder.exists():
+            raise no_folder(folder) from None
         raise errors.FolderError(
             f"{folder}: no finished evaluation here ({EVALUATION} is missing)",
             "Name the folder given to cellvision evaluate --out; of several folders of images, "

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 
 from cellvision import errors
 from cellvision.result_model import ResultModel
-from cellvision.results.claimed_folder import no_run
+from cellvision.results.missing_results import no_run
 from cellvision.results.scores import Score
 from cellvision.statistics import ControlKind, ControlMeaning, Finding
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from cellvision import remote
-from cellvision.results.claimed_folder import no_run
 from cellvision.results.evaluation import Evaluation
+from cellvision.results.missing_results import no_run
 from cellvision.results.run import Run, load_run
 from cellvision.results.study import Study, load_study
 

@@ -113,7 +113,7 @@ def _run_all(
 ) -> None:
     """Run reporters one after another, and add their artifacts and faults."""
     names_run: set[str] = set()
-    again = f"cellvision {_command(finished)}"
+    again = _again(finished)
     with Safeguard(finished.folder) as safeguard:
         for number, reporter in enumerate(_in_order(selected)):
             name = reporters.name_of(type(reporter))
@@ -135,15 +135,17 @@ def _run_all(
     display.report("", len(selected), len(selected))
 
 
-def _command(finished: Run | Study | AuditReport) -> str:
-    """Return the command that makes the reports again."""
-    return f"report {finished.folder}" if hasattr(finished, "metadata") else "audit"
+def _again(finished: Run | Study | AuditReport) -> str:
+    """Return the command that makes the reports again; an audit does not know its own."""
+    if hasattr(finished, "metadata"):
+        return f"cellvision report {finished.folder}"
+    return "give the same command again"
 
 
 def _cure(finished: Run | Study | AuditReport) -> str:
     return (
         f"The results in {finished.folder} are complete. Check the free disk space and "
-        f"permissions, then make the reports: cellvision {_command(finished)}"
+        f"permissions, then make the reports: {_again(finished)}"
     )
 
 

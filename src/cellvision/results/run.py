@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors, remote
+from cellvision.call_errors import explains_call_errors
 from cellvision.data.catalog import is_test, is_training, is_validation
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.audit_file import read_audit
@@ -30,15 +31,14 @@ if TYPE_CHECKING:
     from cellvision.results.model_probe import Probe
 
 
+@explains_call_errors()
 def load_run(
     folder: str | os.PathLike[str],
     *,
     images: str | os.PathLike[str] | None = None,
     allow_network: bool = False,
 ) -> Run:
-    """Open a run's folder.
-
-    The record and the tables can be read without the plugins of the run.
+    """Open a run's folder; its record and tables need none of its plugins.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cellvision import errors, notebook_html, remote
+from cellvision.call_errors import explains_call_errors
 from cellvision.plurals import counted, number_range
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.metadata import (
@@ -21,6 +22,7 @@ from cellvision.results.metadata import (
     read_run_metadata,
 )
 from cellvision.results.moved_images import Place, with_all_images
+from cellvision.results.resumed_images import place_in_record
 from cellvision.results.run import Run
 from cellvision.results.scores import Score
 from cellvision.results.study_metadata import read_study_metadata
@@ -44,6 +46,7 @@ _TEXT_COLUMNS = (
 )
 
 
+@explains_call_errors()
 def load_study(
     folder: str | os.PathLike[str],
     *,
@@ -193,6 +196,10 @@ class Study(ReportedResults):
         """Content of ``study.json``; a copy, so that changes to it affect nobody else."""
         return self._metadata.model_copy(deep=True)
 
+    def with_metadata(self, metadata: StudyMetadata) -> Study:
+        """Return this study with another record."""
+        return Study(self.folder, metadata, self._storage, self._images)
+
     def __repr__(self) -> str:
         return (
             f"<Study {self.folder}: {counted(len(self.runs), 'run')} of "
@@ -247,16 +254,20 @@ class Study(ReportedResults):
             tuple(runs),
             MappingProxyType({name: tuple(group) for name, group in controls.items()}),
             tuple(
-                self._run("runs", run.name)
+                self._run("runs", run.name, record)
                 for run in self._metadata.runs
                 if run.experiment == record.name and run.control is None and run.fold is not None
             ),
-            None if name is None else self._run("out_of_fold", name),
+            None if name is None else self._run("out_of_fold", name, record),
         )
 
-    def _run(self, kind: str, name: str) -> Run:
+    def _run(self, kind: str, name: str, record: ExperimentRecord) -> Run:
         folder = self.folder / kind / name
-        return Run(folder, read_run_metadata(folder), self._storage, self._images)
+        metadata = read_run_metadata(folder)
+        images = self._images
+        if images is None:  # a study that was resumed after its images were moved
+            images = place_in_record(metadata, record.experiment)
+        return Run(folder, metadata, self._storage, images)
 
     @property
     def _results(self) -> list[RunRecord]:
@@ -267,8 +278,11 @@ class Study(ReportedResults):
     @cached_property
     def _runs(self) -> dict[str, Run]:
         pooled = {run.name for run in self._metadata.out_of_fold}
+        records = {record.name: record for record in self._metadata.experiments}
         return {
-            run.name: self._run("out_of_fold" if run.name in pooled else "runs", run.name)
+            run.name: self._run(
+                "out_of_fold" if run.name in pooled else "runs", run.name, records[run.experiment]
+            )
             for run in self._results
         }
 

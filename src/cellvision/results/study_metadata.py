@@ -8,6 +8,7 @@ from pathlib import Path
 from cellvision import errors
 from cellvision.results.claimed_folder import PLAN
 from cellvision.results.metadata import STUDY_SCHEMA, StudyMetadata, check_schema
+from cellvision.results.missing_results import no_folder
 
 
 def read_study_metadata(folder: Path) -> StudyMetadata:
@@ -23,6 +24,8 @@ def read_study_metadata(folder: Path) -> StudyMetadata:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
     except FileNotFoundError:
+        if not folder.exists():
+            raise no_folder(folder) from None
         interrupted = (folder / PLAN).is_file()
         raise errors.FolderError(
             f"{folder}: no finished study here (study.json is missing)",

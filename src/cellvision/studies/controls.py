@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,6 +36,10 @@ _log = logging.getLogger(__name__)
 
 Controls = Mapping[str, Control]
 """Controls by name, in the order in which they run."""
+
+
+LADDER = "lower rung"
+"""Kind of the controls that are simpler models of the same images."""
 
 
 def installed_controls(*, kind: str | None = None) -> list[Control]:
@@ -81,10 +85,8 @@ def selected_controls(
     errors.ExperimentError
         A control is named twice, or is unavailable for every experiment.
     """
-    if isinstance(requested, str | Control):
-        requested = [requested]
-    named = [] if isinstance(requested, bool) else list(requested)
-    chosen = _by_name(installed_controls() if requested is True else named)
+    named = named_controls(requested)
+    chosen = named or _by_name(installed_controls() if requested is True else [])
     available, reasons = _available(chosen, experiments)
     for name in chosen if named else ():
         if not any(name in each for each in available.values()):
@@ -92,6 +94,28 @@ def selected_controls(
                 f"the control {name!r} cannot be run: {reasons[name]}", "Leave it out."
             )
     return available
+
+
+def named_controls(
+    requested: bool | str | Control | Iterable[str | Control],  # noqa: FBT001 - one of its forms
+) -> dict[str, Control]:
+    """Return the controls that are requested by name or with settings, by their names.
+
+    Parameters
+    ----------
+    requested
+        As for `selected_controls`; a truth value names none.
+
+    Raises
+    ------
+    errors.PluginError
+        There is no such control, or it breaks its contract.
+    errors.ExperimentError
+        A control is named twice.
+    """
+    if isinstance(requested, bool):
+        return {}
+    return _by_name([requested] if isinstance(requested, str | Control) else requested)
 
 
 def default_controls(
@@ -108,6 +132,23 @@ def default_controls(
     """
     available, _ = _available(_by_name(installed_controls(kind=kind)), experiments)
     return list({name: each for one in available.values() for name, each in one.items()}.values())
+
+
+def with_default_controls(
+    named: Sequence[Control], experiments: Mapping[str, Experiment], *, kind: str | None = None
+) -> list[Control]:
+    """Return controls, and beside them those of `default_controls` that are not among them.
+
+    Parameters
+    ----------
+    named
+        The controls; their settings take precedence.
+    experiments, kind
+        As for `default_controls`.
+    """
+    kinds = {type(control) for control in named}
+    others = default_controls(experiments, kind=kind)
+    return [*named, *(control for control in others if type(control) not in kinds)]
 
 
 def _available(

@@ -10,22 +10,24 @@ from typing import Any
 from cellvision import errors
 from cellvision.experiment import ABOUT_RECIPE
 from cellvision.migration import with_defaults
+from cellvision.results.resumed_images import say_moved, with_images_of
 from cellvision.setting_differences import setting_differences
 
-_COMPARED_APART = ("id", "seeds", "controls", "plugins", "local_plugins")
+_COMPARED_APART = ("id", "seeds", "controls", "expert", "plugins", "local_plugins")
 """Keys of a plan that may change, or have their own rules."""
 
 
 def raise_if_another_study(
     folder: Path, started: Mapping[str, Any], plan: Mapping[str, Any]
 ) -> None:
-    """Refuse a plan whose experiments, folds or expert differ from those of the plan in a folder.
+    """Refuse a plan whose experiments or folds differ from those of the plan in a folder.
 
     Raises
     ------
     errors.ResumeError
         They differ; the message names the settings.
     """
+    started = _with_moved_images(started, plan, folder)
     before, now = _unchangeable(started), _unchangeable(plan)
     if before == now and started["seeds"][0] == plan["seeds"][0]:
         return
@@ -33,6 +35,24 @@ def raise_if_another_study(
         f"{folder}: another study was started here: {_difference(before, now)}",
         "Give the settings of that study to continue it, or name another folder.",
     )
+
+
+def _with_moved_images(
+    started: Mapping[str, Any], plan: Mapping[str, Any], folder: Path
+) -> Mapping[str, Any]:
+    """Return the plan in a folder with its images where they are now, if they were moved.
+
+    Their pixels are compared with those of the finished runs before anything is trained.
+    """
+    now = {entry["name"]: entry["experiment"] for entry in plan["experiments"]}
+    entries: list[dict[str, Any]] = []
+    for entry in started["experiments"]:
+        before = entry["experiment"]
+        moved = with_images_of(before, now.get(entry["name"], {}), started.get("plugins", {}))
+        if moved is not before and not any(each["experiment"] == moved for each in entries):
+            say_moved(moved, folder)
+        entries.append({**entry, "experiment": moved})
+    return {**started, "experiments": entries}
 
 
 def _unchangeable(plan: Mapping[str, Any]) -> dict[str, Any]:

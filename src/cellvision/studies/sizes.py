@@ -55,17 +55,47 @@ def size_experiments(
     if sizes is None:
         sizes = _default_sizes(experiment, progress)
     numbers = sorted(set(sizes))
-    if len(numbers) < _FEWEST_SIZES:
-        raise errors.SplitError(
-            f"a learning curve needs three sizes, not {len(numbers)}",
-            "Name three numbers of training groups, such as --sizes [8,16,32]",
-        )
+    check_sizes(numbers, several=False)
     return {
         f"{number} groups": experiment.model_copy(
             update={"split": experiment.split.model_copy(update={"training_groups": number})}
         )
         for number in numbers
     }
+
+
+def check_sizes(
+    sizes: bool | Sequence[int],  # noqa: FBT001 - one of its forms
+    *,
+    several: bool,
+) -> None:
+    """Refuse sizes that make no learning curve, whatever the images are.
+
+    Parameters
+    ----------
+    sizes
+        Numbers of training groups; True: they are chosen later.
+    several
+        Whether the study has several experiments.
+
+    Raises
+    ------
+    errors.ExperimentError
+        The study has several experiments.
+    errors.SplitError
+        There are fewer than three sizes.
+    """
+    if several:
+        raise errors.ExperimentError(
+            "sizes need a single experiment", "Study one setting at a time, without --vary"
+        )
+    if isinstance(sizes, bool):
+        return
+    if len(set(sizes)) < _FEWEST_SIZES:
+        raise errors.SplitError(
+            f"a learning curve needs three sizes, not {len(set(sizes))}",
+            "Name three numbers of training groups, such as --sizes [8,16,32]",
+        )
 
 
 def _default_sizes(experiment: Experiment, progress: Progress | None) -> list[int]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
 from cellvision.backends import distributed
-from cellvision.integers import as_int
+from cellvision.call_errors import explains_call_errors
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
 from cellvision.results.claimed_folder import release_folder
 from cellvision.results.reporting import make_reports, warn_of_faults
 from cellvision.results.study import Study
+from cellvision.setting_names import settings_argument
 from cellvision.studies import dask
-from cellvision.studies.controls import selected_controls
+from cellvision.studies.controls import (
+    LADDER,
+    named_controls,
+    selected_controls,
+    with_default_controls,
+)
 from cellvision.studies.experiment_checks import check_experiments, check_expert
 from cellvision.studies.failed_controls import FailedControls
 from cellvision.studies.folds import (
@@ -28,6 +35,7 @@ from cellvision.studies.folds import (
 )
 from cellvision.studies.local_training import train_locally
 from cellvision.studies.plan import PlannedRun, plan_runs
+from cellvision.studies.request import check_request
 from cellvision.studies.side_by_side import Workers, checked_workers
 from cellvision.studies.sizes import size_experiments
 from cellvision.studies.study_folder import claim_study, finish_study, study_plan
@@ -35,12 +43,14 @@ from cellvision.training.train import with_reporters
 
 if TYPE_CHECKING:
     from distributed import Client
+    from pydantic import JsonValue
 
     from cellvision.experiment import Experiment
     from cellvision.interfaces.control import Control
     from cellvision.interfaces.splitter import Splitter
 
 
+@explains_call_errors(settings_argument)
 def study(
     experiment: Experiment
     | str
@@ -50,6 +60,7 @@ def study(
     out: str | os.PathLike[str],
     *,
     controls: bool | str | Control | Sequence[str | Control] = (),
+    ladder: bool = False,
     folds: int | None = None,
     leave_out: str | None = None,
     splitter: Splitter | str | None = None,
@@ -59,6 +70,7 @@ def study(
     workers: Workers = "auto",
     group: str | None = None,
     recipe: str = DEFAULT,
+    settings: Mapping[str, JsonValue] | None = None,
     progress: bool | None = None,
 ) -> Study:
     """Repeat a training from several seeds, to see how much of a result is chance.
@@ -83,6 +95,8 @@ def study(
         available, such as ``"permuted_groups"``. They can also be added to a finished study. If
         a control fails, a warning says so, and the study is finished without it; the same call
         tries it again.
+    ladder
+        Also run the controls that are simpler models of the same images, which takes seconds.
     folds
         Cross-validate with this many folds of whole groups: every group is tested once, and each
         run trains one network per fold.
@@ -109,6 +123,9 @@ def study(
         For a folder: provenance column that names the groups, such as ``well``.
     recipe
         For a folder: name of the recipe.
+    settings
+        For a folder or an experiment file: settings that take precedence, in tables as in an
+        experiment file, such as ``{"training": {"epochs": 20}}``.
     progress
         Show progress; None shows it on a terminal and in a notebook only.
 
@@ -134,14 +151,16 @@ def study(
         A run of an experiment fails, the cluster was lost, its workers fail, have other versions
         than this process or images that differ between them; or a worker process was killed.
     """
-    runs = _checked_runs(runs)
+    several = experiment if isinstance(experiment, Mapping) else {"": experiment}
+    runs = check_request(
+        runs, out, controls=controls, sizes=sizes, expert=expert or {}, several=len(several) > 1
+    )
     workers = checked_workers(workers, cluster=client is not None)
     distributed.refuse_several("a study")
-    several = experiment if isinstance(experiment, Mapping) else {"": experiment}
     division = requested_splitter(folds, leave_out, splitter)
     experiments = _named(
         {
-            name: with_splitter(as_experiment(each, recipe, group, division), division)
+            name: with_splitter(as_experiment(each, recipe, group, division, settings), division)
             for name, each in several.items()
         }
     )
@@ -152,6 +171,9 @@ def study(
     ):
         check_expert(expert or {}, experiments)
         experiments = _by_size(experiments, display, sizes=sizes)
+        if ladder and controls is not True:
+            named = list(named_controls(controls).values())
+            controls = with_default_controls(named, experiments, kind=LADDER)
         chosen = selected_controls(controls, experiments)
         counts = count_folds(experiments, display.decoded)
         plan = study_plan(experiments, runs, chosen, expert or {}, counts)
@@ -162,23 +184,13 @@ def study(
         claim_study(folder, plan)
         waiting = _unfinished(planned, run_folder)
         failed = FailedControls()
-        _train(waiting, planned, run_folder, display, failed, client, workers)
-        finished = finish_study(folder, plan, planned, failed)
+        with _saying_how_to_resume(folder):
+            _train(waiting, planned, run_folder, display, failed, client, workers)
+            finished = finish_study(folder, plan, planned, failed)
         first = next(iter(experiments.values()))
         faults = make_reports(finished, first.reporters or (), display)[1]
     warn_of_faults(finished, faults)  # results at an address are uploaded before
     return finished
-
-
-def _checked_runs(runs: object) -> int:
-    """Return the number of runs as an int, whatever integer type it has."""
-    number = as_int(runs)
-    if number is not None and number >= 1:
-        return number
-    raise errors.ExperimentError(
-        f"runs must be a whole number of at least 1, not {runs!r:.80}",
-        "Give the number of runs of each experiment, such as 5.",
-    )
 
 
 def _experiments_to_train(planned: Sequence[PlannedRun], folder: Path) -> dict[str, Experiment]:
@@ -210,16 +222,22 @@ def _train(
     client: Client | None,
     workers: Workers,
 ) -> None:
-    """Train runs on this machine or on a cluster; say after an interrupt how to resume."""
+    """Train runs on this machine or on a cluster."""
+    if client is None:
+        train_locally(waiting, planned, folder, display, failed, workers)
+    else:
+        done = len(planned) - len(waiting)
+        dask.train_on_cluster(client, waiting, folder, done, display, failed)
+
+
+@contextlib.contextmanager
+def _saying_how_to_resume(folder: Path) -> Iterator[None]:
+    """Make an interrupt say what is kept."""
     try:
-        if client is None:
-            train_locally(waiting, planned, folder, display, failed, workers)
-        else:
-            done = len(planned) - len(waiting)
-            dask.train_on_cluster(client, waiting, folder, done, display, failed)
+        yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"finished runs are kept in {folder.parent}; the same command resumes the study"
+            f"finished runs are kept in {folder}; the same command resumes the study"
         ) from None
 
 
@@ -238,10 +256,6 @@ def _by_size(
     """Return one experiment for each number of training groups, if sizes are requested."""
     if sizes is False:
         return experiments
-    if len(experiments) > 1:
-        raise errors.ExperimentError(
-            "sizes need a single experiment", "Study one setting at a time, without --vary"
-        )
     (experiment,) = experiments.values()
     return size_experiments(experiment, None if sizes is True else sizes, display.decoded)
 

@@ -89,6 +89,8 @@ def claim_study(folder: Path, plan: Plan) -> None:
         started = _read_plan(path)
         _raise_if_different(folder, started, plan)
         plan["id"] = started.get("id", plan["id"])
+        # Accuracies of an expert may be added later; those given before stay.
+        plan["expert"] = {**started.get("expert", {}), **plan["expert"]}
         remove_temporaries(folder)
     else:
         clear_folder(folder)

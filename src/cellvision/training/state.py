@@ -17,6 +17,7 @@ from cellvision.experiment import ABOUT_RECIPE
 from cellvision.local_plugins import digests_of, raise_if_changed
 from cellvision.migration import with_defaults
 from cellvision.results.environment import plugin_requirements
+from cellvision.results.resumed_images import say_moved, with_images_of
 from cellvision.setting_differences import setting_differences
 
 if TYPE_CHECKING:
@@ -138,7 +139,11 @@ class TrainingState:
                 "Train again in another folder.",
             ) from error
         raise_if_changed(local_plugins, digests_of(experiment), path.parent, "run")
-        _raise_if_other(with_defaults(recorded, plugins), experiment, path.parent)
+        recorded = with_defaults(recorded, plugins)
+        moved = with_images_of(recorded, experiment.model_dump(mode="json"), plugins)
+        _raise_if_other(moved, experiment, path.parent)
+        if moved is not recorded:
+            say_moved(moved, path.parent)
         return state
 
 

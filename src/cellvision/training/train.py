@@ -5,35 +5,42 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
 from cellvision.backends import distributed
+from cellvision.call_errors import explains_call_errors
 from cellvision.data.prepared import PreparedData, prepare_data
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
-from cellvision.results.claimed_folder import RESUME, claim_folder
+from cellvision.results.claimed_folder import RESUME, claim_folder, raise_if_in_use
 from cellvision.results.reporting import default_reporters, make_reports, warn_of_faults
 from cellvision.results.run import Run, load_run
 from cellvision.results.run_images import prepared_images
+from cellvision.setting_names import settings_argument
 from cellvision.training.run_writer import RunWriter
 from cellvision.training.state import TrainingState, raise_if_other_images
 from cellvision.training.trainer import Trainer
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from cellvision.experiment import Experiment
 
 _log = logging.getLogger(__name__)
 
 
+@explains_call_errors(settings_argument)
 def train(
     experiment: Experiment | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     group: str | None = None,
     recipe: str = DEFAULT,
+    settings: Mapping[str, JsonValue] | None = None,
     resume: bool = False,
     progress: bool | None = None,
 ) -> Run:
@@ -55,6 +62,9 @@ def train(
         For a folder: provenance column that names the groups, such as ``well``.
     recipe
         For a folder: name of the recipe.
+    settings
+        For a folder or an experiment file: settings that take precedence, in tables as in an
+        experiment file, such as ``{"training": {"epochs": 20}}``.
     resume
         Continue the interrupted or failed training in `out`, with the same result as without the
         interruption. A folder without one is trained from the beginning.
@@ -92,8 +102,10 @@ def train(
             f"{out}: several processes cannot write to an address or resume a training",
             "Use a folder that all of them share, without --resume.",
         )
-    experiment = with_reporters(as_experiment(experiment, recipe, group))
     first = distributed.rank() == 0
+    if first and not resume:
+        raise_if_in_use(out)
+    experiment = with_reporters(as_experiment(experiment, recipe, group, settings=settings))
     with (
         displayed(progress if first else False) as display,
         remote.results(out) as folder,
@@ -200,10 +212,14 @@ def _keep_state(
 ) -> None:
     """Save the state of a training that failed, and say so."""
     try:
+        if not (folder / "run.json").is_file():
+            # Of an unfinished run; the state has its weights, and needs the space on a full disk.
+            (folder / "model.keras").unlink(missing_ok=True)
         state.save(folder / RESUME, prepared)
     except OSError as failure:  # such as a full disk, which may be why it failed
         _log.warning(
-            "--resume will not be possible, because the training could not be saved: %s",
+            "--resume will not be possible, because the training could not be saved: %s. The same "
+            "command trains from the beginning.",
             errors.first_line(failure),
         )
         return

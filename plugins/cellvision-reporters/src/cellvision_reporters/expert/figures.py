@@ -61,6 +61,7 @@ def draw_comparisons(
         [
             "Left: accuracy with its 95 % interval. Right: accuracy of the network minus that of "
             "the expert; if the interval contains zero, the data cannot tell who is better.",
+            _about_counts(matrices),
             note,
         ],
     )
@@ -76,13 +77,32 @@ def draw_comparisons(
             _SIDE,
             _SIDE,
         )
-        _draw_matrix(axes, each, name_width, titled=len(comparisons) > 1)
+        _draw_matrix(axes, each, name_width, _difference(each, comparisons))
     return figure
 
 
 def _label(comparison: ExpertComparison) -> tuple[str, str]:
-    parts = (comparison.experiment, comparison.split, comparison.rater)
+    parts = _parts(comparison)
     return ", ".join(part for part in parts if part), f"n = {comparison.n} images"
+
+
+def _about_counts(comparisons: Sequence[ExpertComparison]) -> str:
+    """Explain counts that are no whole numbers; empty if all are."""
+    counts = [count for each in comparisons for row in each.agreement for count in row]
+    fractions = any(float(count) != int(count) for count in counts)
+    return "Below: images by both answers, mean over runs." if fractions else ""
+
+
+def _parts(comparison: ExpertComparison) -> tuple[str, ...]:
+    return (comparison.experiment or "", comparison.split, comparison.rater)
+
+
+def _difference(comparison: ExpertComparison, others: Sequence[ExpertComparison]) -> str:
+    """Return what tells a comparison from the others: there is little room above a matrix."""
+    columns = zip(*map(_parts, others), strict=True)
+    differs = [len(set(column)) > 1 for column in columns]
+    parts = zip(_parts(comparison), differs, strict=True)
+    return ", ".join(part for part, distinct in parts if distinct and part)
 
 
 def _draw_accuracies(
@@ -183,9 +203,7 @@ def _is_horizontal(comparison: ExpertComparison) -> bool:
     return all(text_width(name, _SMALL) < room for name in comparison.class_names)
 
 
-def _draw_matrix(
-    axes: Any, comparison: ExpertComparison, name_width: float, *, titled: bool
-) -> None:
+def _draw_matrix(axes: Any, comparison: ExpertComparison, name_width: float, name: str) -> None:
     import numpy as np
 
     counts = np.asarray(comparison.agreement)
@@ -205,7 +223,7 @@ def _draw_matrix(
     axes.set_xlabel(f"Answer of {fit_text(comparison.rater, 1.4, _FONT)}", fontsize=_FONT)
     axes.set_ylabel("Answer of the network", fontsize=_FONT)
     agreed = f"{format_percent(comparison.agreed)} the same"
-    title = f"{_label(comparison)[0]}: {agreed}" if titled else agreed
+    title = f"{name}: {agreed}" if name else agreed
     title = fit_text(title, _SIDE + name_width, _FONT)
     axes.set_title(title, fontsize=_FONT, loc="left", pad=5)
 

@@ -13,7 +13,7 @@ from cellvision_reporters.expert.record import (
     IntervalRecord,
 )
 from cellvision_reporters.figures.banners import banners
-from cellvision_reporters.figures.phrasing import format_number
+from cellvision_reporters.figures.phrasing import format_number, format_p
 from cellvision_reporters.figures.tables import markdown_table
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _mcnemar_table(comparisons: Sequence[ExpertComparison]) -> pd.DataFrame:
                 "only the network": str(test.only_a),
                 "only the expert": str(test.only_b),
                 "both wrong": str(test.neither),
-                "p": format_number(test.p),
+                "p": format_p(test.p),
             }
             for each in comparisons
             for test in each.mcnemar

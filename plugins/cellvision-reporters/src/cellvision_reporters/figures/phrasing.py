@@ -29,6 +29,17 @@ def format_number(value: Any, digits: int = 3) -> str:
     return f"{float(value):.{digits}f}" if is_known(value) else "–"
 
 
+def format_p(p: float) -> str:
+    """Format a probability with two digits that count: none is shown as zero.
+
+    Examples
+    --------
+    >>> format_p(0.25), format_p(0.00012)
+    ('0.25', '0.00012')
+    """
+    return f"{p:.2g}"
+
+
 def format_percent(fraction: float) -> str:
     """Format a fraction as a percentage that stays on one line."""
     return f"{100 * fraction:.0f}{_NO_BREAK}%"
