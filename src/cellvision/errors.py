@@ -125,18 +125,18 @@ class UnreadableImage(InvalidInput):
 class UnreadableImages(InvalidInput):
     """Several images of a data set cannot be decoded; the message lists all of them."""
 
-    def __init__(self, faults: Sequence[UnreadableImage]) -> None:
+    def __init__(self, faults: Sequence[UnreadableImage], hint: str = "") -> None:
         lines = "".join(f"\n  {fault.what}" for fault in faults)
         super().__init__(
             f"{counted(len(faults), 'file')} cannot be read:{lines}",
-            "Repair or remove them, or skip them: --set preprocessing.on_unreadable=skip",
+            hint or "Repair or remove them, or skip them: --set preprocessing.on_unreadable=skip",
         )
         self.faults = tuple(faults)
 
     def __reduce__(
         self,
-    ) -> tuple[type[UnreadableImages], tuple[tuple[UnreadableImage, ...]]]:
-        return type(self), (self.faults,)
+    ) -> tuple[type[UnreadableImages], tuple[tuple[UnreadableImage, ...], str]]:
+        return type(self), (self.faults, self.hint)
 
 
 def _in_one_line(name: str) -> str:
