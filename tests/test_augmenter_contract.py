@@ -36,6 +36,10 @@ def _training_layer(call: Callable[[Any], Any]) -> Any:
     return Layer()
 
 
+def _fail(_: Any) -> Any:
+    raise ValueError("no such axis")
+
+
 def _layer(call: Callable[[Any], Any]) -> Any:
     import keras
 
@@ -53,6 +57,8 @@ def _layer(call: Callable[[Any], Any]) -> Any:
         (Wrong, lambda: lambda x: x, "build() returned function"),
         (Wrong, lambda: _layer(lambda x: x[:, 1:]), "of (None, 8, 6, 1) into (None, 7, 6, 1)"),
         (Wrong, lambda: _layer(lambda x: (x, x)), "of (None, 8, 6, 1) into tuple"),
+        (Wrong, lambda: _layer(_fail), "its layer fails: ValueError: no such axis"),
+        (WrongMix, lambda: _layer(_fail), "its layer fails: ValueError: no such axis"),
         (WrongMix, lambda: _layer(lambda x: x[0]), "not images and labels"),
         (WrongMix, lambda: _layer(lambda x: (x[0], x[1][:, 1:])), "labels of (None, 3) into"),
     ],

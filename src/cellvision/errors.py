@@ -217,7 +217,7 @@ class LeakError(CellvisionError):
 def first_line(error: BaseException) -> str:
     r"""Return the line of an error's message that says what went wrong.
 
-    That is the first line, but the second of Keras' "Exception encountered when calling ..." and
+    That is the first line, but the one after Keras' "Exception encountered when calling ..." and
     "... Error encountered:", the cause alone if Keras cannot load a layer, and the first fault of a
     pydantic ValidationError. The class name if there is no message.
 
@@ -232,11 +232,11 @@ def first_line(error: BaseException) -> str:
         return f"{setting}: {fault['msg']}" if setting else str(fault["msg"])
     lines = [_COLOURS.sub("", line).strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line]
-    if len(lines) > 1 and (
+    while len(lines) > 1 and (
         lines[0].startswith("Exception encountered when calling")
         or lines[0].endswith("Error encountered:")
     ):
-        return lines[1]
+        lines = lines[1:]  # one may follow the other
     if lines and "could not be deserialized" in lines[0] and _KERAS_CAUSE in lines[0]:
         # Keras puts the whole configuration of the network before and after the cause.
         return lines[0].rpartition(_KERAS_CAUSE)[2].partition(" Full object config:")[0]

@@ -47,8 +47,8 @@ def augmented(augmenter: Augmenter, seed: int, images: Any, labels: Any) -> tupl
             "Return a keras.layers.Layer.",
         )
     if not augmenter.mixes_labels:
-        return _of_shape(augmenter, layer(images), images, "images"), labels
-    returned = layer((images, labels))
+        return _of_shape(augmenter, _called(augmenter, layer, images), images, "images"), labels
+    returned = _called(augmenter, layer, (images, labels))
     if not isinstance(returned, list | tuple) or len(returned) != 2:
         raise _broken(
             augmenter,
@@ -59,6 +59,18 @@ def augmented(augmenter: Augmenter, seed: int, images: Any, labels: Any) -> tupl
         _of_shape(augmenter, returned[0], images, "images"),
         _of_shape(augmenter, returned[1], labels, "labels"),
     )
+
+
+def _called(augmenter: Augmenter, layer: Any, inputs: Any) -> Any:
+    """Call a layer; its own code does not say of which augmenter it is."""
+    try:
+        return layer(inputs)
+    except Exception as error:
+        raise _broken(
+            augmenter,
+            f"its layer fails: {errors.summarize(error)}",
+            "Compute with keras.ops; --debug shows the traceback.",
+        ) from error
 
 
 def require_sound(augmenter: Augmenter, input_shape: tuple[int, int, int], classes: int) -> None:
