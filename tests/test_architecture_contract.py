@@ -172,6 +172,15 @@ def test_a_sound_network_passes() -> None:
     require_sound(Faulty(fault="registered"))
 
 
+def test_a_network_that_is_not_new() -> None:
+    """It would go on from its weights, and runs with other seeds would not be independent."""
+    network = Faulty().build(SHAPE, 2)
+    require_network(Faulty(), network, SHAPE, 2)
+    with pytest.raises(errors.PluginContractError, match="that it has returned before") as caught:
+        require_network(Faulty(), network, SHAPE, 2)
+    assert caught.value.hint.startswith("Create a new network in every call.")
+
+
 @pytest.mark.parametrize(
     ("recipe", "says"),
     [

@@ -244,6 +244,13 @@ Arguments received by Dense.call():
     ("error", "line"),
     [
         (ValueError(KERAS_FAULT), "ValueError: Matrix size-incompatible: In[0]: [2,3], In[1]: [4"),
+        (
+            ValueError(
+                "Exception encountered when calling L.call().\n\n\x1b[1mCould not automatically infer "
+                "the output shape of 'l'. Error encountered:\n\nno such axis\x1b[0m"
+            ),
+            "ValueError: no such axis",
+        ),
         (_validation_error(), "ValidationError: size: Input should be a valid integer"),
         (
             TypeError(

@@ -450,6 +450,18 @@ OTHER = SyntheticImages(names=("a", "b"))
             experiment_of,
             "changed the dataset",
         ),
+        (
+            BrokenExperiment,
+            lambda x: x.model_copy(update={"training": "short"}),
+            experiment_of,
+            "change_experiment() fails: experiment: training: ",
+        ),
+        (
+            BrokenExperiment,
+            lambda x: x.model_copy(update={"augmenters": None}),
+            experiment_of,
+            "change_experiment() fails: experiment: augmenters: ",
+        ),
     ],
 )
 def test_each_broken_control_has_its_own_error(

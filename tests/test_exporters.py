@@ -272,6 +272,16 @@ def test_a_broken_contract_writes_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_check_that_removes_the_export_writes_nothing(
+    run: cv.Run, isolated_registries: Isolation, tmp_path: Path
+) -> None:
+    install(isolated_registries, verify='(folder / "model.card").unlink(); return {}')
+    message = r"'card' \(lab-card 1.0\): verify\(\) or embed_description\(\) left no file"
+    with pytest.raises(errors.PluginContractError, match=message):
+        cv.export(run, "card", tmp_path / "out" / "my.card")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize("returned", ["None", "3", "'compared'", "{'in': folder}"])
 def test_an_exporter_must_say_what_it_compared(
     run: cv.Run, isolated_registries: Isolation, tmp_path: Path, returned: str

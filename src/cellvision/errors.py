@@ -130,18 +130,18 @@ class UnreadableImage(InvalidInput):
 class UnreadableImages(InvalidInput):
     """Several images of a data set cannot be decoded; the message lists all of them."""
 
-    def __init__(self, faults: Sequence[UnreadableImage]) -> None:
+    def __init__(self, faults: Sequence[UnreadableImage], hint: str = "") -> None:
         lines = "".join(f"\n  {fault.what}" for fault in faults)
         super().__init__(
             f"{counted(len(faults), 'file')} cannot be read:{lines}",
-            "Repair or remove them, or skip them: --set preprocessing.on_unreadable=skip",
+            hint or "Repair or remove them, or skip them: --set preprocessing.on_unreadable=skip",
         )
         self.faults = tuple(faults)
 
     def __reduce__(
         self,
-    ) -> tuple[type[UnreadableImages], tuple[tuple[UnreadableImage, ...]]]:
-        return type(self), (self.faults,)
+    ) -> tuple[type[UnreadableImages], tuple[tuple[UnreadableImage, ...], str]]:
+        return type(self), (self.faults, self.hint)
 
 
 def _in_one_line(name: str) -> str:
@@ -222,9 +222,9 @@ class LeakError(CellvisionError):
 def first_line(error: BaseException) -> str:
     r"""Return the line of an error's message that says what went wrong.
 
-    That is the first line, but the second of Keras' "Exception encountered when calling ...", the
-    cause alone if Keras cannot load a layer, and the first fault of a pydantic ValidationError.
-    The class name if there is no message.
+    That is the first line, but the one after Keras' "Exception encountered when calling ..." and
+    "... Error encountered:", the cause alone if Keras cannot load a layer, and the first fault of a
+    pydantic ValidationError. The class name if there is no message.
 
     Examples
     --------
@@ -237,8 +237,11 @@ def first_line(error: BaseException) -> str:
         return f"{setting}: {fault['msg']}" if setting else str(fault["msg"])
     lines = [_COLOURS.sub("", line).strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line]
-    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
-        return lines[1]
+    while len(lines) > 1 and (
+        lines[0].startswith("Exception encountered when calling")
+        or lines[0].endswith("Error encountered:")
+    ):
+        lines = lines[1:]  # one may follow the other
     if lines and "could not be deserialized" in lines[0] and _KERAS_CAUSE in lines[0]:
         # Keras puts the whole configuration of the network before and after the cause.
         return lines[0].rpartition(_KERAS_CAUSE)[2].partition(" Full object config:")[0]

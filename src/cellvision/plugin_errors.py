@@ -11,6 +11,7 @@ from typing import Any
 import importlib_metadata
 
 from cellvision import errors
+from cellvision.interface_members import member_fault
 from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.plugin_candidates import (
     DISABLE,
@@ -177,8 +178,8 @@ def require_class(loaded: Any, base: type[Any], name: str, what: str) -> None:
     Raises
     ------
     errors.PluginContractError
-        It is not a class that derives from the interface and defines all its methods, or its
-        name is not valid.
+        It is not a class that derives from the interface and defines all its methods with its
+        arguments, a constant has a wrong type, or its name is not valid.
     """
     hint = (
         f"It must be a class that derives from cellvision.{base.__name__} and defines its "
@@ -198,3 +199,8 @@ def require_class(loaded: Any, base: type[Any], name: str, what: str) -> None:
     missing = sorted(getattr(loaded, "__abstractmethods__", ()))
     if missing:
         raise errors.PluginContractError(f"{what} does not define {', '.join(missing)}", hint)
+    fault = member_fault(loaded, base)
+    if fault is not None:
+        raise errors.PluginContractError(
+            f"{what}: {fault.what}", f"{fault.hint} Its author can test it: cellvision check."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,8 @@ from typing import NamedTuple
 from cellvision import errors
 from cellvision.data.unusable_path import EXPERIMENT_SUFFIXES
 from cellvision.interfaces.dataset import Dataset, datasets
+
+_log = logging.getLogger(__name__)
 
 
 class Recognised(NamedTuple):
@@ -32,7 +35,8 @@ def recognising_dataset(
     """Ask the installed data sets whether a path is meant for one of them.
 
     Those that may define `recognises` are imported for it, so only files that are no experiments
-    and folders with a suffix are asked about. A broken data set does not take part.
+    and folders with a suffix are asked about. A broken data set does not take part; a
+    warning names it, because it may be the one that is meant.
 
     Parameters
     ----------
@@ -60,7 +64,8 @@ def recognising_dataset(
     for name in datasets.names_that_may_override("recognises"):
         try:
             cls = datasets.get(name)
-        except errors.PluginError:
+        except errors.PluginError as error:
+            _log.warning("%s", error.what)
             continue
         if name not in cls.former_names and _recognises(cls, path):
             matches.append(_recognised(cls))
@@ -82,11 +87,15 @@ def _recognised(cls: type[Dataset]) -> Recognised:
 
 
 def _recognises(cls: type[Dataset], path: Path) -> bool:
+    """Ask a data set; the fault of one must not keep others from reading their files."""
     try:
         return bool(cls.recognises(path))
-    except Exception as error:
-        raise errors.PluginContractError(
-            f"{datasets.origin_of(cls)}: recognises({path.name!r}) failed: "
-            f"{errors.summarize(error)}",
-            "Its author must return False for paths that it cannot look into.",
-        ) from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code
+        _log.warning(
+            "%s: recognises(%r) failed: %s. Its author must return False for paths that it cannot "
+            "look into.",
+            datasets.origin_of(cls),
+            path.name,
+            errors.summarize(error),
+        )
+        return False

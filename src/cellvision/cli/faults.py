@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cellvision.cli.text import printable_lines
 
@@ -30,7 +31,7 @@ class PluginFault:
     ----------
     plugin : str
         The plugin and its distribution, such as ``architecture 'tiny_net' (cellvision-tiny 0.1)``.
-        Only the distribution where several of its plugins share the code.
+        Only the distribution where several of its plugins share code that is no method of one.
     file : str
         Source file of the plugin's innermost frame.
     line : int
@@ -46,30 +47,57 @@ def plugin_fault(error: BaseException) -> PluginFault | None:
     """Find the plugin in whose code an error was raised; None if it was in cellvision's.
 
     The innermost frame of either decides: a library that a plugin calls fails on behalf of the
-    plugin.
+    plugin. Which of the plugins of a module it was, the component tells whose method was called.
     """
     from cellvision.plugin_candidates import LOCAL_MODULE
 
     candidates = _candidates()
-    for module, file, line in reversed(_frames(error.__traceback__)):
+    frames = _frames(error.__traceback__)
+    for number in reversed(range(len(frames))):
+        module, file, line, _ = frames[number]
         package = module.partition(".")[0]
         if package == "cellvision":
             return None
+        component = _component(frames[: number + 1])
         if package.startswith(LOCAL_MODULE):
-            return PluginFault("local plugin", file, line)
+            return PluginFault(component or "local plugin", file, line)
         in_package = [c for c in candidates if _module(c[1]).partition(".")[0] == package]
         in_module = [c for c in in_package if _module(c[1]) == module]
         if in_package:
-            return PluginFault(_described(in_module or in_package), file, line)
+            return PluginFault(component or _described(in_module or in_package), file, line)
     return None
 
 
-def _frames(traceback: TracebackType | None) -> list[tuple[str, str, int]]:
+class _Frame(NamedTuple):
+    """Module, file and line of a frame, and what its first argument is, such as ``self``."""
+
+    module: str
+    file: str
+    line: int
+    subject: object
+
+
+def _component(frames: Sequence[_Frame]) -> str:
+    """Describe the component whose method the innermost frames of a plugin belong to."""
+    from cellvision.component import Component
+
+    for frame in reversed(frames):
+        if frame.module.partition(".")[0] == "cellvision":
+            return ""
+        cls = frame.subject if isinstance(frame.subject, type) else type(frame.subject)
+        if issubclass(cls, Component):
+            return cls.registry.origin_of(cls)
+    return ""
+
+
+def _frames(traceback: TracebackType | None) -> list[_Frame]:
     frames = []
     while traceback is not None:
         frame = traceback.tb_frame
+        code = frame.f_code
         module = str(frame.f_globals.get("__name__", ""))
-        frames.append((module, frame.f_code.co_filename, traceback.tb_lineno))
+        subject = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+        frames.append(_Frame(module, code.co_filename, traceback.tb_lineno, subject))
         traceback = traceback.tb_next
     return frames
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
@@ -343,15 +343,16 @@ def build_audit(
 
 
 def _skipped_files(dataset: Dataset) -> list[SkippedFile]:
-    skipped = list(dataset.skipped_files())
+    returned: Any = dataset.skipped_files()
+    skipped: list[Any] = list(returned) if isinstance(returned, Iterable) else [returned]
     wrong = [file for file in skipped if not isinstance(file, SkippedFile)]
-    if wrong:
-        raise errors.PluginContractError(
-            f"{dataset.registry.origin_of(type(dataset))}: skipped_files() returned "
-            f"{wrong[0]!r:.80}, not a cellvision.SkippedFile",
-            "Return SkippedFile(file, reason). Its author can test it: cellvision check.",
-        )
-    return skipped
+    if not wrong:
+        return skipped
+    raise errors.PluginContractError(
+        f"{dataset.registry.origin_of(type(dataset))}: skipped_files() returned "
+        f"{wrong[0]!r:.80}, not a list of cellvision.SkippedFile",
+        "Return [SkippedFile(file, reason)]. Its author can test it: cellvision check.",
+    )
 
 
 def _skipped_folders(reasons: Mapping[str, str], classes: Sequence[str] | None) -> Iterator[str]:

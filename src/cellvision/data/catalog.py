@@ -100,15 +100,18 @@ class Catalog:
         Raises
         ------
         errors.CatalogError
-            A rule is broken; the message names the rows.
+            A rule is broken; the message names the rows, and the data set if its table is wrong.
         errors.PluginContractError
             The data set does not return a table of images.
         errors.CellvisionError
             The data set fails; its own error is chained.
         """
         table = rules.read_table(dataset)
-        rules.check_images(table)
-        rules.check_label_types(table)
+        with rules.naming(dataset):
+            rules.check_columns(table)
+            rules.check_images(table)
+            rules.check_label_types(table)
+            rules.check_cells(table)
         table = table.assign(
             image=table["image"].astype(str), label=normalize_names(table["label"])
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def read_table(dataset: Dataset) -> pd.DataFrame:
-    """Return a data set's catalog; raise an error unless it lists images with labels."""
+    """Return a data set's catalog; raise an error unless it is a table."""
     import pandas as pd
 
     def origin() -> str:
@@ -34,7 +35,7 @@ def read_table(dataset: Dataset) -> pd.DataFrame:
             f"{origin()} cannot list its images: {errors.summarize(error)}",
             "Check the paths in its settings",
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise errors.CellvisionError(
             f"{origin()} cannot list its images: {errors.summarize(error)}",
             "Run again with --debug for the traceback, and report it to the plugin's author "
@@ -45,12 +46,26 @@ def read_table(dataset: Dataset) -> pd.DataFrame:
             f"{origin()}: catalog() returned {type(catalog).__name__}, not a pandas.DataFrame",
             "The plugin's author can check it with cellvision.testing",
         )
-    if catalog.empty:
+    return catalog.reset_index(drop=True).rename(columns=lambda name: compose_name(str(name)))
+
+
+@contextmanager
+def naming(dataset: Dataset) -> Iterator[None]:
+    """Name the data set in errors about the table that its ``catalog()`` returned."""
+    try:
+        yield
+    except errors.CatalogError as error:
+        origin = dataset.registry.origin_of(type(dataset))
+        raise errors.CatalogError(f"{origin}: {error.what}", error.hint) from None
+
+
+def check_columns(table: pd.DataFrame) -> None:
+    """Raise an error unless a catalog has rows, the columns image and label, and none twice."""
+    if table.empty:
         raise errors.CatalogError(
             "the data set contains no images",
-            "Expected FOLDER/<class>/* or FOLDER/<split>/<class>/*",
+            "Check the paths in its settings; its author can test it: cellvision check",
         )
-    table = catalog.reset_index(drop=True).rename(columns=lambda name: compose_name(str(name)))
     missing = [name for name in ("image", "label") if name not in table.columns]
     repeated = list(table.columns[table.columns.duplicated()])
     if missing or repeated:
@@ -60,7 +75,22 @@ def read_table(dataset: Dataset) -> pd.DataFrame:
             else f"the catalog has the column {repeated[0]!r} more than once",
             "A data set's catalog() must return the columns image and label, and no column twice",
         )
-    return table
+
+
+def check_cells(table: pd.DataFrame) -> None:
+    """Raise an error if a provenance column holds lists or tables, which no results can record."""
+    for name in table.columns:
+        if name in ("image", "label") or table[name].dtype != object:
+            continue
+        kinds = set(map(type, table[name]))
+        wrong = [cls for cls in kinds if issubclass(cls, Iterable) and not issubclass(cls, str)]
+        for image, value in zip(table["image"], table[name], strict=True) if wrong else ():
+            if isinstance(value, tuple(wrong)):
+                raise errors.CatalogError(
+                    f"the column {name!r} of {str(image)!r} is {value!r:.80}, a "
+                    f"{type(value).__name__}",
+                    "Return text, numbers or dates in provenance columns",
+                )
 
 
 def check_images(table: pd.DataFrame) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from cellvision.experiment import Experiment
     from cellvision.interfaces.control import Control
+    from cellvision.interfaces.dataset import Dataset
 
 
 _MOST_COMPARISONS = 10**8
@@ -187,16 +188,25 @@ def readable_catalog(
     catalog = Catalog.of(experiment.dataset)
     stored = open_pixels(experiment.dataset, list(catalog.table["image"]), preprocessing, progress)
     if preprocessing.on_unreadable == "error":
-        _raise_if_unreadable(stored.stats)
+        _raise_if_unreadable(experiment.dataset, stored.stats)
     return catalog.take([stat.status == "read" for stat in stored.stats]), stored
 
 
-def _raise_if_unreadable(stats: Sequence[ImageStats]) -> None:
+def _raise_if_unreadable(dataset: Dataset, stats: Sequence[ImageStats]) -> None:
+    """Refuse images that cannot be read; if none can, the data set is to blame, not the files."""
     faults = [
         errors.UnreadableImage(stat.image, stat.reason) for stat in stats if stat.status != "read"
     ]
-    if faults:
-        raise errors.UnreadableImages(faults)
+    if not faults:
+        return
+    hint = ""
+    if len(faults) == len(stats):
+        origin = dataset.registry.origin_of(type(dataset))
+        hint = (
+            f"{origin} can read no image: check its settings. Its author can test it: "
+            "cellvision check."
+        )
+    raise errors.UnreadableImages(faults, hint)
 
 
 def _require_all_classes(catalog: Catalog) -> None:

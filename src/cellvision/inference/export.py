@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -96,7 +97,8 @@ def _export_into(partial: Path, run: Run, exporter: Exporter, name: str, target:
     _check_files(exporter, origin, opened, partial)
     checked = _compared(origin, _returned(origin, exporter.verify, run, partial))
     description = {**_description(run, name, target), "checked": checked}
-    _returned(origin, exporter.embed_description, description, partial)
+    _returned(origin, exporter.embed_description, copy.deepcopy(description), partial)
+    _check_files(exporter, origin, opened, partial, "verify() or embed_description() left")
     new_name = target.name.removesuffix(exporter.suffix)
     _check_free(target, exporter, name)  # others may have written during the conversion
     places = {
@@ -177,7 +179,9 @@ def _compared(origin: str, returned: object) -> dict[str, Any]:
     return dict(returned)
 
 
-def _check_files(exporter: Exporter, origin: str, opened: object, folder: Path) -> None:
+def _check_files(
+    exporter: Exporter, origin: str, opened: object, folder: Path, by: str = "export() wrote"
+) -> None:
     """Raise PluginContractError if the files are not those that an exporter may write."""
     expected = folder / f"{_NAME}{exporter.suffix}"
     kind = "folder" if exporter.writes_folder else "file"
@@ -185,13 +189,13 @@ def _check_files(exporter: Exporter, origin: str, opened: object, folder: Path) 
     if opened != expected:
         fault = f"export() returned {_described(opened, folder)}, not the path of {expected.name}"
     elif not (expected.is_dir() if kind == "folder" else expected.is_file()):
-        fault = f"export() wrote no {kind} {expected.name}"
+        fault = f"{by} no {kind} {expected.name}"
     if fault:
         raise errors.PluginContractError(f"{origin}: {fault} in its folder", _REPORT)
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(_NAME))
     if others:
         raise errors.PluginContractError(
-            f"{origin}: export() wrote {others[0]}, a name that does not begin with {_NAME}",
+            f"{origin}: {by} {others[0]}, a name that does not begin with {_NAME}",
             _REPORT,
         )
 
@@ -200,7 +204,9 @@ def _described(opened: object, folder: Path) -> str:
     """Return what `export` returned, in words; paths within its temporary folder."""
     if isinstance(opened, Path) and opened.is_relative_to(folder):
         return f"the path of {opened.relative_to(folder)}"
-    return f"the text {opened!r}" if isinstance(opened, str) else type(opened).__name__
+    if isinstance(opened, str | Path):
+        return f"the {'text' if isinstance(opened, str) else 'path'} {str(opened)!r}"
+    return type(opened).__name__
 
 
 def _target(run: Run, exporter: Exporter, name: str, out: str | os.PathLike[str] | None) -> Path:

@@ -69,6 +69,8 @@ def checked_meaning(control: Control) -> ControlMeaning:
         )
     try:
         meaning = _returned(control, control.meaning)
+    except errors.PluginContractError:
+        raise
     except errors.InvalidInput as error:
         raise _broken(control, f"meaning() fails: {error.what}", error.hint) from error
     if not isinstance(meaning, ControlMeaning):
@@ -239,4 +241,14 @@ def checked_experiment(control: Control, experiment: Experiment) -> Experiment:
                 f"change_experiment() changed the {part}",
                 "A control is compared on the same images: leave data set and split as they are.",
             )
-    return changed
+    return _validated(control, changed)
+
+
+def _validated(control: Control, changed: Experiment) -> Experiment:
+    """Return the experiment as if it had been created: ``model_copy`` validates nothing."""
+    try:
+        return type(changed).from_settings(
+            {name: getattr(changed, name) for name in type(changed).model_fields}, "experiment"
+        )
+    except errors.CellvisionError as error:
+        raise _broken(control, f"change_experiment() fails: {error.what}", error.hint) from error

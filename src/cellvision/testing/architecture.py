@@ -137,6 +137,12 @@ class ArchitectureChecks(NetworkUnderTest):
             return weights_of(build(self.architecture, self.shape, self.classes, seed))
 
         assert self.built
+        once, twice = (build(self.architecture, self.shape, self.classes, 5) for _ in range(2))
+        self.require(
+            once is not twice,
+            "build() returns the same network twice, with its trained weights",
+            "Create a new network in every call.",
+        )
         first, again, other = weights(5), weights(5), weights(6)
         self.require(first, "there are no weights to train", "Add a layer that learns.")
         self.require(

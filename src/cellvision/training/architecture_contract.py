@@ -6,6 +6,7 @@ The conformance kit applies the same rules.
 from __future__ import annotations
 
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,11 @@ _OWN_TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics", "
 _SOFTMAX = 'End with a Dense layer with activation="softmax" and dtype="float32".'
 
 _REGISTER = 'Decorate it: @keras.saving.register_keras_serializable(package="<distribution>")'
+
+
+_built: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Networks of earlier trainings in this process, as long as somebody keeps them: one that is
+returned again would go on from its weights, and the runs of a study would not be independent."""
 
 
 class Fault(NamedTuple):
@@ -216,7 +222,7 @@ def probability_fault(outputs: np.ndarray, tolerance: float = 1e-4) -> Fault | N
 def require_network(
     architecture: Architecture, network: Any, shape: Sequence[int], classes: int
 ) -> None:
-    """Refuse a network that cannot be trained as it is, or could not be loaded again.
+    """Refuse a network that cannot be trained as it is, is not new, or could not be loaded again.
 
     Raises
     ------
@@ -224,8 +230,15 @@ def require_network(
         It breaks the contract; the message names the plugin, its distribution and the cure.
     """
     fault = network_fault(network, shape, classes) or saving_fault(network)
+    if fault is None and network in _built:
+        fault = Fault(
+            "build() returned a network that it has returned before, with the weights of that "
+            "training",
+            "Create a new network in every call.",
+        )
     if fault is not None:
         raise _contract_error(architecture, fault)
+    _built.add(network)
 
 
 def require_saveable(architecture: Architecture, network: keras.Model) -> None:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 _AUTHOR = "Its author can test it: cellvision check."
 
+_PARTS = ("images", "labels")
+"""What a layer takes and returns."""
+
+_TRIED = 4
+"""Number of images that a layer is tried on."""
+
 
 def augmented(augmenter: Augmenter, seed: int, images: Any, labels: Any) -> tuple[Any, Any]:
     """Return symbolic images and labels after the layer of an augmenter.
@@ -41,8 +47,8 @@ def augmented(augmenter: Augmenter, seed: int, images: Any, labels: Any) -> tupl
             "Return a keras.layers.Layer.",
         )
     if not augmenter.mixes_labels:
-        return _of_shape(augmenter, layer(images), images, "images"), labels
-    returned = layer((images, labels))
+        return _of_shape(augmenter, _called(augmenter, layer, images), images, "images"), labels
+    returned = _called(augmenter, layer, (images, labels))
     if not isinstance(returned, list | tuple) or len(returned) != 2:
         raise _broken(
             augmenter,
@@ -55,8 +61,20 @@ def augmented(augmenter: Augmenter, seed: int, images: Any, labels: Any) -> tupl
     )
 
 
-def require_inactive(augmenter: Augmenter, input_shape: tuple[int, int, int], classes: int) -> None:
-    """Refuse an augmenter that would change the images of a prediction, and so the scores.
+def _called(augmenter: Augmenter, layer: Any, inputs: Any) -> Any:
+    """Call a layer; its own code does not say of which augmenter it is."""
+    try:
+        return layer(inputs)
+    except Exception as error:
+        raise _broken(
+            augmenter,
+            f"its layer fails: {errors.summarize(error)}",
+            "Compute with keras.ops; --debug shows the traceback.",
+        ) from error
+
+
+def require_sound(augmenter: Augmenter, input_shape: tuple[int, int, int], classes: int) -> None:
+    """Refuse an augmenter that would spoil the images of a training, or those of a prediction.
 
     Parameters
     ----------
@@ -70,7 +88,8 @@ def require_inactive(augmenter: Augmenter, input_shape: tuple[int, int, int], cl
     Raises
     ------
     errors.PluginContractError
-        Its layer changes images or labels although it is called with ``training=False``.
+        Its layer changes images or labels although it is called with ``training=False``, or it
+        returns another number of them, other numbers than floats, or values that are not finite.
     """
     import keras
 
@@ -78,12 +97,10 @@ def require_inactive(augmenter: Augmenter, input_shape: tuple[int, int, int], cl
     model = keras.Model(inputs, list(augmented(augmenter, 0, *inputs)))
     rng = np.random.default_rng(0)
     given = [
-        rng.random((2, *input_shape)).astype(np.float32),
-        np.eye(classes, dtype=np.float32)[:2],
+        rng.random((_TRIED, *input_shape)).astype(np.float32),
+        np.eye(classes, dtype=np.float32)[np.arange(_TRIED) % classes],
     ]
-    for what, before, after in zip(
-        ("images", "labels"), given, model(given, training=False), strict=True
-    ):
+    for what, before, after in zip(_PARTS, given, model(given, training=False), strict=True):
         if not np.allclose(keras.ops.convert_to_numpy(after), before, atol=1e-6):
             raise _broken(
                 augmenter,
@@ -91,6 +108,34 @@ def require_inactive(augmenter: Augmenter, input_shape: tuple[int, int, int], cl
                 "predictions",
                 f"Give call() the argument training=False, and return {what} unchanged then.",
             )
+    for what, before, after in zip(_PARTS, given, model(given, training=True), strict=True):
+        _require_usable(augmenter, what, before, after)
+
+
+def _require_usable(augmenter: Augmenter, what: str, before: np.ndarray, after: Any) -> None:
+    """Refuse images or labels that a network cannot be trained on."""
+    import keras
+
+    dtype = keras.backend.standardize_dtype(after.dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        raise _broken(
+            augmenter,
+            f"its layer turned {what} of float32 into {dtype}",
+            "Return the dtype of the input: keras.ops.cast(result, images.dtype).",
+        )
+    if tuple(after.shape) != before.shape:
+        raise _broken(
+            augmenter,
+            f"its layer turned {len(before)} {what} into {after.shape[0]}",
+            f"Return one for each of the {what}, in their order.",
+        )
+    values = keras.ops.convert_to_numpy(keras.ops.cast(after, "float32"))
+    if not np.isfinite(values).all():
+        raise _broken(
+            augmenter,
+            f"its layer made {what} infinite or NaN",
+            "Avoid divisions by 0 and logarithms of 0.",
+        )
 
 
 def _of_shape(augmenter: Augmenter, result: Any, before: Any, what: str) -> Any:

@@ -20,7 +20,7 @@ from cellvision.training.architecture_contract import (
     require_probabilities,
     require_saveable,
 )
-from cellvision.training.augmenter_contract import augmented, require_inactive
+from cellvision.training.augmenter_contract import augmented, require_sound
 from cellvision.training.batch_norm import follow_within_epoch
 from cellvision.training.batches import one_hot
 from cellvision.training.label_mixing import mixed_accuracy, mixed_loss
@@ -127,7 +127,7 @@ class Network:
         require_probabilities(experiment.architecture, network)
         require_saveable(experiment.architecture, network)
         for augmenter in experiment.augmenters:
-            require_inactive(augmenter, experiment.preprocessing.input_shape, self.classes)
+            require_sound(augmenter, experiment.preprocessing.input_shape, self.classes)
         recipe = training_recipe(experiment, plan, class_names)
         self._class_weights = self._class_weights_of(plan)
         self.callbacks = recipe.callbacks

@@ -145,10 +145,17 @@ def _prepared(experiment: Experiment, display: Display) -> PreparedData:
 
 
 def with_reporters(experiment: Experiment) -> Experiment:
-    """Return the experiment with its default reporters listed, so that its record is complete."""
-    if experiment.reporters is not None:
-        return experiment
-    return experiment.model_copy(update={"reporters": default_reporters()})
+    """Return the experiment with its default reporters listed, so that its record is complete.
+
+    Raises
+    ------
+    errors.PluginError
+        It cannot be recorded, which would otherwise be found after the training.
+    """
+    if experiment.reporters is None:
+        experiment = experiment.model_copy(update={"reporters": default_reporters()})
+    experiment.model_dump(mode="json")
+    return experiment
 
 
 def _interrupted_state(folder: Path, experiment: Experiment) -> TrainingState | None:
