@@ -36,6 +36,7 @@ from labelling import (
 from PIL import Image
 from tiny import make_folder, make_splits
 
+import cellvision as cv
 from cellvision import errors
 from cellvision.labelling.images import Gallery
 from cellvision.labelling.order import shuffled
@@ -478,6 +479,15 @@ def test_invalid_commands_are_refused(
     assert not new.exists()
     assert other.read_bytes() == content
     assert not list(file.parent.glob(f"{file.name}-*"))  # SQLite's log of an open file
+
+
+@pytest.mark.parametrize("splits", ["test", ["test"]])
+def test_a_split_is_named_by_itself_or_in_a_list(
+    images: Path, tmp_path: Path, splits: str | list[str]
+) -> None:
+    out = tmp_path / "answers.sqlite"
+    cv.label(images, out, splits=splits, group="well", serve=False)
+    assert {image.split for image in Store(out).plan().images} == {"test"}
 
 
 def test_a_run_folder_stands_for_its_own_split(tmp_path: Path) -> None:

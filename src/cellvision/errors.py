@@ -5,7 +5,7 @@
     CellvisionError                 exit 1   the work failed
     ├── InvalidInput (ValueError)   exit 2   the input cannot be used
     │   ├── ExperimentError                  an experiment file, a setting or an option
-    │   │   └── CallError (TypeError)        arguments that a function does not have, or lacks
+    │   │   └── CallError (TypeError)        an argument that a function does not have, or lacks
     │   ├── CatalogError                     the table of images
     │   ├── UnreadableImage                  one file that cannot be decoded
     │   ├── UnreadableImages                 all such files, listed
@@ -100,7 +100,7 @@ class ExperimentError(InvalidInput):
 
 
 class CallError(ExperimentError, TypeError):
-    """A public function was called with an argument it does not have, or without one it needs."""
+    """A function was called with an argument that it does not have, or without one it needs."""
 
 
 class CatalogError(InvalidInput):

@@ -14,7 +14,6 @@ from pydantic import ConfigDict, Field, JsonValue, field_validator
 
 from cellvision import atomic_io, defaults, errors, notebook_html
 from cellvision.about import About
-from cellvision.call_errors import explains_call_errors
 from cellvision.component import FormerSetting, Settings
 from cellvision.data.preprocessing import Preprocessing
 from cellvision.data.split import Split
@@ -218,7 +217,6 @@ def from_folder(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {"dataset": {"type": datasets.default(defaults.DATASET), "path": str(path)}}
 
 
-@explains_call_errors()
 def load_experiment(path: str | os.PathLike[str]) -> Experiment:
     """Read an experiment from a TOML, YAML or JSON file, or a run's ``run.json``.
 
@@ -322,7 +320,6 @@ def experiment_from(settings: Mapping[str, Any], where: str) -> Experiment:
     return Experiment.from_settings(without_outdated_reasons(settings), where)
 
 
-@explains_call_errors()
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
     """Write an experiment with all defaults as TOML, YAML or JSON, by the suffix of the file.
 

@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 from cellvision import errors
-from cellvision.call_errors import explains_call_errors
 from cellvision.component import Component, nested_components
 from cellvision.interfaces.architecture import architectures
 from cellvision.interfaces.augmenter import augmenters
@@ -66,7 +65,6 @@ _loaded: dict[str, LocalPlugins] = {}
 """The loaded files, by module name."""
 
 
-@explains_call_errors()
 def load_plugins(path: str | os.PathLike[str]) -> LocalPlugins:
     """Run a Python file and register its plugins in this process.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import defaults, errors
-from cellvision.call_errors import explains_call_errors
+from cellvision.call_errors import names_settings
 from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.data.split import Split
 from cellvision.data.unusable_path import unusable
@@ -32,7 +32,6 @@ from cellvision.plain_settings import by_default
 from cellvision.recipe_reasons import choices
 from cellvision.recognised_paths import recognising_dataset
 from cellvision.remote import is_address
-from cellvision.setting_names import settings_argument
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -48,7 +47,7 @@ DEFAULT = defaults.RECIPE
 _CHECK = "Its author can find out more with cellvision check"
 
 
-@explains_call_errors(settings_argument)
+@names_settings
 def experiment_from_recipe(
     dataset: Dataset | str | os.PathLike[str],
     recipe: str = DEFAULT,

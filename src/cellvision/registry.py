@@ -21,7 +21,6 @@ from cellvision import (
     plugin_source,
     plugin_trace,
 )
-from cellvision.call_errors import explains_call_errors
 from cellvision.known_plugins import KNOWN_DISTRIBUTIONS
 from cellvision.plugin_candidates import (
     REGISTERED,
@@ -148,7 +147,6 @@ class Registry(Generic[T]):
             raise plugin_errors.conflict(self.kind, name, chosen)
         return chosen[0]
 
-    @explains_call_errors()
     def get(self, name: str) -> type[T]:
         """Import and return the class behind a name.
 
@@ -219,7 +217,6 @@ class Registry(Generic[T]):
                 until,
             )
 
-    @explains_call_errors()
     def create(self, name: str, /, **settings: Any) -> T:
         """Create a component from its name and settings.
 
@@ -318,7 +315,6 @@ class Registry(Generic[T]):
             return f"{self.kind} {cls.__qualname__} (module {cls.__module__})"
         return f"{self.kind} {candidate.name!r} ({candidate.provider})"
 
-    @explains_call_errors()
     def info(self, name: str) -> PluginInfo:
         """Describe one plugin: distribution, version, module and first line of the docstring.
 

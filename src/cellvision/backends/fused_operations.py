@@ -6,10 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cellvision.call_errors import explains_call_errors
 
-
-@explains_call_errors()
 def fuse_operations(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function of tensors into one operation.
 

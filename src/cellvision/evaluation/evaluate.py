@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cellvision import remote
-from cellvision.call_errors import explains_call_errors
 from cellvision.evaluation.labelled_images import LabelledImages, labelled_images
 from cellvision.evaluation.predicted_images import predict_labelled
 from cellvision.evaluation.write import Evaluated, write_evaluation
@@ -31,7 +30,6 @@ from cellvision.results.run import Run
 from cellvision.results.study import Study
 
 
-@explains_call_errors()
 def evaluate(
     model: Run | Study | str | os.PathLike[str],
     images: str | os.PathLike[str] | Dataset,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cellvision import atomic_io, errors
-from cellvision.call_errors import explains_call_errors
 from cellvision.inference.convert import check_installed
 from cellvision.interfaces.exporter import Exporter, exporters
 from cellvision.locks import folder_lock
@@ -29,7 +28,6 @@ _REPORT = "Report it to the plugin's author, who can check it with cellvision.te
 T = TypeVar("T")
 
 
-@explains_call_errors()
 def export(
     run: Run | str | os.PathLike[str],
     format: str | Exporter,  # noqa: A002 - the usual name

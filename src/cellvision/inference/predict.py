@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
-from cellvision.call_errors import explains_call_errors
 from cellvision.inference.image_reader import dataset_images
 from cellvision.inference.image_search import (
     ImageFile,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@explains_call_errors()
 def predict(
     model: Run | Study | str | os.PathLike[str],
     images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset,

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from cellvision.call_errors import explains_call_errors
-
 if TYPE_CHECKING:
     from cellvision.data.audit import Audit
     from cellvision.results.run import Run
@@ -43,7 +41,6 @@ class Banners(NamedTuple):
     groups: str
 
 
-@explains_call_errors()
 def banners(results: Run | Study | Audit) -> Banners:
     """Return the warnings that every figure of a run, study or audit must carry.
 

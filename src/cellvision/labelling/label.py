@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import errors
-from cellvision.call_errors import explains_call_errors
+from cellvision.call_errors import names_settings
 from cellvision.experiment import Experiment, load_experiment
 from cellvision.labelling.database_schema import is_database
 from cellvision.labelling.export_answers import COLUMNS
@@ -28,7 +28,6 @@ from cellvision.labelling.session_source import (
 )
 from cellvision.progress import displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment, without_recipe
-from cellvision.setting_names import settings_argument
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,14 +36,14 @@ if TYPE_CHECKING:
     from cellvision.labelling.store import Store
 
 
-@explains_call_errors(settings_argument)
+@names_settings
 def label(
     source: Experiment | str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     *,
     classes: Sequence[str] = (),
     run: str | os.PathLike[str] | None = None,
-    splits: Sequence[str] = (),
+    splits: str | Sequence[str] = (),
     images: int | None = None,
     repeats: float = 0.1,
     practice: int = 0,
@@ -82,7 +81,7 @@ def label(
         Folder of a run: show the images on which it is most uncertain first, and as its network
         sees them.
     splits
-        Splits to label; empty for all test sets.
+        Name of the split to label, or several; empty for all test sets.
     images
         Size of the random sample to label; None for all images.
     repeats
@@ -146,7 +145,7 @@ def label(
 
         raise_if_not_empty(Path(static))
 
-    rules = Rules(tuple(splits), images, repeats, practice, examples, breaks, seed)
+    rules = Rules(_split_names(splits), images, repeats, practice, examples, breaks, seed)
     named = "" if isinstance(source, Experiment) else os.fspath(source)
     if named and is_database(Path(named)):
         given = (out, run, group, settings or None, classes or None)
@@ -189,6 +188,10 @@ def label(
             raise_if_moved(store.plan(), store.path)
             open_page(store, port, browser=browser)
         return pd.DataFrame([astuple(answer) for answer in store.answers()], columns=list(COLUMNS))
+
+
+def _split_names(splits: str | Sequence[str]) -> tuple[str, ...]:
+    return (splits,) if isinstance(splits, str) else tuple(splits)
 
 
 def _experiment(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cellvision import errors
-from cellvision.call_errors import explains_call_errors
 from cellvision.plurals import counted
 
 from .crop_table import ColumnMapping, ObjectTable
@@ -55,7 +54,6 @@ class _Settings:
     background: Background
 
 
-@explains_call_errors()
 def crop_images(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],

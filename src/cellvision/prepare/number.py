@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import atomic_io, errors
-from cellvision.call_errors import explains_call_errors
 
 from .pipeline import Progress, Result, Verb, run_verb
 from .records import Output
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import pandas
 
 
-@explains_call_errors()
 def number_images(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
@@ -104,7 +102,6 @@ def number_images(
     return run_verb(verb, source, out, progress)
 
 
-@explains_call_errors()
 def undo_numbering(
     source: str | os.PathLike[str],
     *,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cellvision import errors
-from cellvision.call_errors import explains_call_errors
 
 from .pipeline import Progress, Result, Verb, decoded, run_verb
 from .records import Output
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 Corners = Literal["fill", "crop", "reflect"]
 
 
-@explains_call_errors()
 def rotate_images(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cellvision import errors
-from cellvision.call_errors import explains_call_errors
 
 from .pipeline import Progress, Result, Verb, decoded, run_verb
 from .records import Output
@@ -37,7 +36,6 @@ class Tile:
     width: int
 
 
-@explains_call_errors()
 def slice_images(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],

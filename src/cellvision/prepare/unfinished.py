@@ -8,7 +8,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cellvision import errors
-from cellvision.call_errors import explains_call_errors
 
 from .provenance import MANIFEST
 from .records import NOT_SIGNED, NUMBER_RECORD, WORK_RECORD, WorkHead, foreign, read_text
@@ -17,7 +16,6 @@ _LEVELS_ABOVE = 2
 """A class is at most two levels below the numbered folder: split, then class."""
 
 
-@explains_call_errors()
 def raise_if_unfinished(folder: str | os.PathLike[str]) -> None:
     """Raise an error if `cellvision prepare` has not finished filling or renaming a folder.
 

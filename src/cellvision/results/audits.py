@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellvision import atomic_io, errors, remote
-from cellvision.call_errors import explains_call_errors
+from cellvision.call_errors import names_settings
 from cellvision.data.audit import Audit
 from cellvision.data.audit import audit as audit_images
 from cellvision.experiment import Experiment
@@ -20,7 +20,6 @@ from cellvision.recipe_experiment import DEFAULT, experiment_for_audit
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.claimed_folder import naming_folder, raise_if_unwritable
 from cellvision.results.reporting import default_reporters, make_reports, warn_of_faults
-from cellvision.setting_names import settings_argument
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -53,7 +52,7 @@ class AuditReport(ReportedResults):
         return f"<AuditReport {self.folder}: {self._audit!r}>"
 
 
-@explains_call_errors(settings_argument)
+@names_settings
 def audit(
     source: Experiment | Dataset | str | os.PathLike[str],
     *,

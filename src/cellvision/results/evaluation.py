@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, JsonValue
 
 from cellvision import errors, remote
-from cellvision.call_errors import explains_call_errors
 from cellvision.plurals import counted
 from cellvision.result_model import ResultModel
 from cellvision.results.claimed_folder import EVALUATION
@@ -224,7 +223,6 @@ class Evaluation(Run):
         return load_run(networks[0].folder).model(verify=verify)
 
 
-@explains_call_errors()
 def load_evaluation(
     folder: str | os.PathLike[str],
     *,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import errors, remote
-from cellvision.call_errors import explains_call_errors
 from cellvision.data.catalog import is_test, is_training, is_validation
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.audit_file import read_audit
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from cellvision.results.model_probe import Probe
 
 
-@explains_call_errors()
 def load_run(
     folder: str | os.PathLike[str],
     *,

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cellvision import errors, notebook_html, remote
-from cellvision.call_errors import explains_call_errors
 from cellvision.plurals import counted, number_range
 from cellvision.results.artifacts import ReportedResults
 from cellvision.results.metadata import (
@@ -46,7 +45,6 @@ _TEXT_COLUMNS = (
 )
 
 
-@explains_call_errors()
 def load_study(
     folder: str | os.PathLike[str],
     *,

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
 from cellvision.backends import distributed
-from cellvision.call_errors import explains_call_errors
+from cellvision.call_errors import names_settings
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
 from cellvision.recipe_experiment import DEFAULT, as_experiment
 from cellvision.results.claimed_folder import release_folder
 from cellvision.results.reporting import make_reports, warn_of_faults
 from cellvision.results.study import Study
-from cellvision.setting_names import settings_argument
 from cellvision.studies import dask
 from cellvision.studies.controls import (
     LADDER,
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from cellvision.interfaces.splitter import Splitter
 
 
-@explains_call_errors(settings_argument)
+@names_settings
 def study(
     experiment: Experiment
     | str

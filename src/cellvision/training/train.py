@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cellvision import errors, remote
 from cellvision.backends import distributed
-from cellvision.call_errors import explains_call_errors
+from cellvision.call_errors import names_settings
 from cellvision.data.prepared import PreparedData, prepare_data
 from cellvision.locks import folder_lock
 from cellvision.progress import Display, displayed
@@ -20,7 +20,6 @@ from cellvision.results.claimed_folder import RESUME, claim_folder, raise_if_in_
 from cellvision.results.reporting import default_reporters, make_reports, warn_of_faults
 from cellvision.results.run import Run, load_run
 from cellvision.results.run_images import prepared_images
-from cellvision.setting_names import settings_argument
 from cellvision.training.run_writer import RunWriter
 from cellvision.training.state import TrainingState, raise_if_other_images
 from cellvision.training.trainer import Trainer
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@explains_call_errors(settings_argument)
+@names_settings
 def train(
     experiment: Experiment | str | os.PathLike[str],
     out: str | os.PathLike[str],
