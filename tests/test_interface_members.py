@@ -16,6 +16,7 @@ from cellvision.testing.isolation import Isolation
 BODIES = {
     "architecture": "def build(self, input_shape): ...",
     "architecture.async": "async def build(self, input_shape, classes): ...",
+    "architecture.setting": "recipe: str = 'adam'\n    def build(self, input_shape, classes): ...",
     "augmenter": "mixes_labels = 'yes'\n    def build(self, seed): ...",
     "augmenter.former": "former_names = ['old']\n    def build(self, seed): ...",
     "control": "order = 'first'\n    def meaning(self): ...",
@@ -29,12 +30,14 @@ BODIES = {
     "recipe": "def experiment(self): ...",
     "recipe.version": "interface_version = '1'\n    def experiment(self, facts): ...",
     "reporter": "def run(self, run, folder, extra): ...",
+    "splitter.setting": "left_out_column: str = 'donor'\n    def folds(self, catalog): ...",
     "splitter": "def folds(self, catalog): ...\n    def left_out_column(self): ...",
 }
 
 FAULTS = {
     "architecture": "build() takes other arguments than cellvision gives",
     "architecture.async": "build() is asynchronous",
+    "architecture.setting": "the setting 'recipe' has the name of what the interface defines",
     "augmenter": "mixes_labels is 'yes', not True or False",
     "augmenter.former": "former_names is ['old'], not a table",
     "control": "order is 'first', not a whole number",
@@ -43,6 +46,7 @@ FAULTS = {
     "recipe": "experiment() takes other arguments than cellvision gives",
     "recipe.version": "interface_version is '1', not a whole number",
     "reporter": "run() takes other arguments than cellvision gives",
+    "splitter.setting": "the setting 'left_out_column' has the name of what the interface defines",
     "splitter": "left_out_column is a method",
 }
 
