@@ -246,8 +246,8 @@ Arguments received by Dense.call():
         (ValueError(KERAS_FAULT), "ValueError: Matrix size-incompatible: In[0]: [2,3], In[1]: [4"),
         (
             ValueError(
-                "Exception encountered when calling L.call().\n\n\x1b[1mCould not automatically infer "
-                "the output shape of 'l'. Error encountered:\n\nno such axis\x1b[0m"
+                "Exception encountered when calling L.call().\n\n\x1b[1mCould not automatically "
+                "infer the output shape of 'l'. Error encountered:\n\nno such axis\x1b[0m"
             ),
             "ValueError: no such axis",
         ),

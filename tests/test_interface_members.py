@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,16 @@ def test_a_fault_names_the_plugin_of_a_module_of_several(
         assert command("train", settings, "--out", tmp_path / "run") == 1
     error = capsys.readouterr().err
     assert f"error: architecture '{name}' (lab-two 1.0) failed: ZeroDivisionError" in error
+
+
+def test_what_a_module_prints_is_not_of_the_schema(
+    isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "print('hello')\n" + _source("recipe", "def experiment(self, facts): ...")
+    isolated_registries.install(
+        "lab-loud", {"recipe": {"loud": "lab_loud:Odd"}}, {"lab_loud": source}
+    )
+    assert command("schema", "recipe:loud") == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["title"] == "Odd"
+    assert "hello" in streams.err
