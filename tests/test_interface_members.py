@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cellvision.testing.isolation import Isolation
 BODIES = {
     "architecture": "def build(self, input_shape): ...",
     "architecture.async": "async def build(self, input_shape, classes): ...",
+    "architecture.setting": "recipe: str = 'adam'\n    def build(self, input_shape, classes): ...",
     "augmenter": "mixes_labels = 'yes'\n    def build(self, seed): ...",
     "augmenter.former": "former_names = ['old']\n    def build(self, seed): ...",
     "control": "order = 'first'\n    def meaning(self): ...",
@@ -29,12 +31,14 @@ BODIES = {
     "recipe": "def experiment(self): ...",
     "recipe.version": "interface_version = '1'\n    def experiment(self, facts): ...",
     "reporter": "def run(self, run, folder, extra): ...",
+    "splitter.setting": "left_out_column: str = 'donor'\n    def folds(self, catalog): ...",
     "splitter": "def folds(self, catalog): ...\n    def left_out_column(self): ...",
 }
 
 FAULTS = {
     "architecture": "build() takes other arguments than cellvision gives",
     "architecture.async": "build() is asynchronous",
+    "architecture.setting": "the setting 'recipe' has the name of what the interface defines",
     "augmenter": "mixes_labels is 'yes', not True or False",
     "augmenter.former": "former_names is ['old'], not a table",
     "control": "order is 'first', not a whole number",
@@ -43,6 +47,7 @@ FAULTS = {
     "recipe": "experiment() takes other arguments than cellvision gives",
     "recipe.version": "interface_version is '1', not a whole number",
     "reporter": "run() takes other arguments than cellvision gives",
+    "splitter.setting": "the setting 'left_out_column' has the name of what the interface defines",
     "splitter": "left_out_column is a method",
 }
 
@@ -121,3 +126,16 @@ def test_a_fault_names_the_plugin_of_a_module_of_several(
         assert command("train", settings, "--out", tmp_path / "run") == 1
     error = capsys.readouterr().err
     assert f"error: architecture '{name}' (lab-two 1.0) failed: ZeroDivisionError" in error
+
+
+def test_what_a_module_prints_is_not_of_the_schema(
+    isolated_registries: Isolation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "print('hello')\n" + _source("recipe", "def experiment(self, facts): ...")
+    isolated_registries.install(
+        "lab-loud", {"recipe": {"loud": "lab_loud:Odd"}}, {"lab_loud": source}
+    )
+    assert command("schema", "recipe:loud") == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["title"] == "Odd"
+    assert "hello" in streams.err

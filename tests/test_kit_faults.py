@@ -154,6 +154,17 @@ class Cells(cv.Dataset):
         found = [self.read(image) for image in images]
         return found[::-1] if self.fault == "order" else found
 
+    def pixel_size(self, image: str) -> Any:
+        return {"text size": "0.3", "negative size": -1.0}.get(self.fault, 0.3)
+
+
+class Greedy(Cells):
+    """Recognises paths, without a setting for them."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return path.suffix == ".h5"
+
 
 KINDS = {
     "architecture": (ArchitectureChecks, Restless),
@@ -190,6 +201,8 @@ def run_check(kind: str, method: str, **example: Any) -> Any:
         ("dataset", "reads_many_as_it_reads_one", {"fault": "order"}, "different pixels"),
         ("dataset", "catalog_keeps_the_rules", {"fault": "floats"}, "0.5, a float"),
         ("dataset", "catalog_keeps_the_rules", {"fault": "lists"}, "['a'], a list"),
+        ("dataset", "pixel_sizes_are_micrometres", {"fault": "text size"}, "returned '0.3'"),
+        ("dataset", "pixel_sizes_are_micrometres", {"fault": "negative size"}, "returned -1.0"),
     ],
 )
 def test_a_fault_fails_its_check(kind: str, method: str, example: Any, says: str) -> None:
@@ -259,6 +272,16 @@ def test_slow_reads_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "fingerprint" in note
     monkeypatch.setattr(dataset_checks, "_SLOW_READ", 60)
     assert run_check("dataset", "reads_fast_enough", fault="slow").notes == ()
+
+
+def test_recognised_paths_need_a_setting() -> None:
+    cv.datasets.register("greedy", Greedy)
+    try:
+        checks = type("Checks", (DatasetChecks,), {"name": "greedy"})()
+        with pytest.raises(CheckFailed, match="there is no setting 'path'"):
+            checks.test_recognises_no_foreign_paths()
+    finally:
+        cv.datasets.unregister("greedy")
 
 
 def test_whole_numbers_are_names_of_classes() -> None:

@@ -31,6 +31,11 @@ def member_fault(cls: type[Any], base: type[Any]) -> MemberFault | None:
         Its interface.
     """
     for name, expected in _members(base):
+        if name in getattr(cls, "model_fields", {}):
+            return MemberFault(
+                f"the setting {name!r} has the name of what the interface defines",
+                "Give the setting another name.",
+            )
         actual = inspect.getattr_static(cls, name)
         if actual is expected:
             continue

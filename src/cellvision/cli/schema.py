@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +38,8 @@ def run(
         raise errors.ExperimentError(
             "NAME and --experiment exclude each other", "Give one of them."
         )
-    schema = experiment_schema() if name is None else component_schema(*named(name))
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not of the schema
+        schema = experiment_schema() if name is None else component_schema(*named(name))
     text = json.dumps(schema, indent=2, ensure_ascii=False)
     if out is None:
         print(text)

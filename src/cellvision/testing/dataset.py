@@ -13,7 +13,8 @@ from cellvision import errors
 from cellvision.digests import pixel_digest
 from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.decoded_image import DecodedImage
-from cellvision.testing.component import ComponentChecks, conformance_check, from_reference
+from cellvision.testing.component import conformance_check, from_reference
+from cellvision.testing.dataset_options import DatasetOptionChecks
 from cellvision.testing.process import Process, ProcessFault, open_files
 from cellvision.testing.result import CheckFailed
 
@@ -42,7 +43,7 @@ _ROUNDS = 4
 _MEGABYTE = 2**20
 
 
-class DatasetChecks(ComponentChecks):
+class DatasetChecks(DatasetOptionChecks):
     """The checks of a data set, to subclass in a plugin's tests.
 
     The example should have a dozen small images of at least two classes, with everything that is
