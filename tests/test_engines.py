@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,21 @@ def test_an_engine_that_is_not_installed(
     assert cv.predict(run, images).attrs["engine"].startswith("keras ")
     with pytest.raises(errors.InvalidInput, match="One of auto, keras"):
         cv.predict(run, images, engine="abacus")  # type: ignore[arg-type]
+
+
+def test_an_interrupt_that_an_engine_swallows_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def importing(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+    monkeypatch.setattr("cellvision.inference.engines.selection.open_converted", importing)
+    exporter = cv.exporters.create("onnx")
+    with pytest.raises(KeyboardInterrupt):
+        selection._existing(example_run(tmp_path / "run"), [exporter])
 
 
 @pytest.mark.exhaustive

@@ -366,10 +366,10 @@ def test_unsuitable_input_is_refused(
         ([unlabelled, "--classes", "a,b", "--practice", "2"], "whose class is known"),
         ([unlabelled, "--classes", "a,b", "--split", "test"], "whose class is known"),
         ([unlabelled, "--classes", "a,b", "--set", "preprocessing.size=[8,8]"], "Omit one"),
-        ([unlabelled, "--classes", "a,b", "--run", tmp_path / "no"], "no finished run"),
+        ([unlabelled, "--classes", "a,b", "--run", tmp_path / "no"], "there is no such folder"),
         ([tmp_path / "empty", "--classes", "a,b"], "no image"),
-        ([tmp_path / "nowhere", "--classes", "a,b"], "no such folder"),
-        ([other, "--run", tmp_path / "no"], "no finished run"),
+        ([tmp_path / "nowhere", "--classes", "a,b"], "no such file or folder"),
+        ([other, "--run", tmp_path / "no"], "there is no such folder"),
     ):
         assert label(*words, "--out", out) == 2, words
         assert reason in " ".join(capsys.readouterr().err.split()), words

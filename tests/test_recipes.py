@@ -15,11 +15,12 @@ from PIL import Image
 
 import cellvision as cv
 from cellvision import errors
+from cellvision.agreed_choice import agreed_choice
 from cellvision.cli import main
 from cellvision.cli.experiments import read_with_recipe
 from cellvision.data.image_warnings import describe_mixed_channels
 from cellvision.data.recipe_facts import fold_facts, image_facts
-from cellvision.recipe_experiment import agreed_choice, as_experiment
+from cellvision.recipe_experiment import as_experiment
 from cellvision.studies.looks import setting_digest
 from cellvision.studies.study_folder import claim_study, study_plan
 from cellvision.testing.recipe import example_facts
@@ -112,7 +113,9 @@ def test_a_recipe_chooses_once_for_all_folds(
     assert not caplog.messages
     # Folds by plate do not: the first one decides, and the difference is stated.
     assert size("batch") == (64, 64)
-    assert any("choose preprocessing differently for 1 of 2 folds" in m for m in caplog.messages)
+    assert any(
+        "choose preprocessing.size differently for 1 of 2 folds" in m for m in caplog.messages
+    )
     caplog.clear()
     # A single training of one fold asks that fold alone.
     assert size("batch", fold=2) == (32, 32)
@@ -122,7 +125,11 @@ def test_a_recipe_chooses_once_for_all_folds(
 def test_the_choice_of_most_folds_counts(caplog: pytest.LogCaptureFixture) -> None:
     few, many = {"training": {"epochs": 60}, "a": 1}, {"training": {"epochs": 59}, "a": 1}
     assert agreed_choice([few, many, many]) == many
-    assert "training differently for 1 of 3 folds" in caplog.text
+    assert "choose training.epochs differently for 1 of 3 folds" in caplog.text
+    # A choice that is given anyway makes no difference.
+    caplog.clear()
+    assert agreed_choice([few, many, many], {"training": {"epochs": 5}}) == many
+    assert not caplog.messages
     assert agreed_choice([few, many]) == few
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellvision import defaults, errors
+from cellvision.agreed_choice import agreed_choice, is_given
 from cellvision.call_errors import names_settings
 from cellvision.data.recipe_facts import fold_facts, image_facts
 from cellvision.data.split import Split
@@ -252,7 +251,7 @@ def complete_settings(settings: Mapping[str, Any], recipe: str) -> dict[str, Any
         given = {key: value for key, value in given.items() if not _is_table(key, value)}
     chosen = _choice(chooser, settings, experiment_from(given, "settings"))
     reasons = chosen.pop("recipe_reasons", {})
-    kept = {name: reason for name, reason in reasons.items() if not _is_given(name, settings)}
+    kept = {name: reason for name, reason in reasons.items() if not is_given(name, settings)}
     complete = merge(chosen, settings)
     scale_warmup(complete, chosen, settings)
     is_complete = "recipe_plugin" in record and settings.keys() >= CHOSEN
@@ -292,7 +291,7 @@ def _choice(recipe: Recipe, settings: Mapping[str, Any], provisional: Experiment
     if split.splitter is None or "fold" in split.model_fields_set:
         return _chosen(recipe, image_facts(provisional.dataset, split, **about_images), dataset)
     folds = fold_facts(provisional.dataset, split, **about_images)
-    return agreed_choice([_chosen(recipe, facts, dataset) for facts in folds])
+    return agreed_choice([_chosen(recipe, facts, dataset) for facts in folds], settings)
 
 
 def _chosen(recipe: Recipe, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
@@ -330,44 +329,6 @@ def _chosen(recipe: Recipe, facts: ImageFacts, dataset: Any) -> dict[str, Any]:
     except errors.UnknownPlugin as error:
         raise errors.UnknownPlugin(f"{origin}: {error.what}", error.hint) from error
     return chosen
-
-
-def agreed_choice(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings that a recipe chooses for all folds of a cross-validation.
-
-    A study has one experiment, so that its pooled predictions belong to one method. Usually the
-    folds agree, and each fold is trained as its own training images suggest. Where they differ,
-    the choice of most folds counts, the first of them in a tie, and a warning says so.
-
-    Parameters
-    ----------
-    choices
-        The settings chosen from the training images of each fold.
-    """
-    agreed: dict[str, Any] = {}
-    for key in dict.fromkeys(key for choice in choices for key in choice):
-        texts = [json.dumps(choice.get(key), sort_keys=True) for choice in choices]
-        counts = Counter(texts)
-        common = counts.most_common(1)[0][0]
-        if len(counts) > 1 and key != "recipe_reasons":
-            _log.warning(
-                "The recipe would choose %s differently for %d of %d folds; all folds get the "
-                "choice of the others, which saw images that these folds test.",
-                key,
-                len(texts) - counts[common],
-                len(texts),
-            )
-        agreed[key] = choices[texts.index(common)].get(key)
-    return {key: value for key, value in agreed.items() if value is not None}
-
-
-def _is_given(name: str, settings: Mapping[str, Any]) -> bool:
-    """Whether a setting, such as ``preprocessing.size``, is among those that the user gave."""
-    head, _, rest = name.partition(".")
-    if head not in settings:
-        return False
-    value = settings[head]
-    return not rest or not isinstance(value, Mapping) or _is_given(rest, value)
 
 
 def _is_table(key: str, value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellvision import errors
+from cellvision.backends.interrupts import kept_interrupts
 from cellvision.inference.convert import installed
 from cellvision.inference.engines import Engine
 from cellvision.inference.engines.agreement import predict_in_batches
@@ -110,7 +111,8 @@ def _existing(run: Run, ready: Sequence[Exporter]) -> tuple[Engine | None, list[
     usable: list[Exporter] = []
     for exporter in ready:
         try:
-            engine = open_converted(run, exporter)
+            with kept_interrupts():  # importing its package may swallow one
+                engine = open_converted(run, exporter)
         except ImportError as error:
             _log.warning("%s is installed, but cannot be imported: %s", exporter.engine, error)
             continue
