@@ -113,7 +113,7 @@ def test_a_data_set_that_can_read_no_image_is_named(
     monkeypatch.setattr(Faulty, "decode", cv.Dataset.decode)
     with pytest.raises(errors.UnreadableImages, match="not \\(H, W, C\\) numbers") as caught:
         cv.train(example_experiment(dataset=Faulty()), tmp_path / "run")
-    assert caught.value.hint.startswith("dataset 'faulty' (registered here) can read no image")
+    assert "dataset 'faulty' (registered here): it can read no image" in caught.value.hint
 
 
 SOURCES = """

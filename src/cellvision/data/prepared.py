@@ -193,7 +193,7 @@ def readable_catalog(
 
 
 def _raise_if_unreadable(dataset: Dataset, stats: Sequence[ImageStats]) -> None:
-    """Refuse images that cannot be read; if none can, the data set is to blame, not the files."""
+    """Refuse images that cannot be read; if none can, the data set may be to blame."""
     faults = [
         errors.UnreadableImage(stat.image, stat.reason) for stat in stats if stat.status != "read"
     ]
@@ -202,10 +202,7 @@ def _raise_if_unreadable(dataset: Dataset, stats: Sequence[ImageStats]) -> None:
     hint = ""
     if len(faults) == len(stats):
         origin = dataset.registry.origin_of(type(dataset))
-        hint = (
-            f"{origin} can read no image: check its settings. Its author can test it: "
-            "cellvision check."
-        )
+        hint = f"Repair them, or check the settings of {origin}: it can read no image."
     raise errors.UnreadableImages(faults, hint)
 
 

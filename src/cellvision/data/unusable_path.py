@@ -23,9 +23,7 @@ def unusable(path: Path) -> errors.CellvisionError | None:
         near = nearest(path)
         return errors.FolderError(
             f"{path}: {why_missing(path)}",
-            f"Did you mean {near}?"
-            if near and near != path
-            else "Give a folder of images or an experiment file.",
+            f"Did you mean {near}?" if near else "Give a folder of images or an experiment file.",
         )
     if suffix in EXPERIMENT_SUFFIXES:
         return None
@@ -63,9 +61,11 @@ def nearest(path: Path) -> Path | None:
     while not missing.parent.exists() and missing.parent != missing:
         missing = missing.parent
     try:
-        names = {entry.name.casefold(): entry.name for entry in missing.parent.iterdir()}
+        entries = [entry.name for entry in missing.parent.iterdir()]
     except OSError:
         return None
+    # An entry of the same name is a link that leads nowhere.
+    names = {name.casefold(): name for name in entries if name != missing.name}
     near = difflib.get_close_matches(missing.name.casefold(), names, n=1, cutoff=0.7)
     if not near:
         return None
