@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 def predict(
     model: Run | Study | str | os.PathLike[str],
-    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset,
+    images: Source | Sequence[Source] | Dataset,
     out: str | os.PathLike[str] | None = None,
     *,
     engine: str = "auto",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from cellvision.labelling.store import Store
+    from cellvision.results.moved_images import Place
 
 
 @names_settings
@@ -60,8 +61,8 @@ def label(
     browser: bool = False,
     serve: bool = True,
     allow_network: bool = False,
-    run_images: str | os.PathLike[str] | None = None,
-    session_images: str | os.PathLike[str] | None = None,
+    run_images: Place = None,
+    session_images: Place = None,
 ) -> pd.DataFrame:
     """Label images blindly on a page of this computer, and return the answers.
 
@@ -200,7 +201,7 @@ def _experiment(
     group: str | None,
     recipe: str,
     settings: Mapping[str, JsonValue] | None,
-    run_images: str | os.PathLike[str] | None,
+    run_images: Place,
     *,
     allow_network: bool,
 ) -> Experiment:

@@ -7,25 +7,15 @@ import itertools
 import tracemalloc
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from cellvision import errors
 from cellvision.digests import pixel_digest
-from cellvision.interfaces.dataset import Dataset, datasets
 from cellvision.interfaces.decoded_image import DecodedImage
 from cellvision.testing.component import conformance_check, from_reference
 from cellvision.testing.dataset_options import DatasetOptionChecks
 from cellvision.testing.process import Process, ProcessFault, open_files
 from cellvision.testing.result import CheckFailed
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-    from cellvision.data.catalog import Catalog
-
-_SAMPLED = 16
-"""Number of images that most checks read."""
 
 _MOST_CHANNELS = 8
 """An image of so few rows, and more columns and channels, probably has its channels first."""
@@ -60,46 +50,6 @@ class DatasetChecks(DatasetOptionChecks):
     ...         write_images(folder)
     ...         return {"path": folder}
     """
-
-    registry: ClassVar = datasets
-
-    @property
-    def dataset(self) -> Dataset:
-        """The example."""
-        component = self.component
-        assert isinstance(component, Dataset)
-        return component
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """Catalog of the example, as the plugin returns it."""
-        dataset = self.dataset
-        return self.once("catalog()", "test_lists_its_images", lambda: _listed(dataset))
-
-    @property
-    def catalog(self) -> Catalog:
-        """The same after cellvision's own validation."""
-        from cellvision.data.catalog import Catalog
-
-        assert self.table is not None
-        dataset = self.dataset
-        return self.once("the catalog", "test_catalog_keeps_the_rules", lambda: Catalog.of(dataset))
-
-    @property
-    def some(self) -> list[str]:
-        """A sample of images from the whole catalog."""
-        images = [str(image) for image in self.table["image"]]
-        return images[:: max(1, len(images) // _SAMPLED)][:_SAMPLED]
-
-    @property
-    def pixels(self) -> dict[str, np.ndarray]:
-        """Pixels that `read` returns for these."""
-        dataset, some = self.dataset, self.some
-        return self.once(
-            "read()",
-            "test_reads_its_images",
-            lambda: {image: dataset.read(image) for image in some},
-        )
 
     @conformance_check
     def test_lists_its_images(self) -> None:
@@ -379,22 +329,3 @@ def _read_here(
     dataset = from_reference(reference, settings)
     count = len(dataset.catalog())
     return count, {image: pixel_digest(dataset.read(image)) for image in images}
-
-
-def _listed(dataset: Dataset) -> pd.DataFrame:
-    """Return the catalog if it is a table with the columns that every check needs."""
-    import pandas as pd
-
-    table: object = dataset.catalog()
-    if not isinstance(table, pd.DataFrame):
-        raise CheckFailed(
-            f"catalog() returned {type(table).__name__}",
-            "Return a pandas.DataFrame with one row per image.",
-        )
-    for column in ("image", "label"):
-        if column not in table.columns:
-            raise CheckFailed(
-                f"the catalog has no column {column!r}",
-                "Return at least the columns image and label.",
-            )
-    return table

@@ -7,27 +7,20 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from cellvision.interfaces.dataset import Dataset
-from cellvision.testing.component import ComponentChecks, conformance_check
+from cellvision.testing.component import conformance_check
+from cellvision.testing.dataset_under_test import DatasetUnderTest
 
 _PATHS = ("images.h5", "images.zarr", "notes.txt", "no suffix", "empty")
 
 
-class DatasetOptionChecks(ComponentChecks):
+class DatasetOptionChecks(DatasetUnderTest):
     """The checks of `pixel_size` and `recognises`, a part of `DatasetChecks`."""
-
-    @property
-    def some(self) -> list[str]:
-        """A sample of images."""
-        raise NotImplementedError
 
     @conformance_check
     def test_pixel_sizes_are_micrometres(self) -> None:
         """`pixel_size` returns a positive number, or None if it is unknown."""
-        dataset = self.component
-        assert isinstance(dataset, Dataset)
         for image in self.some[:4]:
-            size: Any = dataset.pixel_size(image)
+            size: Any = self.dataset.pixel_size(image)
             is_number = isinstance(size, Real) and not isinstance(size, bool)
             self.require(
                 size is None or (is_number and 0 < float(size) < math.inf),
